@@ -1,0 +1,3 @@
+//! Keygate, an authentication gateway. `ARCHITECTURE.md` is the map.
+
+pub mod policy;

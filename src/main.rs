@@ -1,0 +1,2 @@
+//! Keygate.
+fn main() {}

@@ -1,0 +1,86 @@
+//! Client addresses: ranges of them, and which one a request really comes from.
+
+use super::refusal::Refusal;
+use http::{HeaderMap, HeaderName};
+use ipnet::IpNet;
+use std::fmt;
+use std::net::IpAddr;
+
+/// `203.0.113.0/24`, `2001:db8::/32`, or one address. IPv4-mapped IPv6 counts as IPv4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AddressRange(IpNet);
+
+/// Why a text is no address range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadAddressRange {
+    /// Neither an address nor a CIDR block.
+    Form,
+    /// Bits are set behind the prefix length; the range that was probably meant.
+    HostBits(IpNet),
+}
+
+impl fmt::Display for BadAddressRange {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Form => out.write_str("an address range is an address or a CIDR block, such as `203.0.113.0/24` or `2001:db8::/32`"),
+            Self::HostBits(meant) => write!(out, "bits are set behind the prefix length; did you mean `{meant}`?"),
+        }
+    }
+}
+
+impl AddressRange {
+    /// Reads an address or a CIDR block (RFC 4632 §3.1, RFC 4291 §2.3).
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub fn parse(text: &str) -> Result<Self, BadAddressRange> {
+        if let Ok(address) = text.parse::<IpAddr>() {
+            return Ok(Self(IpNet::from(address.to_canonical())));
+        }
+        let range: IpNet = text.parse().map_err(|_| BadAddressRange::Form)?;
+        if range.addr() != range.network() {
+            return Err(BadAddressRange::HostBits(range.trunc()));
+        }
+        // `::ffff:203.0.113.0/120` means the IPv4 block.
+        let mapped = match range {
+            IpNet::V6(v6) if v6.prefix_len() >= 96 => v6.addr().to_ipv4_mapped().map(|v4| (v4, v6.prefix_len() - 96)),
+            _ => None,
+        };
+        Ok(match mapped {
+            Some((v4, length)) => Self(ipnet::Ipv4Net::new(v4, length).map_or(range, IpNet::V4)),
+            None => Self(range),
+        })
+    }
+
+    /// Whether the address lies in it.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.contains(&address.to_canonical())
+    }
+}
+
+pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// The client's address: the peer's, or, while that is a trusted proxy, the one before it in
+/// `X-Forwarded-For`, read from the right. Where every hop is trusted, the first one.
+///
+/// # Errors
+/// [`Refusal::MalformedForwardedFor`] where an entry that has to be believed is no address.
+pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[AddressRange]) -> Result<IpAddr, Refusal> {
+    let is_trusted = |address| trusted.iter().any(|range| range.contains(address));
+    let mut client = peer.to_canonical();
+    if trusted.is_empty() || !is_trusted(client) {
+        return Ok(client);
+    }
+    for field in headers.get_all(&X_FORWARDED_FOR).iter().rev() {
+        let field = field.to_str().map_err(|_| Refusal::MalformedForwardedFor)?;
+        for entry in field.rsplit(',') {
+            let address: IpAddr = entry.trim().parse().map_err(|_| Refusal::MalformedForwardedFor)?;
+            client = address.to_canonical();
+            if !is_trusted(client) {
+                return Ok(client);
+            }
+        }
+    }
+    Ok(client)
+}

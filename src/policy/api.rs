@@ -1,0 +1,226 @@
+//! One API that Keygate stands in front of, as the decision needs it.
+
+use super::forwarding::encoded_value;
+use super::pattern::{Claims, EndpointTable, Pattern};
+use super::quota::Limit;
+use super::reply::Challenges;
+use http::{HeaderName, HeaderValue};
+use std::sync::Arc;
+
+/// A place in a request where an API key may stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CredentialPlace {
+    /// `Authorization: Bearer KEY` (RFC 6750 §2.1).
+    Bearer,
+    /// A header of its own, such as `X-API-Key`.
+    Header(HeaderName),
+}
+
+impl CredentialPlace {
+    /// The header field that carries the key.
+    #[must_use]
+    pub fn header(&self) -> &HeaderName {
+        match self {
+            Self::Bearer => &http::header::AUTHORIZATION,
+            Self::Header(name) => name,
+        }
+    }
+}
+
+/// A credential that is not an API key and that the upstream checks itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PassThrough {
+    /// A header field of this name.
+    Header(HeaderName),
+    /// A cookie of this name.
+    Cookie(Box<str>),
+}
+
+/// A world that keys belong to, told by their prefix: `live`, `test`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Environment {
+    /// Its name, as the upstream is told it.
+    pub name: Box<str>,
+    /// What its keys start with.
+    pub prefix: Box<str>,
+}
+
+/// How errors look in this API.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ErrorStyle {
+    /// `application/problem+json` (RFC 9457).
+    #[default]
+    Problem,
+    /// `{"detail": …}`.
+    Detail,
+    /// `{"success": false, "message": …}`.
+    Envelope,
+}
+
+/// What an empty list of scopes means.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum EmptyScopes {
+    /// The key may do nothing.
+    #[default]
+    None,
+    /// The key may do everything.
+    All,
+}
+
+/// How `X-RateLimit-Reset` tells its moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ResetStyle {
+    /// Seconds from now.
+    #[default]
+    Seconds,
+    /// Seconds since the Unix epoch.
+    Epoch,
+}
+
+/// A named permission and the endpoints that it opens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// Its name, such as `tickets:read`.
+    pub name: Box<str>,
+    /// For people.
+    pub description: Box<str>,
+    /// The endpoints.
+    pub allows: Vec<Pattern>,
+}
+
+/// A set of scopes of one API, by their place in its list.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct ScopeSet(u128);
+
+impl ScopeSet {
+    /// How many scopes one API can have.
+    pub const CAPACITY: usize = 128;
+
+    /// The set with the scope at `index` added. An index from [`Self::CAPACITY`] on changes nothing.
+    #[must_use]
+    pub fn with(self, index: usize) -> Self {
+        if index < Self::CAPACITY { Self(self.0 | 1 << index) } else { self }
+    }
+
+    /// Whether the scope at `index` is in the set.
+    #[must_use]
+    pub fn contains(self, index: usize) -> bool {
+        index < Self::CAPACITY && self.0 >> index & 1 == 1
+    }
+
+    /// All scopes that are in either.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether any scope is in both.
+    #[must_use]
+    pub fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// The scope that comes first in the file.
+    #[must_use]
+    pub fn first(self) -> Option<usize> {
+        (self.0 != 0).then(|| self.0.trailing_zeros() as usize)
+    }
+}
+
+/// An `[[api]]` block, checked; what [`Api::new`] takes.
+#[derive(Debug, Clone)]
+pub struct ApiDefinition {
+    /// Unique; the realm of its challenges and the `api` label of its metrics.
+    pub name: Arc<str>,
+    /// Host names in lower case, without port; empty: any host.
+    pub hosts: Vec<Box<str>>,
+    /// `/`, or a path without a final `/`.
+    pub base_path: Box<str>,
+    /// At least one.
+    pub credentials: Vec<CredentialPlace>,
+    /// Empty: keys of any form, and no environment.
+    pub environments: Vec<Environment>,
+    /// In file order, at most [`ScopeSet::CAPACITY`].
+    pub scopes: Vec<Scope>,
+    /// Endpoints that need no key.
+    pub public: Vec<Pattern>,
+    /// Credentials that the upstream checks itself.
+    pub pass_through: Vec<PassThrough>,
+    /// The endpoints that they open.
+    pub pass_through_allows: Vec<Pattern>,
+    /// How errors look.
+    pub errors: ErrorStyle,
+    /// Whether the reason of a 401 is told.
+    pub errors_distinguish: bool,
+    /// What no scopes means.
+    pub empty_scopes: EmptyScopes,
+    /// Whether paths match in any letter case.
+    pub case_insensitive_paths: bool,
+    /// How the reset moment is told.
+    pub rate_limit_reset: ResetStyle,
+    /// Whether the `RateLimit` fields of the IETF draft are sent too.
+    pub rate_limit_draft: bool,
+    /// The limit of keys that have none of their own; empty: none.
+    pub rate_limit: Arc<[Limit]>,
+    /// Set towards the upstream after the client's own are gone. The values may be secrets.
+    pub upstream_headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// An API with all that can be worked out before the first request.
+#[derive(Debug)]
+pub struct Api {
+    pub(super) definition: ApiDefinition,
+    pub(super) endpoints: EndpointTable,
+    pub(super) challenges: Challenges,
+    /// The names of the environments as the upstream is told them.
+    pub(super) environment_values: Vec<HeaderValue>,
+}
+
+impl Api {
+    /// Prepares the look-up tables and the fixed parts of its answers.
+    #[must_use]
+    pub fn new(definition: ApiDefinition) -> Self {
+        let of_scopes = definition.scopes.iter().enumerate().flat_map(|(index, scope)| {
+            let claims = Claims { scopes: ScopeSet::default().with(index), ..Claims::default() };
+            scope.allows.iter().map(move |pattern| (pattern, claims))
+        });
+        let public = Claims { public: true, ..Claims::default() };
+        let pass_through = Claims { pass_through: true, ..Claims::default() };
+        let patterns = of_scopes
+            .chain(definition.public.iter().map(|pattern| (pattern, public)))
+            .chain(definition.pass_through_allows.iter().map(|pattern| (pattern, pass_through)));
+        let endpoints = EndpointTable::new(patterns, definition.case_insensitive_paths);
+        let challenges = Challenges::new(&definition);
+        let environment_values = definition.environments.iter().map(|environment| encoded_value(&environment.name)).collect();
+        Self { definition, endpoints, challenges, environment_values }
+    }
+
+    /// What it was made from.
+    #[must_use]
+    pub fn definition(&self) -> &ApiDefinition {
+        &self.definition
+    }
+
+    /// The environment that a key belongs to by its prefix (the longest that fits), as an index into
+    /// the definition's list. Nothing where the API has environments and none fits.
+    pub(super) fn environment_of(&self, key: &[u8]) -> Result<Option<usize>, ()> {
+        let environments = &self.definition.environments;
+        if environments.is_empty() {
+            return Ok(None);
+        }
+        let fitting = environments.iter().enumerate().filter(|(_, environment)| key.starts_with(environment.prefix.as_bytes()));
+        fitting.max_by_key(|(_, environment)| environment.prefix.len()).map(|(index, _)| Some(index)).ok_or(())
+    }
+
+    /// Whether `path` lies at or below the base path.
+    pub(super) fn covers(&self, path: &str) -> bool {
+        let base = self.definition.base_path.as_ref();
+        if base == "/" {
+            return true;
+        }
+        let Some(head) = path.as_bytes().get(..base.len()) else { return false };
+        let same =
+            if self.definition.case_insensitive_paths { head.eq_ignore_ascii_case(base.as_bytes()) } else { head == base.as_bytes() };
+        same && matches!(path.as_bytes().get(base.len()), None | Some(b'/'))
+    }
+}

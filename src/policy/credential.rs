@@ -1,0 +1,112 @@
+//! Finding the API key in a request.
+
+use super::api::{Api, CredentialPlace, PassThrough};
+use super::refusal::Refusal;
+use super::target::decode_escape;
+use http::{HeaderMap, HeaderValue, header};
+
+/// The key that the request presents, trimmed, or nothing if it presents none.
+///
+/// # Errors
+/// [`Refusal::AmbiguousCredential`] where two places carry a key, or one of them stands twice
+/// (RFC 6750 §3.1 `invalid_request`): another server could read the other one.
+pub(super) fn find_key<'h>(api: &Api, headers: &'h HeaderMap) -> Result<Option<&'h [u8]>, Refusal> {
+    let mut found = None;
+    for place in &api.definition.credentials {
+        let mut values = headers.get_all(place.header()).iter();
+        let Some(value) = values.next() else { continue };
+        if values.next().is_some() {
+            return Err(Refusal::AmbiguousCredential);
+        }
+        let key = match place {
+            CredentialPlace::Bearer => bearer_token(value),
+            CredentialPlace::Header(_) => Some(value.as_bytes().trim_ascii()).filter(|key| !key.is_empty()),
+        };
+        if key.is_some() && found.is_some() {
+            return Err(Refusal::AmbiguousCredential);
+        }
+        found = found.or(key);
+    }
+    Ok(found)
+}
+
+/// The token of `Bearer TOKEN`: the scheme in any letter case (RFC 9110 §11.1), one space or several.
+/// Nothing for another scheme or for no token.
+fn bearer_token(value: &HeaderValue) -> Option<&[u8]> {
+    let (scheme, rest) = value.as_bytes().trim_ascii().split_at_checked(6)?;
+    let spaced = rest.first().is_some_and(|byte| matches!(byte, b' ' | b'\t'));
+    let token = rest.trim_ascii();
+    (scheme.eq_ignore_ascii_case(b"bearer") && spaced && !token.is_empty()).then_some(token)
+}
+
+/// Whether the request carries a credential that the upstream checks itself.
+pub(super) fn has_pass_through(api: &Api, headers: &HeaderMap) -> bool {
+    api.definition.pass_through.iter().any(|place| match place {
+        PassThrough::Header(name) => headers.get_all(name).iter().any(|value| !value.as_bytes().trim_ascii().is_empty()),
+        PassThrough::Cookie(name) => headers
+            .get_all(header::COOKIE)
+            .iter()
+            .any(|cookies| cookie_pairs(cookies.as_bytes()).any(|pair| is_cookie(pair, name) && pair.len() > name.len() + 1)),
+    })
+}
+
+/// The `name=value` pairs of a `Cookie` field (RFC 6265 §4.2.1), spaces around them removed.
+pub(super) fn cookie_pairs(cookies: &[u8]) -> impl Iterator<Item = &[u8]> {
+    cookies.split(|byte| *byte == b';').map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty())
+}
+
+pub(super) fn is_cookie(pair: &[u8], name: &str) -> bool {
+    pair.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.trim_ascii_start().first() == Some(&b'='))
+}
+
+/// Parameter names that mean an API key wherever they stand (RFC 6750 §2.3 names the first).
+const KEY_PARAMETERS: [&str; 5] = ["access_token", "api_key", "apikey", "api-key", "x-api-key"];
+
+/// Whether the query carries what looks like a key of this API: a value with one of its prefixes, or,
+/// where its keys have no prefix, a parameter that is named like a key.
+///
+/// Query strings end up in logs and browser histories, so such a request is refused and the key never
+/// passed on.
+#[must_use]
+pub fn query_holds_key(api: &Api, query: &str) -> bool {
+    let environments = &api.definition.environments;
+    query.split(['&', ';']).any(|parameter| {
+        let (name, value) = parameter.split_once('=').unwrap_or(("", parameter));
+        if environments.is_empty() {
+            let by_name = |known: &str| decoded(name).map(|byte| byte.to_ascii_lowercase()).eq(known.bytes());
+            let own = api.definition.credentials.iter().filter_map(|place| match place {
+                CredentialPlace::Header(header) => Some(header.as_str()),
+                CredentialPlace::Bearer => None,
+            });
+            !value.is_empty() && KEY_PARAMETERS.into_iter().chain(own).any(by_name)
+        } else {
+            environments.iter().any(|environment| {
+                let mut bytes = decoded(value).skip_while(u8::is_ascii_whitespace);
+                environment.prefix.bytes().all(|expected| bytes.next() == Some(expected)) && bytes.next().is_some()
+            })
+        }
+    })
+}
+
+/// The bytes of a query component with its percent-encoding undone.
+fn decoded(component: &str) -> impl Iterator<Item = u8> {
+    let mut rest = component.as_bytes();
+    std::iter::from_fn(move || {
+        let first = *rest.first()?;
+        let (byte, taken) = match first {
+            b'%' => decode_escape(rest).map_or((first, 1), |byte| (byte, 3)),
+            b'+' => (b' ', 1),
+            _ => (first, 1),
+        };
+        rest = &rest[taken..];
+        Some(byte)
+    })
+}
+
+/// Whether a text that a caller chose (a path, a request id) holds what looks like a key of one of the
+/// APIs, so that it must not be logged as it is.
+#[must_use]
+pub fn contains_key(apis: &[Api], text: &str) -> bool {
+    let prefixes = apis.iter().flat_map(|api| &api.definition.environments).map(|environment| environment.prefix.as_bytes());
+    prefixes.into_iter().any(|prefix| memchr::memmem::find(text.as_bytes(), prefix).is_some())
+}

@@ -1,0 +1,308 @@
+//! What changes about a request on its way to the upstream, and about the answer on its way back.
+
+use super::Now;
+use super::address::{AddressRange, X_FORWARDED_FOR};
+use super::api::{ApiDefinition, CredentialPlace, PassThrough};
+use super::authorise::{Admission, Caller};
+use super::credential::{cookie_pairs, is_cookie};
+use super::keyring::{Grant, KeyRecord};
+use super::reply::limit_headers;
+use http::header::{AUTHORIZATION, CONNECTION, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE, UPGRADE, VIA};
+use http::{Uri, Version, header};
+use std::net::IpAddr;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_KEYGATE_AUTH: HeaderName = HeaderName::from_static("x-keygate-auth");
+const X_KEYGATE_KEY_ID: HeaderName = HeaderName::from_static("x-keygate-key-id");
+const X_KEYGATE_KEY_NAME: HeaderName = HeaderName::from_static("x-keygate-key-name");
+const X_KEYGATE_SCOPES: HeaderName = HeaderName::from_static("x-keygate-scopes");
+const X_KEYGATE_ENVIRONMENT: HeaderName = HeaderName::from_static("x-keygate-environment");
+const X_KEYGATE_ORGANIZATION: HeaderName = HeaderName::from_static("x-keygate-organization");
+
+/// Fields that speak about one connection only (RFC 9110 §7.6.1), so that they are never passed on.
+const HOP_BY_HOP: [HeaderName; 8] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("proxy-authorization"),
+    HeaderName::from_static("http2-settings"),
+    header::TRANSFER_ENCODING,
+    header::PROXY_AUTHENTICATE,
+    UPGRADE,
+];
+
+/// Names, besides `x-keygate-*` and `x-forwarded-*`, by which an upstream could be told another caller,
+/// path or method than the ones that were authorised. A client's are never passed on.
+const OVERRIDES: [&str; 11] = [
+    "forwarded",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "x-original-url",
+    "x-original-host",
+    "x-rewrite-url",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+];
+
+/// The other end of a connection, and what it always adds to requests.
+#[derive(Debug)]
+pub struct Peer {
+    /// Its address.
+    pub address: IpAddr,
+    /// The same, for `X-Forwarded-For`.
+    address_value: HeaderValue,
+    /// Whether the connection is encrypted.
+    pub https: bool,
+    /// The name that the client asked for in the TLS handshake.
+    pub tls_name: Option<Box<str>>,
+}
+
+impl Peer {
+    /// A peer at `address`.
+    #[must_use]
+    pub fn new(address: IpAddr, https: bool, tls_name: Option<Box<str>>) -> Self {
+        let address = address.to_canonical();
+        let address_value = HeaderValue::from_str(&address.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
+        Self { address, address_value, https, tls_name }
+    }
+}
+
+/// Header values that tell the upstream who calls; made on first use of a key in an API.
+#[derive(Debug)]
+pub(super) struct Identity {
+    id: HeaderValue,
+    name: HeaderValue,
+    scopes: HeaderValue,
+    organization: Option<HeaderValue>,
+}
+
+impl Identity {
+    fn of(record: &KeyRecord, grant: &Grant) -> Self {
+        let scopes: Vec<String> = grant.scope_names.iter().map(|scope| percent_encode(scope)).collect();
+        Self {
+            id: encoded_value(&record.id),
+            name: encoded_value(&record.name),
+            scopes: HeaderValue::from_str(&scopes.join(" ")).unwrap_or(HeaderValue::from_static("")),
+            organization: record.organization.as_deref().map(encoded_value),
+        }
+    }
+}
+
+/// A header value for any text, percent-encoded where it is not a plain token.
+pub(super) fn encoded_value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(&percent_encode(text)).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// Encodes what is not visible ASCII, and what separates or quotes values in headers.
+fn percent_encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_graphic() && !b"%,;\"\\".contains(&byte) {
+            out.push(byte as char);
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+/// Makes a client's header fields those that the upstream gets: the key and everything that could
+/// contradict the decision goes, then who calls and how it came here is added.
+///
+/// `request_id` is added as it is. Nothing is done about the framing of the body, nor about `Host`, except
+/// that an HTTP/2 request gets one from its `:authority`.
+pub fn prepare_request(
+    headers: &mut HeaderMap,
+    uri: &Uri,
+    version: Version,
+    admission: &Admission<'_>,
+    peer: &Peer,
+    trusted_proxies: &[AddressRange],
+    request_id: &HeaderValue,
+) {
+    let api = &admission.api().definition;
+    let peer_is_trusted = trusted_proxies.iter().any(|range| range.contains(peer.address));
+    let trailers = accepts_trailers(headers);
+    let forwarded_for = peer_is_trusted.then(|| joined(headers, &X_FORWARDED_FOR, ", ")).flatten();
+    let believed = |name: &HeaderName| headers.get(name).filter(|_| peer_is_trusted).cloned();
+    let (forwarded_proto, forwarded_host) = (believed(&X_FORWARDED_PROTO), believed(&X_FORWARDED_HOST));
+
+    remove_hop_by_hop(headers);
+    headers.remove(EXPECT); // Keygate answers it itself, once the request is admitted.
+    headers.remove(TE);
+    remove_owned(headers, api, admission.caller());
+    tidy_cookies(headers, api, admission.caller());
+
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    if !headers.contains_key(HOST)
+        && let Some(host) = uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok())
+    {
+        headers.insert(HOST, host);
+    }
+    let forwarded_for =
+        forwarded_for.and_then(|chain| HeaderValue::from_bytes(&[&chain, &b", "[..], peer.address_value.as_bytes()].concat()).ok());
+    headers.insert(X_FORWARDED_FOR, forwarded_for.unwrap_or_else(|| peer.address_value.clone()));
+    let proto = HeaderValue::from_static(if peer.https { "https" } else { "http" });
+    headers.insert(X_FORWARDED_PROTO, forwarded_proto.unwrap_or(proto));
+    if let Some(host) = forwarded_host.or_else(|| headers.get(HOST).cloned()) {
+        headers.insert(X_FORWARDED_HOST, host);
+    }
+    headers.append(VIA, HeaderValue::from_static(if version == Version::HTTP_2 { "2 keygate" } else { "1.1 keygate" }));
+    headers.insert(X_REQUEST_ID, request_id.clone());
+    add_identity(headers, admission);
+    for (name, value) in &api.upstream_headers {
+        headers.insert(name.clone(), value.clone());
+    }
+}
+
+fn add_identity(headers: &mut HeaderMap, admission: &Admission<'_>) {
+    let (record, grant, environment) = match admission.caller() {
+        Caller::Key { record, grant, environment } => (record, grant, environment),
+        Caller::PassThrough => {
+            headers.insert(X_KEYGATE_AUTH, HeaderValue::from_static("pass-through"));
+            return;
+        }
+        Caller::Public => {
+            headers.insert(X_KEYGATE_AUTH, HeaderValue::from_static("public"));
+            return;
+        }
+    };
+    let identity = grant.identity.get_or_init(|| Box::new(Identity::of(record, grant)));
+    headers.insert(X_KEYGATE_AUTH, HeaderValue::from_static("key"));
+    headers.insert(X_KEYGATE_KEY_ID, identity.id.clone());
+    headers.insert(X_KEYGATE_KEY_NAME, identity.name.clone());
+    headers.insert(X_KEYGATE_SCOPES, identity.scopes.clone());
+    if let Some(organization) = &identity.organization {
+        headers.insert(X_KEYGATE_ORGANIZATION, organization.clone());
+    }
+    if let Some(value) = environment.and_then(|index| admission.api().environment_values.get(index)) {
+        headers.insert(X_KEYGATE_ENVIRONMENT, value.clone());
+    }
+}
+
+/// Makes an upstream's header fields those that the client gets: connection matters go, the limit figures
+/// and the request id are set.
+pub fn prepare_response(headers: &mut HeaderMap, admission: &Admission<'_>, request_id: &HeaderValue, now: Now) {
+    remove_hop_by_hop(headers);
+    headers.insert(X_REQUEST_ID, request_id.clone());
+    if let (Some(allowance), Caller::Key { grant, .. }) = (admission.allowance(), admission.caller()) {
+        limit_headers(headers, &admission.api().definition, allowance, &grant.limits, now);
+    }
+}
+
+/// RFC 9110 §7.6.1: removes the fields of one connection and those that `Connection` names. What Keygate
+/// adds itself is added later, so no client can name it away; a body's framing and the host stay.
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let mut named = Vec::new();
+    for value in headers.get_all(CONNECTION) {
+        for token in value.as_bytes().split(|byte| *byte == b',') {
+            match HeaderName::from_bytes(token.trim_ascii()) {
+                Ok(name) if ![HOST, header::CONTENT_LENGTH, header::TRAILER].contains(&name) => named.push(name),
+                _ => {}
+            }
+        }
+    }
+    for name in named.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+/// RFC 9110 §10.1.4: `TE: trailers` is the one coding that a proxy can promise to pass on.
+fn accepts_trailers(headers: &HeaderMap) -> bool {
+    let codings = headers.get_all(TE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    codings.into_iter().any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+}
+
+/// Removes the key, what Keygate says itself, and spellings of either that servers take for the same.
+fn remove_owned(headers: &mut HeaderMap, api: &ApiDefinition, caller: Caller<'_>) {
+    for place in &api.credentials {
+        match place {
+            CredentialPlace::Header(name) => {
+                headers.remove(name);
+            }
+            // Another scheme, such as Basic, is no key; whether it means anything is for the upstream to say.
+            CredentialPlace::Bearer => {
+                let carries_bearer = |value: &HeaderValue| {
+                    value.as_bytes().trim_ascii().get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"))
+                };
+                if headers.get_all(AUTHORIZATION).iter().any(carries_bearer) {
+                    headers.remove(AUTHORIZATION);
+                }
+            }
+        }
+    }
+    if matches!(caller, Caller::Key { .. }) {
+        for place in &api.pass_through {
+            if let PassThrough::Header(name) = place {
+                headers.remove(name);
+            }
+        }
+    }
+    let mut owned = Vec::new();
+    for name in headers.keys() {
+        let text = name.as_str();
+        let twin = memchr::memchr(b'_', text.as_bytes()).is_some();
+        if is_override(text) || (twin && is_twin(&text.replace('_', "-"), api)) {
+            owned.push(name.clone());
+        }
+    }
+    for name in owned {
+        headers.remove(name);
+    }
+}
+
+fn is_override(name: &str) -> bool {
+    match name.as_bytes().first() {
+        Some(b'x') => name.starts_with("x-keygate-") || name.starts_with("x-forwarded-") || OVERRIDES.contains(&name),
+        Some(b'f' | b't') => OVERRIDES.contains(&name),
+        _ => false,
+    }
+}
+
+/// CGI and WSGI servers read `X_Api_Key` as `X-Api-Key`; so an underscore spelling of any name that has a
+/// meaning here is as good as the name itself.
+fn is_twin(hyphened: &str, api: &ApiDefinition) -> bool {
+    let same = |name: &HeaderName| name.as_str().replace('_', "-") == hyphened;
+    is_override(hyphened)
+        || same(&X_REQUEST_ID)
+        || api.credentials.iter().any(|place| same(place.header()))
+        || api.upstream_headers.iter().any(|(name, _)| same(name))
+        || api.pass_through.iter().any(|place| matches!(place, PassThrough::Header(name) if same(name)))
+        || HOP_BY_HOP.iter().chain(&[header::CONTENT_LENGTH, header::CONTENT_TYPE, HOST, COOKIE]).any(same)
+}
+
+/// RFC 9113 §8.2.3: several cookie fields become one. With a key, pass-through cookies are taken out.
+fn tidy_cookies(headers: &mut HeaderMap, api: &ApiDefinition, caller: Caller<'_>) {
+    let with_key = matches!(caller, Caller::Key { .. });
+    let dropped =
+        |pair: &[u8]| with_key && api.pass_through.iter().any(|place| matches!(place, PassThrough::Cookie(name) if is_cookie(pair, name)));
+    let mut fields = headers.get_all(COOKIE).iter();
+    let Some(first) = fields.next() else { return };
+    if fields.next().is_none() && !cookie_pairs(first.as_bytes()).any(dropped) {
+        return;
+    }
+    let pairs: Vec<&[u8]> =
+        headers.get_all(COOKIE).iter().flat_map(|field| cookie_pairs(field.as_bytes())).filter(|pair| !dropped(pair)).collect();
+    let rest = HeaderValue::from_bytes(&pairs.join(&b"; "[..])).ok().filter(|value| !value.is_empty());
+    match rest {
+        Some(value) => {
+            headers.insert(COOKIE, value);
+        }
+        None => {
+            headers.remove(COOKIE);
+        }
+    }
+}
+
+/// All values of a list field as one, or nothing if there is none.
+fn joined(headers: &HeaderMap, name: &HeaderName, separator: &str) -> Option<Vec<u8>> {
+    let values: Vec<&[u8]> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+    (!values.is_empty()).then(|| values.join(separator.as_bytes()))
+}

@@ -1,0 +1,46 @@
+//! The decision: who calls, what the call may do, and how often.
+//!
+//! Everything here is pure and total. There is no I/O, no async and no clock: the caller passes the
+//! time in ([`Now`]), so the tests run in virtual time. The two entry points are [`authorise`], which
+//! looks and changes nothing, and [`charge`], which counts the request against its limit.
+//!
+//! Nothing reaches an upstream without an [`Admission`], and only [`charge`] makes one.
+
+mod address;
+mod api;
+mod authorise;
+mod credential;
+mod forwarding;
+mod keyring;
+mod pattern;
+mod quota;
+mod refusal;
+mod reply;
+mod restriction;
+mod target;
+#[cfg(test)]
+mod tests;
+mod usage;
+
+pub use address::{AddressRange, BadAddressRange, client_address};
+pub use api::{Api, ApiDefinition, CredentialPlace, EmptyScopes, Environment, ErrorStyle, PassThrough, ResetStyle, Scope, ScopeSet};
+pub use authorise::{Admission, Caller, Head, Permit, Refused, Snapshot, authorise, charge};
+pub use credential::{contains_key, query_holds_key};
+pub use forwarding::{Peer, prepare_request, prepare_response};
+pub use keyring::{Digest, Grant, GrantDefinition, KeyDefinition, KeyRecord, Keyring};
+pub use pattern::{BadPattern, Claims, EndpointTable, Pattern};
+pub use quota::{Allowance, Exhausted, Limit};
+pub use refusal::Refusal;
+pub use reply::{is_grpc, limit_headers, refuse};
+pub use restriction::{BadReferrer, ReferrerPattern, Restrictions};
+pub use target::{BadTarget, Host, check_path, host_of};
+pub use usage::{Usage, UsageBook};
+
+/// The moment a request is judged at, read once per request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Nanoseconds on a clock that never goes back; its zero means nothing. Limits use only this.
+    pub monotonic: u64,
+    /// Seconds since the Unix epoch. Expiry and absolute times in headers use this.
+    pub unix: i64,
+}

@@ -1,0 +1,249 @@
+//! Every reason for which Keygate answers instead of the upstream, and the one mapping from reason to
+//! status, code and words.
+
+use super::target::BadTarget;
+use http::StatusCode;
+
+/// Why a request is not answered by the upstream. The list is closed: metrics use it as a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The path can be read in two ways, or is none.
+    MalformedTarget(BadTarget),
+    /// The host is missing, repeated, malformed or contradictory.
+    MalformedHost,
+    /// A trusted proxy sent an `X-Forwarded-For` that cannot be read.
+    MalformedForwardedFor,
+    /// The message's framing is not one that Keygate forwards.
+    MalformedFraming,
+    /// TRACE and CONNECT.
+    MethodNotAllowed,
+    /// No API claims the host.
+    UnknownHost,
+    /// No API claims the host, and the TLS connection was made for another.
+    Misdirected,
+    /// An API claims the host, none the path.
+    UnknownPath,
+    /// A key stands in the query.
+    KeyInQuery,
+    /// Two places carry a key, or one stands twice.
+    AmbiguousCredential,
+    /// No key.
+    MissingKey,
+    /// A key that nobody made, or with a prefix that the API does not know.
+    UnknownKey,
+    /// A key that was revoked.
+    RevokedKey,
+    /// A key past its expiry.
+    ExpiredKey,
+    /// A key for other APIs.
+    KeyNotForApi,
+    /// The client's address is not one of the key's.
+    AddressNotAllowed,
+    /// The referrer is missing or not one of the key's.
+    ReferrerNotAllowed,
+    /// The endpoint is not one of the key's.
+    EndpointNotAllowed,
+    /// The key lacks the scope; the index of the first one in file order that would do.
+    InsufficientScope(usize),
+    /// No scope of the API allows the endpoint.
+    NoScopeAllows,
+    /// Over the limit; nanoseconds until the next request is admitted.
+    RateLimited(u64),
+    /// No connection to the upstream.
+    UpstreamUnreachable,
+    /// The upstream broke off or answered nonsense.
+    UpstreamFailed,
+    /// The upstream did not answer in time.
+    UpstreamTimeout,
+    /// Keygate is at a limit of its own.
+    Overloaded,
+    /// The client broke off or sent a malformed body; it will hardly read the answer.
+    ClientAborted,
+}
+
+impl Refusal {
+    /// Every reason once, for tables of metrics and documents; details are placeholders.
+    pub const ALL: [Self; 26] = [
+        Self::MalformedTarget(BadTarget::NotAPath),
+        Self::MalformedHost,
+        Self::MalformedForwardedFor,
+        Self::MalformedFraming,
+        Self::MethodNotAllowed,
+        Self::UnknownHost,
+        Self::Misdirected,
+        Self::UnknownPath,
+        Self::KeyInQuery,
+        Self::AmbiguousCredential,
+        Self::MissingKey,
+        Self::UnknownKey,
+        Self::RevokedKey,
+        Self::ExpiredKey,
+        Self::KeyNotForApi,
+        Self::AddressNotAllowed,
+        Self::ReferrerNotAllowed,
+        Self::EndpointNotAllowed,
+        Self::InsufficientScope(0),
+        Self::NoScopeAllows,
+        Self::RateLimited(0),
+        Self::UpstreamUnreachable,
+        Self::UpstreamFailed,
+        Self::UpstreamTimeout,
+        Self::Overloaded,
+        Self::ClientAborted,
+    ];
+
+    /// Its place in [`Self::ALL`].
+    #[must_use]
+    pub fn index(self) -> usize {
+        match self {
+            Self::MalformedTarget(_) => 0,
+            Self::MalformedHost => 1,
+            Self::MalformedForwardedFor => 2,
+            Self::MalformedFraming => 3,
+            Self::MethodNotAllowed => 4,
+            Self::UnknownHost => 5,
+            Self::Misdirected => 6,
+            Self::UnknownPath => 7,
+            Self::KeyInQuery => 8,
+            Self::AmbiguousCredential => 9,
+            Self::MissingKey => 10,
+            Self::UnknownKey => 11,
+            Self::RevokedKey => 12,
+            Self::ExpiredKey => 13,
+            Self::KeyNotForApi => 14,
+            Self::AddressNotAllowed => 15,
+            Self::ReferrerNotAllowed => 16,
+            Self::EndpointNotAllowed => 17,
+            Self::InsufficientScope(_) => 18,
+            Self::NoScopeAllows => 19,
+            Self::RateLimited(_) => 20,
+            Self::UpstreamUnreachable => 21,
+            Self::UpstreamFailed => 22,
+            Self::UpstreamTimeout => 23,
+            Self::Overloaded => 24,
+            Self::ClientAborted => 25,
+        }
+    }
+
+    /// The HTTP status. With `distinguish` off, what is wrong with a credential is always 401.
+    #[must_use]
+    pub fn status(self, distinguish: bool) -> StatusCode {
+        match self {
+            Self::AmbiguousCredential if !distinguish => StatusCode::UNAUTHORIZED,
+            Self::MalformedTarget(_)
+            | Self::MalformedHost
+            | Self::MalformedForwardedFor
+            | Self::MalformedFraming
+            | Self::KeyInQuery
+            | Self::AmbiguousCredential
+            | Self::ClientAborted => StatusCode::BAD_REQUEST,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::UnknownHost | Self::UnknownPath => StatusCode::NOT_FOUND,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            Self::MissingKey | Self::UnknownKey | Self::RevokedKey | Self::ExpiredKey | Self::KeyNotForApi => StatusCode::UNAUTHORIZED,
+            Self::AddressNotAllowed
+            | Self::ReferrerNotAllowed
+            | Self::EndpointNotAllowed
+            | Self::InsufficientScope(_)
+            | Self::NoScopeAllows => StatusCode::FORBIDDEN,
+            Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::UpstreamUnreachable | Self::UpstreamFailed => StatusCode::BAD_GATEWAY,
+            Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// Its name for machines: the `code` of a problem, the `outcome` of metrics and logs.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::MalformedTarget(_) => "malformed_target",
+            Self::MalformedHost => "malformed_host",
+            Self::MalformedForwardedFor => "malformed_forwarded_for",
+            Self::MalformedFraming => "malformed_framing",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::UnknownHost => "unknown_host",
+            Self::Misdirected => "misdirected",
+            Self::UnknownPath => "unknown_path",
+            Self::KeyInQuery => "key_in_query",
+            Self::AmbiguousCredential => "ambiguous_credential",
+            Self::MissingKey => "missing_key",
+            Self::UnknownKey => "unknown_key",
+            Self::RevokedKey => "revoked_key",
+            Self::ExpiredKey => "expired_key",
+            Self::KeyNotForApi => "key_not_for_api",
+            Self::AddressNotAllowed => "address_not_allowed",
+            Self::ReferrerNotAllowed => "referrer_not_allowed",
+            Self::EndpointNotAllowed => "endpoint_not_allowed",
+            Self::InsufficientScope(_) => "insufficient_scope",
+            Self::NoScopeAllows => "no_scope_allows",
+            Self::RateLimited(_) => "rate_limited",
+            Self::UpstreamUnreachable => "upstream_unreachable",
+            Self::UpstreamFailed => "upstream_failed",
+            Self::UpstreamTimeout => "upstream_timeout",
+            Self::Overloaded => "overloaded",
+            Self::ClientAborted => "client_aborted",
+        }
+    }
+
+    /// One sentence for the developer of the client: what is wrong and what to do.
+    #[must_use]
+    pub fn detail(self) -> &'static str {
+        match self {
+            Self::MalformedTarget(why) => why.explanation(),
+            Self::MalformedHost => BadTarget::Host.explanation(),
+            Self::MalformedForwardedFor => "The X-Forwarded-For header holds something that is no address.",
+            Self::MalformedFraming => "The length of the request's body is given in a way that is not accepted.",
+            Self::MethodNotAllowed => "This method is never allowed here.",
+            Self::UnknownHost => "No API is served under this host name.",
+            Self::Misdirected => "No API is served under this host name, which is not the one the connection was made for.",
+            Self::UnknownPath => "No API is served under this path.",
+            Self::KeyInQuery => "An API key must not stand in the URL, where logs keep it. Send it in a header, and replace this key.",
+            Self::AmbiguousCredential => "The request carries more than one API key. Send exactly one.",
+            Self::MissingKey => "This endpoint needs an API key.",
+            Self::UnknownKey => "The API key is not known. Check that it was copied whole and is meant for this environment.",
+            Self::RevokedKey => "The API key has been revoked. Ask for a new one.",
+            Self::ExpiredKey => "The API key has expired. Ask for a new one.",
+            Self::KeyNotForApi => "The API key is not valid for this API.",
+            Self::AddressNotAllowed => "The API key may not be used from this address.",
+            Self::ReferrerNotAllowed => "The API key may only be used from certain web pages, and the Referer header does not name one.",
+            Self::EndpointNotAllowed => "The API key is restricted to other endpoints.",
+            Self::InsufficientScope(_) => "The API key lacks the scope that this endpoint requires.",
+            Self::NoScopeAllows => "No scope allows this method and path. Check them for a mistake.",
+            Self::RateLimited(_) => "Too many requests. Wait as long as the Retry-After header says.",
+            Self::UpstreamUnreachable => "The service behind the gateway cannot be reached. Try again later.",
+            Self::UpstreamFailed => "The service behind the gateway did not give a complete answer.",
+            Self::UpstreamTimeout => "The service behind the gateway did not answer in time.",
+            Self::Overloaded => "The gateway is busy. Try again in a moment.",
+            Self::ClientAborted => "The request's body ended early or was malformed.",
+        }
+    }
+
+    /// Whether it is about the credential: one of those that `errors_distinguish = false` makes equal.
+    #[must_use]
+    pub fn is_about_credential(self) -> bool {
+        self.is_missing_credential() || self.is_invalid_token() || self == Self::AmbiguousCredential
+    }
+
+    pub(super) fn is_missing_credential(self) -> bool {
+        self == Self::MissingKey
+    }
+
+    pub(super) fn is_invalid_token(self) -> bool {
+        matches!(self, Self::UnknownKey | Self::RevokedKey | Self::ExpiredKey | Self::KeyNotForApi)
+    }
+
+    /// The gRPC status (`google.rpc.Code`) that stands for it.
+    #[must_use]
+    pub fn grpc_status(self) -> &'static str {
+        match self.status(true).as_u16() {
+            401 => "16",             // UNAUTHENTICATED
+            403 => "7",              // PERMISSION_DENIED
+            429 => "8",              // RESOURCE_EXHAUSTED
+            404 | 405 | 421 => "12", // UNIMPLEMENTED
+            400 => "3",              // INVALID_ARGUMENT
+            504 => "4",              // DEADLINE_EXCEEDED
+            _ => "14",               // UNAVAILABLE
+        }
+    }
+}

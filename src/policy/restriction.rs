@@ -1,0 +1,138 @@
+//! Where a key may be used from, and for which endpoints.
+
+use super::address::AddressRange;
+use super::pattern::Pattern;
+use super::refusal::Refusal;
+use http::{HeaderMap, Method, Uri, header};
+use std::fmt;
+use std::net::IpAddr;
+
+/// The restrictions of one key. An empty list restricts nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Restrictions {
+    /// Client addresses that may use it.
+    pub addresses: Vec<AddressRange>,
+    /// Pages that may use it.
+    pub referrers: Vec<ReferrerPattern>,
+    /// Endpoints that it may be used for, whatever its scopes.
+    pub endpoints: Vec<Pattern>,
+}
+
+impl Restrictions {
+    /// Whether it restricts nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.addresses.is_empty() && self.referrers.is_empty() && self.endpoints.is_empty()
+    }
+
+    /// Address, then referrer, then endpoint.
+    pub(super) fn check(&self, client: IpAddr, headers: &HeaderMap, method: &Method, path: &str, ignore_case: bool) -> Result<(), Refusal> {
+        if !self.addresses.is_empty() && !self.addresses.iter().any(|range| range.contains(client)) {
+            return Err(Refusal::AddressNotAllowed);
+        }
+        if !self.referrers.is_empty() && !self.allows_referrer(headers) {
+            return Err(Refusal::ReferrerNotAllowed);
+        }
+        if !self.endpoints.is_empty() && !self.endpoints.iter().any(|pattern| pattern.matches(method, path, ignore_case)) {
+            return Err(Refusal::EndpointNotAllowed);
+        }
+        Ok(())
+    }
+
+    /// A missing referrer, two of them, or one that is no http(s) URL is not allowed.
+    fn allows_referrer(&self, headers: &HeaderMap) -> bool {
+        let mut fields = headers.get_all(header::REFERER).iter();
+        let (Some(field), None) = (fields.next(), fields.next()) else { return false };
+        let Some(referrer) = field.to_str().ok().and_then(Referrer::parse) else { return false };
+        self.referrers.iter().any(|pattern| pattern.matches(&referrer))
+    }
+}
+
+/// Pages of one origin: `https://app.example.com/*`, or without the final `*` one page exactly.
+///
+/// An origin alone (`https://app.example.com`) means every page of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReferrerPattern {
+    origin: Referrer,
+    /// Whether what follows the path matches too.
+    open: bool,
+}
+
+/// Why a text is no referrer pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadReferrer {
+    /// Not an `http://` or `https://` URL with a host.
+    Form,
+    /// A `*` anywhere but at the end of the path.
+    Wildcard,
+}
+
+impl fmt::Display for BadReferrer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Form => "a referrer pattern is a URL such as `https://app.example.com/*`, without user name, query or fragment",
+            Self::Wildcard => "`*` may stand only at the end of the path; name each host in full",
+        })
+    }
+}
+
+/// A parsed URL of a page: what RFC 6454 calls its origin, and the path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Referrer {
+    https: bool,
+    /// In lower case.
+    host: String,
+    port: u16,
+    path: String,
+}
+
+impl Referrer {
+    fn parse(text: &str) -> Option<Self> {
+        let uri: Uri = text.parse().ok()?;
+        let https = match uri.scheme_str()? {
+            "https" => true,
+            "http" => false,
+            _ => return None,
+        };
+        let authority = uri.authority()?;
+        if authority.as_str().contains('@') || authority.host().is_empty() {
+            return None;
+        }
+        let port = match authority.port() {
+            Some(port) => port.as_u16(),
+            None if authority.as_str().ends_with(':') => return None,
+            None if https => 443,
+            None => 80,
+        };
+        Some(Self { https, host: authority.host().to_ascii_lowercase(), port, path: uri.path().to_owned() })
+    }
+}
+
+impl ReferrerPattern {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub fn parse(text: &str) -> Result<Self, BadReferrer> {
+        let (fixed, open) = text.strip_suffix('*').map_or((text, false), |fixed| (fixed, true));
+        if fixed.contains('*') {
+            return Err(BadReferrer::Wildcard);
+        }
+        if fixed.contains(['?', '#']) {
+            return Err(BadReferrer::Form);
+        }
+        let origin = Referrer::parse(fixed).ok_or(BadReferrer::Form)?;
+        let after_scheme = fixed.split_once("://").map_or("", |(_, rest)| rest);
+        let only_origin = !after_scheme.contains('/');
+        if open && only_origin {
+            // `https://app.example.com*` would also mean `https://app.example.com.evil.net`.
+            return Err(BadReferrer::Wildcard);
+        }
+        Ok(Self { origin, open: open || only_origin })
+    }
+
+    fn matches(&self, referrer: &Referrer) -> bool {
+        let same_origin = self.origin.https == referrer.https && self.origin.host == referrer.host && self.origin.port == referrer.port;
+        same_origin && if self.open { referrer.path.starts_with(&self.origin.path) } else { referrer.path == self.origin.path }
+    }
+}

@@ -1,0 +1,158 @@
+//! The one rule for request targets and hosts: refuse whatever two parsers could read differently.
+//!
+//! The path that is authorised is the path that is forwarded, byte for byte, so nothing is repaired
+//! here. A path is refused when another server could resolve it to a different one: dot segments in any
+//! spelling, empty segments, encoded slashes, backslashes, NUL and control characters, double encoding
+//! of any of these, and percent-encoded letters or digits (RFC 3986 §6.2.2.2 makes `%61` the same as `a`).
+
+use http::{HeaderMap, Uri, header};
+
+/// Why a path or a host is not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadTarget {
+    /// The path does not start with `/` (asterisk form, authority form).
+    NotAPath,
+    /// A byte that RFC 3986 does not allow in a path.
+    Byte,
+    /// `%` without two hexadecimal digits.
+    Escape,
+    /// A percent-encoded slash, backslash, control character, letter, digit, `-`, `.`, `_` or escape.
+    Encoded,
+    /// A segment that is `.` or `..`, also before a `;`.
+    DotSegment,
+    /// `//` inside the path.
+    EmptySegment,
+    /// No host, several, an empty or malformed one, or two that contradict each other.
+    Host,
+}
+
+impl BadTarget {
+    /// What to tell the client, as a full sentence.
+    #[must_use]
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Self::NotAPath => "The request target must be a path that starts with '/'.",
+            Self::Byte => "The path has a character that must be percent-encoded.",
+            Self::Escape => "The path has a '%' that is not followed by two hexadecimal digits.",
+            Self::Encoded => "The path percent-encodes a character that must stand plain or must not stand there at all.",
+            Self::DotSegment => "The path has a '.' or '..' segment.",
+            Self::EmptySegment => "The path has an empty segment ('//').",
+            Self::Host => "The request must name exactly one valid host.",
+        }
+    }
+}
+
+/// Checks that `path` has one reading only.
+///
+/// # Errors
+/// The first rule that the path breaks, from left to right.
+pub fn check_path(path: &str) -> Result<(), BadTarget> {
+    let bytes = path.as_bytes();
+    if bytes.first() != Some(&b'/') {
+        return Err(BadTarget::NotAPath);
+    }
+    let mut segment = 1; // where the current segment starts
+    let mut at = 1;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'/' => {
+                if at == segment {
+                    return Err(BadTarget::EmptySegment);
+                }
+                check_segment(&bytes[segment..at])?;
+                segment = at + 1;
+            }
+            b'%' => {
+                check_escape(&bytes[at..])?;
+                at += 2;
+            }
+            byte if !is_path_byte(byte) => return Err(BadTarget::Byte),
+            _ => {}
+        }
+        at += 1;
+    }
+    check_segment(&bytes[segment..])
+}
+
+/// Dot segments, also with path parameters (`..;x`), which some servers cut off before they resolve.
+fn check_segment(segment: &[u8]) -> Result<(), BadTarget> {
+    if segment.first() != Some(&b'.') {
+        return Ok(());
+    }
+    match segment {
+        [b'.'] | [b'.', b'.'] | [b'.', b';', ..] | [b'.', b'.', b';', ..] => Err(BadTarget::DotSegment),
+        _ => Ok(()),
+    }
+}
+
+fn check_escape(rest: &[u8]) -> Result<(), BadTarget> {
+    let byte = decode_escape(rest).ok_or(BadTarget::Escape)?;
+    let refused = match byte {
+        0..=0x1f | 0x7f | b'/' | b'\\' | b'-' | b'.' | b'_' => true,
+        // `%25` is an honest percent sign unless what follows makes it an escape once it is decoded.
+        b'%' => rest.len() >= 5 && rest[3].is_ascii_hexdigit() && rest[4].is_ascii_hexdigit(),
+        other => other.is_ascii_alphanumeric(),
+    };
+    if refused { Err(BadTarget::Encoded) } else { Ok(()) }
+}
+
+/// The byte that a `%XX` at the start of `rest` stands for.
+pub(super) fn decode_escape(rest: &[u8]) -> Option<u8> {
+    let digit = |byte: u8| (byte as char).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    Some(digit(*rest.get(1)?)? << 4 | digit(*rest.get(2)?)?)
+}
+
+/// `pchar` of RFC 3986 §3.3 without `%`, which is handled apart.
+fn is_path_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte)
+}
+
+/// The host of a request: the name alone, and the whole authority with its port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Host<'a> {
+    /// The name or address, without port, in the client's letter case.
+    pub name: &'a str,
+    /// What the client sent, port included.
+    pub authority: &'a str,
+}
+
+/// Reads the one host of a request from its target (absolute form, `:authority`) and `Host` field.
+///
+/// # Errors
+/// [`BadTarget::Host`] where there is none, more than one, a malformed one, or where target and field
+/// differ (RFC 9112 §3.2, RFC 9113 §8.3.1).
+pub fn host_of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<Host<'a>, BadTarget> {
+    let mut fields = headers.get_all(header::HOST).iter();
+    let field = fields.next().map(|value| value.to_str().map_err(|_| BadTarget::Host)).transpose()?;
+    if fields.next().is_some() {
+        return Err(BadTarget::Host);
+    }
+    let authority = match (uri.authority().map(http::uri::Authority::as_str), field) {
+        (Some(target), Some(field)) if !target.eq_ignore_ascii_case(field) => return Err(BadTarget::Host),
+        (Some(authority), _) | (None, Some(authority)) => authority,
+        (None, None) => return Err(BadTarget::Host),
+    };
+    Ok(Host { name: host_name(authority).ok_or(BadTarget::Host)?, authority })
+}
+
+/// The name in `name[:port]`, or nothing if either is malformed.
+fn host_name(authority: &str) -> Option<&str> {
+    let (name, port) = if authority.starts_with('[') {
+        let end = authority.find(']')?;
+        authority[1..end].parse::<std::net::Ipv6Addr>().ok()?;
+        (&authority[..=end], &authority[end + 1..])
+    } else {
+        let end = authority.find(':').unwrap_or(authority.len());
+        let name = &authority[..end];
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+        if name.is_empty() || !name.bytes().all(plain) {
+            return None;
+        }
+        (name, &authority[end..])
+    };
+    let port_is_good = port.is_empty()
+        || port
+            .strip_prefix(':')
+            .is_some_and(|digits| digits.len() <= 5 && digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok());
+    port_is_good.then_some(name)
+}
