@@ -1,0 +1,203 @@
+//! `gateway.toml`: read, checked as a whole, and turned into what the two planes work with.
+//!
+//! [`load`] returns either a [`Config`] in which everything has been checked, or every mistake at once.
+
+mod diff;
+mod document;
+mod report;
+mod resolve;
+mod tls;
+mod units;
+
+pub use diff::diff;
+pub use report::{Problem, Problems, Severity};
+pub use resolve::{load, parse};
+pub use tls::{BadCertificate, certified_key, root_store};
+
+use crate::policy::{AddressRange, ApiDefinition, Digest, Limit, Restrictions};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A whole `gateway.toml`, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `[server]`.
+    pub server: Server,
+    /// `[server.tls]`; none: plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// `[admin]`; none: no admin address.
+    pub admin: Option<Admin>,
+    /// `[log]`.
+    pub log: Log,
+    /// `[[api]]`, in file order. Never empty.
+    pub apis: Vec<Arc<ApiConfig>>,
+    /// `[[key]]`, in file order.
+    pub keys: Vec<KeyConfig>,
+    /// `[revoked] keys`. They may name keys that are not in the file.
+    pub revoked: BTreeSet<Arc<str>>,
+    /// What is allowed but probably not meant, and what is not in force yet.
+    pub warnings: Vec<Problem>,
+}
+
+/// `[server]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Addresses to accept connections on. A change needs a restart.
+    pub listen: Vec<SocketAddr>,
+    /// Whose `X-Forwarded-*` are believed.
+    pub trusted_proxies: Vec<AddressRange>,
+    /// Worker threads; 0: one per core. A change needs a restart.
+    pub workers: usize,
+    /// Connections open at once, over all workers.
+    pub max_connections: usize,
+    /// For the TLS handshake.
+    pub handshake_timeout: Duration,
+    /// For a whole request head, and between requests of one HTTP/1.1 connection.
+    pub header_timeout: Duration,
+    /// Between frames of an HTTP/2 connection without requests.
+    pub idle_timeout: Duration,
+    /// For requests in flight when the gateway is told to stop.
+    pub drain_timeout: Duration,
+    /// Size of a request head, in bytes.
+    pub max_header_size: usize,
+    /// Header fields in a request.
+    pub max_headers: usize,
+    /// Requests at once on one HTTP/2 connection.
+    pub max_streams: u32,
+}
+
+/// `[server.tls]` and `[admin.tls]`: PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Certificate chain, the server's own first.
+    pub cert: PathBuf,
+    /// Private key.
+    pub key: PathBuf,
+}
+
+/// `[admin]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// A change needs a restart.
+    pub listen: SocketAddr,
+    /// Required where the address is not loopback.
+    pub tls: Option<TlsFiles>,
+    /// `[[admin.token]]`.
+    pub tokens: Vec<AdminToken>,
+    /// Host names, besides addresses and `localhost`, under which token-protected calls are accepted.
+    pub hosts: Vec<String>,
+}
+
+/// `[[admin.token]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminToken {
+    /// For logs.
+    pub name: String,
+    /// Of the token.
+    pub digest: Digest,
+    /// Whether it may change anything (`role = "manage"`) or only look (`"read"`).
+    pub may_manage: bool,
+    /// Narrows it to one organisation.
+    pub organization: Option<String>,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Log {
+    /// Whether each request is logged.
+    pub requests: bool,
+    /// How lines look. A change needs a restart.
+    pub format: LogFormat,
+}
+
+/// `[log] format`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, else JSON.
+    #[default]
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// `[[api]]`: what the decision needs, and how to reach what is behind it.
+#[derive(Debug, Clone)]
+pub struct ApiConfig {
+    /// For the decision.
+    pub definition: ApiDefinition,
+    /// Distinct upstreams; the first is for traffic without a key.
+    pub upstreams: Vec<Upstream>,
+    /// For each environment of the definition, an index into `upstreams`. Empty: always the first.
+    pub upstream_by_environment: Vec<usize>,
+    /// `host_header = "upstream"`: the upstream sees its own name instead of the client's.
+    pub rewrite_host: bool,
+    /// For a connection to the upstream, TLS included.
+    pub connect_timeout: Duration,
+    /// From the request's end, or from the last progress of its body, to the answer's head.
+    pub response_timeout: Duration,
+    /// How long an unused connection to the upstream is kept.
+    pub keep_alive: Duration,
+}
+
+/// Where requests go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// How to speak to it.
+    pub protocol: Protocol,
+    /// Where it is.
+    pub place: Place,
+    /// What its `Host` is where the client's is not kept, and the name in its certificate.
+    pub authority: Arc<str>,
+    /// PEM file of the authorities that its certificate is checked against; none: the system's.
+    pub ca: Option<PathBuf>,
+}
+
+/// How to speak to an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// `http://`, `unix:`: HTTP/1.1.
+    Http1,
+    /// `https://`: HTTP/1.1 over TLS.
+    Http1Tls,
+    /// `h2c://`: HTTP/2 without TLS, with prior knowledge.
+    Http2,
+    /// `h2://`: HTTP/2 over TLS.
+    Http2Tls,
+}
+
+/// Where an upstream is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A host name or address without brackets, and a port.
+    Tcp(Arc<str>, u16),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+/// `[[key]]`, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyConfig {
+    /// Unique.
+    pub id: Arc<str>,
+    /// For people.
+    pub name: Box<str>,
+    /// Whose it is.
+    pub organization: Option<Arc<str>>,
+    /// Indices into [`Config::apis`].
+    pub apis: Vec<usize>,
+    /// One, or two while rotating.
+    pub digests: Vec<Digest>,
+    /// Names, as in the file.
+    pub scopes: Arc<[Box<str>]>,
+    /// Seconds since the Unix epoch.
+    pub expires_at: Option<i64>,
+    /// Addresses, referrers, endpoints.
+    pub restrictions: Restrictions,
+    /// Instead of the APIs'; empty: no limit.
+    pub rate_limit: Option<Arc<[Limit]>>,
+}

@@ -1,0 +1,116 @@
+//! What the workers count. Each worker writes only its own counters, so that counting never makes two
+//! cores fight over a cache line; a scrape adds them up.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A counter or gauge with one writer at a time.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    /// Adds `n`.
+    pub fn add(&self, n: u64) {
+        // One writer, so a load and a store do, without a locked instruction.
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    }
+
+    /// Takes `n` away.
+    pub fn sub(&self, n: u64) {
+        self.add(n.wrapping_neg());
+    }
+
+    /// Replaces the value.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// The value.
+    #[must_use]
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Upper bounds of the latency histograms' buckets, in microseconds.
+pub const LATENCY_BOUNDS: [u64; 16] =
+    [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 10_000_000, 60_000_000];
+
+/// A histogram of durations, with one writer.
+#[derive(Debug, Default)]
+pub struct Histogram {
+    /// One for each bound, not cumulative, and one for all beyond.
+    buckets: [Count; LATENCY_BOUNDS.len() + 1],
+    sum: Count,
+}
+
+impl Histogram {
+    /// Counts one duration in microseconds.
+    pub fn record(&self, microseconds: u64) {
+        let bucket = LATENCY_BOUNDS.partition_point(|bound| *bound < microseconds);
+        self.buckets[bucket].add(1);
+        self.sum.add(microseconds);
+    }
+
+    /// Counts in each bucket (one for each bound and one beyond, not cumulative), and the sum in microseconds.
+    #[must_use]
+    pub fn read(&self) -> ([u64; LATENCY_BOUNDS.len() + 1], u64) {
+        (std::array::from_fn(|bucket| self.buckets[bucket].value()), self.sum.value())
+    }
+}
+
+/// What one worker counts for one API.
+#[derive(Debug)]
+pub struct ApiStats {
+    /// Answers of the upstream by status class: 1xx (a switched protocol) to 5xx.
+    pub forwarded: [Count; 5],
+    /// Answers of Keygate, by the refusal's index.
+    pub refused: Box<[Count]>,
+    /// From the request's head to the answer's end.
+    pub duration: Histogram,
+    /// From sending the request on to the answer's head.
+    pub upstream: Histogram,
+}
+
+impl ApiStats {
+    /// Room for this many kinds of refusals.
+    #[must_use]
+    pub fn new(refusals: usize) -> Self {
+        Self {
+            forwarded: Default::default(),
+            refused: (0..refusals).map(|_| Count::default()).collect(),
+            duration: Histogram::default(),
+            upstream: Histogram::default(),
+        }
+    }
+}
+
+/// What one worker counts, whatever the API.
+#[derive(Debug, Default)]
+pub struct WorkerStats {
+    /// Connections accepted.
+    pub connections: Count,
+    /// Connections open.
+    pub connections_open: Count,
+    /// Connections closed at once because too many were open.
+    pub connections_refused: Count,
+    /// TLS handshakes done.
+    pub handshakes: Count,
+    /// TLS handshakes that failed or took too long.
+    pub handshakes_failed: Count,
+    /// Requests in flight.
+    pub requests_in_flight: Count,
+    /// Connections made to upstreams.
+    pub upstream_connections: Count,
+    /// Connections to upstreams that could not be made.
+    pub upstream_connections_failed: Count,
+    /// Requests sent on a connection that had served another before.
+    pub upstream_reused: Count,
+    /// Requests sent again on a fresh connection.
+    pub upstream_retries: Count,
+    /// Connections to upstreams waiting for a request.
+    pub upstream_idle: Count,
+    /// Protocol switches (WebSockets) open.
+    pub upgrades_open: Count,
+    /// Log lines that were thrown away because the log could not keep up.
+    pub log_lines_lost: Count,
+}
