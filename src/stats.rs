@@ -58,8 +58,9 @@ impl Histogram {
     }
 }
 
-/// What one worker counts for one API.
+/// What one worker counts for one API. Aligned so that two workers' never share a cache line.
 #[derive(Debug)]
+#[repr(align(128))]
 pub struct ApiStats {
     /// Answers of the upstream by status class: 1xx (a switched protocol) to 5xx.
     pub forwarded: [Count; 5],
@@ -86,6 +87,7 @@ impl ApiStats {
 
 /// What one worker counts, whatever the API.
 #[derive(Debug, Default)]
+#[repr(align(128))]
 pub struct WorkerStats {
     /// Connections accepted.
     pub connections: Count,
@@ -113,4 +115,25 @@ pub struct WorkerStats {
     pub upgrades_open: Count,
     /// Log lines that were thrown away because the log could not keep up.
     pub log_lines_lost: Count,
+}
+
+/// What the control plane counts.
+#[derive(Debug, Default)]
+pub struct ControlStats {
+    /// Edits put in force.
+    pub reloads: Count,
+    /// Edits refused because of a mistake.
+    pub reloads_failed: Count,
+    /// 1 while the file on disk is not what runs (a mistake in it, or it is gone), else 0.
+    pub file_differs: Count,
+    /// When the running configuration was put in force, in Unix seconds.
+    pub loaded_at: Count,
+    /// How long the last load took, from reading the file to being in force, in microseconds.
+    pub load_duration: Count,
+    /// From an edit that took access away to being in force.
+    pub revocation: Histogram,
+    /// Certificates put in force after their files changed.
+    pub certificates_reloaded: Count,
+    /// Certificate files that could not be used when they changed.
+    pub certificates_failed: Count,
 }
