@@ -66,6 +66,9 @@ pub struct UpstreamState {
     pub addresses: ArcSwap<Vec<SocketAddr>>,
 }
 
+/// Reads what is in force.
+pub type Reader = Cache<Arc<ArcSwap<Published>>, Arc<Published>>;
+
 /// Whether the gateway takes new work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
@@ -78,7 +81,7 @@ pub enum Phase {
 /// The meeting point of the planes.
 #[derive(Debug)]
 pub struct Shared {
-    published: ArcSwap<Published>,
+    published: Arc<ArcSwap<Published>>,
     /// Told when something has been published, so that a worker without traffic lets go of the old one.
     generation: watch::Sender<u64>,
     phase: watch::Sender<Phase>,
@@ -95,11 +98,11 @@ impl Shared {
     #[must_use]
     pub fn new(published: Published, workers: usize, clock: Clock) -> Arc<Self> {
         Arc::new(Self {
-            published: ArcSwap::from_pointee(published),
+            published: Arc::new(ArcSwap::from_pointee(published)),
             generation: watch::Sender::new(0),
             phase: watch::Sender::new(Phase::Running),
             clock,
-            workers: (0..workers).map(|_| WorkerStats::default()).collect(),
+            workers: (0..workers).map(|_| WorkerStats::new(Refusal::ALL.len())).collect(),
             connections: AtomicUsize::new(0),
         })
     }
@@ -120,8 +123,8 @@ impl Shared {
 
     /// A reader that costs one atomic load while nothing changes.
     #[must_use]
-    pub fn reader(&self) -> Cache<&ArcSwap<Published>, Arc<Published>> {
-        Cache::new(&self.published)
+    pub fn reader(&self) -> Reader {
+        Cache::new(self.published.clone())
     }
 
     /// Wakes its holder at each publication.

@@ -78,7 +78,7 @@ impl ApiStats {
     pub fn new(refusals: usize) -> Self {
         Self {
             forwarded: Default::default(),
-            refused: (0..refusals).map(|_| Count::default()).collect(),
+            refused: counts(refusals),
             duration: Histogram::default(),
             upstream: Histogram::default(),
         }
@@ -86,9 +86,11 @@ impl ApiStats {
 }
 
 /// What one worker counts, whatever the API.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(128))]
 pub struct WorkerStats {
+    /// Requests refused before an API was found, by the refusal's index.
+    pub refused: Box<[Count]>,
     /// Connections accepted.
     pub connections: Count,
     /// Connections open.
@@ -115,6 +117,33 @@ pub struct WorkerStats {
     pub upgrades_open: Count,
     /// Log lines that were thrown away because the log could not keep up.
     pub log_lines_lost: Count,
+}
+
+impl WorkerStats {
+    /// Room for this many kinds of refusals.
+    #[must_use]
+    pub fn new(refusals: usize) -> Self {
+        Self {
+            refused: counts(refusals),
+            connections: Count::default(),
+            connections_open: Count::default(),
+            connections_refused: Count::default(),
+            handshakes: Count::default(),
+            handshakes_failed: Count::default(),
+            requests_in_flight: Count::default(),
+            upstream_connections: Count::default(),
+            upstream_connections_failed: Count::default(),
+            upstream_reused: Count::default(),
+            upstream_retries: Count::default(),
+            upstream_idle: Count::default(),
+            upgrades_open: Count::default(),
+            log_lines_lost: Count::default(),
+        }
+    }
+}
+
+fn counts(len: usize) -> Box<[Count]> {
+    (0..len).map(|_| Count::default()).collect()
 }
 
 /// What the control plane counts.
