@@ -58,8 +58,9 @@ impl Histogram {
     }
 }
 
-/// What one worker counts for one API.
+/// What one worker counts for one API. Aligned so that two workers' never share a cache line.
 #[derive(Debug)]
+#[repr(align(128))]
 pub struct ApiStats {
     /// Answers of the upstream by status class: 1xx (a switched protocol) to 5xx.
     pub forwarded: [Count; 5],
@@ -77,7 +78,7 @@ impl ApiStats {
     pub fn new(refusals: usize) -> Self {
         Self {
             forwarded: Default::default(),
-            refused: (0..refusals).map(|_| Count::default()).collect(),
+            refused: counts(refusals),
             duration: Histogram::default(),
             upstream: Histogram::default(),
         }
@@ -85,8 +86,11 @@ impl ApiStats {
 }
 
 /// What one worker counts, whatever the API.
-#[derive(Debug, Default)]
+#[derive(Debug)]
+#[repr(align(128))]
 pub struct WorkerStats {
+    /// Requests refused before an API was found, by the refusal's index.
+    pub refused: Box<[Count]>,
     /// Connections accepted.
     pub connections: Count,
     /// Connections open.
@@ -113,4 +117,52 @@ pub struct WorkerStats {
     pub upgrades_open: Count,
     /// Log lines that were thrown away because the log could not keep up.
     pub log_lines_lost: Count,
+}
+
+impl WorkerStats {
+    /// Room for this many kinds of refusals.
+    #[must_use]
+    pub fn new(refusals: usize) -> Self {
+        Self {
+            refused: counts(refusals),
+            connections: Count::default(),
+            connections_open: Count::default(),
+            connections_refused: Count::default(),
+            handshakes: Count::default(),
+            handshakes_failed: Count::default(),
+            requests_in_flight: Count::default(),
+            upstream_connections: Count::default(),
+            upstream_connections_failed: Count::default(),
+            upstream_reused: Count::default(),
+            upstream_retries: Count::default(),
+            upstream_idle: Count::default(),
+            upgrades_open: Count::default(),
+            log_lines_lost: Count::default(),
+        }
+    }
+}
+
+fn counts(len: usize) -> Box<[Count]> {
+    (0..len).map(|_| Count::default()).collect()
+}
+
+/// What the control plane counts.
+#[derive(Debug, Default)]
+pub struct ControlStats {
+    /// Edits put in force.
+    pub reloads: Count,
+    /// Edits refused because of a mistake.
+    pub reloads_failed: Count,
+    /// 1 while the file on disk is not what runs (a mistake in it, or it is gone), else 0.
+    pub file_differs: Count,
+    /// When the running configuration was put in force, in Unix seconds.
+    pub loaded_at: Count,
+    /// How long the last load took, from reading the file to being in force, in microseconds.
+    pub load_duration: Count,
+    /// From an edit that took access away to being in force.
+    pub revocation: Histogram,
+    /// Certificates put in force after their files changed.
+    pub certificates_reloaded: Count,
+    /// Certificate files that could not be used when they changed.
+    pub certificates_failed: Count,
 }

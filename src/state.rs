@@ -1,0 +1,214 @@
+//! What the two planes share: the published configuration, which has one writer and many readers, the
+//! clock, and the signals between them.
+
+use crate::config::{ApiConfig, Server, Upstream};
+use crate::policy::{Now, Refusal, Snapshot};
+use crate::stats::{ApiStats, WorkerStats};
+use arc_swap::{ArcSwap, Cache};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
+
+/// Everything that a request is served by, at one moment. It never changes; an edit publishes a new one.
+#[derive(Debug)]
+pub struct Published {
+    /// For the decision.
+    pub snapshot: Snapshot,
+    /// How to reach what is behind each API; same order as the snapshot's.
+    pub apis: Vec<ApiState>,
+    /// Limits and deadlines.
+    pub server: Server,
+    /// For TLS handshakes; none: plain HTTP.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Whether requests are logged.
+    pub log_requests: bool,
+}
+
+/// One API of the published configuration.
+#[derive(Debug, Clone)]
+pub struct ApiState {
+    /// Its settings.
+    pub config: Arc<ApiConfig>,
+    /// Same order as the settings' upstreams.
+    pub upstreams: Vec<Arc<UpstreamState>>,
+    /// By worker; carried over from one configuration to the next by the API's name.
+    pub stats: Arc<[ApiStats]>,
+}
+
+impl ApiState {
+    /// Where a request of this environment goes; `None` is traffic without a key.
+    #[must_use]
+    pub fn upstream(&self, environment: Option<usize>) -> Option<&Arc<UpstreamState>> {
+        let index = environment.and_then(|environment| self.config.upstream_by_environment.get(environment));
+        self.upstreams.get(index.copied().unwrap_or(0))
+    }
+}
+
+/// Fresh counters of one API, for this many workers.
+#[must_use]
+pub fn api_stats(workers: usize) -> Arc<[ApiStats]> {
+    (0..workers).map(|_| ApiStats::new(Refusal::ALL.len())).collect()
+}
+
+/// An upstream with what the control plane found out about it. Carried over from one configuration to the
+/// next while its settings stay the same, so that connections to it are kept.
+#[derive(Debug)]
+pub struct UpstreamState {
+    /// Different for every upstream that this process ever knew; pools go by it.
+    pub id: u64,
+    /// Its settings.
+    pub settings: Upstream,
+    /// For an encrypted upstream.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// Where it is now; empty until its name has been resolved, and for Unix sockets.
+    pub addresses: ArcSwap<Vec<SocketAddr>>,
+}
+
+/// Reads what is in force.
+pub type Reader = Cache<Arc<ArcSwap<Published>>, Arc<Published>>;
+
+/// Whether the gateway takes new work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// It does.
+    Running,
+    /// It has been told to stop and finishes what is in flight.
+    Draining,
+}
+
+/// The meeting point of the planes.
+#[derive(Debug)]
+pub struct Shared {
+    published: Arc<ArcSwap<Published>>,
+    /// Told when something has been published, so that a worker without traffic lets go of the old one.
+    generation: watch::Sender<u64>,
+    phase: watch::Sender<Phase>,
+    /// For everybody who needs the time.
+    pub clock: Clock,
+    /// By worker.
+    pub workers: Box<[WorkerStats]>,
+    /// Over all workers; only accepting and closing touch it.
+    pub connections: AtomicUsize,
+}
+
+impl Shared {
+    /// The first configuration, for this many workers.
+    #[must_use]
+    pub fn new(published: Published, workers: usize, clock: Clock) -> Arc<Self> {
+        Arc::new(Self {
+            published: Arc::new(ArcSwap::from_pointee(published)),
+            generation: watch::Sender::new(0),
+            phase: watch::Sender::new(Phase::Running),
+            clock,
+            workers: (0..workers).map(|_| WorkerStats::new(Refusal::ALL.len())).collect(),
+            connections: AtomicUsize::new(0),
+        })
+    }
+
+    /// Puts a configuration in force: every request that starts after this returns is judged by it.
+    /// Returns the one before; the caller keeps it until no worker does (see [`Graveyard`]).
+    pub fn publish(&self, published: Arc<Published>) -> Arc<Published> {
+        let before = self.published.swap(published);
+        self.generation.send_modify(|generation| *generation += 1);
+        before
+    }
+
+    /// What is in force.
+    #[must_use]
+    pub fn published(&self) -> Arc<Published> {
+        self.published.load_full()
+    }
+
+    /// A reader that costs one atomic load while nothing changes.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        Cache::new(self.published.clone())
+    }
+
+    /// Wakes its holder at each publication.
+    #[must_use]
+    pub fn publications(&self) -> watch::Receiver<u64> {
+        self.generation.subscribe()
+    }
+
+    /// Starts draining. There is no way back.
+    pub fn drain(&self) {
+        self.phase.send_replace(Phase::Draining);
+    }
+
+    /// Tells the phase and wakes its holder when it changes.
+    #[must_use]
+    pub fn phase(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
+    }
+
+    /// Counts a connection unless there are `most` already.
+    #[must_use]
+    pub fn admit_connection(&self, most: usize) -> bool {
+        let admitted = self.connections.fetch_add(1, Ordering::Relaxed) < most;
+        if !admitted {
+            self.release_connection();
+        }
+        admitted
+    }
+
+    /// Gives back what [`Self::admit_connection`] counted.
+    pub fn release_connection(&self) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Old configurations, kept until no worker uses them: freeing a table of many keys takes milliseconds,
+/// which are the control thread's to spend and not a worker's.
+#[derive(Debug, Default)]
+pub struct Graveyard(Vec<Arc<Published>>);
+
+impl Graveyard {
+    /// Takes one in.
+    pub fn bury(&mut self, published: Arc<Published>) {
+        self.0.push(published);
+    }
+
+    /// Frees those that nobody else holds. Call it from time to time.
+    pub fn sweep(&mut self) {
+        self.0.retain(|published| Arc::strong_count(published) > 1);
+    }
+}
+
+/// Monotonic and wall-clock time for one reading of the clock.
+#[derive(Debug)]
+pub struct Clock {
+    start: Instant,
+    /// Unix seconds at `start`, by the wall clock as it was last looked at.
+    offset: AtomicI64,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        let clock = Self { start: Instant::now(), offset: AtomicI64::new(0) };
+        clock.follow_wall_clock();
+        clock
+    }
+}
+
+impl Clock {
+    /// The moment, by one reading. The wall-clock part follows a change of the wall clock within the time
+    /// between two calls of [`Self::follow_wall_clock`].
+    #[must_use]
+    pub fn now(&self) -> Now {
+        let elapsed = self.start.elapsed();
+        let monotonic = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+        let unix = self.offset.load(Ordering::Relaxed).saturating_add(i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX));
+        Now { monotonic, unix }
+    }
+
+    /// Looks at the wall clock again. The control thread does so every second.
+    pub fn follow_wall_clock(&self) {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let elapsed = self.start.elapsed();
+        let offset = wall.saturating_sub(elapsed).as_secs();
+        self.offset.store(i64::try_from(offset).unwrap_or(i64::MAX), Ordering::Relaxed);
+    }
+}
