@@ -1,3 +1,4 @@
 //! Keygate, an authentication gateway. `ARCHITECTURE.md` is the map.
 
+pub mod config;
 pub mod policy;

@@ -32,7 +32,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 
 /// The calling thread is the control plane; workers and log have threads of their own.
 async fn run_control_plane(options: &Options) -> anyhow::Result<()> {
-    let control::Startup { config, shared, controller } = control::start(&options.config).await?;
+    let control::Startup { config, shared, controller } = control::start(&options.config)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
 
