@@ -72,7 +72,7 @@ impl<'t> Keys<'t, '_> {
         };
         for name in ["allow_ips", "allow_referrers", "allow_endpoints"] {
             // An empty list could mean nobody or everybody.
-            if section.raw(name).and_then(|value| value.get_ref().as_array()).is_some_and(|array| array.is_empty()) {
+            if section.is_empty_list(name) {
                 report.error_with_hint(section.at(name), format!("`{name}` is an empty list"), "leave it out, and nothing is restricted");
             }
         }
@@ -105,7 +105,7 @@ impl<'t> Keys<'t, '_> {
         }
         let mut indices = Vec::new();
         let texts = section.texts("apis");
-        if texts.is_empty() && section.raw("apis").is_some_and(|value| value.get_ref().is_array()) {
+        if section.is_empty_list("apis") {
             self.report.error(section.at("apis"), "`apis` is empty, so the key opens nothing");
         }
         for text in texts {
@@ -127,7 +127,7 @@ impl<'t> Keys<'t, '_> {
         let report = self.report;
         section.require("sha256", "the digest of the key: `keygate keys hash` makes it");
         let texts = section.text_or_texts("sha256");
-        if section.has("sha256") && !(1..=2).contains(&texts.len()) {
+        if section.is_empty_list("sha256") || texts.len() > 2 {
             report.error(section.at("sha256"), "a key has one digest, or two while it is rotated");
         }
         let mut digests = Vec::new();

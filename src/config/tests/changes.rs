@@ -112,3 +112,25 @@ fn many_keys_are_counted_after_the_first_fifty() {
     let found = diff(&accepted(&with_keys("")), &accepted(&with_keys(&keys)));
     assert_eq!((found.changes.len(), found.changes[50].as_str()), (51, "and more keys: 30 added"));
 }
+
+#[test]
+fn hundred_thousand_keys_are_read_and_compared_in_linear_time() {
+    let start = std::time::Instant::now();
+    let restricted = "scopes = [\"tickets:read\"]\nallow_ips = [\"203.0.113.0/24\"]\nallow_endpoints = [\"GET /tickets/*\"]";
+    let keys: String = (0..100_000).map(|index| key(&format!("key_{index}"), if index % 10 == 0 { restricted } else { "" })).collect();
+    let revoked = "[revoked]\nkeys = [\"key_99999x\", \"key_5\"]\n";
+    let text = with_keys(&keys);
+    let made = start.elapsed();
+    let old = accepted(&text);
+    let parsed = start.elapsed();
+    let snapshot = old.snapshot(&mut crate::policy::UsageBook::default(), 1);
+    let built = start.elapsed();
+    let new = accepted(&format!("{revoked}{text}"));
+    let reread = start.elapsed();
+    let found = diff(&old, &new);
+    let done = start.elapsed();
+    eprintln!("made {made:?}, parsed {:?}, snapshot {:?}, diff {:?}", parsed - made, built - parsed, done - reread);
+    assert_eq!((snapshot.keyring().len(), found.revoked), (100_000, 2));
+    // A quadratic step would take minutes.
+    assert!(done < std::time::Duration::from_secs(20), "{done:?}");
+}
