@@ -7,9 +7,10 @@ use crate::config::document::{KEY, Section, Text, type_name};
 use crate::config::report::Report;
 use crate::config::{KeyConfig, names};
 use crate::policy::{ApiDefinition, Digest, Limit, ReferrerPattern, Restrictions};
+use hashbrown::HashMap;
 use jiff::civil;
 use jiff::tz::Offset;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use toml::de::DeValue;
@@ -32,18 +33,19 @@ struct Keys<'t, 'a> {
 
 pub(super) fn keys<'t>(root: Section<'t>, apis: &[ResolvedApi<'t>], revoked: &BTreeMap<&'t str, usize>) -> Vec<KeyConfig> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
+    let sections = root.sections("key", &KEY);
     let mut keys = Keys {
         report: root.report,
         apis,
         definitions: apis.iter().map(|api| &api.config.definition).collect(),
         api_indices: apis.iter().enumerate().map(|(index, api)| (&*api.config.definition.name, index)).collect(),
-        ids: HashMap::new(),
-        digests: HashMap::new(),
+        ids: HashMap::with_capacity(sections.len()),
+        digests: HashMap::with_capacity(sections.len()),
         scope_lists: HashMap::new(),
         organizations: HashMap::new(),
         now: i64::try_from(now).unwrap_or(i64::MAX),
     };
-    let configs = root.sections("key", &KEY).into_iter().map(|section| keys.key(section)).collect();
+    let configs = sections.into_iter().map(|section| keys.key(section)).collect();
     keys.check_revoked(revoked);
     configs
 }

@@ -118,19 +118,13 @@ fn hundred_thousand_keys_are_read_and_compared_in_linear_time() {
     let start = std::time::Instant::now();
     let restricted = "scopes = [\"tickets:read\"]\nallow_ips = [\"203.0.113.0/24\"]\nallow_endpoints = [\"GET /tickets/*\"]";
     let keys: String = (0..100_000).map(|index| key(&format!("key_{index}"), if index % 10 == 0 { restricted } else { "" })).collect();
-    let revoked = "[revoked]\nkeys = [\"key_99999x\", \"key_5\"]\n";
     let text = with_keys(&keys);
-    let made = start.elapsed();
     let old = accepted(&text);
-    let parsed = start.elapsed();
     let snapshot = old.snapshot(&mut crate::policy::UsageBook::default(), 1);
-    let built = start.elapsed();
-    let new = accepted(&format!("{revoked}{text}"));
-    let reread = start.elapsed();
+    let new = accepted(&format!("[revoked]\nkeys = [\"key_99999x\", \"key_5\"]\n{text}"));
     let found = diff(&old, &new);
-    let done = start.elapsed();
-    eprintln!("made {made:?}, parsed {:?}, snapshot {:?}, diff {:?}", parsed - made, built - parsed, done - reread);
     assert_eq!((snapshot.keyring().len(), found.revoked), (100_000, 2));
-    // A quadratic step would take minutes.
-    assert!(done < std::time::Duration::from_secs(20), "{done:?}");
+    // Measured: one to two seconds, most of it making the text; a quadratic step would take minutes.
+    let elapsed = start.elapsed();
+    assert!(elapsed < std::time::Duration::from_secs(30), "{elapsed:?}");
 }

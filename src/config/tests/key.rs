@@ -1,4 +1,4 @@
-use super::{API, SCOPES, SERVER, accepted, digest, refused, rejected, warned, with_key};
+use super::{API, SERVER, accepted, digest, refused, rejected, warned, with_key};
 use crate::config::Config;
 use crate::policy::{EmptyScopes, UsageBook};
 use std::sync::Arc;
