@@ -4,12 +4,16 @@
 
 mod diff;
 mod document;
+mod names;
 mod report;
 mod resolve;
+mod snapshot;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod units;
 
-pub use diff::diff;
+pub use diff::{Diff, diff};
 pub use report::{Problem, Problems, Severity};
 pub use resolve::{load, parse};
 pub use tls::{BadCertificate, certified_key, root_store};

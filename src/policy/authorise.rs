@@ -73,6 +73,12 @@ impl Snapshot {
         &self.keyring
     }
 
+    /// Whose `X-Forwarded-*` are believed.
+    #[must_use]
+    pub fn trusted_proxies(&self) -> &[AddressRange] {
+        &self.trusted_proxies
+    }
+
     /// The API for a host, or any host, whose base path is the longest that covers the path.
     fn find_api(&self, host: Host<'_>, path: &str, peer: &Peer) -> Result<(usize, &Api), Refusal> {
         let pick = |indices: &[usize]| indices.iter().copied().find(|index| self.apis[*index].covers(path));
@@ -158,6 +164,16 @@ impl<'s> Admission<'s> {
     #[must_use]
     pub fn allowance(&self) -> Option<Allowance> {
         self.allowance
+    }
+
+    /// The same request as one that got no answer from the upstream. It stays counted.
+    #[must_use]
+    pub fn refused(&self, refusal: Refusal) -> Refused<'s> {
+        let (key, grant) = match self.permit.caller {
+            Caller::Key { record, grant, .. } => (Some(record), Some(grant)),
+            Caller::PassThrough | Caller::Public => (None, None),
+        };
+        Refused { refusal, api: Some((self.permit.api_index, self.permit.api)), key, grant, allowance: self.allowance }
     }
 }
 

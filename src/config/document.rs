@@ -1,0 +1,312 @@
+//! A reader over the TOML tree that reports every mistake with its place and carries on.
+
+use super::report::Report;
+use super::units;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// A kind of table: how messages name it, and every setting that it may have.
+#[derive(Debug)]
+pub(super) struct Kind {
+    pub(super) label: &'static str,
+    pub(super) settings: &'static [&'static str],
+}
+
+macro_rules! kinds {
+    ($($name:ident = $label:literal: [$($setting:literal),+];)+) => {
+        $(pub(super) const $name: Kind = Kind { label: $label, settings: &[$($setting),+] };)+
+        /// Every table whose settings have fixed names.
+        #[cfg(test)]
+        pub(super) const KINDS: &[&Kind] = &[$(&$name),+];
+    };
+}
+
+kinds! {
+    ROOT = "gateway.toml": ["server", "admin", "log", "store", "revoked", "api", "key"];
+    SERVER = "[server]": [
+        "listen", "trusted_proxies", "workers", "max_connections", "handshake_timeout", "header_timeout", "idle_timeout",
+        "drain_timeout", "max_header_size", "max_headers", "max_streams", "tls"
+    ];
+    SERVER_TLS = "[server.tls]": ["cert", "key"];
+    ADMIN = "[admin]": ["listen", "hosts", "tls", "token"];
+    ADMIN_TLS = "[admin.tls]": ["cert", "key"];
+    ADMIN_TOKEN = "[[admin.token]]": ["name", "sha256", "role", "organization"];
+    LOG = "[log]": ["requests", "format"];
+    STORE = "[store]": ["path"];
+    REVOKED = "[revoked]": ["keys"];
+    API = "[[api]]": [
+        "name", "hosts", "base_path", "upstream", "upstream_ca", "host_header", "connect_timeout", "response_timeout", "keep_alive",
+        "credentials", "environments", "rate_limit", "rate_limit_reset", "rate_limit_draft", "errors", "errors_distinguish",
+        "empty_scopes", "case_insensitive_paths", "public", "pass_through", "pass_through_allows", "upstream_headers", "scopes",
+        "key_api"
+    ];
+    SCOPE = "[api.scopes]": ["description", "allows"];
+    KEY_API = "[api.key_api]": ["path", "style", "scope", "create"];
+    KEY = "[[key]]": [
+        "id", "name", "organization", "apis", "sha256", "scopes", "expires_at", "allow_ips", "allow_referrers", "allow_endpoints",
+        "rate_limit"
+    ];
+}
+
+/// A text of the file and the byte offset where it stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Text<'t> {
+    pub(super) value: &'t str,
+    pub(super) at: usize,
+}
+
+/// One table of the file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Section<'t> {
+    pub(super) report: &'t Report<'t>,
+    kind: &'static Kind,
+    table: &'t DeTable<'t>,
+    /// Where its header is.
+    pub(super) at: usize,
+}
+
+/// Reads TOML syntax. What is wrong with it is noted in the report.
+pub(super) fn parse<'t>(text: &'t str, report: &Report<'t>) -> Option<Spanned<DeTable<'t>>> {
+    let (tree, errors) = DeTable::parse_recoverable(text);
+    if errors.is_empty() {
+        return Some(tree);
+    }
+    for error in errors {
+        // The message describes the syntax and never quotes the text, which may be a secret.
+        let at = error.span().map_or(0, |span| span.start).min(text.len());
+        let duplicate = error.message() == "duplicate key";
+        if duplicate {
+            report.error_with_hint(at, "this name stands twice in the same table", "remove one; a table, too, is written once");
+        } else {
+            // What follows a syntax error is often read wrongly, so nothing more is said.
+            report.error(at, error.message());
+            break;
+        }
+    }
+    None
+}
+
+impl<'t> Section<'t> {
+    /// Opens a table and reports settings that its kind does not have.
+    pub(super) fn open(report: &'t Report<'t>, kind: &'static Kind, table: &'t DeTable<'t>, at: usize) -> Self {
+        for name in table.keys() {
+            if !kind.settings.contains(&name.get_ref().as_ref()) {
+                report_unknown(report, kind, name.get_ref(), name.span().start);
+            }
+        }
+        Self { report, kind, table, at }
+    }
+
+    fn value(&self, name: &'static str) -> Option<&'t Spanned<DeValue<'t>>> {
+        debug_assert!(self.kind.settings.contains(&name), "{name} is not listed for {}", self.kind.label);
+        self.table.get(name)
+    }
+
+    /// Where a setting's value stands, or the table if it has none.
+    pub(super) fn at(&self, name: &'static str) -> usize {
+        self.value(name).map_or(self.at, |value| value.span().start)
+    }
+
+    pub(super) fn has(&self, name: &'static str) -> bool {
+        self.value(name).is_some()
+    }
+
+    /// Reports a setting that must be there and is not; says whether it is there.
+    pub(super) fn require(&self, name: &'static str, hint: &str) -> bool {
+        if !self.has(name) {
+            self.report.error_with_hint(self.at, format!("{} has no `{name}`", self.kind.label), hint);
+        }
+        self.has(name)
+    }
+
+    fn wrong_type(&self, name: &str, at: usize, wanted: &str, found: &DeValue<'_>) {
+        self.report.error(at, format!("`{name}` must be {wanted}, not {}", type_name(found)));
+    }
+
+    pub(super) fn text(&self, name: &'static str) -> Option<Text<'t>> {
+        let value = self.value(name)?;
+        let text = as_text(value);
+        if text.is_none() {
+            self.wrong_type(name, value.span().start, "a text in quotes", value.get_ref());
+        }
+        text
+    }
+
+    pub(super) fn boolean(&self, name: &'static str, default: bool) -> bool {
+        let Some(value) = self.value(name) else { return default };
+        value.get_ref().as_bool().unwrap_or_else(|| {
+            self.wrong_type(name, value.span().start, "`true` or `false`", value.get_ref());
+            default
+        })
+    }
+
+    /// A whole number within `range`.
+    pub(super) fn number(&self, name: &'static str, default: usize, range: RangeInclusive<usize>) -> usize {
+        let Some(value) = self.value(name) else { return default };
+        let Some(integer) = value.get_ref().as_integer() else {
+            self.wrong_type(name, value.span().start, "a whole number", value.get_ref());
+            return default;
+        };
+        match usize::from_str_radix(integer.as_str(), integer.radix()) {
+            Ok(number) if range.contains(&number) => number,
+            _ => {
+                self.report.error(value.span().start, format!("`{name}` must be from {} to {}", range.start(), range.end()));
+                default
+            }
+        }
+    }
+
+    /// A length of time with its unit.
+    pub(super) fn duration(&self, name: &'static str, default: Duration, range: RangeInclusive<Duration>) -> Duration {
+        self.measure(name, default, units::parse_duration, |duration| {
+            (!range.contains(&duration)).then(|| format!("`{name}` must be from {:?} to {:?}", range.start(), range.end()))
+        })
+    }
+
+    /// A number of bytes with its unit.
+    pub(super) fn size(&self, name: &'static str, default: usize, range: RangeInclusive<usize>) -> usize {
+        self.measure(name, default, units::parse_size, |size| {
+            (!range.contains(&size))
+                .then(|| format!("`{name}` must be from {} to {}", units::show_size(*range.start()), units::show_size(*range.end())))
+        })
+    }
+
+    fn measure<T: Copy>(
+        &self,
+        name: &'static str,
+        default: T,
+        parse: fn(&str) -> Result<T, &'static str>,
+        out_of_range: impl Fn(T) -> Option<String>,
+    ) -> T {
+        let Some(value) = self.value(name) else { return default };
+        let parsed = value.get_ref().as_str().ok_or("a unit belongs to the value").and_then(parse);
+        match parsed.map(|value| (value, out_of_range(value))) {
+            Ok((value, None)) => return value,
+            Ok((_, Some(why))) => self.report.error(value.span().start, why),
+            Err(hint) => self.report.error_with_hint(value.span().start, format!("`{name}` cannot be read"), hint),
+        }
+        default
+    }
+
+    /// One of a few words.
+    pub(super) fn choice<T: Copy>(&self, name: &'static str, default: T, choices: &[(&str, T)]) -> T {
+        let Some(text) = self.text(name) else { return default };
+        if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text.value) {
+            return *value;
+        }
+        let words: Vec<String> = choices.iter().map(|(word, _)| format!("`\"{word}\"`")).collect();
+        let nearest = self.report.did_you_mean(text.value, choices.iter().map(|(word, _)| *word));
+        self.report.error(text.at, format!("`{name}` must be {}{nearest}", words.join(" or ")));
+        default
+    }
+
+    /// An array of texts; empty if the setting is absent.
+    pub(super) fn texts(&self, name: &'static str) -> Vec<Text<'t>> {
+        let Some(value) = self.value(name) else { return Vec::new() };
+        let Some(array) = value.get_ref().as_array() else {
+            self.wrong_type(name, value.span().start, "a list of texts, such as `[\"…\"]`", value.get_ref());
+            return Vec::new();
+        };
+        let mut texts = Vec::with_capacity(array.len());
+        for value in array.iter() {
+            match as_text(value) {
+                Some(text) => texts.push(text),
+                None => self.wrong_type(name, value.span().start, "a list of texts in quotes", value.get_ref()),
+            }
+        }
+        texts
+    }
+
+    /// One text or an array of them; empty if the setting is absent.
+    pub(super) fn text_or_texts(&self, name: &'static str) -> Vec<Text<'t>> {
+        match self.value(name).and_then(as_text) {
+            Some(text) => vec![text],
+            None => self.texts(name),
+        }
+    }
+
+    /// The value itself, for the few settings with several forms.
+    pub(super) fn raw(&self, name: &'static str) -> Option<&'t Spanned<DeValue<'t>>> {
+        self.value(name)
+    }
+
+    /// A table of a kind.
+    pub(super) fn section(&self, name: &'static str, kind: &'static Kind) -> Option<Section<'t>> {
+        let value = self.value(name)?;
+        match value.get_ref().as_table() {
+            Some(table) => Some(Section::open(self.report, kind, table, value.span().start)),
+            None => {
+                let message = format!("`{name}` must be one table, written `{}`", kind.label);
+                self.report.error(value.span().start, message);
+                None
+            }
+        }
+    }
+
+    /// The tables of an array of a kind, in file order.
+    pub(super) fn sections(&self, name: &'static str, kind: &'static Kind) -> Vec<Section<'t>> {
+        let Some(value) = self.value(name) else { return Vec::new() };
+        let wrong = |at| self.report.error(at, format!("`{name}` must be a list of tables, each written `{}`", kind.label));
+        let Some(array) = value.get_ref().as_array() else {
+            wrong(value.span().start);
+            return Vec::new();
+        };
+        let mut sections = Vec::with_capacity(array.len());
+        for value in array.iter() {
+            match value.get_ref().as_table() {
+                Some(table) => sections.push(Section::open(self.report, kind, table, value.span().start)),
+                None => wrong(value.span().start),
+            }
+        }
+        sections
+    }
+
+    /// The entries of a table whose names are free, in file order.
+    pub(super) fn entries(&self, name: &'static str) -> Vec<(Text<'t>, &'t Spanned<DeValue<'t>>)> {
+        let Some(value) = self.value(name) else { return Vec::new() };
+        let Some(table) = value.get_ref().as_table() else {
+            self.wrong_type(name, value.span().start, "a table", value.get_ref());
+            return Vec::new();
+        };
+        let mut entries: Vec<_> =
+            table.iter().map(|(name, value)| (Text { value: name.get_ref(), at: name.span().start }, value)).collect();
+        entries.sort_by_key(|(name, _)| name.at);
+        entries
+    }
+}
+
+/// The value as a text, if it is one.
+pub(super) fn as_text<'t>(value: &'t Spanned<DeValue<'t>>) -> Option<Text<'t>> {
+    value.get_ref().as_str().map(|text| Text { value: text, at: value.span().start })
+}
+
+/// What to call a value of the wrong type. The value itself may be a secret.
+pub(super) fn type_name(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a fraction",
+        DeValue::Boolean(_) => "`true` or `false`",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+fn report_unknown(report: &Report<'_>, kind: &'static Kind, name: &str, at: usize) {
+    let place = if kind.label == ROOT.label { "at the top of the file" } else { kind.label };
+    let preposition = if kind.label == ROOT.label { "" } else { "in " };
+    let nearest = report.did_you_mean(name, kind.settings.iter().copied());
+    let message = format!("unknown setting `{}` {preposition}{place}{nearest}", name.escape_debug());
+    let holds_secret =
+        kind.settings.contains(&"sha256") && ["key", "secret", "token", "value", "password", "hash", "digest"].contains(&name);
+    if holds_secret {
+        report.error_with_hint(at, message, "only the digest of a secret stands in the file, as `sha256`; `keygate keys hash` makes it");
+    } else if nearest.is_empty() {
+        report.error_with_hint(at, message, format!("it may have: {}", kind.settings.join(", ")));
+    } else {
+        report.error(at, message);
+    }
+}

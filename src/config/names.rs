@@ -1,0 +1,157 @@
+//! What names may look like: APIs, keys, scopes, hosts, paths and header fields.
+
+use super::document::Text;
+use super::report::Report;
+use http::HeaderName;
+use std::net::Ipv6Addr;
+
+/// Header fields that frame a message, speak about one connection, or are Keygate's own to say; besides
+/// `X-Keygate-*` and `X-Forwarded-*`.
+const RESERVED_HEADERS: [&str; 29] = [
+    "host",
+    "content-length",
+    "content-type",
+    "content-encoding",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authorization",
+    "proxy-authenticate",
+    "http2-settings",
+    "upgrade",
+    "te",
+    "trailer",
+    "expect",
+    "via",
+    "date",
+    "x-request-id",
+    "forwarded",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "x-original-url",
+    "x-original-host",
+    "x-rewrite-url",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+];
+
+/// Whether a header field is one that no setting may name, whichever of `-` and `_` it is written with.
+pub(super) fn is_reserved_header(name: &HeaderName) -> bool {
+    let name = same_header(name);
+    name.starts_with("x-keygate-") || name.starts_with("x-forwarded-") || RESERVED_HEADERS.contains(&name.as_str())
+}
+
+/// The name as servers that read `_` like `-` see it.
+pub(super) fn same_header(name: &HeaderName) -> String {
+    name.as_str().replace('_', "-")
+}
+
+fn is_plain(text: &str, longest: usize, extra: &[u8]) -> bool {
+    (1..=longest).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || extra.contains(&byte))
+}
+
+/// API names stand in metrics and challenges.
+pub(super) fn is_api_name(text: &str) -> bool {
+    is_plain(text, 64, b"._-")
+}
+
+/// Names of environments stand in headers.
+pub(super) fn is_environment_name(text: &str) -> bool {
+    is_plain(text, 64, b"._-")
+}
+
+/// Key ids stand in logs, metrics and headers.
+pub(super) fn is_key_id(text: &str) -> bool {
+    is_plain(text, 128, b"._:-")
+}
+
+/// RFC 6749 §3.3 `scope-token`.
+pub(super) fn is_scope_name(text: &str) -> bool {
+    (1..=128).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~'))
+}
+
+/// What keys start with: characters that RFC 6750 §2.1 allows in a token.
+pub(super) fn is_prefix(text: &str) -> bool {
+    is_plain(text, 64, b"-._~+/")
+}
+
+/// RFC 6265 §4.1.1 `cookie-name`, an RFC 9110 token.
+pub(super) fn is_cookie_name(text: &str) -> bool {
+    is_plain(text, 128, b"!#$%&'*+-.^_`|~")
+}
+
+/// Text for people: names and descriptions. Reports control characters and excessive length.
+pub(super) fn free_text<'t>(report: &Report<'_>, name: &str, text: Text<'t>) -> &'t str {
+    if text.value.chars().any(char::is_control) {
+        report.error(text.at, format!("`{name}` holds a control character"));
+    } else if text.value.len() > 1024 {
+        report.error(text.at, format!("`{name}` is longer than 1024 bytes"));
+    }
+    text.value
+}
+
+/// A host name in lower case, without port; reports what could be read in two ways.
+pub(super) fn host(report: &Report<'_>, text: Text<'_>) -> Option<Box<str>> {
+    let lower = text.value.to_ascii_lowercase();
+    let fault = |message: String, hint: String| {
+        report.error_with_hint(text.at, message, hint);
+        None
+    };
+    let form = || "write the name alone, such as `api.example.com`".to_owned();
+    if let Some((_, rest)) = lower.split_once("://") {
+        let name = rest.split(['/', ':']).next().unwrap_or_default();
+        return fault("a host has no scheme".into(), format!("write `{name}`"));
+    }
+    if let Some(address) = lower.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return match address.parse::<Ipv6Addr>() {
+            Ok(parsed) if parsed.to_string() == address => Some(lower.into()),
+            Ok(parsed) => fault("an IPv6 host must be in its shortest form".into(), format!("write `[{parsed}]`")),
+            Err(_) => fault("a host in brackets must be an IPv6 address".into(), form()),
+        };
+    }
+    if let Ok(address) = lower.parse::<Ipv6Addr>() {
+        return fault("an IPv6 host stands in brackets".into(), format!("write `[{address}]`"));
+    }
+    if let Some((name, port)) = lower.rsplit_once(':')
+        && port.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        return fault("a host is named without its port; every port counts".into(), format!("write `{name}`"));
+    }
+    if let Some(name) = lower.strip_suffix('.') {
+        return fault("a host is named without the final dot".into(), format!("write `{name}`"));
+    }
+    if lower.contains('*') {
+        return fault("a host cannot have wildcards".into(), "name each host; without `hosts` the API answers for any host".into());
+    }
+    if !lower.is_ascii() {
+        return fault("a host must be in ASCII".into(), "write its `xn--` form".into());
+    }
+    let label_is_good = |label: &str| is_plain(label, 63, b"-_");
+    if lower.len() > 253 || !lower.split('.').all(label_is_good) {
+        return fault("this is no host name".into(), form());
+    }
+    Some(lower.into())
+}
+
+/// `/`, or segments of plain characters without a final `/`; reports anything else.
+pub(super) fn base_path(report: &Report<'_>, name: &str, text: Text<'_>) -> Option<Box<str>> {
+    let path = text.value;
+    let good = path == "/"
+        || path.strip_prefix('/').is_some_and(|rest| {
+            path.len() <= 512 && rest.split('/').all(|segment| is_plain(segment, 255, b"._-") && segment != "." && segment != "..")
+        });
+    if good {
+        return Some(path.into());
+    }
+    let hint = match path.strip_suffix('/') {
+        Some(shorter) if shorter.starts_with('/') => format!("leave out the final `/`: `{shorter}`"),
+        _ if !path.starts_with('/') => "it starts with `/`".to_owned(),
+        _ => "its segments have letters, digits, `.`, `_` and `-` only".to_owned(),
+    };
+    report.error_with_hint(text.at, format!("`{name}` is not a plain path"), hint);
+    None
+}

@@ -1,0 +1,178 @@
+//! What is wrong with a file, all at once, as compilers say it.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// How many problems are listed; a file with more gets one line that counts the rest.
+const LISTED: usize = 500;
+/// How many names are compared over a whole file to find the nearest ones, so that a huge file full of
+/// mistakes is still read in no time.
+const COMPARISONS: usize = 300_000;
+
+/// Whether a problem keeps the file from being used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The file is refused.
+    Error,
+    /// The file is used, but probably does not say what was meant.
+    Warning,
+}
+
+/// One thing that is wrong, and where. It never quotes a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The file, as it was named to the program.
+    pub file: Arc<Path>,
+    /// From 1; 0 where the problem is about the whole file.
+    pub line: usize,
+    /// In characters, from 1; 0 where the problem is about the whole file.
+    pub column: usize,
+    /// Whether the file can be used all the same.
+    pub severity: Severity,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}:", self.file.display())?;
+        if self.line > 0 {
+            write!(out, "{}:{}:", self.line, self.column)?;
+        }
+        let severity = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        write!(out, " {severity}: {}", self.message)?;
+        self.hint.iter().try_for_each(|hint| write!(out, "\n  hint: {hint}"))
+    }
+}
+
+/// Everything that is wrong with a file, in file order; at least one [`Severity::Error`] is among it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems(pub Vec<Problem>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            if index > 0 {
+                out.write_str("\n")?;
+            }
+            problem.fmt(out)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// Collects problems by byte offset while a file is read.
+#[derive(Debug)]
+pub(super) struct Report<'t> {
+    text: &'t str,
+    file: Arc<Path>,
+    /// Byte offset of each line's start.
+    lines: Vec<usize>,
+    found: RefCell<Vec<Found>>,
+    comparisons: Cell<usize>,
+}
+
+#[derive(Debug)]
+struct Found {
+    at: usize,
+    severity: Severity,
+    message: String,
+    hint: Option<String>,
+}
+
+impl<'t> Report<'t> {
+    pub(super) fn new(text: &'t str, file: &Path) -> Self {
+        let lines = std::iter::once(0).chain(memchr::memchr_iter(b'\n', text.as_bytes()).map(|end| end + 1)).collect();
+        Self { text, file: file.into(), lines, found: RefCell::default(), comparisons: Cell::new(COMPARISONS) }
+    }
+
+    /// Notes an error at a byte offset.
+    pub(super) fn error(&self, at: usize, message: impl Into<String>) {
+        self.note(at, Severity::Error, message.into(), None);
+    }
+
+    /// Notes an error and what to do about it.
+    pub(super) fn error_with_hint(&self, at: usize, message: impl Into<String>, hint: impl Into<String>) {
+        self.note(at, Severity::Error, message.into(), Some(hint.into()));
+    }
+
+    /// Notes a warning.
+    pub(super) fn warn(&self, at: usize, message: impl Into<String>, hint: Option<String>) {
+        self.note(at, Severity::Warning, message.into(), hint);
+    }
+
+    fn note(&self, at: usize, severity: Severity, message: String, hint: Option<String>) {
+        self.found.borrow_mut().push(Found { at, severity, message, hint });
+    }
+
+    /// The line that a byte offset lies in, from 1.
+    pub(super) fn line(&self, at: usize) -> usize {
+        self.lines.partition_point(|start| *start <= at)
+    }
+
+    fn column(&self, at: usize) -> usize {
+        let start = self.lines[self.line(at) - 1];
+        self.text.get(start..at).map_or(0, |before| before.chars().count()) + 1
+    }
+
+    /// ``; did you mean `x`?`` for the candidate that differs least from `name`, or nothing if none is close.
+    pub(super) fn did_you_mean<'c>(&self, name: &str, candidates: impl IntoIterator<Item = &'c str>) -> String {
+        self.nearest(name, candidates).map_or(String::new(), |nearest| format!("; did you mean `{nearest}`?"))
+    }
+
+    /// The candidate that differs least from `name`, if it is close enough to be meant.
+    pub(super) fn nearest<'c>(&self, name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+        let length = name.chars().count();
+        let tolerance = (length / 3).clamp(1, 4);
+        let mut best: Option<(usize, &str)> = None;
+        for candidate in candidates {
+            if self.comparisons.get() == 0 {
+                break;
+            }
+            self.comparisons.set(self.comparisons.get() - 1);
+            if candidate.len().abs_diff(name.len()) > tolerance * 4 || candidate.chars().count().abs_diff(length) > tolerance {
+                continue;
+            }
+            let distance = strsim::osa_distance(name, candidate);
+            if distance <= tolerance && best.is_none_or(|(least, _)| distance < least) {
+                best = Some((distance, candidate));
+            }
+        }
+        best.map(|(_, candidate)| candidate)
+    }
+
+    /// All problems in file order, and whether there is an error among them.
+    pub(super) fn finish(self) -> (Vec<Problem>, bool) {
+        let mut found = self.found.take();
+        found.sort_by_key(|problem| problem.at);
+        let failed = found.iter().any(|problem| problem.severity == Severity::Error);
+        if found.len() > LISTED {
+            // Errors first: a flood of warnings must not hide the one error.
+            found.sort_by_key(|problem| problem.severity);
+            let rest = found.split_off(LISTED);
+            let errors = rest.iter().filter(|problem| problem.severity == Severity::Error).count();
+            found.sort_by_key(|problem| problem.at);
+            let message = format!("{errors} more errors and {} more warnings", rest.len() - errors);
+            let severity = if errors > 0 { Severity::Error } else { Severity::Warning };
+            found.push(Found { at: self.text.len(), severity, message, hint: None });
+        }
+        let place = |problem: Found| Problem {
+            file: self.file.clone(),
+            line: self.line(problem.at),
+            column: self.column(problem.at),
+            severity: problem.severity,
+            message: problem.message,
+            hint: problem.hint,
+        };
+        (found.into_iter().map(place).collect(), failed)
+    }
+}

@@ -1,0 +1,84 @@
+//! From the text of a file to a [`Config`]: every table in turn, then what holds between them.
+
+mod api;
+mod credentials;
+mod endpoints;
+mod key;
+mod server;
+mod upstream;
+
+use super::document::{self, ROOT, Section};
+use super::report::{Problem, Problems, Report, Severity};
+use super::{Config, Log, LogFormat};
+use std::path::Path;
+
+/// What the parts of a file are read with.
+#[derive(Clone, Copy)]
+struct Context<'t> {
+    report: &'t Report<'t>,
+    /// What relative paths start from.
+    folder: &'t Path,
+}
+
+/// Reads and checks a file, with the files and environment variables that it names.
+///
+/// # Errors
+/// Everything that is wrong with it, at once.
+pub fn load(path: &Path) -> Result<Config, Problems> {
+    let whole =
+        |message: String| Problems(vec![Problem { file: path.into(), line: 0, column: 0, severity: Severity::Error, message, hint: None }]);
+    let bytes = std::fs::read(path).map_err(|error| whole(format!("cannot be read: {error}")))?;
+    match String::from_utf8(bytes) {
+        Ok(text) => parse(&text, path),
+        Err(error) => {
+            let valid = error.utf8_error().valid_up_to();
+            let line = memchr::memchr_iter(b'\n', &error.as_bytes()[..valid]).count() + 1;
+            Err(whole(format!("line {line} is not valid UTF-8")))
+        }
+    }
+}
+
+/// Checks the text of a file that is or would be at `path`.
+///
+/// # Errors
+/// Everything that is wrong with it, at once.
+pub fn parse(text: &str, path: &Path) -> Result<Config, Problems> {
+    let report = Report::new(text, path);
+    let tree = document::parse(text, &report);
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let config = tree.as_ref().map(|tree| {
+        let context = Context { report: &report, folder };
+        resolve(context, Section::open(context.report, &ROOT, tree.get_ref(), 0))
+    });
+    drop(tree);
+    let (problems, failed) = report.finish();
+    match config {
+        Some(config) if !failed => Ok(Config { warnings: problems, ..config }),
+        _ => Err(Problems(problems)),
+    }
+}
+
+fn resolve<'t>(context: Context<'t>, root: Section<'t>) -> Config {
+    let (server, tls) = server::server(context, root);
+    let admin = server::admin(context, root, &server.listen);
+    let apis = api::apis(context, root);
+    let revoked = server::revoked(root);
+    let keys = key::keys(root, &apis, &revoked);
+    server::store(root);
+    Config {
+        server,
+        tls,
+        admin,
+        log: log(root),
+        apis: apis.into_iter().map(|api| api.config.into()).collect(),
+        keys,
+        revoked: revoked.into_keys().map(Into::into).collect(),
+        warnings: Vec::new(),
+    }
+}
+
+fn log(root: Section<'_>) -> Log {
+    let Some(section) = root.section("log", &document::LOG) else { return Log { requests: true, format: LogFormat::Auto } };
+    let formats = [("auto", LogFormat::Auto), ("json", LogFormat::Json), ("text", LogFormat::Text)];
+    Log { requests: section.boolean("requests", true), format: section.choice("format", LogFormat::Auto, &formats) }
+}

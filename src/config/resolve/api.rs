@@ -1,0 +1,304 @@
+//! `[[api]]`.
+
+use super::Context;
+use super::endpoints::{self, Endpoint, Unreachable, endpoints};
+use super::server::TIMEOUTS;
+use super::{credentials, upstream};
+use crate::config::document::{API, KEY_API, SCOPE, Section, Text, as_text, type_name};
+use crate::config::{ApiConfig, names, units};
+use crate::policy::{ApiDefinition, EmptyScopes, Environment, ErrorStyle, Limit, ResetStyle, Scope, ScopeSet};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// An API, and what is needed of it to check the keys.
+#[derive(Debug)]
+pub(super) struct ResolvedApi<'t> {
+    pub(super) config: ApiConfig,
+    pub(super) scopes: HashMap<&'t str, usize>,
+    /// The scope that opens the API's own key endpoints.
+    pub(super) key_api_scope: Option<&'t str>,
+    /// Every pattern of the API, to be checked once all APIs are known.
+    endpoints: Vec<Endpoint<'t>>,
+    at: usize,
+}
+
+pub(super) fn apis<'t>(context: Context<'t>, root: Section<'t>) -> Vec<ResolvedApi<'t>> {
+    root.require("api", "each `[[api]]` describes one API to stand in front of");
+    let sections = root.sections("api", &API);
+    if root.has("api") && sections.is_empty() {
+        context.report.error(root.at("api"), "there is no `[[api]]`");
+    }
+    let apis: Vec<ResolvedApi<'_>> = sections.iter().map(|section| api(context, *section)).collect();
+    check_names(context, &apis);
+    check_places(context, &apis);
+    check_endpoints(context, &apis);
+    apis
+}
+
+fn api<'t>(context: Context<'t>, section: Section<'t>) -> ResolvedApi<'t> {
+    let report = context.report;
+    let mut all = Vec::new();
+    let mut keep = |endpoints: Vec<Endpoint<'t>>| {
+        all.extend_from_slice(&endpoints);
+        endpoints.into_iter().map(|endpoint| endpoint.pattern).collect::<Vec<_>>()
+    };
+    let name = name(section);
+    let environments = environments(section);
+    let credentials = credentials::credentials(section);
+    let pass_through = credentials::pass_through(section, &credentials);
+    let public_endpoints = endpoints(section, "public");
+    let public = keep(public_endpoints.clone());
+    let pass_through_allows = keep(endpoints(section, "pass_through_allows"));
+    let case_insensitive_paths = section.boolean("case_insensitive_paths", false);
+
+    let mut scopes = Vec::new();
+    let mut scope_indices = HashMap::new();
+    for (name, section) in scope_sections(context, section) {
+        let description = section.text("description").map_or("", |text| names::free_text(report, "description", text));
+        section.require("allows", "`allows = [\"GET /path/**\"]` lists the endpoints that it opens");
+        let allows = endpoints(section, "allows");
+        warn_of_public(context, name, &allows, &public_endpoints, case_insensitive_paths);
+        scope_indices.insert(name.value, scopes.len());
+        scopes.push(Scope { name: name.value.into(), description: description.into(), allows: keep(allows) });
+        if scopes.len() == ScopeSet::CAPACITY + 1 {
+            report.error(name.at, format!("an API has at most {} scopes", ScopeSet::CAPACITY));
+        }
+    }
+    let base_path = section.text("base_path").and_then(|text| names::base_path(report, "base_path", text)).unwrap_or("/".into());
+    let key_api_scope = key_api(section, &base_path, case_insensitive_paths);
+    let upstream_headers = upstream::headers(context, section, &credentials, &pass_through);
+    let (upstreams, upstream_by_environment) = upstream::upstreams(context, section, &environments);
+    let styles = [("problem", ErrorStyle::Problem), ("detail", ErrorStyle::Detail), ("envelope", ErrorStyle::Envelope)];
+    let definition = ApiDefinition {
+        name,
+        hosts: hosts(section),
+        base_path,
+        credentials,
+        environments,
+        scopes,
+        public,
+        pass_through,
+        pass_through_allows,
+        errors: section.choice("errors", ErrorStyle::Problem, &styles),
+        errors_distinguish: section.boolean("errors_distinguish", true),
+        empty_scopes: section.choice("empty_scopes", EmptyScopes::None, &[("none", EmptyScopes::None), ("all", EmptyScopes::All)]),
+        case_insensitive_paths,
+        rate_limit_reset: section.choice(
+            "rate_limit_reset",
+            ResetStyle::Seconds,
+            &[("seconds", ResetStyle::Seconds), ("epoch", ResetStyle::Epoch)],
+        ),
+        rate_limit_draft: section.boolean("rate_limit_draft", false),
+        rate_limit: limits(section, &section.text_or_texts("rate_limit")),
+        upstream_headers,
+    };
+    let config = ApiConfig {
+        definition,
+        upstreams,
+        upstream_by_environment,
+        rewrite_host: section.choice("host_header", false, &[("keep", false), ("upstream", true)]),
+        connect_timeout: section.duration("connect_timeout", Duration::from_secs(5), TIMEOUTS),
+        response_timeout: section.duration("response_timeout", Duration::from_secs(60), TIMEOUTS),
+        keep_alive: section.duration("keep_alive", Duration::from_secs(60), Duration::ZERO..=*TIMEOUTS.end()),
+    };
+    ResolvedApi { config, scopes: scope_indices, key_api_scope, endpoints: all, at: section.at }
+}
+
+fn name(section: Section<'_>) -> Arc<str> {
+    section.require("name", "a short name that logs and metrics can show, such as `name = \"support-desk\"`");
+    let Some(text) = section.text("name") else { return "".into() };
+    if !names::is_api_name(text.value) {
+        let message = "an API's name has 1 to 64 of letters, digits, `.`, `_` and `-`";
+        section.report.error(text.at, message);
+    }
+    text.value.into()
+}
+
+fn hosts(section: Section<'_>) -> Vec<Box<str>> {
+    let mut hosts = Vec::new();
+    let texts = section.texts("hosts");
+    if texts.is_empty() && section.raw("hosts").is_some_and(|value| value.get_ref().is_array()) {
+        section.report.error_with_hint(section.at("hosts"), "`hosts` is empty", "leave it out, and the API answers for any host");
+    }
+    for text in texts {
+        let Some(host) = names::host(section.report, text) else { continue };
+        if hosts.contains(&host) {
+            section.report.error(text.at, format!("`{host}` stands twice in `hosts`"));
+        } else {
+            hosts.push(host);
+        }
+    }
+    hosts
+}
+
+fn environments(section: Section<'_>) -> Vec<Environment> {
+    let report = section.report;
+    let mut environments: Vec<Environment> = Vec::new();
+    for (name, value) in section.entries("environments") {
+        if !names::is_environment_name(name.value) {
+            report.error(name.at, "an environment's name has 1 to 64 of letters, digits, `.`, `_` and `-`");
+        }
+        let Some(prefix) = as_text(value) else {
+            let message = format!("an environment's prefix must be a text in quotes, not {}", type_name(value.get_ref()));
+            report.error(value.span().start, message);
+            continue;
+        };
+        if prefix.value.is_empty() {
+            report.error(prefix.at, format!("the prefix of `{}` is empty", name.value.escape_debug()));
+        } else if !names::is_prefix(prefix.value) {
+            report.error(prefix.at, "a prefix has 1 to 64 of letters, digits and `-._~+/`");
+        } else if let Some(other) = environments.iter().find(|other| *other.prefix == *prefix.value) {
+            report.error(prefix.at, format!("`{}` and `{}` have the same prefix", other.name, name.value.escape_debug()));
+        }
+        environments.push(Environment { name: name.value.into(), prefix: prefix.value.into() });
+    }
+    environments
+}
+
+fn scope_sections<'t>(context: Context<'t>, api: Section<'t>) -> Vec<(Text<'t>, Section<'t>)> {
+    let report = context.report;
+    let mut sections = Vec::new();
+    for (name, value) in api.entries("scopes") {
+        if name.value == "*" {
+            report.error(name.at, "`*` is the name of full access and cannot be defined");
+        } else if !names::is_scope_name(name.value) {
+            report.error_with_hint(
+                name.at,
+                "this is no scope name",
+                "visible ASCII characters without spaces, `\"` and `\\` (RFC 6749 §3.3), 128 at most",
+            );
+        }
+        match value.get_ref().as_table() {
+            Some(table) => sections.push((name, Section::open(report, &SCOPE, table, name.at))),
+            None => report.error_with_hint(
+                value.span().start,
+                "a scope must be a table",
+                "write `[api.scopes.\"NAME\"]` with `description` and `allows`",
+            ),
+        }
+    }
+    sections
+}
+
+/// `[api.key_api]` is checked, so that a file written now stays good, but it has no effect yet.
+fn key_api<'t>(api: Section<'t>, base_path: &str, ignore_case: bool) -> Option<&'t str> {
+    let section = api.section("key_api", &KEY_API)?;
+    let report = section.report;
+    report.warn(section.at, "[api.key_api] is not in force yet in this version", None);
+    section.require("path", "`path = \"/v1/api-keys\"` says where the key endpoints are");
+    section.require("style", "`style = \"bare\"` or `\"envelope\"`");
+    section.choice("style", (), &[("bare", ()), ("envelope", ())]);
+    section.boolean("create", true);
+    if let Some(text) = section.text("path")
+        && let Some(path) = names::base_path(report, "path", text)
+        && !endpoints::lies_under(&path, base_path, ignore_case)
+    {
+        report.error(text.at, format!("`{path}` is outside of the API's `base_path`, `{base_path}`"));
+    }
+    let scope = section.text("scope")?;
+    if scope.value == "*" || !names::is_scope_name(scope.value) {
+        report.error(scope.at, "`scope` must be the name of a scope");
+    }
+    Some(scope.value)
+}
+
+/// Limits of different windows.
+pub(super) fn limits(section: Section<'_>, texts: &[Text<'_>]) -> Arc<[Limit]> {
+    let report = section.report;
+    let mut limits: Vec<Limit> = Vec::new();
+    for text in texts {
+        match units::parse_limit(text.value) {
+            Ok(limit) if limits.iter().any(|other| other.window == limit.window) => {
+                report.error(text.at, "two limits have the same window; the lower one would do");
+            }
+            Ok(limit) => limits.push(limit),
+            Err(_) if text.value == "none" => {
+                let hint = "it stands alone, and only in a `[[key]]`; an API without a limit has no `rate_limit`";
+                report.error_with_hint(text.at, "`none` cannot stand here", hint);
+            }
+            Err(hint) => report.error_with_hint(text.at, format!("`{}` is no rate limit", text.value.escape_debug()), hint),
+        }
+    }
+    if limits.len() > units::MAX_LIMITS {
+        report.error(section.at("rate_limit"), format!("there are at most {} limits", units::MAX_LIMITS));
+    }
+    if texts.is_empty() && section.raw("rate_limit").and_then(|value| value.get_ref().as_array()).is_some_and(|array| array.is_empty()) {
+        report.error(section.at("rate_limit"), "`rate_limit` is an empty list");
+    }
+    limits.into()
+}
+
+fn warn_of_public(context: Context<'_>, scope: Text<'_>, allows: &[Endpoint<'_>], public: &[Endpoint<'_>], ignore_case: bool) {
+    for endpoint in allows {
+        if let Some(open) = public.iter().find(|open| endpoints::covers(open.text.value, endpoint.text.value, ignore_case)) {
+            let message = format!("`{}` of the scope `{}` is public, so nobody needs the scope for it", endpoint.pattern, scope.value);
+            let hint = format!("line {} has `{}` in `public`", context.report.line(open.text.at), open.pattern);
+            context.report.warn(endpoint.text.at, message, Some(hint));
+        }
+    }
+}
+
+fn check_names(context: Context<'_>, apis: &[ResolvedApi<'_>]) {
+    let mut known: HashMap<&str, usize> = HashMap::new();
+    for api in apis {
+        let name = &*api.config.definition.name;
+        if let Some(at) = known.insert(name, api.at).filter(|_| !name.is_empty()) {
+            let message = format!("two APIs are named `{}`; the first is on line {}", name.escape_debug(), context.report.line(at));
+            context.report.error(api.at, message);
+        }
+    }
+}
+
+/// Two APIs must not claim the same paths on the same host.
+fn check_places(context: Context<'_>, apis: &[ResolvedApi<'_>]) {
+    let mut known: HashMap<(Option<&str>, String), Vec<&ResolvedApi<'_>>> = HashMap::new();
+    for api in apis {
+        let definition = &api.config.definition;
+        let hosts = definition.hosts.iter().map(|host| Some(&**host));
+        let any = definition.hosts.is_empty().then_some(None);
+        for host in hosts.chain(any) {
+            let others = known.entry((host, definition.base_path.to_ascii_lowercase())).or_default();
+            let clash = others.iter().find(|other| {
+                let other = &other.config.definition;
+                other.base_path == definition.base_path || other.case_insensitive_paths || definition.case_insensitive_paths
+            });
+            if let Some(other) = clash {
+                let host = host.map_or("any host".to_owned(), |host| format!("`{host}`"));
+                let message = format!(
+                    "`{}` and `{}` on line {} both claim {host} with `base_path` `{}`",
+                    definition.name.escape_debug(),
+                    other.config.definition.name.escape_debug(),
+                    context.report.line(other.at),
+                    definition.base_path
+                );
+                context.report.error_with_hint(api.at, message, "give them different `hosts` or `base_path`");
+            }
+            others.push(api);
+        }
+    }
+}
+
+fn check_endpoints(context: Context<'_>, apis: &[ResolvedApi<'_>]) {
+    let definitions: Vec<&ApiDefinition> = apis.iter().map(|api| &api.config.definition).collect();
+    for (index, api) in apis.iter().enumerate() {
+        for endpoint in &api.endpoints {
+            if let Err(why) = endpoints::reach(endpoint, index, &definitions) {
+                let message = format!("`{}` can never match", endpoint.pattern);
+                context.report.error_with_hint(endpoint.text.at, message, explain(why, index, &definitions));
+            }
+        }
+    }
+}
+
+/// Why a pattern never matches in the API at `index`.
+pub(super) fn explain(why: Unreachable, index: usize, apis: &[&ApiDefinition]) -> String {
+    match why {
+        Unreachable::OutsideBasePath => {
+            format!("it is outside of the `base_path` of `{}`, `{}`, which is part of the pattern", apis[index].name, apis[index].base_path)
+        }
+        Unreachable::BelongsTo(other) => {
+            format!("such a path belongs to `{}`, whose `base_path` `{}` is longer", apis[other].name, apis[other].base_path)
+        }
+    }
+}

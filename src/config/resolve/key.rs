@@ -1,0 +1,274 @@
+//! `[[key]]`.
+
+use super::api::{self, ResolvedApi};
+use super::endpoints::{self, Endpoint};
+use super::server::address_ranges;
+use crate::config::document::{KEY, Section, Text, type_name};
+use crate::config::report::Report;
+use crate::config::{KeyConfig, names};
+use crate::policy::{ApiDefinition, Digest, Limit, ReferrerPattern, Restrictions};
+use jiff::civil;
+use jiff::tz::Offset;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use toml::de::DeValue;
+use toml::value::{Datetime, Offset as TomlOffset};
+
+/// What all keys of a file share.
+struct Keys<'t, 'a> {
+    report: &'t Report<'t>,
+    apis: &'a [ResolvedApi<'t>],
+    definitions: Vec<&'a ApiDefinition>,
+    api_indices: HashMap<&'a str, usize>,
+    ids: HashMap<&'t str, usize>,
+    digests: HashMap<Digest, usize>,
+    /// Equal lists and names are kept once.
+    scope_lists: HashMap<Vec<&'t str>, Arc<[Box<str>]>>,
+    organizations: HashMap<&'t str, Arc<str>>,
+    /// Seconds since the Unix epoch.
+    now: i64,
+}
+
+pub(super) fn keys<'t>(root: Section<'t>, apis: &[ResolvedApi<'t>], revoked: &BTreeMap<&'t str, usize>) -> Vec<KeyConfig> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
+    let mut keys = Keys {
+        report: root.report,
+        apis,
+        definitions: apis.iter().map(|api| &api.config.definition).collect(),
+        api_indices: apis.iter().enumerate().map(|(index, api)| (&*api.config.definition.name, index)).collect(),
+        ids: HashMap::new(),
+        digests: HashMap::new(),
+        scope_lists: HashMap::new(),
+        organizations: HashMap::new(),
+        now: i64::try_from(now).unwrap_or(i64::MAX),
+    };
+    let configs = root.sections("key", &KEY).into_iter().map(|section| keys.key(section)).collect();
+    keys.check_revoked(revoked);
+    configs
+}
+
+impl<'t> Keys<'t, '_> {
+    fn key(&mut self, section: Section<'t>) -> KeyConfig {
+        let report = self.report;
+        let id = self.id(section);
+        let name = section.text("name").map_or(id, |text| names::free_text(report, "name", text));
+        let organization = organization(section).map(|name| self.organizations.entry(name).or_insert_with(|| name.into()).clone());
+        let apis = self.apis_of(section);
+        let digests = self.digests_of(section);
+        let scopes = self.scopes_of(section, &apis);
+        let expires_at = section.raw("expires_at").and_then(|value| instant(report, value.span().start, value.get_ref()));
+        if expires_at.is_some_and(|expires_at| expires_at <= self.now) {
+            report.warn(section.at("expires_at"), format!("key `{id}` has expired"), None);
+        }
+        let endpoints = endpoints::endpoints(section, "allow_endpoints");
+        for endpoint in &endpoints {
+            self.check_endpoint(endpoint, &apis);
+        }
+        let restrictions = Restrictions {
+            addresses: address_ranges(section, "allow_ips"),
+            referrers: referrers(section),
+            endpoints: endpoints.into_iter().map(|endpoint| endpoint.pattern).collect(),
+        };
+        for name in ["allow_ips", "allow_referrers", "allow_endpoints"] {
+            // An empty list could mean nobody or everybody.
+            if section.raw(name).and_then(|value| value.get_ref().as_array()).is_some_and(|array| array.is_empty()) {
+                report.error_with_hint(section.at(name), format!("`{name}` is an empty list"), "leave it out, and nothing is restricted");
+            }
+        }
+        let rate_limit = rate_limit(section);
+        KeyConfig { id: id.into(), name: name.into(), organization, apis, digests, scopes, expires_at, restrictions, rate_limit }
+    }
+
+    fn id(&mut self, section: Section<'t>) -> &'t str {
+        section.require("id", "a name that never changes, such as `id = \"key_crm\"`; it is no secret");
+        let Some(text) = section.text("id") else { return "" };
+        if !names::is_key_id(text.value) {
+            self.report.error(text.at, "a key's id has 1 to 128 of letters, digits, `.`, `_`, `:` and `-`");
+            return "";
+        }
+        if let Some(first) = self.ids.insert(text.value, text.at) {
+            let message = format!("two keys have the id `{}`; the first is on line {}", text.value, self.report.line(first));
+            self.report.error(text.at, message);
+        }
+        text.value
+    }
+
+    fn apis_of(&self, section: Section<'t>) -> Vec<usize> {
+        let names = || self.apis.iter().map(|api| &*api.config.definition.name);
+        if !section.has("apis") {
+            if self.apis.len() > 1 {
+                let hint = format!("`apis = [\"…\"]` with one or several of: {}", names().take(20).collect::<Vec<_>>().join(", "));
+                self.report.error_with_hint(section.at, "[[key]] has no `apis`, and there are several `[[api]]`", hint);
+            }
+            return if self.apis.len() == 1 { vec![0] } else { Vec::new() };
+        }
+        let mut indices = Vec::new();
+        let texts = section.texts("apis");
+        if texts.is_empty() && section.raw("apis").is_some_and(|value| value.get_ref().is_array()) {
+            self.report.error(section.at("apis"), "`apis` is empty, so the key opens nothing");
+        }
+        for text in texts {
+            match self.api_indices.get(text.value) {
+                Some(index) if indices.contains(index) => {
+                    self.report.error(text.at, format!("`{}` stands twice in `apis`", text.value));
+                }
+                Some(index) => indices.push(*index),
+                None => {
+                    let nearest = self.report.did_you_mean(text.value, names());
+                    self.report.error(text.at, format!("there is no `[[api]]` named `{}`{nearest}", text.value.escape_debug()));
+                }
+            }
+        }
+        indices
+    }
+
+    fn digests_of(&mut self, section: Section<'t>) -> Vec<Digest> {
+        let report = self.report;
+        section.require("sha256", "the digest of the key: `keygate keys hash` makes it");
+        let texts = section.text_or_texts("sha256");
+        if section.has("sha256") && !(1..=2).contains(&texts.len()) {
+            report.error(section.at("sha256"), "a key has one digest, or two while it is rotated");
+        }
+        let mut digests = Vec::new();
+        for text in texts {
+            let Some(digest) = digest(report, text) else { continue };
+            if let Some(first) = self.digests.insert(digest, text.at) {
+                let message = format!("this digest stands twice; the first is on line {}", report.line(first));
+                report.error_with_hint(text.at, message, "one secret cannot be two keys; make a new one: `keygate keys new`");
+            }
+            digests.push(digest);
+        }
+        digests
+    }
+
+    fn scopes_of(&mut self, section: Section<'t>, apis: &[usize]) -> Arc<[Box<str>]> {
+        let texts = section.texts("scopes");
+        for text in &texts {
+            let defined = |index: &usize| {
+                let api = &self.apis[*index];
+                api.scopes.contains_key(text.value) || api.key_api_scope == Some(text.value)
+            };
+            // Where the APIs are unknown, there is nothing to compare with.
+            if text.value != "*" && !apis.is_empty() && !apis.iter().any(defined) {
+                let known = apis.iter().flat_map(|index| &self.apis[*index].config.definition.scopes).map(|scope| &*scope.name);
+                let nearest = self.report.did_you_mean(text.value, known);
+                let message = format!("no API of this key defines the scope `{}`{nearest}", text.value.escape_debug());
+                self.report.error(text.at, message);
+            }
+        }
+        let list: Vec<&str> = texts.iter().map(|text| text.value).collect();
+        for (index, text) in texts.iter().enumerate() {
+            if list[..index].contains(&text.value) {
+                self.report.error(text.at, format!("`{}` stands twice in `scopes`", text.value.escape_debug()));
+            }
+        }
+        if let Some(known) = self.scope_lists.get(&list) {
+            return known.clone();
+        }
+        let shared: Arc<[Box<str>]> = list.iter().map(|name| Box::from(*name)).collect();
+        self.scope_lists.insert(list, shared.clone());
+        shared
+    }
+
+    fn check_endpoint(&self, endpoint: &Endpoint<'_>, apis: &[usize]) {
+        let mut reasons = Vec::new();
+        for index in apis {
+            match endpoints::reach(endpoint, *index, &self.definitions) {
+                Ok(()) => return,
+                Err(why) => reasons.push(api::explain(why, *index, &self.definitions)),
+            }
+        }
+        if !reasons.is_empty() {
+            let message = format!("`{}` can never match in an API of this key", endpoint.pattern);
+            self.report.error_with_hint(endpoint.text.at, message, reasons.join("; "));
+        }
+    }
+
+    /// A mistyped id revokes nothing, which must be seen at once.
+    fn check_revoked(&self, revoked: &BTreeMap<&str, usize>) {
+        for (id, at) in revoked.iter().filter(|(id, _)| !self.ids.contains_key(*id)) {
+            let nearest = self.report.did_you_mean(id, self.ids.keys().copied());
+            self.report.warn(*at, format!("no key in this file has the id `{id}`{nearest}"), None);
+        }
+    }
+}
+
+/// A digest. What stands in its place may be a secret, so it is never repeated.
+pub(super) fn digest(report: &Report<'_>, text: Text<'_>) -> Option<Digest> {
+    let digest = Digest::from_hex(text.value);
+    if digest.is_none() {
+        if Digest::from_hex(&text.value.to_ascii_lowercase()).is_some() {
+            report.error(text.at, "a digest is written in lower case");
+        } else {
+            let hint = "put the key's digest here, never the key itself: `keygate keys hash` makes it";
+            report.error_with_hint(text.at, "this is no SHA-256 digest (64 lower-case hexadecimal digits)", hint);
+        }
+    }
+    digest
+}
+
+pub(super) fn organization(section: Section<'_>) -> Option<&str> {
+    let text = section.text("organization")?;
+    if text.value.is_empty() {
+        section.report.error_with_hint(text.at, "`organization` is empty", "leave it out");
+    }
+    Some(names::free_text(section.report, "organization", text))
+}
+
+fn referrers(section: Section<'_>) -> Vec<ReferrerPattern> {
+    let mut referrers = Vec::new();
+    for text in section.texts("allow_referrers") {
+        match ReferrerPattern::parse(text.value) {
+            Ok(pattern) => referrers.push(pattern),
+            Err(why) => {
+                let message = format!("`{}` is no referrer pattern", text.value.escape_debug());
+                section.report.error_with_hint(text.at, message, why.to_string());
+            }
+        }
+    }
+    referrers
+}
+
+/// The key's own limits; `"none"` is an empty list.
+fn rate_limit(section: Section<'_>) -> Option<Arc<[Limit]>> {
+    if !section.has("rate_limit") {
+        return None;
+    }
+    let texts = section.text_or_texts("rate_limit");
+    match texts.as_slice() {
+        [Text { value: "none", .. }] => Some(Arc::default()),
+        _ => Some(api::limits(section, &texts)),
+    }
+}
+
+/// A moment as seconds since the Unix epoch.
+fn instant(report: &Report<'_>, at: usize, value: &DeValue<'_>) -> Option<i64> {
+    let form = "write it without quotes, with its offset from UTC: `2027-03-31T23:59:59Z`";
+    let DeValue::Datetime(moment) = value else {
+        report.error_with_hint(at, format!("`expires_at` must be a date with a time, not {}", type_name(value)), form);
+        return None;
+    };
+    if moment.offset.is_none() {
+        report.error_with_hint(at, "`expires_at` has no offset, so it means another moment in every place", form);
+        return None;
+    }
+    let seconds = unix_seconds(*moment);
+    if seconds.is_none() {
+        report.error(at, "`expires_at` is no real date");
+    }
+    seconds
+}
+
+fn unix_seconds(moment: Datetime) -> Option<i64> {
+    let (date, time) = (moment.date?, moment.time?);
+    let date = civil::Date::new(i16::try_from(date.year).ok()?, i8::try_from(date.month).ok()?, i8::try_from(date.day).ok()?).ok()?;
+    // A leap second ends with the second before it.
+    let second = time.second.unwrap_or(0).min(59);
+    let time = civil::Time::new(i8::try_from(time.hour).ok()?, i8::try_from(time.minute).ok()?, i8::try_from(second).ok()?, 0).ok()?;
+    let minutes = match moment.offset? {
+        TomlOffset::Z => 0,
+        TomlOffset::Custom { minutes } => i32::from(minutes),
+    };
+    Some(Offset::from_seconds(minutes * 60).ok()?.to_timestamp(date.to_datetime(time)).ok()?.as_second())
+}

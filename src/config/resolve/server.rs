@@ -1,0 +1,196 @@
+//! `[server]`, `[admin]`, `[store]` and `[revoked]`.
+
+use super::Context;
+use super::key::{digest, organization};
+use crate::config::document::{ADMIN, ADMIN_TLS, ADMIN_TOKEN, Kind, REVOKED, SERVER, SERVER_TLS, STORE, Section, Text};
+use crate::config::{Admin, AdminToken, Server, TlsFiles, names, tls};
+use crate::policy::AddressRange;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+/// What a timeout may be.
+pub(super) const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(86_400);
+
+pub(super) fn server<'t>(context: Context<'t>, root: Section<'t>) -> (Server, Option<TlsFiles>) {
+    let mut server = Server {
+        listen: Vec::new(),
+        trusted_proxies: Vec::new(),
+        workers: 0,
+        max_connections: 10_000,
+        handshake_timeout: 10 * SECOND,
+        header_timeout: 30 * SECOND,
+        idle_timeout: 75 * SECOND,
+        drain_timeout: 30 * SECOND,
+        max_header_size: 32 << 10,
+        max_headers: 100,
+        max_streams: 128,
+    };
+    if !root.require("server", "`[server]` with `listen = \"127.0.0.1:8080\"` says where requests come in") {
+        return (server, None);
+    }
+    let Some(section) = root.section("server", &SERVER) else { return (server, None) };
+    if section.require("listen", "`listen = \"0.0.0.0:8443\"` says where requests come in") {
+        let texts = section.text_or_texts("listen");
+        if texts.is_empty() && section.raw("listen").and_then(|value| value.get_ref().as_array()).is_some_and(|array| array.is_empty()) {
+            section.report.error(section.at("listen"), "`listen` names no address");
+        }
+        for text in texts {
+            let Some(address) = socket_address(section, text) else { continue };
+            if address.port() != 0 && server.listen.contains(&address) {
+                section.report.error(text.at, format!("`{address}` stands twice in `listen`"));
+            }
+            server.listen.push(address);
+        }
+    }
+    server.trusted_proxies = address_ranges(section, "trusted_proxies");
+    server.workers = section.number("workers", server.workers, 0..=1024);
+    server.max_connections = section.number("max_connections", server.max_connections, 1..=10_000_000);
+    server.handshake_timeout = section.duration("handshake_timeout", server.handshake_timeout, TIMEOUTS);
+    server.header_timeout = section.duration("header_timeout", server.header_timeout, TIMEOUTS);
+    server.idle_timeout = section.duration("idle_timeout", server.idle_timeout, TIMEOUTS);
+    server.drain_timeout = section.duration("drain_timeout", server.drain_timeout, Duration::ZERO..=*TIMEOUTS.end());
+    // The HTTP engine's buffers are never smaller than 8 KiB.
+    server.max_header_size = section.size("max_header_size", server.max_header_size, 8 << 10..=1 << 20);
+    server.max_headers = section.number("max_headers", server.max_headers, 10..=10_000);
+    server.max_streams = u32::try_from(section.number("max_streams", 128, 1..=100_000)).unwrap_or(server.max_streams);
+    (server, tls_files(context, section, &SERVER_TLS))
+}
+
+pub(super) fn admin<'t>(context: Context<'t>, root: Section<'t>, data: &[SocketAddr]) -> Option<Admin> {
+    let section = root.section("admin", &ADMIN)?;
+    let tls = tls_files(context, section, &ADMIN_TLS);
+    let tokens = tokens(section);
+    let mut hosts = Vec::new();
+    for text in section.texts("hosts") {
+        hosts.extend(names::host(section.report, text).map(String::from));
+    }
+    section.require("listen", "`listen = \"127.0.0.1:9090\"` is where /metrics, /healthz and /readyz answer");
+    let text = section.text("listen")?;
+    let listen = socket_address(section, text)?;
+    if listen.port() != 0 && data.contains(&listen) {
+        section.report.error(text.at, "`[admin]` and `[server]` cannot listen on the same address");
+    }
+    if !listen.ip().to_canonical().is_loopback() {
+        let others = "listen on `127.0.0.1`, or";
+        if tokens.is_empty() {
+            let hint = format!("{others} add `[[admin.token]]` with the digest of a token: `keygate keys hash` makes it");
+            section.report.error_with_hint(text.at, "an admin address that is not loopback needs a token", hint);
+        }
+        if !section.has("tls") {
+            let hint = format!("{others} add `[admin.tls]` with `cert` and `key`");
+            section.report.error_with_hint(text.at, "an admin address that is not loopback needs `[admin.tls]`", hint);
+        }
+    }
+    Some(Admin { listen, tls, tokens, hosts })
+}
+
+fn tokens(admin: Section<'_>) -> Vec<AdminToken> {
+    let mut tokens: Vec<AdminToken> = Vec::new();
+    for section in admin.sections("token", &ADMIN_TOKEN) {
+        let report = section.report;
+        section.require("name", "a name that logs can show, such as `name = \"ops\"`");
+        let name = section.text("name").map_or("", |text| names::free_text(report, "name", text));
+        if !name.is_empty() && tokens.iter().any(|token| token.name == name) {
+            report.error(section.at("name"), format!("two admin tokens are named `{name}`"));
+        }
+        let may_manage = section.choice("role", false, &[("read", false), ("manage", true)]);
+        let organization = organization(section).map(str::to_owned);
+        section.require("sha256", "the digest of the token: `keygate keys hash` makes it");
+        let Some(digest) = section.text("sha256").and_then(|text| digest(report, text)) else { continue };
+        if tokens.iter().any(|token| token.digest == digest) {
+            report.error(section.at("sha256"), "two admin tokens have the same digest");
+        }
+        tokens.push(AdminToken { name: name.to_owned(), digest, may_manage, organization });
+    }
+    tokens
+}
+
+/// `[server.tls]` or `[admin.tls]`. The files are read too, so that a mistake in them is found now.
+fn tls_files<'t>(context: Context<'t>, parent: Section<'t>, kind: &'static Kind) -> Option<TlsFiles> {
+    let section = parent.section("tls", kind)?;
+    let path = |name, hint| {
+        section.require(name, hint);
+        section.text(name).map(|text| context.folder.join(text.value))
+    };
+    let cert = path("cert", "the PEM file of the certificate chain");
+    let key = path("key", "the PEM file of the private key");
+    let files = TlsFiles { cert: cert?, key: key? };
+    if let Err(bad) = tls::certified_key(&files) {
+        let at = section.at(if bad.file == files.key { "key" } else { "cert" });
+        section.report.error(at, bad.to_string());
+    }
+    if is_world_readable(&files.key) {
+        let hint = format!("chmod o-rwx {}", files.key.display());
+        section.report.warn(section.at("key"), "everybody on this machine can read this private key", Some(hint));
+    }
+    Some(files)
+}
+
+#[cfg(unix)]
+fn is_world_readable(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_world_readable(_: &Path) -> bool {
+    false
+}
+
+pub(super) fn store(root: Section<'_>) {
+    let Some(section) = root.section("store", &STORE) else { return };
+    if section.require("path", "`path = \"keygate.db\"`")
+        && let Some(text) = section.text("path")
+        && text.value.is_empty()
+    {
+        section.report.error(text.at, "`path` is empty");
+    }
+    section.report.warn(section.at, "[store] is not in force yet in this version", None);
+}
+
+/// The ids that `[revoked]` names, each with its first place.
+pub(super) fn revoked(root: Section<'_>) -> BTreeMap<&str, usize> {
+    let mut revoked = BTreeMap::new();
+    for text in root.section("revoked", &REVOKED).iter().flat_map(|section| section.texts("keys")) {
+        if names::is_key_id(text.value) {
+            revoked.entry(text.value).or_insert(text.at);
+        } else {
+            // Perhaps the key itself, so it is not repeated.
+            let hint = "name the key's `id`: 1 to 128 of letters, digits, `.`, `_`, `:` and `-`";
+            root.report.error_with_hint(text.at, "this is no key id", hint);
+        }
+    }
+    revoked
+}
+
+fn socket_address(section: Section<'_>, text: Text<'_>) -> Option<SocketAddr> {
+    let address = text.value.parse().ok();
+    if address.is_none() {
+        let hint = match text.value.rsplit_once(':') {
+            Some(("", port)) => format!("write `0.0.0.0:{port}` for every IPv4 address or `[::]:{port}` for every address"),
+            Some(("localhost", port)) => format!("write `127.0.0.1:{port}`"),
+            _ => "write an address and a port: `127.0.0.1:8080`, `[::1]:8080`".to_owned(),
+        };
+        section.report.error_with_hint(text.at, format!("`{}` is not an address with a port", text.value.escape_debug()), hint);
+    }
+    address
+}
+
+pub(super) fn address_ranges(section: Section<'_>, name: &'static str) -> Vec<AddressRange> {
+    let mut ranges = Vec::new();
+    for text in section.texts(name) {
+        match AddressRange::parse(text.value) {
+            Ok(range) => ranges.push(range),
+            Err(why) => section.report.error_with_hint(
+                text.at,
+                format!("`{}` in `{name}` is not an address range", text.value.escape_debug()),
+                why.to_string(),
+            ),
+        }
+    }
+    ranges
+}

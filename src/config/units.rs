@@ -1,0 +1,80 @@
+//! Values with units: durations, sizes and rate limits.
+
+use crate::policy::Limit;
+use std::time::Duration;
+
+const DURATION_FORM: &str = "write a whole number with its unit: `\"250ms\"`, `\"10s\"`, `\"5min\"` or `\"1h\"`";
+const SIZE_FORM: &str = "write a whole number with its unit: `\"512B\"`, `\"32KiB\"` or `\"1MiB\"`";
+const LIMIT_FORM: &str = "write `N/s`, `N/min`, `N/hour`, `N/day` or with a longer window `N/10s`, such as `\"100/min\"`";
+const NANOSECONDS: u64 = 1_000_000_000;
+const LONGEST_WINDOW: u64 = 31 * 86_400;
+/// How many windows one key can be counted in.
+pub(super) const MAX_LIMITS: usize = 4;
+
+/// Digits, then a unit.
+fn split_number(text: &str) -> Option<(u64, &str)> {
+    let end = text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(end);
+    Some((digits.parse().ok()?, unit))
+}
+
+/// Reads `250ms`, `10s`, `5min`, `1h`.
+///
+/// # Errors
+/// How it should be written.
+pub(super) fn parse_duration(text: &str) -> Result<Duration, &'static str> {
+    let (number, unit) = split_number(text).ok_or(DURATION_FORM)?;
+    let milliseconds = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "min" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(DURATION_FORM),
+    };
+    number.checked_mul(milliseconds).map(Duration::from_millis).ok_or(DURATION_FORM)
+}
+
+/// Reads `512B`, `32KiB`, `1MiB`.
+///
+/// # Errors
+/// How it should be written.
+pub(super) fn parse_size(text: &str) -> Result<usize, &'static str> {
+    let (number, unit) = split_number(text).ok_or(SIZE_FORM)?;
+    let bytes = match unit {
+        "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        _ => return Err(SIZE_FORM),
+    };
+    number.checked_mul(bytes).and_then(|bytes| usize::try_from(bytes).ok()).ok_or(SIZE_FORM)
+}
+
+/// The size as [`parse_size`] reads it.
+pub(super) fn show_size(bytes: usize) -> String {
+    match bytes {
+        bytes if bytes > 0 && bytes % (1 << 20) == 0 => format!("{}MiB", bytes >> 20),
+        bytes if bytes > 0 && bytes % (1 << 10) == 0 => format!("{}KiB", bytes >> 10),
+        bytes => format!("{bytes}B"),
+    }
+}
+
+/// Reads one limit such as `100/min` or `5/10s`.
+///
+/// # Errors
+/// How it should be written, or what is out of range.
+pub(super) fn parse_limit(text: &str) -> Result<Limit, &'static str> {
+    let (count, window) = text.split_once('/').ok_or(LIMIT_FORM)?;
+    let (count, "") = split_number(count).ok_or(LIMIT_FORM)? else { return Err(LIMIT_FORM) };
+    let has_number = window.starts_with(|first: char| first.is_ascii_digit());
+    let (number, unit) = if has_number { split_number(window).ok_or(LIMIT_FORM)? } else { (1, window) };
+    let seconds = match unit {
+        "s" => 1,
+        "min" => 60,
+        "h" | "hour" => 3600,
+        "day" => 86_400,
+        _ => return Err(LIMIT_FORM),
+    };
+    let count = u32::try_from(count).ok().filter(|count| (1..=1_000_000).contains(count)).ok_or("the count is from 1 to 1000000")?;
+    let seconds = number.checked_mul(seconds).filter(|seconds| (1..=LONGEST_WINDOW).contains(seconds));
+    Ok(Limit { count, window: seconds.ok_or("the window is from one second to 31 days")? * NANOSECONDS })
+}

@@ -1,0 +1,162 @@
+//! Bodies as they pass through: nothing is kept, only watched.
+
+use super::pool::Lease;
+use super::record::Record;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use tokio::time::Instant;
+
+/// How far a request's body has come.
+#[derive(Debug)]
+pub(super) struct Progress {
+    /// Whether the upstream has been given all of it.
+    pub(super) done: Cell<bool>,
+    /// Whether the client broke off.
+    pub(super) failed: Cell<bool>,
+    /// When something was last passed on.
+    pub(super) last: Cell<Instant>,
+}
+
+/// A client's body on its way to the upstream.
+#[derive(Debug)]
+pub(super) struct RequestBody {
+    incoming: Option<Incoming>,
+    progress: Rc<Progress>,
+}
+
+impl RequestBody {
+    pub(super) fn new(incoming: Incoming) -> Self {
+        let done = incoming.is_end_stream();
+        let progress = Progress { done: Cell::new(done), failed: Cell::new(false), last: Cell::new(Instant::now()) };
+        Self { incoming: (!done).then_some(incoming), progress: Rc::new(progress) }
+    }
+
+    /// An empty body, for a request that is sent a second time.
+    pub(super) fn empty() -> Self {
+        let progress = Progress { done: Cell::new(true), failed: Cell::new(false), last: Cell::new(Instant::now()) };
+        Self { incoming: None, progress: Rc::new(progress) }
+    }
+
+    pub(super) fn progress(&self) -> Rc<Progress> {
+        self.progress.clone()
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = &mut *self;
+        let Some(incoming) = &mut this.incoming else { return Poll::Ready(None) };
+        let polled = std::task::ready!(Pin::new(&mut *incoming).poll_frame(cx));
+        this.progress.last.set(Instant::now());
+        match &polled {
+            Some(Ok(_)) => this.progress.done.set(incoming.is_end_stream()),
+            Some(Err(_)) => this.progress.failed.set(true),
+            None => this.progress.done.set(true),
+        }
+        Poll::Ready(polled)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+/// An answer's body on its way to the client.
+pub(super) struct ResponseBody {
+    content: Content,
+    /// None after a protocol switch, which has a longer life than this body.
+    record: Option<Record>,
+}
+
+enum Content {
+    /// Keygate's own.
+    Fixed(Bytes),
+    /// The upstream's, and the connection that it comes on.
+    Upstream(Incoming, Option<Lease>),
+}
+
+impl ResponseBody {
+    pub(super) fn fixed(bytes: Bytes, record: Record) -> Self {
+        Self { content: Content::Fixed(bytes), record: Some(record) }
+    }
+
+    pub(super) fn empty() -> Self {
+        Self { content: Content::Fixed(Bytes::new()), record: None }
+    }
+
+    pub(super) fn upstream(incoming: Incoming, lease: Option<Lease>, record: Record) -> Self {
+        let mut body = Self { content: Content::Upstream(incoming, lease), record: Some(record) };
+        body.settle();
+        body
+    }
+
+    /// Gives the connection back once the body has ended.
+    fn settle(&mut self) {
+        if let Content::Upstream(incoming, lease) = &mut self.content
+            && incoming.is_end_stream()
+            && let Some(lease) = lease.take()
+        {
+            lease.give_back();
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = &mut *self;
+        let frame = match &mut this.content {
+            Content::Fixed(bytes) if bytes.is_empty() => None,
+            Content::Fixed(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
+            Content::Upstream(incoming, lease) => match std::task::ready!(Pin::new(incoming).poll_frame(cx)) {
+                Some(Ok(frame)) => Some(Ok(frame)),
+                None => {
+                    if let Some(lease) = lease.take() {
+                        lease.give_back();
+                    }
+                    None
+                }
+                Some(Err(error)) => {
+                    // Dropping the lease ends the connection.
+                    lease.take();
+                    Some(Err(error))
+                }
+            },
+        };
+        if let Some(Ok(frame)) = &frame
+            && let (Some(data), Some(record)) = (frame.data_ref(), &mut this.record)
+        {
+            record.add_bytes(data.len());
+        }
+        this.settle();
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Fixed(bytes) => bytes.is_empty(),
+            Content::Upstream(incoming, _) => incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Fixed(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Upstream(incoming, _) => incoming.size_hint(),
+        }
+    }
+}

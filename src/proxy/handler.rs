@@ -1,0 +1,116 @@
+//! The main path: a request's head is judged, counted, sent on or refused; its answer is passed back.
+
+use super::body::{RequestBody, ResponseBody};
+use super::forward::{forward, wants_websocket};
+use super::record::Record;
+use super::websocket;
+use super::worker::{Current, Worker};
+use crate::policy::{
+    Admission, Caller, Head, Now, Peer, Refusal, Refused, authorise, charge, is_grpc, prepare_request, prepare_response, refuse,
+};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use hyper::body::Incoming;
+use std::convert::Infallible;
+use std::rc::Rc;
+
+/// What all requests of one connection share.
+pub(super) struct Connection {
+    pub(super) worker: Rc<Worker>,
+    pub(super) peer: Peer,
+}
+
+/// Answers one request.
+pub(super) async fn handle(connection: Rc<Connection>, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
+    let worker = &connection.worker;
+    let now = worker.now();
+    let current = worker.current();
+    let request_id = worker.request_id(request.headers(), &current);
+    let mut record = Record::start(worker, &current, &request, &request_id, connection.peer.address, now);
+
+    let head = Head { method: request.method(), uri: request.uri(), headers: request.headers(), peer: &connection.peer };
+    let grpc = is_grpc(request.headers());
+    let refused = match authorise(&head, &current.snapshot, now).and_then(|permit| charge(permit, now)) {
+        Ok(admission) => {
+            let key = if let Caller::Key { record, .. } = admission.caller() { Some(record.id()) } else { None };
+            record.set_caller(Some(admission.api_index()), key, Some(admission.client()));
+            match exchange(&connection, &current, &admission, request, &request_id).await {
+                Ok((answer, upstream_time)) => {
+                    record.set_forwarded(answer.response.status().as_u16(), upstream_time);
+                    return Ok(pass_back(answer, &admission, &request_id, now, record));
+                }
+                Err(refusal) => admission.refused(refusal),
+            }
+        }
+        Err(refused) => {
+            record.set_caller(refused.api.map(|(index, _)| index), refused.key.map(|key| key.id()), None);
+            refused
+        }
+    };
+    Ok(turn_away(&refused, &request_id, grpc, now, record))
+}
+
+fn turn_away(refused: &Refused<'_>, request_id: &HeaderValue, grpc: bool, now: Now, mut record: Record) -> Response<ResponseBody> {
+    let response = refuse(refused, request_id, grpc, now);
+    record.set_refused(refused.refusal, response.status().as_u16());
+    response.map(|body| ResponseBody::fixed(body, record))
+}
+
+/// An upstream's answer, and what is needed to pass it back.
+struct Answer {
+    response: Response<Incoming>,
+    lease: Option<super::pool::Lease>,
+    /// The client's side of a protocol switch that was asked for.
+    switch: Option<hyper::upgrade::OnUpgrade>,
+}
+
+/// Sends the request on; returns the answer and how long it took to begin, in nanoseconds.
+async fn exchange(
+    connection: &Connection,
+    current: &Current,
+    admission: &Admission<'_>,
+    mut request: Request<Incoming>,
+    request_id: &HeaderValue,
+) -> Result<(Answer, u64), Refusal> {
+    let worker = &connection.worker;
+    let environment = if let Caller::Key { environment, .. } = admission.caller() { environment } else { None };
+    let api = current.apis.get(admission.api_index()).ok_or(Refusal::UpstreamUnreachable)?;
+    let upstream = api.upstream(environment).ok_or(Refusal::UpstreamUnreachable)?;
+
+    let switch = wants_websocket(request.method(), request.version(), request.headers()).then(|| hyper::upgrade::on(&mut request));
+    let (mut parts, body) = request.into_parts();
+    let trusted = current.snapshot.trusted_proxies();
+    prepare_request(&mut parts.headers, &parts.uri, parts.version, admission, &connection.peer, trusted, request_id);
+    if api.config.rewrite_host
+        && let Ok(host) = HeaderValue::from_str(&upstream.settings.authority)
+    {
+        parts.headers.insert(header::HOST, host);
+    }
+    if switch.is_some() {
+        websocket::mark(&mut parts.headers);
+    }
+    let request = Request::from_parts(parts, RequestBody::new(body));
+    let sent = worker.now().monotonic;
+    let (response, lease) = forward(worker, admission, &api.config, upstream, request).await?;
+    let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if switched && switch.is_none() {
+        return Err(Refusal::UpstreamFailed); // a switch that nobody asked for
+    }
+    let switch = switch.filter(|_| switched);
+    Ok((Answer { response, lease, switch }, worker.now().monotonic.saturating_sub(sent)))
+}
+
+fn pass_back(answer: Answer, admission: &Admission<'_>, request_id: &HeaderValue, now: Now, record: Record) -> Response<ResponseBody> {
+    let Answer { mut response, lease, switch } = answer;
+    prepare_response(response.headers_mut(), admission, request_id, now);
+    // The server side chooses the version that its client speaks.
+    *response.version_mut() = Version::HTTP_11;
+    match (switch, lease) {
+        (Some(client), Some(lease)) => {
+            websocket::mark(response.headers_mut());
+            let upstream = hyper::upgrade::on(&mut response);
+            websocket::start(client, upstream, lease, record);
+            response.map(|_| ResponseBody::empty())
+        }
+        (_, lease) => response.map(|body| ResponseBody::upstream(body, lease, record)),
+    }
+}

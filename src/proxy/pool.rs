@@ -1,0 +1,185 @@
+//! A worker's connections to upstreams.
+
+use super::body::{Progress, RequestBody};
+use super::connection::LocalExecutor;
+use super::stream::Stream;
+use super::worker::Worker;
+use crate::config::{Place, Protocol};
+use crate::state::{Published, UpstreamState};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls_pki_types::ServerName;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::task::AbortHandle;
+
+/// Unused connections kept for one upstream; more are closed.
+const MOST_UNUSED: usize = 256;
+
+/// Unused connections by upstream.
+#[derive(Default)]
+pub(super) struct Pool {
+    http1: RefCell<HashMap<u64, Vec<Unused>>>,
+    /// One connection for all requests; the lock is held while it is made, so that only one is.
+    http2: RefCell<HashMap<u64, Rc<Shared2>>>,
+    turn: Cell<usize>,
+}
+
+type Shared2 = tokio::sync::Mutex<Option<http2::SendRequest<RequestBody>>>;
+
+struct Unused {
+    connection: Http1,
+    /// Monotonic nanoseconds.
+    since: u64,
+}
+
+/// An HTTP/1.1 connection. Dropping it closes it, also in the middle of an exchange.
+pub(super) struct Http1 {
+    pub(super) sender: http1::SendRequest<RequestBody>,
+    task: AbortHandle,
+}
+
+impl Drop for Http1 {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A connection that serves one exchange. Dropping it before the end closes the connection.
+pub(super) struct Lease {
+    pub(super) worker: Rc<Worker>,
+    pub(super) upstream: u64,
+    pub(super) connection: Http1,
+    pub(super) progress: Rc<Progress>,
+}
+
+impl Lease {
+    /// The answer has ended. Unless the upstream answered before it had all of the request, the connection
+    /// is free for another.
+    pub(super) fn give_back(self) {
+        if self.progress.done.get() && !self.connection.sender.is_closed() {
+            self.worker.pool().put(self.upstream, self.connection, self.worker.now().monotonic);
+        }
+    }
+}
+
+impl Pool {
+    /// The connection that was used last, if there is one: the others grow old and are closed.
+    pub(super) async fn take(&self, upstream: u64) -> Option<Http1> {
+        loop {
+            let mut unused = self.http1.borrow_mut().get_mut(&upstream)?.pop()?;
+            if !unused.connection.sender.is_closed() && unused.connection.sender.ready().await.is_ok() {
+                return Some(unused.connection);
+            }
+        }
+    }
+
+    fn put(&self, upstream: u64, connection: Http1, now: u64) {
+        let mut pool = self.http1.borrow_mut();
+        let unused = pool.entry(upstream).or_default();
+        if unused.len() < MOST_UNUSED {
+            unused.push(Unused { connection, since: now });
+        }
+    }
+
+    /// The lock around the HTTP/2 connection to an upstream.
+    pub(super) fn http2(&self, upstream: u64) -> Rc<Shared2> {
+        self.http2.borrow_mut().entry(upstream).or_default().clone()
+    }
+
+    /// Closes connections that have been unused for too long, that the upstream has closed, or whose
+    /// upstream is not in the configuration any more.
+    pub(super) fn close_unused(&self, current: &Published, now: u64) {
+        let known = |id: u64| current.apis.iter().find(|api| api.upstreams.iter().any(|upstream| upstream.id == id));
+        self.http1.borrow_mut().retain(|id, unused| {
+            let Some(api) = known(*id) else { return false };
+            let longest = u64::try_from(api.config.keep_alive.as_nanos()).unwrap_or(u64::MAX);
+            unused.retain(|unused| !unused.connection.sender.is_closed() && now.saturating_sub(unused.since) < longest);
+            true
+        });
+        self.http2.borrow_mut().retain(|id, _| known(*id).is_some());
+    }
+
+    /// How many connections wait for a request.
+    pub(super) fn idle(&self) -> usize {
+        self.http1.borrow().values().map(Vec::len).sum()
+    }
+}
+
+/// Makes an HTTP/1.1 connection.
+pub(super) async fn connect_http1(worker: &Worker, upstream: &UpstreamState, deadline: Duration) -> io::Result<Http1> {
+    within(worker, deadline, async {
+        let stream = connect(worker, upstream).await?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        let task = tokio::task::spawn_local(async move {
+            let _ = connection.with_upgrades().await;
+        });
+        Ok(Http1 { sender, task: task.abort_handle() })
+    })
+    .await
+}
+
+/// Makes an HTTP/2 connection.
+pub(super) async fn connect_http2(worker: &Worker, upstream: &UpstreamState, deadline: Duration) -> io::Result<http2::SendRequest<RequestBody>> {
+    within(worker, deadline, async {
+        let stream = connect(worker, upstream).await?;
+        let mut builder = http2::Builder::new(LocalExecutor);
+        builder.timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30)).adaptive_window(true);
+        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        tokio::task::spawn_local(async move {
+            let _ = connection.await;
+        });
+        Ok(sender)
+    })
+    .await
+}
+
+async fn within<T>(worker: &Worker, deadline: Duration, connecting: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let connected = match tokio::time::timeout(deadline, connecting).await {
+        Ok(connected) => connected,
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    };
+    match &connected {
+        Ok(_) => worker.stats().upstream_connections.add(1),
+        Err(error) => {
+            worker.stats().upstream_connections_failed.add(1);
+            tracing::debug!(%error, "cannot connect to the upstream");
+        }
+    }
+    connected
+}
+
+/// Tries each address once, starting with another one each time.
+async fn connect(worker: &Worker, upstream: &UpstreamState) -> io::Result<Stream> {
+    if let Place::Unix(path) = &upstream.settings.place {
+        return UnixStream::connect(path).await.map(Stream::Unix);
+    }
+    let addresses = upstream.addresses.load_full();
+    let turn = &worker.pool().turn;
+    turn.set(turn.get().wrapping_add(1));
+    let mut outcome = Err(io::Error::new(io::ErrorKind::NotFound, "the upstream's name has no address"));
+    for offset in 0..addresses.len() {
+        outcome = TcpStream::connect(addresses[(turn.get() + offset) % addresses.len()]).await;
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    let stream = outcome?;
+    stream.set_nodelay(true)?;
+    let Some(tls) = upstream.tls.clone().filter(|_| is_encrypted(upstream.settings.protocol)) else {
+        return Ok(Stream::Tcp(stream));
+    };
+    let Place::Tcp(host, _) = &upstream.settings.place else { return Ok(Stream::Tcp(stream)) };
+    let name = ServerName::try_from(host.to_string()).map_err(io::Error::other)?;
+    let stream = tokio_rustls::TlsConnector::from(Arc::clone(&tls)).connect(name, stream).await?;
+    Ok(Stream::Tls(Box::new(stream)))
+}
+
+fn is_encrypted(protocol: Protocol) -> bool {
+    matches!(protocol, Protocol::Http1Tls | Protocol::Http2Tls)
+}

@@ -1,0 +1,156 @@
+//! What is remembered about a request while it is served, counted and logged when its answer has ended.
+
+use super::access_log::{KeyId, Logged, redacted};
+use super::worker::{Current, Worker};
+use crate::policy::{Refusal, contains_key};
+use http::{HeaderValue, Method, Uri, Version, header};
+use std::net::IpAddr;
+use std::rc::Rc;
+
+/// Counts and logs its request when it is dropped: at the end of the answer's body, or when the client
+/// went away before.
+pub(super) struct Record {
+    worker: Rc<Worker>,
+    current: Current,
+    /// Monotonic nanoseconds, and Unix seconds.
+    started: (u64, i64),
+    api: Option<usize>,
+    status: u16,
+    refusal: Option<Refusal>,
+    upstream: Option<u64>,
+    bytes: u64,
+    /// None where requests are not logged.
+    line: Option<Box<Line>>,
+}
+
+/// What only the log needs.
+struct Line {
+    request_id: HeaderValue,
+    client: IpAddr,
+    method: Method,
+    uri: Uri,
+    host: Option<HeaderValue>,
+    version: Version,
+    key: Option<KeyId>,
+}
+
+impl Record {
+    pub(super) fn start<B>(
+        worker: &Rc<Worker>,
+        current: &Current,
+        request: &http::Request<B>,
+        request_id: &HeaderValue,
+        peer: IpAddr,
+        now: crate::policy::Now,
+    ) -> Self {
+        worker.stats().requests_in_flight.add(1);
+        let line = current.log_requests.then(|| {
+            Box::new(Line {
+                request_id: request_id.clone(),
+                client: peer,
+                method: request.method().clone(),
+                uri: request.uri().clone(),
+                host: request.headers().get(header::HOST).cloned(),
+                version: request.version(),
+                key: None,
+            })
+        });
+        Self {
+            worker: worker.clone(),
+            current: current.clone(),
+            started: (now.monotonic, now.unix),
+            api: None,
+            status: 0,
+            refusal: None,
+            upstream: None,
+            bytes: 0,
+            line,
+        }
+    }
+
+    /// Notes who calls which API from where, as far as it is known.
+    pub(super) fn set_caller(&mut self, api: Option<usize>, key: Option<&KeyId>, client: Option<IpAddr>) {
+        self.api = api;
+        if let Some(line) = &mut self.line {
+            line.key = key.cloned();
+            line.client = client.unwrap_or(line.client);
+        }
+    }
+
+    /// Notes an answer of Keygate's own.
+    pub(super) fn set_refused(&mut self, refusal: Refusal, status: u16) {
+        self.refusal = Some(refusal);
+        self.status = status;
+    }
+
+    /// Notes an answer of the upstream and how long it took to begin, in nanoseconds.
+    pub(super) fn set_forwarded(&mut self, status: u16, upstream: u64) {
+        self.status = status;
+        self.upstream = Some(upstream / 1000);
+    }
+
+    /// Notes bytes of the answer's body.
+    pub(super) fn add_bytes(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if self.status == 0 {
+            // The client went away before there was an answer.
+            self.set_refused(Refusal::ClientAborted, 499);
+        }
+        let stats = self.worker.stats();
+        stats.requests_in_flight.sub(1);
+        let duration = self.worker.now().monotonic.saturating_sub(self.started.0) / 1000;
+        let api = self.api.and_then(|api| self.current.apis.get(api));
+        match (api.and_then(|api| api.stats.get(self.worker.index())), self.refusal) {
+            (Some(api), refusal) => {
+                match refusal {
+                    Some(refusal) => api.refused[refusal.index()].add(1),
+                    None => api.forwarded[usize::from(self.status / 100).clamp(1, 5) - 1].add(1),
+                }
+                api.duration.record(duration);
+                if let Some(upstream) = self.upstream {
+                    api.upstream.record(upstream);
+                }
+            }
+            (None, Some(refusal)) => stats.refused[refusal.index()].add(1),
+            (None, None) => {}
+        }
+        if let Some(line) = &self.line {
+            self.log(line, api.map(|api| api.config.definition.name.as_ref()), duration);
+        }
+    }
+}
+
+impl Record {
+    fn log(&self, line: &Line, api: Option<&str>, duration: u64) {
+        let apis = self.current.snapshot.apis();
+        let safe = |text| redacted(text, |text| contains_key(apis, text));
+        let host = line.host.as_ref().and_then(|host| host.to_str().ok());
+        let logged = Logged {
+            time: self.started.1,
+            request_id: line.request_id.to_str().unwrap_or(""),
+            client: line.client,
+            method: safe(line.method.as_str()),
+            host: safe(host.or(line.uri.authority().map(http::uri::Authority::as_str)).unwrap_or("")),
+            path: safe(line.uri.path()),
+            protocol: match line.version {
+                Version::HTTP_2 => "HTTP/2",
+                Version::HTTP_10 => "HTTP/1.0",
+                _ => "HTTP/1.1",
+            },
+            api,
+            key: line.key.as_deref(),
+            status: self.status,
+            outcome: self.refusal.map_or("forwarded", Refusal::code),
+            bytes: self.bytes,
+            duration,
+            upstream: self.upstream,
+        };
+        let lost = self.worker.log(&logged);
+        self.worker.stats().log_lines_lost.add(lost);
+    }
+}

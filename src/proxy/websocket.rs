@@ -1,0 +1,205 @@
+//! WebSockets: after the switch, bytes are copied both ways. Frames are followed, not read, so that a
+//! gateway that stops can say so with a Close frame where one may stand: between two frames.
+
+use super::pool::Lease;
+use super::record::Record;
+use super::worker::{OpenConnection, Worker};
+use crate::state::Phase;
+use http::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+
+/// How long the other side may take to answer a Close frame.
+const CLOSING: Duration = Duration::from_secs(2);
+/// RFC 6455 §7.4.1: an endpoint is going away.
+const GOING_AWAY: u16 = 1001;
+const REASON: &[u8] = b"the gateway is stopping";
+
+/// Says in a message's header that it is about the switch.
+pub(super) fn mark(headers: &mut HeaderMap) {
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+}
+
+/// Copies between the two sides until both have ended. The record is kept until then.
+pub(super) fn start(client: OnUpgrade, upstream: OnUpgrade, lease: Lease, record: Record) {
+    let worker = lease.worker.clone();
+    let open = OpenConnection::continued(&worker);
+    tokio::task::spawn_local(async move {
+        let (Ok(client), Ok(upstream)) = (client.await, upstream.await) else { return };
+        worker.stats().upgrades_open.add(1);
+        run(&worker, client, upstream).await;
+        worker.stats().upgrades_open.sub(1);
+        drop((lease, record, open));
+    });
+}
+
+async fn run(worker: &Rc<Worker>, client: Upgraded, upstream: Upgraded) {
+    let (client_in, client_out) = tokio::io::split(TokioIo::new(client));
+    let (upstream_in, upstream_out) = tokio::io::split(TokioIo::new(upstream));
+    let down = copy(worker, upstream_in, client_out, None);
+    // Frames from a client are masked (RFC 6455 §5.3); the mask is random so that nothing can be steered.
+    let mut mask = [0; 4];
+    let _ = getrandom::fill(&mut mask);
+    let up = copy(worker, client_in, upstream_out, Some(mask));
+    tokio::join!(down, up);
+}
+
+/// Copies one direction until it ends, or until the gateway drains and a Close frame has been sent.
+async fn copy(worker: &Worker, mut from: ReadHalf<TokioIo<Upgraded>>, mut to: WriteHalf<TokioIo<Upgraded>>, mask: Option<[u8; 4]>) {
+    let mut phase = worker.shared().phase();
+    let mut frames = Frames::default();
+    let mut buffer = vec![0; 16 * 1024];
+    let mut draining = false;
+    loop {
+        if draining && frames.between() {
+            let _ = to.write_all(&close_frame(mask)).await;
+            let _ = to.flush().await;
+            // What still comes is the other side's Close, or late frames that nobody will read.
+            let discard = async { while from.read(&mut buffer).await.is_ok_and(|read| read > 0) {} };
+            let _ = tokio::time::timeout(CLOSING, discard).await;
+            let _ = to.shutdown().await;
+            return;
+        }
+        let read = tokio::select! {
+            read = from.read(&mut buffer) => read,
+            _ = phase.wait_for(|phase| *phase == Phase::Draining), if !draining => {
+                draining = true;
+                continue;
+            }
+        };
+        if pass_on(read, &buffer, &mut frames, &mut to).await.is_err() {
+            let _ = to.shutdown().await;
+            return;
+        }
+    }
+}
+
+async fn pass_on(read: io::Result<usize>, buffer: &[u8], frames: &mut Frames, to: &mut WriteHalf<TokioIo<Upgraded>>) -> io::Result<()> {
+    let bytes = &buffer[..read?];
+    if bytes.is_empty() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    frames.follow(bytes);
+    to.write_all(bytes).await?;
+    to.flush().await
+}
+
+/// RFC 6455 §5.5.1.
+fn close_frame(mask: Option<[u8; 4]>) -> Vec<u8> {
+    let mut payload = GOING_AWAY.to_be_bytes().to_vec();
+    payload.extend(REASON);
+    let length = u8::try_from(payload.len()).unwrap_or(0); // short by construction
+    let mut frame = vec![0x88, length | if mask.is_some() { 0x80 } else { 0 }];
+    if let Some(mask) = mask {
+        frame.extend(mask);
+        payload.iter_mut().zip(mask.iter().cycle()).for_each(|(byte, mask)| *byte ^= mask);
+    }
+    frame.extend(payload);
+    frame
+}
+
+/// Where in the stream of frames the copying stands (RFC 6455 §5.2).
+#[derive(Debug, Default)]
+struct Frames {
+    /// Bytes of a frame's header that have been seen, at most 14.
+    header: Vec<u8>,
+    /// Bytes of the frame's payload that are still to come.
+    payload: u64,
+}
+
+impl Frames {
+    /// Whether the last frame has ended and the next not begun.
+    fn between(&self) -> bool {
+        self.header.is_empty() && self.payload == 0
+    }
+
+    fn follow(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.payload > 0 {
+                let skipped = usize::try_from(self.payload).unwrap_or(usize::MAX).min(bytes.len());
+                self.payload -= skipped as u64;
+                bytes = &bytes[skipped..];
+                continue;
+            }
+            self.header.push(bytes[0]);
+            bytes = &bytes[1..];
+            if let Some(payload) = payload_length(&self.header) {
+                self.payload = payload;
+                self.header.clear();
+            }
+        }
+    }
+}
+
+/// The length of the payload, once the header is whole.
+fn payload_length(header: &[u8]) -> Option<u64> {
+    let second = *header.get(1)?;
+    let extended = match second & 0x7f {
+        126 => 2,
+        127 => 8,
+        _ => 0,
+    };
+    let mask = if second & 0x80 == 0 { 0 } else { 4 };
+    let length = header.get(2..2 + extended)?;
+    let whole = header.len() == 2 + extended + mask;
+    let wide = || length.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    whole.then(|| if extended == 0 { u64::from(second & 0x7f) } else { wide() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(payload: usize, masked: bool) -> Vec<u8> {
+        let bit = if masked { 0x80 } else { 0 };
+        let mut frame = vec![0x82];
+        match payload {
+            0..126 => frame.push(bit | payload as u8),
+            126..65_536 => {
+                frame.push(bit | 126);
+                frame.extend((payload as u16).to_be_bytes());
+            }
+            _ => {
+                frame.push(bit | 127);
+                frame.extend((payload as u64).to_be_bytes());
+            }
+        }
+        frame.extend(vec![7; payload + if masked { 4 } else { 0 }]);
+        frame
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn frame_boundaries_are_found_however_the_bytes_are_cut(
+            payloads in proptest::collection::vec((0usize..70_000, proptest::bool::ANY), 1..6),
+            cut in 1usize..5000,
+        ) {
+            let mut frames = Frames::default();
+            for (payload, masked) in payloads {
+                let bytes = frame(payload, masked);
+                let (body, last) = bytes.split_at(bytes.len() - 1);
+                for piece in body.chunks(cut) {
+                    frames.follow(piece);
+                    proptest::prop_assert!(!frames.between());
+                }
+                frames.follow(last);
+                proptest::prop_assert!(frames.between());
+            }
+        }
+    }
+
+    #[test]
+    fn a_close_frame_carries_the_code_and_the_reason() {
+        let plain = close_frame(None);
+        assert_eq!((plain[0], plain[1] as usize), (0x88, plain.len() - 2));
+        assert_eq!(plain[2..4], 1001u16.to_be_bytes());
+        let masked = close_frame(Some([1, 2, 3, 4]));
+        assert_eq!(masked[1] & 0x80, 0x80);
+        assert_eq!(masked[6] ^ 1, plain[2]);
+    }
+}

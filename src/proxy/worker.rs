@@ -1,0 +1,226 @@
+//! A worker: one thread, one runtime, its connections and its counters.
+
+use super::access_log::{AccessLog, LogWriter, Logged};
+use super::connection;
+use super::pool::Pool;
+use crate::policy::{Now, contains_key};
+use crate::state::{Phase, Published, Reader, Shared};
+use crate::stats::WorkerStats;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::LocalSet;
+
+/// The configuration that a request is served by, held by a count that only this worker touches.
+pub(super) type Current = Rc<Arc<Published>>;
+
+/// Connections that the kernel may hold for us while all workers are busy.
+const BACKLOG: i32 = 4096;
+
+/// Everything that the requests of one thread share.
+pub struct Worker {
+    index: usize,
+    shared: Arc<Shared>,
+    reader: RefCell<(Reader, Current)>,
+    pool: Pool,
+    log: AccessLog,
+    /// A random start and a count make a request id.
+    ids: (u64, Cell<u64>),
+    /// Connections of this worker that are open.
+    open: Cell<usize>,
+}
+
+/// Binds an address for all workers to accept from. One socket, so that none is lost when a worker is busy.
+///
+/// # Errors
+/// What the operating system says.
+pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let domain = if address.is_ipv4() { socket2::Domain::IPV4 } else { socket2::Domain::IPV6 };
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+impl Worker {
+    /// Serves the listeners on the calling thread until the phase is [`Phase::Draining`] and the last
+    /// connection has ended or the drain deadline has passed.
+    ///
+    /// # Errors
+    /// Where the runtime cannot be made.
+    pub fn run(index: usize, shared: Arc<Shared>, listeners: Vec<std::net::TcpListener>, log: &LogWriter) -> io::Result<()> {
+        let mut start = [0; 8];
+        getrandom::fill(&mut start).map_err(|error| io::Error::other(error.to_string()))?;
+        let mut reader = shared.reader();
+        let current = Rc::new(reader.load().clone());
+        let worker = Rc::new(Self {
+            index,
+            reader: RefCell::new((reader, current)),
+            shared,
+            pool: Pool::default(),
+            log: log.log(),
+            ids: (u64::from_le_bytes(start), Cell::new(0)),
+            open: Cell::new(0),
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        LocalSet::new().block_on(&runtime, worker.serve(listeners))
+    }
+
+    async fn serve(self: Rc<Self>, listeners: Vec<std::net::TcpListener>) -> io::Result<()> {
+        let mut accepting = tokio::task::JoinSet::new();
+        for listener in listeners {
+            accepting.spawn_local(accept(self.clone(), TcpListener::from_std(listener)?));
+        }
+        let upkeep = tokio::task::spawn_local(upkeep(self.clone()));
+        // `accept` ends when the phase changes and closes its listener.
+        while accepting.join_next().await.is_some() {}
+        let deadline = tokio::time::Instant::now() + self.current().server.drain_timeout;
+        while self.open.get() > 0 && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        upkeep.abort();
+        self.stats().log_lines_lost.add(self.log.flush());
+        Ok(())
+    }
+
+    /// What is in force now.
+    pub(super) fn current(&self) -> Current {
+        let (reader, current) = &mut *self.reader.borrow_mut();
+        let published = reader.load();
+        if !Arc::ptr_eq(published, current) {
+            *current = Rc::new(published.clone());
+        }
+        current.clone()
+    }
+
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+
+    pub(super) fn now(&self) -> Now {
+        self.shared.clock.now()
+    }
+
+    pub(super) fn stats(&self) -> &WorkerStats {
+        &self.shared.workers[self.index]
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Logs a line; returns how many were lost.
+    pub(super) fn log(&self, line: &Logged<'_>) -> u64 {
+        self.log.write(line)
+    }
+
+    /// The client's request id if it is a sound one and holds no key, else a new one.
+    pub(super) fn request_id(&self, headers: &HeaderMap, current: &Published) -> HeaderValue {
+        const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+        let mut sent = headers.get_all(X_REQUEST_ID).iter();
+        if let (Some(id), None) = (sent.next(), sent.next()) {
+            let sound = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+            let text = id.to_str().unwrap_or("");
+            if (1..=128).contains(&text.len()) && text.as_bytes().iter().all(sound) && !contains_key(current.snapshot.apis(), text) {
+                return id.clone();
+            }
+        }
+        let (start, count) = &self.ids;
+        count.set(count.get() + 1);
+        let mut id = [0; 32];
+        for (digits, number) in id.chunks_exact_mut(16).zip([*start, count.get()]) {
+            for (place, digit) in digits.iter_mut().rev().enumerate() {
+                *digit = b"0123456789abcdef"[(number >> (4 * place) & 15) as usize];
+            }
+        }
+        HeaderValue::from_bytes(&id).unwrap_or(HeaderValue::from_static("none"))
+    }
+}
+
+/// Accepts until the gateway drains.
+async fn accept(worker: Rc<Worker>, listener: TcpListener) {
+    let mut phase = worker.shared.phase();
+    loop {
+        let accepted = tokio::select! {
+            _ = phase.wait_for(|phase| *phase == Phase::Draining) => return,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors or memory: give connections that are open time to end.
+                tracing::error!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        worker.stats().connections.add(1);
+        if !worker.shared.admit_connection(worker.current().server.max_connections) {
+            worker.stats().connections_refused.add(1);
+            continue;
+        }
+        let open = OpenConnection::new(worker.clone());
+        tokio::task::spawn_local(async move {
+            connection::serve(&open.0, stream, peer.ip()).await;
+        });
+        // Another worker may be idle: let it take the next connection.
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Counts a connection for as long as it lives; the gateway does not stop before it is gone.
+pub(super) struct OpenConnection(Rc<Worker>);
+
+impl OpenConnection {
+    /// The same connection after a protocol switch, when its first owner lets go of it.
+    pub(super) fn continued(worker: &Rc<Worker>) -> Self {
+        let _ = worker.shared.admit_connection(usize::MAX);
+        Self::new(worker.clone())
+    }
+
+    /// A connection that [`Shared::admit_connection`] has counted.
+    fn new(worker: Rc<Worker>) -> Self {
+        worker.open.set(worker.open.get() + 1);
+        worker.stats().connections_open.add(1);
+        Self(worker)
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get() - 1);
+        self.0.stats().connections_open.sub(1);
+        self.0.shared.release_connection();
+    }
+}
+
+/// Lets go of old configurations, closes unused upstream connections and hands over log lines.
+async fn upkeep(worker: Rc<Worker>) {
+    let mut publications = worker.shared.publications();
+    let mut tick = tokio::time::interval(Duration::from_millis(100));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = publications.changed() => {}
+            _ = tick.tick() => {}
+        }
+        let current = worker.current();
+        worker.pool.close_unused(&current, worker.now().monotonic);
+        worker.stats().upstream_idle.set(worker.pool.idle() as u64);
+        worker.stats().log_lines_lost.add(worker.log.flush());
+    }
+}
