@@ -95,7 +95,12 @@ fn show_time(time: Timestamp) -> String {
 }
 
 fn json_line(time: Timestamp, level: Level, fields: &Fields) -> String {
-    let mut line = format!(r#"{{"time":"{}","level":"{}","message":{}"#, show_time(time), level.as_str().to_ascii_lowercase(), json(&fields.message.as_str().into()));
+    let mut line = format!(
+        r#"{{"time":"{}","level":"{}","message":{}"#,
+        show_time(time),
+        level.as_str().to_ascii_lowercase(),
+        json(&fields.message.as_str().into())
+    );
     for (name, value) in &fields.rest {
         let _ = write!(line, ",{}:{}", json(&name.as_str().into()), json(value));
     }

@@ -106,13 +106,19 @@ fn token(arguments: &Arguments) -> anyhow::Result<Zeroizing<String>> {
             Ok(token) => token,
             Err(std::env::VarError::NotUnicode(_)) => bail!("{TOKEN_VARIABLE} is no text"),
             Err(std::env::VarError::NotPresent) => {
-                return Err(with_hint(format_args!("there is no token: set {TOKEN_VARIABLE}, or name a file with --token-file"), TOKEN_HINT));
+                return Err(with_hint(
+                    format_args!("there is no token: set {TOKEN_VARIABLE}, or name a file with --token-file"),
+                    TOKEN_HINT,
+                ));
             }
         },
     };
     let token = Zeroizing::new(token);
     let trimmed = Zeroizing::new(token.trim_ascii().to_owned());
-    ensure!(!trimmed.is_empty() && trimmed.bytes().all(|byte| byte.is_ascii_graphic()), "the token must be one word of visible ASCII characters");
+    ensure!(
+        !trimmed.is_empty() && trimmed.bytes().all(|byte| byte.is_ascii_graphic()),
+        "the token must be one word of visible ASCII characters"
+    );
     Ok(trimmed)
 }
 
@@ -181,7 +187,11 @@ impl Admin {
         self.exchange(TlsConnector::from(tls.clone()).connect(name, stream).await?, token).await
     }
 
-    async fn exchange(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, token: &str) -> anyhow::Result<(StatusCode, Bytes)> {
+    async fn exchange(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        token: &str,
+    ) -> anyhow::Result<(StatusCode, Bytes)> {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         // What goes wrong on it shows in the exchange.
         tokio::spawn(connection);
@@ -194,7 +204,8 @@ impl Admin {
         request.headers_mut().insert(header::AUTHORIZATION, bearer);
         let response = sender.send_request(request).await?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), LONGEST_ANSWER).collect().await.map_err(|error| anyhow!("the answer broke off: {error}"))?;
+        let body =
+            Limited::new(response.into_body(), LONGEST_ANSWER).collect().await.map_err(|error| anyhow!("the answer broke off: {error}"))?;
         Ok((status, body.to_bytes()))
     }
 }

@@ -17,5 +17,5 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    serve::run(serve::Options { config: arguments.config })
+    serve::run(&arguments.config)
 }

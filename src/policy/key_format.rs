@@ -51,7 +51,11 @@ mod tests {
             ("", &[0; 64], "0000000000000000000000000000002C8GjS"),
             ("demo_", &(0..30).collect::<Vec<u8>>(), "0123456789ABCDEFGHIJKLMNOPQRST4SjTyl"),
             ("sk_test_", &(100..164).collect::<Vec<u8>>(), "cdefghijklmnopqrstuvwxyz0123450gPtqh"),
-            ("rl_live_", &(0..64_u8).map(|i| i.wrapping_mul(37).wrapping_add(11)).collect::<Vec<u8>>(), "BmNyZAlEpQ1cDoHsT4fGrKvW7iJuNy4DZCck"),
+            (
+                "rl_live_",
+                &(0..64_u8).map(|i| i.wrapping_mul(37).wrapping_add(11)).collect::<Vec<u8>>(),
+                "BmNyZAlEpQ1cDoHsT4fGrKvW7iJuNy4DZCck",
+            ),
         ];
         for (prefix, random, rest) in vectors {
             assert_eq!(new_key(prefix, random), Some(format!("{prefix}{rest}")));

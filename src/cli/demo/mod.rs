@@ -53,11 +53,12 @@ struct Keys {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let folder = Folder::make(arguments.dir)?;
     let listen = match arguments.listen {
-        Some(listen) => listen,
+        // Tried out, so that a mistake is reported before anything is made, and port 0 is some free one.
+        Some(listen) => TcpListener::bind(listen).and_then(|listener| listener.local_addr()).with_context(|| format!("cannot listen on {listen}"))?,
         None => free_address(USUAL_PORT)?,
     };
+    let folder = Folder::make(arguments.dir)?;
     let demo = Demo {
         folder: folder.path().to_owned(),
         listen,
@@ -68,7 +69,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     let config = folder::fill(&demo)?;
     print(guide::text(&demo, &config, matches!(folder, Folder::Kept(_))))?;
-    serve::run(serve::Options { config })
+    serve::run(&config)
 }
 
 /// Where the files are.
@@ -82,14 +83,20 @@ impl Folder {
     fn make(wanted: Option<PathBuf>) -> anyhow::Result<Self> {
         let Some(path) = wanted else {
             let made = tempfile::Builder::new().prefix("keygate-demo-").tempdir();
-            return made.map(Self::Temporary).context("cannot make a temporary folder").map_err(|error| with_hint(error, "--dir names another place"));
+            return made
+                .map(Self::Temporary)
+                .context("cannot make a temporary folder")
+                .map_err(|error| with_hint(error, "--dir names another place"));
         };
         let shown = path.display();
         std::fs::create_dir_all(&path).with_context(|| format!("cannot make the folder {shown}"))?;
         let path = path.canonicalize().with_context(|| format!("cannot use the folder {shown}"))?;
         let mut entries = path.read_dir().with_context(|| format!("cannot read the folder {}", path.display()))?;
         if entries.next().is_some() {
-            return Err(with_hint(format_args!("the folder {} is not empty", path.display()), "name a new one; the demo overwrites nothing"));
+            return Err(with_hint(
+                format_args!("the folder {} is not empty", path.display()),
+                "name a new one; the demo overwrites nothing",
+            ));
         }
         Ok(Self::Kept(path))
     }

@@ -112,7 +112,8 @@ async fn collection<K: records::Kind>(method: &Method, body: Incoming, desk: &Re
         Method::GET | Method::HEAD => Ok(json(StatusCode::OK, &serde_json::json!({ K::NAME: K::list(&desk.borrow()) }))),
         Method::POST => {
             let body = read(body).await?;
-            let (id, record) = K::create(&mut desk.borrow_mut(), &body)?;
+            let mut desk = desk.borrow_mut();
+            let (id, record) = K::create(&mut desk, &body)?;
             let mut response = json(StatusCode::CREATED, &record);
             if let Ok(location) = format!("/api/v1/{}/{id}", K::NAME).parse() {
                 response.headers_mut().insert(header::LOCATION, location);
@@ -124,7 +125,12 @@ async fn collection<K: records::Kind>(method: &Method, body: Incoming, desk: &Re
 }
 
 /// One record: GET shows it, PATCH changes it.
-async fn record<K: records::Kind>(method: &Method, id: &str, body: Incoming, desk: &RefCell<Desk>) -> Result<Response<Full<Bytes>>, Problem> {
+async fn record<K: records::Kind>(
+    method: &Method,
+    id: &str,
+    body: Incoming,
+    desk: &RefCell<Desk>,
+) -> Result<Response<Full<Bytes>>, Problem> {
     let id: usize = id.parse().map_err(|_| Problem::NotFound)?;
     match *method {
         Method::GET | Method::HEAD => Ok(json(StatusCode::OK, &K::show(&desk.borrow(), id)?)),

@@ -13,7 +13,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 /// The key is asked for without being shown, or read from the standard input. It is never taken from the command line, which
 /// other users of the machine can see. The digest is what stands in `sha256 = "…"` of a [[key]] or an [[admin.token]].
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(in crate::cli) struct Arguments {
     /// Caught so that it can be refused without being repeated.
     #[arg(hide = true, allow_hyphen_values = true, trailing_var_arg = true)]
     refused: Vec<OsString>,

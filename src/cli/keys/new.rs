@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 /// Needs no running gateway and changes no file. If there is a gateway.toml, the key fits it: its prefix is the API's, and the
 /// block is checked against the file before anything is printed.
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(in crate::cli) struct Arguments {
     /// What the key is for [default: gateway.toml, if it is there]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -101,7 +101,8 @@ impl Target {
         let wanted = arguments.environment.as_deref().unwrap_or(USUAL_PREFIXES[0].0);
         let usual = USUAL_PREFIXES.iter().find(|(environment, _)| *environment == wanted);
         let prefix = arguments.prefix.as_deref().or(usual.map(|(_, prefix)| *prefix));
-        let prefix = prefix.ok_or_else(|| with_hint("without a gateway.toml, the environment is `live` or `test`", "or give the --prefix"))?;
+        let prefix =
+            prefix.ok_or_else(|| with_hint("without a gateway.toml, the environment is `live` or `test`", "or give the --prefix"))?;
         let origin = match arguments.prefix {
             Some(_) => "with the prefix that you gave".to_owned(),
             None => format!("with the usual prefix `{prefix}` as there is no gateway.toml here (--prefix changes it)"),
@@ -157,7 +158,9 @@ fn choose_api<'a>(arguments: &Arguments, apis: &[&'a ApiDefinition]) -> anyhow::
     let names = |apis: &[&ApiDefinition]| apis.iter().map(|api| &*api.name).collect::<Vec<_>>().join(", ");
     if let Some(name) = &arguments.api {
         let named = apis.iter().find(|api| *api.name == **name);
-        return named.copied().ok_or_else(|| with_hint(format_args!("there is no API named `{name}`"), format_args!("there is: {}", names(apis))));
+        return named
+            .copied()
+            .ok_or_else(|| with_hint(format_args!("there is no API named `{name}`"), format_args!("there is: {}", names(apis))));
     }
     let fits = |api: &&&ApiDefinition| arguments.prefix.as_ref().is_none_or(|prefix| takes_prefix(api, prefix));
     let fitting: Vec<&ApiDefinition> = apis.iter().filter(fits).copied().collect();
@@ -191,7 +194,11 @@ fn choose_prefix<'a>(arguments: &Arguments, api: &'a ApiDefinition) -> anyhow::R
         Some(name) => {
             let found = api.environments.iter().find(|environment| *environment.name == **name);
             if found.is_none() {
-                let hint = if api.environments.is_empty() { "it has none" } else { &format!("it has: {}", listed(|environment| &environment.name)) };
+                let hint = if api.environments.is_empty() {
+                    "it has none"
+                } else {
+                    &format!("it has: {}", listed(|environment| &environment.name))
+                };
                 return Err(with_hint(format_args!("{} has no environment named `{name}`", api.name), hint));
             }
             found

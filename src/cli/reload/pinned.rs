@@ -15,7 +15,8 @@ use std::sync::Arc;
 /// # Errors
 /// There is no certificate in it.
 pub(super) fn client(file: &Path) -> anyhow::Result<Arc<ClientConfig>> {
-    let certificate = CertificateDer::from_pem_file(file).with_context(|| format!("cannot read the admin certificate {}", file.display()))?;
+    let certificate =
+        CertificateDer::from_pem_file(file).with_context(|| format!("cannot read the admin certificate {}", file.display()))?;
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = Pinned { certificate, provider: provider.clone() };
     let config = ClientConfig::builder_with_provider(provider)
