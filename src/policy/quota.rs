@@ -108,7 +108,11 @@ impl Quota {
         let allowances = limits.iter().filter_map(|limit| {
             let window = self.window(*limit)?;
             let remaining = u64::from(limit.count).saturating_sub(window.sum);
-            Some(Allowance { limit: *limit, remaining: u32::try_from(remaining).unwrap_or(u32::MAX), reset: window.reset(now) })
+            Some(Allowance {
+                limit: *limit,
+                remaining: u32::try_from(remaining).unwrap_or(u32::MAX),
+                reset: window.reset(limit.count, now),
+            })
         });
         // Of two that are equally tight, the one that stays so longer.
         allowances.min_by_key(|allowance| (allowance.remaining, u64::MAX - allowance.reset))
@@ -178,9 +182,10 @@ impl Window {
         self.sum += u64::from(requests);
     }
 
-    /// Nanoseconds until the oldest request counted is forgotten; 0 where there is none.
-    fn reset(&self, now: u64) -> u64 {
-        if self.sum == 0 { 0 } else { self.forgotten_at(self.oldest).saturating_sub(now) }
+    /// Nanoseconds until more of `count` is left than now; 0 where nothing is used. Where a lowered limit is
+    /// more than used up, that takes longer than until the oldest request is forgotten.
+    fn reset(&self, count: u32, now: u64) -> u64 {
+        self.wait(u32::try_from(self.sum).map_or(count, |sum| sum.min(count)), now)
     }
 
     /// Nanoseconds until fewer than `count` requests are remembered.

@@ -20,7 +20,7 @@ pub enum BadTarget {
     Encoded,
     /// A segment that is `.` or `..`, also before a `;`.
     DotSegment,
-    /// `//` inside the path.
+    /// `//` inside the path, or a segment with nothing before its `;`.
     EmptySegment,
     /// No host, several, an empty or malformed one, or two that contradict each other.
     Host,
@@ -36,7 +36,7 @@ impl BadTarget {
             Self::Escape => "The path has a '%' that is not followed by two hexadecimal digits.",
             Self::Encoded => "The path percent-encodes a character that must stand plain or must not stand there at all.",
             Self::DotSegment => "The path has a '.' or '..' segment.",
-            Self::EmptySegment => "The path has an empty segment ('//').",
+            Self::EmptySegment => "The path has an empty segment ('//' or '/;').",
             Self::Host => "The request must name exactly one valid host.",
         }
     }
@@ -74,13 +74,13 @@ pub fn check_path(path: &str) -> Result<(), BadTarget> {
     check_segment(&bytes[segment..])
 }
 
-/// Dot segments, also with path parameters (`..;x`), which some servers cut off before they resolve.
+/// Dot segments and empty ones, also when only path parameters follow (`..;x`, `;x`): some servers cut those
+/// off before they resolve the path, and some decode before that.
 fn check_segment(segment: &[u8]) -> Result<(), BadTarget> {
-    if segment.first() != Some(&b'.') {
-        return Ok(());
-    }
-    match segment {
-        [b'.'] | [b'.', b'.'] | [b'.', b';', ..] | [b'.', b'.', b';', ..] => Err(BadTarget::DotSegment),
+    let dots = segment.iter().take_while(|byte| **byte == b'.').count();
+    match (dots, &segment[dots..]) {
+        (1 | 2, [] | [b';', ..] | [b'%', b'3', b'b' | b'B', ..]) => Err(BadTarget::DotSegment),
+        (0, [b';', ..] | [b'%', b'3', b'b' | b'B', ..]) => Err(BadTarget::EmptySegment),
         _ => Ok(()),
     }
 }

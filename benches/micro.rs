@@ -1,0 +1,191 @@
+//! Micro benchmarks: the decision, the limiter and the key look-up.
+//!
+//! `cargo bench --bench micro`. The look-up takes uniformly random keys, so the processor's cache misses
+//! are part of its figure: they grow with the table while the number of steps does not.
+
+use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use keygate::policy::*;
+use std::hint::black_box;
+use std::sync::Arc;
+
+const SECOND: u64 = 1_000_000_000;
+
+fn key_text(number: u64) -> String {
+    format!("sk_{}_{number:030}", "live")
+}
+
+fn definition(count: u32) -> ApiDefinition {
+    let scope = |name: &str, allows: &[&str]| Scope {
+        name: name.into(),
+        description: "".into(),
+        allows: allows.iter().filter_map(|text| Pattern::parse(text).ok()).collect(),
+    };
+    ApiDefinition {
+        name: "desk".into(),
+        hosts: vec!["desk.example".into()],
+        base_path: "/".into(),
+        credentials: vec![CredentialPlace::Bearer],
+        environments: vec![Environment { name: "live".into(), prefix: format!("sk_{}_", "live").into() }],
+        scopes: vec![
+            scope("tickets:read", &["GET /api/v1/tickets", "GET /api/v1/tickets/**"]),
+            scope("tickets:write", &["POST /api/v1/tickets", "PATCH /api/v1/tickets/*"]),
+        ],
+        public: Vec::new(),
+        pass_through: Vec::new(),
+        pass_through_allows: Vec::new(),
+        errors: ErrorStyle::Problem,
+        errors_distinguish: true,
+        empty_scopes: EmptyScopes::None,
+        case_insensitive_paths: false,
+        rate_limit_reset: ResetStyle::Seconds,
+        rate_limit_draft: false,
+        rate_limit: Arc::new([Limit { count, window: 60 * SECOND }]),
+        upstream_headers: Vec::new(),
+    }
+}
+
+fn key(number: u64, limits: &Arc<[Limit]>, scopes: &Arc<[Box<str>]>, api: &ApiDefinition) -> KeyDefinition {
+    let grant = GrantDefinition {
+        api: 0,
+        scopes: ScopeSet::default().with(0),
+        everything: false,
+        scope_names: scopes.clone(),
+        limits: limits.clone(),
+        usage: Arc::default(),
+    };
+    KeyDefinition {
+        id: format!("key_{number}").into(),
+        name: "CRM Integration".into(),
+        organization: Some(api.name.clone()),
+        digests: vec![Digest::of(key_text(number).as_bytes())],
+        expires_at: None,
+        revoked: false,
+        restrictions: Restrictions::default(),
+        grants: vec![grant],
+    }
+}
+
+fn keyring(size: u64, api: &ApiDefinition) -> Keyring {
+    let scopes: Arc<[Box<str>]> = Arc::new(["tickets:read".into()]);
+    Keyring::new((0..size).map(|number| key(number, &api.rate_limit, &scopes, api)))
+}
+
+/// A small generator of well spread numbers (splitmix64), so that the benchmark measures the look-up and not itself.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ mixed >> 31) % bound
+    }
+}
+
+struct Request {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    peer: Peer,
+}
+
+impl Request {
+    fn new(method: Method, path: &'static str, key: &str) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_static("desk.example"));
+        headers.insert(header::USER_AGENT, HeaderValue::from_static("bench"));
+        headers.insert(HeaderName::from_static("accept"), HeaderValue::from_static("*/*"));
+        if let Ok(value) = HeaderValue::from_str(&format!("Bearer {key}")) {
+            headers.insert(header::AUTHORIZATION, value);
+        }
+        Self { method, uri: Uri::from_static(path), headers, peer: Peer::new([127, 0, 0, 1].into(), true, None) }
+    }
+
+    fn head(&self) -> Head<'_> {
+        Head { method: &self.method, uri: &self.uri, headers: &self.headers, peer: &self.peer }
+    }
+}
+
+fn decide(bench: &mut Criterion) {
+    let definition = definition(u32::MAX);
+    let keyring = keyring(10_000, &definition);
+    let snapshot = Snapshot::new(vec![Api::new(definition)], keyring, Vec::new());
+    let mut group = bench.benchmark_group("decide");
+    let cases = [
+        ("allowed", Request::new(Method::GET, "/api/v1/tickets/42", &key_text(5_000)), None),
+        ("401", Request::new(Method::GET, "/api/v1/tickets/42", &key_text(u64::MAX)), Some(Refusal::UnknownKey)),
+        ("403", Request::new(Method::POST, "/api/v1/tickets", &key_text(5_000)), Some(Refusal::InsufficientScope(1))),
+    ];
+    for (name, request, expected) in cases {
+        let mut monotonic = 1_000 * SECOND;
+        let mut judge = || {
+            monotonic += 10_000;
+            let now = Now { monotonic, unix: 1_800_000_000 };
+            let outcome = authorise(&request.head(), &snapshot, now).and_then(|permit| charge(permit, now));
+            outcome.map(|admission| admission.allowance()).map_err(|refused| refused.refusal)
+        };
+        assert_eq!(judge().err(), expected, "{name}");
+        group.bench_function(name, |bencher| bencher.iter(&mut judge));
+    }
+    group.finish();
+}
+
+/// The limiter as a request meets it: the decision on an API without look-up of scopes is in `decide`; here,
+/// the same request is charged in one window, in three, and when the limit is used up.
+fn limiter(bench: &mut Criterion) {
+    let mut group = bench.benchmark_group("charge");
+    let windows = |count| [(count, SECOND), (count, 60 * SECOND), (count, 3600 * SECOND)].map(|(count, window)| Limit { count, window });
+    for (name, limits) in
+        [("one window", &windows(u32::MAX)[1..2]), ("three windows", &windows(u32::MAX)[..]), ("used up", &windows(1)[2..])]
+    {
+        let mut definition = definition(1);
+        definition.rate_limit = limits.into();
+        let keyring = keyring(1, &definition);
+        let snapshot = Snapshot::new(vec![Api::new(definition)], keyring, Vec::new());
+        let request = Request::new(Method::GET, "/api/v1/tickets/42", &key_text(0));
+        let mut monotonic = 10_000 * SECOND;
+        group.bench_function(name, |bencher| {
+            let permit = || {
+                let now = Now { monotonic, unix: 1_800_000_000 };
+                monotonic += 10_000;
+                authorise(&request.head(), &snapshot, now).map(|permit| (permit, now))
+            };
+            // Only the charge is timed.
+            bencher.iter_batched(
+                permit,
+                |permit| {
+                    permit
+                        .and_then(|(permit, now)| charge(permit, now))
+                        .map(|admission| admission.allowance())
+                        .map_err(|refused| refused.refusal)
+                },
+                BatchSize::SmallInput,
+            );
+        });
+    }
+    group.finish();
+}
+
+fn look_up(bench: &mut Criterion) {
+    let definition = definition(100);
+    let mut group = bench.benchmark_group("look-up");
+    for size in [1_000, 100_000, 1_000_000] {
+        let keyring = keyring(size, &definition);
+        let mut random = Random(size);
+        // Digests are made beforehand: SHA-256 costs the same whatever the table's size.
+        let asked: Vec<Digest> = (0..1 << 20).map(|_| Digest::of(key_text(random.below(size)).as_bytes())).collect();
+        assert!(asked.iter().all(|digest| keyring.find(digest).is_some()));
+        let mut at = 0;
+        group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
+            bencher.iter(|| {
+                at = (at + 1) % asked.len();
+                black_box(keyring.find(&asked[at])).is_some()
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, decide, limiter, look_up);
+criterion_main!(benches);

@@ -1,0 +1,228 @@
+//! Paths and hosts: whatever is accepted has one reading.
+
+use super::*;
+use crate::policy::target::decode_escape;
+
+/// Percent-decodes what can be decoded and leaves the rest.
+fn decode(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        match (bytes[at], decode_escape(&bytes[at..])) {
+            (b'%', Some(byte)) => {
+                out.push(byte);
+                at += 3;
+            }
+            (byte, _) => {
+                out.push(byte);
+                at += 1;
+            }
+        }
+    }
+    out
+}
+
+/// The segments that a server finds which decodes `times`, splits at either slash, drops path parameters and
+/// then resolves dot segments and empty ones. `parameters_first`: they are dropped before decoding.
+fn lenient(path: &[u8], times: usize, parameters_first: bool) -> Vec<Vec<u8>> {
+    let without_parameters = |path: Vec<u8>| {
+        let segments: Vec<&[u8]> =
+            path.split(|byte| *byte == b'/').map(|segment| segment.split(|byte| *byte == b';').next().unwrap_or(&[])).collect();
+        segments.join(&b'/')
+    };
+    let mut path = path.to_vec();
+    if parameters_first {
+        path = without_parameters(path);
+    }
+    for _ in 0..times {
+        path = decode(&path);
+    }
+    for byte in &mut path {
+        if *byte == b'\\' {
+            *byte = b'/';
+        }
+    }
+    let path = without_parameters(path);
+    let path = path.split(|byte| *byte == 0).next().unwrap_or(&[]);
+    let mut segments: Vec<Vec<u8>> = Vec::new();
+    let all: Vec<&[u8]> = path.split(|byte| *byte == b'/').skip(1).collect();
+    for (at, segment) in all.iter().enumerate() {
+        match *segment {
+            b"." => {}
+            b".." => drop(segments.pop()),
+            b"" if at + 1 < all.len() => {}
+            other => segments.push(other.to_vec()),
+        }
+    }
+    segments
+}
+
+/// The segments as the decision sees them: split at `/`, nothing else; for comparison decoded and without parameters.
+fn strict(path: &[u8], times: usize) -> Vec<Vec<u8>> {
+    let segment = |segment: &[u8]| {
+        let mut text = segment.to_vec();
+        for _ in 0..times {
+            text = decode(&text);
+        }
+        text.split(|byte| *byte == b';').next().unwrap_or(&[]).to_vec()
+    };
+    path.split(|byte| *byte == b'/').skip(1).map(segment).collect()
+}
+
+fn assert_one_reading(path: &[u8]) {
+    for times in 0..=2 {
+        for parameters_first in [false, true] {
+            assert_eq!(lenient(path, times, parameters_first), strict(path, times), "{}", path.escape_ascii());
+        }
+    }
+}
+
+/// Calls `visit` with every string of up to `length` pieces after a first `/`.
+fn every_path(pieces: &[&[u8]], length: usize, path: &mut Vec<u8>, visit: &mut impl FnMut(&[u8])) {
+    visit(path);
+    if length == 0 {
+        return;
+    }
+    for piece in pieces {
+        let end = path.len();
+        path.extend_from_slice(piece);
+        every_path(pieces, length - 1, path, visit);
+        path.truncate(end);
+    }
+}
+
+fn check_all(pieces: &[&[u8]], length: usize) -> (usize, usize) {
+    let (mut seen, mut accepted) = (0, 0);
+    every_path(pieces, length, &mut vec![b'/'], &mut |path| {
+        seen += 1;
+        if let Ok(text) = std::str::from_utf8(path)
+            && check_path(text).is_ok()
+        {
+            accepted += 1;
+            assert_one_reading(path);
+        }
+    });
+    (seen, accepted)
+}
+
+#[test]
+fn every_short_path_of_hostile_bytes_that_is_accepted_has_one_reading() {
+    let bytes: [&[u8]; 17] = [b"/", b".", b"%", b"2", b"e", b"f", b"5", b"c", b"\\", b";", b"*", b"?", b"a", b"A", b"\0", b"3", b"b"];
+    let (seen, accepted) = check_all(&bytes, 5);
+    assert!(seen > 1_000_000 && accepted > 1_000, "{seen} {accepted}");
+}
+
+#[test]
+fn every_path_of_hostile_pieces_that_is_accepted_has_one_reading() {
+    let pieces: [&[u8]; 18] = [
+        b"/", b".", b"..", b"%2e", b"%2F", b"%5c", b"%25", b"2e", b"2f", b"%252e", b";", b"%3b", b"a", b"%61", b"%00", b"\xff", b"%",
+        b"%20",
+    ];
+    let (seen, accepted) = check_all(&pieces, 4);
+    assert!(seen > 100_000 && accepted > 100, "{seen} {accepted}");
+}
+
+#[test]
+fn ordinary_paths_are_accepted() {
+    for path in [
+        "/",
+        "/api/v1/tickets",
+        "/api/v1/tickets/",
+        "/a.b/c..d/...",
+        "/.well-known/x",
+        "/~user/!$&'()*+,;=:@",
+        "/caf%C3%A9/100%25",
+        "/a%20b",
+        "/a;v=1/b",
+        "/%E2%82%AC",
+        "/approvals/GetApprovalNotComplete",
+    ] {
+        assert_eq!(check_path(path), Ok(()), "{path}");
+    }
+}
+
+#[test]
+fn paths_with_two_readings_are_refused_with_their_reason() {
+    for (path, why) in [
+        ("*", BadTarget::NotAPath),
+        ("", BadTarget::NotAPath),
+        ("a/b", BadTarget::NotAPath),
+        ("/a b", BadTarget::Byte),
+        ("/a\\b", BadTarget::Byte),
+        ("/a\u{7f}", BadTarget::Byte),
+        ("/é", BadTarget::Byte),
+        ("/\"", BadTarget::Byte),
+        ("/%", BadTarget::Escape),
+        ("/%2", BadTarget::Escape),
+        ("/%zz", BadTarget::Escape),
+        ("/a%2Fb", BadTarget::Encoded),
+        ("/a%5cb", BadTarget::Encoded),
+        ("/%2e%2e/x", BadTarget::Encoded),
+        ("/%61", BadTarget::Encoded),
+        ("/%00", BadTarget::Encoded),
+        ("/a%0d%0ab", BadTarget::Encoded),
+        ("/%252e", BadTarget::Encoded),
+        ("/.", BadTarget::DotSegment),
+        ("/a/..", BadTarget::DotSegment),
+        ("/a/../b", BadTarget::DotSegment),
+        ("/a/..;x/b", BadTarget::DotSegment),
+        ("/a/.;/b", BadTarget::DotSegment),
+        ("/a/..%3bx/b", BadTarget::DotSegment),
+        ("/a/;x/b", BadTarget::EmptySegment),
+        ("/a/%3Bx/b", BadTarget::EmptySegment),
+        ("//", BadTarget::EmptySegment),
+        ("//a", BadTarget::EmptySegment),
+        ("/a//b", BadTarget::EmptySegment),
+    ] {
+        assert_eq!(check_path(path), Err(why), "{path}");
+    }
+}
+
+fn host(target: &str, fields: &[&str]) -> Option<String> {
+    let mut headers = HeaderMap::new();
+    for field in fields {
+        headers.append(http::header::HOST, HeaderValue::from_str(field).expect("a field value"));
+    }
+    let uri: Uri = target.parse().expect("a target");
+    host_of(&uri, &headers).ok().map(|host| format!("{}|{}", host.name, host.authority))
+}
+
+#[test]
+fn host_is_read_from_the_field_or_the_target_when_they_agree() {
+    assert_eq!(host("/", &["Desk.Example:8443"]).as_deref(), Some("Desk.Example|Desk.Example:8443"));
+    assert_eq!(host("http://desk.example/", &[]).as_deref(), Some("desk.example|desk.example"));
+    assert_eq!(host("http://desk.example:80/", &["DESK.example:80"]).as_deref(), Some("desk.example|desk.example:80"));
+    assert_eq!(host("/", &["[2001:db8::1]:443"]).as_deref(), Some("[2001:db8::1]|[2001:db8::1]:443"));
+    assert_eq!(host("/", &["127.0.0.1"]).as_deref(), Some("127.0.0.1|127.0.0.1"));
+}
+
+#[test]
+fn missing_repeated_malformed_and_contradictory_hosts_are_refused() {
+    assert_eq!(host("/", &[]), None);
+    assert_eq!(host("/", &["a", "a"]), None);
+    assert_eq!(host("http://a/", &["b"]), None);
+    assert_eq!(host("http://a:80/", &["a"]), None);
+    for bad in [
+        "",
+        ":80",
+        "a:",
+        "a:b",
+        "a:99999",
+        "a:123456",
+        "a b",
+        "a/b",
+        "a@b",
+        "user:pw@a",
+        "[::1",
+        "[::1]x",
+        "[x]",
+        "[::1]:x",
+        "a,b",
+        "a?b",
+        "a#b",
+        "%61",
+    ] {
+        // `name:` is allowed by RFC 3986 §3.2.3 grammar, but two servers may read it differently.
+        assert_eq!(host("/", &[bad]), None, "{bad:?}");
+    }
+}

@@ -1,0 +1,117 @@
+//! The generic API: full access, two worlds with an upstream each, restrictions by address, referrer and endpoint.
+
+use super::{Example, fields};
+use crate::harness::{Key, Request};
+
+const API: &str = "generic";
+
+fn request(method: &str, path: &str) -> Request {
+    Request::new(method, path).host("api.example.com")
+}
+
+fn envelope(message: &str) -> String {
+    format!("{{\"success\":false,\"message\":\"{message}\"}}")
+}
+
+#[test]
+fn key_without_scopes_has_full_access() {
+    let key = Key::live("key_123");
+    let example = Example::start(API, &[&key]);
+    for (method, path) in [("GET", "/v1/users/usr_123"), ("POST", "/v1/users"), ("DELETE", "/v1/anything/at/all")] {
+        let (seen, _) = example.forwarded(&request(method, path).bearer(&key));
+        assert_eq!(seen.start, format!("{method} {path} HTTP/1.1"));
+        assert_eq!(seen.header("x-keygate-key-id"), Some("key_123"));
+    }
+}
+
+#[test]
+fn live_and_test_keys_go_to_different_upstreams() {
+    let (live, test) = (Key::live("key_live"), Key::test("key_test"));
+    let example = Example::start(API, &[&live, &test]);
+    assert_eq!(example.gateway.send(&request("GET", "/v1/users").bearer(&test)).status(), 200);
+    assert_eq!(example.sandbox.last().header("x-keygate-environment"), Some("test"));
+    example.upstream.assert_untouched();
+    let (seen, _) = example.forwarded(&request("GET", "/v1/users").bearer(&live));
+    assert_eq!(seen.header("x-keygate-environment"), Some("live"));
+    assert_eq!(example.sandbox.requests().len(), 1, "a live request reached the sandbox");
+}
+
+#[test]
+fn missing_wrong_and_revoked_keys_get_401_in_an_envelope() {
+    let key = Key::live("key_123");
+    let example = Example::start(API, &[&key]);
+    let answer = example.refused(&request("GET", "/v1/users"), 401);
+    let body = envelope("This endpoint needs an API key.");
+    assert_eq!(answer.text(), body);
+    assert_eq!(
+        answer.fields(),
+        fields(&[
+            ("cache-control", "no-store"),
+            ("content-length", &body.len().to_string()),
+            ("content-type", "application/json"),
+            ("www-authenticate", "Bearer realm=\"generic\""),
+        ])
+    );
+    let answer = example.refused(&request("GET", "/v1/users").bearer(&Key::live("key_unknown")), 401);
+    assert_eq!(answer.text(), envelope("The API key is not known. Check that it was copied whole and is meant for this environment."));
+    let basic = example.refused(&request("GET", "/v1/users").header("Authorization", "Basic dXNlcjpwYXNz"), 401);
+    assert_eq!(basic.text(), body);
+    let answer = example.revoke("key_123", &request("GET", "/v1/users").bearer(&key));
+    assert_eq!(answer.text(), envelope("The API key has been revoked. Ask for a new one."));
+}
+
+#[test]
+fn key_restricted_to_other_addresses_gets_403() {
+    let elsewhere = Key::live("key_elsewhere").set("allow_ips = [\"203.0.113.0/24\"]");
+    let here = Key::live("key_here").set("allow_ips = [\"203.0.113.0/24\", \"127.0.0.0/8\"]");
+    let example = Example::start(API, &[&elsewhere, &here]);
+    let answer = example.refused(&request("GET", "/v1/users").bearer(&elsewhere), 403);
+    assert_eq!(answer.text(), envelope("The API key may not be used from this address."));
+    assert!(!answer.has("www-authenticate"));
+    let claimed = request("GET", "/v1/users").header("X-Forwarded-For", "203.0.113.5").bearer(&elsewhere);
+    example.refused(&claimed, 403);
+    example.forwarded(&request("GET", "/v1/users").bearer(&here));
+}
+
+#[test]
+fn key_restricted_to_referrers_gets_403_from_elsewhere_and_without_one() {
+    let key = Key::live("key_web").set("allow_referrers = [\"https://app.example.com/*\"]");
+    let example = Example::start(API, &[&key]);
+    let from = |referrer| request("GET", "/v1/users").header("Referer", referrer).bearer(&key);
+    let (seen, _) = example.forwarded(&from("https://app.example.com/page?x=1"));
+    assert_eq!(seen.header("referer"), Some("https://app.example.com/page?x=1"));
+    for referrer in
+        ["https://app.example.com.evil.example/", "http://app.example.com/", "https://evil.example/https://app.example.com/", ""]
+    {
+        example.refused(&from(referrer), 403);
+    }
+    let answer = example.refused(&request("GET", "/v1/users").bearer(&key), 403);
+    assert_eq!(answer.text(), envelope("The API key may only be used from certain web pages, and the Referer header does not name one."));
+}
+
+#[test]
+fn key_restricted_to_endpoints_gets_403_elsewhere() {
+    let key = Key::live("key_narrow").set("allow_endpoints = [\"GET /v1/users/*\"]");
+    let example = Example::start(API, &[&key]);
+    example.forwarded(&request("GET", "/v1/users/usr_123").bearer(&key));
+    for (method, path) in
+        [("GET", "/v1/users"), ("DELETE", "/v1/users/usr_123"), ("GET", "/v1/users/usr_123/cards"), ("GET", "/v1/Users/usr_123")]
+    {
+        let answer = example.refused(&request(method, path).bearer(&key), 403);
+        assert_eq!(answer.text(), envelope("The API key is restricted to other endpoints."));
+    }
+}
+
+#[test]
+fn key_in_the_url_is_refused_with_a_hint_and_neither_forwarded_nor_logged() {
+    let key = Key::live("key_123");
+    let example = Example::start(API, &[&key]);
+    let answer = example.refused(&request("GET", &format!("/v1/users?api_key={}", key.text)), 400);
+    assert!(answer.text().contains("Send it in a header"), "{}", answer.text());
+    example.forwarded(&request("GET", "/v1/users").bearer(&key));
+    crate::harness::wait_for("both log lines", || {
+        let logged = example.gateway.logged("path", "/v1/users");
+        (logged.len() == 2).then_some(())
+    });
+    assert!(!example.gateway.output().contains(&key.text), "the key was logged");
+}

@@ -1,0 +1,52 @@
+//! A certification authority for tests, and a server certificate by it.
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::CertificateDer;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Made for each gateway that speaks TLS.
+#[derive(Debug)]
+pub(crate) struct Certificates {
+    authority: CertificateDer<'static>,
+    cert_pem: String,
+    key_pem: String,
+    names: Vec<String>,
+}
+
+impl Certificates {
+    /// A certificate for these names.
+    pub(crate) fn for_names(names: &[String]) -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key pair")).expect("an authority");
+        let key = KeyPair::generate().expect("a key pair");
+        let params = CertificateParams::new(names.to_vec()).expect("names");
+        let cert = params.signed_by(&key, &authority).expect("a certificate");
+        Self { authority: authority.der().clone(), cert_pem: cert.pem(), key_pem: key.serialize_pem(), names: names.to_vec() }
+    }
+
+    /// Writes `cert.pem` and `key.pem`, the key for its owner's eyes only.
+    pub(crate) fn write(&self, folder: &Path) {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::write(folder.join("cert.pem"), &self.cert_pem).expect("the certificate is written");
+        std::fs::write(folder.join("key.pem"), &self.key_pem).expect("the key is written");
+        std::fs::set_permissions(folder.join("key.pem"), std::fs::Permissions::from_mode(0o600)).expect("the key is private");
+    }
+
+    /// The first name of the certificate.
+    pub(crate) fn name(&self) -> &str {
+        &self.names[0]
+    }
+
+    /// For a client that trusts this authority alone and speaks HTTP/1.1.
+    pub(crate) fn client_config(&self) -> Arc<rustls::ClientConfig> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(self.authority.clone()).expect("the authority is usable");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("TLS versions");
+        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Arc::new(config)
+    }
+}

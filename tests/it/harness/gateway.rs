@@ -1,0 +1,226 @@
+//! The real binary, in a folder of its own.
+
+use super::keys::Key;
+use super::{Certificates, Client, Message, Request, Upstream, wait_for};
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use tempfile::TempDir;
+
+type Lines = Arc<Mutex<Vec<String>>>;
+
+/// A `gateway.toml` in the making.
+pub(crate) struct Setup {
+    server: String,
+    /// Plain settings of the one `[[api]]`.
+    api: String,
+    /// Its sub-tables.
+    tables: String,
+    rest: String,
+    certificates: Option<Certificates>,
+}
+
+impl Setup {
+    /// Adds settings to `[server]`.
+    pub(crate) fn server(mut self, lines: &str) -> Self {
+        self.server.push_str(&format!("{lines}\n"));
+        self
+    }
+
+    /// Adds settings to the `[[api]]`.
+    pub(crate) fn api(mut self, lines: &str) -> Self {
+        self.api.push_str(&format!("{lines}\n"));
+        self
+    }
+
+    /// Adds a scope to the `[[api]]`.
+    pub(crate) fn scope(self, name: &str, allows: &[&str]) -> Self {
+        self.table(&format!("[api.scopes.\"{name}\"]\nallows = {allows:?}"))
+    }
+
+    /// Adds a sub-table to the `[[api]]`.
+    pub(crate) fn table(mut self, lines: &str) -> Self {
+        self.tables.push_str(&format!("\n{lines}\n"));
+        self
+    }
+
+    /// Adds a key.
+    pub(crate) fn key(self, key: &Key) -> Self {
+        self.more(&key.block())
+    }
+
+    /// Adds anything behind the `[[api]]`.
+    pub(crate) fn more(mut self, lines: &str) -> Self {
+        self.rest.push_str(lines);
+        self.rest.push('\n');
+        self
+    }
+
+    /// Serves TLS with a certificate for these names.
+    pub(crate) fn tls(mut self, names: &[&str]) -> Self {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        self.certificates = Some(Certificates::for_names(&names));
+        self
+    }
+
+    pub(crate) fn start(self) -> Gateway {
+        let tls = if self.certificates.is_some() { "[server.tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n" } else { "" };
+        let toml = format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 2\n{}\n{tls}\n[admin]\nlisten = \"127.0.0.1:0\"\n\n[[api]]\n{}{}{}",
+            self.server, self.api, self.tables, self.rest
+        );
+        Gateway::serve(&toml, self.certificates)
+    }
+}
+
+/// A running gateway; it is killed when it goes out of scope.
+pub(crate) struct Gateway {
+    folder: TempDir,
+    child: Child,
+    address: SocketAddr,
+    admin: Option<SocketAddr>,
+    events: Lines,
+    log: Lines,
+    certificates: Option<Certificates>,
+}
+
+impl Gateway {
+    /// One API named `desk`, with bearer keys of a live and a test world.
+    pub(crate) fn in_front_of(upstream: &Upstream) -> Setup {
+        let prefix = |world: &str| format!("sk_{world}_");
+        let api = format!(
+            "name = \"desk\"\nupstream = \"{}\"\nenvironments = {{ live = \"{}\", test = \"{}\" }}\n",
+            upstream.url(),
+            prefix("live"),
+            prefix("test")
+        );
+        Setup { server: String::new(), api, tables: String::new(), rest: String::new(), certificates: None }
+    }
+
+    /// Starts the binary with this `gateway.toml` and waits until it is ready.
+    pub(crate) fn serve(toml: &str, certificates: Option<Certificates>) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        if let Some(certificates) = &certificates {
+            certificates.write(folder.path());
+        }
+        std::fs::write(folder.path().join("gateway.toml"), toml).expect("gateway.toml is written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
+        command.args(["serve", "--config"]).arg(folder.path().join("gateway.toml"));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the gateway starts");
+        let events = collect(child.stderr.take().expect("a pipe"));
+        let log = collect(child.stdout.take().expect("a pipe"));
+        wait_for("the gateway is ready", || {
+            let ended = child.try_wait().expect("its state");
+            assert!(ended.is_none(), "the gateway ended with {ended:?}: {:#?}\n{toml}", events.lock().unwrap());
+            find_event(&events, "message", "ready")
+        });
+        let listener = |name| {
+            let event = find_event(&events, "listener", name)?;
+            field(&event, "address").and_then(|address| address.as_str()?.parse().ok())
+        };
+        let address = listener("data").expect("the address of the data listener");
+        let admin = listener("admin");
+        Self { folder, child, address, admin, events, log, certificates }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The admin listener.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.admin.expect("an admin listener")
+    }
+
+    /// A new connection, with TLS where the gateway has it.
+    pub(crate) fn client(&self) -> Client {
+        match &self.certificates {
+            Some(certificates) => Client::tls(self.address, certificates, certificates.name()),
+            None => Client::plain(self.address),
+        }
+    }
+
+    /// A new connection with TLS, asking for this name.
+    pub(crate) fn client_for(&self, name: &str) -> Client {
+        Client::tls(self.address, self.certificates.as_ref().expect("a gateway with TLS"), name)
+    }
+
+    /// Sends one request on a connection of its own.
+    #[track_caller]
+    pub(crate) fn send(&self, request: &Request) -> Message {
+        self.client().send(request)
+    }
+
+    /// `gateway.toml`.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.folder.path().join("gateway.toml")
+    }
+
+    /// Changes `gateway.toml` as most editors do: a new file, renamed over the old one.
+    pub(crate) fn edit(&self, change: impl FnOnce(&mut String)) {
+        let mut toml = std::fs::read_to_string(self.file()).expect("gateway.toml is read");
+        change(&mut toml);
+        let beside = self.folder.path().join("gateway.toml.new");
+        std::fs::write(&beside, toml).expect("the new file is written");
+        std::fs::rename(beside, self.file()).expect("the new file is renamed");
+    }
+
+    /// Changes `gateway.toml` in place.
+    pub(crate) fn edit_in_place(&self, change: impl FnOnce(&mut String)) {
+        let mut toml = std::fs::read_to_string(self.file()).expect("gateway.toml is read");
+        change(&mut toml);
+        std::fs::write(self.file(), toml).expect("gateway.toml is written");
+    }
+
+    /// Lines of the access log that have this value.
+    pub(crate) fn logged(&self, name: &str, value: &str) -> Vec<Value> {
+        parse(&self.log).into_iter().filter(|line| field(line, name).is_some_and(|found| found == value)).collect()
+    }
+
+    /// All that was written to either stream.
+    pub(crate) fn output(&self) -> String {
+        let lines = |lines: &Lines| lines.lock().unwrap().join("\n");
+        lines(&self.events) + &lines(&self.log)
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    pub(crate) fn stop(mut self) -> ExitStatus {
+        let sent = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status().expect("a shell");
+        assert!(sent.success());
+        wait_for("the gateway stops", || self.child.try_wait().expect("its state"))
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the gateway said:\n{}", self.output());
+        }
+    }
+}
+
+fn collect(stream: impl Read + Send + 'static) -> Lines {
+    let lines = Lines::default();
+    let sink = lines.clone();
+    std::thread::spawn(move || BufReader::new(stream).lines().map_while(Result::ok).for_each(|line| sink.lock().unwrap().push(line)));
+    lines
+}
+
+fn parse(lines: &Lines) -> Vec<Value> {
+    lines.lock().unwrap().iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// A field of an event, which may stand beside the message or in a table of its own.
+fn field<'e>(event: &'e Value, name: &str) -> Option<&'e Value> {
+    event.get(name).or_else(|| event.get("fields")?.get(name))
+}
+
+fn find_event(events: &Lines, name: &str, value: &str) -> Option<Value> {
+    parse(events).into_iter().find(|event| field(event, name).is_some_and(|found| found == value))
+}

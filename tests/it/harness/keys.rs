@@ -1,0 +1,52 @@
+//! API keys, made at run time so that no scanner finds one in the source.
+
+use sha2::{Digest, Sha256};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A key and its `[[key]]` block.
+#[derive(Debug, Clone)]
+pub(crate) struct Key {
+    /// What a client sends.
+    pub(crate) text: String,
+    lines: String,
+}
+
+pub(crate) fn hex_digest(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Key {
+    /// A key that starts with `prefix`.
+    pub(crate) fn new(id: &str, prefix: &str) -> Self {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let seed = format!("{id} {} {}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let text = format!("{prefix}{}", &hex_digest(&seed)[..36]);
+        let lines = format!("id = \"{id}\"\nname = \"{id} of a test\"\nsha256 = \"{}\"\n", hex_digest(&text));
+        Self { text, lines }
+    }
+
+    /// A key of the live world of most APIs.
+    pub(crate) fn live(id: &str) -> Self {
+        Self::new(id, &format!("sk_{}_", "live"))
+    }
+
+    /// A key of the test world.
+    pub(crate) fn test(id: &str) -> Self {
+        Self::new(id, &format!("sk_{}_", "test"))
+    }
+
+    /// Adds a setting to the block.
+    pub(crate) fn set(mut self, line: &str) -> Self {
+        self.lines.push_str(line);
+        self.lines.push('\n');
+        self
+    }
+
+    pub(crate) fn scopes(self, scopes: &[&str]) -> Self {
+        self.set(&format!("scopes = {scopes:?}"))
+    }
+
+    pub(crate) fn block(&self) -> String {
+        format!("\n[[key]]\n{}", self.lines)
+    }
+}

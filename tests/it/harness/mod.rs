@@ -1,0 +1,34 @@
+//! What the tests stand on: the gateway's process, an upstream that records everything, and a client that
+//! sends and reads exact bytes.
+
+mod certificates;
+mod client;
+mod gateway;
+mod keys;
+mod message;
+mod upstream;
+
+pub(crate) use certificates::Certificates;
+pub(crate) use client::{Client, Request};
+pub(crate) use gateway::Gateway;
+pub(crate) use keys::Key;
+pub(crate) use message::Message;
+pub(crate) use upstream::{Answer, Upstream};
+
+use std::time::{Duration, Instant};
+
+/// The longest that any test waits for anything.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Polls until there is something.
+#[track_caller]
+pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,133 @@
+//! A small HTTP/1.1 server that records every request exactly and answers as it is told. It is written on
+//! bare sockets so that nothing between the gateway and the test tidies header fields up.
+
+use super::{Message, PATIENCE, wait_for};
+use std::io::{BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// What the upstream answers.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    bytes: Vec<u8>,
+    delay: Duration,
+    close: bool,
+}
+
+impl Answer {
+    /// A status line, fields and a body with its length.
+    pub(crate) fn new(status: &str, headers: &[(&str, &str)], body: &[u8]) -> Self {
+        let fields: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let head = format!("HTTP/1.1 {status}\r\n{fields}content-length: {}\r\n\r\n", body.len());
+        Self::raw([head.as_bytes(), body].concat())
+    }
+
+    /// Exactly these bytes.
+    pub(crate) fn raw(bytes: impl Into<Vec<u8>>) -> Self {
+        Self { bytes: bytes.into(), delay: Duration::ZERO, close: false }
+    }
+
+    /// Waits before it answers.
+    pub(crate) fn after(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+
+    /// Closes the connection behind the answer.
+    pub(crate) fn then_close(mut self) -> Self {
+        self.close = true;
+        self
+    }
+}
+
+type Script = Box<dyn Fn(&Message) -> Answer + Send + Sync>;
+
+struct Shared {
+    requests: Mutex<Vec<Message>>,
+    connections: AtomicUsize,
+    script: Mutex<Arc<Script>>,
+}
+
+/// The server; it ends with the process.
+pub(crate) struct Upstream {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+impl Upstream {
+    /// One that answers 200 with the body `{"data":[]}`.
+    pub(crate) fn start() -> Self {
+        Self::answering(|_| Answer::new("200 OK", &[("content-type", "application/json")], br#"{"data":[]}"#))
+    }
+
+    /// One with a script.
+    pub(crate) fn answering(script: impl Fn(&Message) -> Answer + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let script: Arc<Script> = Arc::new(Box::new(script));
+        let shared = Arc::new(Shared { requests: Mutex::default(), connections: AtomicUsize::new(0), script: Mutex::new(script) });
+        let accepting = shared.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                accepting.connections.fetch_add(1, Ordering::SeqCst);
+                let shared = accepting.clone();
+                std::thread::spawn(move || shared.serve(stream));
+            }
+        });
+        Self { address, shared }
+    }
+
+    /// Answers differently from now on.
+    pub(crate) fn answer(&self, script: impl Fn(&Message) -> Answer + Send + Sync + 'static) {
+        *self.shared.script.lock().unwrap() = Arc::new(Box::new(script));
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Everything received so far.
+    pub(crate) fn requests(&self) -> Vec<Message> {
+        self.shared.requests.lock().unwrap().clone()
+    }
+
+    /// The latest request.
+    #[track_caller]
+    pub(crate) fn last(&self) -> Message {
+        wait_for("a request at the upstream", || self.requests().pop())
+    }
+
+    /// Connections accepted so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// Nobody has even connected.
+    #[track_caller]
+    pub(crate) fn assert_untouched(&self) {
+        assert_eq!((self.connections(), self.requests()), (0, Vec::new()), "the upstream was contacted");
+    }
+}
+
+impl Shared {
+    fn serve(&self, stream: TcpStream) {
+        let _ = stream.set_read_timeout(Some(10 * PATIENCE));
+        let _ = stream.set_nodelay(true);
+        let Ok(mut out) = stream.try_clone() else { return };
+        let mut stream = BufReader::new(stream);
+        while let Ok(Some(request)) = Message::read(&mut stream, |_| true) {
+            self.requests.lock().unwrap().push(request.clone());
+            let script = self.script.lock().unwrap().clone();
+            let answer = script(&request);
+            std::thread::sleep(answer.delay);
+            let is_head = request.start.starts_with("HEAD ");
+            let end = answer.bytes.windows(4).position(|window| window == b"\r\n\r\n").map_or(0, |at| at + 4);
+            let bytes = if is_head { &answer.bytes[..end] } else { &answer.bytes };
+            if out.write_all(bytes).is_err() || answer.close {
+                return;
+            }
+        }
+    }
+}

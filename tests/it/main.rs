@@ -1,0 +1,7 @@
+//! Keygate as its users meet it: the real binary in front of a real upstream, over real sockets.
+
+mod decision;
+mod documents;
+mod harness;
+mod headers;
+mod limits;
