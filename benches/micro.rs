@@ -136,7 +136,9 @@ fn decide(bench: &mut Criterion) {
 fn limiter(bench: &mut Criterion) {
     let mut group = bench.benchmark_group("charge");
     let windows = |count| [(count, SECOND), (count, 60 * SECOND), (count, 3600 * SECOND)].map(|(count, window)| Limit { count, window });
-    for (name, limits) in [("one window", &windows(u32::MAX)[1..2]), ("three windows", &windows(u32::MAX)[..]), ("used up", &windows(1)[2..])] {
+    for (name, limits) in
+        [("one window", &windows(u32::MAX)[1..2]), ("three windows", &windows(u32::MAX)[..]), ("used up", &windows(1)[2..])]
+    {
         let mut definition = definition(1);
         definition.rate_limit = limits.into();
         let keyring = keyring(1, &definition);
@@ -152,7 +154,12 @@ fn limiter(bench: &mut Criterion) {
             // Only the charge is timed.
             bencher.iter_batched(
                 permit,
-                |permit| permit.and_then(|(permit, now)| charge(permit, now)).map(|admission| admission.allowance()).map_err(|refused| refused.refusal),
+                |permit| {
+                    permit
+                        .and_then(|(permit, now)| charge(permit, now))
+                        .map(|admission| admission.allowance())
+                        .map_err(|refused| refused.refusal)
+                },
                 BatchSize::SmallInput,
             );
         });

@@ -81,7 +81,9 @@ fn pass_through_opens_the_documented_endpoints_only() {
         let answer = example.refused(&request(method, path).header("DeskToken", "t"), 401);
         assert_eq!(answer.header("www-authenticate"), Some("ApiKey realm=\"approvals\""));
     }
-    for nothing in [request("GET", READ), request("GET", READ).header("DeskToken", ""), request("GET", READ).header("Cookie", "sso_session=")] {
+    for nothing in
+        [request("GET", READ), request("GET", READ).header("DeskToken", ""), request("GET", READ).header("Cookie", "sso_session=")]
+    {
         example.refused(&nothing, 401);
     }
 }
@@ -101,10 +103,7 @@ fn bad_key_never_falls_through_to_pass_through() {
 fn pass_through_credentials_are_stripped_when_a_key_is_used() {
     let key = key("key_read", &["read"]);
     let example = Example::start(API, &[&key]);
-    let both = request("GET", READ)
-        .header("DeskToken", "t")
-        .header("Cookie", "a=b; sso_session=abc; c=d")
-        .header("X-API-Key", &key.text);
+    let both = request("GET", READ).header("DeskToken", "t").header("Cookie", "a=b; sso_session=abc; c=d").header("X-API-Key", &key.text);
     let (seen, _) = example.forwarded(&both);
     assert!(!seen.has("desktoken") && !seen.has("x-api-key"));
     assert_eq!(seen.header("cookie"), Some("a=b; c=d"));

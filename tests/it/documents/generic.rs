@@ -80,14 +80,13 @@ fn key_restricted_to_referrers_gets_403_from_elsewhere_and_without_one() {
     let from = |referrer| request("GET", "/v1/users").header("Referer", referrer).bearer(&key);
     let (seen, _) = example.forwarded(&from("https://app.example.com/page?x=1"));
     assert_eq!(seen.header("referer"), Some("https://app.example.com/page?x=1"));
-    for referrer in ["https://app.example.com.evil.example/", "http://app.example.com/", "https://evil.example/https://app.example.com/", ""] {
+    for referrer in
+        ["https://app.example.com.evil.example/", "http://app.example.com/", "https://evil.example/https://app.example.com/", ""]
+    {
         example.refused(&from(referrer), 403);
     }
     let answer = example.refused(&request("GET", "/v1/users").bearer(&key), 403);
-    assert_eq!(
-        answer.text(),
-        envelope("The API key may only be used from certain web pages, and the Referer header does not name one.")
-    );
+    assert_eq!(answer.text(), envelope("The API key may only be used from certain web pages, and the Referer header does not name one."));
 }
 
 #[test]
@@ -95,7 +94,9 @@ fn key_restricted_to_endpoints_gets_403_elsewhere() {
     let key = Key::live("key_narrow").set("allow_endpoints = [\"GET /v1/users/*\"]");
     let example = Example::start(API, &[&key]);
     example.forwarded(&request("GET", "/v1/users/usr_123").bearer(&key));
-    for (method, path) in [("GET", "/v1/users"), ("DELETE", "/v1/users/usr_123"), ("GET", "/v1/users/usr_123/cards"), ("GET", "/v1/Users/usr_123")] {
+    for (method, path) in
+        [("GET", "/v1/users"), ("DELETE", "/v1/users/usr_123"), ("GET", "/v1/users/usr_123/cards"), ("GET", "/v1/Users/usr_123")]
+    {
         let answer = example.refused(&request(method, path).bearer(&key), 403);
         assert_eq!(answer.text(), envelope("The API key is restricted to other endpoints."));
     }

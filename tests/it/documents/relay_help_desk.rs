@@ -127,5 +127,7 @@ fn too_many_requests_get_429() {
     let answer = example.refused(&request, 429);
     assert_eq!(answer.start, "HTTP/1.1 429 Too Many Requests");
     assert_eq!(answer.json()["code"], "rate_limited");
-    assert!(answer.header("retry-after").and_then(|seconds| seconds.parse::<u64>().ok()).is_some_and(|seconds| (1..=61).contains(&seconds)));
+    assert!(
+        answer.header("retry-after").and_then(|seconds| seconds.parse::<u64>().ok()).is_some_and(|seconds| (1..=61).contains(&seconds))
+    );
 }

@@ -224,4 +224,3 @@ fn field<'e>(event: &'e Value, name: &str) -> Option<&'e Value> {
 fn find_event(events: &Lines, name: &str, value: &str) -> Option<Value> {
     parse(events).into_iter().find(|event| field(event, name).is_some_and(|found| found == value))
 }
-
