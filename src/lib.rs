@@ -1,4 +1,11 @@
 //! Keygate, an authentication gateway. `ARCHITECTURE.md` is the map.
 
+pub mod cli;
 pub mod config;
+pub mod control;
+pub mod events;
 pub mod policy;
+pub mod proxy;
+pub mod serve;
+pub mod state;
+pub mod stats;

@@ -1,2 +1,7 @@
-//! Keygate.
-fn main() {}
+//! The `keygate` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    keygate::cli::main()
+}

@@ -2,37 +2,32 @@
 
 use crate::config::LogFormat;
 use crate::control;
+use crate::events;
 use crate::proxy::{LogWriter, Worker, bind};
 use crate::state::Shared;
 use anyhow::Context;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// What to serve.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// The `gateway.toml`.
-    pub config: PathBuf,
-}
-
-/// Runs the gateway until it is told to stop (SIGTERM, SIGINT) and has drained.
+/// Runs the gateway by the `gateway.toml` at this path until it is told to stop (SIGTERM, SIGINT) and has drained.
 ///
 /// # Errors
 /// Where it cannot start: a mistake in the file, an address that is taken, a store that cannot be opened.
-pub fn run(options: &Options) -> anyhow::Result<()> {
+pub fn run(config: &Path) -> anyhow::Result<()> {
     // One provider for the whole process; that it is set already is no mistake.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the control thread")?;
-    runtime.block_on(run_control_plane(options))
+    runtime.block_on(run_control_plane(config))
 }
 
 /// The calling thread is the control plane; workers and log have threads of their own.
-async fn run_control_plane(options: &Options) -> anyhow::Result<()> {
-    let control::Startup { config, shared, controller } = control::start(&options.config).await?;
+async fn run_control_plane(path: &Path) -> anyhow::Result<()> {
+    let control::Startup { config, shared, controller } = control::start(path)?;
+    events::install(config.log.format);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
 
@@ -68,7 +63,7 @@ async fn run_control_plane(options: &Options) -> anyhow::Result<()> {
             _ = interrupt.recv() => tracing::warn!("stopped at once"),
         }
     };
-    controller.run(stopped).await;
+    controller.run(stopped).await?;
     workers.join();
     Ok(())
 }

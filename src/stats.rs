@@ -76,12 +76,7 @@ impl ApiStats {
     /// Room for this many kinds of refusals.
     #[must_use]
     pub fn new(refusals: usize) -> Self {
-        Self {
-            forwarded: Default::default(),
-            refused: counts(refusals),
-            duration: Histogram::default(),
-            upstream: Histogram::default(),
-        }
+        Self { forwarded: Default::default(), refused: counts(refusals), duration: Histogram::default(), upstream: Histogram::default() }
     }
 }
 

@@ -8,6 +8,8 @@ mod names;
 mod report;
 mod resolve;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod units;
 

@@ -11,7 +11,7 @@ use http::header::{AUTHORIZATION, CONNECTION, COOKIE, EXPECT, HOST, HeaderMap, H
 use http::{Uri, Version, header};
 use std::net::IpAddr;
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_KEYGATE_AUTH: HeaderName = HeaderName::from_static("x-keygate-auth");

@@ -11,6 +11,7 @@ mod api;
 mod authorise;
 mod credential;
 mod forwarding;
+mod key_format;
 mod keyring;
 mod pattern;
 mod quota;
@@ -27,6 +28,7 @@ pub use api::{Api, ApiDefinition, CredentialPlace, EmptyScopes, Environment, Err
 pub use authorise::{Admission, Caller, Head, Permit, Refused, Snapshot, authorise, charge};
 pub use credential::{contains_key, query_holds_key};
 pub use forwarding::{Peer, prepare_request, prepare_response};
+pub use key_format::new_key;
 pub use keyring::{Digest, Grant, GrantDefinition, KeyDefinition, KeyRecord, Keyring};
 pub use pattern::{BadPattern, Claims, EndpointTable, Pattern};
 pub use quota::{Allowance, Exhausted, Limit};

@@ -3,6 +3,7 @@
 use super::Now;
 use super::api::{ApiDefinition, CredentialPlace, ErrorStyle, ResetStyle};
 use super::authorise::Refused;
+use super::forwarding::X_REQUEST_ID;
 use super::quota::{Allowance, Limit};
 use super::refusal::Refusal;
 use bytes::Bytes;
@@ -82,6 +83,7 @@ pub fn refuse(refused: &Refused<'_>, request_id: &HeaderValue, grpc: bool, now: 
     let mut response = Response::new(Bytes::new());
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_REQUEST_ID, request_id.clone());
     for challenge in api.map_or(&[][..], |api| api.challenges.of(refusal, distinguish)) {
         headers.append(WWW_AUTHENTICATE, challenge.clone());
     }

@@ -141,11 +141,7 @@ fn write_json(out: &mut String, line: &Logged<'_>) -> std::fmt::Result {
     if let Some(key) = line.key {
         write!(out, ",\"key\":\"{key}\"")?;
     }
-    write!(
-        out,
-        ",\"status\":{},\"outcome\":\"{}\",\"bytes\":{},\"duration_us\":{}",
-        line.status, line.outcome, line.bytes, line.duration
-    )?;
+    write!(out, ",\"status\":{},\"outcome\":\"{}\",\"bytes\":{},\"duration_us\":{}", line.status, line.outcome, line.bytes, line.duration)?;
     if let Some(upstream) = line.upstream {
         write!(out, ",\"upstream_us\":{upstream}")?;
     }

@@ -125,7 +125,11 @@ pub(super) async fn connect_http1(worker: &Worker, upstream: &UpstreamState, dea
 }
 
 /// Makes an HTTP/2 connection.
-pub(super) async fn connect_http2(worker: &Worker, upstream: &UpstreamState, deadline: Duration) -> io::Result<http2::SendRequest<RequestBody>> {
+pub(super) async fn connect_http2(
+    worker: &Worker,
+    upstream: &UpstreamState,
+    deadline: Duration,
+) -> io::Result<http2::SendRequest<RequestBody>> {
     within(worker, deadline, async {
         let stream = connect(worker, upstream).await?;
         let mut builder = http2::Builder::new(LocalExecutor);

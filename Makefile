@@ -1,0 +1,30 @@
+# What there is to type. `make test` installs what is missing first (as root, or with sudo).
+
+.PHONY: test setup lint format clippy doc dependencies advisories bench
+
+test: setup
+	cargo test --locked
+
+setup:
+	scripts/setup.sh
+
+lint: format clippy doc dependencies
+
+format:
+	cargo fmt --check
+
+clippy:
+	cargo clippy --locked --all-targets -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+dependencies:
+	scripts/dependencies.sh
+
+# Known vulnerabilities: needs the network, so it is no part of `make lint`.
+advisories:
+	scripts/dependencies.sh advisories
+
+bench:
+	cargo bench --locked

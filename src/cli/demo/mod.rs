@@ -1,0 +1,131 @@
+//! `keygate demo`: everything that a first try needs, made on the spot.
+
+mod folder;
+mod guide;
+mod support_desk;
+
+use super::{print, with_hint};
+use crate::policy::new_key;
+use crate::serve;
+use anyhow::Context as _;
+use clap::Args;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// Start a whole working system: a sample API, the gateway in front of it, and lines to try
+///
+/// Needs nothing but this program. It makes a folder with a certificate, sample keys and a gateway.toml to play with, and
+/// prints curl lines that can be pasted into another terminal. Ctrl-C ends it.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// A new or empty folder for the files; it stays [default: one that is removed at the end]
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Where the gateway listens [default: 127.0.0.1:8443, or any free port]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+}
+
+const USUAL_PORT: u16 = 8443;
+const USUAL_ADMIN_PORT: u16 = 9090;
+
+/// What the parts of the demo have to know about each other.
+struct Demo {
+    folder: PathBuf,
+    listen: SocketAddr,
+    admin: SocketAddr,
+    /// The sample API, and a second one for the keys of the test environment.
+    desk: SocketAddr,
+    sandbox: SocketAddr,
+    keys: Keys,
+}
+
+/// The sample keys. Only their digests are written down.
+struct Keys {
+    /// May look at tickets.
+    reader: Zeroizing<String>,
+    /// May do everything.
+    agent: Zeroizing<String>,
+    /// Belongs to the test environment, and may not do much at a time.
+    tester: Zeroizing<String>,
+}
+
+pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let folder = Folder::make(arguments.dir)?;
+    let listen = match arguments.listen {
+        Some(listen) => listen,
+        None => free_address(USUAL_PORT)?,
+    };
+    let demo = Demo {
+        folder: folder.path().to_owned(),
+        listen,
+        admin: free_address(USUAL_ADMIN_PORT)?,
+        desk: support_desk::start("The support desk")?,
+        sandbox: support_desk::start("The sandbox")?,
+        keys: Keys { reader: key("live")?, agent: key("live")?, tester: key("test")? },
+    };
+    let config = folder::fill(&demo)?;
+    print(guide::text(&demo, &config, matches!(folder, Folder::Kept(_))))?;
+    serve::run(&config)
+}
+
+/// Where the files are.
+enum Folder {
+    /// Removed when the demo ends.
+    Temporary(tempfile::TempDir),
+    Kept(PathBuf),
+}
+
+impl Folder {
+    fn make(wanted: Option<PathBuf>) -> anyhow::Result<Self> {
+        let Some(path) = wanted else {
+            let made = tempfile::Builder::new().prefix("keygate-demo-").tempdir();
+            return made
+                .map(Self::Temporary)
+                .context("cannot make a temporary folder")
+                .map_err(|error| with_hint(error, "--dir names another place"));
+        };
+        let shown = path.display();
+        std::fs::create_dir_all(&path).with_context(|| format!("cannot make the folder {shown}"))?;
+        let path = path.canonicalize().with_context(|| format!("cannot use the folder {shown}"))?;
+        let mut entries = path.read_dir().with_context(|| format!("cannot read the folder {}", path.display()))?;
+        if entries.next().is_some() {
+            return Err(with_hint(
+                format_args!("the folder {} is not empty", path.display()),
+                "name a new one; the demo overwrites nothing",
+            ));
+        }
+        Ok(Self::Kept(path))
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Temporary(folder) => folder.path(),
+            Self::Kept(path) => path,
+        }
+    }
+}
+
+/// An address of this machine with the port, or another where it is taken.
+fn free_address(port: u16) -> anyhow::Result<SocketAddr> {
+    let at = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|listener| listener.local_addr());
+    at(port).or_else(|_: io::Error| at(0)).context("there is no free port")
+}
+
+fn key(environment: &str) -> anyhow::Result<Zeroizing<String>> {
+    let mut random = Zeroizing::new([0; 64]);
+    getrandom::fill(&mut *random).context("the system gives no random bytes")?;
+    let key = new_key(&format!("sk_{environment}_"), &*random).context("too few random bytes")?;
+    Ok(Zeroizing::new(key))
+}
+
+/// How a client on this machine reaches what listens on an address.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), listen.port()),
+        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::new(std::net::Ipv6Addr::LOCALHOST.into(), listen.port()),
+        _ => listen,
+    }
+}

@@ -1,0 +1,108 @@
+use super::{API, SERVER, accepted, digest, refused, warned, with_api};
+use crate::config::LogFormat;
+
+fn with_server(settings: &str) -> String {
+    format!("[server]\n{settings}\n{API}")
+}
+
+fn with_admin(settings: &str) -> String {
+    format!("{SERVER}[admin]\n{settings}\n{API}")
+}
+
+#[test]
+fn defaults_are_those_of_the_example() {
+    let config = accepted(&with_api(""));
+    let server = &config.server;
+    assert_eq!(
+        (server.workers, server.max_connections, server.max_header_size, server.max_headers, server.max_streams),
+        (0, 10_000, 32 << 10, 100, 128)
+    );
+    let seconds =
+        [server.handshake_timeout, server.header_timeout, server.idle_timeout, server.drain_timeout].map(|timeout| timeout.as_secs());
+    assert_eq!(seconds, [10, 30, 75, 30]);
+    assert!(config.log.requests && config.log.format == LogFormat::Auto && config.admin.is_none() && config.tls.is_none());
+}
+
+#[test]
+fn missing_or_empty_listen_is_refused() {
+    refused(&format!("⟦{API}"), &["gateway.toml has no `server`"]);
+    refused(&with_server("workers = 1").replace("[server]", "⟦[server]"), &["[server] has no `listen`"]);
+    refused(&with_server("listen = ⟦[]"), &["`listen` names no address"]);
+}
+
+#[test]
+fn listen_takes_addresses_with_ports_only() {
+    assert_eq!(accepted(&with_server("listen = [\"0.0.0.0:80\", \"[::]:80\"]")).server.listen.len(), 2);
+    refused(&with_server("listen = ⟦\":8080\""), &["write `0.0.0.0:8080`"]);
+    refused(&with_server("listen = [⟦\"example.com:1\", \"127.0.0.1:1\", ⟦\"127.0.0.1\"]"), &["not an address", "not an address"]);
+    refused(&with_server("listen = [\"127.0.0.1:1\", ⟦\"127.0.0.1:1\"]"), &["stands twice"]);
+    refused(&with_server("listen = ⟦8080"), &["must be a list of texts"]);
+}
+
+#[test]
+fn numbers_and_sizes_out_of_range_are_refused() {
+    let text = "listen = \"127.0.0.1:0\"\nworkers = ⟦-1\nmax_connections = ⟦0\nmax_header_size = ⟦\"1KiB\"\nmax_streams = ⟦0x1000000";
+    refused(&with_server(text), &["from 0 to 1024", "from 1 to", "from 8KiB to 1MiB", "from 1 to 100000"]);
+}
+
+#[test]
+fn invalid_address_range_is_refused() {
+    let text = "listen = \"127.0.0.1:0\"\ntrusted_proxies = [\"10.0.0.0/8\", ⟦\"10.0.0.1/8\", ⟦\"10.0.0.0/33\"]";
+    refused(&with_server(text), &["did you mean `10.0.0.0/8`?", "an address range is an address or a CIDR block"]);
+}
+
+#[test]
+fn admin_off_loopback_needs_a_token_and_tls() {
+    accepted(&with_admin("listen = \"127.0.0.1:0\""));
+    accepted(&with_admin("listen = \"[::1]:0\""));
+    let problems = ["needs a token", "needs `[admin.tls]`"];
+    let text = with_admin("listen = ⟦\"0.0.0.0:9090\"");
+    let errors = super::rejected(&text.replace('⟦', "")).0;
+    assert_eq!(errors.len(), 2);
+    for (error, expected) in errors.iter().zip(problems) {
+        assert!(error.message.contains(expected), "{error}");
+        assert_eq!((error.line, error.column), (4, 10));
+    }
+    let with_token = format!("listen = ⟦\"0.0.0.0:9090\"\n[[admin.token]]\nname = \"ops\"\nsha256 = \"{}\"", digest("t"));
+    refused(&with_admin(&with_token), &["needs `[admin.tls]`"]);
+}
+
+#[test]
+fn admin_and_server_cannot_share_an_address() {
+    refused(
+        &format!("[server]\nlisten = \"127.0.0.1:1\"\n[admin]\nlisten = ⟦\"127.0.0.1:1\"\n{API}"),
+        &["cannot listen on the same address"],
+    );
+}
+
+#[test]
+fn admin_token_is_a_digest_with_a_name_of_its_own() {
+    let text = "listen = \"127.0.0.1:0\"\n⟦[[admin.token]]\nsha256 = ⟦\"plain-secret\"\nrole = ⟦\"admin\"";
+    refused(&with_admin(text), &["has no `name`", "`keygate keys hash` makes it", "must be `\"read\"` or `\"manage\"`"]);
+    assert!(!super::rejected(&with_admin(text).replace('⟦', "")).to_string().contains("plain-secret"));
+    let token = |mark: &str| format!("[[admin.token]]\nname = {mark}\"ops\"\nsha256 = {mark}\"{}\"\n", digest("t"));
+    let text = format!("listen = \"127.0.0.1:0\"\n{}{}", token(""), token("⟦"));
+    refused(&with_admin(&text), &["two admin tokens are named `ops`", "the same digest"]);
+}
+
+#[test]
+fn revoked_id_that_no_key_has_is_a_warning_with_the_nearest_id() {
+    let key = format!("[[key]]\nid = \"key_crm\"\nsha256 = \"{}\"\n", digest("a"));
+    let text = format!("[revoked]\nkeys = [⟦\"key_cmr\", \"key_crm\", ⟦\"something_else\"]\n{}{key}", with_api(""));
+    warned(&text, &["no key in this file has the id `key_cmr`; did you mean `key_crm`?", "`something_else`"]);
+}
+
+#[test]
+fn revoked_entry_that_is_no_id_is_refused_and_not_repeated() {
+    let text = format!("[revoked]\nkeys = [⟦\"not an id\"]\n{}", with_api(""));
+    refused(&text, &["this is no key id"]);
+    assert!(!super::rejected(&text.replace('⟦', "")).to_string().contains("not an id"));
+}
+
+#[test]
+fn log_format_is_one_of_three() {
+    refused(
+        &format!("{SERVER}[log]\nrequests = ⟦1\nformat = ⟦\"jason\"\n{API}"),
+        &["`true` or `false`", "`\"auto\"` or `\"json\"` or `\"text\"`; did you mean `json`?"],
+    );
+}

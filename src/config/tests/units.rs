@@ -1,0 +1,35 @@
+use crate::config::units::{parse_duration, parse_limit, parse_size, show_size};
+use std::time::Duration;
+
+#[test]
+fn durations_have_a_whole_number_and_a_unit() {
+    assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
+    assert_eq!(parse_duration("10s"), Ok(Duration::from_secs(10)));
+    assert_eq!(parse_duration("5min"), Ok(Duration::from_secs(300)));
+    assert_eq!(parse_duration("1h"), Ok(Duration::from_secs(3600)));
+    for text in ["", "10", "s", "1.5s", "-1s", "10 s", "10S", "99999999999999999999s", "18446744073709551615h"] {
+        assert!(parse_duration(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn sizes_have_a_whole_number_and_a_unit() {
+    assert_eq!(parse_size("512B"), Ok(512));
+    assert_eq!(parse_size("32KiB"), Ok(32 << 10));
+    assert_eq!(parse_size("1MiB"), Ok(1 << 20));
+    for text in ["", "10", "KiB", "1KB", "18446744073709551615MiB"] {
+        assert!(parse_size(text).is_err(), "{text}");
+    }
+    assert_eq!([show_size(0), show_size(512), show_size(8 << 10), show_size(1 << 20)], ["0B", "512B", "8KiB", "1MiB"]);
+}
+
+#[test]
+fn limits_read_as_they_are_shown() {
+    for text in ["1/s", "100/min", "7/hour", "1000000/day", "5/10s"] {
+        assert_eq!(parse_limit(text).map(|limit| limit.to_string()), Ok(text.to_owned()));
+    }
+    assert_eq!(parse_limit("1/31day").map(|limit| limit.window), Ok(31 * 86_400 * 1_000_000_000));
+    for text in ["", "/s", "10", "0/s", "1000001/s", "1/0s", "1/32day", "1/ms", "1/s ", "-1/s", "1/18446744073709551615day"] {
+        assert!(parse_limit(text).is_err(), "{text}");
+    }
+}

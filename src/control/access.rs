@@ -1,0 +1,176 @@
+//! Who may change something through the admin address.
+//!
+//! A token is needed, and more: a web page in the browser of somebody who can reach the address must not be
+//! able to use it. So the `Host` has to be a name that no foreign DNS can point here (DNS rebinding), and
+//! an `Origin`, which browsers add, has to be this very address (CSRF).
+
+use crate::config::{Admin, AdminToken};
+use crate::policy::Digest;
+use http::{HeaderMap, StatusCode, header};
+use std::net::IpAddr;
+
+/// Why a call is not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Denied {
+    /// The `Host` is a name that is not listed.
+    Host,
+    /// A web page of another origin asks.
+    Origin,
+    /// No bearer token.
+    MissingToken,
+    /// A token that nobody listed.
+    UnknownToken,
+    /// A token that may only look.
+    ReadOnly,
+    /// A token for one organisation, where all are concerned.
+    Organization,
+}
+
+impl Denied {
+    pub(super) fn status(self) -> StatusCode {
+        match self {
+            Self::MissingToken | Self::UnknownToken => StatusCode::UNAUTHORIZED,
+            Self::Host | Self::Origin | Self::ReadOnly | Self::Organization => StatusCode::FORBIDDEN,
+        }
+    }
+
+    pub(super) fn code(self) -> &'static str {
+        match self {
+            Self::Host => "host_not_allowed",
+            Self::Origin => "origin_not_allowed",
+            Self::MissingToken => "missing_token",
+            Self::UnknownToken => "unknown_token",
+            Self::ReadOnly => "read_only_token",
+            Self::Organization => "organization_token",
+        }
+    }
+
+    pub(super) fn detail(self) -> &'static str {
+        match self {
+            Self::Host => "Call this by address or as localhost, or list the host name in [admin] hosts.",
+            Self::Origin => "Web pages of another origin may not call this.",
+            Self::MissingToken => "Send the admin token as Authorization: Bearer.",
+            Self::UnknownToken => "The admin token is not known.",
+            Self::ReadOnly => "The admin token has the role \"read\"; this needs \"manage\".",
+            Self::Organization => "The admin token is for one organization; this concerns all.",
+        }
+    }
+
+    /// RFC 6750 §3.
+    pub(super) fn challenge(self) -> Option<&'static str> {
+        match self {
+            Self::MissingToken => Some("Bearer realm=\"keygate-admin\""),
+            Self::UnknownToken => Some("Bearer realm=\"keygate-admin\", error=\"invalid_token\""),
+            _ => None,
+        }
+    }
+}
+
+/// The token that allows a call which changes something for everybody.
+pub(super) fn check<'a>(headers: &HeaderMap, encrypted: bool, admin: &'a Admin) -> Result<&'a AdminToken, Denied> {
+    let host = only(headers, header::HOST).filter(|host| is_safe(host, &admin.hosts)).ok_or(Denied::Host)?;
+    if headers.contains_key(header::ORIGIN) {
+        let scheme = if encrypted { "https://" } else { "http://" };
+        let same = only(headers, header::ORIGIN).and_then(|origin| origin.strip_prefix(scheme)).is_some_and(|origin| origin == host);
+        if !same {
+            return Err(Denied::Origin);
+        }
+    }
+    let presented = bearer(headers).ok_or(Denied::MissingToken)?;
+    let digest = Digest::of(presented.as_bytes());
+    let token = admin.tokens.iter().find(|token| token.digest == digest).ok_or(Denied::UnknownToken)?;
+    match token {
+        AdminToken { may_manage: false, .. } => Err(Denied::ReadOnly),
+        AdminToken { organization: Some(_), .. } => Err(Denied::Organization),
+        _ => Ok(token),
+    }
+}
+
+/// The value of a header that stands exactly once.
+fn only(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?.to_str().ok()?;
+    values.next().is_none().then_some(value)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = only(headers, header::AUTHORIZATION)?.trim().split_once(' ')?;
+    (scheme.eq_ignore_ascii_case("bearer")).then_some(token.trim())
+}
+
+/// Whether a `Host` is an address, `localhost` or listed; its port does not matter.
+fn is_safe(host: &str, listed: &[String]) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').map_or("", |(address, _)| address),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    name.parse::<IpAddr>().is_ok()
+        || name.eq_ignore_ascii_case("localhost")
+        || listed.iter().any(|listed| listed.eq_ignore_ascii_case(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admin() -> Admin {
+        let token = |name: &str, may_manage, organization: Option<&str>| AdminToken {
+            name: name.to_owned(),
+            digest: Digest::of(name.as_bytes()),
+            may_manage,
+            organization: organization.map(str::to_owned),
+        };
+        Admin {
+            listen: ([127, 0, 0, 1], 9090).into(),
+            tls: None,
+            tokens: vec![token("ops", true, None), token("viewer", false, None), token("acme", true, Some("org_acme"))],
+            hosts: vec!["keygate.internal".to_owned()],
+        }
+    }
+
+    fn verdict(fields: &[(&'static str, &'static str)]) -> Result<String, Denied> {
+        let fields = fields.iter().map(|(name, value)| (header::HeaderName::from_static(name), header::HeaderValue::from_static(value)));
+        let mut headers = HeaderMap::new();
+        fields.for_each(|(name, value)| _ = headers.append(name, value));
+        check(&headers, false, &admin()).map(|token| token.name.clone())
+    }
+
+    const OPS: (&str, &str) = ("authorization", "Bearer ops");
+    const HERE: (&str, &str) = ("host", "127.0.0.1:9090");
+
+    #[test]
+    fn managing_token_is_let_through() {
+        assert_eq!(verdict(&[HERE, OPS]), Ok("ops".to_owned()));
+        assert_eq!(verdict(&[HERE, ("authorization", "bearer   ops")]), Ok("ops".to_owned()));
+    }
+
+    #[test]
+    fn missing_unknown_and_insufficient_tokens_are_told_apart() {
+        assert_eq!(verdict(&[HERE]), Err(Denied::MissingToken));
+        assert_eq!(verdict(&[HERE, ("authorization", "Basic b3Bz")]), Err(Denied::MissingToken));
+        assert_eq!(verdict(&[HERE, OPS, OPS]), Err(Denied::MissingToken));
+        assert_eq!(verdict(&[HERE, ("authorization", "Bearer nobody")]), Err(Denied::UnknownToken));
+        assert_eq!(verdict(&[HERE, ("authorization", "Bearer viewer")]), Err(Denied::ReadOnly));
+        assert_eq!(verdict(&[HERE, ("authorization", "Bearer acme")]), Err(Denied::Organization));
+    }
+
+    #[test]
+    fn host_is_an_address_localhost_or_listed() {
+        for host in ["127.0.0.1", "[::1]:9090", "[::1]", "localhost:9090", "LOCALHOST", "keygate.internal:9090"] {
+            assert_eq!(verdict(&[("host", host), OPS]), Ok("ops".to_owned()), "{host}");
+        }
+        for host in ["evil.example:9090", "localhost.evil.example", "", "[::1", "127.0.0.1.evil.example"] {
+            assert_eq!(verdict(&[("host", host), OPS]), Err(Denied::Host), "{host}");
+        }
+        assert_eq!(verdict(&[OPS]), Err(Denied::Host));
+        assert_eq!(verdict(&[HERE, HERE, OPS]), Err(Denied::Host));
+    }
+
+    #[test]
+    fn origin_is_absent_or_the_same() {
+        assert_eq!(verdict(&[HERE, OPS, ("origin", "http://127.0.0.1:9090")]), Ok("ops".to_owned()));
+        for origin in ["null", "https://127.0.0.1:9090", "http://127.0.0.1", "http://evil.example", ""] {
+            assert_eq!(verdict(&[HERE, OPS, ("origin", origin)]), Err(Denied::Origin), "{origin}");
+        }
+    }
+}

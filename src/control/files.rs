@@ -1,0 +1,121 @@
+//! Tells when something happens around a file: the thin adapter between the system's notifications and
+//! [`Watch`](super::watch::Watch).
+//!
+//! Directories are watched and not the file, because editors and Kubernetes put a new file in its place.
+//! Notifications only save time: network mounts, single files mounted into a container and full
+//! notification queues never tell, so the caller looks every second all the same.
+
+use super::watch::{Event, Identity};
+use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use tokio::sync::mpsc;
+
+/// Events that may wait. Where there are more, the rest is dropped: the file is looked at anyhow.
+const QUEUE: usize = 1024;
+
+/// A watched directory; another one under the same name is not watched yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Directory {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl Directory {
+    fn of_file(file: &Path) -> Option<Self> {
+        let path = file.parent()?;
+        let metadata = path.metadata().ok()?;
+        Some(Self { path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() })
+    }
+}
+
+/// Where one file is watched.
+#[derive(Debug)]
+pub(super) struct FileEvents {
+    path: PathBuf,
+    watcher: Option<RecommendedWatcher>,
+    events: mpsc::Receiver<notify::Event>,
+    directories: Vec<Directory>,
+    /// The path as given and what it leads to.
+    names: Vec<PathBuf>,
+}
+
+impl FileEvents {
+    /// Starts to watch. Where the system cannot notify, there just are no events.
+    pub(super) fn new(path: &Path) -> Self {
+        // As the notifications will name it.
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let (sender, events) = mpsc::channel(QUEUE);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // Opening and reading are told of too, our own included.
+            if let Some(event) = event.ok().filter(|event| is_of_interest(event.kind)) {
+                let _ = sender.try_send(event);
+            }
+        });
+        if let Err(error) = &watcher {
+            tracing::warn!(%error, "file changes are found by looking every second only");
+        }
+        let mut events = Self { path, watcher: watcher.ok(), events, directories: Vec::new(), names: Vec::new() };
+        events.follow();
+        events
+    }
+
+    /// Sees to it that the right directories are watched: links may lead elsewhere by now, and a directory
+    /// may have been replaced by another of its name. Call it every second.
+    pub(super) fn follow(&mut self) {
+        let Some(watcher) = &mut self.watcher else { return };
+        let mut names = vec![self.path.clone()];
+        names.extend(self.path.canonicalize().ok().filter(|real| *real != names[0]));
+        let wanted: Vec<Directory> = names.iter().filter_map(|name| Directory::of_file(name)).collect();
+        self.names = names;
+        if wanted == self.directories {
+            return;
+        }
+        for old in self.directories.drain(..).filter(|old| !wanted.contains(old)) {
+            let _ = watcher.unwatch(&old.path);
+        }
+        // Watching twice does no harm; one that fails is tried again at the next look.
+        self.directories =
+            wanted.into_iter().filter(|directory| watcher.watch(&directory.path, RecursiveMode::NonRecursive).is_ok()).collect();
+    }
+
+    /// Waits until something happens that matters. Without notifications it waits for ever.
+    /// Nothing is lost where the future is dropped.
+    pub(super) async fn next(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        while events.is_empty() {
+            let Some(event) = self.events.recv().await else { return std::future::pending().await };
+            events.extend(self.translate(&event));
+            // All that is known is judged together: a close counts only where no further write follows.
+            while let Ok(event) = self.events.try_recv() {
+                events.extend(self.translate(&event));
+            }
+        }
+        events
+    }
+
+    fn translate(&self, event: &notify::Event) -> Option<Event> {
+        let ours = event.paths.iter().any(|path| self.names.contains(path));
+        match event.kind {
+            EventKind::Modify(ModifyKind::Name(RenameMode::From)) => Some(Event::Poll),
+            // Told twice, and this time with the old name too, which may be ours.
+            EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => None,
+            EventKind::Modify(ModifyKind::Name(_)) => Some(if ours { Event::Renamed } else { Event::NeighbourRenamed }),
+            _ if !ours => None,
+            EventKind::Modify(ModifyKind::Data(_)) => Some(Event::Written),
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) => Some(Event::Closed),
+            _ => Some(Event::Poll),
+        }
+    }
+}
+
+fn is_of_interest(kind: EventKind) -> bool {
+    matches!(kind, EventKind::Access(AccessKind::Close(AccessMode::Write))) || !kind.is_access()
+}
+
+/// What the path leads to now; nothing where there is no such file. Touches the disk.
+pub(super) fn identity(path: &Path) -> Option<Identity> {
+    path.metadata().ok().map(|metadata| Identity::of(&metadata))
+}

@@ -1,0 +1,38 @@
+//! Reads `gateway.toml`, off the control thread: a hung disk must not keep it from answering.
+
+use super::files::identity;
+use super::watch::Identity;
+use crate::config::{self, Config, Problem, Problems, Severity};
+use sha2::Digest as _;
+use std::path::Path;
+
+/// What came of reading the file.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    /// What the file looked like before and after; nothing if it is not there or changed meanwhile.
+    pub(super) identity: Option<Identity>,
+    /// Of its content; nothing if it could not be read.
+    pub(super) digest: Option<[u8; 32]>,
+    pub(super) config: Result<Config, Problems>,
+}
+
+impl Loaded {
+    /// Whether somebody wrote to the file while it was read, so that nothing about it can be believed.
+    pub(super) fn is_torn(&self) -> bool {
+        self.identity.is_none() && self.digest.is_some()
+    }
+}
+
+/// Reads and checks the file.
+pub(super) fn load(path: &Path) -> Loaded {
+    let before = identity(path);
+    let digest = std::fs::read(path).ok().map(|content| sha2::Sha256::digest(content).into());
+    let config = config::load(path);
+    let identity = identity(path).filter(|after| before == Some(*after));
+    Loaded { identity, digest, config }
+}
+
+/// A mistake that is in no line of the file.
+pub(super) fn problem(path: &Path, message: String) -> Problem {
+    Problem { file: path.into(), line: 0, column: 0, severity: Severity::Error, message, hint: None }
+}

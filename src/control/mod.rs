@@ -1,0 +1,250 @@
+//! The control plane: one thread, which alone changes what the workers serve by. It watches
+//! `gateway.toml` and the certificates, resolves upstreams, and answers on the admin address.
+
+mod access;
+mod admin;
+mod busy_keys;
+mod certificates;
+mod exposition;
+mod figures;
+mod files;
+mod load;
+mod metrics;
+mod publish;
+mod reload;
+mod resolve_upstreams;
+mod watch;
+
+use crate::config::{BadCertificate, Config, Problems};
+use crate::policy::UsageBook;
+use crate::state::{Clock, Shared};
+use admin::{ReloadRequest, Settings};
+use arc_swap::ArcSwap;
+use certificates::CertificateWatch;
+use figures::Figures;
+use files::FileEvents;
+use load::load;
+use publish::Publisher;
+use reload::Cause;
+use std::fmt;
+use std::future::Future;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch as channel};
+use tokio::time::{Instant, sleep_until};
+use watch::{Decision, Event, Watch};
+
+/// How often everything is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// The same while the file is changing.
+const LOOK_CLOSELY: Duration = Duration::from_millis(200);
+/// How often the counts of keys that are gone are gone through.
+const FORGET: Duration = Duration::from_secs(60);
+/// Reloads by request that may wait.
+const RELOADS: usize = 16;
+
+/// What the process starts with.
+#[derive(Debug)]
+pub struct Startup {
+    /// As it stands in the file.
+    pub config: Config,
+    /// The same, in force; for the workers.
+    pub shared: Arc<Shared>,
+    /// For the control thread.
+    pub controller: Controller,
+}
+
+/// Why the process cannot start.
+#[derive(Debug)]
+pub enum StartError {
+    /// Mistakes in the file, all of them.
+    Config(Problems),
+    /// A certificate that cannot be used.
+    Certificate(BadCertificate),
+    /// TLS cannot be used at all.
+    Tls(rustls::Error),
+    /// The admin address cannot be bound.
+    Admin(SocketAddr, std::io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(problems) => problems.fmt(out),
+            Self::Certificate(bad) => bad.fmt(out),
+            Self::Tls(error) => write!(out, "TLS cannot be used: {error}"),
+            Self::Admin(address, error) => write!(out, "cannot listen on the admin address {address}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// The control plane, ready to run.
+#[derive(Debug)]
+pub struct Controller {
+    path: PathBuf,
+    shared: Arc<Shared>,
+    figures: Arc<Figures>,
+    publisher: Publisher,
+    /// What runs.
+    config: Config,
+    /// Of the file that it is from.
+    digest: Option<[u8; 32]>,
+    /// What the process was started with, without its keys.
+    started: Config,
+    watch: Watch,
+    listener: Option<TcpListener>,
+    settings: Arc<ArcSwap<Settings>>,
+    server_certificate: Option<CertificateWatch>,
+    admin_certificate: Option<CertificateWatch>,
+}
+
+/// Loads the file and builds all that the process starts with, the admin address bound included. Names of
+/// upstreams are resolved later, and one that cannot be is no reason not to start. Blocks.
+///
+/// # Errors
+/// Whatever is wrong with the file or with what it names.
+pub fn start(path: &Path) -> Result<Startup, StartError> {
+    let loaded = load(path);
+    let config = loaded.config.map_err(StartError::Config)?;
+    let workers = match config.server.workers {
+        0 => std::thread::available_parallelism().map_or(1, Into::into),
+        workers => workers,
+    };
+    let clock = Clock::default();
+    let mut publisher = Publisher::new(workers).map_err(StartError::Tls)?;
+    let mut book = UsageBook::default();
+    let admin_tls = config.admin.as_ref().and_then(|admin| admin.tls.as_ref());
+    let server_certificate = config.tls.as_ref().map(CertificateWatch::new);
+    let admin_certificate = admin_tls.map(CertificateWatch::new);
+    let tls = admin_tls.map(|files| publisher.server_config(files, publish::ADMIN_PROTOCOLS)).transpose();
+    let tls = tls.map_err(StartError::Certificate)?;
+    let published = publisher.build(&config, None, None, &mut book, clock.now().monotonic).map_err(StartError::Certificate)?;
+    let listener = config.admin.as_ref().map(|admin| bind(admin.listen).map_err(|error| StartError::Admin(admin.listen, error)));
+    let shared = Shared::new(published, workers, clock);
+    let figures = Arc::new(Figures::new(shared.clone(), book));
+    let moment = watch::Moment { monotonic: Duration::from_nanos(shared.clock.now().monotonic), wall: std::time::SystemTime::now() };
+    let controller = Controller {
+        path: path.to_owned(),
+        shared: shared.clone(),
+        figures,
+        publisher,
+        config: config.clone(),
+        digest: loaded.digest,
+        started: reload::without_keys(&config),
+        watch: Watch::new(loaded.identity, moment),
+        listener: listener.transpose()?,
+        settings: Arc::new(ArcSwap::from_pointee(Settings { admin: config.admin.clone(), tls })),
+        server_certificate,
+        admin_certificate,
+    };
+    controller.note_loaded();
+    Ok(Startup { config, shared, controller })
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+impl Controller {
+    /// Where the admin address was bound, if there is one.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.listener.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// Runs on a current-thread runtime with I/O and time until `shutdown` resolves, which should be when
+    /// the workers are done: until then edits are put in force and `/readyz` tells that the process drains.
+    ///
+    /// # Errors
+    /// The runtime cannot listen for signals or on the admin address.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> std::io::Result<()> {
+        let (reload_sender, mut reloads) = mpsc::channel(RELOADS);
+        let (settled_sender, settled) = channel::channel(false);
+        let (stop, stopped) = channel::channel(false);
+        let mut hangup = signal(SignalKind::hangup())?;
+        self.config.warnings.iter().for_each(reload::log);
+        let resolver = tokio::spawn(resolve_upstreams::run(self.shared.clone(), settled_sender));
+        let clock = tokio::spawn(follow_wall_clock(self.shared.clone()));
+        let admin = match self.listener.take() {
+            Some(listener) => {
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                let (figures, settings) = (self.figures.clone(), self.settings.clone());
+                let state = Arc::new(admin::State { figures, settings, reloads: reload_sender, settled });
+                Some(tokio::spawn(admin::serve(listener, state, stopped)))
+            }
+            None => None,
+        };
+        tokio::select! {
+            () = shutdown => {}
+            () = self.watch_all(&mut hangup, &mut reloads) => {}
+        }
+        // Whoever still waits for a reload is told that none will come.
+        drop(reloads);
+        resolver.abort();
+        clock.abort();
+        stop.send_replace(true);
+        if let Some(admin) = admin {
+            let _ = admin.await;
+        }
+        Ok(())
+    }
+
+    /// Never ends.
+    async fn watch_all(&mut self, hangup: &mut Signal, reloads: &mut mpsc::Receiver<ReloadRequest>) {
+        let mut events = FileEvents::new(&self.path);
+        let (mut look, mut tidy, mut forget) = (Instant::now(), Instant::now() + LOOK, Instant::now() + FORGET);
+        loop {
+            tokio::select! {
+                happened = events.next() => self.look(&happened).await,
+                Some(waiting) = reloads.recv() => {
+                    // Nobody is left to be told if the connection broke meanwhile.
+                    let _ = waiting.send(self.reload(Cause::Demand).await);
+                }
+                Some(()) = hangup.recv() => {
+                    tracing::info!("reload asked for by SIGHUP");
+                    self.reload(Cause::Demand).await;
+                }
+                () = sleep_until(look) => {
+                    events.follow();
+                    self.look(&[Event::Poll]).await;
+                    look = Instant::now() + if self.watch.is_unsettled() { LOOK_CLOSELY } else { LOOK };
+                }
+                () = sleep_until(tidy) => {
+                    self.renew_certificates();
+                    self.publisher.sweep();
+                    if Instant::now() >= forget {
+                        self.publisher.forget(&self.figures, self.shared.clock.now().monotonic);
+                        forget = Instant::now() + FORGET;
+                    }
+                    tidy = Instant::now() + LOOK;
+                }
+            }
+        }
+    }
+
+    async fn look(&mut self, happened: &[Event]) {
+        let path = self.path.clone();
+        let Ok(identity) = tokio::task::spawn_blocking(move || files::identity(&path)).await else { return };
+        match self.watch.observe(happened, identity, self.moment()) {
+            Decision::Wait => {}
+            Decision::Load => _ = self.reload(Cause::Edit).await,
+            Decision::Gone => self.note_gone(),
+        }
+    }
+}
+
+/// Expiry is judged by the wall clock, which may be set.
+async fn follow_wall_clock(shared: Arc<Shared>) {
+    let mut second = tokio::time::interval(LOOK);
+    loop {
+        second.tick().await;
+        shared.clock.follow_wall_clock();
+    }
+}

@@ -1,0 +1,179 @@
+//! From a checked configuration to what the workers serve by, carrying over everything that must survive
+//! an edit: counts, statistics, upstream connections and TLS session keys.
+
+use super::figures::Figures;
+use crate::config::{ApiConfig, BadCertificate, Config, Protocol, TlsFiles, Upstream, certified_key, root_store};
+use crate::policy::UsageBook;
+use crate::state::{ApiState, Graveyard, Published, Shared, UpstreamState, api_stats};
+use arc_swap::ArcSwap;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::{ProducesTickets, ServerSessionMemoryCache, StoresServerSessions};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, ServerConfig};
+use sha2::Digest as _;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Sessions of TLS 1.2 clients without tickets that are remembered.
+const SESSIONS: usize = 4096;
+/// What is spoken to clients over TLS, in order of preference (RFC 7301).
+pub(super) const DATA_PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
+/// The same at the admin address.
+pub(super) const ADMIN_PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
+
+/// Makes every [`Published`]; lives as long as the process.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    workers: usize,
+    next_upstream: u64,
+    provider: Arc<CryptoProvider>,
+    /// Kept, so that clients can resume their sessions after a reload.
+    ticketer: Arc<dyn ProducesTickets>,
+    sessions: Arc<dyn StoresServerSessions>,
+    clients: HashMap<ClientKey, Client>,
+    graveyard: Graveyard,
+    /// When the running configuration's keys were listed, in monotonic nanoseconds.
+    listed_at: u64,
+}
+
+/// The authorities' file, and whether HTTP/2 is spoken.
+type ClientKey = (Option<PathBuf>, bool);
+
+#[derive(Debug)]
+struct Client {
+    /// Of the authorities' file.
+    digest: Option<[u8; 32]>,
+    config: Arc<ClientConfig>,
+}
+
+impl Publisher {
+    /// For this many workers.
+    ///
+    /// # Errors
+    /// No randomness for the ticket keys.
+    pub(super) fn new(workers: usize) -> Result<Self, rustls::Error> {
+        Ok(Self {
+            workers,
+            next_upstream: 0,
+            provider: Arc::new(aws_lc_rs::default_provider()),
+            ticketer: aws_lc_rs::Ticketer::new()?,
+            sessions: ServerSessionMemoryCache::new(SESSIONS),
+            clients: HashMap::new(),
+            graveyard: Graveyard::default(),
+            listed_at: 0,
+        })
+    }
+
+    /// Builds what a configuration amounts to, on the foundation of what runs, or with a renewed certificate.
+    ///
+    /// # Errors
+    /// Certificates that cannot be read.
+    pub(super) fn build(
+        &mut self,
+        config: &Config,
+        running: Option<(&Config, &Published)>,
+        renewed: Option<Arc<ServerConfig>>,
+        book: &mut UsageBook,
+        now: u64,
+    ) -> Result<Published, BadCertificate> {
+        let tls = match (&config.tls, running) {
+            (None, _) => None,
+            _ if renewed.is_some() => renewed,
+            // A renewal that is under way must not keep an edit back; watching the files is another's task.
+            (Some(files), Some((before, published))) if before.tls.as_ref() == Some(files) && published.tls.is_some() => {
+                published.tls.clone()
+            }
+            (Some(files), _) => Some(self.server_config(files, DATA_PROTOCOLS)?),
+        };
+        let mut apis = Vec::with_capacity(config.apis.len());
+        for api in &config.apis {
+            apis.push(self.api_state(api, running.map(|(_, published)| published))?);
+        }
+        let snapshot = config.snapshot(book, now);
+        self.listed_at = now;
+        Ok(Published { snapshot, apis, server: config.server.clone(), tls, log_requests: config.log.requests })
+    }
+
+    /// Puts it in force.
+    pub(super) fn publish(&mut self, shared: &Shared, published: Published) {
+        self.graveyard.bury(shared.publish(Arc::new(published)));
+    }
+
+    /// Frees what nobody uses any more, but for counts, which outlive their key by their window.
+    pub(super) fn sweep(&mut self) {
+        self.graveyard.sweep();
+    }
+
+    /// Drops the counts of keys that are gone for good.
+    pub(super) fn forget(&self, figures: &Figures, now: u64) {
+        figures.forget(self.listed_at, now);
+    }
+
+    /// A TLS server with the certificate in these files.
+    ///
+    /// # Errors
+    /// They cannot be read or do not belong together.
+    pub(super) fn server_config(&self, files: &TlsFiles, protocols: &[&[u8]]) -> Result<Arc<ServerConfig>, BadCertificate> {
+        Ok(self.server_config_of(certified_key(files)?, protocols))
+    }
+
+    fn server_config_of(&self, certificate: CertifiedKey, protocols: &[&[u8]]) -> Arc<ServerConfig> {
+        let builder = ServerConfig::builder_with_provider(self.provider.clone())
+            .with_safe_default_protocol_versions()
+            .expect("the provider supports the default versions");
+        let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(SingleCertAndKey::from(certificate)));
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        config.ticketer = self.ticketer.clone();
+        config.session_storage = self.sessions.clone();
+        Arc::new(config)
+    }
+
+    fn api_state(&mut self, api: &Arc<ApiConfig>, running: Option<&Published>) -> Result<ApiState, BadCertificate> {
+        let same_name = |known: &&ApiState| known.config.definition.name == api.definition.name;
+        let before = running.and_then(|published| published.apis.iter().find(same_name));
+        let stats = before.map_or_else(|| api_stats(self.workers), |before| before.stats.clone());
+        let mut upstreams = Vec::with_capacity(api.upstreams.len());
+        for settings in &api.upstreams {
+            upstreams.push(self.upstream_state(settings, running)?);
+        }
+        Ok(ApiState { config: api.clone(), upstreams, stats })
+    }
+
+    /// The one that is known while settings and authorities stay the same, so that its connections are kept.
+    fn upstream_state(&mut self, settings: &Upstream, running: Option<&Published>) -> Result<Arc<UpstreamState>, BadCertificate> {
+        let tls = match settings.protocol {
+            Protocol::Http1 | Protocol::Http2 => None,
+            Protocol::Http1Tls => Some(self.client_config(settings, false)?),
+            Protocol::Http2Tls => Some(self.client_config(settings, true)?),
+        };
+        let mut known = running.into_iter().flat_map(|published| &published.apis).flat_map(|api| &api.upstreams);
+        let same_tls = |other: &UpstreamState| other.tls.as_ref().map(Arc::as_ptr) == tls.as_ref().map(Arc::as_ptr);
+        if let Some(known) = known.find(|known| known.settings == *settings && same_tls(known)) {
+            return Ok(known.clone());
+        }
+        self.next_upstream += 1;
+        let addresses = super::resolve_upstreams::literal(settings).into_iter().collect();
+        Ok(Arc::new(UpstreamState { id: self.next_upstream, settings: settings.clone(), tls, addresses: ArcSwap::from_pointee(addresses) }))
+    }
+
+    /// One for each set of authorities, made anew when their file has changed.
+    fn client_config(&mut self, settings: &Upstream, http2: bool) -> Result<Arc<ClientConfig>, BadCertificate> {
+        let key = (settings.ca.clone(), http2);
+        let content = settings.ca.as_ref().map(std::fs::read).transpose();
+        // An unreadable file is for `root_store` to complain of.
+        let digest = content.unwrap_or_default().map(|content| sha2::Sha256::digest(content).into());
+        if let Some(known) = self.clients.get(&key).filter(|known| known.digest == digest) {
+            return Ok(known.config.clone());
+        }
+        let roots = root_store(settings.ca.as_deref())?;
+        let builder = ClientConfig::builder_with_provider(self.provider.clone())
+            .with_safe_default_protocol_versions()
+            .expect("the provider supports the default versions");
+        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = vec![if http2 { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
+        let config = Arc::new(config);
+        self.clients.insert(key, Client { digest, config: config.clone() });
+        Ok(config)
+    }
+}

@@ -1,0 +1,237 @@
+//! From a changed file to the new configuration in force, or to a list of mistakes and nothing changed.
+
+use super::Controller;
+use super::admin::{ReloadReport, Settings};
+use super::certificates::CertificateWatch;
+use super::load::{Loaded, load, problem};
+use super::publish::{ADMIN_PROTOCOLS, DATA_PROTOCOLS};
+use super::watch::Moment;
+use crate::config::{BadCertificate, Config, Diff, Problem, Severity, diff};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// How often and how far apart a file is read that changes while it is read.
+const ATTEMPTS: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Why the file is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// It changed.
+    Edit,
+    /// Somebody said so; then the files that it names are read again too.
+    Demand,
+}
+
+impl Controller {
+    /// Loads the file and puts it in force if it is good. Everything is logged and counted here.
+    pub(super) async fn reload(&mut self, cause: Cause) -> ReloadReport {
+        let started = Instant::now();
+        let mut loaded = self.read().await;
+        for _ in 1..ATTEMPTS {
+            // An edit will be found again when it is finished; whoever demands wants an answer.
+            if cause == Cause::Edit || !loaded.is_torn() {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+            loaded = self.read().await;
+        }
+        if loaded.is_torn() {
+            self.watch.failed(self.moment());
+            return match cause {
+                Cause::Edit => ReloadReport::Refused { errors: Vec::new() },
+                Cause::Demand => self.refuse(&[problem(&self.path, "the file is being written to".to_owned())]),
+            };
+        }
+        let unchanged_at = self.watch.unchanged_at();
+        let now = self.moment();
+        match loaded.identity {
+            Some(identity) => self.watch.tried(identity, now),
+            None => self.watch.failed(now),
+        }
+        let config = match loaded.config {
+            Err(problems) => return self.refuse(&problems.0),
+            Ok(config) => config,
+        };
+        if cause == Cause::Edit && loaded.digest.is_some() && loaded.digest == self.digest {
+            if self.figures.control.file_differs.value() > 0 {
+                tracing::info!(file = %self.path.display(), "the file is what runs again");
+            }
+            self.figures.control.file_differs.set(0);
+            return ReloadReport::Accepted { changes: Vec::new(), needs_restart: Vec::new(), warnings: Vec::new() };
+        }
+        let difference = diff(&self.config, &config);
+        // Against what the process was started with: what was never in force is still waiting.
+        let needs_restart = diff(&self.started, &without_keys(&config)).needs_restart;
+        if let Err(bad) = self.put_in_force(&config) {
+            return self.refuse(&[problem(&self.path, bad.to_string())]);
+        }
+        if difference.revoked > 0 {
+            let modified = loaded.identity.map_or(unchanged_at, |identity| identity.modified);
+            let edited = modified.max(unchanged_at);
+            let delay = SystemTime::now().duration_since(edited).unwrap_or_default();
+            self.figures.control.revocation.record(microseconds(delay));
+        }
+        self.config = config;
+        self.digest = loaded.digest;
+        self.figures.control.load_duration.set(microseconds(started.elapsed()));
+        self.figures.control.reloads.add(1);
+        self.note_loaded();
+        self.announce(difference, needs_restart)
+    }
+
+    async fn read(&self) -> Loaded {
+        let path = self.path.clone();
+        let loaded = tokio::task::spawn_blocking(move || load(&path)).await;
+        // A panic in there is a mistake of ours, which must not end the gateway.
+        loaded.unwrap_or_else(|_| Loaded {
+            identity: None,
+            digest: None,
+            config: Err(crate::config::Problems(vec![problem(&self.path, "reading the file failed unexpectedly".to_owned())])),
+        })
+    }
+
+    /// Builds all that can fail, then publishes once.
+    fn put_in_force(&mut self, config: &Config) -> Result<(), BadCertificate> {
+        let now = self.shared.clock.now().monotonic;
+        let server_watch = follow(self.server_certificate.as_ref(), config.tls.as_ref());
+        let admin_tls = config.admin.as_ref().and_then(|admin| admin.tls.as_ref());
+        let admin_watch = follow(self.admin_certificate.as_ref(), admin_tls);
+        let admin_config = match (&admin_watch, admin_tls) {
+            (Some(_), Some(files)) => Some(self.publisher.server_config(files, ADMIN_PROTOCOLS)?),
+            (None, Some(_)) => self.settings.load().tls.clone(),
+            (_, None) => None,
+        };
+        let running = self.shared.published();
+        let published = self.publisher.build(config, Some((&self.config, &running)), None, &mut self.figures.book(), now)?;
+        drop(running);
+        self.publisher.publish(&self.shared, published);
+        self.settings.store(Arc::new(Settings { admin: config.admin.clone(), tls: admin_config }));
+        if server_watch.is_some() || config.tls.is_none() {
+            self.server_certificate = server_watch;
+        }
+        if admin_watch.is_some() || admin_tls.is_none() {
+            self.admin_certificate = admin_watch;
+        }
+        Ok(())
+    }
+
+    pub(super) fn note_loaded(&self) {
+        let control = &self.figures.control;
+        control.loaded_at.set(u64::try_from(self.shared.clock.now().unix).unwrap_or_default());
+        control.file_differs.set(0);
+    }
+
+    fn announce(&self, difference: Diff, needs_restart: Vec<String>) -> ReloadReport {
+        tracing::info!(file = %self.path.display(), changes = difference.changes.len(), "configuration reloaded");
+        for change in &difference.changes {
+            tracing::info!(change, "configuration changed");
+        }
+        for setting in &needs_restart {
+            tracing::warn!(setting, "needs a restart");
+        }
+        for warning in &self.config.warnings {
+            log(warning);
+        }
+        let warnings = self.config.warnings.iter().map(ToString::to_string).collect();
+        ReloadReport::Accepted { changes: difference.changes, needs_restart, warnings }
+    }
+
+    fn refuse(&self, problems: &[Problem]) -> ReloadReport {
+        let control = &self.figures.control;
+        control.reloads_failed.add(1);
+        control.file_differs.set(1);
+        tracing::error!(file = %self.path.display(), problems = problems.len(), "the file is refused; what ran before goes on");
+        problems.iter().for_each(log);
+        ReloadReport::Refused { errors: problems.iter().map(ToString::to_string).collect() }
+    }
+
+    pub(super) fn note_gone(&self) {
+        self.figures.control.file_differs.set(1);
+        tracing::error!(file = %self.path.display(), "the file is gone; what ran before goes on");
+    }
+
+    pub(super) fn moment(&self) -> Moment {
+        Moment { monotonic: Duration::from_nanos(self.shared.clock.now().monotonic), wall: SystemTime::now() }
+    }
+
+    /// Puts renewed certificates in force, and leaves everything else as it is.
+    pub(super) fn renew_certificates(&mut self) {
+        if let Some(mut watch) = self.server_certificate.take() {
+            if watch.is_due() {
+                let result = self.publisher.server_config(watch.files(), DATA_PROTOCOLS).and_then(|tls| {
+                    let now = self.shared.clock.now().monotonic;
+                    let running = self.shared.published();
+                    let before = Some((&self.config, &*running));
+                    self.publisher.build(&self.config, before, Some(tls), &mut self.figures.book(), now)
+                });
+                let result = result.map(|published| self.publisher.publish(&self.shared, published));
+                self.note_renewal(&mut watch, result);
+            }
+            self.server_certificate = Some(watch);
+        }
+        if let Some(mut watch) = self.admin_certificate.take() {
+            if watch.is_due() {
+                let result = self.publisher.server_config(watch.files(), ADMIN_PROTOCOLS);
+                let result = result.map(|tls| {
+                    let admin = self.settings.load().admin.clone();
+                    self.settings.store(Arc::new(Settings { admin, tls: Some(tls) }));
+                });
+                self.note_renewal(&mut watch, result);
+            }
+            self.admin_certificate = Some(watch);
+        }
+    }
+
+    fn note_renewal(&self, watch: &mut CertificateWatch, result: Result<(), BadCertificate>) {
+        let file = watch.files().cert.display().to_string();
+        match result {
+            Ok(()) => {
+                watch.loaded();
+                self.figures.control.certificates_reloaded.add(1);
+                tracing::info!(file, "certificate reloaded");
+            }
+            Err(error) => {
+                if watch.refused() {
+                    self.figures.control.certificates_failed.add(1);
+                    tracing::error!(file, %error, "changed certificate cannot be used; the one before goes on");
+                }
+            }
+        }
+    }
+}
+
+/// A watch for files that are about to be read; nothing where they are watched already, or are none.
+fn follow(watched: Option<&CertificateWatch>, files: Option<&crate::config::TlsFiles>) -> Option<CertificateWatch> {
+    let files = files?;
+    (watched.map(CertificateWatch::files) != Some(files)).then(|| CertificateWatch::new(files))
+}
+
+/// What is kept of the first configuration, to compare what needs a restart.
+pub(super) fn without_keys(config: &Config) -> Config {
+    Config {
+        server: config.server.clone(),
+        tls: config.tls.clone(),
+        admin: config.admin.clone(),
+        log: config.log,
+        apis: Vec::new(),
+        keys: Vec::new(),
+        revoked: std::collections::BTreeSet::new(),
+        warnings: Vec::new(),
+    }
+}
+
+/// One problem as one event.
+pub(super) fn log(problem: &Problem) {
+    let (line, column) = (problem.line, problem.column);
+    let (file, message) = (problem.file.display(), &problem.message);
+    let hint = problem.hint.as_deref().unwrap_or_default();
+    match problem.severity {
+        Severity::Error => tracing::error!(%file, line, column, hint, "{message}"),
+        Severity::Warning => tracing::warn!(%file, line, column, hint, "{message}"),
+    }
+}
+
+fn microseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,201 @@
+//! Events (start, reload, errors) as lines on stderr: JSON for machines, text for people.
+//!
+//! A field may hold what a caller sent, so everything that could forge a line or steer a terminal is escaped.
+
+use crate::config::LogFormat;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use std::fmt::{self, Write as _};
+use std::io::{self, IsTerminal as _};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+/// Sends the events of the whole process to stderr. A second call changes nothing.
+pub fn install(format: LogFormat) {
+    let text = match format {
+        LogFormat::Auto => io::stderr().is_terminal(),
+        LogFormat::Json => false,
+        LogFormat::Text => true,
+    };
+    let subscriber =
+        tracing_subscriber::fmt().with_max_level(LevelFilter::INFO).with_writer(io::stderr).event_format(Lines { text }).finish();
+    // It fails only where there is one already.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+/// One line for each event.
+struct Lines {
+    text: bool,
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let line = if self.text { text_line } else { json_line };
+        writeln!(out, "{}", line(Timestamp::now(), *event.metadata().level(), &fields))
+    }
+}
+
+/// The fields of an event, in the order they were given.
+#[derive(Debug, Default)]
+struct Fields {
+    message: String,
+    rest: Map<String, Value>,
+}
+
+impl Fields {
+    fn record(&mut self, field: &Field, value: Value) {
+        match (field.name(), value) {
+            ("message", Value::String(message)) => self.message = message,
+            (name, value) => {
+                self.rest.insert(name.to_owned(), value);
+            }
+        }
+    }
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record(field, value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.record(field, value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.record(field, value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.record(field, value.into());
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.record(field, value.into());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.record(field, format!("{value:?}").into());
+    }
+}
+
+/// RFC 3339, in UTC, with milliseconds.
+fn show_time(time: Timestamp) -> String {
+    format!("{time:.3}")
+}
+
+fn json_line(time: Timestamp, level: Level, fields: &Fields) -> String {
+    let mut line = format!(
+        r#"{{"time":"{}","level":"{}","message":{}"#,
+        show_time(time),
+        level.as_str().to_ascii_lowercase(),
+        json(&fields.message.as_str().into())
+    );
+    for (name, value) in &fields.rest {
+        let _ = write!(line, ",{}:{}", json(&name.as_str().into()), json(value));
+    }
+    line.push('}');
+    line
+}
+
+/// JSON lets DEL, the C1 controls and what turns the direction of writing stand as they are, but terminals
+/// obey them.
+fn json(value: &Value) -> String {
+    let mut escaped = String::new();
+    for character in value.to_string().chars() {
+        if is_plain(character) {
+            escaped.push(character);
+        } else {
+            let mut units = [0; 2];
+            character.encode_utf16(&mut units).iter().for_each(|unit| {
+                let _ = write!(escaped, "\\u{unit:04x}");
+            });
+        }
+    }
+    escaped
+}
+
+fn text_line(time: Timestamp, level: Level, fields: &Fields) -> String {
+    let mut line = format!("{} {level:>5} ", show_time(time));
+    for character in fields.message.chars() {
+        match character {
+            // Some messages have several lines; the rest is indented, so that it cannot pose as another event.
+            '\n' => line.push_str("\n    "),
+            character if is_plain(character) => line.push(character),
+            character => line.extend(character.escape_unicode()),
+        }
+    }
+    for (name, value) in &fields.rest {
+        let _ = match value {
+            Value::String(text) if is_word(text) => write!(line, " {name}={text}"),
+            value => write!(line, " {name}={}", json(value)),
+        };
+    }
+    line
+}
+
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|character| character.is_ascii_graphic() && !matches!(character, '"' | '\\' | '='))
+}
+
+/// Whether a character only shows itself. `escape_debug` knows the characters that cannot be printed.
+fn is_plain(character: char) -> bool {
+    matches!(character, '"' | '\'' | '\\') || character.escape_debug().len() == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FORGED: &str = "a\u{1b}[2J\u{9b}b\u{7f}\u{202e}\n2026-01-01T00:00:00.000Z  INFO ready";
+
+    fn fields(message: &str, value: &str) -> Fields {
+        Fields { message: message.to_owned(), rest: Map::from_iter([("path".to_owned(), value.into()), ("n".to_owned(), 3.into())]) }
+    }
+
+    fn at_zero(line: fn(Timestamp, Level, &Fields) -> String, fields: &Fields) -> String {
+        line(Timestamp::UNIX_EPOCH, Level::INFO, fields)
+    }
+
+    #[test]
+    fn json_lines_are_flat_and_in_utc() {
+        let line = at_zero(json_line, &fields("listening", "/x"));
+        let value: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(
+            value,
+            serde_json::json!({"time": "1970-01-01T00:00:00.000Z", "level": "info", "message": "listening", "path": "/x", "n": 3})
+        );
+    }
+
+    #[test]
+    fn json_keeps_every_value_but_shows_no_control_character() {
+        let line = at_zero(json_line, &fields(FORGED, FORGED));
+        assert!(line.chars().all(|character| character.is_ascii() && !character.is_control()), "{line}");
+        let value: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value["message"], FORGED);
+        assert_eq!(value["path"], FORGED);
+    }
+
+    #[test]
+    fn text_lines_are_easy_to_read() {
+        let line = at_zero(text_line, &fields("listening", "two words"));
+        assert_eq!(line, "1970-01-01T00:00:00.000Z  INFO listening n=3 path=\"two words\"");
+    }
+
+    #[test]
+    fn no_text_can_forge_a_line_or_steer_the_terminal() {
+        let line = at_zero(text_line, &fields(FORGED, FORGED));
+        assert!(line.lines().skip(1).all(|line| line.starts_with("    ")), "{line}");
+        assert!(line.chars().all(|character| character == '\n' || (character.is_ascii() && !character.is_control())), "{line}");
+    }
+}
