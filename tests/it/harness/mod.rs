@@ -10,7 +10,7 @@ mod upstream;
 
 pub(crate) use certificates::Certificates;
 pub(crate) use client::{Client, Request};
-pub(crate) use gateway::Gateway;
+pub(crate) use gateway::{Gateway, Setup};
 pub(crate) use keys::Key;
 pub(crate) use message::Message;
 pub(crate) use upstream::{Answer, Upstream};
