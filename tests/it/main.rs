@@ -6,3 +6,6 @@ mod documents;
 mod harness;
 mod headers;
 mod limits;
+mod logs;
+mod serving;
+mod stopping;
