@@ -5,3 +5,5 @@ mod documents;
 mod harness;
 mod headers;
 mod limits;
+mod metrics;
+mod reload;
