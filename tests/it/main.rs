@@ -7,5 +7,7 @@ mod harness;
 mod headers;
 mod limits;
 mod logs;
+mod metrics;
+mod reload;
 mod serving;
 mod stopping;

@@ -207,6 +207,11 @@ impl Gateway {
         parse(&self.log).into_iter().filter(|line| field(line, name).is_some_and(|found| found == value)).collect()
     }
 
+    /// Events whose message is this.
+    pub(crate) fn events(&self, message: &str) -> Vec<Value> {
+        parse(&self.events).into_iter().filter(|event| field(event, "message").is_some_and(|found| found == message)).collect()
+    }
+
     /// All that was written to either stream.
     pub(crate) fn output(&self) -> String {
         let lines = |lines: &Lines| lines.lock().unwrap().join("\n");
@@ -260,7 +265,7 @@ fn parse(lines: &Lines) -> Vec<Value> {
 }
 
 /// A field of an event, which may stand beside the message or in a table of its own.
-fn field<'e>(event: &'e Value, name: &str) -> Option<&'e Value> {
+pub(crate) fn field<'e>(event: &'e Value, name: &str) -> Option<&'e Value> {
     event.get(name).or_else(|| event.get("fields")?.get(name))
 }
 
