@@ -5,3 +5,4 @@ mod documents;
 mod harness;
 mod headers;
 mod limits;
+mod real;
