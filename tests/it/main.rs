@@ -8,6 +8,7 @@ mod headers;
 mod limits;
 mod logs;
 mod metrics;
+mod real;
 mod reload;
 mod serving;
 mod stopping;

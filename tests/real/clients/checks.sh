@@ -12,7 +12,7 @@ ask() {
     if [[ $2 != none ]]; then
         printf 'Authorization: Bearer %s\n' "${!name}" >"$folder/key"
     fi
-    status=$(curl --silent --show-error --max-time 60 --cacert "$KEYGATE_CA" "--http$version" -H "@$folder/key" \
+    status=$(curl --silent --show-error --noproxy '*' --max-time 60 --cacert "$KEYGATE_CA" "--http$version" -H "@$folder/key" \
         --dump-header "$folder/head" --output "$folder/body" --write-out '%{http_code}' "${@:3}")
 }
 

@@ -9,7 +9,7 @@ json_body=(-H 'Content-Type: application/json' -d)
 for version in 1.1 2; do
     ask "$version" read "$tickets"
     check "HTTP/$version: a key that may read lists the tickets" "$status" 200
-    check "HTTP/$version is what was spoken" "$(head -c 8 "$folder/head" | tr -d ' ')" "HTTP/$version"
+    check "HTTP/$version is what was spoken" "$(cut -d ' ' -f 1 "$folder/head" | head -n 1)" "HTTP/$version"
     check "HTTP/$version: the answer says the limit" "$(field X-RateLimit-Limit)" 100
 
     ask "$version" full "$tickets" "${json_body[@]}" "$new"

@@ -13,7 +13,7 @@ MIB = 1024 * 1024
 channel = grpc.secure_channel(
     URL.removeprefix("https://"),
     grpc.ssl_channel_credentials(Path(CA).read_bytes()),
-    options=[("grpc.max_receive_message_length", 16 * MIB)],
+    options=[("grpc.max_receive_message_length", 16 * MIB), ("grpc.enable_http_proxy", 0)],
 )
 get = channel.unary_unary("/desk.Desk/Get")
 watch = channel.unary_stream("/desk.Desk/Watch")

@@ -20,7 +20,8 @@ async def blocks(size):
 async def main():
     trust = ssl.create_default_context(cafile=CA)
     one_connection = httpx.Limits(max_connections=1)
-    async with httpx.AsyncClient(http1=False, http2=True, verify=trust, limits=one_connection, headers=bearer("full"), timeout=60) as client:
+    how = {"http1": False, "http2": True, "verify": trust, "limits": one_connection, "trust_env": False, "timeout": 60}
+    async with httpx.AsyncClient(headers=bearer("full"), **how) as client:
         answers = await asyncio.gather(*(client.get(f"{URL}/together/50") for _ in range(50)))
         check("50 requests wait for each other on one connection", {(a.status_code, a.http_version) for a in answers}, {(200, "HTTP/2")})
         check("each was counted once", sorted(int(a.headers["X-RateLimit-Remaining"]) for a in answers), list(range(950, 1000)))

@@ -14,7 +14,7 @@ trust = ssl.create_default_context(cafile=CA)
 
 
 def open_socket(who, **more):
-    return connect(TARGET, ssl=trust, additional_headers=bearer(who), max_size=16 * MIB, **more)
+    return connect(TARGET, ssl=trust, additional_headers=bearer(who), max_size=16 * MIB, proxy=None, **more)
 
 
 async def refused(who):

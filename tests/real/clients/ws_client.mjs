@@ -20,7 +20,10 @@ async function reply(socket, message) {
 async function refused(who) {
   const socket = open(who);
   const answer = await Promise.race([once(socket, "unexpected-response"), once(socket, "open")]);
-  return answer.length ? answer[1].statusCode : "opened";
+  if (answer.length === 0) return "opened";
+  const [request, response] = answer;
+  request.destroy();
+  return response.statusCode;
 }
 
 let socket = open("full");
