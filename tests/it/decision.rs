@@ -7,7 +7,7 @@ use std::time::Duration;
 /// A desk with two scopes for bearer keys or `X-API-Key`, at one host.
 fn desk(upstream: &Upstream) -> crate::harness::Setup {
     Gateway::in_front_of(upstream)
-        .api("hosts = [\"desk.example\"]\ncredentials = [\"bearer\", \"header:X-API-Key\"]\npublic = [\"GET /status\"]\nrate_limit = \"none\"")
+        .api("hosts = [\"desk.example\"]\ncredentials = [\"bearer\", \"header:X-API-Key\"]\npublic = [\"GET /status\"]")
         .scope("tickets:read", &["GET /tickets", "GET /tickets/**"])
         .scope("tickets:write", &["POST /tickets"])
         .scope("tickets:admin", &["POST /tickets", "DELETE /tickets/*"])

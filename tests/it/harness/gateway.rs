@@ -131,9 +131,11 @@ impl Gateway {
         self.address
     }
 
-    /// The admin listener.
-    pub(crate) fn admin(&self) -> SocketAddr {
-        self.admin.expect("an admin listener")
+    /// A page of the admin listener, such as `/metrics`.
+    #[track_caller]
+    pub(crate) fn admin(&self, path: &str) -> Message {
+        let address = self.admin.expect("an admin listener");
+        Client::plain(address).send(&Request::get(path).host("localhost"))
     }
 
     /// A new connection, with TLS where the gateway has it.
