@@ -3,8 +3,8 @@
 pub mod cli;
 pub mod config;
 pub mod control;
-pub mod policy;
 pub mod events;
+pub mod policy;
 pub mod proxy;
 pub mod serve;
 pub mod state;

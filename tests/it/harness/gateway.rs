@@ -189,10 +189,14 @@ impl Gateway {
         lines(&self.events) + &lines(&self.log)
     }
 
-    /// Sends SIGTERM and waits for the end.
-    pub(crate) fn stop(mut self) -> ExitStatus {
+    /// Sends SIGTERM.
+    pub(crate) fn terminate(&self) {
         let sent = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status().expect("a shell");
         assert!(sent.success());
+    }
+
+    /// Waits for the end.
+    pub(crate) fn ended(mut self) -> ExitStatus {
         wait_for("the gateway stops", || self.child.try_wait().expect("its state"))
     }
 }
