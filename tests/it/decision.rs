@@ -7,7 +7,7 @@ use std::time::Duration;
 /// A desk with two scopes for bearer keys or `X-API-Key`, at one host.
 fn desk(upstream: &Upstream) -> crate::harness::Setup {
     Gateway::in_front_of(upstream)
-        .api("hosts = [\"desk.example\"]\ncredentials = [\"bearer\", \"header:X-API-Key\"]\npublic = [\"GET /status\"]\nrate_limit = \"none\"")
+        .api("hosts = [\"desk.example\"]\ncredentials = [\"bearer\", \"header:X-API-Key\"]\npublic = [\"GET /status\"]")
         .scope("tickets:read", &["GET /tickets", "GET /tickets/**"])
         .scope("tickets:write", &["POST /tickets"])
         .scope("tickets:admin", &["POST /tickets", "DELETE /tickets/*"])
@@ -234,13 +234,16 @@ fn refused_grpc_call_gets_its_status_in_the_head() {
 
 #[test]
 fn sigterm_lets_a_request_in_flight_finish_and_ends_with_success() {
-    let upstream = Upstream::answering(|_| Answer::new("200 OK", &[], b"finished").after(Duration::from_millis(500)));
+    let upstream = Upstream::answering(|_| Answer::new("200 OK", &[], b"finished").after(Duration::from_secs(1)));
     let key = reader();
     let gateway = desk(&upstream).key(&key).start();
+    assert_eq!(gateway.admin("/readyz").status(), 200);
     let mut client = Client::plain(gateway.address());
     let in_flight = Request::get("/tickets").bearer(&key);
     let answer = std::thread::spawn(move || client.send(&in_flight));
     upstream.last();
-    assert!(gateway.stop().success());
+    gateway.signal("TERM");
+    wait_for("it is no longer ready", || (gateway.admin("/readyz").status() != 200).then_some(()));
     assert_eq!(answer.join().expect("an answer").text(), "finished");
+    assert!(gateway.ended().success());
 }

@@ -52,7 +52,7 @@ fn blocked_log_delays_nothing_and_its_losses_are_counted() {
     let long = format!("/{}", "x".repeat(7000));
     let mut client = gateway.client();
     let lost = || {
-        let metrics = crate::harness::Client::plain(gateway.admin()).send(&Request::get("/metrics").host("127.0.0.1"));
+        let metrics = crate::harness::Client::plain(gateway.admin_address()).send(&Request::get("/metrics").host("127.0.0.1"));
         let line = metrics.text().lines().find(|line| line.starts_with("keygate_log_lines_lost_total")).map(str::to_owned);
         line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).expect("the figure")
     };

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 fn admin(gateway: &Gateway, request: &Request) -> Message {
-    Client::plain(gateway.admin()).send(&request.clone().host("127.0.0.1"))
+    Client::plain(gateway.admin_address()).send(&request.clone().host("127.0.0.1"))
 }
 
 fn scrape(gateway: &Gateway) -> String {

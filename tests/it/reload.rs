@@ -43,7 +43,7 @@ impl Desk {
     }
 
     fn admin(&self, request: &Request) -> (u16, Value) {
-        let answer = Client::plain(self.gateway.admin()).send(&request.clone().host("127.0.0.1"));
+        let answer = Client::plain(self.gateway.admin_address()).send(&request.clone().host("127.0.0.1"));
         (answer.status(), serde_json::from_slice(&answer.body).unwrap_or(Value::Null))
     }
 
@@ -52,7 +52,7 @@ impl Desk {
     }
 
     fn metric(&self, series: &str) -> Option<f64> {
-        let page = Client::plain(self.gateway.admin()).send(&Request::get("/metrics").host("127.0.0.1"));
+        let page = Client::plain(self.gateway.admin_address()).send(&Request::get("/metrics").host("127.0.0.1"));
         page.text().lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
     }
 
@@ -295,9 +295,9 @@ fn reload_by_request_needs_a_token_and_no_foreign_web_page() {
     assert_eq!(code(&call().header("Authorization", "Bearer wrong")), (401, "unknown_token".into()));
     let foreign = call().header("Authorization", &bearer).header("Origin", "http://evil.example");
     assert_eq!(code(&foreign), (403, "origin_not_allowed".into()));
-    let rebound = Client::plain(desk.gateway.admin()).send(&call().host("evil.example").header("Authorization", &bearer));
+    let rebound = Client::plain(desk.gateway.admin_address()).send(&call().host("evil.example").header("Authorization", &bearer));
     assert_eq!((rebound.status(), rebound.json()["code"].as_str()), (403, Some("host_not_allowed")));
-    let wrong_method = Client::plain(desk.gateway.admin()).send(&Request::get("/v1/reload").host("127.0.0.1"));
+    let wrong_method = Client::plain(desk.gateway.admin_address()).send(&Request::get("/v1/reload").host("127.0.0.1"));
     assert_eq!((wrong_method.status(), wrong_method.header("allow")), (405, Some("POST")));
 }
 
@@ -305,7 +305,7 @@ fn reload_by_request_needs_a_token_and_no_foreign_web_page() {
 fn without_an_admin_token_there_is_no_reload_by_request() {
     let upstream = Upstream::start();
     let gateway = Gateway::in_front_of(&upstream).start();
-    let answer = Client::plain(gateway.admin()).send(&Request::new("POST", "/v1/reload").host("127.0.0.1"));
+    let answer = Client::plain(gateway.admin_address()).send(&Request::new("POST", "/v1/reload").host("127.0.0.1"));
     assert_eq!(answer.status(), 404);
     assert!(answer.text().contains("[[admin.token]]"));
 }

@@ -19,7 +19,7 @@ fn request_in_flight_is_finished_and_the_exit_is_clean() {
     let asking = std::thread::spawn(move || (client.send(&request), client));
     upstream.last();
     gateway.signal("TERM");
-    let (address, admin) = (gateway.address(), gateway.admin());
+    let (address, admin) = (gateway.address(), gateway.admin_address());
     wait_for("no new connections", || TcpStream::connect(address).is_err().then_some(()));
     assert_eq!(Client::plain(admin).send(&Request::get("/readyz").host("127.0.0.1")).status(), 503);
     let (answer, mut client) = asking.join().unwrap();

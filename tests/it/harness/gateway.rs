@@ -153,8 +153,14 @@ impl Gateway {
     }
 
     /// The admin listener.
-    pub(crate) fn admin(&self) -> SocketAddr {
+    pub(crate) fn admin_address(&self) -> SocketAddr {
         self.admin.expect("an admin listener")
+    }
+
+    /// A page of the admin listener, such as `/metrics`.
+    #[track_caller]
+    pub(crate) fn admin(&self, path: &str) -> Message {
+        Client::plain(self.admin_address()).send(&Request::get(path).host("localhost"))
     }
 
     /// What a client needs to believe the gateway.
