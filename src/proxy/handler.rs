@@ -9,9 +9,15 @@ use crate::policy::{
     Admission, Caller, Head, Now, Peer, Refusal, Refused, authorise, charge, is_grpc, prepare_request, prepare_response, refuse,
 };
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::{Body as _, Incoming};
 use std::convert::Infallible;
 use std::rc::Rc;
+use std::time::Duration;
+
+/// How much of a refused request's body is read before its stream is reset.
+const READ_ON_BYTES: usize = 256 * 1024;
+const READ_ON_TIME: Duration = Duration::from_secs(5);
 
 /// What all requests of one connection share.
 pub(super) struct Connection {
@@ -43,10 +49,21 @@ pub(super) async fn handle(connection: Rc<Connection>, request: Request<Incoming
         }
         Err(refused) => {
             record.set_caller(refused.api.map(|(index, _)| index), refused.key.map(|key| key.id()), None);
+            read_on(request);
             refused
         }
     };
     Ok(turn_away(&refused, &request_id, grpc, now, record))
+}
+
+/// Reads for a while what a refused request still sends over HTTP/2. Unread, its stream would be reset right behind the
+/// answer, as RFC 9113 §8.1 allows; some clients (curl 7.88) then drop the answer and report a broken connection.
+fn read_on(request: Request<Incoming>) {
+    if request.version() != Version::HTTP_2 || request.body().is_end_stream() {
+        return;
+    }
+    let mut rest = Limited::new(request.into_body(), READ_ON_BYTES);
+    tokio::task::spawn_local(tokio::time::timeout(READ_ON_TIME, async move { while let Some(Ok(_)) = rest.frame().await {} }));
 }
 
 fn turn_away(refused: &Refused<'_>, request_id: &HeaderValue, grpc: bool, now: Now, mut record: Record) -> Response<ResponseBody> {
