@@ -4,7 +4,7 @@
 
 use crate::config::LogFormat;
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal as _};
 use tracing::field::{Field, Visit};
@@ -49,16 +49,14 @@ where
 #[derive(Debug, Default)]
 struct Fields {
     message: String,
-    rest: Map<String, Value>,
+    rest: Vec<(&'static str, Value)>,
 }
 
 impl Fields {
     fn record(&mut self, field: &Field, value: Value) {
         match (field.name(), value) {
             ("message", Value::String(message)) => self.message = message,
-            (name, value) => {
-                self.rest.insert(name.to_owned(), value);
-            }
+            (name, value) => self.rest.push((name, value)),
         }
     }
 }
@@ -102,7 +100,7 @@ fn json_line(time: Timestamp, level: Level, fields: &Fields) -> String {
         json(&fields.message.as_str().into())
     );
     for (name, value) in &fields.rest {
-        let _ = write!(line, ",{}:{}", json(&name.as_str().into()), json(value));
+        let _ = write!(line, ",{}:{}", json(&(*name).into()), json(value));
     }
     line.push('}');
     line
@@ -160,7 +158,7 @@ mod tests {
     const FORGED: &str = "a\u{1b}[2J\u{9b}b\u{7f}\u{202e}\n2026-01-01T00:00:00.000Z  INFO ready";
 
     fn fields(message: &str, value: &str) -> Fields {
-        Fields { message: message.to_owned(), rest: Map::from_iter([("path".to_owned(), value.into()), ("n".to_owned(), 3.into())]) }
+        Fields { message: message.to_owned(), rest: vec![("path", value.into()), ("n", 3.into())] }
     }
 
     fn at_zero(line: fn(Timestamp, Level, &Fields) -> String, fields: &Fields) -> String {
@@ -189,7 +187,7 @@ mod tests {
     #[test]
     fn text_lines_are_easy_to_read() {
         let line = at_zero(text_line, &fields("listening", "two words"));
-        assert_eq!(line, "1970-01-01T00:00:00.000Z  INFO listening n=3 path=\"two words\"");
+        assert_eq!(line, "1970-01-01T00:00:00.000Z  INFO listening path=\"two words\" n=3");
     }
 
     #[test]

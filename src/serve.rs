@@ -13,6 +13,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
+/// How long the last lines of the log may take.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
 /// Runs the gateway by the `gateway.toml` at this path until it is told to stop (SIGTERM, SIGINT) and has drained.
 ///
 /// # Errors
@@ -101,7 +104,7 @@ impl Workers {
         if self.threads.iter().all(JoinHandle::is_finished) {
             self.threads.into_iter().for_each(|thread| drop(thread.join()));
             if let Some(log) = Arc::into_inner(self.log) {
-                log.finish();
+                log.finish(LAST_LINES);
             }
         }
     }

@@ -48,7 +48,7 @@ pub fn main() -> ExitCode {
         Command::Reload(arguments) => reload::run(&arguments),
     };
     let Err(error) = outcome else { return ExitCode::SUCCESS };
-    if let Some(problems) = error.downcast_ref::<Problems>() {
+    if let Some(problems) = error.chain().find_map(|cause| cause.downcast_ref::<Problems>()) {
         // They begin with their place in the file, as compilers' messages do.
         complain(problems);
     } else {

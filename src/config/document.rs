@@ -69,19 +69,20 @@ pub(super) struct Section<'t> {
 
 /// Reads TOML syntax. What is wrong with it is noted in the report.
 pub(super) fn parse<'t>(text: &'t str, report: &Report<'t>) -> Option<Spanned<DeTable<'t>>> {
-    let (tree, errors) = DeTable::parse_recoverable(text);
+    let (tree, mut errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
         return Some(tree);
     }
+    let place = |error: &toml::de::Error| error.span().map_or(0, |span| span.start).min(text.len());
+    errors.sort_by_key(place);
     for error in errors {
-        // The message describes the syntax and never quotes the text, which may be a secret.
-        let at = error.span().map_or(0, |span| span.start).min(text.len());
-        let duplicate = error.message() == "duplicate key";
-        if duplicate {
-            report.error_with_hint(at, "this name stands twice in the same table", "remove one; a table, too, is written once");
+        if error.message() == "duplicate key" {
+            let hint = "remove one; a table, too, is written once";
+            report.error_with_hint(place(&error), "this name stands twice in the same table", hint);
         } else {
-            // What follows a syntax error is often read wrongly, so nothing more is said.
-            report.error(at, error.message());
+            // The message describes the syntax and never quotes the text, which may be a secret. What follows
+            // a syntax error is often read wrongly, so nothing more is said.
+            report.error(place(&error), error.message());
             break;
         }
     }
@@ -217,6 +218,11 @@ impl<'t> Section<'t> {
             }
         }
         texts
+    }
+
+    /// Whether the setting is there as a list without entries.
+    pub(super) fn is_empty_list(&self, name: &'static str) -> bool {
+        self.value(name).and_then(|value| value.get_ref().as_array()).is_some_and(|array| array.is_empty())
     }
 
     /// One text or an array of them; empty if the setting is absent.

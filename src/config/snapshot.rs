@@ -2,7 +2,7 @@
 
 use super::{Config, KeyConfig};
 use crate::policy::{Api, EmptyScopes, GrantDefinition, KeyDefinition, Keyring, ScopeSet, Snapshot, UsageBook};
-use std::collections::HashMap;
+use hashbrown::HashMap;
 use std::sync::Arc;
 
 /// What a list of scopes means in one API.

@@ -94,6 +94,8 @@ pub struct Controller {
     config: Config,
     /// Of the file that it is from.
     digest: Option<[u8; 32]>,
+    /// What the file was like when it was last refused.
+    refused: Option<(watch::Identity, [u8; 32])>,
     /// What the process was started with, without its keys.
     started: Config,
     watch: Watch,
@@ -135,6 +137,7 @@ pub fn start(path: &Path) -> Result<Startup, StartError> {
         publisher,
         config: config.clone(),
         digest: loaded.digest,
+        refused: None,
         started: reload::without_keys(&config),
         watch: Watch::new(loaded.identity, moment),
         listener: listener.transpose()?,
@@ -217,7 +220,10 @@ impl Controller {
                     look = Instant::now() + if self.watch.is_unsettled() { LOOK_CLOSELY } else { LOOK };
                 }
                 () = sleep_until(tidy) => {
-                    self.renew_certificates();
+                    if self.renew_certificates() && self.refused.is_some() {
+                        // An edit may have been refused for half a renewal.
+                        self.reload(Cause::Demand).await;
+                    }
                     self.publisher.sweep();
                     if Instant::now() >= forget {
                         self.publisher.forget(&self.figures, self.shared.clock.now().monotonic);

@@ -49,8 +49,17 @@ impl Controller {
             Some(identity) => self.watch.tried(identity, now),
             None => self.watch.failed(now),
         }
+        let state = loaded.identity.zip(loaded.digest);
+        if cause == Cause::Edit && state.is_some() && state == self.refused {
+            // Only told of again: the same file has been complained of already.
+            return ReloadReport::Refused { errors: Vec::new() };
+        }
+        self.refused = None;
         let config = match loaded.config {
-            Err(problems) => return self.refuse(&problems.0),
+            Err(problems) => {
+                self.refused = state;
+                return self.refuse(&problems.0);
+            }
             Ok(config) => config,
         };
         if cause == Cause::Edit && loaded.digest.is_some() && loaded.digest == self.digest {
@@ -64,6 +73,7 @@ impl Controller {
         // Against what the process was started with: what was never in force is still waiting.
         let needs_restart = diff(&self.started, &without_keys(&config)).needs_restart;
         if let Err(bad) = self.put_in_force(&config) {
+            self.refused = state;
             return self.refuse(&[problem(&self.path, bad.to_string())]);
         }
         if difference.revoked > 0 {
@@ -85,7 +95,7 @@ impl Controller {
         let loaded = tokio::task::spawn_blocking(move || load(&path)).await;
         // A panic in there is a mistake of ours, which must not end the gateway.
         loaded.unwrap_or_else(|_| Loaded {
-            identity: None,
+            identity: super::files::identity(&self.path),
             digest: None,
             config: Err(crate::config::Problems(vec![problem(&self.path, "reading the file failed unexpectedly".to_owned())])),
         })
@@ -155,8 +165,9 @@ impl Controller {
         Moment { monotonic: Duration::from_nanos(self.shared.clock.now().monotonic), wall: SystemTime::now() }
     }
 
-    /// Puts renewed certificates in force, and leaves everything else as it is.
-    pub(super) fn renew_certificates(&mut self) {
+    /// Puts renewed certificates in force, and leaves everything else as it is. Returns whether there were any.
+    pub(super) fn renew_certificates(&mut self) -> bool {
+        let before = self.figures.control.certificates_reloaded.value();
         if let Some(mut watch) = self.server_certificate.take() {
             if watch.is_due() {
                 let result = self.publisher.server_config(watch.files(), DATA_PROTOCOLS).and_then(|tls| {
@@ -181,6 +192,7 @@ impl Controller {
             }
             self.admin_certificate = Some(watch);
         }
+        self.figures.control.certificates_reloaded.value() > before
     }
 
     fn note_renewal(&self, watch: &mut CertificateWatch, result: Result<(), BadCertificate>) {

@@ -145,7 +145,7 @@ impl Watch {
                 Event::NeighbourRenamed => finished |= !self.open && before.is_some_and(|before| !before.is_same_file(identity)),
             }
         }
-        if events.iter().any(|event| *event == Event::Written) {
+        if events.contains(&Event::Written) {
             self.still_since = now.monotonic;
         }
         let changed = self.open || self.gone || self.tried != Some(identity);

@@ -8,6 +8,7 @@ use std::io::{self, Write as _};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
 
 /// A buffer of this size is handed over at once.
 const FULL: usize = 32 * 1024;
@@ -109,10 +110,14 @@ impl LogWriter {
         AccessLog { buffer: RefCell::default(), sender: self.sender.clone(), json: self.json }
     }
 
-    /// Waits until what the workers handed over is written. They must be gone.
-    pub fn finish(self) {
+    /// Waits until what the workers handed over is written, but no longer than `patience`: a log that nobody
+    /// reads must not keep the process from ending. The workers must be gone.
+    pub fn finish(self, patience: Duration) {
         drop(self.sender);
-        let _ = self.thread.join();
+        let deadline = Instant::now() + patience;
+        while !self.thread.is_finished() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 

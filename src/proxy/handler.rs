@@ -50,7 +50,11 @@ pub(super) async fn handle(connection: Rc<Connection>, request: Request<Incoming
 }
 
 fn turn_away(refused: &Refused<'_>, request_id: &HeaderValue, grpc: bool, now: Now, mut record: Record) -> Response<ResponseBody> {
-    let response = refuse(refused, request_id, grpc, now);
+    let mut response = refuse(refused, request_id, grpc, now);
+    if refused.refusal == Refusal::MalformedFraming {
+        // Where such a request ends is a guess, so nothing behind it is read as another one (RFC 9112 §6.3).
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     record.set_refused(refused.refusal, response.status().as_u16());
     response.map(|body| ResponseBody::fixed(body, record))
 }

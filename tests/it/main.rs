@@ -1,8 +1,14 @@
 //! Keygate as its users meet it: the real binary in front of a real upstream, over real sockets.
 
+mod cli;
 mod decision;
 mod documents;
 mod harness;
 mod headers;
 mod limits;
+mod logs;
+mod metrics;
 mod real;
+mod reload;
+mod serving;
+mod stopping;

@@ -61,7 +61,7 @@ fn a_real_prometheus_scrapes_the_metrics() {
     let folder = tempfile::tempdir().expect("a folder");
     let settings = format!(
         "global: {{ scrape_interval: 1s }}\nscrape_configs:\n  - job_name: keygate\n    static_configs: [{{ targets: [\"{}\"] }}]\n",
-        gateway.admin()
+        gateway.admin_address()
     );
     std::fs::write(folder.path().join("prometheus.yml"), settings).expect("prometheus.yml is written");
     let mut command = Command::new(tool("prometheus/prometheus"));
@@ -102,7 +102,7 @@ fn busy_gateway() -> Gateway {
 }
 
 fn scrape(gateway: &Gateway) -> Message {
-    Client::plain(gateway.admin()).send(&Request::get("/metrics").host("localhost"))
+    Client::plain(gateway.admin_address()).send(&Request::get("/metrics").host("localhost"))
 }
 
 /// The value of the first sample that a query yields, if there is any.

@@ -56,8 +56,8 @@ under [revoked] by
 
   {reader_revoked}
 
-and save. There is nothing to restart: the log below says "-1 key" in some form, and the second line of this list, which was
-answered by 200, is answered from then on by 401. Take it back, and it works again.
+and save. There is nothing to restart: the log says what has changed, and the line above that reads tickets, answered by 200
+until now, is answered by 401. Take it back, and it works again.
 
 Ctrl-C ends the demo. {afterwards}
 "#,

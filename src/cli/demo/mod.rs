@@ -53,11 +53,14 @@ struct Keys {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let folder = Folder::make(arguments.dir)?;
     let listen = match arguments.listen {
-        Some(listen) => listen,
+        // Tried out, so that a mistake is reported before anything is made, and port 0 is some free one.
+        Some(listen) => {
+            TcpListener::bind(listen).and_then(|listener| listener.local_addr()).with_context(|| format!("cannot listen on {listen}"))?
+        }
         None => free_address(USUAL_PORT)?,
     };
+    let folder = Folder::make(arguments.dir)?;
     let demo = Demo {
         folder: folder.path().to_owned(),
         listen,

@@ -26,7 +26,7 @@ pub(super) struct ResolvedApi<'t> {
 pub(super) fn apis<'t>(context: Context<'t>, root: Section<'t>) -> Vec<ResolvedApi<'t>> {
     root.require("api", "each `[[api]]` describes one API to stand in front of");
     let sections = root.sections("api", &API);
-    if root.has("api") && sections.is_empty() {
+    if root.is_empty_list("api") {
         context.report.error(root.at("api"), "there is no `[[api]]`");
     }
     let apis: Vec<ResolvedApi<'_>> = sections.iter().map(|section| api(context, *section)).collect();
@@ -117,11 +117,10 @@ fn name(section: Section<'_>) -> Arc<str> {
 
 fn hosts(section: Section<'_>) -> Vec<Box<str>> {
     let mut hosts = Vec::new();
-    let texts = section.texts("hosts");
-    if texts.is_empty() && section.raw("hosts").is_some_and(|value| value.get_ref().is_array()) {
+    if section.is_empty_list("hosts") {
         section.report.error_with_hint(section.at("hosts"), "`hosts` is empty", "leave it out, and the API answers for any host");
     }
-    for text in texts {
+    for text in section.texts("hosts") {
         let Some(host) = names::host(section.report, text) else { continue };
         if hosts.contains(&host) {
             section.report.error(text.at, format!("`{host}` stands twice in `hosts`"));
@@ -223,7 +222,7 @@ pub(super) fn limits(section: Section<'_>, texts: &[Text<'_>]) -> Arc<[Limit]> {
     if limits.len() > units::MAX_LIMITS {
         report.error(section.at("rate_limit"), format!("there are at most {} limits", units::MAX_LIMITS));
     }
-    if texts.is_empty() && section.raw("rate_limit").and_then(|value| value.get_ref().as_array()).is_some_and(|array| array.is_empty()) {
+    if section.is_empty_list("rate_limit") {
         report.error(section.at("rate_limit"), "`rate_limit` is an empty list");
     }
     limits.into()

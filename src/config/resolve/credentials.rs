@@ -10,7 +10,7 @@ pub(super) fn credentials(api: Section<'_>) -> Vec<CredentialPlace> {
     let report = api.report;
     let mut places: Vec<CredentialPlace> = Vec::new();
     let texts = api.texts("credentials");
-    if api.has("credentials") && texts.is_empty() {
+    if api.is_empty_list("credentials") {
         report.error_with_hint(api.at("credentials"), "`credentials` names no place", "write `[\"bearer\"]` or `[\"header:X-API-Key\"]`");
     }
     for text in texts {
@@ -38,7 +38,7 @@ pub(super) fn pass_through(api: Section<'_>, credentials: &[CredentialPlace]) ->
     let report = api.report;
     let mut places: Vec<PassThrough> = Vec::new();
     let texts = api.texts("pass_through");
-    let names_some = |name| api.raw(name).is_some_and(|value| value.get_ref().as_array().is_none_or(|array| !array.is_empty()));
+    let names_some = |name| api.has(name) && !api.is_empty_list(name);
     if names_some("pass_through") && !names_some("pass_through_allows") {
         let hint = "list the endpoints that these credentials open: `pass_through_allows = [\"GET /path/**\"]`";
         report.error_with_hint(api.at("pass_through"), "`pass_through` needs `pass_through_allows`", hint);

@@ -7,9 +7,10 @@ use crate::config::document::{KEY, Section, Text, type_name};
 use crate::config::report::Report;
 use crate::config::{KeyConfig, names};
 use crate::policy::{ApiDefinition, Digest, Limit, ReferrerPattern, Restrictions};
+use hashbrown::HashMap;
 use jiff::civil;
 use jiff::tz::Offset;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use toml::de::DeValue;
@@ -32,18 +33,19 @@ struct Keys<'t, 'a> {
 
 pub(super) fn keys<'t>(root: Section<'t>, apis: &[ResolvedApi<'t>], revoked: &BTreeMap<&'t str, usize>) -> Vec<KeyConfig> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
+    let sections = root.sections("key", &KEY);
     let mut keys = Keys {
         report: root.report,
         apis,
         definitions: apis.iter().map(|api| &api.config.definition).collect(),
         api_indices: apis.iter().enumerate().map(|(index, api)| (&*api.config.definition.name, index)).collect(),
-        ids: HashMap::new(),
-        digests: HashMap::new(),
+        ids: HashMap::with_capacity(sections.len()),
+        digests: HashMap::with_capacity(sections.len()),
         scope_lists: HashMap::new(),
         organizations: HashMap::new(),
         now: i64::try_from(now).unwrap_or(i64::MAX),
     };
-    let configs = root.sections("key", &KEY).into_iter().map(|section| keys.key(section)).collect();
+    let configs = sections.into_iter().map(|section| keys.key(section)).collect();
     keys.check_revoked(revoked);
     configs
 }
@@ -72,7 +74,7 @@ impl<'t> Keys<'t, '_> {
         };
         for name in ["allow_ips", "allow_referrers", "allow_endpoints"] {
             // An empty list could mean nobody or everybody.
-            if section.raw(name).and_then(|value| value.get_ref().as_array()).is_some_and(|array| array.is_empty()) {
+            if section.is_empty_list(name) {
                 report.error_with_hint(section.at(name), format!("`{name}` is an empty list"), "leave it out, and nothing is restricted");
             }
         }
@@ -105,7 +107,7 @@ impl<'t> Keys<'t, '_> {
         }
         let mut indices = Vec::new();
         let texts = section.texts("apis");
-        if texts.is_empty() && section.raw("apis").is_some_and(|value| value.get_ref().is_array()) {
+        if section.is_empty_list("apis") {
             self.report.error(section.at("apis"), "`apis` is empty, so the key opens nothing");
         }
         for text in texts {
@@ -127,7 +129,7 @@ impl<'t> Keys<'t, '_> {
         let report = self.report;
         section.require("sha256", "the digest of the key: `keygate keys hash` makes it");
         let texts = section.text_or_texts("sha256");
-        if section.has("sha256") && !(1..=2).contains(&texts.len()) {
+        if section.is_empty_list("sha256") || texts.len() > 2 {
             report.error(section.at("sha256"), "a key has one digest, or two while it is rotated");
         }
         let mut digests = Vec::new();

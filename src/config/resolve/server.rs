@@ -35,7 +35,7 @@ pub(super) fn server<'t>(context: Context<'t>, root: Section<'t>) -> (Server, Op
     let Some(section) = root.section("server", &SERVER) else { return (server, None) };
     if section.require("listen", "`listen = \"0.0.0.0:8443\"` says where requests come in") {
         let texts = section.text_or_texts("listen");
-        if texts.is_empty() && section.raw("listen").and_then(|value| value.get_ref().as_array()).is_some_and(|array| array.is_empty()) {
+        if section.is_empty_list("listen") {
             section.report.error(section.at("listen"), "`listen` names no address");
         }
         for text in texts {

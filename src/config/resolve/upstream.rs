@@ -104,6 +104,7 @@ fn upstream(context: Context<'_>, text: Text<'_>, ca: Option<&PathBuf>) -> Optio
     let (name, port) = match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, port)) if address.parse::<Ipv6Addr>().is_ok() => (address, port),
         Some(_) => return fault("the upstream's host is no IPv6 address", FORMS),
+        None if rest.starts_with('[') => return fault("the upstream's host is no IPv6 address", FORMS),
         None => rest.split_at(rest.find(':').unwrap_or(rest.len())),
     };
     let in_brackets = rest.starts_with('[');

@@ -13,25 +13,24 @@ fn api_needs_a_plain_name_and_an_upstream() {
     refused(&format!("{SERVER}[[api]]\nname = ⟦\"{}\"\nupstream = \"unix:/s\"\n", "a".repeat(65)), &["1 to 64"]);
 }
 
+/// Marks the second `[[api]]`.
+fn mark_second(text: String) -> String {
+    let (first, second) = text.rsplit_once("[[api]]").unwrap_or_default();
+    format!("{first}⟦[[api]]{second}")
+}
+
 #[test]
 fn two_apis_cannot_have_one_name() {
-    let text = apis(&["name = \"a\"", "name = \"a\"\nbase_path = \"/b\""])
-        .replacen("[[api]]", "@", 1)
-        .replacen("[[api]]", "⟦[[api]]", 1)
-        .replace('@', "[[api]]");
-    refused(&text, &["two APIs are named `a`; the first is on line 3"]);
+    refused(&mark_second(apis(&["name = \"a\"", "name = \"a\"\nbase_path = \"/b\""])), &["two APIs are named `a`; the first is on line 3"]);
 }
 
 #[test]
 fn two_apis_cannot_have_the_same_host_and_base_path() {
-    let second = |text: String| text.replacen("[[api]]", "@", 1).replacen("[[api]]", "⟦[[api]]", 1).replace('@', "[[api]]");
-    refused(
-        &second(apis(&["name = \"a\"\nhosts = [\"x\", \"y\"]", "name = \"b\"\nhosts = [\"Y\"]"])),
-        &["`b` and `a` on line 3 both claim `y`"],
-    );
-    refused(&second(apis(&["name = \"a\"", "name = \"b\""])), &["both claim any host with `base_path` `/`"]);
+    let refused = |blocks: &[&str], reason| refused(&mark_second(apis(blocks)), &[reason]);
+    refused(&["name = \"a\"\nhosts = [\"x\", \"y\"]", "name = \"b\"\nhosts = [\"Y\"]"], "`b` and `a` on line 3 both claim `y`");
+    refused(&["name = \"a\"", "name = \"b\""], "both claim any host with `base_path` `/`");
     let cased = ["name = \"a\"\nbase_path = \"/V\"", "name = \"b\"\nbase_path = \"/v\"\ncase_insensitive_paths = true"];
-    refused(&second(apis(&cased)), &["both claim any host"]);
+    refused(&cased, "both claim any host");
     accepted(&apis(&["name = \"a\"\nbase_path = \"/V\"", "name = \"b\"\nbase_path = \"/v\"", "name = \"c\"\nhosts = [\"x\"]"]));
 }
 
@@ -87,7 +86,7 @@ fn upstream_is_a_url_without_path_or_user() {
         ("http://a b", "no name or address"),
         ("http://x:0", "port is not from 1"),
         ("http://x:70000", "port is not from 1"),
-        ("http://[::1", "no name or address"),
+        ("http://[::1", "no IPv6 address"),
         ("http://[x]:1", "no IPv6 address"),
         ("unix:", "no usable path"),
     ];

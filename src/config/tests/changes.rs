@@ -112,3 +112,19 @@ fn many_keys_are_counted_after_the_first_fifty() {
     let found = diff(&accepted(&with_keys("")), &accepted(&with_keys(&keys)));
     assert_eq!((found.changes.len(), found.changes[50].as_str()), (51, "and more keys: 30 added"));
 }
+
+#[test]
+fn hundred_thousand_keys_are_read_and_compared_in_linear_time() {
+    let start = std::time::Instant::now();
+    let restricted = "scopes = [\"tickets:read\"]\nallow_ips = [\"203.0.113.0/24\"]\nallow_endpoints = [\"GET /tickets/*\"]";
+    let keys: String = (0..100_000).map(|index| key(&format!("key_{index}"), if index % 10 == 0 { restricted } else { "" })).collect();
+    let text = with_keys(&keys);
+    let old = accepted(&text);
+    let snapshot = old.snapshot(&mut crate::policy::UsageBook::default(), 1);
+    let new = accepted(&format!("[revoked]\nkeys = [\"key_99999x\", \"key_5\"]\n{text}"));
+    let found = diff(&old, &new);
+    assert_eq!((snapshot.keyring().len(), found.revoked), (100_000, 2));
+    // Measured: one to two seconds, most of it making the text; a quadratic step would take minutes.
+    let elapsed = start.elapsed();
+    assert!(elapsed < std::time::Duration::from_secs(30), "{elapsed:?}");
+}

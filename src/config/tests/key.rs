@@ -1,4 +1,4 @@
-use super::{API, SCOPES, SERVER, accepted, digest, refused, rejected, warned, with_key};
+use super::{API, SERVER, accepted, digest, refused, rejected, warned, with_key};
 use crate::config::Config;
 use crate::policy::{EmptyScopes, UsageBook};
 use std::sync::Arc;
@@ -10,11 +10,7 @@ fn key(config: &Config) -> &crate::config::KeyConfig {
 /// A file with two APIs, `desk` and `shop`, and one key with these settings.
 fn with_two_apis(settings: &str) -> String {
     let shop = "[[api]]\nname = \"shop\"\nbase_path = \"/shop\"\nupstream = \"unix:/s\"\n[api.scopes.\"orders:read\"]\nallows = [\"GET /shop/orders\"]\n";
-    format!("{SERVER}{API}{SCOPES}{shop}⟦[[key]]\nid = \"key_a\"\nsha256 = \"{}\"\n{settings}\n", digest("a")).replacen(
-        '⟦',
-        if settings.contains("apis") { "" } else { "⟦" },
-        1,
-    )
+    with_key(settings).replace("[[key]]", &format!("{shop}[[key]]"))
 }
 
 #[test]
@@ -72,7 +68,7 @@ fn scope_that_no_api_of_the_key_defines_is_refused() {
 #[test]
 fn apis_may_be_left_out_only_while_there_is_one() {
     assert_eq!(key(&accepted(&with_key(""))).apis, [0]);
-    refused(&with_two_apis(""), &["[[key]] has no `apis`, and there are several `[[api]]`"]);
+    refused(&with_two_apis("").replace("[[key]]", "⟦[[key]]"), &["[[key]] has no `apis`, and there are several `[[api]]`"]);
     refused(&with_two_apis("apis = [⟦\"dsk\"]"), &["no `[[api]]` named `dsk`; did you mean `desk`?"]);
     refused(&with_two_apis("apis = ⟦[]"), &["`apis` is empty"]);
     refused(&with_two_apis("apis = [\"desk\", ⟦\"desk\"]"), &["stands twice"]);

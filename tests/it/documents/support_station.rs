@@ -27,7 +27,7 @@ fn keys_of_both_worlds_work_and_the_upstream_learns_which_and_whose() {
 fn key_with_another_prefix_is_unknown_even_if_its_digest_is_listed() {
     let odd = Key::new("key_odd", "pk_").scopes(&["tickets:read"]);
     let good = Key::live("key_live").scopes(&["tickets:read"]);
-    let example = Example::start(API, &[&good]);
+    let example = Example::start(API, &[&good, &odd]);
     let answer = example.refused(&request("GET", "/api/v1/tickets").bearer(&odd), 401);
     assert_eq!(answer.json()["code"], "unknown_key");
     assert_eq!(example.upstream.connections(), 0);

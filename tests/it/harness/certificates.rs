@@ -9,6 +9,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct Certificates {
     authority: CertificateDer<'static>,
+    authority_pem: String,
     cert_pem: String,
     key_pem: String,
     names: Vec<String>,
@@ -23,12 +24,19 @@ impl Certificates {
         let key = KeyPair::generate().expect("a key pair");
         let params = CertificateParams::new(names.to_vec()).expect("names");
         let cert = params.signed_by(&key, &authority).expect("a certificate");
-        Self { authority: authority.der().clone(), cert_pem: cert.pem(), key_pem: key.serialize_pem(), names: names.to_vec() }
+        Self {
+            authority: authority.der().clone(),
+            authority_pem: authority.pem(),
+            cert_pem: cert.pem(),
+            key_pem: key.serialize_pem(),
+            names: names.to_vec(),
+        }
     }
 
-    /// Writes `cert.pem` and `key.pem`, the key for its owner's eyes only.
+    /// Writes `ca.pem`, `cert.pem` and `key.pem`, the key for its owner's eyes only.
     pub(crate) fn write(&self, folder: &Path) {
         use std::os::unix::fs::PermissionsExt;
+        std::fs::write(folder.join("ca.pem"), &self.authority_pem).expect("the authority is written");
         std::fs::write(folder.join("cert.pem"), &self.cert_pem).expect("the certificate is written");
         std::fs::write(folder.join("key.pem"), &self.key_pem).expect("the key is written");
         std::fs::set_permissions(folder.join("key.pem"), std::fs::Permissions::from_mode(0o600)).expect("the key is private");
@@ -48,5 +56,15 @@ impl Certificates {
         let mut config = builder.with_root_certificates(roots).with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Arc::new(config)
+    }
+
+    /// For a server with this certificate.
+    pub(crate) fn server_config(&self) -> Arc<rustls::ServerConfig> {
+        use rustls::pki_types::pem::PemObject;
+        let chain = vec![CertificateDer::from_pem_slice(self.cert_pem.as_bytes()).expect("the certificate")];
+        let key = rustls::pki_types::PrivateKeyDer::from_pem_slice(self.key_pem.as_bytes()).expect("the key");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("TLS versions");
+        Arc::new(builder.with_no_client_auth().with_single_cert(chain, key).expect("a matching pair"))
     }
 }

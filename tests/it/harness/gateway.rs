@@ -67,12 +67,23 @@ impl Setup {
     }
 
     pub(crate) fn start(self) -> Gateway {
+        let (toml, certificates) = self.finish();
+        Gateway::serve(&toml, certificates)
+    }
+
+    /// The same, but nobody reads what the gateway logs.
+    pub(crate) fn start_with_blocked_log(self) -> Gateway {
+        let (toml, certificates) = self.finish();
+        Gateway::run(&toml, certificates, false)
+    }
+
+    fn finish(self) -> (String, Option<Certificates>) {
         let tls = if self.certificates.is_some() { "[server.tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n" } else { "" };
         let toml = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 2\n{}\n{tls}\n[admin]\nlisten = \"127.0.0.1:0\"\n\n[[api]]\n{}{}{}",
             self.server, self.api, self.tables, self.rest
         );
-        Gateway::serve(&toml, self.certificates)
+        (toml, self.certificates)
     }
 }
 
@@ -90,10 +101,15 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// One API named `desk`, with bearer keys of a live and a test world.
     pub(crate) fn in_front_of(upstream: &Upstream) -> Setup {
+        Self::in_front_of_url(&upstream.url())
+    }
+
+    /// The same, for an upstream that is not one of the harness's.
+    pub(crate) fn in_front_of_url(upstream: &str) -> Setup {
         let prefix = |world: &str| format!("sk_{world}_");
         let api = format!(
             "name = \"desk\"\nupstream = \"{}\"\nenvironments = {{ live = \"{}\", test = \"{}\" }}\n",
-            upstream.url(),
+            upstream,
             prefix("live"),
             prefix("test")
         );
@@ -102,6 +118,10 @@ impl Gateway {
 
     /// Starts the binary with this `gateway.toml` and waits until it is ready.
     pub(crate) fn serve(toml: &str, certificates: Option<Certificates>) -> Self {
+        Self::run(toml, certificates, true)
+    }
+
+    fn run(toml: &str, certificates: Option<Certificates>, read_log: bool) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         if let Some(certificates) = &certificates {
             certificates.write(folder.path());
@@ -112,7 +132,8 @@ impl Gateway {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the gateway starts");
         let events = collect(child.stderr.take().expect("a pipe"));
-        let log = collect(child.stdout.take().expect("a pipe"));
+        // A pipe that nobody reads stays open with the child and fills up.
+        let log = if read_log { collect(child.stdout.take().expect("a pipe")) } else { Lines::default() };
         wait_for("the gateway is ready", || {
             let ended = child.try_wait().expect("its state");
             assert!(ended.is_none(), "the gateway ended with {ended:?}: {:#?}\n{toml}", events.lock().unwrap());
@@ -132,8 +153,19 @@ impl Gateway {
     }
 
     /// The admin listener.
-    pub(crate) fn admin(&self) -> SocketAddr {
+    pub(crate) fn admin_address(&self) -> SocketAddr {
         self.admin.expect("an admin listener")
+    }
+
+    /// A page of the admin listener, such as `/metrics`.
+    #[track_caller]
+    pub(crate) fn admin(&self, path: &str) -> Message {
+        Client::plain(self.admin_address()).send(&Request::get(path).host("localhost"))
+    }
+
+    /// What a client needs to believe the gateway.
+    pub(crate) fn certificates(&self) -> &Certificates {
+        self.certificates.as_ref().expect("a gateway with TLS")
     }
 
     /// A new connection, with TLS where the gateway has it.
@@ -181,16 +213,38 @@ impl Gateway {
         parse(&self.log).into_iter().filter(|line| field(line, name).is_some_and(|found| found == value)).collect()
     }
 
+    /// Events whose message is this.
+    pub(crate) fn events(&self, message: &str) -> Vec<Value> {
+        parse(&self.events).into_iter().filter(|event| field(event, "message").is_some_and(|found| found == message)).collect()
+    }
+
     /// All that was written to either stream.
     pub(crate) fn output(&self) -> String {
         let lines = |lines: &Lines| lines.lock().unwrap().join("\n");
         lines(&self.events) + &lines(&self.log)
     }
 
-    /// Sends SIGTERM and waits for the end.
-    pub(crate) fn stop(mut self) -> ExitStatus {
-        let sent = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status().expect("a shell");
+    /// Sends a signal, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.child.id())]).status().expect("a shell");
         assert!(sent.success());
+    }
+
+    /// The figure of this line of `/proc/PID/status`, in kibibytes.
+    pub(crate) fn memory(&self, line: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("its status");
+        let figure = status.lines().find_map(|text| text.strip_prefix(line)?.strip_prefix(':')?.split_whitespace().next()?.parse().ok());
+        figure.expect("the line")
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    pub(crate) fn stop(self) -> ExitStatus {
+        self.signal("TERM");
+        self.ended()
+    }
+
+    /// Waits for the end.
+    pub(crate) fn ended(mut self) -> ExitStatus {
         wait_for("the gateway stops", || self.child.try_wait().expect("its state"))
     }
 }
@@ -217,7 +271,7 @@ fn parse(lines: &Lines) -> Vec<Value> {
 }
 
 /// A field of an event, which may stand beside the message or in a table of its own.
-fn field<'e>(event: &'e Value, name: &str) -> Option<&'e Value> {
+pub(crate) fn field<'e>(event: &'e Value, name: &str) -> Option<&'e Value> {
     event.get(name).or_else(|| event.get("fields")?.get(name))
 }
 

@@ -10,8 +10,8 @@ mod upstream;
 
 pub(crate) use certificates::Certificates;
 pub(crate) use client::{Client, Request};
-pub(crate) use gateway::Gateway;
-pub(crate) use keys::Key;
+pub(crate) use gateway::{Gateway, Setup, field};
+pub(crate) use keys::{Key, hex_digest};
 pub(crate) use message::Message;
 pub(crate) use upstream::{Answer, Upstream};
 

@@ -1,0 +1,328 @@
+//! The commands, as they are typed.
+
+use super::harness::wait_for;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+
+const CONFIG: &str = r#"
+[server]
+listen = "127.0.0.1:0"
+
+[[api]]
+name = "desk"
+upstream = "http://127.0.0.1:3000"
+environments = { live = "sk_live_", test = "sk_test_" }
+
+[api.scopes."tickets:read"]
+allows = ["GET /api/v1/tickets"]
+
+[[api]]
+name = "notes"
+base_path = "/notes"
+upstream = "http://127.0.0.1:3001"
+environments = { any = "nt_" }
+empty_scopes = "all"
+"#;
+
+/// A command in a folder, with nothing on its standard input.
+fn keygate(folder: &Path, arguments: &[&str]) -> Output {
+    keygate_reading(folder, arguments, b"")
+}
+
+fn keygate_reading(folder: &Path, arguments: &[&str], input: &[u8]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
+    command.args(arguments).current_dir(folder).env_remove("KEYGATE_ADMIN_TOKEN");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("keygate starts");
+    // A command that refuses at once does not read it.
+    let _ = child.stdin.take().expect("a pipe").write_all(input);
+    child.wait_with_output().expect("its output")
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).expect("text")
+}
+
+fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).expect("text")
+}
+
+#[track_caller]
+fn assert_code(output: &Output, code: i32) {
+    assert_eq!(output.status.code(), Some(code), "stdout: {}\nstderr: {}", stdout(output), stderr(output));
+}
+
+fn folder_with(config: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("gateway.toml"), config).expect("gateway.toml is written");
+    folder
+}
+
+#[test]
+fn a_new_keys_block_is_valid_in_the_file_it_was_made_for() {
+    let folder = folder_with(CONFIG);
+    let more = [
+        &["--api", "desk", "--scope", "tickets:read", "--organization", "org_\"acme\""][..],
+        &["--api", "desk", "--environment", "test", "--id", "key_mine", "--name", "It's \"quoted\" \\ n\u{e4}mlich"],
+        &["--prefix", "nt_"],
+    ];
+    for arguments in more {
+        let output = keygate(folder.path(), &[&["keys", "new", "--json"], arguments].concat());
+        assert_code(&output, 0);
+        let made: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let (key, block) = (made["key"].as_str().unwrap(), made["toml"].as_str().unwrap());
+        assert!(!block.contains(key), "the block has the key itself");
+        let hashed = keygate_reading(folder.path(), &["keys", "hash"], format!("{key}\n").as_bytes());
+        assert_eq!(stdout(&hashed).trim_end(), made["sha256"].as_str().unwrap());
+        let file = folder.path().join("gateway.toml");
+        let before = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, format!("{before}\n{block}\n")).unwrap();
+        assert_code(&keygate(folder.path(), &["check"]), 0);
+    }
+}
+
+#[test]
+fn a_new_key_is_shown_with_its_block_for_people() {
+    let folder = folder_with(CONFIG);
+    let output = keygate(folder.path(), &["keys", "new", "--api", "desk"]);
+    assert_code(&output, 0);
+    let text = stdout(&output);
+    let keys: Vec<&str> = text.split_whitespace().filter(|word| word.len() == 44 && word.starts_with("sk_live_")).collect();
+    assert_eq!(keys.len(), 1, "{text}");
+    for part in ["[[key]]", "apis = [\"desk\"]", "scopes = []  # so it may do nothing yet; to choose from: tickets:read", "gateway.toml"] {
+        assert!(text.contains(part), "{part} is missing in: {text}");
+    }
+}
+
+#[test]
+fn a_new_key_needs_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_code(&keygate(folder.path(), &["keys", "new"]), 0);
+    let output = keygate(folder.path(), &["keys", "new", "--prefix", "my_", "--json"]);
+    assert!(stdout(&output).contains("\"key\":\"my_"), "{}", stdout(&output));
+    assert_code(&keygate(folder.path(), &["keys", "new", "--config", "absent.toml"]), 1);
+}
+
+#[test]
+fn a_new_key_that_the_file_would_refuse_is_not_made() {
+    let folder = folder_with(CONFIG);
+    let wrong = [
+        (&["--api", "desk", "--scope", "ticket:read"][..], "tickets:read"),
+        (&[], "--api"),
+        (&["--api", "nodes"], "notes"),
+        (&["--api", "desk", "--environment", "live2"], "live, test"),
+        (&["--api", "desk", "--prefix", "nt_"], "sk_live_"),
+        (&["--api", "desk", "--id", "two words"], "id"),
+    ];
+    for (arguments, hint) in wrong {
+        let output = keygate(folder.path(), &[&["keys", "new"], arguments].concat());
+        assert_code(&output, 1);
+        assert!(stdout(&output).is_empty() && stderr(&output).contains(hint), "{arguments:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn nobody_reading_the_output_is_no_panic() {
+    let script = r#"set -o pipefail; "$0" keys new | head -c 0; exit "${PIPESTATUS[0]}""#;
+    let output = Command::new("bash").args(["-c", script, env!("CARGO_BIN_EXE_keygate")]).output().expect("bash");
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn the_digest_of_a_key_from_the_standard_input_is_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let digest = "2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683\n";
+    for input in ["key", "key\n"] {
+        let output = keygate_reading(folder.path(), &["keys", "hash"], input.as_bytes());
+        assert_code(&output, 0);
+        assert_eq!(stdout(&output), digest);
+    }
+    for input in ["", "two\nlines\n", "two words", " key"] {
+        assert_code(&keygate_reading(folder.path(), &["keys", "hash"], input.as_bytes()), 1);
+    }
+}
+
+#[test]
+fn a_key_on_the_command_line_is_refused_and_not_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [&["hush-hush"][..], &["--key", "hush-hush"], &["--key=hush-hush"], &["-hush-hush"], &["--", "hush-hush"]] {
+        let output = keygate(folder.path(), &[&["keys", "hash"], arguments].concat());
+        assert_code(&output, 2);
+        assert!(stdout(&output).is_empty());
+        assert!(!stderr(&output).contains("hush") && stderr(&output).contains("command line"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn check_tells_every_mistake_with_its_place() {
+    let config = CONFIG.replace("empty_scopes", "empty_scope").replace("allows = [\"GET ", "allows = [\"GTE  ");
+    let folder = folder_with(&config);
+    let output = keygate(folder.path(), &["check"]);
+    assert_code(&output, 1);
+    let place_of = |part: &str| {
+        let line = config.lines().position(|line| line.contains(part)).unwrap() + 1;
+        format!("gateway.toml:{line}:")
+    };
+    for part in ["empty_scope ", "GTE"] {
+        assert!(stderr(&output).contains(&place_of(part)), "{part}: {}", stderr(&output));
+    }
+    assert!(stderr(&output).contains("did you mean `empty_scopes`?"), "{}", stderr(&output));
+    assert!(stdout(&output).is_empty());
+}
+
+#[test]
+fn check_says_what_a_good_file_has() {
+    let folder = folder_with(CONFIG);
+    let output = keygate(folder.path(), &["check", "gateway.toml"]);
+    assert_code(&output, 0);
+    for part in ["gateway.toml is fine", "desk: any host", "notes", "1 scope, 0 keys"] {
+        assert!(stdout(&output).contains(part), "{part}: {}", stdout(&output));
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_an_error_and_no_usage_mistake() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_code(&keygate(folder.path(), &["check"]), 1);
+    assert_code(&keygate(folder.path(), &["serve"]), 1);
+    assert_code(&keygate(folder.path(), &["chekc"]), 2);
+}
+
+#[test]
+fn reload_without_a_token_says_how_to_get_one() {
+    let folder = folder_with(CONFIG);
+    let output = keygate(folder.path(), &["reload"]);
+    assert_code(&output, 1);
+    for part in ["KEYGATE_ADMIN_TOKEN", "[[admin.token]]", "kill -HUP"] {
+        assert!(stderr(&output).contains(part), "{part}: {}", stderr(&output));
+    }
+}
+
+/// Two demos that look for free ports at the same moment could find the same.
+static STARTING: Mutex<()> = Mutex::new(());
+
+/// A demo that runs; it is killed when it goes out of scope.
+struct Demo {
+    child: Child,
+    guide: String,
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Demo {
+    /// Starts it and waits until it serves.
+    fn start(arguments: &[&str]) -> Self {
+        let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
+        let mut child = command.arg("demo").args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("keygate starts");
+        let (out, events) = (lines(child.stdout.take().unwrap()), lines(child.stderr.take().unwrap()));
+        let mut demo = Self { child, guide: String::new() };
+        wait_for("the demo is ready", || {
+            let ended = demo.child.try_wait().expect("its state");
+            assert!(ended.is_none(), "the demo ended: {:?} {:?}", out.lock().unwrap(), events.lock().unwrap());
+            let ready = events.lock().unwrap().iter().any(|line| line.contains("ready"));
+            let guided = out.lock().unwrap().iter().any(|line| line.starts_with("Ctrl-C"));
+            (ready && guided).then_some(())
+        });
+        demo.guide = out.lock().unwrap().join("\n");
+        demo
+    }
+
+    /// Each line to paste, with the promise that stands above it.
+    fn promises(&self) -> Vec<(&str, &str)> {
+        let lines: Vec<&str> = self.guide.lines().collect();
+        let pairs = lines.windows(2).filter(|pair| ["  curl ", "  for "].iter().any(|start| pair[1].starts_with(start)));
+        pairs.map(|pair| (pair[0], pair[1].trim())).collect()
+    }
+
+    /// The trimmed line of the guide that comes after the one that starts like this, blank ones aside.
+    fn line_after(&self, start: &str) -> &str {
+        let after = self.guide.lines().map(str::trim).skip_while(|line| !line.starts_with(start)).skip(1);
+        after.filter(|line| !line.is_empty()).take(1).next().expect("a line after it")
+    }
+
+    /// Tells it to stop, as an operator's tools do, and expects a clean end.
+    fn stop(&mut self) {
+        let kill = Command::new("bash").args(["-c", &format!("kill -TERM {}", self.child.id())]).status().expect("bash");
+        assert!(kill.success());
+        let status = wait_for("the demo has ended", || self.child.try_wait().expect("its state"));
+        assert_eq!(status.code(), Some(0));
+    }
+}
+
+/// Collects what a process prints, so that it never waits for a reader.
+fn lines(output: impl Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {
+    let all = Arc::new(Mutex::new(Vec::new()));
+    let collected = all.clone();
+    std::thread::spawn(move || {
+        BufReader::new(output).lines().map_while(Result::ok).for_each(|line| collected.lock().unwrap().push(line));
+    });
+    all
+}
+
+/// What a pasted line prints.
+fn paste(line: &str) -> String {
+    let mut command = Command::new("bash");
+    command.args(["-c", line]);
+    for proxy in ["http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
+        command.env_remove(proxy);
+    }
+    let output = command.output().expect("bash");
+    assert!(output.status.success(), "{line}: {output:?}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// The status of an answer that curl shows with its head.
+fn status(answer: &str) -> Option<&str> {
+    answer.split_whitespace().nth(1)
+}
+
+#[test]
+fn everything_that_the_demo_promises_happens() {
+    let mut demo = Demo::start(&[]);
+    let promises = demo.promises();
+    assert_eq!(promises.len(), 7, "{}", demo.guide);
+    for (promise, line) in &promises {
+        let answer = paste(line);
+        let promised = promise.rsplit_once(": ").expect("a status behind the colon").1;
+        if line.starts_with("for ") {
+            assert_eq!(answer.split_whitespace().collect::<Vec<_>>(), ["200", "200", "200", "200", "200", "429", "429"], "{promise}");
+        } else {
+            assert_eq!(status(&answer), promised.get(..3), "{promise}\n{line}\n{answer}");
+        }
+    }
+    let reading = promises[1].1;
+    let file = demo.line_after("folder").strip_prefix("file").expect("the file").trim();
+    let before = std::fs::read_to_string(file).expect("gateway.toml");
+    let (old, new) = (demo.line_after("Now revoke a key."), demo.line_after("under [revoked] by"));
+    assert_eq!(before.matches(old).count(), 1, "{before}");
+    std::fs::write(file, before.replace(old, new)).unwrap();
+    wait_for("the revoked key is refused", || (status(&paste(reading)) == Some("401")).then_some(()));
+    std::fs::write(file, &before).unwrap();
+    wait_for("the key works again", || (status(&paste(reading)) == Some("200")).then_some(()));
+
+    let folder = Path::new(file).parent().unwrap().to_owned();
+    demo.stop();
+    assert!(!folder.exists(), "the temporary folder is still there");
+}
+
+#[test]
+fn the_demos_file_is_right_and_has_no_key_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("my demo");
+    let mut demo = Demo::start(&["--dir", place.to_str().unwrap(), "--listen", "127.0.0.1:0"]);
+    let config = std::fs::read_to_string(place.join("gateway.toml")).unwrap();
+    let keys: Vec<&str> = demo.guide.split_whitespace().filter(|word| word.len() == 44 && word.starts_with("sk_")).collect();
+    assert_eq!(keys.len(), 3, "{}", demo.guide);
+    assert!(keys.iter().all(|key| !config.contains(key)));
+    assert_code(&keygate(&place, &["check"]), 0);
+    demo.stop();
+    assert!(place.join("gateway.toml").exists());
+    assert_code(&keygate(folder.path(), &["demo", "--dir", place.to_str().unwrap()]), 1);
+}

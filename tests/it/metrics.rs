@@ -1,0 +1,122 @@
+//! The admin address: figures, health and readiness.
+
+use crate::harness::{Answer, Client, Gateway, Key, Message, Request, Upstream, wait_for};
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+fn admin(gateway: &Gateway, request: &Request) -> Message {
+    Client::plain(gateway.admin_address()).send(&request.clone().host("127.0.0.1"))
+}
+
+fn scrape(gateway: &Gateway) -> String {
+    let answer = admin(gateway, &Request::get("/metrics"));
+    assert_eq!(answer.status(), 200);
+    assert!(answer.header("content-type").unwrap().starts_with("text/plain; version=0.0.4"));
+    answer.text().to_owned()
+}
+
+fn value(page: &str, series: &str) -> Option<f64> {
+    page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+}
+
+/// A gateway that has seen a bit of everything.
+fn busy() -> (Upstream, Gateway, Key) {
+    let upstream = Upstream::start();
+    let key = Key::live("key_crm").scopes(&["tickets:read"]).set("rate_limit = \"2/hour\"");
+    let setup = Gateway::in_front_of(&upstream).scope("tickets:read", &["GET /api/v1/tickets"]);
+    let gateway = setup.api("hosts = [\"desk.example\"]").key(&key).start();
+    let tickets = Request::get("/api/v1/tickets");
+    for (request, status) in [
+        (tickets.clone().bearer(&key), 200),
+        (tickets.clone().bearer(&key), 200),
+        (tickets.clone().bearer(&key), 429),
+        (tickets.clone(), 401),
+        (tickets.clone().bearer(&Key::live("stranger-chosen")), 401),
+        (Request::get("/stranger-chosen").bearer(&key), 403),
+        (tickets.clone().host("stranger-chosen.example"), 404),
+        (Request::new("POST", "/api/v1/tickets?stranger=chosen").header("X-Stranger", "chosen"), 401),
+    ] {
+        assert_eq!(gateway.send(&request).status(), status, "{request:?}");
+    }
+    (upstream, gateway, key)
+}
+
+#[test]
+fn requests_are_counted_by_api_outcome_and_status_class() {
+    let (_upstream, gateway, _key) = busy();
+    let series = |api, outcome, status| format!("keygate_requests_total{{api=\"{api}\",outcome=\"{outcome}\",status=\"{status}\"}}");
+    // An answer is counted when its last byte is out, which may be after the client has it.
+    let page = wait_for("all requests in the figures", || {
+        let page = scrape(&gateway);
+        (value(&page, &series("desk", "forwarded", "2xx")) == Some(2.0)).then_some(page)
+    });
+    assert_eq!(value(&page, &series("desk", "rate_limited", "4xx")), Some(1.0), "{page}");
+    assert_eq!(value(&page, &series("desk", "missing_key", "4xx")), Some(2.0), "{page}");
+    assert_eq!(value(&page, &series("desk", "unknown_key", "4xx")), Some(1.0), "{page}");
+    assert_eq!(value(&page, &series("desk", "no_scope_allows", "4xx")), Some(1.0), "{page}");
+    assert_eq!(value(&page, &series("", "unknown_host", "4xx")), Some(1.0), "{page}");
+    assert_eq!(value(&page, "keygate_limiter_refusals_total{api=\"desk\"}"), Some(1.0), "{page}");
+    assert_eq!(value(&page, "keygate_key_requests_total{key=\"other\"}"), Some(0.0), "{page}");
+    assert!(value(&page, "keygate_key_requests_total{key=\"key_crm\"}").is_some_and(|requests| requests >= 3.0), "{page}");
+    assert_eq!(value(&page, "keygate_upstream_duration_seconds_count{api=\"desk\"}"), Some(2.0), "{page}");
+}
+
+#[test]
+fn no_label_is_chosen_by_a_caller() {
+    let (_upstream, gateway, key) = busy();
+    let page = scrape(&gateway);
+    for word in ["stranger", "chosen", "tickets", key.text.as_str(), "127.0.0.1"] {
+        assert!(!page.contains(word), "{word} is in {page}");
+    }
+    let names: BTreeSet<&str> = page
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_once('{'))
+        .flat_map(|(_, labels)| labels.split(',').filter_map(|label| label.split_once('=')).map(|(name, _)| name))
+        .collect();
+    assert_eq!(names, BTreeSet::from(["api", "key", "le", "outcome", "result", "status", "version"]));
+}
+
+#[test]
+fn promtool_finds_nothing_to_complain_of() {
+    let (_upstream, gateway, _key) = busy();
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool, of the Debian package prometheus");
+    promtool.stdin.take().unwrap().write_all(scrape(&gateway).as_bytes()).unwrap();
+    let said = promtool.wait_with_output().unwrap();
+    assert!(said.status.success() && said.stdout.is_empty() && said.stderr.is_empty(), "{said:?}");
+}
+
+#[test]
+fn health_and_readiness_answer_get_and_head_only() {
+    let upstream = Upstream::start();
+    let gateway = Gateway::in_front_of(&upstream).start();
+    assert_eq!(admin(&gateway, &Request::get("/healthz")).status(), 200);
+    wait_for("ready", || (admin(&gateway, &Request::get("/readyz")).status() == 200).then_some(()));
+    let head = admin(&gateway, &Request::new("HEAD", "/metrics"));
+    assert_eq!((head.status(), head.body.len()), (200, 0));
+    let post = admin(&gateway, &Request::new("POST", "/healthz"));
+    assert_eq!((post.status(), post.header("allow")), (405, Some("GET, HEAD")));
+    assert_eq!(admin(&gateway, &Request::get("/elsewhere")).status(), 404);
+}
+
+#[test]
+fn draining_gateway_is_alive_and_not_ready() {
+    let upstream = Upstream::answering(|_| Answer::new("200 OK", &[], b"late").after(Duration::from_secs(3)));
+    let gateway = Gateway::in_front_of(&upstream).api("public = [\"GET /status\"]").start();
+    wait_for("ready", || (admin(&gateway, &Request::get("/readyz")).status() == 200).then_some(()));
+    let mut slow = gateway.client();
+    slow.write(b"GET /status HTTP/1.1\r\nHost: desk.example\r\n\r\n");
+    upstream.last();
+    gateway.signal("TERM");
+    wait_for("not ready", || (admin(&gateway, &Request::get("/readyz")).status() == 503).then_some(()));
+    assert_eq!(admin(&gateway, &Request::get("/healthz")).status(), 200);
+    assert_eq!(slow.read("GET").text(), "late");
+}
