@@ -39,10 +39,7 @@ async def main():
                 digest.update(data)
         check("64 MiB come down unharmed", digest.hexdigest(), whole)
 
-        async with client.stream("GET", f"{URL}/download/{SIZE}") as answer:
-            await anext(answer.aiter_raw())
         answer = await client.get(f"{URL}/headers")
-        check("after a download is broken off the connection still serves", answer.status_code, 200)
         check("the upstream never saw the key", "authorization" in answer.json(), False)
         check("and was told whose it is", answer.json()["x-keygate-key-id"], "key_full")
 
