@@ -80,7 +80,7 @@ fn report(status: StatusCode, body: &[u8]) -> anyhow::Result<()> {
             answer.warnings.iter().for_each(complain);
             let mut lines = answer.changes;
             if lines.is_empty() && answer.needs_restart.is_empty() {
-                lines.push("nothing has changed".to_owned());
+                lines.push("the file is what runs already".to_owned());
             }
             lines.extend(answer.needs_restart.into_iter().map(|change| format!("needs a restart: {change}")));
             print(lines.join("\n"))

@@ -81,7 +81,12 @@ impl fmt::Display for StartError {
     }
 }
 
-impl std::error::Error for StartError {}
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        // So that they can be shown as what they are: places in a file.
+        if let Self::Config(problems) = self { Some(problems) } else { None }
+    }
+}
 
 /// The control plane, ready to run.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! The commands, as they are typed.
 
-use super::harness::wait_for;
+use super::harness::{Gateway, wait_for};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -185,7 +185,9 @@ fn check_says_what_a_good_file_has() {
 fn a_file_that_is_not_there_is_an_error_and_no_usage_mistake() {
     let folder = tempfile::tempdir().unwrap();
     assert_code(&keygate(folder.path(), &["check"]), 1);
-    assert_code(&keygate(folder.path(), &["serve"]), 1);
+    let served = keygate(folder.path(), &["serve"]);
+    assert_code(&served, 1);
+    assert!(stderr(&served).starts_with("gateway.toml: error: cannot be read"), "{}", stderr(&served));
     assert_code(&keygate(folder.path(), &["chekc"]), 2);
 }
 
@@ -197,6 +199,39 @@ fn reload_without_a_token_says_how_to_get_one() {
     for part in ["KEYGATE_ADMIN_TOKEN", "[[admin.token]]", "kill -HUP"] {
         assert!(stderr(&output).contains(part), "{part}: {}", stderr(&output));
     }
+}
+
+#[test]
+fn reload_tells_the_gateways_changes_and_its_mistakes() {
+    let token = "a-token-for-this-test";
+    let folder = tempfile::tempdir().unwrap();
+    let digest = stdout(&keygate_reading(folder.path(), &["keys", "hash"], token.as_bytes())).trim_end().to_owned();
+    let admin = "[admin]\nlisten = \"127.0.0.1:0\"";
+    let toml = format!("{CONFIG}\n{admin}\n\n[[admin.token]]\nname = \"ops\"\nsha256 = \"{digest}\"\nrole = \"manage\"\n");
+    let gateway = Gateway::serve(&toml, None);
+    std::fs::write(folder.path().join("token"), format!("{token}\n")).unwrap();
+    let url = format!("http://{}", gateway.admin());
+    let reload = || keygate(folder.path(), &["reload", "--admin", &url, "--token-file", "token"]);
+
+    let unchanged = reload();
+    assert_code(&unchanged, 0);
+    assert_eq!(stdout(&unchanged), "the file is what runs already\n");
+
+    std::fs::write(gateway.file(), toml.replace("empty_scopes", "empty_scope")).unwrap();
+    let refused = reload();
+    assert_code(&refused, 1);
+    assert!(stderr(&refused).contains("did you mean `empty_scopes`?") && stderr(&refused).contains("goes on"), "{}", stderr(&refused));
+
+    std::fs::write(folder.path().join("token"), "another-token").unwrap();
+    let stranger = reload();
+    assert_code(&stranger, 1);
+    assert!(stderr(&stranger).contains("[[admin.token]]") && !stderr(&stranger).contains("another-token"), "{}", stderr(&stranger));
+}
+
+#[test]
+fn the_example_is_fine() {
+    let output = keygate(Path::new(env!("CARGO_MANIFEST_DIR")), &["check", "gateway.toml.example"]);
+    assert_code(&output, 0);
 }
 
 /// Two demos that look for free ports at the same moment could find the same.
