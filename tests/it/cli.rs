@@ -210,7 +210,7 @@ fn reload_tells_the_gateways_changes_and_its_mistakes() {
     let toml = format!("{CONFIG}\n{admin}\n\n[[admin.token]]\nname = \"ops\"\nsha256 = \"{digest}\"\nrole = \"manage\"\n");
     let gateway = Gateway::serve(&toml, None);
     std::fs::write(folder.path().join("token"), format!("{token}\n")).unwrap();
-    let url = format!("http://{}", gateway.admin());
+    let url = format!("http://{}", gateway.admin_address());
     let reload = || keygate(folder.path(), &["reload", "--admin", &url, "--token-file", "token"]);
 
     let unchanged = reload();
