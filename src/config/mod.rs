@@ -15,7 +15,7 @@ mod units;
 
 pub use diff::{Diff, diff};
 pub use report::{Problem, Problems, Severity};
-pub use resolve::{load, parse};
+pub use resolve::{load, load_while_serving, parse};
 pub use tls::{BadCertificate, certified_key, root_store};
 
 use crate::policy::{AddressRange, ApiDefinition, Digest, Limit, Restrictions};

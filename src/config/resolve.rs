@@ -9,7 +9,7 @@ mod upstream;
 
 use super::document::{self, ROOT, Section};
 use super::report::{Problem, Problems, Report, Severity};
-use super::{Config, Log, LogFormat};
+use super::{Config, Log, LogFormat, TlsFiles};
 use std::path::Path;
 
 /// What the parts of a file are read with.
@@ -18,6 +18,8 @@ struct Context<'t> {
     report: &'t Report<'t>,
     /// What relative paths start from.
     folder: &'t Path,
+    /// Certificates that are being served with.
+    in_use: &'t [TlsFiles],
 }
 
 /// Reads and checks a file, with the files and environment variables that it names.
@@ -25,11 +27,20 @@ struct Context<'t> {
 /// # Errors
 /// Everything that is wrong with it, at once.
 pub fn load(path: &Path) -> Result<Config, Problems> {
+    load_while_serving(path, &[])
+}
+
+/// The same for a gateway that serves with the certificates `in_use`: when their files cannot be used just
+/// now, that is a warning only. A renewal that is half done must not keep a revocation back.
+///
+/// # Errors
+/// Everything else that is wrong with it, at once.
+pub fn load_while_serving(path: &Path, in_use: &[TlsFiles]) -> Result<Config, Problems> {
     let whole =
         |message: String| Problems(vec![Problem { file: path.into(), line: 0, column: 0, severity: Severity::Error, message, hint: None }]);
     let bytes = std::fs::read(path).map_err(|error| whole(format!("cannot be read: {error}")))?;
     match String::from_utf8(bytes) {
-        Ok(text) => parse(&text, path),
+        Ok(text) => check(&text, path, in_use),
         Err(error) => {
             let valid = error.utf8_error().valid_up_to();
             let line = memchr::memchr_iter(b'\n', &error.as_bytes()[..valid]).count() + 1;
@@ -43,11 +54,15 @@ pub fn load(path: &Path) -> Result<Config, Problems> {
 /// # Errors
 /// Everything that is wrong with it, at once.
 pub fn parse(text: &str, path: &Path) -> Result<Config, Problems> {
+    check(text, path, &[])
+}
+
+fn check(text: &str, path: &Path, in_use: &[TlsFiles]) -> Result<Config, Problems> {
     let report = Report::new(text, path);
     let tree = document::parse(text, &report);
     let folder = path.parent().unwrap_or(Path::new(""));
     let config = tree.as_ref().map(|tree| {
-        let context = Context { report: &report, folder };
+        let context = Context { report: &report, folder, in_use };
         resolve(context, Section::open(context.report, &ROOT, tree.get_ref(), 0))
     });
     drop(tree);

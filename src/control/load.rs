@@ -2,7 +2,7 @@
 
 use super::files::identity;
 use super::watch::Identity;
-use crate::config::{self, Config, Problem, Problems, Severity};
+use crate::config::{self, Config, Problem, Problems, Severity, TlsFiles};
 use sha2::Digest as _;
 use std::path::Path;
 
@@ -23,11 +23,11 @@ impl Loaded {
     }
 }
 
-/// Reads and checks the file.
-pub(super) fn load(path: &Path) -> Loaded {
+/// Reads and checks the file, for a gateway that serves with the certificates `in_use`.
+pub(super) fn load(path: &Path, in_use: &[TlsFiles]) -> Loaded {
     let before = identity(path);
     let digest = std::fs::read(path).ok().map(|content| sha2::Sha256::digest(content).into());
-    let config = config::load(path);
+    let config = config::load_while_serving(path, in_use);
     let identity = identity(path).filter(|after| before == Some(*after));
     Loaded { identity, digest, config }
 }

@@ -116,7 +116,7 @@ pub struct Controller {
 /// # Errors
 /// Whatever is wrong with the file or with what it names.
 pub fn start(path: &Path) -> Result<Startup, StartError> {
-    let loaded = load(path);
+    let loaded = load(path, &[]);
     let config = loaded.config.map_err(StartError::Config)?;
     let workers = match config.server.workers {
         0 => std::thread::available_parallelism().map_or(1, Into::into),

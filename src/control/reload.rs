@@ -92,7 +92,9 @@ impl Controller {
 
     async fn read(&self) -> Loaded {
         let path = self.path.clone();
-        let loaded = tokio::task::spawn_blocking(move || load(&path)).await;
+        let admin = self.config.admin.as_ref().and_then(|admin| admin.tls.clone());
+        let in_use: Vec<_> = self.config.tls.iter().cloned().chain(admin).collect();
+        let loaded = tokio::task::spawn_blocking(move || load(&path, &in_use)).await;
         // A panic in there is a mistake of ours, which must not end the gateway.
         loaded.unwrap_or_else(|_| Loaded {
             identity: super::files::identity(&self.path),

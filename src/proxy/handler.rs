@@ -15,7 +15,7 @@ use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How much of a refused request's body is read before its stream is reset.
+/// How much of a refused request's body is read, and for how long.
 const READ_ON_BYTES: usize = 256 * 1024;
 const READ_ON_TIME: Duration = Duration::from_secs(5);
 
@@ -56,10 +56,11 @@ pub(super) async fn handle(connection: Rc<Connection>, request: Request<Incoming
     Ok(turn_away(&refused, &request_id, grpc, now, record))
 }
 
-/// Reads for a while what a refused request still sends over HTTP/2. Unread, its stream would be reset right behind the
-/// answer, as RFC 9113 §8.1 allows; some clients (curl 7.88) then drop the answer and report a broken connection.
+/// Reads for a while what a refused request still sends. Unread, an HTTP/2 stream would be reset right behind the answer, as
+/// RFC 9113 §8.1 allows, and an HTTP/1.1 connection closed; some clients then drop the answer and report a broken connection.
+/// A client that waits for `100 Continue` sends nothing, and reading would tell it to.
 fn read_on(request: Request<Incoming>) {
-    if request.version() != Version::HTTP_2 || request.body().is_end_stream() {
+    if request.body().is_end_stream() || request.headers().contains_key(header::EXPECT) {
         return;
     }
     let mut rest = Limited::new(request.into_body(), READ_ON_BYTES);

@@ -247,3 +247,16 @@ fn sigterm_lets_a_request_in_flight_finish_and_ends_with_success() {
     assert_eq!(answer.join().expect("an answer").text(), "finished");
     assert!(gateway.ended().success());
 }
+
+#[test]
+fn refusal_of_a_request_with_a_body_is_read_and_the_connection_goes_on() {
+    let upstream = Upstream::start();
+    let key = Key::live("key_reader").scopes(&["*"]);
+    let gateway = Gateway::in_front_of(&upstream).scope("all", &["GET /**"]).key(&key).start();
+    let mut client = gateway.client();
+    for _ in 0..3 {
+        assert_eq!(client.send(&Request::new("POST", "/").body(&vec![b'x'; 200_000])).status(), 401);
+    }
+    assert_eq!(client.send(&Request::get("/").bearer(&key)).status(), 200);
+    assert_eq!(upstream.requests().len(), 1);
+}

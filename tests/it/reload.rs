@@ -343,3 +343,18 @@ fn certificate_is_renewed_while_gateway_toml_has_a_mistake() {
     wait_for("the new certificate", || (!gateway.events("certificate reloaded").is_empty()).then_some(()));
     assert_eq!(Client::tls(gateway.address(), &renewed, "desk.example").send(&Request::get("/status")).status(), 200);
 }
+
+#[test]
+fn revocation_does_not_wait_for_a_half_done_certificate_renewal() {
+    let upstream = Upstream::start();
+    let key = Key::live("key_leaked").scopes(&["*"]);
+    let gateway = Gateway::in_front_of(&upstream).scope("all", &["GET /**"]).key(&key).tls(&["localhost"]).start();
+    let request = Request::get("/").bearer(&key);
+    assert_eq!(gateway.send(&request).status(), 200);
+    // The new certificate is there, its key is not yet.
+    let renewed = tempfile::tempdir().unwrap();
+    Certificates::for_names(&["localhost".to_owned()]).write(renewed.path());
+    fs::copy(renewed.path().join("cert.pem"), gateway.file().with_file_name("cert.pem")).unwrap();
+    gateway.edit(|toml| toml.push_str(REVOKED));
+    wait_for("the revocation", || (gateway.send(&request).status() == 401).then_some(()));
+}

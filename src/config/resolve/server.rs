@@ -121,7 +121,11 @@ fn tls_files<'t>(context: Context<'t>, parent: Section<'t>, kind: &'static Kind)
     let files = TlsFiles { cert: cert?, key: key? };
     if let Err(bad) = tls::certified_key(&files) {
         let at = section.at(if bad.file == files.key { "key" } else { "cert" });
-        section.report.error(at, bad.to_string());
+        if context.in_use.contains(&files) {
+            section.report.warn(at, format!("{bad}; the certificate in use goes on"), None);
+        } else {
+            section.report.error(at, bad.to_string());
+        }
     }
     if is_world_readable(&files.key) {
         let hint = format!("chmod o-rwx {}", files.key.display());
