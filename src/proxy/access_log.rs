@@ -199,7 +199,7 @@ fn escape(out: &mut String, text: &str) {
 }
 
 /// For logs: what a caller chose, or a mark in its place where it may hold a key.
-pub(super) fn redacted<'a>(text: &'a str, holds_key: impl Fn(&str) -> bool) -> &'a str {
+pub(super) fn redacted(text: &str, holds_key: impl Fn(&str) -> bool) -> &str {
     if holds_key(text) { "[redacted]" } else { text }
 }
 

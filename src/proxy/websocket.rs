@@ -66,11 +66,13 @@ async fn copy(worker: &Worker, mut from: ReadHalf<TokioIo<Upgraded>>, mut to: Wr
             return;
         }
         let read = tokio::select! {
-            read = from.read(&mut buffer) => read,
+            // Draining comes first, or a client that leaves at once when it is told would keep the upstream from being told.
+            biased;
             _ = phase.wait_for(|phase| *phase == Phase::Draining), if !draining => {
                 draining = true;
                 continue;
             }
+            read = from.read(&mut buffer) => read,
         };
         if pass_on(read, &buffer, &mut frames, &mut to).await.is_err() {
             let _ = to.shutdown().await;
