@@ -1,5 +1,6 @@
 //! Keygate as its users meet it: the real binary in front of a real upstream, over real sockets.
 
+mod architecture;
 mod cli;
 mod decision;
 mod documents;
@@ -8,6 +9,7 @@ mod headers;
 mod limits;
 mod logs;
 mod metrics;
+mod readme;
 mod real;
 mod reload;
 mod serving;

@@ -127,6 +127,15 @@ impl Gateway {
             certificates.write(folder.path());
         }
         std::fs::write(folder.path().join("gateway.toml"), toml).expect("gateway.toml is written");
+        Self::run_in(folder, certificates, read_log)
+    }
+
+    /// Starts the binary in a folder that has all it needs.
+    pub(crate) fn serve_in(folder: TempDir) -> Self {
+        Self::run_in(folder, None, true)
+    }
+
+    fn run_in(folder: TempDir, certificates: Option<Certificates>, read_log: bool) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
         command.args(["serve", "--config"]).arg(folder.path().join("gateway.toml"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -136,7 +145,7 @@ impl Gateway {
         let log = if read_log { collect(child.stdout.take().expect("a pipe")) } else { Lines::default() };
         wait_for("the gateway is ready", || {
             let ended = child.try_wait().expect("its state");
-            assert!(ended.is_none(), "the gateway ended with {ended:?}: {:#?}\n{toml}", events.lock().unwrap());
+            assert!(ended.is_none(), "the gateway ended with {ended:?}: {:#?}", events.lock().unwrap());
             find_event(&events, "message", "ready")
         });
         let listener = |name| {

@@ -1,0 +1,104 @@
+//! What the README promises is what happens when a newcomer does what it says.
+
+use crate::harness::{Gateway, Key, Request, Upstream, wait_for};
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn readme() -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("the README")
+}
+
+/// The fenced blocks of a language, in order.
+fn blocks(text: &str, language: &str) -> Vec<String> {
+    let fence = format!("```{language}\n");
+    text.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap_or("").to_owned()).collect()
+}
+
+/// Runs what a reader pastes, with the program on the path.
+fn paste(folder: &Path, commands: &str) -> Output {
+    let program = Path::new(env!("CARGO_BIN_EXE_keygate")).parent().expect("its folder");
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").expect("a path"));
+    let output = Command::new("sh").args(["-euc", commands]).current_dir(folder).env("PATH", path).output().expect("a shell");
+    assert!(output.status.success(), "{commands}\n{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+#[test]
+fn newcomer_who_follows_the_readme_gets_a_protected_api_and_can_revoke_its_key() {
+    let text = readme();
+    let (_, guide) = text.split_once("## Protect your own API").expect("the guide");
+    let [install, certificate, new_key, run, call] = blocks(guide, "sh").try_into().expect("five blocks of commands");
+    let [toml, revoke] = blocks(guide, "toml").try_into().expect("two blocks for the file");
+    assert_eq!(install.trim(), "cargo install --path . --locked", "the program under test stands in for this");
+
+    let upstream = Upstream::start();
+    let owned = tempfile::tempdir().expect("a folder");
+    let folder = &owned.path().to_owned();
+    paste(folder, &certificate);
+    let toml = toml
+        .replace("http://127.0.0.1:3000", &upstream.url())
+        .replace("127.0.0.1:8443", "127.0.0.1:0")
+        .replace("127.0.0.1:9090", "127.0.0.1:0");
+    std::fs::write(folder.join("gateway.toml"), toml).expect("gateway.toml");
+
+    let shown = String::from_utf8(paste(folder, &new_key).stdout).expect("text");
+    let key = shown.lines().map(str::trim).find(|line| line.starts_with("sk_")).expect("the key on a line of its own").to_owned();
+    let block = &shown[shown.find("[[key]]").expect("the block to paste")..];
+    let id = block.split('"').nth(1).expect("its id").to_owned();
+    let file = folder.join("gateway.toml");
+    let with_key = std::fs::read_to_string(&file).expect("gateway.toml") + "\n" + block;
+    std::fs::write(&file, &with_key).expect("gateway.toml");
+
+    let (check, serve) = run.trim().split_once('\n').expect("two commands");
+    paste(folder, check);
+    assert_eq!(serve, "keygate serve");
+    let gateway = Gateway::serve_in(owned);
+    let port = gateway.address().port();
+    let call = call.replace("YOUR_API_KEY", &key).replace("localhost:8443", &format!("localhost:{port}"));
+    let call = call.replace("curl ", "curl -sS -i --noproxy '*' ");
+    let status = || String::from_utf8_lossy(&paste(folder, &call).stdout).split(' ').nth(1).map(str::to_owned);
+    assert_eq!(status().as_deref(), Some("200"));
+    assert_eq!(upstream.last().start, "GET /api/v1/tickets HTTP/1.1");
+
+    std::fs::write(&file, with_key + &revoke.replace("key_…", &id)).expect("gateway.toml");
+    wait_for("the key is refused", || (status().as_deref() == Some("401")).then_some(()));
+}
+
+#[test]
+fn table_of_refusals_is_complete_and_true() {
+    let text = readme();
+    for refusal in keygate::policy::Refusal::ALL {
+        let row = format!("| `{}` | {} | {} |", refusal.code(), refusal.status(true).as_u16(), refusal.grpc_status());
+        assert_eq!(text.matches(&row).count(), 1, "{row}");
+    }
+    let rows = text.lines().filter(|line| line.starts_with("| `") && line.matches(" | ").count() == 3);
+    assert_eq!(rows.count(), keygate::policy::Refusal::ALL.len(), "no row is about anything else");
+}
+
+#[test]
+fn shown_refusal_is_what_the_gateway_answers() {
+    let text = readme();
+    let shown = blocks(&text, "text").remove(0);
+    let (head, body) = shown.split_once("\n\n").expect("a head and a body");
+    let body: String = body.lines().map(str::trim).collect::<Vec<_>>().join("");
+
+    let upstream = Upstream::start();
+    let key = Key::live("key_reader").scopes(&["tickets:read"]);
+    let setup = Gateway::in_front_of(&upstream).scope("tickets:read", &["GET /api/v1/tickets"]);
+    let setup = setup.scope("tickets:write", &["POST /api/v1/tickets"]).key(&key).tls(&["localhost"]);
+    let gateway = setup.api("rate_limit = \"100/min\"").start();
+    let answer = gateway.send(&Request::new("POST", "/api/v1/tickets").bearer(&key));
+    let mut expected: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+    expected["request_id"] = answer.json()["request_id"].clone();
+    assert_eq!(answer.json(), expected);
+    let names = |lines: &mut dyn Iterator<Item = &str>| -> Vec<String> {
+        let mut names: Vec<String> = lines.filter_map(|line| Some(line.split_once(": ")?.0.to_ascii_lowercase())).collect();
+        names.sort();
+        names
+    };
+    assert!(answer.has("x-request-id"));
+    let own: Vec<String> = answer.fields().into_iter().map(|(name, _)| format!("{name}: ")).collect();
+    let answered = names(&mut own.iter().map(String::as_str).filter(|line| !line.starts_with("content-length")));
+    let shown = head.lines().skip(1).filter(|line| !line.starts_with("x-request-id"));
+    assert_eq!(answered, names(&mut { shown }));
+}
