@@ -29,10 +29,12 @@ pub fn run(config: &Path) -> anyhow::Result<()> {
 
 /// The calling thread is the control plane; workers and log have threads of their own.
 async fn run_control_plane(path: &Path) -> anyhow::Result<()> {
-    let control::Startup { config, shared, controller } = control::start(path)?;
-    events::install(config.log.format);
+    // Before anything else, so that a signal that comes early is not lost and does not end the process.
+    let hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let control::Startup { config, shared, controller } = control::start(path)?;
+    events::install(config.log.format);
 
     let mut listeners = Vec::new();
     for address in &config.server.listen {
@@ -66,7 +68,7 @@ async fn run_control_plane(path: &Path) -> anyhow::Result<()> {
             _ = interrupt.recv() => tracing::warn!("stopped at once"),
         }
     };
-    controller.run(stopped).await?;
+    controller.run(hangup, stopped).await?;
     workers.join();
     Ok(())
 }

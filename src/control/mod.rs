@@ -32,7 +32,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, watch as channel};
 use tokio::time::{Instant, sleep_until};
 use watch::{Decision, Event, Watch};
@@ -167,16 +167,15 @@ impl Controller {
         self.listener.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
-    /// Runs on a current-thread runtime with I/O and time until `shutdown` resolves, which should be when
+    /// Runs on a current-thread runtime with I/O and time, loading the file at each `hangup`, until `shutdown` resolves, which should be when
     /// the workers are done: until then edits are put in force and `/readyz` tells that the process drains.
     ///
     /// # Errors
     /// The runtime cannot listen for signals or on the admin address.
-    pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> std::io::Result<()> {
+    pub async fn run(mut self, mut hangup: Signal, shutdown: impl Future<Output = ()>) -> std::io::Result<()> {
         let (reload_sender, mut reloads) = mpsc::channel(RELOADS);
         let (settled_sender, settled) = channel::channel(false);
         let (stop, stopped) = channel::channel(false);
-        let mut hangup = signal(SignalKind::hangup())?;
         self.config.warnings.iter().for_each(reload::log);
         let resolver = tokio::spawn(resolve_upstreams::run(self.shared.clone(), settled_sender));
         let clock = tokio::spawn(follow_wall_clock(self.shared.clone()));

@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::task::LocalSet;
+use tokio::runtime::LocalOptions;
 
 /// The configuration that a request is served by, held by a count that only this worker touches.
 pub(super) type Current = Rc<Arc<Published>>;
@@ -72,8 +72,8 @@ impl Worker {
             ids: (u64::from_le_bytes(start), Cell::new(0)),
             open: Cell::new(0),
         });
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        LocalSet::new().block_on(&runtime, worker.serve(listeners))
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+        runtime.block_on(worker.serve(listeners))
     }
 
     async fn serve(self: Rc<Self>, listeners: Vec<std::net::TcpListener>) -> io::Result<()> {
