@@ -18,8 +18,14 @@ pub(super) struct Progress {
     pub(super) done: Cell<bool>,
     /// Whether the client broke off.
     pub(super) failed: Cell<bool>,
-    /// When something was last passed on.
-    pub(super) last: Cell<Instant>,
+    /// When something was last passed on, if there is a body.
+    pub(super) last: Cell<Option<Instant>>,
+}
+
+impl Progress {
+    fn new(done: bool) -> Rc<Self> {
+        Rc::new(Self { done: Cell::new(done), failed: Cell::new(false), last: Cell::new(None) })
+    }
 }
 
 /// A client's body on its way to the upstream.
@@ -31,15 +37,13 @@ pub(super) struct RequestBody {
 
 impl RequestBody {
     pub(super) fn new(incoming: Incoming) -> Self {
-        let done = incoming.is_end_stream();
-        let progress = Progress { done: Cell::new(done), failed: Cell::new(false), last: Cell::new(Instant::now()) };
-        Self { incoming: (!done).then_some(incoming), progress: Rc::new(progress) }
+        let empty = incoming.is_end_stream();
+        Self { incoming: (!empty).then_some(incoming), progress: Progress::new(empty) }
     }
 
     /// An empty body, for a request that is sent a second time.
     pub(super) fn empty() -> Self {
-        let progress = Progress { done: Cell::new(true), failed: Cell::new(false), last: Cell::new(Instant::now()) };
-        Self { incoming: None, progress: Rc::new(progress) }
+        Self { incoming: None, progress: Progress::new(true) }
     }
 
     pub(super) fn progress(&self) -> Rc<Progress> {
@@ -55,7 +59,7 @@ impl Body for RequestBody {
         let this = &mut *self;
         let Some(incoming) = &mut this.incoming else { return Poll::Ready(None) };
         let polled = std::task::ready!(Pin::new(&mut *incoming).poll_frame(cx));
-        this.progress.last.set(Instant::now());
+        this.progress.last.set(Some(Instant::now()));
         match &polled {
             Some(Ok(_)) => this.progress.done.set(incoming.is_end_stream()),
             Some(Err(_)) => this.progress.failed.set(true),

@@ -17,6 +17,11 @@ use tokio::net::TcpStream;
 /// What an HTTP/2 connection starts with (RFC 9113 §3.4); no HTTP/1.1 request does.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0";
 
+/// How long a client may take to answer a ping.
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a connection that is to end may stay without a request in flight: for what is still to be written.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// Spawns on the worker's own thread.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LocalExecutor;
@@ -67,21 +72,31 @@ async fn converse<S>(worker: &Rc<Worker>, stream: S, peer: Peer, http2: bool)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let connection = Rc::new(Connection { worker: worker.clone(), peer });
-    let service = service_fn(move |request| handle(connection.clone(), request));
+    let connection = Rc::new(Connection::new(worker, peer));
+    let served = connection.clone();
+    let service = service_fn(move |request| handle(served.clone(), request));
     let io = TokioIo::new(stream);
-    let server = &worker.current().server;
+    let current = worker.current();
+    let server = &current.server;
     // Both kinds of connection have the same life but no common trait.
     macro_rules! until_closed {
-        ($serving:expr) => {{
+        ($serving:expr, $quiet:expr) => {{
+            let quiet = $quiet;
             let mut serving = pin!($serving);
-            let mut phase = worker.shared().phase();
+            drop(current);
             tokio::select! {
+                biased;
                 _ = serving.as_mut() => return,
-                _ = phase.wait_for(|phase| *phase == Phase::Draining) => {}
+                () = must_end(&connection, quiet) => {}
             }
             serving.as_mut().graceful_shutdown();
-            let _ = serving.await;
+            connection.restart_quiet();
+            // With requests in flight that lasts until they are done; a head that never ends has no such excuse.
+            tokio::select! {
+                biased;
+                _ = serving.as_mut() => {}
+                () = connection.quiet_for(LAST_WORDS) => {}
+            }
         }};
     }
     if http2 {
@@ -89,18 +104,29 @@ where
             .timer(TokioTimer::new())
             .max_concurrent_streams(server.max_streams)
             .max_header_list_size(u32::try_from(server.max_header_size).unwrap_or(u32::MAX))
+            // Finds out about clients that are gone without a word while a request is in flight.
             .keep_alive_interval(server.idle_timeout)
-            .keep_alive_timeout(Duration::from_secs(20))
+            .keep_alive_timeout(PING_TIMEOUT)
             .serve_connection(io, service);
-        until_closed!(serving);
+        until_closed!(serving, server.idle_timeout);
     } else {
         let serving = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(server.header_timeout)
+            // The deadline is kept below, by one timer a connection instead of one a request.
+            .header_read_timeout(None)
             .max_headers(server.max_headers)
             .max_header_size(server.max_header_size)
             .serve_connection(io, service)
             .with_upgrades();
-        until_closed!(serving);
+        until_closed!(serving, server.header_timeout);
+    }
+}
+
+/// Resolves when the gateway drains, or when the connection has been without a request for this long: silent, or
+/// sending a head that does not end.
+async fn must_end(connection: &Connection, quiet: Duration) {
+    let mut phase = connection.worker.shared().phase();
+    tokio::select! {
+        _ = phase.wait_for(|phase| *phase == Phase::Draining) => {}
+        () = connection.quiet_for(quiet) => {}
     }
 }

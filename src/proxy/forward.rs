@@ -51,7 +51,8 @@ async fn over_http1(
                 worker.stats().upstream_reused.add(1);
                 connection
             }
-            None => connect_http1(worker, upstream, api.connect_timeout).await.map_err(|error| connecting_failed(&error))?,
+            // Boxed, because it is rare and would make every request's future larger.
+            None => Box::pin(connect_http1(worker, upstream, api.connect_timeout)).await.map_err(|error| connecting_failed(&error))?,
         };
         // An upstream may close a connection at the moment that it is used again. What it never read it may
         // be sent again (RFC 9112 §9.3.1), if that is harmless.
@@ -94,7 +95,8 @@ async fn over_http2(
                     sender.clone()
                 }
                 None => {
-                    let fresh = connect_http2(worker, upstream, api.connect_timeout).await.map_err(|error| connecting_failed(&error))?;
+                    let connecting = Box::pin(connect_http2(worker, upstream, api.connect_timeout));
+                    let fresh = connecting.await.map_err(|error| connecting_failed(&error))?;
                     held.insert(fresh).clone()
                 }
             }
@@ -128,11 +130,11 @@ async fn answer(sending: impl Future<Output = Answer>, progress: &Progress, pati
         if let Ok(answer) = tokio::time::timeout_at(deadline, sending.as_mut()).await {
             return Ok(answer);
         }
-        let moved = progress.last.get() + patience;
-        if moved <= deadline {
-            return Err(if progress.done.get() { Refusal::UpstreamTimeout } else { Refusal::ClientAborted });
+        match progress.last.get().map(|last| last + patience) {
+            Some(moved) if moved > deadline => deadline = moved,
+            _ if progress.done.get() => return Err(Refusal::UpstreamTimeout),
+            _ => return Err(Refusal::ClientAborted),
         }
-        deadline = moved;
     }
 }
 

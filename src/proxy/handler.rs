@@ -11,6 +11,7 @@ use crate::policy::{
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body as _, Incoming};
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
@@ -23,6 +24,45 @@ const READ_ON_TIME: Duration = Duration::from_secs(5);
 pub(super) struct Connection {
     pub(super) worker: Rc<Worker>,
     pub(super) peer: Peer,
+    /// Requests whose answer has not ended.
+    in_flight: Cell<usize>,
+    /// Since when there is none, in monotonic nanoseconds.
+    quiet_since: Cell<u64>,
+}
+
+impl Connection {
+    pub(super) fn new(worker: &Rc<Worker>, peer: Peer) -> Self {
+        Self { worker: worker.clone(), peer, in_flight: Cell::new(0), quiet_since: Cell::new(worker.now().monotonic) }
+    }
+
+    pub(super) fn request_started(&self) {
+        self.in_flight.set(self.in_flight.get() + 1);
+    }
+
+    pub(super) fn request_ended(&self, now: u64) {
+        self.in_flight.set(self.in_flight.get() - 1);
+        self.quiet_since.set(now);
+    }
+
+    /// Counts the time without a request from now.
+    pub(super) fn restart_quiet(&self) {
+        self.quiet_since.set(self.worker.now().monotonic);
+    }
+
+    /// Resolves when there has been no request for this long.
+    pub(super) async fn quiet_for(&self, limit: Duration) {
+        loop {
+            let quiet = self.worker.now().monotonic.saturating_sub(self.quiet_since.get());
+            let left = match self.in_flight.get() {
+                0 => limit.saturating_sub(Duration::from_nanos(quiet)),
+                _ => limit,
+            };
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left).await;
+        }
+    }
 }
 
 /// Answers one request.
@@ -31,7 +71,7 @@ pub(super) async fn handle(connection: Rc<Connection>, request: Request<Incoming
     let now = worker.now();
     let current = worker.current();
     let request_id = worker.request_id(request.headers(), &current);
-    let mut record = Record::start(worker, &current, &request, &request_id, connection.peer.address, now);
+    let mut record = Record::start(&connection, &current, &request, &request_id, now);
 
     let head = Head { method: request.method(), uri: request.uri(), headers: request.headers(), peer: &connection.peer };
     let grpc = is_grpc(request.headers());

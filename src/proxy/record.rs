@@ -1,8 +1,9 @@
 //! What is remembered about a request while it is served, counted and logged when its answer has ended.
 
 use super::access_log::{KeyId, Logged, redacted};
-use super::worker::{Current, Worker};
-use crate::policy::{Refusal, contains_key};
+use super::handler::Connection;
+use super::worker::Current;
+use crate::policy::{Now, Refusal, contains_key};
 use http::{HeaderValue, Method, Uri, Version, header};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -10,7 +11,7 @@ use std::rc::Rc;
 /// Counts and logs its request when it is dropped: at the end of the answer's body, or when the client
 /// went away before.
 pub(super) struct Record {
-    worker: Rc<Worker>,
+    connection: Rc<Connection>,
     current: Current,
     /// Monotonic nanoseconds, and Unix seconds.
     started: (u64, i64),
@@ -36,18 +37,18 @@ struct Line {
 
 impl Record {
     pub(super) fn start<B>(
-        worker: &Rc<Worker>,
+        connection: &Rc<Connection>,
         current: &Current,
         request: &http::Request<B>,
         request_id: &HeaderValue,
-        peer: IpAddr,
-        now: crate::policy::Now,
+        now: Now,
     ) -> Self {
-        worker.stats().requests_in_flight.add(1);
+        connection.request_started();
+        connection.worker.stats().requests_in_flight.add(1);
         let line = current.log_requests.then(|| {
             Box::new(Line {
                 request_id: request_id.clone(),
-                client: peer,
+                client: connection.peer.address,
                 method: request.method().clone(),
                 uri: request.uri().clone(),
                 host: request.headers().get(header::HOST).cloned(),
@@ -56,7 +57,7 @@ impl Record {
             })
         });
         Self {
-            worker: worker.clone(),
+            connection: connection.clone(),
             current: current.clone(),
             started: (now.monotonic, now.unix),
             api: None,
@@ -101,11 +102,14 @@ impl Drop for Record {
             // The client went away before there was an answer.
             self.set_refused(Refusal::ClientAborted, 499);
         }
-        let stats = self.worker.stats();
+        let worker = &self.connection.worker;
+        let stats = worker.stats();
+        let now = worker.now().monotonic;
         stats.requests_in_flight.sub(1);
-        let duration = self.worker.now().monotonic.saturating_sub(self.started.0) / 1000;
+        self.connection.request_ended(now);
+        let duration = now.saturating_sub(self.started.0) / 1000;
         let api = self.api.and_then(|api| self.current.apis.get(api));
-        match (api.and_then(|api| api.stats.get(self.worker.index())), self.refusal) {
+        match (api.and_then(|api| api.stats.get(worker.index())), self.refusal) {
             (Some(api), refusal) => {
                 match refusal {
                     Some(refusal) => api.refused[refusal.index()].add(1),
@@ -150,7 +154,8 @@ impl Record {
             duration,
             upstream: self.upstream,
         };
-        let lost = self.worker.log(&logged);
-        self.worker.stats().log_lines_lost.add(lost);
+        let worker = &self.connection.worker;
+        let lost = worker.log(&logged);
+        worker.stats().log_lines_lost.add(lost);
     }
 }

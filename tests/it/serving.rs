@@ -389,3 +389,41 @@ fn early_answer_passes_and_the_connection_is_not_used_again() {
     }
     assert_eq!(connections.load(Ordering::SeqCst), 2);
 }
+
+#[test]
+fn head_that_does_not_end_and_silence_are_cut_off_in_time() {
+    let upstream = Upstream::answering(|_| Answer::new("200 OK", &[], b"slow").after(Duration::from_millis(900)));
+    let (setup, key) = open(Gateway::in_front_of(&upstream).server("header_timeout = \"400ms\""));
+    let gateway = setup.start();
+    let (mut silent, mut dripping) = (gateway.client(), gateway.client());
+    let mut busy = gateway.client();
+    let asked = std::time::Instant::now();
+    let asking = std::thread::spawn(move || busy.send(&Request::get("/").bearer(&key)));
+    dripping.write(b"GET / HTTP/1.1\r\n");
+    for _ in 0..20 {
+        dripping.write(b"X-Drip: 1\r\n");
+        std::thread::sleep(Duration::from_millis(50)); // the attack itself, not a wait for anything
+    }
+    assert_eq!(asking.join().unwrap().text(), "slow", "a request in flight is no silence");
+    assert!(asked.elapsed() >= Duration::from_millis(900));
+    assert!(silent.is_closed());
+    wait_for("the end of the dripping connection", || dripping.is_closed().then_some(()));
+    upstream.answer(|_| Answer::new("200 OK", &[], b""));
+}
+
+#[tokio::test]
+async fn http2_connection_without_requests_is_closed_after_its_idle_timeout() {
+    let upstream = Upstream::start();
+    let (setup, _) = open(Gateway::in_front_of(&upstream).tls(&["localhost"]).server("idle_timeout = \"1s\""));
+    let gateway = setup.start();
+    let mut tls = (*gateway.certificates().client_config()).clone();
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    let stream = tokio::net::TcpStream::connect(gateway.address()).await.unwrap();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(tls));
+    let io = TokioIo::new(connector.connect("localhost".try_into().unwrap(), stream).await.unwrap());
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let (_sender, connection) = hyper::client::conn::http2::handshake::<_, _, Full<bytes::Bytes>>(executor, io).await.unwrap();
+    // It answers pings, so it is alive all the while.
+    let ended = tokio::time::timeout(Duration::from_secs(20), connection).await.expect("it is closed");
+    ended.expect("with a GOAWAY, which is no error");
+}
