@@ -2,6 +2,8 @@
 
 use super::pool::Lease;
 use super::record::Record;
+use super::worker::Current;
+use crate::policy::prepare_trailers;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -18,28 +20,37 @@ pub(super) struct Progress {
     pub(super) done: Cell<bool>,
     /// Whether the client broke off.
     pub(super) failed: Cell<bool>,
+    /// Whether the client's next bytes are waited for. Else the upstream is the one that does not take them.
+    pub(super) waiting: Cell<bool>,
     /// When something was last passed on.
     pub(super) last: Cell<Instant>,
 }
 
+impl Progress {
+    fn new(done: bool) -> Self {
+        Self { done: Cell::new(done), failed: Cell::new(false), waiting: Cell::new(false), last: Cell::new(Instant::now()) }
+    }
+}
+
 /// A client's body on its way to the upstream.
-#[derive(Debug)]
 pub(super) struct RequestBody {
     incoming: Option<Incoming>,
+    /// The configuration that admitted the request, and its API's index.
+    admitted: Option<(Current, usize)>,
     progress: Rc<Progress>,
 }
 
 impl RequestBody {
-    pub(super) fn new(incoming: Incoming) -> Self {
+    /// `current` and the index of the API that the request is for say which trailers may pass.
+    pub(super) fn new(incoming: Incoming, current: &Current, api: usize) -> Self {
         let done = incoming.is_end_stream();
-        let progress = Progress { done: Cell::new(done), failed: Cell::new(false), last: Cell::new(Instant::now()) };
-        Self { incoming: (!done).then_some(incoming), progress: Rc::new(progress) }
+        let admitted = (!done).then(|| (current.clone(), api));
+        Self { incoming: (!done).then_some(incoming), admitted, progress: Rc::new(Progress::new(done)) }
     }
 
     /// An empty body, for a request that is sent a second time.
     pub(super) fn empty() -> Self {
-        let progress = Progress { done: Cell::new(true), failed: Cell::new(false), last: Cell::new(Instant::now()) };
-        Self { incoming: None, progress: Rc::new(progress) }
+        Self { incoming: None, admitted: None, progress: Rc::new(Progress::new(true)) }
     }
 
     pub(super) fn progress(&self) -> Rc<Progress> {
@@ -54,8 +65,15 @@ impl Body for RequestBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = &mut *self;
         let Some(incoming) = &mut this.incoming else { return Poll::Ready(None) };
-        let polled = std::task::ready!(Pin::new(&mut *incoming).poll_frame(cx));
+        let polled = Pin::new(&mut *incoming).poll_frame(cx);
+        this.progress.waiting.set(polled.is_pending());
+        let mut polled = std::task::ready!(polled);
         this.progress.last.set(Instant::now());
+        if let (Some(Ok(frame)), Some((current, api))) = (&mut polled, &this.admitted)
+            && let (Some(trailers), Some(api)) = (frame.trailers_mut(), current.snapshot.apis().get(*api))
+        {
+            prepare_trailers(trailers, api);
+        }
         match &polled {
             Some(Ok(_)) => this.progress.done.set(incoming.is_end_stream()),
             Some(Err(_)) => this.progress.failed.set(true),
