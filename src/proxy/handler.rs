@@ -11,9 +11,11 @@ use crate::policy::{
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body as _, Incoming};
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How much of a refused request's body is read, and for how long.
 const READ_ON_BYTES: usize = 256 * 1024;
@@ -23,6 +25,10 @@ const READ_ON_TIME: Duration = Duration::from_secs(5);
 pub(super) struct Connection {
     pub(super) worker: Rc<Worker>,
     pub(super) peer: Peer,
+    /// Requests that are not answered to the end.
+    pub(super) in_flight: Cell<usize>,
+    /// When the last one was, or when the connection began.
+    pub(super) last_active: Cell<Instant>,
 }
 
 /// Answers one request.
@@ -31,7 +37,7 @@ pub(super) async fn handle(connection: Rc<Connection>, request: Request<Incoming
     let now = worker.now();
     let current = worker.current();
     let request_id = worker.request_id(request.headers(), &current);
-    let mut record = Record::start(worker, &current, &request, &request_id, connection.peer.address, now);
+    let mut record = Record::start(&connection, &current, &request, &request_id, now);
 
     let head = Head { method: request.method(), uri: request.uri(), headers: request.headers(), peer: &connection.peer };
     let grpc = is_grpc(request.headers());

@@ -1,16 +1,18 @@
 //! What is remembered about a request while it is served, counted and logged when its answer has ended.
 
 use super::access_log::{KeyId, Logged, redacted};
-use super::worker::{Current, Worker};
+use super::handler::Connection;
+use super::worker::Current;
 use crate::policy::{Refusal, contains_key};
 use http::{HeaderValue, Method, Uri, Version, header};
 use std::net::IpAddr;
 use std::rc::Rc;
+use tokio::time::Instant;
 
 /// Counts and logs its request when it is dropped: at the end of the answer's body, or when the client
 /// went away before.
 pub(super) struct Record {
-    worker: Rc<Worker>,
+    connection: Rc<Connection>,
     current: Current,
     /// Monotonic nanoseconds, and Unix seconds.
     started: (u64, i64),
@@ -36,18 +38,18 @@ struct Line {
 
 impl Record {
     pub(super) fn start<B>(
-        worker: &Rc<Worker>,
+        connection: &Rc<Connection>,
         current: &Current,
         request: &http::Request<B>,
         request_id: &HeaderValue,
-        peer: IpAddr,
         now: crate::policy::Now,
     ) -> Self {
-        worker.stats().requests_in_flight.add(1);
+        connection.worker.stats().requests_in_flight.add(1);
+        connection.in_flight.set(connection.in_flight.get() + 1);
         let line = current.log_requests.then(|| {
             Box::new(Line {
                 request_id: request_id.clone(),
-                client: peer,
+                client: connection.peer.address,
                 method: request.method().clone(),
                 uri: request.uri().clone(),
                 host: request.headers().get(header::HOST).cloned(),
@@ -56,7 +58,7 @@ impl Record {
             })
         });
         Self {
-            worker: worker.clone(),
+            connection: connection.clone(),
             current: current.clone(),
             started: (now.monotonic, now.unix),
             api: None,
@@ -101,11 +103,14 @@ impl Drop for Record {
             // The client went away before there was an answer.
             self.set_refused(Refusal::ClientAborted, 499);
         }
-        let stats = self.worker.stats();
+        let worker = &self.connection.worker;
+        self.connection.in_flight.set(self.connection.in_flight.get() - 1);
+        self.connection.last_active.set(Instant::now());
+        let stats = worker.stats();
         stats.requests_in_flight.sub(1);
-        let duration = self.worker.now().monotonic.saturating_sub(self.started.0) / 1000;
+        let duration = worker.now().monotonic.saturating_sub(self.started.0) / 1000;
         let api = self.api.and_then(|api| self.current.apis.get(api));
-        match (api.and_then(|api| api.stats.get(self.worker.index())), self.refusal) {
+        match (api.and_then(|api| api.stats.get(worker.index())), self.refusal) {
             (Some(api), refusal) => {
                 match refusal {
                     Some(refusal) => api.refused[refusal.index()].add(1),
@@ -150,7 +155,7 @@ impl Record {
             duration,
             upstream: self.upstream,
         };
-        let lost = self.worker.log(&logged);
-        self.worker.stats().log_lines_lost.add(lost);
+        let lost = self.connection.worker.log(&logged);
+        self.connection.worker.stats().log_lines_lost.add(lost);
     }
 }

@@ -1,6 +1,7 @@
 //! Keygate as its users meet it: the real binary in front of a real upstream, over real sockets.
 
 mod architecture;
+mod adversity;
 mod cli;
 mod decision;
 mod documents;
