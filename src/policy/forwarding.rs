@@ -2,7 +2,7 @@
 
 use super::Now;
 use super::address::{AddressRange, X_FORWARDED_FOR};
-use super::api::{ApiDefinition, CredentialPlace, PassThrough};
+use super::api::{Api, ApiDefinition, CredentialPlace, PassThrough};
 use super::authorise::{Admission, Caller};
 use super::credential::{cookie_pairs, is_cookie};
 use super::keyring::{Grant, KeyRecord};
@@ -132,7 +132,14 @@ pub fn prepare_request(
     let believed = |name: &HeaderName| headers.get(name).filter(|_| peer_is_trusted).cloned();
     let (forwarded_proto, forwarded_host) = (believed(&X_FORWARDED_PROTO), believed(&X_FORWARDED_HOST));
 
-    remove_hop_by_hop(headers);
+    // What let a request pass must reach whoever checks it.
+    let is_needed = |name: &HeaderName| {
+        api.pass_through.iter().any(|place| match place {
+            PassThrough::Header(other) => other == name,
+            PassThrough::Cookie(_) => name == COOKIE,
+        })
+    };
+    remove_hop_by_hop(headers, is_needed);
     headers.remove(EXPECT); // Keygate answers it itself, once the request is admitted.
     headers.remove(TE);
     remove_owned(headers, api, admission.caller());
@@ -190,21 +197,36 @@ fn add_identity(headers: &mut HeaderMap, admission: &Admission<'_>) {
 /// Makes an upstream's header fields those that the client gets: connection matters go, the limit figures
 /// and the request id are set.
 pub fn prepare_response(headers: &mut HeaderMap, admission: &Admission<'_>, request_id: &HeaderValue, now: Now) {
-    remove_hop_by_hop(headers);
+    remove_hop_by_hop(headers, |_| false);
     headers.insert(X_REQUEST_ID, request_id.clone());
     if let (Some(allowance), Caller::Key { grant, .. }) = (admission.allowance(), admission.caller()) {
         limit_headers(headers, &admission.api().definition, allowance, &grant.limits, now);
     }
 }
 
+/// Makes a client's trailers those that the upstream gets. Some servers take a trailer for a header field (RFC 9110 §6.5.1 allows
+/// it), so nothing passes that a header could not say, and no name that Keygate sets itself.
+pub fn prepare_trailers(trailers: &mut HeaderMap, api: &Api) {
+    let api = &api.definition;
+    let set_here = [X_REQUEST_ID, VIA, AUTHORIZATION, COOKIE, HOST];
+    let dropped: Vec<HeaderName> = trailers
+        .keys()
+        .filter(|name| is_override(name.as_str()) || set_here.contains(name) || is_twin(&name.as_str().replace('_', "-"), api))
+        .cloned()
+        .collect();
+    for name in dropped {
+        trailers.remove(name);
+    }
+}
+
 /// RFC 9110 §7.6.1: removes the fields of one connection and those that `Connection` names. What Keygate
-/// adds itself is added later, so no client can name it away; a body's framing and the host stay.
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
+/// adds itself is added later, so no client can name it away; a body's framing, the host and what `is_needed` stay.
+fn remove_hop_by_hop(headers: &mut HeaderMap, is_needed: impl Fn(&HeaderName) -> bool) {
     let mut named = Vec::new();
     for value in headers.get_all(CONNECTION) {
         for token in value.as_bytes().split(|byte| *byte == b',') {
             match HeaderName::from_bytes(token.trim_ascii()) {
-                Ok(name) if ![HOST, header::CONTENT_LENGTH, header::TRAILER].contains(&name) => named.push(name),
+                Ok(name) if ![HOST, header::CONTENT_LENGTH, header::TRAILER].contains(&name) && !is_needed(&name) => named.push(name),
                 _ => {}
             }
         }

@@ -1,7 +1,7 @@
 //! The decision: who calls, what the call may do, and how often.
 //!
 //! Everything here is pure and total. There is no I/O, no async and no clock: the caller passes the
-//! time in ([`Now`]), so the tests run in virtual time. The two entry points are [`authorise`], which
+//! time in ([`Now`]), so the tests run in virtual time. The two entry points are [`authorise()`], which
 //! looks and changes nothing, and [`charge`], which counts the request against its limit.
 //!
 //! Nothing reaches an upstream without an [`Admission`], and only [`charge`] makes one.
@@ -27,7 +27,7 @@ pub use address::{AddressRange, BadAddressRange, client_address};
 pub use api::{Api, ApiDefinition, CredentialPlace, EmptyScopes, Environment, ErrorStyle, PassThrough, ResetStyle, Scope, ScopeSet};
 pub use authorise::{Admission, Caller, Head, Permit, Refused, Snapshot, authorise, charge};
 pub use credential::{contains_key, query_holds_key};
-pub use forwarding::{Peer, prepare_request, prepare_response};
+pub use forwarding::{Peer, prepare_request, prepare_response, prepare_trailers};
 pub use key_format::new_key;
 pub use keyring::{Digest, Grant, GrantDefinition, KeyDefinition, KeyRecord, Keyring};
 pub use pattern::{BadPattern, Claims, EndpointTable, Pattern};

@@ -87,6 +87,13 @@ impl AccessLog {
     }
 }
 
+/// Requests that the deadline for stopping cuts off are logged after the worker's last flush.
+impl Drop for AccessLog {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
 /// The thread that writes lines to standard output.
 pub struct LogWriter {
     sender: SyncSender<String>,

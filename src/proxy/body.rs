@@ -2,6 +2,8 @@
 
 use super::pool::Lease;
 use super::record::Record;
+use super::worker::Current;
+use crate::policy::prepare_trailers;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -18,32 +20,43 @@ pub(super) struct Progress {
     pub(super) done: Cell<bool>,
     /// Whether the client broke off.
     pub(super) failed: Cell<bool>,
+    /// Whether the client's next bytes are waited for. Else the upstream is the one that does not take them.
+    pub(super) waiting: Cell<bool>,
     /// When something was last passed on, if there is a body.
     pub(super) last: Cell<Option<Instant>>,
 }
 
 impl Progress {
     fn new(done: bool) -> Rc<Self> {
-        Rc::new(Self { done: Cell::new(done), failed: Cell::new(false), last: Cell::new(None) })
+        Rc::new(Self { done: Cell::new(done), failed: Cell::new(false), waiting: Cell::new(false), last: Cell::new(None) })
     }
 }
 
 /// A client's body on its way to the upstream.
-#[derive(Debug)]
 pub(super) struct RequestBody {
-    incoming: Option<Incoming>,
+    /// None where there is no body.
+    source: Option<Source>,
     progress: Rc<Progress>,
 }
 
+struct Source {
+    incoming: Incoming,
+    /// The configuration that admitted the request, and its API's index.
+    current: Current,
+    api: usize,
+}
+
 impl RequestBody {
-    pub(super) fn new(incoming: Incoming) -> Self {
+    /// `current` and the index of the API that the request is for say which trailers may pass.
+    pub(super) fn new(incoming: Incoming, current: &Current, api: usize) -> Self {
         let empty = incoming.is_end_stream();
-        Self { incoming: (!empty).then_some(incoming), progress: Progress::new(empty) }
+        let source = (!empty).then(|| Source { incoming, current: current.clone(), api });
+        Self { source, progress: Progress::new(empty) }
     }
 
     /// An empty body, for a request that is sent a second time.
     pub(super) fn empty() -> Self {
-        Self { incoming: None, progress: Progress::new(true) }
+        Self { source: None, progress: Progress::new(true) }
     }
 
     pub(super) fn progress(&self) -> Rc<Progress> {
@@ -57,11 +70,18 @@ impl Body for RequestBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = &mut *self;
-        let Some(incoming) = &mut this.incoming else { return Poll::Ready(None) };
-        let polled = std::task::ready!(Pin::new(&mut *incoming).poll_frame(cx));
+        let Some(source) = &mut this.source else { return Poll::Ready(None) };
+        let polled = Pin::new(&mut source.incoming).poll_frame(cx);
+        this.progress.waiting.set(polled.is_pending());
+        let mut polled = std::task::ready!(polled);
         this.progress.last.set(Some(Instant::now()));
+        if let Some(Ok(frame)) = &mut polled
+            && let (Some(trailers), Some(api)) = (frame.trailers_mut(), source.current.snapshot.apis().get(source.api))
+        {
+            prepare_trailers(trailers, api);
+        }
         match &polled {
-            Some(Ok(_)) => this.progress.done.set(incoming.is_end_stream()),
+            Some(Ok(_)) => this.progress.done.set(source.incoming.is_end_stream()),
             Some(Err(_)) => this.progress.failed.set(true),
             None => this.progress.done.set(true),
         }
@@ -69,11 +89,11 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(Body::is_end_stream)
+        self.source.as_ref().is_none_or(|source| source.incoming.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.source.as_ref().map_or_else(|| SizeHint::with_exact(0), |source| source.incoming.size_hint())
     }
 }
 

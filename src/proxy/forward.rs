@@ -6,8 +6,8 @@ use super::worker::Worker;
 use crate::config::{ApiConfig, Protocol};
 use crate::policy::{Admission, Refusal};
 use crate::state::UpstreamState;
-use http::{HeaderMap, Method, Request, Response, Uri, Version, header};
-use hyper::body::Incoming;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header};
+use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::TrySendError;
 use std::io;
 use std::rc::Rc;
@@ -88,7 +88,9 @@ async fn over_http2(
     for last in [false, true] {
         let shared = worker.pool().http2(upstream.id);
         let mut sender = {
-            let mut held = shared.lock().await;
+            // Whoever holds it is connecting; of all who wait, none may wait for the others' attempts one after another.
+            let held = tokio::time::timeout(api.connect_timeout, shared.lock()).await;
+            let mut held = held.map_err(|_| Refusal::UpstreamTimeout)?;
             match held.as_ref().filter(|sender| !sender.is_closed()) {
                 Some(sender) => {
                     worker.stats().upstream_reused.add(1);
@@ -132,8 +134,8 @@ async fn answer(sending: impl Future<Output = Answer>, progress: &Progress, pati
         }
         match progress.last.get().map(|last| last + patience) {
             Some(moved) if moved > deadline => deadline = moved,
-            _ if progress.done.get() => return Err(Refusal::UpstreamTimeout),
-            _ => return Err(Refusal::ClientAborted),
+            _ if progress.waiting.get() => return Err(Refusal::ClientAborted),
+            _ => return Err(Refusal::UpstreamTimeout),
         }
     }
 }
@@ -164,6 +166,10 @@ fn to_origin_form(request: &mut Request<RequestBody>) {
     if request.uri().authority().is_some() {
         let path = request.uri_mut().path_and_query().cloned();
         *request.uri_mut() = path.map(Uri::from).unwrap_or_default();
+    }
+    // Left to itself the HTTP engine sends a GET or HEAD whose body has no known length without the body.
+    if !request.body().is_end_stream() && !request.headers().contains_key(header::CONTENT_LENGTH) {
+        request.headers_mut().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
 }
 

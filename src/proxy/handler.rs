@@ -150,7 +150,7 @@ async fn exchange(
     if switch.is_some() {
         websocket::mark(&mut parts.headers);
     }
-    let request = Request::from_parts(parts, RequestBody::new(body));
+    let request = Request::from_parts(parts, RequestBody::new(body, current, admission.api_index()));
     let sent = worker.now().monotonic;
     let (response, lease) = forward(worker, admission, &api.config, upstream, request).await?;
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;

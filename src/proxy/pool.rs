@@ -21,6 +21,9 @@ use tokio::task::AbortHandle;
 /// Unused connections kept for one upstream; more are closed.
 const MOST_UNUSED: usize = 256;
 
+/// How long a connection may take to be done with the exchange before.
+const SETTLING: Duration = Duration::from_millis(100);
+
 /// Unused connections by upstream.
 #[derive(Default)]
 pub(super) struct Pool {
@@ -73,7 +76,9 @@ impl Pool {
     pub(super) async fn take(&self, upstream: u64) -> Option<Http1> {
         loop {
             let mut unused = self.http1.borrow_mut().get_mut(&upstream)?.pop()?;
-            if !unused.connection.sender.is_closed() && unused.connection.sender.ready().await.is_ok() {
+            let sender = &mut unused.connection.sender;
+            // One whose upstream answered but never read the rest of the request does not get ready.
+            if sender.is_ready() || tokio::time::timeout(SETTLING, sender.ready()).await.is_ok_and(|ready| ready.is_ok()) {
                 return Some(unused.connection);
             }
         }
