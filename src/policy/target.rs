@@ -16,7 +16,7 @@ pub enum BadTarget {
     Byte,
     /// `%` without two hexadecimal digits.
     Escape,
-    /// A percent-encoded slash, backslash, control character, letter, digit, `-`, `.`, `_` or escape.
+    /// A percent-encoded slash, backslash, control character, letter, digit, `-`, `.`, `_` or escape, or overlong UTF-8.
     Encoded,
     /// A segment that is `.` or `..`, also before a `;`.
     DotSegment,
@@ -91,9 +91,21 @@ fn check_escape(rest: &[u8]) -> Result<(), BadTarget> {
         0..=0x1f | 0x7f | b'/' | b'\\' | b'-' | b'.' | b'_' => true,
         // `%25` is an honest percent sign unless what follows makes it an escape once it is decoded.
         b'%' => rest.len() >= 5 && rest[3].is_ascii_hexdigit() && rest[4].is_ascii_hexdigit(),
+        0xc0 | 0xc1 | 0xe0 | 0xf0 => is_overlong(byte, &rest[3..]),
         other => other.is_ascii_alphanumeric(),
     };
     if refused { Err(BadTarget::Encoded) } else { Ok(()) }
+}
+
+/// Whether these bytes begin a UTF-8 sequence that is longer than it need be (RFC 3629 §3). Lenient decoders take
+/// `%C0%AE` for `.` and `%C0%AF` for `/`. Alone, the bytes may be letters of another encoding.
+fn is_overlong(first: u8, rest: &[u8]) -> bool {
+    let longest_wrong = match first {
+        0xe0 => 0x9f,
+        0xf0 => 0x8f,
+        _ => 0xbf,
+    };
+    rest.first() == Some(&b'%') && decode_escape(rest).is_some_and(|second| (0x80..=longest_wrong).contains(&second))
 }
 
 /// The byte that a `%XX` at the start of `rest` stands for.

@@ -123,6 +123,16 @@ fn every_path_of_hostile_pieces_that_is_accepted_has_one_reading() {
 }
 
 #[test]
+fn overlong_utf8_is_refused_and_other_encodings_are_not() {
+    for path in ["/a/%c0%ae%C0%AE/b", "/a/%c0%af", "/a%c1%9cb", "/%e0%80%af", "/%E0%80%AE/x", "/%f0%80%80%af"] {
+        assert_eq!(check_path(path), Err(BadTarget::Encoded), "{path}");
+    }
+    for path in ["/%C0", "/%C0/%80", "/%C0%C1", "/%E0%A4%95", "/%F0%9F%8E%AB", "/voil%E0%20"] {
+        assert_eq!(check_path(path), Ok(()), "{path}");
+    }
+}
+
+#[test]
 fn ordinary_paths_are_accepted() {
     for path in [
         "/",
