@@ -71,7 +71,7 @@ const KEY_PARAMETERS: [&str; 5] = ["access_token", "api_key", "apikey", "api-key
 pub fn query_holds_key(api: &Api, query: &str) -> bool {
     let environments = &api.definition.environments;
     query.split(['&', ';']).any(|parameter| {
-        let (name, value) = parameter.split_once('=').unwrap_or(("", parameter));
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         if environments.is_empty() {
             let by_name = |known: &str| decoded(name).map(|byte| byte.to_ascii_lowercase()).eq(known.bytes());
             let own = api.definition.credentials.iter().filter_map(|place| match place {
@@ -80,10 +80,19 @@ pub fn query_holds_key(api: &Api, query: &str) -> bool {
             });
             !value.is_empty() && KEY_PARAMETERS.into_iter().chain(own).any(by_name)
         } else {
-            environments.iter().any(|environment| {
-                let mut bytes = decoded(value).skip_while(u8::is_ascii_whitespace);
-                environment.prefix.bytes().all(|expected| bytes.next() == Some(expected)) && bytes.next().is_some()
-            })
+            let begins_with_key = |component: &str| {
+                let text: Vec<u8> = decoded(component).collect();
+                let text = text.trim_ascii_start();
+                // Somebody copied the whole header field.
+                let text = match text.split_at_checked(6) {
+                    Some((scheme, rest)) if scheme.eq_ignore_ascii_case(b"bearer") => rest.trim_ascii_start(),
+                    _ => text,
+                };
+                environments
+                    .iter()
+                    .any(|environment| text.len() > environment.prefix.len() && text.starts_with(environment.prefix.as_bytes()))
+            };
+            begins_with_key(name) || begins_with_key(value)
         }
     })
 }

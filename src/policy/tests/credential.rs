@@ -116,6 +116,9 @@ fn key_in_the_query_is_refused_in_every_spelling() {
         format!("k=%73{}", &key[1..]),
         format!("k=+{key}"),
         format!("k=%20{key}"),
+        format!("k=Bearer%20{key}"),
+        format!("k=bearer+{key}"),
+        format!("{key}=1"),
     ] {
         assert!(query_holds_key(&api, &query), "{query}");
         let snapshot = snapshot(definition(), [super::key(&key)]);
