@@ -24,7 +24,10 @@ pub fn run(config: &Path) -> anyhow::Result<()> {
     // One provider for the whole process; that it is set already is no mistake.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the control thread")?;
-    runtime.block_on(run_control_plane(config))
+    let outcome = runtime.block_on(run_control_plane(config));
+    // A read from a disk that hangs is not waited for.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// The calling thread is the control plane; workers and log have threads of their own.

@@ -26,6 +26,11 @@ impl Loaded {
 /// Reads and checks the file, for a gateway that serves with the certificates `in_use`.
 pub(super) fn load(path: &Path, in_use: &[TlsFiles]) -> Loaded {
     let before = identity(path);
+    if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        // Reading a pipe may never end, and then no later edit, such as a revocation, would be seen.
+        let problem = problem(path, "this is not a regular file".to_owned());
+        return Loaded { identity: before, digest: None, config: Err(Problems(vec![problem])) };
+    }
     let digest = std::fs::read(path).ok().map(|content| sha2::Sha256::digest(content).into());
     let config = config::load_while_serving(path, in_use);
     let identity = identity(path).filter(|after| before == Some(*after));
