@@ -65,7 +65,7 @@ async fn over_http1(
             }
             Err(mut error) => {
                 let unsent = error.take_message();
-                let unread = error.error().is_incomplete_message() || error.error().is_closed() || error.error().is_canceled();
+                let unread = was_closed(error.error());
                 request = match (unsent, again) {
                     (Some(unsent), _) if is_reused => unsent,
                     (None, Some(again)) if unread => again,
@@ -150,6 +150,15 @@ fn failed(error: &hyper::Error, progress: &Progress) -> Refusal {
     }
     tracing::debug!(%error, "the upstream failed");
     Refusal::UpstreamFailed
+}
+
+/// Whether the upstream closed the connection instead of answering. A reset is the same, seen a moment later.
+fn was_closed(error: &hyper::Error) -> bool {
+    let reset = || {
+        let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+        source.is_some_and(|source| matches!(source.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe))
+    };
+    error.is_incomplete_message() || error.is_closed() || error.is_canceled() || reset()
 }
 
 fn copy_of(request: &Request<RequestBody>) -> Request<RequestBody> {
