@@ -1,7 +1,7 @@
 //! Keygate as its users meet it: the real binary in front of a real upstream, over real sockets.
 
-mod architecture;
 mod adversity;
+mod architecture;
 mod cli;
 mod decision;
 mod documents;
