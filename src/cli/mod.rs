@@ -1,5 +1,8 @@
 //! The commands. Each file reads its own arguments and does one command.
 
+// The comments of commands are their `--help`, where `[[key]]` stands as in the file.
+#![allow(rustdoc::broken_intra_doc_links)]
+
 mod check;
 mod demo;
 mod keys;

@@ -61,7 +61,7 @@ pub struct Server {
     pub handshake_timeout: Duration,
     /// For a whole request head, and between requests of one HTTP/1.1 connection.
     pub header_timeout: Duration,
-    /// Between frames of an HTTP/2 connection without requests.
+    /// For an HTTP/2 connection without requests.
     pub idle_timeout: Duration,
     /// For requests in flight when the gateway is told to stop.
     pub drain_timeout: Duration,

@@ -161,11 +161,20 @@ pub fn prepare_request(
     if let Some(host) = forwarded_host.or_else(|| headers.get(HOST).cloned()) {
         headers.insert(X_FORWARDED_HOST, host);
     }
-    headers.append(VIA, HeaderValue::from_static(if version == Version::HTTP_2 { "2 keygate" } else { "1.1 keygate" }));
+    headers.append(VIA, HeaderValue::from_static(via(version)));
     headers.insert(X_REQUEST_ID, request_id.clone());
     add_identity(headers, admission);
     for (name, value) in &api.upstream_headers {
         headers.insert(name.clone(), value.clone());
+    }
+}
+
+/// RFC 9110 §7.6.3: the version that the message came in.
+fn via(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_2 => "2 keygate",
+        Version::HTTP_10 => "1.0 keygate",
+        _ => "1.1 keygate",
     }
 }
 
