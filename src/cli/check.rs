@@ -50,7 +50,8 @@ fn summary(config: &Config) -> String {
         let keys = config.keys.iter().filter(|key| key.apis.contains(&index)).count();
         let hosts = if definition.hosts.is_empty() { "any host".to_owned() } else { definition.hosts.join(", ") };
         let scopes = count(definition.scopes.len(), "scope");
-        let _ = write!(summary, "\n  api        {}: {hosts}{}, {scopes}, {}", definition.name, definition.base_path, count(keys, "key"));
+        let _ =
+            write!(summary, "\n  api        {}: {hosts}, path {}, {scopes}, {}", definition.name, definition.base_path, count(keys, "key"));
     }
     if !config.revoked.is_empty() {
         let _ = write!(summary, "\n  revoked    {}", count(config.revoked.len(), "key"));

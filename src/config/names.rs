@@ -2,47 +2,16 @@
 
 use super::document::Text;
 use super::report::Report;
+use crate::policy::is_gateway_header;
 use http::HeaderName;
 use std::net::Ipv6Addr;
 
-/// Header fields that frame a message, speak about one connection, or are Keygate's own to say; besides
-/// `X-Keygate-*` and `X-Forwarded-*`.
-const RESERVED_HEADERS: [&str; 29] = [
-    "host",
-    "content-length",
-    "content-type",
-    "content-encoding",
-    "transfer-encoding",
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "proxy-authorization",
-    "proxy-authenticate",
-    "http2-settings",
-    "upgrade",
-    "te",
-    "trailer",
-    "expect",
-    "via",
-    "date",
-    "x-request-id",
-    "forwarded",
-    "x-real-ip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "true-client-ip",
-    "x-original-url",
-    "x-original-host",
-    "x-rewrite-url",
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-];
+/// Header fields that no setting may name, besides those that are Keygate's own to say.
+const RESERVED_HEADERS: [&str; 3] = ["content-encoding", "trailer", "date"];
 
 /// Whether a header field is one that no setting may name, whichever of `-` and `_` it is written with.
 pub(super) fn is_reserved_header(name: &HeaderName) -> bool {
-    let name = same_header(name);
-    name.starts_with("x-keygate-") || name.starts_with("x-forwarded-") || RESERVED_HEADERS.contains(&name.as_str())
+    is_gateway_header(name) || RESERVED_HEADERS.contains(&same_header(name).as_str())
 }
 
 /// The name as servers that read `_` like `-` see it.

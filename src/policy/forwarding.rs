@@ -35,8 +35,9 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 
 /// Names, besides `x-keygate-*` and `x-forwarded-*`, by which an upstream could be told another caller,
 /// path or method than the ones that were authorised. A client's are never passed on.
-const OVERRIDES: [&str; 11] = [
+const OVERRIDES: [&str; 12] = [
     "forwarded",
+    "proxy", // CGI programs take it for the environment variable HTTP_PROXY
     "x-real-ip",
     "x-client-ip",
     "x-cluster-client-ip",
@@ -48,6 +49,18 @@ const OVERRIDES: [&str; 11] = [
     "x-http-method-override",
     "x-method-override",
 ];
+
+/// Fields that say what the message itself is. A twin of theirs is never passed on.
+const MESSAGE: [HeaderName; 3] = [header::CONTENT_LENGTH, header::CONTENT_TYPE, HOST];
+
+/// Whether Keygate says, changes or removes this field itself, so that no setting may name it. An underscore
+/// spelling counts as the field.
+#[must_use]
+pub fn is_gateway_header(name: &HeaderName) -> bool {
+    let hyphened = name.as_str().replace('_', "-");
+    let known = HOP_BY_HOP.into_iter().chain(MESSAGE).chain([X_REQUEST_ID, TE, EXPECT, VIA]);
+    is_override(&hyphened) || known.into_iter().any(|known| known.as_str() == hyphened)
+}
 
 /// The other end of a connection, and what it always adds to requests.
 #[derive(Debug)]
@@ -292,7 +305,7 @@ fn remove_owned(headers: &mut HeaderMap, api: &ApiDefinition, caller: Caller<'_>
 fn is_override(name: &str) -> bool {
     match name.as_bytes().first() {
         Some(b'x') => name.starts_with("x-keygate-") || name.starts_with("x-forwarded-") || OVERRIDES.contains(&name),
-        Some(b'f' | b't') => OVERRIDES.contains(&name),
+        Some(b'f' | b'p' | b't') => OVERRIDES.contains(&name),
         _ => false,
     }
 }
@@ -306,7 +319,7 @@ fn is_twin(hyphened: &str, api: &ApiDefinition) -> bool {
         || api.credentials.iter().any(|place| same(place.header()))
         || api.upstream_headers.iter().any(|(name, _)| same(name))
         || api.pass_through.iter().any(|place| matches!(place, PassThrough::Header(name) if same(name)))
-        || HOP_BY_HOP.iter().chain(&[header::CONTENT_LENGTH, header::CONTENT_TYPE, HOST, COOKIE]).any(same)
+        || HOP_BY_HOP.iter().chain(&MESSAGE).chain(&[COOKIE]).any(same)
 }
 
 /// RFC 9113 §8.2.3: several cookie fields become one. With a key, pass-through cookies are taken out.

@@ -27,7 +27,7 @@ pub use address::{AddressRange, BadAddressRange, client_address};
 pub use api::{Api, ApiDefinition, CredentialPlace, EmptyScopes, Environment, ErrorStyle, PassThrough, ResetStyle, Scope, ScopeSet};
 pub use authorise::{Admission, Caller, Head, Permit, Refused, Snapshot, authorise, charge};
 pub use credential::{contains_key, query_holds_key};
-pub use forwarding::{Peer, prepare_request, prepare_response, prepare_trailers};
+pub use forwarding::{Peer, is_gateway_header, prepare_request, prepare_response, prepare_trailers};
 pub use key_format::new_key;
 pub use keyring::{Digest, Grant, GrantDefinition, KeyDefinition, KeyRecord, Keyring};
 pub use pattern::{BadPattern, Claims, EndpointTable, Pattern};
