@@ -6,7 +6,7 @@ use super::credential::{find_key, has_pass_through, query_holds_key};
 use super::keyring::{Digest, Grant, KeyRecord, Keyring};
 use super::quota::Allowance;
 use super::refusal::Refusal;
-use super::target::{Host, check_path, host_of};
+use super::target::{BadTarget, Host, check_path, has_parameters, host_of, without_parameters};
 use super::{Now, forwarding::Peer};
 use http::{HeaderMap, Method, Uri, header};
 use std::collections::HashMap;
@@ -81,13 +81,19 @@ impl Snapshot {
 
     /// The API for a host, or any host, whose base path is the longest that covers the path.
     fn find_api(&self, host: Host<'_>, path: &str, peer: &Peer) -> Result<(usize, &Api), Refusal> {
-        let pick = |indices: &[usize]| indices.iter().copied().find(|index| self.apis[*index].covers(path));
+        let pick = |indices: &[usize], path: &str| indices.iter().copied().find(|index| self.apis[*index].covers(path));
         let claimed = if host.name.bytes().any(|byte| byte.is_ascii_uppercase()) {
             self.hosts.get(host.name.to_ascii_lowercase().as_str())
         } else {
             self.hosts.get(host.name)
         };
-        if let Some(index) = claimed.and_then(|indices| pick(indices)).or_else(|| pick(&self.any_host)) {
+        let choose = |path: &str| claimed.and_then(|indices| pick(indices, path)).or_else(|| pick(&self.any_host, path));
+        let chosen = choose(path);
+        // Some servers cut parameters off before they look: for them `/admin;x` lies below `/admin`.
+        if has_parameters(path) && choose(&without_parameters(path)) != chosen {
+            return Err(Refusal::MalformedTarget(BadTarget::Parameter));
+        }
+        if let Some(index) = chosen {
             return Ok((index, &self.apis[index]));
         }
         let name_differs = || peer.tls_name.as_deref().is_some_and(|name| !name.eq_ignore_ascii_case(host.name));

@@ -55,15 +55,13 @@ pub enum Refusal {
     UpstreamFailed,
     /// The upstream did not answer in time.
     UpstreamTimeout,
-    /// Keygate is at a limit of its own.
-    Overloaded,
     /// The client broke off or sent a malformed body; it will hardly read the answer.
     ClientAborted,
 }
 
 impl Refusal {
     /// Every reason once, for tables of metrics and documents; details are placeholders.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 25] = [
         Self::MalformedTarget(BadTarget::NotAPath),
         Self::MalformedHost,
         Self::MalformedForwardedFor,
@@ -88,7 +86,6 @@ impl Refusal {
         Self::UpstreamUnreachable,
         Self::UpstreamFailed,
         Self::UpstreamTimeout,
-        Self::Overloaded,
         Self::ClientAborted,
     ];
 
@@ -120,8 +117,7 @@ impl Refusal {
             Self::UpstreamUnreachable => 21,
             Self::UpstreamFailed => 22,
             Self::UpstreamTimeout => 23,
-            Self::Overloaded => 24,
-            Self::ClientAborted => 25,
+            Self::ClientAborted => 24,
         }
     }
 
@@ -149,7 +145,6 @@ impl Refusal {
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::UpstreamUnreachable | Self::UpstreamFailed => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -181,7 +176,6 @@ impl Refusal {
             Self::UpstreamUnreachable => "upstream_unreachable",
             Self::UpstreamFailed => "upstream_failed",
             Self::UpstreamTimeout => "upstream_timeout",
-            Self::Overloaded => "overloaded",
             Self::ClientAborted => "client_aborted",
         }
     }
@@ -214,7 +208,6 @@ impl Refusal {
             Self::UpstreamUnreachable => "The service behind the gateway cannot be reached. Try again later.",
             Self::UpstreamFailed => "The service behind the gateway did not give a complete answer.",
             Self::UpstreamTimeout => "The service behind the gateway did not answer in time.",
-            Self::Overloaded => "The gateway is busy. Try again in a moment.",
             Self::ClientAborted => "The request's body ended early or was malformed.",
         }
     }

@@ -93,9 +93,6 @@ pub fn refuse(refused: &Refused<'_>, request_id: &HeaderValue, grpc: bool, now: 
     if let Refusal::RateLimited(wait) = refusal {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds(wait).max(1)));
     }
-    if refusal == Refusal::Overloaded {
-        headers.insert(RETRY_AFTER, HeaderValue::from(1));
-    }
     if let (Some(api), Some(allowance), Some(grant)) = (api, refused.allowance, refused.grant) {
         limit_headers(headers, &api.definition, allowance, &grant.limits, now);
     }

@@ -22,6 +22,8 @@ pub enum BadTarget {
     DotSegment,
     /// `//` inside the path, or a segment with nothing before its `;`.
     EmptySegment,
+    /// A path parameter (`;`) where it decides which API the path belongs to.
+    Parameter,
     /// No host, several, an empty or malformed one, or two that contradict each other.
     Host,
 }
@@ -37,6 +39,7 @@ impl BadTarget {
             Self::Encoded => "The path percent-encodes a character that must stand plain or must not stand there at all.",
             Self::DotSegment => "The path has a '.' or '..' segment.",
             Self::EmptySegment => "The path has an empty segment ('//' or '/;').",
+            Self::Parameter => "The path has a parameter (';') where the name alone decides which API is meant.",
             Self::Host => "The request must name exactly one valid host.",
         }
     }
@@ -106,6 +109,23 @@ fn is_overlong(first: u8, rest: &[u8]) -> bool {
         _ => 0xbf,
     };
     rest.first() == Some(&b'%') && decode_escape(rest).is_some_and(|second| (0x80..=longest_wrong).contains(&second))
+}
+
+/// The path as servers see it that cut parameters off its segments (RFC 3986 §3.3), also encoded ones.
+pub(super) fn without_parameters(path: &str) -> String {
+    let name = |segment: &str| {
+        let end = segment
+            .bytes()
+            .enumerate()
+            .position(|(at, byte)| byte == b';' || (byte == b'%' && decode_escape(&segment.as_bytes()[at..]) == Some(b';')));
+        segment[..end.unwrap_or(segment.len())].to_owned()
+    };
+    path.split('/').map(name).collect::<Vec<_>>().join("/")
+}
+
+/// Whether [`without_parameters`] would change the path.
+pub(super) fn has_parameters(path: &str) -> bool {
+    path.contains(';') || path.contains("%3b") || path.contains("%3B")
 }
 
 /// The byte that a `%XX` at the start of `rest` stands for.

@@ -1,13 +1,18 @@
 //! Peers that are slow, silent, gone, or up to something.
 
 use crate::harness::{Answer, Client, Gateway, Key, Request, Setup, Upstream, wait_for};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
 use keygate::policy::{Keyring, Snapshot};
 use keygate::proxy::{LogWriter, Worker, bind};
 use keygate::state::Published;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// More than anything here may take, and far less than the default timeouts.
+const SOON: Duration = Duration::from_secs(10);
 
 fn open(setup: Setup) -> (Gateway, Key) {
     let key = Key::live("key_all").scopes(&["*"]);
@@ -31,26 +36,6 @@ fn chunked_body_of_a_get_is_forwarded_too() {
     client.write(format!("{head}5\r\nhello\r\n0\r\n\r\n").as_bytes());
     assert_eq!(client.read("GET").status(), 200);
     assert_eq!(String::from_utf8_lossy(&upstream.last().body), "hello");
-}
-
-#[test]
-fn names_that_a_client_smuggles_in_trailers_are_dropped() {
-    let upstream = Upstream::start();
-    let (gateway, key) = open(Gateway::in_front_of(&upstream).api("credentials = [\"bearer\", \"header:X-API-Key\"]"));
-    let mut client = gateway.client();
-    let names = ["X-Keygate-Key-Id", "X_Keygate_Key_Id", "X-Forwarded-For", "X-API-Key", "X-Request-Id", "X-Check"];
-    client.write(
-        format!(
-            "POST / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\nTrailer: {}\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n{}\r\n",
-            key.text,
-            names.join(", "),
-            names.map(|name| format!("{name}: 7\r\n")).concat(),
-        )
-        .as_bytes(),
-    );
-    assert_eq!(client.read("POST").status(), 200);
-    let trailers: Vec<String> = upstream.last().trailers.into_iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
-    assert_eq!(trailers, ["x-check"]);
 }
 
 #[test]
@@ -99,22 +84,6 @@ fn requests_that_wait_for_one_http2_connection_do_not_wait_for_each_other_in_tur
         .collect();
     assert!(asking.into_iter().all(|asking| asking.join().unwrap() == 504));
     assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
-}
-
-#[tokio::test]
-async fn http2_connection_without_requests_is_closed_though_its_client_answers_pings() {
-    let upstream = Upstream::answering(|_| Answer::new("200 OK", &[], b"done").after(Duration::from_millis(1500)));
-    let (gateway, key) = open(Gateway::in_front_of(&upstream).server("idle_timeout = \"500ms\""));
-    let io = hyper_util::rt::TokioIo::new(tokio::net::TcpStream::connect(gateway.address()).await.unwrap());
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), io).await.unwrap();
-    let connection = tokio::spawn(connection);
-    let request = http::Request::get(format!("http://a:{}/", gateway.address().port()));
-    let request = request.header("authorization", format!("Bearer {}", key.text)).body(http_body_util::Empty::<bytes::Bytes>::new());
-    let answer = sender.send_request(request.unwrap()).await.unwrap();
-    assert_eq!(answer.status(), 200, "a request in flight is no idleness, however long it takes");
-    drop(answer);
-    let closed = tokio::time::timeout(Duration::from_secs(5), connection).await;
-    assert!(closed.is_ok(), "the connection is still open");
 }
 
 #[test]
@@ -168,4 +137,118 @@ fn old_configuration_is_freed_while_connections_from_its_time_stay_open() {
     assert_eq!(client.send(&Request::get("/")).status(), 404, "the connection lives on under the new one");
     shared.drain();
     worker.join().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn unused_http2_connection_is_closed_though_its_client_answers_pings() {
+    let slow = Duration::from_millis(2500);
+    let upstream = Upstream::answering(move |_| Answer::new("200 OK", &[], b"done").after(slow));
+    let key = Key::live("key_crm").scopes(&["*"]);
+    let gateway = Gateway::in_front_of(&upstream).server("idle_timeout = \"1s\"").key(&key).start();
+    let io = hyper_util::rt::TokioIo::new(tokio::net::TcpStream::connect(gateway.address()).await.unwrap());
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), io).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let request = http::Request::get(format!("http://{}/slow", gateway.address())).header("authorization", format!("Bearer {}", key.text));
+    let answer = sender.send_request(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap();
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "done", "a request outlives the idle timeout");
+    // The sender is kept: it is the gateway that ends the connection.
+    tokio::time::timeout(SOON, connection).await.expect("closed").unwrap().expect("with GOAWAY, not with an error");
+    drop(sender);
+}
+
+#[test]
+fn silent_http2_connection_does_not_delay_a_stop() {
+    let upstream = Upstream::start();
+    let gateway = Gateway::in_front_of(&upstream).start();
+    let mut stream = TcpStream::connect(gateway.address()).unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n").unwrap();
+    wait_for("the connection is accepted", || {
+        let metrics = String::from_utf8(gateway.admin("/metrics").body).unwrap();
+        metrics.contains("\nkeygate_connections_open 1\n").then_some(())
+    });
+    let begun = Instant::now();
+    assert_eq!(gateway.stop().code(), Some(0));
+    assert!(begun.elapsed() < SOON, "the drain timeout of 30 s was not waited for: {:?}", begun.elapsed());
+}
+
+#[test]
+fn trailers_cannot_say_who_calls() {
+    let upstream = Upstream::start();
+    let key = Key::live("key_crm").scopes(&["*"]);
+    let table = "[api.upstream_headers]\nX-Desk-Staff = \"yes\"";
+    let gateway = Gateway::in_front_of(&upstream).api("credentials = [\"bearer\", \"header:X-API-Key\"]").table(table).key(&key).start();
+    let mut stream = TcpStream::connect(gateway.address()).unwrap();
+    let trailers = [
+        "X-Keygate-Key-Id: key_boss",
+        "x_keygate_auth: key",
+        "X-Forwarded-For: 192.0.2.1",
+        "X-Original-URL: /admin",
+        "X-Desk-Staff: boss",
+        "X-API-Key: other",
+        "X-Request-Id: other",
+        "Cookie: a=b",
+        "X-Sum: 7",
+    ];
+    let names: Vec<&str> = trailers.iter().filter_map(|line| line.split(':').next()).collect();
+    let request = format!(
+        "POST /x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\nTE: trailers\r\nTrailer: {}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n\
+         5\r\nhello\r\n0\r\n{}\r\n\r\n",
+        key.text,
+        names.join(", "),
+        trailers.join("\r\n")
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    stream.read_to_end(&mut Vec::new()).unwrap();
+    assert_eq!(upstream.last().trailers, [("x-sum".to_owned(), "7".to_owned())]);
+}
+
+#[test]
+fn pipe_in_place_of_the_file_holds_up_neither_the_next_edit_nor_a_stop() {
+    let upstream = Upstream::start();
+    let key = Key::live("key_crm").scopes(&["*"]);
+    let gateway = Gateway::in_front_of(&upstream).key(&key).start();
+    let good = std::fs::read_to_string(gateway.file()).unwrap();
+    std::fs::remove_file(gateway.file()).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(gateway.file()).status().unwrap().success());
+    wait_for("the pipe is complained of", || gateway.events("this is not a regular file").pop());
+    std::fs::remove_file(gateway.file()).unwrap();
+    std::fs::write(gateway.file(), good + "\n[revoked]\nkeys = [\"key_crm\"]\n").unwrap();
+    wait_for("the key is revoked", || (gateway.send(&Request::get("/x").bearer(&key)).status() == 401).then_some(()));
+    assert_eq!(gateway.stop().code(), Some(0));
+}
+
+#[test]
+fn connection_that_the_upstream_resets_when_it_is_reused_costs_no_answer() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut head = [0; 4096];
+                assert!(stream.read(&mut head).unwrap() > 0);
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
+                // Closed with the next request unread, which is a reset.
+                let _ = stream.peek(&mut head);
+            });
+        }
+    });
+    let key = Key::live("key_crm").scopes(&["*"]);
+    let gateway = Gateway::in_front_of_url(&url).key(&key).start();
+    let mut client = gateway.client();
+    for _ in 0..50 {
+        assert_eq!(client.send(&Request::get("/x").bearer(&key)).status(), 200);
+    }
+}
+
+#[test]
+fn client_that_closes_its_side_is_taken_for_gone_and_nothing_is_left_of_it() {
+    let upstream = Upstream::answering(|_| Answer::new("200 OK", &[], b"late").after(Duration::from_millis(300)));
+    let (gateway, key) = open(Gateway::in_front_of(&upstream));
+    let mut stream = TcpStream::connect(gateway.address()).unwrap();
+    stream.write_all(format!("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\r\n", key.text).as_bytes()).unwrap();
+    upstream.last();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(stream.read(&mut [0; 64]).unwrap_or(0), 0, "as with most gateways, whoever closes early gets no answer");
+    wait_for("nothing in flight", || gateway.admin("/metrics").text().contains("\nkeygate_requests_in_flight 0\n").then_some(()));
+    assert_eq!(gateway.send(&Request::get("/").bearer(&key)).text(), "late", "the next caller is served");
 }

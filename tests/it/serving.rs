@@ -410,20 +410,3 @@ fn head_that_does_not_end_and_silence_are_cut_off_in_time() {
     wait_for("the end of the dripping connection", || dripping.is_closed().then_some(()));
     upstream.answer(|_| Answer::new("200 OK", &[], b""));
 }
-
-#[tokio::test]
-async fn http2_connection_without_requests_is_closed_after_its_idle_timeout() {
-    let upstream = Upstream::start();
-    let (setup, _) = open(Gateway::in_front_of(&upstream).tls(&["localhost"]).server("idle_timeout = \"1s\""));
-    let gateway = setup.start();
-    let mut tls = (*gateway.certificates().client_config()).clone();
-    tls.alpn_protocols = vec![b"h2".to_vec()];
-    let stream = tokio::net::TcpStream::connect(gateway.address()).await.unwrap();
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(tls));
-    let io = TokioIo::new(connector.connect("localhost".try_into().unwrap(), stream).await.unwrap());
-    let executor = hyper_util::rt::TokioExecutor::new();
-    let (_sender, connection) = hyper::client::conn::http2::handshake::<_, _, Full<bytes::Bytes>>(executor, io).await.unwrap();
-    // It answers pings, so it is alive all the while.
-    let ended = tokio::time::timeout(Duration::from_secs(20), connection).await.expect("it is closed");
-    ended.expect("with a GOAWAY, which is no error");
-}

@@ -149,6 +149,10 @@ fn api_is_chosen_by_host_and_then_by_the_longest_base_path() {
     ] {
         assert_eq!(chosen(host, path).as_deref(), Ok(name), "{host}{path}");
     }
+    for path in ["/api/v1;x/tickets", "/api;x/v1/tickets", "/api/v1%3Bx", "/api/v1/beta;x"] {
+        assert_eq!(chosen("a.example", path), Err(Refusal::MalformedTarget(BadTarget::Parameter)), "{path}");
+    }
+    assert_eq!(chosen("a.example", "/api/v1/tickets;x=1").as_deref(), Ok("v1"), "where it decides nothing it may stand");
     assert_eq!(chosen("b.example", "/x"), Err(Refusal::UnknownPath));
     assert_eq!(chosen("c.example", "/x"), Err(Refusal::UnknownPath));
 }

@@ -5,7 +5,7 @@ use http::Response;
 use serde_json::Value;
 
 /// Status, code and gRPC status of every reason, in the order of [`Refusal::ALL`].
-const TABLE: [(u16, &str, &str); 26] = [
+const TABLE: [(u16, &str, &str); 25] = [
     (400, "malformed_target", "3"),
     (400, "malformed_host", "3"),
     (400, "malformed_forwarded_for", "3"),
@@ -30,7 +30,6 @@ const TABLE: [(u16, &str, &str); 26] = [
     (502, "upstream_unreachable", "14"),
     (502, "upstream_failed", "14"),
     (504, "upstream_timeout", "4"),
-    (503, "overloaded", "14"),
     (400, "client_aborted", "3"),
 ];
 
