@@ -1,6 +1,6 @@
 //! The decision on the wire: every row of the table of answers, and that no refusal touches the upstream.
 
-use crate::harness::{Answer, Client, Gateway, Key, Message, Request, Upstream, wait_for};
+use crate::harness::{Answer, Gateway, Key, Message, Request, Upstream, wait_for};
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -230,22 +230,6 @@ fn refused_grpc_call_gets_its_status_in_the_head() {
         assert_eq!((answer.status(), answer.header("grpc-status"), answer.text()), (200, Some(status), ""));
     }
     upstream.assert_untouched();
-}
-
-#[test]
-fn sigterm_lets_a_request_in_flight_finish_and_ends_with_success() {
-    let upstream = Upstream::answering(|_| Answer::new("200 OK", &[], b"finished").after(Duration::from_secs(1)));
-    let key = reader();
-    let gateway = desk(&upstream).key(&key).start();
-    assert_eq!(gateway.admin("/readyz").status(), 200);
-    let mut client = Client::plain(gateway.address());
-    let in_flight = Request::get("/tickets").bearer(&key);
-    let answer = std::thread::spawn(move || client.send(&in_flight));
-    upstream.last();
-    gateway.signal("TERM");
-    wait_for("it is no longer ready", || (gateway.admin("/readyz").status() != 200).then_some(()));
-    assert_eq!(answer.join().expect("an answer").text(), "finished");
-    assert!(gateway.ended().success());
 }
 
 #[test]

@@ -1,9 +1,8 @@
 //! The admin address: figures, health and readiness.
 
-use crate::harness::{Answer, Client, Gateway, Key, Message, Request, Upstream, wait_for};
+use crate::harness::{Answer, Certificates, Client, Gateway, Key, Message, Request, Upstream, wait_for};
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 fn admin(gateway: &Gateway, request: &Request) -> Message {
@@ -80,21 +79,6 @@ fn no_label_is_chosen_by_a_caller() {
 }
 
 #[test]
-fn promtool_finds_nothing_to_complain_of() {
-    let (_upstream, gateway, _key) = busy();
-    let mut promtool = Command::new("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("promtool, of the Debian package prometheus");
-    promtool.stdin.take().unwrap().write_all(scrape(&gateway).as_bytes()).unwrap();
-    let said = promtool.wait_with_output().unwrap();
-    assert!(said.status.success() && said.stdout.is_empty() && said.stderr.is_empty(), "{said:?}");
-}
-
-#[test]
 fn health_and_readiness_answer_get_and_head_only() {
     let upstream = Upstream::start();
     let gateway = Gateway::in_front_of(&upstream).start();
@@ -119,4 +103,26 @@ fn draining_gateway_is_alive_and_not_ready() {
     wait_for("not ready", || (admin(&gateway, &Request::get("/readyz")).status() == 503).then_some(()));
     assert_eq!(admin(&gateway, &Request::get("/healthz")).status(), 200);
     assert_eq!(slow.read("GET").text(), "late");
+}
+
+#[test]
+fn admin_address_speaks_tls_where_it_is_told_to() {
+    let upstream = Upstream::start();
+    let certificates = Certificates::for_names(&["localhost".to_owned()]);
+    let folder = tempfile::tempdir().unwrap();
+    certificates.write(folder.path());
+    let toml = format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[admin.tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n\
+         [[api]]\nname = \"desk\"\nupstream = \"{}\"\ncredentials = [\"bearer\"]\n",
+        upstream.url()
+    );
+    std::fs::write(folder.path().join("gateway.toml"), toml).unwrap();
+    let gateway = Gateway::serve_in(folder);
+    let request = Request::get("/healthz").host("localhost");
+    assert_eq!(Client::tls(gateway.admin_address(), &certificates, "localhost").send(&request).status(), 200);
+    let mut plain = std::net::TcpStream::connect(gateway.admin_address()).unwrap();
+    plain.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut said = Vec::new();
+    let _ = std::io::Read::read_to_end(&mut plain, &mut said);
+    assert!(!said.starts_with(b"HTTP"), "nothing is said without TLS");
 }
