@@ -131,7 +131,8 @@ struct Window {
     oldest: u64,
     /// All that is in the buckets.
     sum: u64,
-    buckets: Box<[u32; RING]>,
+    /// In place: following another pointer would cost a request more than counting does.
+    buckets: [u32; RING],
 }
 
 impl Window {
@@ -140,7 +141,7 @@ impl Window {
     fn seeded(length: u64, now: u64, known: Option<&Self>) -> Self {
         let width = length.div_ceil(PARTS).max(1);
         let current = now / width;
-        let mut window = Self { length, width, current, oldest: current, sum: 0, buckets: Box::new([0; RING]) };
+        let mut window = Self { length, width, current, oldest: current, sum: 0, buckets: [0; RING] };
         let Some(known) = known else { return window };
         for number in known.oldest..=known.current {
             let latest = ((number + 1) * known.width - 1).min(now) / width;

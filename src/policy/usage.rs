@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[derive(Debug, Default)]
 pub struct Usage {
     requests: AtomicU64,
-    /// Made on first use, so that an idle key costs nothing.
-    quota: Mutex<Option<Box<Quota>>>,
+    /// Empty until first use, so that an idle key costs next to nothing.
+    quota: Mutex<Quota>,
 }
 
 impl Usage {
@@ -28,18 +28,18 @@ impl Usage {
         if limits.is_empty() {
             return Ok(None);
         }
-        self.lock().get_or_insert_default().charge(limits, now)
+        self.lock().charge(limits, now)
     }
 
     pub(super) fn peek(&self, limits: &[Limit], now: u64) -> Option<Allowance> {
         if limits.is_empty() {
             return None;
         }
-        self.lock().get_or_insert_default().peek(limits, now)
+        self.lock().peek(limits, now)
     }
 
     /// A panic cannot leave the counts half-changed in a way that admits more, so a poisoned lock is good.
-    fn lock(&self) -> MutexGuard<'_, Option<Box<Quota>>> {
+    fn lock(&self) -> MutexGuard<'_, Quota> {
         self.quota.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
