@@ -5,7 +5,6 @@ use super::forwarding::Identity;
 use super::quota::Limit;
 use super::restriction::Restrictions;
 use super::usage::Usage;
-use hashbrown::HashTable;
 use sha2::Digest as _;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -135,13 +134,35 @@ pub struct Grant {
 /// Power of two. A change of one key copies one shard, so a shard stays small in a large table.
 const SHARDS: usize = 4096;
 
+/// A secret and the record that it belongs to.
 #[derive(Debug, Clone)]
 struct Slot {
     digest: Digest,
     record: Arc<KeyRecord>,
 }
 
-type Shard = HashTable<Slot>;
+/// An open-addressed table with linear probing, never more than half full. Its slots lie right behind the pointer to it, so
+/// that a look-up in a table that is far larger than the caches waits for memory about once.
+type Shard = [Option<Slot>];
+
+/// Where the search for a digest begins in a shard with this many slots: the digest's hash, scaled.
+fn home(digest: &Digest, slots: usize) -> usize {
+    // The product of two 64-bit numbers, shifted by 64, is below the second.
+    ((u128::from(digest.hash()) * slots as u128) >> 64) as usize
+}
+
+/// Builds a shard; of two equal digests the first stays.
+fn shard(entries: Vec<Slot>) -> Arc<Shard> {
+    let mut slots: Vec<Option<Slot>> = vec![None; entries.len() * 2];
+    for entry in entries {
+        let mut at = home(&entry.digest, slots.len());
+        while slots[at].as_ref().is_some_and(|slot| slot.digest != entry.digest) {
+            at = (at + 1) % slots.len();
+        }
+        slots[at].get_or_insert(entry);
+    }
+    slots.into()
+}
 
 /// All keys by digest: immutable, in shards that two versions of the table can share.
 #[derive(Debug)]
@@ -154,29 +175,28 @@ impl Keyring {
     /// Builds the table. Digests are expected to be unique; of two equal ones the first stays.
     #[must_use]
     pub fn new(keys: impl IntoIterator<Item = KeyDefinition>) -> Self {
-        let empty = Arc::new(Shard::new());
-        let mut shards: Vec<Arc<Shard>> = vec![empty; SHARDS];
-        let mut len = 0;
+        let mut entries: Vec<Vec<Slot>> = vec![Vec::new(); SHARDS];
         for key in keys {
             let digests = key.digests.clone();
             let record = Arc::new(KeyRecord::new(key));
             for digest in digests {
-                let shard = Arc::make_mut(&mut shards[digest.shard()]);
-                if shard.find(digest.hash(), |slot| slot.digest == digest).is_none() {
-                    let slot = Slot { digest, record: record.clone() };
-                    shard.insert_unique(digest.hash(), slot, |slot| slot.digest.hash());
-                    len += 1;
-                }
+                entries[digest.shard()].push(Slot { digest, record: record.clone() });
             }
         }
-        Self { shards: shards.into(), len }
+        let shards: Box<[Arc<Shard>]> = entries.into_iter().map(shard).collect();
+        let len = shards.iter().flat_map(|shard| shard.iter()).flatten().count();
+        Self { shards, len }
     }
 
     /// The record behind a digest.
     #[must_use]
     pub fn find(&self, digest: &Digest) -> Option<&Arc<KeyRecord>> {
         let shard = &self.shards[digest.shard()];
-        shard.find(digest.hash(), |slot| slot.digest == *digest).map(|slot| &slot.record)
+        let home = home(digest, shard.len());
+        // Half of the slots are free, so the search ends.
+        let (before, from) = shard.split_at_checked(home)?;
+        let found = from.iter().chain(before).map_while(Option::as_ref).find(|slot| slot.digest == *digest);
+        found.map(|slot| &slot.record)
     }
 
     /// How many secrets it knows.

@@ -256,3 +256,24 @@ proptest! {
         let _ = call.judge(&snapshot, NOON);
     }
 }
+
+#[test]
+fn every_key_of_a_large_table_is_found_and_no_other() {
+    let texts: Vec<String> = (0..20_000).map(|number| key_text("live", &format!("large-{number}"))).collect();
+    let keyring = Keyring::new(texts.iter().enumerate().map(|(number, text)| KeyDefinition { id: number.to_string().into(), ..key(text) }));
+    assert_eq!(keyring.len(), texts.len());
+    for (number, text) in texts.iter().enumerate() {
+        let found = keyring.find(&Digest::of(text.as_bytes())).map(|record| record.id().to_string());
+        assert_eq!(found, Some(number.to_string()));
+        assert!(keyring.find(&Digest::of(format!("{text}x").as_bytes())).is_none());
+    }
+    assert!(Keyring::new([]).find(&Digest::of(b"any")).is_none());
+}
+
+#[test]
+fn of_two_keys_with_one_digest_the_first_stays() {
+    let text = key_text("live", "twice");
+    let keyring = Keyring::new(["first", "second"].map(|id| KeyDefinition { id: id.into(), ..key(&text) }));
+    assert_eq!(keyring.find(&Digest::of(text.as_bytes())).map(|record| record.id().to_string()).as_deref(), Some("first"));
+    assert_eq!(keyring.len(), 1);
+}
