@@ -27,18 +27,18 @@ struct Context<'t> {
 /// # Errors
 /// Everything that is wrong with it, at once.
 pub fn load(path: &Path) -> Result<Config, Problems> {
-    load_while_serving(path, &[])
+    load_while_serving(std::fs::read(path), path, &[])
 }
 
-/// The same for a gateway that serves with the certificates `in_use`: when their files cannot be used just
-/// now, that is a warning only. A renewal that is half done must not keep a revocation back.
+/// The same with what came of reading the file, for a gateway that serves with the certificates `in_use`: when their files
+/// cannot be used just now, that is a warning only. A renewal that is half done must not keep a revocation back.
 ///
 /// # Errors
 /// Everything else that is wrong with it, at once.
-pub fn load_while_serving(path: &Path, in_use: &[TlsFiles]) -> Result<Config, Problems> {
+pub fn load_while_serving(content: std::io::Result<Vec<u8>>, path: &Path, in_use: &[TlsFiles]) -> Result<Config, Problems> {
     let whole =
         |message: String| Problems(vec![Problem { file: path.into(), line: 0, column: 0, severity: Severity::Error, message, hint: None }]);
-    let bytes = std::fs::read(path).map_err(|error| whole(format!("cannot be read: {error}")))?;
+    let bytes = content.map_err(|error| whole(format!("cannot be read: {error}")))?;
     match String::from_utf8(bytes) {
         Ok(text) => check(&text, path, in_use),
         Err(error) => {

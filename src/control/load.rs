@@ -31,8 +31,9 @@ pub(super) fn load(path: &Path, in_use: &[TlsFiles]) -> Loaded {
         let problem = problem(path, "this is not a regular file".to_owned());
         return Loaded { identity: before, digest: None, config: Err(Problems(vec![problem])) };
     }
-    let digest = std::fs::read(path).ok().map(|content| sha2::Sha256::digest(content).into());
-    let config = config::load_while_serving(path, in_use);
+    let content = std::fs::read(path);
+    let digest = content.as_ref().ok().map(|content| sha2::Sha256::digest(content).into());
+    let config = config::load_while_serving(content, path, in_use);
     let identity = identity(path).filter(|after| before == Some(*after));
     Loaded { identity, digest, config }
 }
