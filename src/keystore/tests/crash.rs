@@ -93,7 +93,9 @@ async fn work(store: KeyStore, name: String) {
         }
         for revision in 2..=3 {
             key = StoredKey { revision, secrets: vec![secret(&format!("{id}-{revision}")), key.secrets[0].clone()], ..key };
-            while !tell(&store, Change::Update(Box::new(key.clone())), &format!("updated {id} {revision}")).await {}
+            while !tell(&store, Change::Update(Box::new(key.clone())), &format!("updated {id} {revision}")).await {
+                println!("retrying {id} {revision}");
+            }
         }
         if number % 2 == 0 {
             let revoke = Change::Revoke { ids: vec![id.clone()], revocation: revocation(NOON) };
@@ -130,7 +132,7 @@ struct Told {
     /// The last revision of a key that was acknowledged.
     revisions: BTreeMap<String, u64>,
     revoked: BTreeSet<String>,
-    /// Changes that failed and were not made later, by key and revision.
+    /// Changes that failed and were not tried again, by key and revision.
     failed: BTreeSet<(String, u64)>,
 }
 
@@ -143,10 +145,13 @@ impl Told {
                 ["failed", _, id, revision] => {
                     self.failed.insert((id.to_owned(), revision.parse().expect("a revision")));
                 }
+                // From here on, it may be made without being acknowledged.
+                ["retrying", id, revision] => {
+                    self.failed.remove(&(id.to_owned(), revision.parse().expect("a revision")));
+                }
                 [what @ ("created" | "updated" | "revoked"), id, revision] => {
                     let revision = revision.parse().expect("a revision");
                     self.acknowledged += 1;
-                    self.failed.remove(&(id.to_owned(), revision));
                     self.revisions.insert(id.to_owned(), revision);
                     if what == "revoked" {
                         self.revoked.insert(id.to_owned());
