@@ -4,6 +4,7 @@
 
 mod diff;
 mod document;
+mod locate;
 mod names;
 mod report;
 mod resolve;
@@ -14,6 +15,7 @@ mod tls;
 mod units;
 
 pub use diff::{Diff, diff};
+pub use locate::{Entry, locate};
 pub use report::{Problem, Problems, Severity};
 pub use resolve::{load, load_while_serving, parse};
 pub use tls::{BadCertificate, certified_key, root_store};
