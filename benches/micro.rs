@@ -43,7 +43,7 @@ fn definition(count: u32) -> ApiDefinition {
         rate_limit: Arc::new([Limit { count, window: 60 * SECOND }]),
         upstream_headers: Vec::new(),
         key_api: None,
-        expiry_warning: 0,
+        expiry_warning: 14 * 86_400,
         expiry_header: false,
     }
 }

@@ -57,7 +57,7 @@ pub(super) fn definition() -> ApiDefinition {
         rate_limit: Arc::new([]),
         upstream_headers: Vec::new(),
         key_api: None,
-        expiry_warning: 0,
+        expiry_warning: 14 * 86_400,
         expiry_header: false,
     }
 }
