@@ -44,11 +44,11 @@ impl Digest {
 
     /// Its bytes, for those who store it.
     #[must_use]
-    pub fn bytes(&self) -> &[u8; 32] {
+    pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// From what [`Self::bytes`] gave.
+    /// From what [`Self::as_bytes`] gave.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
