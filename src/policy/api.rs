@@ -1,6 +1,7 @@
 //! One API that Keygate stands in front of, as the decision needs it.
 
 use super::forwarding::encoded_value;
+use super::key_api::KeyApi;
 use super::pattern::{Claims, EndpointTable, Pattern};
 use super::quota::Limit;
 use super::reply::Challenges;
@@ -164,6 +165,12 @@ pub struct ApiDefinition {
     pub rate_limit: Arc<[Limit]>,
     /// Set towards the upstream after the client's own are gone. The values may be secrets.
     pub upstream_headers: Vec<(HeaderName, HeaderValue)>,
+    /// The API's own key endpoints; none: every path belongs to the upstream.
+    pub key_api: Option<KeyApi>,
+    /// How long before its expiry a key is said to expire soon, in seconds.
+    pub expiry_warning: u64,
+    /// Whether answers to a key that expires soon say when (`X-Keygate-Key-Expires`).
+    pub expiry_header: bool,
 }
 
 /// An API with all that can be worked out before the first request.
@@ -212,12 +219,30 @@ impl Api {
         fitting.max_by_key(|(_, environment)| environment.prefix.len()).map(|(index, _)| Some(index)).ok_or(())
     }
 
+    /// Whether Keygate itself answers at `path`.
+    pub(super) fn is_key_endpoint(&self, path: &str) -> bool {
+        self.definition.key_api.as_ref().is_some_and(|key_api| self.lies_below(path, &key_api.path))
+    }
+
+    /// Index of the scope that opens the key endpoints; it comes behind the API's own where it is none of them.
+    pub(super) fn key_scope(&self) -> Option<usize> {
+        let wanted = self.definition.key_api.as_ref()?.scope.as_deref()?;
+        let scopes = &self.definition.scopes;
+        Some(scopes.iter().position(|scope| &*scope.name == wanted).unwrap_or(scopes.len()))
+    }
+
+    /// The name of the scope at this index.
+    pub(super) fn scope_name(&self, index: usize) -> Option<&str> {
+        let own = self.definition.scopes.get(index).map(|scope| &*scope.name);
+        own.or_else(|| self.definition.key_api.as_ref()?.scope.as_deref().filter(|_| self.key_scope() == Some(index)))
+    }
+
     /// Whether `path` lies at or below the base path.
     pub(super) fn covers(&self, path: &str) -> bool {
-        let base = self.definition.base_path.as_ref();
-        if base == "/" {
-            return true;
-        }
+        self.definition.base_path.as_ref() == "/" || self.lies_below(path, &self.definition.base_path)
+    }
+
+    fn lies_below(&self, path: &str, base: &str) -> bool {
         let Some(head) = path.as_bytes().get(..base.len()) else { return false };
         let same =
             if self.definition.case_insensitive_paths { head.eq_ignore_ascii_case(base.as_bytes()) } else { head == base.as_bytes() };
