@@ -10,6 +10,7 @@ mod figures;
 mod files;
 mod load;
 mod metrics;
+mod office;
 mod publish;
 mod reload;
 mod resolve_upstreams;
