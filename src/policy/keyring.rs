@@ -35,6 +35,18 @@ impl Digest {
         Some(Self(digest))
     }
 
+    /// Takes its 32 bytes, as the store keeps them.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its 32 bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// The digest is uniform already, so its first bytes are the hash and the last ones pick the shard.
     /// Comparing it in variable time tells nothing: a caller who could steer its bytes has the key.
     fn hash(&self) -> u64 {
