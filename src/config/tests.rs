@@ -6,6 +6,7 @@ mod document;
 mod examples;
 mod files;
 mod key;
+mod key_office;
 mod server;
 mod units;
 
