@@ -8,6 +8,7 @@ mod certificates;
 mod exposition;
 mod figures;
 mod files;
+mod guard;
 mod load;
 mod metrics;
 mod publish;
@@ -212,7 +213,8 @@ impl Controller {
                 happened = events.next() => self.look(&happened).await,
                 Some(waiting) = reloads.recv() => {
                     // Nobody is left to be told if the connection broke meanwhile.
-                    let _ = waiting.send(self.reload(Cause::Demand).await);
+                    let cause = if waiting.force { Cause::Force } else { Cause::Demand };
+                    let _ = waiting.answer.send(self.reload(cause).await);
                 }
                 Some(()) = hangup.recv() => {
                     tracing::info!("reload asked for by SIGHUP");
