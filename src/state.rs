@@ -2,11 +2,11 @@
 //! clock, and the signals between them.
 
 use crate::config::{ApiConfig, Server, Upstream};
-use crate::policy::{Now, Refusal, Snapshot};
+use crate::policy::{KeyRecord, Now, Refusal, Routes, Snapshot};
 use crate::stats::{ApiStats, WorkerStats};
 use arc_swap::{ArcSwap, Cache};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
@@ -16,6 +16,15 @@ use tokio::sync::watch;
 pub struct Published {
     /// For the decision.
     pub snapshot: Snapshot,
+    /// All else. It stays the same while only keys change, so that a long request can hold it without holding all keys.
+    pub site: Arc<Site>,
+}
+
+/// What requests are served by besides the keys.
+#[derive(Debug)]
+pub struct Site {
+    /// The same as the snapshot's.
+    pub routes: Arc<Routes>,
     /// How to reach what is behind each API; same order as the snapshot's.
     pub apis: Vec<ApiState>,
     /// Limits and deadlines.
@@ -91,6 +100,8 @@ pub struct Shared {
     pub workers: Box<[WorkerStats]>,
     /// Over all workers; only accepting and closing touch it.
     pub connections: AtomicUsize,
+    /// Keys that were used, handed over by the workers a few times a second.
+    used_keys: Mutex<Vec<Arc<KeyRecord>>>,
 }
 
 impl Shared {
@@ -104,7 +115,19 @@ impl Shared {
             clock,
             workers: (0..workers).map(|_| WorkerStats::new(Refusal::ALL.len())).collect(),
             connections: AtomicUsize::new(0),
+            used_keys: Mutex::default(),
         })
+    }
+
+    /// Hands over keys whose use is to be collected.
+    pub fn add_used_keys(&self, keys: &mut Vec<Arc<KeyRecord>>) {
+        self.used_keys.lock().unwrap_or_else(PoisonError::into_inner).append(keys);
+    }
+
+    /// Takes the keys that were handed over.
+    #[must_use]
+    pub fn take_used_keys(&self) -> Vec<Arc<KeyRecord>> {
+        std::mem::take(&mut self.used_keys.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Puts a configuration in force: every request that starts after this returns is judged by it.

@@ -8,7 +8,7 @@ mod locate;
 mod names;
 mod report;
 mod resolve;
-mod snapshot;
+mod rights;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -17,7 +17,9 @@ mod units;
 pub use diff::{Diff, diff};
 pub use locate::{Entry, locate};
 pub use report::{Problem, Problems, Severity};
+pub use rights::Rights;
 pub use resolve::{load, load_while_serving, parse};
+pub use units::parse_limit;
 pub use tls::{BadCertificate, certified_key, root_store};
 
 use crate::policy::{AddressRange, ApiDefinition, Digest, Limit, Restrictions};

@@ -11,28 +11,31 @@ mod files;
 mod guard;
 mod load;
 mod metrics;
-mod publish;
+mod registry;
 mod reload;
 mod resolve_upstreams;
+mod site;
+mod table;
 mod watch;
 
 use crate::config::{BadCertificate, Config, Problems};
-use crate::policy::UsageBook;
-use crate::state::{Clock, Shared};
+use crate::state::{Clock, Published, Shared};
 use admin::{ReloadRequest, Settings};
 use arc_swap::ArcSwap;
 use certificates::CertificateWatch;
 use figures::Figures;
 use files::FileEvents;
 use load::load;
-use publish::Publisher;
+use registry::Registry;
 use reload::Cause;
+use site::SiteBuilder;
 use std::fmt;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use table::Table;
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, watch as channel};
 use tokio::time::{Instant, sleep_until};
@@ -51,7 +54,7 @@ const RELOADS: usize = 16;
 #[derive(Debug)]
 pub struct Startup {
     /// As it stands in the file.
-    pub config: Config,
+    pub config: Arc<Config>,
     /// The same, in force; for the workers.
     pub shared: Arc<Shared>,
     /// For the control thread.
@@ -95,9 +98,10 @@ pub struct Controller {
     path: PathBuf,
     shared: Arc<Shared>,
     figures: Arc<Figures>,
-    publisher: Publisher,
+    builder: SiteBuilder,
+    registry: Arc<Registry>,
     /// What runs.
-    config: Config,
+    config: Arc<Config>,
     /// Of the file that it is from.
     digest: Option<[u8; 32]>,
     /// What the file was like when it was last refused.
@@ -118,29 +122,32 @@ pub struct Controller {
 /// Whatever is wrong with the file or with what it names.
 pub fn start(path: &Path) -> Result<Startup, StartError> {
     let loaded = load(path, &[]);
-    let config = loaded.config.map_err(StartError::Config)?;
+    let config = Arc::new(loaded.config.map_err(StartError::Config)?);
     let workers = match config.server.workers {
         0 => std::thread::available_parallelism().map_or(1, Into::into),
         workers => workers,
     };
     let clock = Clock::default();
-    let mut publisher = Publisher::new(workers).map_err(StartError::Tls)?;
-    let mut book = UsageBook::default();
+    let mut builder = SiteBuilder::new(workers).map_err(StartError::Tls)?;
     let admin_tls = config.admin.as_ref().and_then(|admin| admin.tls.as_ref());
     let server_certificate = config.tls.as_ref().map(CertificateWatch::new);
     let admin_certificate = admin_tls.map(CertificateWatch::new);
-    let tls = admin_tls.map(|files| publisher.server_config(files, publish::ADMIN_PROTOCOLS)).transpose();
+    let tls = admin_tls.map(|files| builder.server_config(files, site::ADMIN_PROTOCOLS)).transpose();
     let tls = tls.map_err(StartError::Certificate)?;
-    let published = publisher.build(&config, None, None, &mut book, clock.now().monotonic).map_err(StartError::Certificate)?;
+    let site = Arc::new(builder.build(&config, Arc::new(config.routes()), None).map_err(StartError::Certificate)?);
+    let mut table = Table::new(&config, site.routes.clone());
+    table.build();
     let listener = config.admin.as_ref().map(|admin| bind(admin.listen).map_err(|error| StartError::Admin(admin.listen, error)));
-    let shared = Shared::new(published, workers, clock);
-    let figures = Arc::new(Figures::new(shared.clone(), book));
+    let shared = Shared::new(Published { snapshot: table.snapshot(), site: site.clone() }, workers, clock);
+    let figures = Arc::new(Figures::new(shared.clone()));
+    let registry = Arc::new(Registry::new(shared.clone(), table, site));
     let moment = watch::Moment { monotonic: Duration::from_nanos(shared.clock.now().monotonic), wall: std::time::SystemTime::now() };
     let controller = Controller {
         path: path.to_owned(),
         shared: shared.clone(),
         figures,
-        publisher,
+        builder,
+        registry,
         config: config.clone(),
         digest: loaded.digest,
         refused: None,
@@ -230,9 +237,9 @@ impl Controller {
                         // An edit may have been refused for half a renewal.
                         self.reload(Cause::Demand).await;
                     }
-                    self.publisher.sweep();
+                    self.registry.sweep();
                     if Instant::now() >= forget {
-                        self.publisher.forget(&self.figures, self.shared.clock.now().monotonic);
+                        self.figures.forget(self.registry.forget());
                         forget = Instant::now() + FORGET;
                     }
                     tidy = Instant::now() + LOOK;

@@ -5,7 +5,7 @@ use super::admin::{ReloadReport, Settings};
 use super::certificates::CertificateWatch;
 use super::guard::{self, Objection};
 use super::load::{Loaded, load, problem};
-use super::publish::{ADMIN_PROTOCOLS, DATA_PROTOCOLS};
+use super::site::{ADMIN_PROTOCOLS, DATA_PROTOCOLS};
 use super::watch::Moment;
 use crate::config::{BadCertificate, Config, Diff, Problem, Severity, diff};
 use std::collections::BTreeSet;
@@ -64,7 +64,7 @@ impl Controller {
                 self.refused = state;
                 return self.refuse(&problems.0);
             }
-            Ok(config) => config,
+            Ok(config) => Arc::new(config),
         };
         if cause == Cause::Edit && loaded.digest.is_some() && loaded.digest == self.digest {
             if self.figures.control.file_differs.value() > 0 {
@@ -150,20 +150,19 @@ impl Controller {
     }
 
     /// Builds all that can fail, then publishes once.
-    fn put_in_force(&mut self, config: &Config) -> Result<(), BadCertificate> {
-        let now = self.shared.clock.now().monotonic;
+    fn put_in_force(&mut self, config: &Arc<Config>) -> Result<(), BadCertificate> {
         let server_watch = follow(self.server_certificate.as_ref(), config.tls.as_ref());
         let admin_tls = config.admin.as_ref().and_then(|admin| admin.tls.as_ref());
         let admin_watch = follow(self.admin_certificate.as_ref(), admin_tls);
         let admin_config = match (&admin_watch, admin_tls) {
-            (Some(_), Some(files)) => Some(self.publisher.server_config(files, ADMIN_PROTOCOLS)?),
+            (Some(_), Some(files)) => Some(self.builder.server_config(files, ADMIN_PROTOCOLS)?),
             (None, Some(_)) => self.settings.load().tls.clone(),
             (_, None) => None,
         };
-        let running = self.shared.published();
-        let published = self.publisher.build(config, Some((&self.config, &running)), None, &mut self.figures.book(), now)?;
+        let running = self.registry.site();
+        let site = self.builder.build(config, Arc::new(config.routes()), Some((&self.config, &running)))?;
         drop(running);
-        self.publisher.publish(&self.shared, published);
+        self.registry.follow(config, site);
         self.settings.store(Arc::new(Settings { admin: config.admin.clone(), tls: admin_config }));
         if server_watch.is_some() || config.tls.is_none() {
             self.server_certificate = server_watch;
@@ -222,20 +221,14 @@ impl Controller {
         let before = self.figures.control.certificates_reloaded.value();
         if let Some(mut watch) = self.server_certificate.take() {
             if watch.is_due() {
-                let result = self.publisher.server_config(watch.files(), DATA_PROTOCOLS).and_then(|tls| {
-                    let now = self.shared.clock.now().monotonic;
-                    let running = self.shared.published();
-                    let before = Some((&self.config, &*running));
-                    self.publisher.build(&self.config, before, Some(tls), &mut self.figures.book(), now)
-                });
-                let result = result.map(|published| self.publisher.publish(&self.shared, published));
+                let result = self.builder.server_config(watch.files(), DATA_PROTOCOLS).map(|tls| self.registry.renew(tls));
                 self.note_renewal(&mut watch, result);
             }
             self.server_certificate = Some(watch);
         }
         if let Some(mut watch) = self.admin_certificate.take() {
             if watch.is_due() {
-                let result = self.publisher.server_config(watch.files(), ADMIN_PROTOCOLS);
+                let result = self.builder.server_config(watch.files(), ADMIN_PROTOCOLS);
                 let result = result.map(|tls| {
                     let admin = self.settings.load().admin.clone();
                     self.settings.store(Arc::new(Settings { admin, tls: Some(tls) }));
