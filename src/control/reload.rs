@@ -106,6 +106,7 @@ impl Controller {
         let mut revoking = Config::clone(&self.config);
         revoking.revoked.extend(file.revoked.iter().cloned());
         revoking.revoked_organizations.extend(file.revoked_organizations.iter().cloned());
+        let revoking = Arc::new(revoking);
         let revocations = diff(&self.config, &revoking);
         if !revocations.changes.is_empty() {
             match self.put_in_force(&revoking) {
