@@ -23,7 +23,14 @@ pub(super) struct Figures {
 impl Figures {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let started_at = shared.clock.now().unix;
-        Self { shared, control: ControlStats::default(), started_at, used: Mutex::default(), unwritten: Mutex::default(), busy_keys: Mutex::default() }
+        Self {
+            shared,
+            control: ControlStats::default(),
+            started_at,
+            used: Mutex::default(),
+            unwritten: Mutex::default(),
+            busy_keys: Mutex::default(),
+        }
     }
 
     /// Takes in what the workers have handed over.

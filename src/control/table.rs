@@ -40,8 +40,7 @@ pub(super) struct Clash {
 impl Table {
     /// With the file's APIs and no keys yet.
     pub(super) fn new(config: &Arc<Config>, routes: Arc<Routes>) -> Self {
-        let snapshot =
-            Snapshot { routes, terms: Arc::new([]), keyring: Keyring::default(), closed: Arc::default() };
+        let snapshot = Snapshot { routes, terms: Arc::new([]), keyring: Keyring::default(), closed: Arc::default() };
         Self {
             config: config.clone(),
             snapshot,

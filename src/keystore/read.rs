@@ -75,7 +75,7 @@ pub(super) fn signed(number: u64) -> i64 {
 
 impl ToSql for Digest {
     fn to_sql(&self) -> Result<ToSqlOutput<'_>> {
-        Ok(self.as_bytes().as_slice().into())
+        Ok(self.bytes().as_slice().into())
     }
 }
 
