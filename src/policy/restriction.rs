@@ -27,7 +27,14 @@ impl Restrictions {
     }
 
     /// Address, then referrer, then endpoint.
-    pub(super) fn check(&self, client: IpAddr, head: &Head<'_>, path: &str, ignore_case: bool, trace: &mut impl Trace) -> Result<(), Refusal> {
+    pub(super) fn check(
+        &self,
+        client: IpAddr,
+        head: &Head<'_>,
+        path: &str,
+        ignore_case: bool,
+        trace: &mut impl Trace,
+    ) -> Result<(), Refusal> {
         if !self.addresses.is_empty() && !self.addresses.iter().any(|range| range.contains(client)) {
             return Err(Refusal::AddressNotAllowed);
         }

@@ -85,6 +85,11 @@ impl Record {
         self.status = status;
     }
 
+    /// Notes an answer that Keygate gives in the API's place.
+    pub(super) fn set_answered(&mut self, status: u16) {
+        self.status = status;
+    }
+
     /// Notes an answer of the upstream and how long it took to begin, in nanoseconds.
     pub(super) fn set_forwarded(&mut self, status: u16, upstream: u64) {
         self.status = status;
