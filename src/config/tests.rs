@@ -7,6 +7,7 @@ mod examples;
 mod files;
 mod key;
 mod key_office;
+mod locate;
 mod server;
 mod units;
 

@@ -10,7 +10,7 @@ const PERCENT_FORM: &str = "write a whole number from 1 to 100 with its sign: `\
 const NANOSECONDS: u64 = 1_000_000_000;
 const LONGEST_WINDOW: u64 = 31 * 86_400;
 /// How many windows one key can be counted in.
-pub(super) const MAX_LIMITS: usize = 4;
+pub const MAX_LIMITS: usize = 4;
 
 /// Digits, then a unit.
 fn split_number(text: &str) -> Option<(u64, &str)> {
@@ -23,7 +23,7 @@ fn split_number(text: &str) -> Option<(u64, &str)> {
 ///
 /// # Errors
 /// How it should be written.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, &'static str> {
+pub fn parse_duration(text: &str) -> Result<Duration, &'static str> {
     let (number, unit) = split_number(text).ok_or(DURATION_FORM)?;
     let milliseconds = match unit {
         "ms" => 1,
@@ -81,7 +81,7 @@ pub(super) fn show_size(bytes: usize) -> String {
 ///
 /// # Errors
 /// How it should be written, or what is out of range.
-pub(super) fn parse_limit(text: &str) -> Result<Limit, &'static str> {
+pub fn parse_limit(text: &str) -> Result<Limit, &'static str> {
     let (count, window) = text.split_once('/').ok_or(LIMIT_FORM)?;
     let (count, "") = split_number(count).ok_or(LIMIT_FORM)? else { return Err(LIMIT_FORM) };
     let has_number = window.starts_with(|first: char| first.is_ascii_digit());
