@@ -11,7 +11,7 @@ use super::view::as_stored;
 use super::{Actor, Answer, Conflict, Desk, OfficeError, key_bodies, moment, rights};
 use crate::config::{Config, KeyConfig};
 use crate::keystore::{KeyQuery, StoredKey};
-use crate::policy::{ApiDefinition, KeyApi};
+use crate::policy::ApiDefinition;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use std::sync::Arc;
@@ -47,7 +47,6 @@ pub(in crate::control) struct KeyAnswer {
 struct Caller<'c> {
     config: &'c Config,
     api: &'c ApiDefinition,
-    key_api: &'c KeyApi,
     environment: Option<&'c str>,
     /// Its own record.
     key: StoredKey,
@@ -90,7 +89,7 @@ impl Desk {
             let answer = refuse(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "There is no such method here.");
             return KeyAnswer { allow: Some(allow), ..answer };
         }
-        match self.do_call(&config, api, key_api, call).await {
+        match self.do_call(&config, api, call).await {
             Ok(Done::Listed(keys)) => KeyAnswer::json(StatusCode::OK, key_bodies::list(key_api.style, &keys)),
             Ok(Done::Created(view, key)) => KeyAnswer::json(StatusCode::CREATED, key_bodies::created(key_api.style, &view, &key)),
             Ok(Done::Revoked) => match key_bodies::revoked(key_api.style) {
@@ -101,9 +100,9 @@ impl Desk {
         }
     }
 
-    async fn do_call(self: &Arc<Self>, config: &Config, api: &ApiDefinition, key_api: &KeyApi, call: &KeyCall) -> Answer<Done> {
+    async fn do_call(self: &Arc<Self>, config: &Config, api: &ApiDefinition, call: &KeyCall) -> Answer<Done> {
         let key = self.own_record(config, &call.key).await?;
-        let caller = Caller { config, api, key_api, environment: call.environment.as_deref(), key };
+        let caller = Caller { config, api, environment: call.environment.as_deref(), key };
         let actor = Actor { name: format!("key {}", call.key), organization: None };
         match call.path.strip_prefix('/') {
             None if call.method == Method::POST => {
