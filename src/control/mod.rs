@@ -3,6 +3,7 @@
 
 mod access;
 mod admin;
+mod api;
 mod busy_keys;
 mod certificates;
 mod exposition;
@@ -147,7 +148,7 @@ pub fn start(path: &Path) -> Result<Startup, StartError> {
         started: reload::without_keys(&config),
         watch: Watch::new(loaded.identity, moment),
         listener: listener.transpose()?,
-        settings: Arc::new(ArcSwap::from_pointee(Settings { admin: config.admin.clone(), tls })),
+        settings: Arc::new(ArcSwap::from_pointee(Settings { admin: config.admin.clone(), tls, running: Arc::new((&config).into()) })),
         server_certificate,
         admin_certificate,
     };
@@ -184,7 +185,8 @@ impl Controller {
             Some(listener) => {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
                 let (figures, settings) = (self.figures.clone(), self.settings.clone());
-                let state = Arc::new(admin::State { figures, settings, reloads: reload_sender, settled });
+                let office = Arc::new(office::Office);
+                let state = Arc::new(admin::State { figures, settings, reloads: reload_sender, settled, office, store: None });
                 Some(tokio::spawn(admin::serve(listener, state, stopped)))
             }
             None => None,
@@ -213,7 +215,7 @@ impl Controller {
                 happened = events.next() => self.look(&happened).await,
                 Some(waiting) = reloads.recv() => {
                     // Nobody is left to be told if the connection broke meanwhile.
-                    let _ = waiting.send(self.reload(Cause::Demand).await);
+                    let _ = waiting.answer.send(self.reload(Cause::Demand).await);
                 }
                 Some(()) = hangup.recv() => {
                     tracing::info!("reload asked for by SIGHUP");

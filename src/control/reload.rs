@@ -118,7 +118,7 @@ impl Controller {
         let published = self.publisher.build(config, Some((&self.config, &running)), None, &mut self.figures.book(), now)?;
         drop(running);
         self.publisher.publish(&self.shared, published);
-        self.settings.store(Arc::new(Settings { admin: config.admin.clone(), tls: admin_config }));
+        self.settings.store(Arc::new(Settings { admin: config.admin.clone(), tls: admin_config, running: Arc::new(config.into()) }));
         if server_watch.is_some() || config.tls.is_none() {
             self.server_certificate = server_watch;
         }
@@ -187,8 +187,9 @@ impl Controller {
             if watch.is_due() {
                 let result = self.publisher.server_config(watch.files(), ADMIN_PROTOCOLS);
                 let result = result.map(|tls| {
-                    let admin = self.settings.load().admin.clone();
-                    self.settings.store(Arc::new(Settings { admin, tls: Some(tls) }));
+                    let before = self.settings.load_full();
+                    let (admin, running) = (before.admin.clone(), before.running.clone());
+                    self.settings.store(Arc::new(Settings { admin, tls: Some(tls), running }));
                 });
                 self.note_renewal(&mut watch, result);
             }
