@@ -42,6 +42,9 @@ fn definition(count: u32) -> ApiDefinition {
         rate_limit_draft: false,
         rate_limit: Arc::new([Limit { count, window: 60 * SECOND }]),
         upstream_headers: Vec::new(),
+        key_api: None,
+        expiry_warning: 14 * 86_400,
+        expiry_header: false,
     }
 }
 

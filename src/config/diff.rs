@@ -1,10 +1,12 @@
 //! What an edit changes, in words that an operator can check against what was meant.
 
-use super::{ApiConfig, Config, KeyConfig, Place, TlsFiles, Upstream};
-use crate::policy::{ApiDefinition, CredentialPlace, EmptyScopes, Limit, PassThrough, Pattern, Scope};
+use super::units::show_duration;
+use super::{ApiConfig, Config, KeyConfig, Place, Store, TlsFiles, Upstream};
+use crate::policy::{ApiDefinition, CredentialPlace, EmptyScopes, KeyApi, KeyApiStyle, Limit, PassThrough, Pattern, Scope};
 use hashbrown::HashMap;
 use std::fmt::{Debug, Display};
 use std::path::Path;
+use std::time::Duration;
 
 /// How many lines about keys there are; the rest is counted.
 const KEY_LINES: usize = 50;
@@ -16,7 +18,7 @@ pub struct Diff {
     pub changes: Vec<String>,
     /// What is not in force before a restart.
     pub needs_restart: Vec<String>,
-    /// How many keys lost access: newly revoked, removed, or with a secret less.
+    /// How many lost access: keys and organizations newly revoked, keys removed or with a secret less.
     pub revoked: usize,
 }
 
@@ -62,7 +64,16 @@ fn server(old: &Config, new: &Config, diff: &mut Diff) {
     });
     setting(restart, "log.format", &old.log.format, &new.log.format, |value| format!("{value:?}").to_lowercase());
 
+    let path = |store: &Option<Store>| store.as_ref().map_or("none".to_owned(), |store| store.path.display().to_string());
+    setting(restart, "store.path", &path(&old.store), &path(&new.store), Clone::clone);
+
     let lines = &mut diff.changes;
+    if let (Some(before), Some(after)) = (&old.store, &new.store) {
+        setting(lines, "store.audit_retention", &before.audit_retention, &after.audit_retention, |time| show_duration(*time));
+        setting(lines, "store.keys_per_organization", &before.keys_per_organization, &after.keys_per_organization, u32::to_string);
+    }
+    let removed = |config: &Config| format!("{}%", config.reload.max_removed_percent);
+    setting(lines, "reload.max_removed_keys", &removed(old), &removed(new), Clone::clone);
     if before.trusted_proxies != after.trusted_proxies {
         lines.push(format!("server.trusted_proxies changed ({} → {})", before.trusted_proxies.len(), after.trusted_proxies.len()));
     }
@@ -144,6 +155,10 @@ fn api(old: &ApiConfig, new: &ApiConfig, all: &mut Vec<String>) {
     setting(lines, "public", &before.public, &after.public, |endpoints| displayed(endpoints));
     setting(lines, "pass_through", &before.pass_through, &after.pass_through, |places| list(places, pass_through));
     setting(lines, "pass_through_allows", &before.pass_through_allows, &after.pass_through_allows, |endpoints| displayed(endpoints));
+    setting(lines, "key_api", &before.key_api, &after.key_api, |endpoints| endpoints.as_ref().map_or("none".into(), key_api));
+    let warning = |api: &ApiDefinition| show_duration(Duration::from_secs(api.expiry_warning));
+    setting(lines, "expiry_warning", &warning(before), &warning(after), Clone::clone);
+    setting(lines, "expiry_header", &before.expiry_header, &after.expiry_header, debug);
     upstream_headers(before, after, lines);
     scopes(before, after, lines);
     all.extend(lines.drain(..).map(|line| format!("api {}: {line}", after.name)));
@@ -182,6 +197,15 @@ fn pass_through(place: &PassThrough) -> String {
         PassThrough::Header(name) => format!("header:{name}"),
         PassThrough::Cookie(name) => format!("cookie:{name}"),
     }
+}
+
+fn key_api(key_api: &KeyApi) -> String {
+    let style = match key_api.style {
+        KeyApiStyle::Bare => "bare",
+        KeyApiStyle::Envelope => "envelope",
+    };
+    let scope = key_api.scope.as_ref().map_or(String::new(), |scope| format!(" for {scope}"));
+    format!("{} ({style}{}){scope}", key_api.path, if key_api.create { "" } else { ", without creation" })
 }
 
 /// Only names: the values are secrets.
@@ -232,13 +256,20 @@ fn keys(old: &Config, new: &Config, diff: &mut Diff) {
     for id in old.revoked.iter().filter(|id| !new.revoked.contains(*id)) {
         lines.push("no longer revoked", || format!("no longer revoked {id}"));
     }
+    for name in new.revoked_organizations.iter().filter(|name| !old.revoked_organizations.contains(*name)) {
+        lines.push("organizations revoked", || format!("revoked organization {name}"));
+        diff.revoked += 1;
+    }
+    for name in old.revoked_organizations.iter().filter(|name| !new.revoked_organizations.contains(*name)) {
+        lines.push("organizations no longer revoked", || format!("no longer revoked organization {name}"));
+    }
     for key in &old.keys {
         // A key that was revoked before it was removed lost its access then.
-        let had_access = !old.revoked.contains(&key.id);
+        let had_access = !old.revokes(key);
         match after.get(&*key.id) {
             None => {
                 lines.push("removed", || format!("- key {}", key.id));
-                diff.revoked += usize::from(had_access && !new.revoked.contains(&key.id));
+                diff.revoked += usize::from(had_access && !new.revokes(key));
             }
             Some(now) => {
                 let mut changes = Vec::new();
@@ -249,7 +280,7 @@ fn keys(old: &Config, new: &Config, diff: &mut Diff) {
                     lines.push("changed", || format!("key {}: {}", key.id, changes.join("; ")));
                 }
                 let lost_a_secret = key.digests.iter().any(|digest| !now.digests.contains(digest));
-                diff.revoked += usize::from(lost_a_secret && had_access && !new.revoked.contains(&key.id));
+                diff.revoked += usize::from(lost_a_secret && had_access && !new.revokes(key));
             }
         }
     }

@@ -24,7 +24,7 @@ macro_rules! kinds {
 }
 
 kinds! {
-    ROOT = "gateway.toml": ["server", "admin", "log", "store", "revoked", "api", "key"];
+    ROOT = "gateway.toml": ["server", "admin", "log", "store", "reload", "revoked", "api", "key"];
     SERVER = "[server]": [
         "listen", "trusted_proxies", "workers", "max_connections", "handshake_timeout", "header_timeout", "idle_timeout",
         "drain_timeout", "max_header_size", "max_headers", "max_streams", "tls"
@@ -34,13 +34,14 @@ kinds! {
     ADMIN_TLS = "[admin.tls]": ["cert", "key"];
     ADMIN_TOKEN = "[[admin.token]]": ["name", "sha256", "role", "organization"];
     LOG = "[log]": ["requests", "format"];
-    STORE = "[store]": ["path"];
-    REVOKED = "[revoked]": ["keys"];
+    STORE = "[store]": ["path", "audit_retention", "keys_per_organization"];
+    RELOAD = "[reload]": ["max_removed_keys"];
+    REVOKED = "[revoked]": ["keys", "organizations"];
     API = "[[api]]": [
         "name", "hosts", "base_path", "upstream", "upstream_ca", "host_header", "connect_timeout", "response_timeout", "keep_alive",
         "credentials", "environments", "rate_limit", "rate_limit_reset", "rate_limit_draft", "errors", "errors_distinguish",
-        "empty_scopes", "case_insensitive_paths", "public", "pass_through", "pass_through_allows", "upstream_headers", "scopes",
-        "key_api"
+        "empty_scopes", "case_insensitive_paths", "public", "pass_through", "pass_through_allows", "expiry_warning",
+        "expiry_header", "upstream_headers", "scopes", "key_api"
     ];
     SCOPE = "[api.scopes]": ["description", "allows"];
     KEY_API = "[api.key_api]": ["path", "style", "scope", "create"];
@@ -162,8 +163,15 @@ impl<'t> Section<'t> {
     /// A length of time with its unit.
     pub(super) fn duration(&self, name: &'static str, default: Duration, range: RangeInclusive<Duration>) -> Duration {
         self.measure(name, default, units::parse_duration, |duration| {
-            (!range.contains(&duration)).then(|| format!("`{name}` must be from {:?} to {:?}", range.start(), range.end()))
+            (!range.contains(&duration)).then(|| {
+                format!("`{name}` must be from {} to {}", units::show_duration(*range.start()), units::show_duration(*range.end()))
+            })
         })
+    }
+
+    /// A share from `1%` to `100%`.
+    pub(super) fn percent(&self, name: &'static str, default: u8) -> u8 {
+        self.measure(name, default, units::parse_percent, |_| None)
     }
 
     /// A number of bytes with its unit.

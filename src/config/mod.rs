@@ -4,6 +4,7 @@
 
 mod diff;
 mod document;
+mod locate;
 mod names;
 mod report;
 mod resolve;
@@ -14,6 +15,7 @@ mod tls;
 mod units;
 
 pub use diff::{Diff, diff};
+pub use locate::{Entry, locate};
 pub use report::{Problem, Problems, Severity};
 pub use resolve::{load, load_while_serving, parse};
 pub use tls::{BadCertificate, certified_key, root_store};
@@ -36,14 +38,29 @@ pub struct Config {
     pub admin: Option<Admin>,
     /// `[log]`.
     pub log: Log,
+    /// `[store]`; none: every key is in the file.
+    pub store: Option<Store>,
+    /// `[reload]`.
+    pub reload: Reload,
     /// `[[api]]`, in file order. Never empty.
     pub apis: Vec<Arc<ApiConfig>>,
     /// `[[key]]`, in file order.
     pub keys: Vec<KeyConfig>,
     /// `[revoked] keys`. They may name keys that are not in the file.
     pub revoked: BTreeSet<Arc<str>>,
-    /// What is allowed but probably not meant, and what is not in force yet.
+    /// `[revoked] organizations`: none of their keys is good, wherever it is kept.
+    pub revoked_organizations: BTreeSet<Arc<str>>,
+    /// What is allowed but probably not meant.
     pub warnings: Vec<Problem>,
+}
+
+impl Config {
+    /// Whether `[revoked]` names a key or its organization.
+    #[must_use]
+    pub fn revokes(&self, key: &KeyConfig) -> bool {
+        let of_organization = || key.organization.as_ref().is_some_and(|name| self.revoked_organizations.contains(name));
+        self.revoked.contains(&key.id) || of_organization()
+    }
 }
 
 /// `[server]`.
@@ -127,6 +144,24 @@ pub enum LogFormat {
     Json,
     /// For people.
     Text,
+}
+
+/// `[store]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    /// The database file. A change needs a restart.
+    pub path: PathBuf,
+    /// How long entries of the audit log are kept.
+    pub audit_retention: Duration,
+    /// How many keys an organization may have in the store, unless it has a number of its own.
+    pub keys_per_organization: u32,
+}
+
+/// `[reload]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reload {
+    /// Of the running file's keys, how many per cent an edit may drop; 100: all of them.
+    pub max_removed_percent: u8,
 }
 
 /// `[[api]]`: what the decision needs, and how to reach what is behind it.

@@ -4,12 +4,13 @@ mod api;
 mod credentials;
 mod endpoints;
 mod key;
+mod key_api;
 mod server;
 mod upstream;
 
 use super::document::{self, ROOT, Section};
 use super::report::{Problem, Problems, Report, Severity};
-use super::{Config, Log, LogFormat, TlsFiles};
+use super::{Config, Log, LogFormat, Reload, TlsFiles};
 use std::path::Path;
 
 /// What the parts of a file are read with.
@@ -79,15 +80,17 @@ fn resolve<'t>(context: Context<'t>, root: Section<'t>) -> Config {
     let apis = api::apis(context, root);
     let revoked = server::revoked(root);
     let keys = key::keys(root, &apis, &revoked);
-    server::store(root);
     Config {
         server,
         tls,
         admin,
         log: log(root),
+        store: server::store(context, root),
+        reload: reload(root),
         apis: apis.into_iter().map(|api| api.config.into()).collect(),
         keys,
-        revoked: revoked.into_keys().map(Into::into).collect(),
+        revoked: revoked.keys.into_keys().map(Into::into).collect(),
+        revoked_organizations: revoked.organizations.into_keys().map(Into::into).collect(),
         warnings: Vec::new(),
     }
 }
@@ -96,4 +99,9 @@ fn log(root: Section<'_>) -> Log {
     let Some(section) = root.section("log", &document::LOG) else { return Log { requests: true, format: LogFormat::Auto } };
     let formats = [("auto", LogFormat::Auto), ("json", LogFormat::Json), ("text", LogFormat::Text)];
     Log { requests: section.boolean("requests", true), format: section.choice("format", LogFormat::Auto, &formats) }
+}
+
+fn reload(root: Section<'_>) -> Reload {
+    let section = root.section("reload", &document::RELOAD);
+    Reload { max_removed_percent: section.map_or(50, |section| section.percent("max_removed_keys", 50)) }
 }

@@ -6,6 +6,8 @@ mod document;
 mod examples;
 mod files;
 mod key;
+mod key_office;
+mod locate;
 mod server;
 mod units;
 

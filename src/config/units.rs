@@ -3,9 +3,10 @@
 use crate::policy::Limit;
 use std::time::Duration;
 
-const DURATION_FORM: &str = "write a whole number with its unit: `\"250ms\"`, `\"10s\"`, `\"5min\"` or `\"1h\"`";
+const DURATION_FORM: &str = "write a whole number with its unit: `\"250ms\"`, `\"10s\"`, `\"5min\"`, `\"1h\"` or `\"14d\"`";
 const SIZE_FORM: &str = "write a whole number with its unit: `\"512B\"`, `\"32KiB\"` or `\"1MiB\"`";
 const LIMIT_FORM: &str = "write `N/s`, `N/min`, `N/hour`, `N/day` or with a longer window `N/10s`, such as `\"100/min\"`";
+const PERCENT_FORM: &str = "write a whole number from 1 to 100 with its sign: `\"50%\"`";
 const NANOSECONDS: u64 = 1_000_000_000;
 const LONGEST_WINDOW: u64 = 31 * 86_400;
 /// How many windows one key can be counted in.
@@ -18,7 +19,7 @@ fn split_number(text: &str) -> Option<(u64, &str)> {
     Some((digits.parse().ok()?, unit))
 }
 
-/// Reads `250ms`, `10s`, `5min`, `1h`.
+/// Reads `250ms`, `10s`, `5min`, `1h`, `14d`.
 ///
 /// # Errors
 /// How it should be written.
@@ -29,9 +30,27 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, &'static str> {
         "s" => 1000,
         "min" => 60_000,
         "h" => 3_600_000,
+        "d" => 86_400_000,
         _ => return Err(DURATION_FORM),
     };
     number.checked_mul(milliseconds).map(Duration::from_millis).ok_or(DURATION_FORM)
+}
+
+/// The duration as [`parse_duration`] reads it.
+pub(super) fn show_duration(duration: Duration) -> String {
+    let milliseconds = duration.as_millis();
+    let units = [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000)];
+    let (unit, size) = units.into_iter().find(|(_, size)| milliseconds > 0 && milliseconds % size == 0).unwrap_or(("ms", 1));
+    format!("{}{unit}", milliseconds / size)
+}
+
+/// Reads `50%`.
+///
+/// # Errors
+/// How it should be written.
+pub(super) fn parse_percent(text: &str) -> Result<u8, &'static str> {
+    let (number, "%") = split_number(text).ok_or(PERCENT_FORM)? else { return Err(PERCENT_FORM) };
+    u8::try_from(number).ok().filter(|percent| (1..=100).contains(percent)).ok_or(PERCENT_FORM)
 }
 
 /// Reads `512B`, `32KiB`, `1MiB`.

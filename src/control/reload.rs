@@ -7,6 +7,7 @@ use super::load::{Loaded, load, problem};
 use super::publish::{ADMIN_PROTOCOLS, DATA_PROTOCOLS};
 use super::watch::Moment;
 use crate::config::{BadCertificate, Config, Diff, Problem, Severity, diff};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -229,9 +230,12 @@ pub(super) fn without_keys(config: &Config) -> Config {
         tls: config.tls.clone(),
         admin: config.admin.clone(),
         log: config.log,
+        store: config.store.clone(),
+        reload: config.reload,
         apis: Vec::new(),
         keys: Vec::new(),
-        revoked: std::collections::BTreeSet::new(),
+        revoked: BTreeSet::new(),
+        revoked_organizations: BTreeSet::new(),
         warnings: Vec::new(),
     }
 }

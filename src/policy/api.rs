@@ -1,6 +1,7 @@
 //! One API that Keygate stands in front of, as the decision needs it.
 
 use super::forwarding::encoded_value;
+use super::key_api::KeyApi;
 use super::pattern::{Claims, EndpointTable, Pattern};
 use super::quota::Limit;
 use super::reply::Challenges;
@@ -164,6 +165,12 @@ pub struct ApiDefinition {
     pub rate_limit: Arc<[Limit]>,
     /// Set towards the upstream after the client's own are gone. The values may be secrets.
     pub upstream_headers: Vec<(HeaderName, HeaderValue)>,
+    /// The API's own key endpoints; none: every path belongs to the upstream.
+    pub key_api: Option<KeyApi>,
+    /// How long before its expiry a key is said to expire soon, in seconds.
+    pub expiry_warning: u64,
+    /// Whether answers to a key that expires soon say when (`X-Keygate-Key-Expires`).
+    pub expiry_header: bool,
 }
 
 /// An API with all that can be worked out before the first request.

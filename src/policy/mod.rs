@@ -11,6 +11,7 @@ mod api;
 mod authorise;
 mod credential;
 mod forwarding;
+mod key_api;
 mod key_format;
 mod keyring;
 mod pattern;
@@ -28,6 +29,7 @@ pub use api::{Api, ApiDefinition, CredentialPlace, EmptyScopes, Environment, Err
 pub use authorise::{Admission, Caller, Head, Permit, Refused, Snapshot, authorise, charge};
 pub use credential::{contains_key, query_holds_key};
 pub use forwarding::{Peer, is_gateway_header, prepare_request, prepare_response, prepare_trailers};
+pub use key_api::{KeyApi, KeyApiStyle};
 pub use key_format::new_key;
 pub use keyring::{Digest, Grant, GrantDefinition, KeyDefinition, KeyRecord, Keyring};
 pub use pattern::{BadPattern, Claims, EndpointTable, Pattern};

@@ -56,6 +56,9 @@ pub(super) fn definition() -> ApiDefinition {
         rate_limit_draft: false,
         rate_limit: Arc::new([]),
         upstream_headers: Vec::new(),
+        key_api: None,
+        expiry_warning: 14 * 86_400,
+        expiry_header: false,
     }
 }
 

@@ -3,23 +3,25 @@
 use super::Context;
 use super::endpoints::{self, Endpoint, Unreachable, endpoints};
 use super::server::TIMEOUTS;
-use super::{credentials, upstream};
-use crate::config::document::{API, KEY_API, SCOPE, Section, Text, as_text, type_name};
+use super::{credentials, key_api, upstream};
+use crate::config::document::{API, SCOPE, Section, Text, as_text, type_name};
 use crate::config::{ApiConfig, names, units};
 use crate::policy::{ApiDefinition, EmptyScopes, Environment, ErrorStyle, Limit, ResetStyle, Scope, ScopeSet};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+const DAY: Duration = Duration::from_secs(86_400);
+
 /// An API, and what is needed of it to check the keys.
 #[derive(Debug)]
 pub(super) struct ResolvedApi<'t> {
     pub(super) config: ApiConfig,
     pub(super) scopes: HashMap<&'t str, usize>,
-    /// The scope that opens the API's own key endpoints.
-    pub(super) key_api_scope: Option<&'t str>,
     /// Every pattern of the API, to be checked once all APIs are known.
-    endpoints: Vec<Endpoint<'t>>,
+    pub(super) endpoints: Vec<Endpoint<'t>>,
+    /// Where its own key endpoints stand.
+    pub(super) key_api_at: usize,
     at: usize,
 }
 
@@ -29,14 +31,15 @@ pub(super) fn apis<'t>(context: Context<'t>, root: Section<'t>) -> Vec<ResolvedA
     if root.is_empty_list("api") {
         context.report.error(root.at("api"), "there is no `[[api]]`");
     }
-    let apis: Vec<ResolvedApi<'_>> = sections.iter().map(|section| api(context, *section)).collect();
+    let apis: Vec<ResolvedApi<'_>> = sections.iter().map(|section| api(context, root, *section)).collect();
     check_names(context, &apis);
     check_places(context, &apis);
     check_endpoints(context, &apis);
+    key_api::check(context, &apis);
     apis
 }
 
-fn api<'t>(context: Context<'t>, section: Section<'t>) -> ResolvedApi<'t> {
+fn api<'t>(context: Context<'t>, root: Section<'t>, section: Section<'t>) -> ResolvedApi<'t> {
     let report = context.report;
     let mut all = Vec::new();
     let mut keep = |endpoints: Vec<Endpoint<'t>>| {
@@ -66,7 +69,8 @@ fn api<'t>(context: Context<'t>, section: Section<'t>) -> ResolvedApi<'t> {
         }
     }
     let base_path = section.text("base_path").and_then(|text| names::base_path(report, "base_path", text)).unwrap_or("/".into());
-    let key_api_scope = key_api(section, &base_path, case_insensitive_paths);
+    let key_api = key_api::key_api(root, section);
+    let key_api_at = section.at("key_api");
     let upstream_headers = upstream::headers(context, section, &credentials, &pass_through);
     let (upstreams, upstream_by_environment) = upstream::upstreams(context, section, &environments);
     let styles = [("problem", ErrorStyle::Problem), ("detail", ErrorStyle::Detail), ("envelope", ErrorStyle::Envelope)];
@@ -92,6 +96,9 @@ fn api<'t>(context: Context<'t>, section: Section<'t>) -> ResolvedApi<'t> {
         rate_limit_draft: section.boolean("rate_limit_draft", false),
         rate_limit: limits(section, &section.text_or_texts("rate_limit")),
         upstream_headers,
+        key_api,
+        expiry_warning: section.duration("expiry_warning", 14 * DAY, Duration::ZERO..=3650 * DAY).as_secs(),
+        expiry_header: section.boolean("expiry_header", false),
     };
     let config = ApiConfig {
         definition,
@@ -102,7 +109,7 @@ fn api<'t>(context: Context<'t>, section: Section<'t>) -> ResolvedApi<'t> {
         response_timeout: section.duration("response_timeout", Duration::from_secs(60), TIMEOUTS),
         keep_alive: section.duration("keep_alive", Duration::from_secs(60), Duration::ZERO..=*TIMEOUTS.end()),
     };
-    ResolvedApi { config, scopes: scope_indices, key_api_scope, endpoints: all, at: section.at }
+    ResolvedApi { config, scopes: scope_indices, endpoints: all, key_api_at, at: section.at }
 }
 
 fn name(section: Section<'_>) -> Arc<str> {
@@ -178,28 +185,6 @@ fn scope_sections<'t>(context: Context<'t>, api: Section<'t>) -> Vec<(Text<'t>, 
         }
     }
     sections
-}
-
-/// `[api.key_api]` is checked, so that a file written now stays good, but it has no effect yet.
-fn key_api<'t>(api: Section<'t>, base_path: &str, ignore_case: bool) -> Option<&'t str> {
-    let section = api.section("key_api", &KEY_API)?;
-    let report = section.report;
-    report.warn(section.at, "[api.key_api] is not in force yet in this version", None);
-    section.require("path", "`path = \"/v1/api-keys\"` says where the key endpoints are");
-    section.require("style", "`style = \"bare\"` or `\"envelope\"`");
-    section.choice("style", (), &[("bare", ()), ("envelope", ())]);
-    section.boolean("create", true);
-    if let Some(text) = section.text("path")
-        && let Some(path) = names::base_path(report, "path", text)
-        && !endpoints::lies_under(&path, base_path, ignore_case)
-    {
-        report.error(text.at, format!("`{path}` is outside of the API's `base_path`, `{base_path}`"));
-    }
-    let scope = section.text("scope")?;
-    if scope.value == "*" || !names::is_scope_name(scope.value) {
-        report.error(scope.at, "`scope` must be the name of a scope");
-    }
-    Some(scope.value)
 }
 
 /// Limits of different windows.
@@ -282,7 +267,7 @@ fn check_endpoints(context: Context<'_>, apis: &[ResolvedApi<'_>]) {
     let definitions: Vec<&ApiDefinition> = apis.iter().map(|api| &api.config.definition).collect();
     for (index, api) in apis.iter().enumerate() {
         for endpoint in &api.endpoints {
-            if let Err(why) = endpoints::reach(endpoint, index, &definitions) {
+            if let Err(why) = endpoints::reach(endpoint.text.value, index, &definitions) {
                 let message = format!("`{}` can never match", endpoint.pattern);
                 context.report.error_with_hint(endpoint.text.at, message, explain(why, index, &definitions));
             }

@@ -34,10 +34,10 @@ pub(super) fn endpoints<'t>(section: Section<'t>, name: &'static str) -> Vec<End
     endpoints
 }
 
-/// Whether some request reaches the API at `index` with a path that fits the pattern.
-pub(super) fn reach(endpoint: &Endpoint<'_>, index: usize, apis: &[&ApiDefinition]) -> Result<(), Unreachable> {
+/// Whether some request reaches the API at `index` with a path that fits the pattern, which is well-formed.
+pub(super) fn reach(pattern: &str, index: usize, apis: &[&ApiDefinition]) -> Result<(), Unreachable> {
     let mine = apis[index];
-    let shape = Shape::of(endpoint.text.value);
+    let shape = Shape::of(pattern);
     if !shape.can_lie_under(&mine.base_path, mine.case_insensitive_paths) {
         return Err(Unreachable::OutsideBasePath);
     }
@@ -78,10 +78,11 @@ pub(super) fn covers(wide: &str, narrow: &str, ignore_case: bool) -> bool {
     same_method && long_enough && narrow.segments.len() >= wide.segments.len() && wide.segments.iter().zip(&narrow.segments).all(fits)
 }
 
-/// Whether a plain path is the base path or lies below it.
-pub(super) fn lies_under(path: &str, base_path: &str, ignore_case: bool) -> bool {
-    let mut segments = base_segments(path);
-    base_segments(base_path).all(|base| segments.next().is_some_and(|segment| same(segment, base, ignore_case)))
+/// Whether every path that fits the pattern is `path` or lies below it.
+pub(super) fn always_lies_under(pattern: &str, path: &str, ignore_case: bool) -> bool {
+    let shape = Shape::of(pattern);
+    let mut segments = shape.segments.iter();
+    base_segments(path).all(|base| segments.next().is_some_and(|segment| same(segment, base, ignore_case)))
 }
 
 /// The path of a pattern that is known to be well-formed.

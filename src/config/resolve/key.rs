@@ -2,7 +2,7 @@
 
 use super::api::{self, ResolvedApi};
 use super::endpoints::{self, Endpoint};
-use super::server::address_ranges;
+use super::server::{Revoked, address_ranges};
 use crate::config::document::{KEY, Section, Text, type_name};
 use crate::config::report::Report;
 use crate::config::{KeyConfig, names};
@@ -10,7 +10,6 @@ use crate::policy::{ApiDefinition, Digest, Limit, ReferrerPattern, Restrictions}
 use hashbrown::HashMap;
 use jiff::civil;
 use jiff::tz::Offset;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use toml::de::DeValue;
@@ -31,7 +30,7 @@ struct Keys<'t, 'a> {
     now: i64,
 }
 
-pub(super) fn keys<'t>(root: Section<'t>, apis: &[ResolvedApi<'t>], revoked: &BTreeMap<&'t str, usize>) -> Vec<KeyConfig> {
+pub(super) fn keys<'t>(root: Section<'t>, apis: &[ResolvedApi<'t>], revoked: &Revoked<'t>) -> Vec<KeyConfig> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
     let sections = root.sections("key", &KEY);
     let mut keys = Keys {
@@ -46,7 +45,10 @@ pub(super) fn keys<'t>(root: Section<'t>, apis: &[ResolvedApi<'t>], revoked: &BT
         now: i64::try_from(now).unwrap_or(i64::MAX),
     };
     let configs = sections.into_iter().map(|section| keys.key(section)).collect();
-    keys.check_revoked(revoked);
+    // With a store, only the running gateway knows every key.
+    if !root.has("store") {
+        keys.check_revoked(revoked);
+    }
     configs
 }
 
@@ -149,7 +151,8 @@ impl<'t> Keys<'t, '_> {
         for text in &texts {
             let defined = |index: &usize| {
                 let api = &self.apis[*index];
-                api.scopes.contains_key(text.value) || api.key_api_scope == Some(text.value)
+                let key_api = api.config.definition.key_api.as_ref();
+                api.scopes.contains_key(text.value) || key_api.is_some_and(|key_api| key_api.scope.as_deref() == Some(text.value))
             };
             // Where the APIs are unknown, there is nothing to compare with.
             if text.value != "*" && !apis.is_empty() && !apis.iter().any(defined) {
@@ -176,7 +179,7 @@ impl<'t> Keys<'t, '_> {
     fn check_endpoint(&self, endpoint: &Endpoint<'_>, apis: &[usize]) {
         let mut reasons = Vec::new();
         for index in apis {
-            match endpoints::reach(endpoint, *index, &self.definitions) {
+            match endpoints::reach(endpoint.text.value, *index, &self.definitions) {
                 Ok(()) => return,
                 Err(why) => reasons.push(api::explain(why, *index, &self.definitions)),
             }
@@ -187,11 +190,16 @@ impl<'t> Keys<'t, '_> {
         }
     }
 
-    /// A mistyped id revokes nothing, which must be seen at once.
-    fn check_revoked(&self, revoked: &BTreeMap<&str, usize>) {
-        for (id, at) in revoked.iter().filter(|(id, _)| !self.ids.contains_key(*id)) {
+    /// A mistyped id or name revokes nothing, which must be seen at once.
+    fn check_revoked(&self, revoked: &Revoked<'_>) {
+        for (id, at) in revoked.keys.iter().filter(|(id, _)| !self.ids.contains_key(*id)) {
             let nearest = self.report.did_you_mean(id, self.ids.keys().copied());
             self.report.warn(*at, format!("no key in this file has the id `{id}`{nearest}"), None);
+        }
+        for (name, at) in revoked.organizations.iter().filter(|(name, _)| !self.organizations.contains_key(*name)) {
+            let nearest = self.report.did_you_mean(name, self.organizations.keys().copied());
+            let message = format!("no key in this file belongs to the organization `{}`{nearest}", name.escape_debug());
+            self.report.warn(*at, message, None);
         }
     }
 }

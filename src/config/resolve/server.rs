@@ -3,7 +3,7 @@
 use super::Context;
 use super::key::{digest, organization};
 use crate::config::document::{ADMIN, ADMIN_TLS, ADMIN_TOKEN, Kind, REVOKED, SERVER, SERVER_TLS, STORE, Section, Text};
-use crate::config::{Admin, AdminToken, Server, TlsFiles, names, tls};
+use crate::config::{Admin, AdminToken, Server, Store, TlsFiles, names, tls};
 use crate::policy::AddressRange;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -145,28 +145,47 @@ fn is_world_readable(_: &Path) -> bool {
     false
 }
 
-pub(super) fn store(root: Section<'_>) {
-    let Some(section) = root.section("store", &STORE) else { return };
-    if section.require("path", "`path = \"keygate.db\"`")
-        && let Some(text) = section.text("path")
-        && text.value.is_empty()
-    {
-        section.report.error(text.at, "`path` is empty");
+pub(super) fn store<'t>(context: Context<'t>, root: Section<'t>) -> Option<Store> {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let section = root.section("store", &STORE)?;
+    let audit_retention = section.duration("audit_retention", 365 * DAY, DAY..=3650 * DAY);
+    let keys_per_organization = section.number("keys_per_organization", 1000, 1..=1_000_000);
+    section.require("path", "`path = \"keygate.db\"`");
+    let path = section.text("path")?;
+    if path.value.is_empty() || path.value.contains('\0') {
+        section.report.error(path.at, "`path` is not the path of a file");
     }
-    section.report.warn(section.at, "[store] is not in force yet in this version", None);
+    Some(Store {
+        path: context.folder.join(path.value),
+        audit_retention,
+        keys_per_organization: u32::try_from(keys_per_organization).unwrap_or(u32::MAX),
+    })
 }
 
-/// The ids that `[revoked]` names, each with its first place.
-pub(super) fn revoked(root: Section<'_>) -> BTreeMap<&str, usize> {
-    let mut revoked = BTreeMap::new();
-    for text in root.section("revoked", &REVOKED).iter().flat_map(|section| section.texts("keys")) {
+/// What `[revoked]` names, each with its first place.
+#[derive(Debug, Default)]
+pub(super) struct Revoked<'t> {
+    pub(super) keys: BTreeMap<&'t str, usize>,
+    pub(super) organizations: BTreeMap<&'t str, usize>,
+}
+
+pub(super) fn revoked(root: Section<'_>) -> Revoked<'_> {
+    let mut revoked = Revoked::default();
+    let Some(section) = root.section("revoked", &REVOKED) else { return revoked };
+    for text in section.texts("keys") {
         if names::is_key_id(text.value) {
-            revoked.entry(text.value).or_insert(text.at);
+            revoked.keys.entry(text.value).or_insert(text.at);
         } else {
             // Perhaps the key itself, so it is not repeated.
             let hint = "name the key's `id`: 1 to 128 of letters, digits, `.`, `_`, `:` and `-`";
             root.report.error_with_hint(text.at, "this is no key id", hint);
         }
+    }
+    for text in section.texts("organizations") {
+        if text.value.is_empty() {
+            root.report.error(text.at, "an organization's name is empty");
+        }
+        revoked.organizations.entry(names::free_text(root.report, "organizations", text)).or_insert(text.at);
     }
     revoked
 }

@@ -1,4 +1,4 @@
-use crate::config::units::{parse_duration, parse_limit, parse_size, show_size};
+use crate::config::units::{parse_duration, parse_limit, parse_percent, parse_size, show_duration, show_size};
 use std::time::Duration;
 
 #[test]
@@ -7,6 +7,10 @@ fn durations_have_a_whole_number_and_a_unit() {
     assert_eq!(parse_duration("10s"), Ok(Duration::from_secs(10)));
     assert_eq!(parse_duration("5min"), Ok(Duration::from_secs(300)));
     assert_eq!(parse_duration("1h"), Ok(Duration::from_secs(3600)));
+    assert_eq!(parse_duration("14d"), Ok(Duration::from_secs(14 * 86_400)));
+    for text in ["0ms", "250ms", "90s", "5min", "1h", "36h", "14d"] {
+        assert_eq!(parse_duration(text).map(show_duration), Ok(text.to_owned()));
+    }
     for text in ["", "10", "s", "1.5s", "-1s", "10 s", "10S", "99999999999999999999s", "18446744073709551615h"] {
         assert!(parse_duration(text).is_err(), "{text}");
     }
@@ -21,6 +25,14 @@ fn sizes_have_a_whole_number_and_a_unit() {
         assert!(parse_size(text).is_err(), "{text}");
     }
     assert_eq!([show_size(0), show_size(512), show_size(8 << 10), show_size(1 << 20)], ["0B", "512B", "8KiB", "1MiB"]);
+}
+
+#[test]
+fn shares_are_whole_percents() {
+    assert_eq!([parse_percent("1%"), parse_percent("50%"), parse_percent("100%")], [Ok(1), Ok(50), Ok(100)]);
+    for text in ["", "%", "50", "0%", "101%", "-1%", "1.5%", "50 %", "300%"] {
+        assert!(parse_percent(text).is_err(), "{text}");
+    }
 }
 
 #[test]
