@@ -186,7 +186,8 @@ impl Controller {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
                 let (figures, settings) = (self.figures.clone(), self.settings.clone());
                 let office = Arc::new(office::Office);
-                let state = Arc::new(admin::State { figures, settings, reloads: reload_sender, settled, office, store: None });
+                let store = self.config.store.as_ref().map(|store| store.path.clone());
+                let state = Arc::new(admin::State { figures, settings, reloads: reload_sender, settled, office, store });
                 Some(tokio::spawn(admin::serve(listener, state, stopped)))
             }
             None => None,

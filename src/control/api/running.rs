@@ -1,7 +1,7 @@
 //! The running configuration as `GET /v1/config` shows it. What may be a secret is not in it.
 
 use crate::config::{ApiConfig, Config, LogFormat, Place, Protocol, TlsFiles, Upstream};
-use crate::policy::{CredentialPlace, EmptyScopes, ErrorStyle, PassThrough, Pattern, ResetStyle};
+use crate::policy::{CredentialPlace, EmptyScopes, ErrorStyle, KeyApiStyle, PassThrough, Pattern, ResetStyle};
 use serde::Serialize;
 use std::time::Duration;
 use utoipa::ToSchema;
@@ -13,11 +13,15 @@ pub(in crate::control) struct RunningConfig {
     tls: Option<TlsView>,
     admin: Option<AdminView>,
     log: LogView,
+    store: Option<StoreView>,
+    reload: ReloadView,
     apis: Vec<ApiView>,
     /// How many keys stand in the file. `GET /v1/keys?source=file` lists them.
     keys: usize,
     /// The ids that `[revoked]` names.
     revoked_keys: Vec<String>,
+    /// The organizations that `[revoked]` names.
+    revoked_organizations: Vec<String>,
     /// What is probably not meant.
     warnings: Vec<String>,
 }
@@ -72,6 +76,29 @@ struct LogView {
     format: &'static str,
 }
 
+/// `[store]`.
+#[derive(Debug, Serialize, ToSchema)]
+struct StoreView {
+    path: String,
+    audit_retention: String,
+    keys_per_organization: u32,
+}
+
+/// `[reload]`.
+#[derive(Debug, Default, Serialize, ToSchema)]
+struct ReloadView {
+    max_removed_percent: u8,
+}
+
+/// `[api.key_api]`.
+#[derive(Debug, Serialize, ToSchema)]
+struct KeyApiView {
+    path: String,
+    style: &'static str,
+    scope: Option<String>,
+    create: bool,
+}
+
 /// `[[api]]`.
 #[derive(Debug, Serialize, ToSchema)]
 struct ApiView {
@@ -96,6 +123,9 @@ struct ApiView {
     host_header: &'static str,
     /// Their names; the values may be secrets.
     upstream_headers: Vec<String>,
+    key_api: Option<KeyApiView>,
+    expiry_warning: String,
+    expiry_header: bool,
     connect_timeout: String,
     response_timeout: String,
     keep_alive: String,
@@ -156,9 +186,16 @@ impl From<&Config> for RunningConfig {
                     LogFormat::Text => "text",
                 },
             },
+            store: config.store.as_ref().map(|store| StoreView {
+                path: store.path.display().to_string(),
+                audit_retention: duration(store.audit_retention),
+                keys_per_organization: store.keys_per_organization,
+            }),
+            reload: ReloadView { max_removed_percent: config.reload.max_removed_percent },
             apis: config.apis.iter().map(|api| self::api(api)).collect(),
             keys: config.keys.len(),
             revoked_keys: texts(&config.revoked),
+            revoked_organizations: texts(&config.revoked_organizations),
             warnings: texts(&config.warnings),
         }
     }
@@ -216,6 +253,17 @@ fn api(config: &ApiConfig) -> ApiView {
         case_insensitive_paths: api.case_insensitive_paths,
         host_header: if config.rewrite_host { "upstream" } else { "keep" },
         upstream_headers: api.upstream_headers.iter().map(|(name, _)| name.to_string()).collect(),
+        key_api: api.key_api.as_ref().map(|endpoints| KeyApiView {
+            path: endpoints.path.to_string(),
+            style: match endpoints.style {
+                KeyApiStyle::Bare => "bare",
+                KeyApiStyle::Envelope => "envelope",
+            },
+            scope: endpoints.scope.as_ref().map(ToString::to_string),
+            create: endpoints.create,
+        }),
+        expiry_warning: duration(Duration::from_secs(api.expiry_warning)),
+        expiry_header: api.expiry_header,
         connect_timeout: duration(config.connect_timeout),
         response_timeout: duration(config.response_timeout),
         keep_alive: duration(config.keep_alive),
