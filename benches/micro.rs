@@ -48,30 +48,35 @@ fn definition(count: u32) -> ApiDefinition {
     }
 }
 
-fn key(number: u64, limits: &Arc<[Limit]>, scopes: &Arc<[Box<str>]>, api: &ApiDefinition) -> KeyDefinition {
-    let grant = GrantDefinition {
-        api: 0,
-        scopes: ScopeSet::default().with(0),
-        everything: false,
-        scope_names: scopes.clone(),
-        limits: limits.clone(),
-        usage: Arc::default(),
-    };
-    KeyDefinition {
+fn key(number: u64) -> Arc<KeyRecord> {
+    Arc::new(KeyRecord::new(KeyDefinition {
         id: format!("key_{number}").into(),
         name: "CRM Integration".into(),
-        organization: Some(api.name.clone()),
-        digests: vec![Digest::of(key_text(number).as_bytes())],
+        organization: None,
+        secrets: vec![Secret { digest: Digest::of(key_text(number).as_bytes()), ends_at: None }],
         expires_at: None,
         revoked: false,
+        paused: false,
+        stored: true,
         restrictions: Restrictions::default(),
-        grants: vec![grant],
-    }
+        terms: 0,
+        account: Arc::default(),
+    }))
 }
 
-fn keyring(size: u64, api: &ApiDefinition) -> Keyring {
-    let scopes: Arc<[Box<str>]> = Arc::new(["tickets:read".into()]);
-    Keyring::new((0..size).map(|number| key(number, &api.rate_limit, &scopes, api)))
+fn keyring(size: u64) -> Keyring {
+    Keyring::new((0..size).map(key))
+}
+
+/// Keys that read tickets, within the API's limit.
+fn snapshot(definition: ApiDefinition, size: u64) -> Snapshot {
+    let grant = Grant::new(0, ScopeSet::default().with(0), false, &["tickets:read"], definition.rate_limit.clone());
+    Snapshot {
+        routes: Arc::new(Routes::new(vec![Api::new(definition)], Vec::new())),
+        terms: Arc::new([Arc::new([grant])]),
+        keyring: keyring(size),
+        closed: Arc::default(),
+    }
 }
 
 /// A small generator of well spread numbers (splitmix64), so that the benchmark measures the look-up and not itself.
@@ -112,8 +117,7 @@ impl Request {
 
 fn decide(bench: &mut Criterion) {
     let definition = definition(u32::MAX);
-    let keyring = keyring(10_000, &definition);
-    let snapshot = Snapshot::new(vec![Api::new(definition)], keyring, Vec::new());
+    let snapshot = snapshot(definition, 10_000);
     let mut group = bench.benchmark_group("decide");
     let cases = [
         ("allowed", Request::new(Method::GET, "/api/v1/tickets/42", &key_text(5_000)), None),
@@ -144,8 +148,7 @@ fn limiter(bench: &mut Criterion) {
     {
         let mut definition = definition(1);
         definition.rate_limit = limits.into();
-        let keyring = keyring(1, &definition);
-        let snapshot = Snapshot::new(vec![Api::new(definition)], keyring, Vec::new());
+        let snapshot = snapshot(definition, 1);
         let request = Request::new(Method::GET, "/api/v1/tickets/42", &key_text(0));
         let mut monotonic = 10_000 * SECOND;
         group.bench_function(name, |bencher| {
@@ -171,10 +174,9 @@ fn limiter(bench: &mut Criterion) {
 }
 
 fn look_up(bench: &mut Criterion) {
-    let definition = definition(100);
     let mut group = bench.benchmark_group("look-up");
     for size in [1_000, 100_000, 1_000_000] {
-        let keyring = keyring(size, &definition);
+        let keyring = keyring(size);
         let mut random = Random(size);
         // Digests are made beforehand: SHA-256 costs the same whatever the table's size.
         let asked: Vec<Digest> = (0..1 << 20).map(|_| Digest::of(key_text(random.below(size)).as_bytes())).collect();

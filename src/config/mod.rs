@@ -8,7 +8,7 @@ mod locate;
 mod names;
 mod report;
 mod resolve;
-mod snapshot;
+mod rights;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -18,7 +18,9 @@ pub use diff::{Diff, diff};
 pub use locate::{Entry, locate};
 pub use report::{Problem, Problems, Severity};
 pub use resolve::{load, load_while_serving, parse};
+pub use rights::Rights;
 pub use tls::{BadCertificate, certified_key, root_store};
+pub use units::parse_limit;
 
 use crate::policy::{AddressRange, ApiDefinition, Digest, Limit, Restrictions};
 use std::collections::BTreeSet;

@@ -81,7 +81,7 @@ pub(super) fn show_size(bytes: usize) -> String {
 ///
 /// # Errors
 /// How it should be written, or what is out of range.
-pub(super) fn parse_limit(text: &str) -> Result<Limit, &'static str> {
+pub fn parse_limit(text: &str) -> Result<Limit, &'static str> {
     let (count, window) = text.split_once('/').ok_or(LIMIT_FORM)?;
     let (count, "") = split_number(count).ok_or(LIMIT_FORM)? else { return Err(LIMIT_FORM) };
     let has_number = window.starts_with(|first: char| first.is_ascii_digit());

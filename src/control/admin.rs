@@ -1,8 +1,9 @@
 //! The admin address: its connections. What they are answered is in `api`.
 
-use super::api::{self, Encrypted, RunningConfig};
+use super::api::{self, Encrypted};
 use super::figures::Figures;
 use super::office::Office;
+use super::registry::Registry;
 use crate::config::Admin;
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -57,8 +58,6 @@ pub(super) struct Settings {
     /// Nothing: `[admin]` is gone, and only a restart closes the address.
     pub(super) admin: Option<Admin>,
     pub(super) tls: Option<Arc<rustls::ServerConfig>>,
-    /// For people to look at.
-    pub(super) running: Arc<RunningConfig>,
 }
 
 /// What requests are answered from.
@@ -69,7 +68,8 @@ pub(super) struct State {
     pub(super) reloads: mpsc::Sender<ReloadRequest>,
     /// Every upstream's name has been resolved, or tried.
     pub(super) settled: watch::Receiver<bool>,
-    pub(super) office: Arc<Office>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) office: Office,
     /// The store's file; backups are put beside it.
     pub(super) store: Option<PathBuf>,
 }

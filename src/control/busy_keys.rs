@@ -6,7 +6,6 @@
 //! its count falls to them.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 /// Keys named at once.
 const NAMED: usize = 50;
@@ -16,9 +15,9 @@ const REMEMBERED: usize = 10_000;
 /// Remembers what was told at the last scrape.
 #[derive(Debug, Default)]
 pub(super) struct BusyKeys {
-    named: HashMap<Arc<str>, Named>,
+    named: HashMap<Box<str>, Named>,
     /// By key without a name that has been used: its total at the last scrape. Nothing: too many.
-    unnamed: Option<HashMap<Arc<str>, u64>>,
+    unnamed: Option<HashMap<Box<str>, u64>>,
     scraped: bool,
     /// Requests of keys that are no longer known.
     forgotten: u64,
@@ -36,7 +35,7 @@ struct Named {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct KeyRequests {
     /// Sorted by key id.
-    pub(super) named: Vec<(Arc<str>, u64)>,
+    pub(super) named: Vec<(Box<str>, u64)>,
     pub(super) other: u64,
 }
 
@@ -47,8 +46,8 @@ impl BusyKeys {
     }
 
     /// The series, from key ids and totals; a key may stand several times, with a part of its total each.
-    pub(super) fn scrape(&mut self, parts: impl Iterator<Item = (Arc<str>, u64)>) -> KeyRequests {
-        let mut totals: HashMap<Arc<str>, u64> = HashMap::new();
+    pub(super) fn scrape(&mut self, parts: impl Iterator<Item = (Box<str>, u64)>) -> KeyRequests {
+        let mut totals: HashMap<Box<str>, u64> = HashMap::new();
         for (key, requests) in parts.filter(|(_, requests)| *requests > 0) {
             *totals.entry(key).or_default() += requests;
         }
@@ -69,8 +68,8 @@ impl BusyKeys {
     }
 
     /// Gives names to the busiest of `unnamed`, and takes them from those that are much less busy.
-    fn promote(&mut self, unnamed: &mut HashMap<Arc<str>, u64>) {
-        let mut busiest: Vec<(u64, Arc<str>)> = unnamed.iter().map(|(key, total)| (*total, key.clone())).collect();
+    fn promote(&mut self, unnamed: &mut HashMap<Box<str>, u64>) {
+        let mut busiest: Vec<(u64, Box<str>)> = unnamed.iter().map(|(key, total)| (*total, key.clone())).collect();
         if busiest.len() > NAMED {
             busiest.select_nth_unstable_by(NAMED, |left, right| right.cmp(left));
             busiest.truncate(NAMED);
@@ -102,7 +101,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn key(number: usize) -> Arc<str> {
+    fn key(number: usize) -> Box<str> {
         format!("key_{number}").into()
     }
 

@@ -1,9 +1,11 @@
 //! Where the figures come from, for the one who renders them.
 
 use super::busy_keys::BusyKeys;
-use crate::policy::UsageBook;
+use crate::keystore::UseNote;
+use crate::policy::{Account, Collected};
 use crate::state::Shared;
 use crate::stats::ControlStats;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// All that is counted. Everything that is locked here is touched by the control thread only.
@@ -13,33 +15,72 @@ pub(super) struct Figures {
     pub(super) control: ControlStats,
     /// In Unix seconds.
     pub(super) started_at: i64,
-    book: Mutex<UsageBook>,
+    used: Mutex<HashMap<Box<str>, Arc<Account>>>,
+    /// Uses of keys, by id, that nobody has written down yet.
+    unwritten: Mutex<Vec<(Box<str>, Collected)>>,
+    /// The same, in the store's words, after a first attempt.
+    unwritten_notes: Mutex<Vec<UseNote>>,
     busy_keys: Mutex<BusyKeys>,
 }
 
 impl Figures {
-    pub(super) fn new(shared: Arc<Shared>, book: UsageBook) -> Self {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
         let started_at = shared.clock.now().unix;
-        Self { shared, control: ControlStats::default(), started_at, book: Mutex::new(book), busy_keys: Mutex::default() }
+        Self {
+            shared,
+            control: ControlStats::default(),
+            started_at,
+            used: Mutex::default(),
+            unwritten: Mutex::default(),
+            unwritten_notes: Mutex::default(),
+            busy_keys: Mutex::default(),
+        }
     }
 
-    /// The counts of every key.
-    pub(super) fn book(&self) -> MutexGuard<'_, UsageBook> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Takes in what the workers have handed over.
+    pub(super) fn gather(&self) {
+        let keys = self.shared.take_used_keys();
+        if keys.is_empty() {
+            return;
+        }
+        let (mut used, mut unwritten) = (self.used(), self.unwritten());
+        for key in keys {
+            if !used.contains_key(key.id()) {
+                used.insert(key.id().into(), key.account().clone());
+            }
+            unwritten.push((key.id().into(), key.account().collect()));
+        }
+    }
+
+    /// Takes the uses of keys that are to be written down.
+    pub(super) fn take_unwritten(&self) -> Vec<(Box<str>, Collected)> {
+        std::mem::take(&mut self.unwritten())
+    }
+
+    /// Uses that could not be written down.
+    pub(super) fn unwritten_notes(&self) -> MutexGuard<'_, Vec<UseNote>> {
+        self.unwritten_notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unwritten(&self) -> MutexGuard<'_, Vec<(Box<str>, Collected)>> {
+        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The counts of every key that was used since the process started.
+    pub(super) fn used(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Account>>> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn busy_keys(&self) -> MutexGuard<'_, BusyKeys> {
         self.busy_keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Drops the counts of keys that have not been listed since `listed_at`, but not from the sum over all keys.
-    pub(super) fn forget(&self, listed_at: u64, now: u64) {
-        let mut book = self.book();
-        let requests = |book: &UsageBook| book.iter().map(|(_, _, usage)| usage.requests()).sum::<u64>();
-        let (before, entries) = (requests(&book), book.iter().count());
-        book.forget(listed_at, now);
-        if book.iter().count() < entries {
-            self.busy_keys().note_forgotten(before.saturating_sub(requests(&book)));
+    /// Forgets keys that are gone for good, but not in the sum over all keys.
+    pub(super) fn forget(&self, gone: Vec<(Box<str>, u64)>) {
+        let mut used = self.used();
+        for (id, requests) in gone {
+            used.remove(&id);
+            self.busy_keys().note_forgotten(requests);
         }
     }
 }

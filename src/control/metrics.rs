@@ -17,8 +17,8 @@ const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 pub(super) fn render(figures: &Figures) -> String {
     let published = figures.shared.published();
     let mut text = Exposition::default();
-    requests(&mut text, figures, &published.apis);
-    durations(&mut text, &published.apis);
+    requests(&mut text, figures, &published.site.apis);
+    durations(&mut text, &published.site.apis);
     keys(&mut text, figures, &published);
     connections(&mut text, figures);
     upstreams(&mut text, figures);
@@ -28,12 +28,16 @@ pub(super) fn render(figures: &Figures) -> String {
 }
 
 fn requests(text: &mut Exposition, figures: &Figures, apis: &[ApiState]) {
-    text.counter("keygate_requests_total", "Requests by API, outcome (forwarded, or why not) and class of the answer's status.");
+    text.counter("keygate_requests_total", "Requests by API, outcome (forwarded, answered here, or why not) and class of the answer's status.");
     for api in apis {
         let name = &*api.config.definition.name;
         for (class, status) in CLASSES.iter().enumerate() {
             let requests = sum(&api.stats, |stats| &stats.forwarded[class]);
             text.sample(&[("api", name), ("outcome", "forwarded"), ("status", status)], requests);
+            let answered = sum(&api.stats, |stats| &stats.answered[class]);
+            if answered > 0 {
+                text.sample(&[("api", name), ("outcome", "answered"), ("status", status)], answered);
+            }
         }
         let distinguishes = api.config.definition.errors_distinguish;
         for refusal in Refusal::ALL {
@@ -82,19 +86,19 @@ fn histogram(text: &mut Exposition, api: &ApiState, pick: impl Fn(&ApiStats) -> 
 }
 
 fn keys(text: &mut Exposition, figures: &Figures, published: &Published) {
-    let book = figures.book();
-    let told = figures.busy_keys().scrape(book.iter().map(|(key, _, usage)| (key.clone(), usage.requests())));
+    figures.gather();
+    let used = figures.used();
+    let told = figures.busy_keys().scrape(used.iter().map(|(key, account)| (key.clone(), account.requests())));
     text.counter("keygate_key_requests_total", "Requests by key, for the busiest keys since each became one; all others are `other`.");
     for (key, requests) in &told.named {
         text.sample(&[("key", key)], requests);
     }
     text.sample(&[("key", "other")], told.other);
-    text.gauge("keygate_keys", "Secrets in the table of keys.").sample(&[], published.snapshot.keyring().len());
-    let used = book.iter().filter(|(_, _, usage)| usage.requests() > 0).count();
-    text.gauge("keygate_limiter_keys", "Pairs of a key and an API whose requests are counted.").sample(&[], used);
-    drop(book);
+    text.gauge("keygate_keys", "Secrets in the table of keys.").sample(&[], published.snapshot.keyring.len());
+    text.gauge("keygate_limiter_keys", "Keys that were used since the process started.").sample(&[], used.len());
+    drop(used);
     text.counter("keygate_limiter_refusals_total", "Requests over the limit.");
-    for api in &published.apis {
+    for api in &published.site.apis {
         let refused = sum(&api.stats, |stats| &stats.refused[Refusal::RateLimited(0).index()]);
         text.sample(&[("api", &api.config.definition.name)], refused);
     }

@@ -9,31 +9,37 @@ mod certificates;
 mod exposition;
 mod figures;
 mod files;
+mod guard;
 mod load;
 mod metrics;
 mod office;
-mod publish;
+mod registry;
 mod reload;
 mod resolve_upstreams;
+mod site;
+mod table;
+mod uses;
 mod watch;
 
 use crate::config::{BadCertificate, Config, Problems};
-use crate::policy::UsageBook;
-use crate::state::{Clock, Shared};
+use crate::keystore::{KeyStore, OpenError};
+use crate::state::{Clock, KeyRequest, Published, Shared};
 use admin::{ReloadRequest, Settings};
 use arc_swap::ArcSwap;
 use certificates::CertificateWatch;
 use figures::Figures;
 use files::FileEvents;
 use load::load;
-use publish::Publisher;
+use registry::Registry;
 use reload::Cause;
+use site::SiteBuilder;
 use std::fmt;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use table::Table;
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, watch as channel};
 use tokio::time::{Instant, sleep_until};
@@ -52,7 +58,7 @@ const RELOADS: usize = 16;
 #[derive(Debug)]
 pub struct Startup {
     /// As it stands in the file.
-    pub config: Config,
+    pub config: Arc<Config>,
     /// The same, in force; for the workers.
     pub shared: Arc<Shared>,
     /// For the control thread.
@@ -70,6 +76,8 @@ pub enum StartError {
     Tls(rustls::Error),
     /// The admin address cannot be bound.
     Admin(SocketAddr, std::io::Error),
+    /// The store cannot be opened.
+    Store(PathBuf, OpenError),
 }
 
 impl fmt::Display for StartError {
@@ -79,6 +87,7 @@ impl fmt::Display for StartError {
             Self::Certificate(bad) => bad.fmt(out),
             Self::Tls(error) => write!(out, "TLS cannot be used: {error}"),
             Self::Admin(address, error) => write!(out, "cannot listen on the admin address {address}: {error}"),
+            Self::Store(path, error) => write!(out, "the store {} cannot be opened: {error}", path.display()),
         }
     }
 }
@@ -96,9 +105,14 @@ pub struct Controller {
     path: PathBuf,
     shared: Arc<Shared>,
     figures: Arc<Figures>,
-    publisher: Publisher,
+    builder: SiteBuilder,
+    registry: Arc<Registry>,
+    store: Option<KeyStore>,
+    /// Keys of the store that the file revokes, of which the store is to be told.
+    revoked_in_file: Vec<String>,
+    key_calls: mpsc::Receiver<KeyRequest>,
     /// What runs.
-    config: Config,
+    config: Arc<Config>,
     /// Of the file that it is from.
     digest: Option<[u8; 32]>,
     /// What the file was like when it was last refused.
@@ -119,41 +133,61 @@ pub struct Controller {
 /// Whatever is wrong with the file or with what it names.
 pub fn start(path: &Path) -> Result<Startup, StartError> {
     let loaded = load(path, &[]);
-    let config = loaded.config.map_err(StartError::Config)?;
+    let config = Arc::new(loaded.config.map_err(StartError::Config)?);
     let workers = match config.server.workers {
         0 => std::thread::available_parallelism().map_or(1, Into::into),
         workers => workers,
     };
     let clock = Clock::default();
-    let mut publisher = Publisher::new(workers).map_err(StartError::Tls)?;
-    let mut book = UsageBook::default();
+    let mut builder = SiteBuilder::new(workers).map_err(StartError::Tls)?;
     let admin_tls = config.admin.as_ref().and_then(|admin| admin.tls.as_ref());
     let server_certificate = config.tls.as_ref().map(CertificateWatch::new);
     let admin_certificate = admin_tls.map(CertificateWatch::new);
-    let tls = admin_tls.map(|files| publisher.server_config(files, publish::ADMIN_PROTOCOLS)).transpose();
+    let tls = admin_tls.map(|files| builder.server_config(files, site::ADMIN_PROTOCOLS)).transpose();
     let tls = tls.map_err(StartError::Certificate)?;
-    let published = publisher.build(&config, None, None, &mut book, clock.now().monotonic).map_err(StartError::Certificate)?;
+    let site = Arc::new(builder.build(&config, Arc::new(config.routes()), None).map_err(StartError::Certificate)?);
+    let mut table = Table::new(&config, site.routes.clone());
+    let store = open_store(&config, &mut table)?;
+    table.build().map_err(|clashes| {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        StartError::Config(Problems(clashes.iter().map(|clash| clash.problem(path, &text)).collect()))
+    })?;
+    let revoked_in_file = table.keep_revoked();
     let listener = config.admin.as_ref().map(|admin| bind(admin.listen).map_err(|error| StartError::Admin(admin.listen, error)));
-    let shared = Shared::new(published, workers, clock);
-    let figures = Arc::new(Figures::new(shared.clone(), book));
+    let (shared, key_calls) = Shared::new(Published { snapshot: table.snapshot(), site: site.clone() }, workers, clock);
+    let figures = Arc::new(Figures::new(shared.clone()));
+    let registry = Arc::new(Registry::new(shared.clone(), table, site));
     let moment = watch::Moment { monotonic: Duration::from_nanos(shared.clock.now().monotonic), wall: std::time::SystemTime::now() };
     let controller = Controller {
         path: path.to_owned(),
         shared: shared.clone(),
         figures,
-        publisher,
+        builder,
+        registry,
+        store,
+        revoked_in_file,
+        key_calls,
         config: config.clone(),
         digest: loaded.digest,
         refused: None,
         started: reload::without_keys(&config),
         watch: Watch::new(loaded.identity, moment),
         listener: listener.transpose()?,
-        settings: Arc::new(ArcSwap::from_pointee(Settings { admin: config.admin.clone(), tls, running: Arc::new((&config).into()) })),
+        settings: Arc::new(ArcSwap::from_pointee(Settings { admin: config.admin.clone(), tls })),
         server_certificate,
         admin_certificate,
     };
     controller.note_loaded();
     Ok(Startup { config, shared, controller })
+}
+
+/// Opens the store, if there is one, and takes in what it knows.
+fn open_store(config: &Config, table: &mut Table) -> Result<Option<KeyStore>, StartError> {
+    let Some(settings) = &config.store else { return Ok(None) };
+    let opened = KeyStore::open(&settings.path, |key| table.load_key(&key));
+    let opened = opened.map_err(|error| StartError::Store(settings.path.clone(), error))?;
+    table.load_state(opened.revocations, &opened.organizations);
+    Ok(Some(opened.store))
 }
 
 fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
@@ -181,13 +215,17 @@ impl Controller {
         self.config.warnings.iter().for_each(reload::log);
         let resolver = tokio::spawn(resolve_upstreams::run(self.shared.clone(), settled_sender));
         let clock = tokio::spawn(follow_wall_clock(self.shared.clone()));
+        let uses = tokio::spawn(uses::run(self.figures.clone(), self.store.clone()));
+        let prune = self.store.clone().zip(self.config.store.clone());
+        let prune = prune.map(|(store, settings)| tokio::spawn(uses::prune(self.figures.clone(), store, settings)));
         let admin = match self.listener.take() {
             Some(listener) => {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
                 let (figures, settings) = (self.figures.clone(), self.settings.clone());
-                let office = Arc::new(office::Office);
+                let (registry, shared) = (self.registry.clone(), self.shared.clone());
+                let office = Office::new(registry.clone(), self.store.clone(), move || shared.clock.now().unix);
                 let store = self.config.store.as_ref().map(|store| store.path.clone());
-                let state = Arc::new(admin::State { figures, settings, reloads: reload_sender, settled, office, store });
+                let state = Arc::new(admin::State { figures, settings, reloads: reload_sender, settled, registry, office, store });
                 Some(tokio::spawn(admin::serve(listener, state, stopped)))
             }
             None => None,
@@ -200,9 +238,15 @@ impl Controller {
         drop(reloads);
         resolver.abort();
         clock.abort();
+        uses.abort();
+        prune.inspect(tokio::task::JoinHandle::abort);
         stop.send_replace(true);
         if let Some(admin) = admin {
             let _ = admin.await;
+        }
+        uses::write_down(&self.figures, self.store.as_ref()).await;
+        if let Some(store) = self.store.take() {
+            store.close().await;
         }
         Ok(())
     }
@@ -216,7 +260,8 @@ impl Controller {
                 happened = events.next() => self.look(&happened).await,
                 Some(waiting) = reloads.recv() => {
                     // Nobody is left to be told if the connection broke meanwhile.
-                    let _ = waiting.answer.send(self.reload(Cause::Demand).await);
+                    let cause = if waiting.force { Cause::Force } else { Cause::Demand };
+                    let _ = waiting.answer.send(self.reload(cause).await);
                 }
                 Some(()) = hangup.recv() => {
                     tracing::info!("reload asked for by SIGHUP");
@@ -232,9 +277,9 @@ impl Controller {
                         // An edit may have been refused for half a renewal.
                         self.reload(Cause::Demand).await;
                     }
-                    self.publisher.sweep();
+                    self.registry.sweep();
                     if Instant::now() >= forget {
-                        self.publisher.forget(&self.figures, self.shared.clock.now().monotonic);
+                        self.figures.forget(self.registry.forget());
                         forget = Instant::now() + FORGET;
                     }
                     tidy = Instant::now() + LOOK;

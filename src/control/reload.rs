@@ -3,8 +3,9 @@
 use super::Controller;
 use super::admin::{ReloadReport, Settings};
 use super::certificates::CertificateWatch;
+use super::guard::{self, Objection};
 use super::load::{Loaded, load, problem};
-use super::publish::{ADMIN_PROTOCOLS, DATA_PROTOCOLS};
+use super::site::{ADMIN_PROTOCOLS, DATA_PROTOCOLS};
 use super::watch::Moment;
 use crate::config::{BadCertificate, Config, Diff, Problem, Severity, diff};
 use std::collections::BTreeSet;
@@ -22,6 +23,8 @@ pub(super) enum Cause {
     Edit,
     /// Somebody said so; then the files that it names are read again too.
     Demand,
+    /// The same, and it may drop as many keys as it likes.
+    Force,
 }
 
 impl Controller {
@@ -41,7 +44,7 @@ impl Controller {
             self.watch.failed(self.moment());
             return match cause {
                 Cause::Edit => ReloadReport::Refused { errors: Vec::new() },
-                Cause::Demand => self.refuse(&[problem(&self.path, "the file is being written to".to_owned())]),
+                Cause::Demand | Cause::Force => self.refuse(&[problem(&self.path, "the file is being written to".to_owned())]),
             };
         }
         let unchanged_at = self.watch.unchanged_at();
@@ -61,7 +64,7 @@ impl Controller {
                 self.refused = state;
                 return self.refuse(&problems.0);
             }
-            Ok(config) => config,
+            Ok(config) => Arc::new(config),
         };
         if cause == Cause::Edit && loaded.digest.is_some() && loaded.digest == self.digest {
             if self.figures.control.file_differs.value() > 0 {
@@ -70,6 +73,20 @@ impl Controller {
             self.figures.control.file_differs.set(0);
             return ReloadReport::Accepted { changes: Vec::new(), needs_restart: Vec::new(), warnings: Vec::new() };
         }
+        let edited = loaded.identity.map_or(unchanged_at, |identity| identity.modified).max(unchanged_at);
+        if cause != Cause::Force
+            && let Some(objection) = guard::objection(&self.config, &config)
+        {
+            self.refused = state;
+            return self.hold_back(&config, objection, edited);
+        }
+        let clashes = self.registry.look(|table| table.clashes(&config));
+        if !clashes.is_empty() {
+            self.refused = state;
+            let text = std::fs::read_to_string(&self.path).unwrap_or_default();
+            let problems: Vec<Problem> = clashes.iter().map(|clash| clash.problem(&self.path, &text)).collect();
+            return self.refuse(&problems);
+        }
         let difference = diff(&self.config, &config);
         // Against what the process was started with: what was never in force is still waiting.
         let needs_restart = diff(&self.started, &without_keys(&config)).needs_restart;
@@ -77,18 +94,54 @@ impl Controller {
             self.refused = state;
             return self.refuse(&[problem(&self.path, bad.to_string())]);
         }
-        if difference.revoked > 0 {
-            let modified = loaded.identity.map_or(unchanged_at, |identity| identity.modified);
-            let edited = modified.max(unchanged_at);
-            let delay = SystemTime::now().duration_since(edited).unwrap_or_default();
-            self.figures.control.revocation.record(microseconds(delay));
-        }
+        self.note_revocation(&difference, edited);
         self.config = config;
         self.digest = loaded.digest;
         self.figures.control.load_duration.set(microseconds(started.elapsed()));
         self.figures.control.reloads.add(1);
         self.note_loaded();
         self.announce(difference, needs_restart)
+    }
+
+    /// Refuses a file that drops too many keys. What it revokes is in force all the same, and what it no longer revokes stays
+    /// revoked.
+    fn hold_back(&mut self, file: &Config, objection: Objection, edited: SystemTime) -> ReloadReport {
+        let mut problems = vec![Problem {
+            hint: Some("if this is meant, put it in force with `keygate reload --force`".to_owned()),
+            ..problem(&self.path, objection.to_string())
+        }];
+        let mut revoking = Config::clone(&self.config);
+        revoking.revoked.extend(file.revoked.iter().cloned());
+        revoking.revoked_organizations.extend(file.revoked_organizations.iter().cloned());
+        let revoking = Arc::new(revoking);
+        let revocations = diff(&self.config, &revoking);
+        if !revocations.changes.is_empty() {
+            match self.put_in_force(&revoking) {
+                Ok(()) => {
+                    self.note_revocation(&revocations, edited);
+                    self.config = revoking;
+                    // What runs is now what no file says, so a file that was in force before has to be read again.
+                    self.digest = None;
+                }
+                Err(bad) => problems.push(problem(&self.path, bad.to_string())),
+            }
+        }
+        let mut errors = self.complain(&problems);
+        for change in &revocations.changes {
+            tracing::warn!(change, "in force although the file is refused");
+        }
+        for change in diff(&self.config, file).changes {
+            tracing::warn!(change, "not in force");
+            errors.push(format!("not in force: {change}"));
+        }
+        ReloadReport::Refused { errors }
+    }
+
+    fn note_revocation(&self, difference: &Diff, edited: SystemTime) {
+        if difference.revoked > 0 {
+            let delay = SystemTime::now().duration_since(edited).unwrap_or_default();
+            self.figures.control.revocation.record(microseconds(delay));
+        }
     }
 
     async fn read(&self) -> Loaded {
@@ -105,21 +158,20 @@ impl Controller {
     }
 
     /// Builds all that can fail, then publishes once.
-    fn put_in_force(&mut self, config: &Config) -> Result<(), BadCertificate> {
-        let now = self.shared.clock.now().monotonic;
+    fn put_in_force(&mut self, config: &Arc<Config>) -> Result<(), BadCertificate> {
         let server_watch = follow(self.server_certificate.as_ref(), config.tls.as_ref());
         let admin_tls = config.admin.as_ref().and_then(|admin| admin.tls.as_ref());
         let admin_watch = follow(self.admin_certificate.as_ref(), admin_tls);
         let admin_config = match (&admin_watch, admin_tls) {
-            (Some(_), Some(files)) => Some(self.publisher.server_config(files, ADMIN_PROTOCOLS)?),
+            (Some(_), Some(files)) => Some(self.builder.server_config(files, ADMIN_PROTOCOLS)?),
             (None, Some(_)) => self.settings.load().tls.clone(),
             (_, None) => None,
         };
-        let running = self.shared.published();
-        let published = self.publisher.build(config, Some((&self.config, &running)), None, &mut self.figures.book(), now)?;
+        let running = self.registry.site();
+        let site = self.builder.build(config, Arc::new(config.routes()), Some((&self.config, &running)))?;
         drop(running);
-        self.publisher.publish(&self.shared, published);
-        self.settings.store(Arc::new(Settings { admin: config.admin.clone(), tls: admin_config, running: Arc::new(config.into()) }));
+        self.registry.follow(config, site);
+        self.settings.store(Arc::new(Settings { admin: config.admin.clone(), tls: admin_config }));
         if server_watch.is_some() || config.tls.is_none() {
             self.server_certificate = server_watch;
         }
@@ -151,12 +203,16 @@ impl Controller {
     }
 
     fn refuse(&self, problems: &[Problem]) -> ReloadReport {
+        ReloadReport::Refused { errors: self.complain(problems) }
+    }
+
+    fn complain(&self, problems: &[Problem]) -> Vec<String> {
         let control = &self.figures.control;
         control.reloads_failed.add(1);
         control.file_differs.set(1);
         tracing::error!(file = %self.path.display(), problems = problems.len(), "the file is refused; what ran before goes on");
         problems.iter().for_each(log);
-        ReloadReport::Refused { errors: problems.iter().map(ToString::to_string).collect() }
+        problems.iter().map(ToString::to_string).collect()
     }
 
     pub(super) fn note_gone(&self) {
@@ -173,24 +229,17 @@ impl Controller {
         let before = self.figures.control.certificates_reloaded.value();
         if let Some(mut watch) = self.server_certificate.take() {
             if watch.is_due() {
-                let result = self.publisher.server_config(watch.files(), DATA_PROTOCOLS).and_then(|tls| {
-                    let now = self.shared.clock.now().monotonic;
-                    let running = self.shared.published();
-                    let before = Some((&self.config, &*running));
-                    self.publisher.build(&self.config, before, Some(tls), &mut self.figures.book(), now)
-                });
-                let result = result.map(|published| self.publisher.publish(&self.shared, published));
+                let result = self.builder.server_config(watch.files(), DATA_PROTOCOLS).map(|tls| self.registry.renew(tls));
                 self.note_renewal(&mut watch, result);
             }
             self.server_certificate = Some(watch);
         }
         if let Some(mut watch) = self.admin_certificate.take() {
             if watch.is_due() {
-                let result = self.publisher.server_config(watch.files(), ADMIN_PROTOCOLS);
+                let result = self.builder.server_config(watch.files(), ADMIN_PROTOCOLS);
                 let result = result.map(|tls| {
-                    let before = self.settings.load_full();
-                    let (admin, running) = (before.admin.clone(), before.running.clone());
-                    self.settings.store(Arc::new(Settings { admin, tls: Some(tls), running }));
+                    let admin = self.settings.load().admin.clone();
+                    self.settings.store(Arc::new(Settings { admin, tls: Some(tls) }));
                 });
                 self.note_renewal(&mut watch, result);
             }

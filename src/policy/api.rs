@@ -219,12 +219,30 @@ impl Api {
         fitting.max_by_key(|(_, environment)| environment.prefix.len()).map(|(index, _)| Some(index)).ok_or(())
     }
 
+    /// Whether Keygate itself answers at `path`.
+    pub(super) fn is_key_endpoint(&self, path: &str) -> bool {
+        self.definition.key_api.as_ref().is_some_and(|key_api| self.lies_below(path, &key_api.path))
+    }
+
+    /// Index of the scope that opens the key endpoints; it comes behind the API's own where it is none of them.
+    pub(super) fn key_scope(&self) -> Option<usize> {
+        let wanted = self.definition.key_api.as_ref()?.scope.as_deref()?;
+        let scopes = &self.definition.scopes;
+        Some(scopes.iter().position(|scope| &*scope.name == wanted).unwrap_or(scopes.len()))
+    }
+
+    /// The name of the scope at this index.
+    pub(super) fn scope_name(&self, index: usize) -> Option<&str> {
+        let own = self.definition.scopes.get(index).map(|scope| &*scope.name);
+        own.or_else(|| self.definition.key_api.as_ref()?.scope.as_deref().filter(|_| self.key_scope() == Some(index)))
+    }
+
     /// Whether `path` lies at or below the base path.
     pub(super) fn covers(&self, path: &str) -> bool {
-        let base = self.definition.base_path.as_ref();
-        if base == "/" {
-            return true;
-        }
+        self.definition.base_path.as_ref() == "/" || self.lies_below(path, &self.definition.base_path)
+    }
+
+    fn lies_below(&self, path: &str, base: &str) -> bool {
         let Some(head) = path.as_bytes().get(..base.len()) else { return false };
         let same =
             if self.definition.case_insensitive_paths { head.eq_ignore_ascii_case(base.as_bytes()) } else { head == base.as_bytes() };

@@ -3,7 +3,10 @@
 use super::address::{AddressRange, client_address};
 use super::api::Api;
 use super::credential::{find_key, has_pass_through, query_holds_key};
-use super::keyring::{Digest, Grant, KeyRecord, Keyring};
+use super::digest::Digest;
+use super::key::{Grant, KeyRecord, Terms};
+use super::keyring::Keyring;
+use super::pattern::Claims;
 use super::quota::Allowance;
 use super::refusal::Refusal;
 use super::target::{BadTarget, Host, check_path, has_parameters, host_of, without_parameters};
@@ -26,22 +29,96 @@ pub struct Head<'h> {
     pub peer: &'h Peer,
 }
 
-/// All that requests are judged by, at one moment. It never changes; an edit makes a new one.
+/// What requests are judged by besides the keys.
 #[derive(Debug)]
-pub struct Snapshot {
+pub struct Routes {
     apis: Box<[Api]>,
     /// Indices of APIs by host, longest base path first.
     hosts: HashMap<Box<str>, Box<[usize]>>,
     /// Indices of APIs for any host, longest base path first.
     any_host: Box<[usize]>,
-    keyring: Keyring,
     trusted_proxies: Box<[AddressRange]>,
 }
 
+/// All that requests are judged by, at one moment. It never changes; an edit makes a new one, which shares what stays.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// The APIs, and how requests find them.
+    pub routes: Arc<Routes>,
+    /// What keys may do; records refer to it by index.
+    pub terms: Arc<[Terms]>,
+    /// The keys.
+    pub keyring: Keyring,
+    /// Organisations whose keys are refused.
+    pub closed: Arc<HashMap<Box<str>, Closed>>,
+}
+
+/// Why all keys of an organisation are refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closed {
+    /// For good, by `[revoked]`.
+    Revoked,
+    /// For the time being.
+    Suspended,
+}
+
 impl Snapshot {
+    /// Why all keys of this key's organisation are refused, if they are.
+    #[must_use]
+    pub fn closed(&self, record: &KeyRecord) -> Option<Closed> {
+        if self.closed.is_empty() {
+            return None;
+        }
+        record.organization().and_then(|name| self.closed.get(name)).copied()
+    }
+
+    /// What the key may do in the API at this index.
+    #[must_use]
+    pub fn grant(&self, record: &KeyRecord, api: usize) -> Option<&Grant> {
+        self.terms.get(record.terms as usize)?.iter().find(|grant| grant.api == api)
+    }
+
+    /// Whether a request that was admitted with this secret in the API of this name would still be, as far as that depends on
+    /// its key: `None`, or why not.
+    #[must_use]
+    pub fn verdict_on(&self, digest: &Digest, api: &str, now: Now) -> Option<Refusal> {
+        let Some(record) = self.keyring.find(digest) else { return Some(Refusal::UnknownKey) };
+        let index = self.routes.apis.iter().position(|other| &*other.definition.name == api);
+        match self.check_key(record, digest, now, &mut ()) {
+            Err(refusal) => Some(refusal),
+            Ok(()) if index.and_then(|index| self.grant(record, index)).is_none() => Some(Refusal::KeyNotForApi),
+            Ok(()) => None,
+        }
+    }
+
+    /// What does not depend on the request.
+    fn check_key(&self, record: &KeyRecord, digest: &Digest, now: Now, trace: &mut impl Trace) -> Result<(), Refusal> {
+        let closed = self.closed(record);
+        if record.is_revoked() || closed == Some(Closed::Revoked) {
+            return Err(Refusal::RevokedKey);
+        }
+        trace.passed(Check::NotRevoked);
+        if record.is_paused() {
+            return Err(Refusal::PausedKey);
+        }
+        trace.passed(Check::NotPaused);
+        if closed.is_some() {
+            return Err(Refusal::SuspendedOrganization);
+        }
+        trace.passed(Check::OrganizationOpen);
+        let secret_ends = record.secret(digest).and_then(|secret| secret.ends_at);
+        if [record.expires_at(), secret_ends].into_iter().flatten().any(|end| now.unix >= end) {
+            return Err(Refusal::ExpiredKey);
+        }
+        trace.passed(Check::NotExpired);
+        Ok(())
+    }
+}
+
+impl Routes {
     /// Puts checked parts together. Grants of keys refer to `apis` by index.
     #[must_use]
-    pub fn new(apis: Vec<Api>, keyring: Keyring, trusted_proxies: Vec<AddressRange>) -> Self {
+    pub fn new(apis: Vec<Api>, trusted_proxies: Vec<AddressRange>) -> Self {
         let mut hosts: HashMap<Box<str>, Vec<usize>> = HashMap::new();
         let mut any_host = Vec::new();
         for (index, api) in apis.iter().enumerate() {
@@ -58,19 +135,13 @@ impl Snapshot {
         };
         let hosts = hosts.into_iter().map(|(host, indices)| (host, longest_first(indices))).collect();
         let any_host = longest_first(any_host);
-        Self { apis: apis.into(), hosts, any_host, keyring, trusted_proxies: trusted_proxies.into() }
+        Self { apis: apis.into(), hosts, any_host, trusted_proxies: trusted_proxies.into() }
     }
 
     /// The APIs, in file order.
     #[must_use]
     pub fn apis(&self) -> &[Api] {
         &self.apis
-    }
-
-    /// The keys.
-    #[must_use]
-    pub fn keyring(&self) -> &Keyring {
-        &self.keyring
     }
 
     /// Whose `X-Forwarded-*` are believed.
@@ -115,6 +186,8 @@ pub enum Caller<'s> {
         record: &'s Arc<KeyRecord>,
         /// What it may do in this API.
         grant: &'s Grant,
+        /// Of the secret that was presented.
+        digest: Digest,
         /// Index of its environment in the API's list.
         environment: Option<usize>,
     },
@@ -131,6 +204,62 @@ pub struct Permit<'s> {
     api_index: usize,
     caller: Caller<'s>,
     client: IpAddr,
+    key_endpoint: bool,
+}
+
+/// What is checked, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Check {
+    /// Method, framing, path and host can be read in one way only.
+    Request,
+    /// The client's address, by way of trusted proxies.
+    ClientAddress,
+    /// An API claims host and path.
+    Api,
+    /// No key in the query.
+    Query,
+    /// Whether the endpoint needs a key. It passes only where one is needed.
+    NeedsKey,
+    /// One key is presented, in one place.
+    Credential,
+    /// Its prefix is one of the API's.
+    Environment,
+    /// The key is known.
+    KnownKey,
+    /// It is not revoked, nor its organisation.
+    NotRevoked,
+    /// It is not paused.
+    NotPaused,
+    /// Its organisation is not suspended.
+    OrganizationOpen,
+    /// Neither it nor its secret has expired.
+    NotExpired,
+    /// It is for this API.
+    ForApi,
+    /// The client's address is one of the key's.
+    Address,
+    /// The referrer is one of the key's.
+    Referrer,
+    /// The endpoint is one of the key's.
+    Endpoint,
+    /// A scope of the key allows the endpoint.
+    Scope,
+}
+
+/// Hears of each check that passes. `()` does not listen, at no cost.
+pub trait Trace {
+    /// This check has passed.
+    fn passed(&mut self, check: Check);
+}
+
+impl Trace for () {
+    fn passed(&mut self, _: Check) {}
+}
+
+impl Trace for Vec<Check> {
+    fn passed(&mut self, check: Check) {
+        self.push(check);
+    }
 }
 
 /// The witness that a request was authorised and counted. Only [`charge`] makes one, and nothing is sent
@@ -166,6 +295,19 @@ impl<'s> Admission<'s> {
         self.permit.client
     }
 
+    /// Notes that the key was used. Returns it if it should be told to whoever collects uses: once between two collections.
+    #[must_use]
+    pub fn note_use(&self, now: Now) -> Option<&'s Arc<KeyRecord>> {
+        let Caller::Key { record, digest, .. } = self.permit.caller else { return None };
+        record.account.note_use(&self.permit.api.definition.name, &digest, now.unix).then_some(record)
+    }
+
+    /// Whether the request is for the API's own key endpoints, which Keygate answers itself.
+    #[must_use]
+    pub fn is_key_endpoint(&self) -> bool {
+        self.permit.key_endpoint
+    }
+
     /// What the limit leaves; nothing where there is no limit.
     #[must_use]
     pub fn allowance(&self) -> Option<Allowance> {
@@ -176,7 +318,7 @@ impl<'s> Admission<'s> {
     #[must_use]
     pub fn refused(&self, refusal: Refusal) -> Refused<'s> {
         let (key, grant) = match self.permit.caller {
-            Caller::Key { record, grant, .. } => (Some(record), Some(grant)),
+            Caller::Key { record, grant, digest, .. } => (Some(record), Some((grant, digest))),
             Caller::PassThrough | Caller::Public => (None, None),
         };
         Refused { refusal, api: Some((self.permit.api_index, self.permit.api)), key, grant, allowance: self.allowance }
@@ -192,16 +334,32 @@ pub struct Refused<'s> {
     pub api: Option<(usize, &'s Api)>,
     /// The key, once it was found, valid or not.
     pub key: Option<&'s Arc<KeyRecord>>,
-    /// The key's limits in this API, once it was found to be valid.
-    pub grant: Option<&'s Grant>,
+    /// What the key may do in this API, once it was found to be valid, and the secret that was presented.
+    pub grant: Option<(&'s Grant, Digest)>,
     /// What the limit leaves, for a valid key that has one.
     pub allowance: Option<Allowance>,
 }
 
-impl Refused<'_> {
+impl<'s> Refused<'s> {
+    /// Notes that the key was used, if it was found to be valid; see [`Admission::note_use`].
+    #[must_use]
+    pub fn note_use(&self, now: Now) -> Option<&'s Arc<KeyRecord>> {
+        let ((_, digest), record, (_, api)) = (self.grant?, self.key?, self.api?);
+        record.account.note_use(&api.definition.name, &digest, now.unix).then_some(record)
+    }
+
     fn early(refusal: Refusal) -> Self {
         Self { refusal, api: None, key: None, grant: None, allowance: None }
     }
+}
+
+/// A key that stands in for the one in the request's header, which is not known: for whoever asks what would happen.
+#[derive(Debug, Clone, Copy)]
+pub struct StandIn<'s> {
+    /// The key.
+    pub record: &'s Arc<KeyRecord>,
+    /// Index of its environment in the API's list.
+    pub environment: Option<usize>,
 }
 
 /// Judges a request by its head. It counts nothing and has no other effect.
@@ -209,54 +367,81 @@ impl Refused<'_> {
 /// # Errors
 /// The first check that refuses, in the order that the README gives.
 pub fn authorise<'s>(head: &Head<'_>, snapshot: &'s Snapshot, now: Now) -> Result<Permit<'s>, Refused<'s>> {
+    authorise_traced(head, None, snapshot, now, &mut ())
+}
+
+/// The same, with a key that stands in for the request's own, telling of each check that passes.
+///
+/// # Errors
+/// The first check that refuses.
+pub fn authorise_traced<'s>(
+    head: &Head<'_>,
+    stand_in: Option<StandIn<'s>>,
+    snapshot: &'s Snapshot,
+    now: Now,
+    trace: &mut impl Trace,
+) -> Result<Permit<'s>, Refused<'s>> {
+    let routes = &*snapshot.routes;
     let path = head.uri.path();
     let host = parse(head).map_err(Refused::early)?;
-    let client = client_address(head.peer.address, head.headers, &snapshot.trusted_proxies).map_err(Refused::early)?;
-    let (api_index, api) = snapshot.find_api(host, path, head.peer).map_err(Refused::early)?;
+    trace.passed(Check::Request);
+    let client = client_address(head.peer.address, head.headers, &routes.trusted_proxies).map_err(Refused::early)?;
+    trace.passed(Check::ClientAddress);
+    let (api_index, api) = routes.find_api(host, path, head.peer).map_err(Refused::early)?;
+    trace.passed(Check::Api);
 
     let refused = |refusal| Refused { api: Some((api_index, api)), ..Refused::early(refusal) };
-    let permit = |caller| Permit { api, api_index, caller, client };
+    let permit = |caller, key_endpoint| Permit { api, api_index, caller, client, key_endpoint };
 
     if head.uri.query().is_some_and(|query| query_holds_key(api, query)) {
         return Err(refused(Refusal::KeyInQuery));
     }
-    let claims = api.endpoints.claims(head.method, path);
+    trace.passed(Check::Query);
+    let key_endpoint = api.is_key_endpoint(path);
+    let claims = if key_endpoint { Claims::default() } else { api.endpoints.claims(head.method, path) };
     if claims.public {
-        return Ok(permit(Caller::Public));
+        return Ok(permit(Caller::Public, false));
     }
-    let Some(key) = find_key(api, head.headers).map_err(refused)? else {
-        if claims.pass_through && has_pass_through(api, head.headers) {
-            return Ok(permit(Caller::PassThrough));
+    trace.passed(Check::NeedsKey);
+    let (record, digest, environment) = match stand_in {
+        Some(StandIn { record, environment }) => {
+            (record, record.secrets().next().map_or(Digest::of(b""), |secret| secret.digest), environment)
         }
-        return Err(refused(Refusal::MissingKey));
+        None => {
+            let Some(key) = find_key(api, head.headers).map_err(refused)? else {
+                if claims.pass_through && has_pass_through(api, head.headers) {
+                    return Ok(permit(Caller::PassThrough, false));
+                }
+                return Err(refused(Refusal::MissingKey));
+            };
+            trace.passed(Check::Credential);
+            let environment = api.environment_of(key).map_err(|()| refused(Refusal::UnknownKey))?;
+            trace.passed(Check::Environment);
+            let digest = Digest::of(key);
+            (snapshot.keyring.find(&digest).ok_or_else(|| refused(Refusal::UnknownKey))?, digest, environment)
+        }
     };
-
-    let environment = api.environment_of(key).map_err(|()| refused(Refusal::UnknownKey))?;
-    let record = snapshot.keyring.find(&Digest::of(key)).ok_or_else(|| refused(Refusal::UnknownKey))?;
+    trace.passed(Check::KnownKey);
     let refused_key = |refusal| Refused { key: Some(record), ..refused(refusal) };
-    if record.revoked {
-        return Err(refused_key(Refusal::RevokedKey));
-    }
-    if record.expires_at.is_some_and(|expires_at| now.unix >= expires_at) {
-        return Err(refused_key(Refusal::ExpiredKey));
-    }
-    let grant = record.grant(api_index).ok_or_else(|| refused_key(Refusal::KeyNotForApi))?;
+    snapshot.check_key(record, &digest, now, trace).map_err(refused_key)?;
+    let grant = snapshot.grant(record, api_index).ok_or_else(|| refused_key(Refusal::KeyNotForApi))?;
+    trace.passed(Check::ForApi);
 
     let refused_valid = |refusal| {
-        let allowance = grant.usage.peek(&grant.limits, now.monotonic);
-        Refused { grant: Some(grant), allowance, ..refused_key(refusal) }
+        let allowance = record.account.peek(&api.definition.name, &grant.limits, now.monotonic);
+        Refused { grant: Some((grant, digest)), allowance, ..refused_key(refusal) }
     };
     if let Some(restrictions) = &record.restrictions {
         let ignore_case = api.definition.case_insensitive_paths;
-        restrictions.check(client, head.headers, head.method, path, ignore_case).map_err(refused_valid)?;
+        restrictions.check(client, head, path, ignore_case, trace).map_err(refused_valid)?;
     }
-    if !grant.everything && !grant.scopes.intersects(claims.scopes) {
-        return Err(refused_valid(match claims.scopes.first() {
-            Some(scope) => Refusal::InsufficientScope(scope),
-            None => Refusal::NoScopeAllows,
-        }));
+    let allowed = if key_endpoint { grant.manages_keys } else { grant.everything || grant.scopes.intersects(claims.scopes) };
+    if !allowed {
+        let wanted = if key_endpoint { api.key_scope() } else { claims.scopes.first() };
+        return Err(refused_valid(wanted.map_or(Refusal::NoScopeAllows, Refusal::InsufficientScope)));
     }
-    Ok(permit(Caller::Key { record, grant, environment }))
+    trace.passed(Check::Scope);
+    Ok(permit(Caller::Key { record, grant, digest, environment }, key_endpoint))
 }
 
 /// Counts an authorised request against its key's limits: in every window, or, if one is used up, in none.
@@ -264,17 +449,16 @@ pub fn authorise<'s>(head: &Head<'_>, snapshot: &'s Snapshot, now: Now) -> Resul
 /// # Errors
 /// [`Refusal::RateLimited`].
 pub fn charge(permit: Permit<'_>, now: Now) -> Result<Admission<'_>, Refused<'_>> {
-    let Caller::Key { record, grant, .. } = permit.caller else {
+    let Caller::Key { record, grant, digest, .. } = permit.caller else {
         return Ok(Admission { permit, allowance: None });
     };
-    grant.usage.note_request();
-    match grant.usage.charge(&grant.limits, now.monotonic) {
+    match record.account.charge(&permit.api.definition.name, &digest, &grant.limits, now.monotonic) {
         Ok(allowance) => Ok(Admission { permit, allowance }),
         Err(exhausted) => Err(Refused {
             refusal: Refusal::RateLimited(exhausted.retry),
             api: Some((permit.api_index, permit.api)),
             key: Some(record),
-            grant: Some(grant),
+            grant: Some((grant, digest)),
             allowance: Some(exhausted.allowance),
         }),
     }

@@ -5,7 +5,7 @@ use super::address::{AddressRange, X_FORWARDED_FOR};
 use super::api::{Api, ApiDefinition, CredentialPlace, PassThrough};
 use super::authorise::{Admission, Caller};
 use super::credential::{cookie_pairs, is_cookie};
-use super::keyring::{Grant, KeyRecord};
+use super::key::KeyRecord;
 use super::reply::limit_headers;
 use http::header::{AUTHORIZATION, CONNECTION, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE, UPGRADE, VIA};
 use http::{Uri, Version, header};
@@ -19,6 +19,7 @@ const X_KEYGATE_KEY_ID: HeaderName = HeaderName::from_static("x-keygate-key-id")
 const X_KEYGATE_KEY_NAME: HeaderName = HeaderName::from_static("x-keygate-key-name");
 const X_KEYGATE_SCOPES: HeaderName = HeaderName::from_static("x-keygate-scopes");
 const X_KEYGATE_ENVIRONMENT: HeaderName = HeaderName::from_static("x-keygate-environment");
+const X_KEYGATE_KEY_EXPIRES: HeaderName = HeaderName::from_static("x-keygate-key-expires");
 const X_KEYGATE_ORGANIZATION: HeaderName = HeaderName::from_static("x-keygate-organization");
 
 /// Fields that speak about one connection only (RFC 9110 §7.6.1), so that they are never passed on.
@@ -85,25 +86,23 @@ impl Peer {
     }
 }
 
-/// Header values that tell the upstream who calls; made on first use of a key in an API.
+/// Header values that tell the upstream who calls; made on first use of a key.
 #[derive(Debug)]
 pub(super) struct Identity {
     id: HeaderValue,
     name: HeaderValue,
-    scopes: HeaderValue,
-    organization: Option<HeaderValue>,
 }
 
 impl Identity {
-    fn of(record: &KeyRecord, grant: &Grant) -> Self {
-        let scopes: Vec<String> = grant.scope_names.iter().map(|scope| percent_encode(scope)).collect();
-        Self {
-            id: encoded_value(&record.id),
-            name: encoded_value(&record.name),
-            scopes: HeaderValue::from_str(&scopes.join(" ")).unwrap_or(HeaderValue::from_static("")),
-            organization: record.organization.as_deref().map(encoded_value),
-        }
+    fn of(record: &KeyRecord) -> Self {
+        Self { id: encoded_value(record.id()), name: encoded_value(record.name()) }
     }
+}
+
+/// A header value for several texts, separated by spaces, each percent-encoded where it is not a plain token.
+pub(super) fn encoded_list(texts: &[&str]) -> HeaderValue {
+    let texts: Vec<String> = texts.iter().map(|text| percent_encode(text)).collect();
+    HeaderValue::from_str(&texts.join(" ")).unwrap_or(HeaderValue::from_static(""))
 }
 
 /// A header value for any text, percent-encoded where it is not a plain token.
@@ -193,7 +192,7 @@ fn via(version: Version) -> &'static str {
 
 fn add_identity(headers: &mut HeaderMap, admission: &Admission<'_>) {
     let (record, grant, environment) = match admission.caller() {
-        Caller::Key { record, grant, environment } => (record, grant, environment),
+        Caller::Key { record, grant, environment, .. } => (record, grant, environment),
         Caller::PassThrough => {
             headers.insert(X_KEYGATE_AUTH, HeaderValue::from_static("pass-through"));
             return;
@@ -203,13 +202,13 @@ fn add_identity(headers: &mut HeaderMap, admission: &Admission<'_>) {
             return;
         }
     };
-    let identity = grant.identity.get_or_init(|| Box::new(Identity::of(record, grant)));
+    let identity = record.identity.get_or_init(|| Box::new(Identity::of(record)));
     headers.insert(X_KEYGATE_AUTH, HeaderValue::from_static("key"));
     headers.insert(X_KEYGATE_KEY_ID, identity.id.clone());
     headers.insert(X_KEYGATE_KEY_NAME, identity.name.clone());
-    headers.insert(X_KEYGATE_SCOPES, identity.scopes.clone());
-    if let Some(organization) = &identity.organization {
-        headers.insert(X_KEYGATE_ORGANIZATION, organization.clone());
+    headers.insert(X_KEYGATE_SCOPES, grant.scopes_value.clone());
+    if let Some(organization) = &record.organization {
+        headers.insert(X_KEYGATE_ORGANIZATION, organization.value.clone());
     }
     if let Some(value) = environment.and_then(|index| admission.api().environment_values.get(index)) {
         headers.insert(X_KEYGATE_ENVIRONMENT, value.clone());
@@ -223,6 +222,19 @@ pub fn prepare_response(headers: &mut HeaderMap, admission: &Admission<'_>, requ
     headers.insert(X_REQUEST_ID, request_id.clone());
     if let (Some(allowance), Caller::Key { grant, .. }) = (admission.allowance(), admission.caller()) {
         limit_headers(headers, &admission.api().definition, allowance, &grant.limits, now);
+    }
+    if let Caller::Key { record, .. } = admission.caller() {
+        expiry_header(headers, &admission.api().definition, record, now);
+    }
+}
+
+/// Says when the key expires, if that is soon and the API wants it said: RFC 3339, in UTC.
+fn expiry_header(headers: &mut HeaderMap, api: &ApiDefinition, record: &KeyRecord, now: Now) {
+    let soon = |end: &i64| u64::try_from(end.saturating_sub(now.unix)).is_ok_and(|left| left <= api.expiry_warning);
+    let Some(end) = record.expires_at().filter(|end| api.expiry_header && soon(end)) else { return };
+    let Ok(moment) = jiff::Timestamp::from_second(end) else { return };
+    if let Ok(value) = HeaderValue::from_str(&moment.to_string()) {
+        headers.insert(X_KEYGATE_KEY_EXPIRES, value);
     }
 }
 

@@ -6,11 +6,14 @@
 //!
 //! Nothing reaches an upstream without an [`Admission`], and only [`charge`] makes one.
 
+mod account;
 mod address;
 mod api;
 mod authorise;
 mod credential;
+mod digest;
 mod forwarding;
+mod key;
 mod key_api;
 mod key_format;
 mod keyring;
@@ -22,23 +25,26 @@ mod restriction;
 mod target;
 #[cfg(test)]
 mod tests;
-mod usage;
 
+pub use account::{Account, Collected, Departed};
 pub use address::{AddressRange, BadAddressRange, client_address};
 pub use api::{Api, ApiDefinition, CredentialPlace, EmptyScopes, Environment, ErrorStyle, PassThrough, ResetStyle, Scope, ScopeSet};
-pub use authorise::{Admission, Caller, Head, Permit, Refused, Snapshot, authorise, charge};
+pub use authorise::{
+    Admission, Caller, Check, Closed, Head, Permit, Refused, Routes, Snapshot, StandIn, Trace, authorise, authorise_traced, charge,
+};
 pub use credential::{contains_key, query_holds_key};
+pub use digest::Digest;
 pub use forwarding::{Peer, is_gateway_header, prepare_request, prepare_response, prepare_trailers};
+pub use key::{Grant, KeyDefinition, KeyRecord, Organization, Secret, Terms};
 pub use key_api::{KeyApi, KeyApiStyle};
 pub use key_format::new_key;
-pub use keyring::{Digest, Grant, GrantDefinition, KeyDefinition, KeyRecord, Keyring};
+pub use keyring::{Edit, Keyring};
 pub use pattern::{BadPattern, Claims, EndpointTable, Pattern};
 pub use quota::{Allowance, Exhausted, Limit};
 pub use refusal::Refusal;
 pub use reply::{is_grpc, limit_headers, refuse};
 pub use restriction::{BadReferrer, ReferrerPattern, Restrictions};
 pub use target::{BadTarget, Host, check_path, host_of};
-pub use usage::{Usage, UsageBook};
 
 /// The moment a request is judged at, read once per request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -84,6 +84,11 @@ impl Quota {
         self.tightest(limits, now)
     }
 
+    /// How long its counts matter, in nanoseconds.
+    pub(super) fn memory(&self) -> u64 {
+        self.windows.iter().map(|window| window.length).max().unwrap_or(0)
+    }
+
     /// Brings every window to `now` and sees to it that each limit has one.
     fn follow(&mut self, limits: &[Limit], now: u64) {
         for window in &mut self.windows {

@@ -33,7 +33,11 @@ pub enum Refusal {
     UnknownKey,
     /// A key that was revoked.
     RevokedKey,
-    /// A key past its expiry.
+    /// A key that is paused.
+    PausedKey,
+    /// A key of an organisation that is suspended.
+    SuspendedOrganization,
+    /// A key past its expiry, or a secret past the end of its grace period.
     ExpiredKey,
     /// A key for other APIs.
     KeyNotForApi,
@@ -57,11 +61,15 @@ pub enum Refusal {
     UpstreamTimeout,
     /// The client broke off or sent a malformed body; it will hardly read the answer.
     ClientAborted,
+    /// The body is larger than a key endpoint takes.
+    BodyTooLarge,
+    /// The key endpoints cannot answer now.
+    KeyOfficeUnavailable,
 }
 
 impl Refusal {
     /// Every reason once, for tables of metrics and documents; details are placeholders.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 29] = [
         Self::MalformedTarget(BadTarget::NotAPath),
         Self::MalformedHost,
         Self::MalformedForwardedFor,
@@ -75,6 +83,8 @@ impl Refusal {
         Self::MissingKey,
         Self::UnknownKey,
         Self::RevokedKey,
+        Self::PausedKey,
+        Self::SuspendedOrganization,
         Self::ExpiredKey,
         Self::KeyNotForApi,
         Self::AddressNotAllowed,
@@ -87,6 +97,8 @@ impl Refusal {
         Self::UpstreamFailed,
         Self::UpstreamTimeout,
         Self::ClientAborted,
+        Self::BodyTooLarge,
+        Self::KeyOfficeUnavailable,
     ];
 
     /// Its place in [`Self::ALL`].
@@ -106,18 +118,22 @@ impl Refusal {
             Self::MissingKey => 10,
             Self::UnknownKey => 11,
             Self::RevokedKey => 12,
-            Self::ExpiredKey => 13,
-            Self::KeyNotForApi => 14,
-            Self::AddressNotAllowed => 15,
-            Self::ReferrerNotAllowed => 16,
-            Self::EndpointNotAllowed => 17,
-            Self::InsufficientScope(_) => 18,
-            Self::NoScopeAllows => 19,
-            Self::RateLimited(_) => 20,
-            Self::UpstreamUnreachable => 21,
-            Self::UpstreamFailed => 22,
-            Self::UpstreamTimeout => 23,
-            Self::ClientAborted => 24,
+            Self::PausedKey => 13,
+            Self::SuspendedOrganization => 14,
+            Self::ExpiredKey => 15,
+            Self::KeyNotForApi => 16,
+            Self::AddressNotAllowed => 17,
+            Self::ReferrerNotAllowed => 18,
+            Self::EndpointNotAllowed => 19,
+            Self::InsufficientScope(_) => 20,
+            Self::NoScopeAllows => 21,
+            Self::RateLimited(_) => 22,
+            Self::UpstreamUnreachable => 23,
+            Self::UpstreamFailed => 24,
+            Self::UpstreamTimeout => 25,
+            Self::ClientAborted => 26,
+            Self::BodyTooLarge => 27,
+            Self::KeyOfficeUnavailable => 28,
         }
     }
 
@@ -136,7 +152,13 @@ impl Refusal {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnknownHost | Self::UnknownPath => StatusCode::NOT_FOUND,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
-            Self::MissingKey | Self::UnknownKey | Self::RevokedKey | Self::ExpiredKey | Self::KeyNotForApi => StatusCode::UNAUTHORIZED,
+            Self::MissingKey
+            | Self::UnknownKey
+            | Self::RevokedKey
+            | Self::PausedKey
+            | Self::SuspendedOrganization
+            | Self::ExpiredKey
+            | Self::KeyNotForApi => StatusCode::UNAUTHORIZED,
             Self::AddressNotAllowed
             | Self::ReferrerNotAllowed
             | Self::EndpointNotAllowed
@@ -145,6 +167,8 @@ impl Refusal {
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::UpstreamUnreachable | Self::UpstreamFailed => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::KeyOfficeUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -165,6 +189,8 @@ impl Refusal {
             Self::MissingKey => "missing_key",
             Self::UnknownKey => "unknown_key",
             Self::RevokedKey => "revoked_key",
+            Self::PausedKey => "paused_key",
+            Self::SuspendedOrganization => "suspended_organization",
             Self::ExpiredKey => "expired_key",
             Self::KeyNotForApi => "key_not_for_api",
             Self::AddressNotAllowed => "address_not_allowed",
@@ -177,6 +203,8 @@ impl Refusal {
             Self::UpstreamFailed => "upstream_failed",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::ClientAborted => "client_aborted",
+            Self::BodyTooLarge => "body_too_large",
+            Self::KeyOfficeUnavailable => "key_office_unavailable",
         }
     }
 
@@ -197,6 +225,8 @@ impl Refusal {
             Self::MissingKey => "This endpoint needs an API key.",
             Self::UnknownKey => "The API key is not known. Check that it was copied whole and is meant for this environment.",
             Self::RevokedKey => "The API key has been revoked. Ask for a new one.",
+            Self::PausedKey => "The API key is paused. Ask for it to be resumed.",
+            Self::SuspendedOrganization => "The organization that the API key belongs to is suspended.",
             Self::ExpiredKey => "The API key has expired. Ask for a new one.",
             Self::KeyNotForApi => "The API key is not valid for this API.",
             Self::AddressNotAllowed => "The API key may not be used from this address.",
@@ -209,6 +239,8 @@ impl Refusal {
             Self::UpstreamFailed => "The service behind the gateway did not give a complete answer.",
             Self::UpstreamTimeout => "The service behind the gateway did not answer in time.",
             Self::ClientAborted => "The request's body ended early or was malformed.",
+            Self::BodyTooLarge => "The request's body is too large for this endpoint.",
+            Self::KeyOfficeUnavailable => "Keys cannot be managed at the moment. Try again later.",
         }
     }
 
@@ -223,7 +255,10 @@ impl Refusal {
     }
 
     pub(super) fn is_invalid_token(self) -> bool {
-        matches!(self, Self::UnknownKey | Self::RevokedKey | Self::ExpiredKey | Self::KeyNotForApi)
+        matches!(
+            self,
+            Self::UnknownKey | Self::RevokedKey | Self::PausedKey | Self::SuspendedOrganization | Self::ExpiredKey | Self::KeyNotForApi
+        )
     }
 
     /// The gRPC status (`google.rpc.Code`) that stands for it.

@@ -48,7 +48,9 @@ impl Challenges {
             insufficient_scope: api
                 .scopes
                 .iter()
-                .map(|scope| with(&format!(", error=\"insufficient_scope\", scope=\"{}\"", scope.name)))
+                .map(|scope| &scope.name)
+                .chain(api.key_api.iter().filter_map(|key_api| key_api.scope.as_ref()))
+                .map(|scope| with(&format!(", error=\"insufficient_scope\", scope=\"{scope}\"")))
                 .collect(),
         }
     }
@@ -93,7 +95,7 @@ pub fn refuse(refused: &Refused<'_>, request_id: &HeaderValue, grpc: bool, now: 
     if let Refusal::RateLimited(wait) = refusal {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds(wait).max(1)));
     }
-    if let (Some(api), Some(allowance), Some(grant)) = (api, refused.allowance, refused.grant) {
+    if let (Some(api), Some(allowance), Some((grant, _))) = (api, refused.allowance, refused.grant) {
         limit_headers(headers, &api.definition, allowance, &grant.limits, now);
     }
     let detail = if indistinct { INDISTINCT } else { refusal.detail() };
@@ -127,10 +129,10 @@ fn problem(refused: &Refused<'_>, status: StatusCode, detail: &str, indistinct: 
         status.as_u16()
     );
     if let (Refusal::InsufficientScope(scope), Some((_, api))) = (refused.refusal, refused.api)
-        && let Some(scope) = api.definition.scopes.get(scope)
+        && let Some(scope) = api.scope_name(scope)
     {
         body.push_str(",\"required_scope\":\"");
-        body.push_str(&scope.name);
+        body.push_str(scope);
         body.push('"');
     }
     body.push('}');

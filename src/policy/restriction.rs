@@ -1,9 +1,10 @@
 //! Where a key may be used from, and for which endpoints.
 
 use super::address::AddressRange;
+use super::authorise::{Check, Head, Trace};
 use super::pattern::Pattern;
 use super::refusal::Refusal;
-use http::{HeaderMap, Method, Uri, header};
+use http::{HeaderMap, Uri, header};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -26,16 +27,26 @@ impl Restrictions {
     }
 
     /// Address, then referrer, then endpoint.
-    pub(super) fn check(&self, client: IpAddr, headers: &HeaderMap, method: &Method, path: &str, ignore_case: bool) -> Result<(), Refusal> {
+    pub(super) fn check(
+        &self,
+        client: IpAddr,
+        head: &Head<'_>,
+        path: &str,
+        ignore_case: bool,
+        trace: &mut impl Trace,
+    ) -> Result<(), Refusal> {
         if !self.addresses.is_empty() && !self.addresses.iter().any(|range| range.contains(client)) {
             return Err(Refusal::AddressNotAllowed);
         }
-        if !self.referrers.is_empty() && !self.allows_referrer(headers) {
+        trace.passed(Check::Address);
+        if !self.referrers.is_empty() && !self.allows_referrer(head.headers) {
             return Err(Refusal::ReferrerNotAllowed);
         }
-        if !self.endpoints.is_empty() && !self.endpoints.iter().any(|pattern| pattern.matches(method, path, ignore_case)) {
+        trace.passed(Check::Referrer);
+        if !self.endpoints.is_empty() && !self.endpoints.iter().any(|pattern| pattern.matches(head.method, path, ignore_case)) {
             return Err(Refusal::EndpointNotAllowed);
         }
+        trace.passed(Check::Endpoint);
         Ok(())
     }
 

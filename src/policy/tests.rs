@@ -62,38 +62,70 @@ pub(super) fn definition() -> ApiDefinition {
     }
 }
 
+/// A key with rights of its own.
+#[derive(Debug, Clone)]
+pub(super) struct TestKey {
+    pub(super) id: Box<str>,
+    pub(super) name: Box<str>,
+    pub(super) organization: Option<Box<str>>,
+    pub(super) digests: Vec<Digest>,
+    pub(super) expires_at: Option<i64>,
+    pub(super) revoked: bool,
+    pub(super) paused: bool,
+    pub(super) restrictions: Restrictions,
+    pub(super) grants: Vec<Grant>,
+}
+
+impl TestKey {
+    pub(super) fn record(&self, terms: u32) -> Arc<KeyRecord> {
+        Arc::new(KeyRecord::new(KeyDefinition {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            organization: self.organization.as_deref().map(Organization::new),
+            secrets: self.digests.iter().map(|digest| Secret { digest: *digest, ends_at: None }).collect(),
+            expires_at: self.expires_at,
+            revoked: self.revoked,
+            paused: self.paused,
+            stored: false,
+            restrictions: self.restrictions.clone(),
+            terms,
+            account: Arc::default(),
+        }))
+    }
+}
+
 /// A key that reads tickets in the first API, without a limit.
-pub(super) fn key(text: &str) -> KeyDefinition {
-    KeyDefinition {
+pub(super) fn key(text: &str) -> TestKey {
+    TestKey {
         id: "key_crm".into(),
         name: "CRM Integration".into(),
         organization: Some("org_acme".into()),
         digests: vec![Digest::of(text.as_bytes())],
         expires_at: None,
         revoked: false,
+        paused: false,
         restrictions: Restrictions::default(),
         grants: vec![grant(&[0], &[])],
     }
 }
 
-pub(super) fn grant(scopes: &[usize], limits: &[Limit]) -> GrantDefinition {
-    GrantDefinition {
-        api: 0,
-        scopes: scopes.iter().fold(ScopeSet::default(), |set, scope| set.with(*scope)),
-        everything: false,
-        scope_names: ["tickets:read", "tickets:write", "tickets:admin"]
-            .iter()
-            .enumerate()
-            .filter(|(index, _)| scopes.contains(index))
-            .map(|(_, name)| Box::from(*name))
-            .collect(),
-        limits: limits.into(),
-        usage: Arc::default(),
-    }
+pub(super) fn grant(scopes: &[usize], limits: &[Limit]) -> Grant {
+    let names: Vec<&str> = scopes.iter().map(|scope| ["tickets:read", "tickets:write", "tickets:admin"][*scope]).collect();
+    Grant::new(0, scopes.iter().fold(ScopeSet::default(), |set, scope| set.with(*scope)), false, &names, limits.into())
 }
 
-pub(super) fn snapshot(definition: ApiDefinition, keys: impl IntoIterator<Item = KeyDefinition>) -> Snapshot {
-    Snapshot::new(vec![Api::new(definition)], Keyring::new(keys), Vec::new())
+pub(super) fn snapshot(definition: ApiDefinition, keys: impl IntoIterator<Item = TestKey>) -> Snapshot {
+    snapshot_of(vec![definition], keys)
+}
+
+pub(super) fn snapshot_of(definitions: Vec<ApiDefinition>, keys: impl IntoIterator<Item = TestKey>) -> Snapshot {
+    let keys: Vec<TestKey> = keys.into_iter().collect();
+    Snapshot {
+        routes: Arc::new(Routes::new(definitions.into_iter().map(Api::new).collect(), Vec::new())),
+        terms: keys.iter().map(|key| key.grants.clone().into()).collect(),
+        keyring: Keyring::new(keys.iter().enumerate().map(|(index, key)| key.record(index as u32))),
+        closed: Arc::default(),
+    }
 }
 
 /// A request, without its body.

@@ -6,7 +6,6 @@ use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -209,9 +208,6 @@ fn escape(out: &mut String, text: &str) {
 pub(super) fn redacted(text: &str, holds_key: impl Fn(&str) -> bool) -> &str {
     if holds_key(text) { "[redacted]" } else { text }
 }
-
-/// A key's id, shared with its record.
-pub(super) type KeyId = Arc<str>;
 
 #[cfg(test)]
 mod tests {

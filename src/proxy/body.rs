@@ -2,7 +2,7 @@
 
 use super::pool::Lease;
 use super::record::Record;
-use super::worker::Current;
+use super::worker::CurrentSite;
 use crate::policy::prepare_trailers;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -41,16 +41,16 @@ pub(super) struct RequestBody {
 
 struct Source {
     incoming: Incoming,
-    /// The configuration that admitted the request, and its API's index.
-    current: Current,
+    /// What the request is served by, and its API's index.
+    site: CurrentSite,
     api: usize,
 }
 
 impl RequestBody {
-    /// `current` and the index of the API that the request is for say which trailers may pass.
-    pub(super) fn new(incoming: Incoming, current: &Current, api: usize) -> Self {
+    /// The site and the index of the API that the request is for say which trailers may pass.
+    pub(super) fn new(incoming: Incoming, site: &CurrentSite, api: usize) -> Self {
         let empty = incoming.is_end_stream();
-        let source = (!empty).then(|| Source { incoming, current: current.clone(), api });
+        let source = (!empty).then(|| Source { incoming, site: site.clone(), api });
         Self { source, progress: Progress::new(empty) }
     }
 
@@ -76,7 +76,7 @@ impl Body for RequestBody {
         let mut polled = std::task::ready!(polled);
         this.progress.last.set(Some(Instant::now()));
         if let Some(Ok(frame)) = &mut polled
-            && let (Some(trailers), Some(api)) = (frame.trailers_mut(), source.current.snapshot.apis().get(source.api))
+            && let (Some(trailers), Some(api)) = (frame.trailers_mut(), source.site.routes.apis().get(source.api))
         {
             prepare_trailers(trailers, api);
         }

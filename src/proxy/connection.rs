@@ -39,14 +39,14 @@ where
 pub(super) async fn serve(worker: &Rc<Worker>, stream: TcpStream, peer: IpAddr) {
     let _ = stream.set_nodelay(true);
     let current = worker.current();
-    let Some(tls) = current.tls.clone() else {
-        let deadline = current.server.header_timeout;
+    let Some(tls) = current.site.tls.clone() else {
+        let deadline = current.site.server.header_timeout;
         drop(current);
         let Ok(http2) = tokio::time::timeout(deadline, starts_http2(&stream)).await else { return };
         return converse(worker, stream, Peer::new(peer, false, None), http2).await;
     };
     let handshake = tokio_rustls::TlsAcceptor::from(tls).accept(stream);
-    let deadline = current.server.handshake_timeout;
+    let deadline = current.site.server.handshake_timeout;
     drop(current);
     let Ok(Ok(stream)) = tokio::time::timeout(deadline, handshake).await else {
         worker.stats().handshakes_failed.add(1);
@@ -77,7 +77,7 @@ where
     let service = service_fn(move |request| handle(served.clone(), request));
     let io = TokioIo::new(stream);
     let current = worker.current();
-    let server = &current.server;
+    let server = &current.site.server;
     // Both kinds of connection have the same life but no common trait.
     macro_rules! until_closed {
         ($serving:expr, $quiet:expr) => {{

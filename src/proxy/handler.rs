@@ -2,6 +2,7 @@
 
 use super::body::{RequestBody, ResponseBody};
 use super::forward::{forward, wants_websocket};
+use super::key_endpoint;
 use super::record::Record;
 use super::websocket;
 use super::worker::{Current, Worker};
@@ -77,8 +78,14 @@ pub(super) async fn handle(connection: Rc<Connection>, request: Request<Incoming
     let grpc = is_grpc(request.headers());
     let refused = match authorise(&head, &current.snapshot, now).and_then(|permit| charge(permit, now)) {
         Ok(admission) => {
-            let key = if let Caller::Key { record, .. } = admission.caller() { Some(record.id()) } else { None };
+            let key = if let Caller::Key { record, .. } = admission.caller() { Some(record) } else { None };
+            if let Some(key) = admission.note_use(now) {
+                worker.add_used_key(key);
+            }
             record.set_caller(Some(admission.api_index()), key, Some(admission.client()));
+            if admission.is_key_endpoint() {
+                return Ok(key_endpoint::answer(worker, &admission, request, &request_id, grpc, now, record).await);
+            }
             match exchange(&connection, &current, &admission, request, &request_id).await {
                 Ok((answer, upstream_time)) => {
                     record.set_forwarded(answer.response.status().as_u16(), upstream_time);
@@ -88,7 +95,10 @@ pub(super) async fn handle(connection: Rc<Connection>, request: Request<Incoming
             }
         }
         Err(refused) => {
-            record.set_caller(refused.api.map(|(index, _)| index), refused.key.map(|key| key.id()), None);
+            record.set_caller(refused.api.map(|(index, _)| index), refused.key, None);
+            if let Some(key) = refused.note_use(now) {
+                worker.add_used_key(key);
+            }
             read_on(request);
             refused
         }
@@ -107,7 +117,13 @@ fn read_on(request: Request<Incoming>) {
     tokio::task::spawn_local(tokio::time::timeout(READ_ON_TIME, async move { while let Some(Ok(_)) = rest.frame().await {} }));
 }
 
-fn turn_away(refused: &Refused<'_>, request_id: &HeaderValue, grpc: bool, now: Now, mut record: Record) -> Response<ResponseBody> {
+pub(super) fn turn_away(
+    refused: &Refused<'_>,
+    request_id: &HeaderValue,
+    grpc: bool,
+    now: Now,
+    mut record: Record,
+) -> Response<ResponseBody> {
     let mut response = refuse(refused, request_id, grpc, now);
     if refused.refusal == Refusal::MalformedFraming {
         // Where such a request ends is a guess, so nothing behind it is read as another one (RFC 9112 §6.3).
@@ -135,12 +151,12 @@ async fn exchange(
 ) -> Result<(Answer, u64), Refusal> {
     let worker = &connection.worker;
     let environment = if let Caller::Key { environment, .. } = admission.caller() { environment } else { None };
-    let api = current.apis.get(admission.api_index()).ok_or(Refusal::UpstreamUnreachable)?;
+    let api = current.site.apis.get(admission.api_index()).ok_or(Refusal::UpstreamUnreachable)?;
     let upstream = api.upstream(environment).ok_or(Refusal::UpstreamUnreachable)?;
 
     let switch = wants_websocket(request.method(), request.version(), request.headers()).then(|| hyper::upgrade::on(&mut request));
     let (mut parts, body) = request.into_parts();
-    let trusted = current.snapshot.trusted_proxies();
+    let trusted = current.snapshot.routes.trusted_proxies();
     prepare_request(&mut parts.headers, &parts.uri, parts.version, admission, &connection.peer, trusted, request_id);
     if api.config.rewrite_host
         && let Ok(host) = HeaderValue::from_str(&upstream.settings.authority)
@@ -150,7 +166,7 @@ async fn exchange(
     if switch.is_some() {
         websocket::mark(&mut parts.headers);
     }
-    let request = Request::from_parts(parts, RequestBody::new(body, current, admission.api_index()));
+    let request = Request::from_parts(parts, RequestBody::new(body, &current.site, admission.api_index()));
     let sent = worker.now().monotonic;
     let (response, lease) = forward(worker, admission, &api.config, upstream, request).await?;
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;

@@ -100,7 +100,7 @@ impl Pool {
     /// Closes connections that have been unused for too long, that the upstream has closed, or whose
     /// upstream is not in the configuration any more.
     pub(super) fn close_unused(&self, current: &Published, now: u64) {
-        let known = |id: u64| current.apis.iter().find(|api| api.upstreams.iter().any(|upstream| upstream.id == id));
+        let known = |id: u64| current.site.apis.iter().find(|api| api.upstreams.iter().any(|upstream| upstream.id == id));
         self.http1.borrow_mut().retain(|id, unused| {
             let Some(api) = known(*id) else { return false };
             let longest = u64::try_from(api.config.keep_alive.as_nanos()).unwrap_or(u64::MAX);

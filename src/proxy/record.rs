@@ -1,18 +1,19 @@
 //! What is remembered about a request while it is served, counted and logged when its answer has ended.
 
-use super::access_log::{KeyId, Logged, redacted};
+use super::access_log::{Logged, redacted};
 use super::handler::Connection;
-use super::worker::Current;
-use crate::policy::{Now, Refusal, contains_key};
+use super::worker::{Current, CurrentSite};
+use crate::policy::{KeyRecord, Now, Refusal, contains_key};
 use http::{HeaderValue, Method, Uri, Version, header};
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Counts and logs its request when it is dropped: at the end of the answer's body, or when the client
 /// went away before.
 pub(super) struct Record {
     connection: Rc<Connection>,
-    current: Current,
+    site: CurrentSite,
     /// Monotonic nanoseconds, and Unix seconds.
     started: (u64, i64),
     api: Option<usize>,
@@ -32,7 +33,7 @@ struct Line {
     uri: Uri,
     host: Option<HeaderValue>,
     version: Version,
-    key: Option<KeyId>,
+    key: Option<Arc<KeyRecord>>,
 }
 
 impl Record {
@@ -45,7 +46,7 @@ impl Record {
     ) -> Self {
         connection.request_started();
         connection.worker.stats().requests_in_flight.add(1);
-        let line = current.log_requests.then(|| {
+        let line = current.site.log_requests.then(|| {
             Box::new(Line {
                 request_id: request_id.clone(),
                 client: connection.peer.address,
@@ -58,7 +59,7 @@ impl Record {
         });
         Self {
             connection: connection.clone(),
-            current: current.clone(),
+            site: current.site.clone(),
             started: (now.monotonic, now.unix),
             api: None,
             status: 0,
@@ -70,7 +71,7 @@ impl Record {
     }
 
     /// Notes who calls which API from where, as far as it is known.
-    pub(super) fn set_caller(&mut self, api: Option<usize>, key: Option<&KeyId>, client: Option<IpAddr>) {
+    pub(super) fn set_caller(&mut self, api: Option<usize>, key: Option<&Arc<KeyRecord>>, client: Option<IpAddr>) {
         self.api = api;
         if let Some(line) = &mut self.line {
             line.key = key.cloned();
@@ -81,6 +82,11 @@ impl Record {
     /// Notes an answer of Keygate's own.
     pub(super) fn set_refused(&mut self, refusal: Refusal, status: u16) {
         self.refusal = Some(refusal);
+        self.status = status;
+    }
+
+    /// Notes an answer that Keygate gives in the API's place.
+    pub(super) fn set_answered(&mut self, status: u16) {
         self.status = status;
     }
 
@@ -108,12 +114,15 @@ impl Drop for Record {
         stats.requests_in_flight.sub(1);
         self.connection.request_ended(now);
         let duration = now.saturating_sub(self.started.0) / 1000;
-        let api = self.api.and_then(|api| self.current.apis.get(api));
+        let api = self.api.and_then(|api| self.site.apis.get(api));
         match (api.and_then(|api| api.stats.get(worker.index())), self.refusal) {
             (Some(api), refusal) => {
                 match refusal {
                     Some(refusal) => api.refused[refusal.index()].add(1),
-                    None => api.forwarded[usize::from(self.status / 100).clamp(1, 5) - 1].add(1),
+                    None => {
+                        let by_class = if self.upstream.is_some() { &api.forwarded } else { &api.answered };
+                        by_class[usize::from(self.status / 100).clamp(1, 5) - 1].add(1);
+                    }
                 }
                 api.duration.record(duration);
                 if let Some(upstream) = self.upstream {
@@ -131,7 +140,7 @@ impl Drop for Record {
 
 impl Record {
     fn log(&self, line: &Line, api: Option<&str>, duration: u64) {
-        let apis = self.current.snapshot.apis();
+        let apis = self.site.routes.apis();
         let safe = |text| redacted(text, |text| contains_key(apis, text));
         let host = line.host.as_ref().and_then(|host| host.to_str().ok());
         let logged = Logged {
@@ -147,9 +156,9 @@ impl Record {
                 _ => "HTTP/1.1",
             },
             api,
-            key: line.key.as_deref(),
+            key: line.key.as_ref().map(|key| key.id()),
             status: self.status,
-            outcome: self.refusal.map_or("forwarded", Refusal::code),
+            outcome: self.refusal.map_or(if self.upstream.is_some() { "forwarded" } else { "answered" }, Refusal::code),
             bytes: self.bytes,
             duration,
             upstream: self.upstream,

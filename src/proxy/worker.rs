@@ -3,8 +3,8 @@
 use super::access_log::{AccessLog, LogWriter, Logged};
 use super::connection;
 use super::pool::Pool;
-use crate::policy::{Now, contains_key};
-use crate::state::{Phase, Published, Reader, Shared};
+use crate::policy::{KeyRecord, Now, contains_key};
+use crate::state::{Phase, Published, Reader, Shared, Site};
 use crate::stats::WorkerStats;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::cell::{Cell, RefCell};
@@ -16,8 +16,25 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::LocalOptions;
 
-/// The configuration that a request is served by, held by a count that only this worker touches.
-pub(super) type Current = Rc<Arc<Published>>;
+/// What a request is judged and served by, held by a count that only this worker touches.
+pub(super) type Current = Rc<Held>;
+
+/// What is in force. Whatever outlives the decision holds only the site, so that a long stream does not hold all keys.
+pub(super) struct Held {
+    published: Arc<Published>,
+    pub(super) site: CurrentSite,
+}
+
+/// What a request is served by besides its key.
+pub(super) type CurrentSite = Rc<Arc<Site>>;
+
+impl std::ops::Deref for Held {
+    type Target = Published;
+
+    fn deref(&self) -> &Published {
+        &self.published
+    }
+}
 
 /// Connections that the kernel may hold for us while all workers are busy.
 const BACKLOG: i32 = 4096;
@@ -33,6 +50,8 @@ pub struct Worker {
     ids: (u64, Cell<u64>),
     /// Connections of this worker that are open.
     open: Cell<usize>,
+    /// Keys whose use is to be collected.
+    used_keys: RefCell<Vec<Arc<KeyRecord>>>,
 }
 
 /// Binds an address for all workers to accept from. One socket, so that none is lost when a worker is busy.
@@ -64,7 +83,9 @@ impl Worker {
         let mut start = [0; 8];
         getrandom::fill(&mut start).map_err(|error| io::Error::other(error.to_string()))?;
         let mut reader = shared.reader();
-        let current = Rc::new(reader.load().clone());
+        let published = reader.load().clone();
+        let site = Rc::new(published.site.clone());
+        let current = Rc::new(Held { published, site });
         let worker = Rc::new(Self {
             index,
             reader: RefCell::new((reader, current)),
@@ -73,6 +94,7 @@ impl Worker {
             log: log.log(),
             ids: (u64::from_le_bytes(start), Cell::new(0)),
             open: Cell::new(0),
+            used_keys: RefCell::default(),
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
         runtime.block_on(worker.serve(listeners))
@@ -86,12 +108,13 @@ impl Worker {
         let upkeep = tokio::task::spawn_local(upkeep(self.clone()));
         // `accept` ends when the phase changes and closes its listener.
         while accepting.join_next().await.is_some() {}
-        let deadline = tokio::time::Instant::now() + self.current().server.drain_timeout;
+        let deadline = tokio::time::Instant::now() + self.current().site.server.drain_timeout;
         while self.open.get() > 0 && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         upkeep.abort();
         self.stats().log_lines_lost.add(self.log.flush());
+        self.hand_over_used_keys();
         Ok(())
     }
 
@@ -99,8 +122,10 @@ impl Worker {
     pub(super) fn current(&self) -> Current {
         let (reader, current) = &mut *self.reader.borrow_mut();
         let published = reader.load();
-        if !Arc::ptr_eq(published, current) {
-            *current = Rc::new(published.clone());
+        if !Arc::ptr_eq(published, &current.published) {
+            let same_site = Arc::ptr_eq(&published.site, &current.site);
+            let site = if same_site { current.site.clone() } else { Rc::new(published.site.clone()) };
+            *current = Rc::new(Held { published: published.clone(), site });
         }
         current.clone()
     }
@@ -125,6 +150,18 @@ impl Worker {
         &self.pool
     }
 
+    /// Notes that the use of this key is to be collected.
+    pub(super) fn add_used_key(&self, key: &Arc<KeyRecord>) {
+        self.used_keys.borrow_mut().push(key.clone());
+    }
+
+    fn hand_over_used_keys(&self) {
+        let mut keys = self.used_keys.borrow_mut();
+        if !keys.is_empty() {
+            self.shared.add_used_keys(&mut keys);
+        }
+    }
+
     /// Logs a line; returns how many were lost.
     pub(super) fn log(&self, line: &Logged<'_>) -> u64 {
         self.log.write(line)
@@ -137,7 +174,7 @@ impl Worker {
         if let (Some(id), None) = (sent.next(), sent.next()) {
             let sound = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
             let text = id.to_str().unwrap_or("");
-            if (1..=128).contains(&text.len()) && text.as_bytes().iter().all(sound) && !contains_key(current.snapshot.apis(), text) {
+            if (1..=128).contains(&text.len()) && text.as_bytes().iter().all(sound) && !contains_key(current.snapshot.routes.apis(), text) {
                 return id.clone();
             }
         }
@@ -171,7 +208,7 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener) {
             }
         };
         worker.stats().connections.add(1);
-        if !worker.shared.admit_connection(worker.current().server.max_connections) {
+        if !worker.shared.admit_connection(worker.current().site.server.max_connections) {
             worker.stats().connections_refused.add(1);
             continue;
         }
@@ -224,5 +261,6 @@ async fn upkeep(worker: Rc<Worker>) {
         worker.pool.close_unused(&current, worker.now().monotonic);
         worker.stats().upstream_idle.set(worker.pool.idle() as u64);
         worker.stats().log_lines_lost.add(worker.log.flush());
+        worker.hand_over_used_keys();
     }
 }

@@ -3,9 +3,9 @@
 use crate::harness::{Answer, Client, Gateway, Key, Request, Setup, Upstream, wait_for};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
-use keygate::policy::{Keyring, Snapshot};
+use keygate::policy::{Keyring, Routes, Snapshot};
 use keygate::proxy::{LogWriter, Worker, bind};
-use keygate::state::Published;
+use keygate::state::{Published, Site};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -129,9 +129,11 @@ fn old_configuration_is_freed_while_connections_from_its_time_stay_open() {
     let mut client = Client::plain(address);
     assert_eq!(client.send(&Request::get("/")).status(), 401);
 
-    let server = shared.published().server.clone();
-    let snapshot = Snapshot::new(Vec::new(), Keyring::new([]), Vec::new());
-    let next = Published { snapshot, apis: Vec::new(), server, tls: None, log_requests: false };
+    let server = shared.published().site.server.clone();
+    let routes = Arc::new(Routes::new(Vec::new(), Vec::new()));
+    let snapshot = Snapshot { routes: routes.clone(), terms: Arc::new([]), keyring: Keyring::default(), closed: Arc::default() };
+    let site = Arc::new(Site { routes, apis: Vec::new(), server, tls: None, log_requests: false });
+    let next = Published { snapshot, site };
     let old = Arc::downgrade(&shared.publish(Arc::new(next)));
     wait_for("the old configuration is freed", || (old.strong_count() == 0).then_some(()));
     assert_eq!(client.send(&Request::get("/")).status(), 404, "the connection lives on under the new one");

@@ -1,4 +1,4 @@
-use super::{API, SERVER, accepted, refused, rejected, warned, with_api, with_key};
+use super::{API, SERVER, refused, rejected, with_api, with_key};
 use crate::config::load;
 use std::path::Path;
 

@@ -1,6 +1,5 @@
 use super::{API, SERVER, accepted, digest, refused, rejected, warned, with_key};
 use crate::config::Config;
-use crate::policy::{EmptyScopes, UsageBook};
 use std::sync::Arc;
 
 fn key(config: &Config) -> &crate::config::KeyConfig {
@@ -141,14 +140,4 @@ fn equal_scope_lists_are_kept_once() {
     let other = format!("[[key]]\nid = \"key_b\"\nsha256 = \"{}\"\nscopes = [\"tickets:read\"]\n", digest("b"));
     let config = accepted(&(with_key("scopes = [\"tickets:read\"]") + &other));
     assert!(Arc::ptr_eq(&config.keys[0].scopes, &config.keys[1].scopes));
-}
-
-#[test]
-fn snapshot_finds_every_digest() {
-    let config = accepted(&with_key("scopes = [\"tickets:read\"]"));
-    assert_eq!(config.apis[0].definition.empty_scopes, EmptyScopes::None);
-    let mut book = UsageBook::default();
-    let snapshot = config.snapshot(&mut book, 1);
-    assert!(snapshot.keyring().find(&config.keys[0].digests[0]).is_some_and(|record| &**record.id() == "key_a"));
-    assert_eq!((snapshot.keyring().len(), book.iter().count()), (1, 1));
 }

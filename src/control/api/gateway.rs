@@ -9,7 +9,7 @@ use crate::control::metrics;
 use crate::control::office::{OfficeError, Violation};
 use crate::state::Phase;
 use axum::Json as Body;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -135,8 +135,8 @@ async fn reload(
     tag = "gateway",
     responses((status = OK, description = "The configuration.", body = RunningConfig))
 )]
-async fn running_config(Caller(_): Observer, Parameters(Nothing {}): Parameters<Nothing>, state: Here) -> Response {
-    Body(&*state.settings.load().running).into_response()
+async fn running_config(Caller(_): Observer, Parameters(Nothing {}): Parameters<Nothing>, state: Here) -> Body<RunningConfig> {
+    Body(RunningConfig::from(&*state.registry.config()))
 }
 
 /// Where the store is copied to.

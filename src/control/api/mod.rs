@@ -13,7 +13,6 @@ mod request;
 mod running;
 
 pub(super) use request::Encrypted;
-pub(super) use running::RunningConfig;
 
 use super::access;
 use super::admin::State as Here;

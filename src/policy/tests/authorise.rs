@@ -6,7 +6,7 @@ use proptest::prelude::*;
 /// A request and a key that fail every check at once; each step of the table below mends the first that fails.
 struct Broken {
     call: Call,
-    key: KeyDefinition,
+    key: TestKey,
     api: ApiDefinition,
     now: Now,
 }
@@ -19,22 +19,23 @@ fn checks_refuse_in_the_documented_order() {
             .header("transfer-encoding", "gzip")
             .header("host", "second.example")
             .header("authorization", "Bearer unknown"),
-        key: KeyDefinition {
+        key: TestKey {
             revoked: true,
+            paused: true,
             expires_at: Some(NOON.unix),
             restrictions: Restrictions {
                 addresses: vec![AddressRange::parse("203.0.113.1").expect("an address")],
                 referrers: vec![ReferrerPattern::parse("https://app.example.com").expect("a pattern")],
                 endpoints: vec![pattern("GET /api/v1/none")],
             },
-            grants: vec![GrantDefinition { api: 1, ..grant(&[], &[]) }],
+            grants: vec![Grant { api: 1, ..grant(&[], &[]) }],
             ..key(&good)
         },
         api: ApiDefinition { hosts: vec!["api.example".into()], base_path: "/api".into(), ..definition() },
         now: NOON,
     };
     type Mend = fn(&mut Broken, &str);
-    let steps: [(Refusal, Mend); 16] = [
+    let steps: [(Refusal, Mend); 17] = [
         (Refusal::MethodNotAllowed, |broken, _| broken.call.method = Method::DELETE),
         (Refusal::MalformedFraming, |broken, _| drop(broken.call.headers.remove("transfer-encoding"))),
         (Refusal::MalformedTarget(BadTarget::EmptySegment), |broken, key| broken.call.uri = format!("/elsewhere?k={key}").parse().unwrap()),
@@ -51,6 +52,7 @@ fn checks_refuse_in_the_documented_order() {
             broken.call.headers.insert("authorization", HeaderValue::from_str(&format!("Bearer {key}")).unwrap());
         }),
         (Refusal::RevokedKey, |broken, _| broken.key.revoked = false),
+        (Refusal::PausedKey, |broken, _| broken.key.paused = false),
         (Refusal::ExpiredKey, |broken, _| broken.now.unix -= 1),
         (Refusal::KeyNotForApi, |broken, _| broken.key.grants[0].api = 0),
         (Refusal::AddressNotAllowed, |broken, _| broken.key.restrictions.addresses.clear()),
@@ -77,7 +79,7 @@ fn checks_refuse_in_the_documented_order() {
 #[test]
 fn write_does_not_imply_read_nor_read_write() {
     let text = key_text("live", "crm");
-    let with = |scopes: &[usize]| snapshot(definition(), [KeyDefinition { grants: vec![grant(scopes, &[])], ..key(&text) }]);
+    let with = |scopes: &[usize]| snapshot(definition(), [TestKey { grants: vec![grant(scopes, &[])], ..key(&text) }]);
     let refusal = |snapshot: &Snapshot, method, path| Call::new(method, path).bearer(&text).refusal(snapshot);
     let (read, write, none) = (with(&[0]), with(&[1]), with(&[]));
     assert_eq!(refusal(&read, "GET", "/api/v1/tickets"), None);
@@ -92,9 +94,9 @@ fn write_does_not_imply_read_nor_read_write() {
 #[test]
 fn endpoint_that_no_scope_allows_needs_a_key_that_holds_everything() {
     let text = key_text("live", "crm");
-    let all = GrantDefinition { everything: true, ..grant(&[], &[]) };
-    let full = snapshot(definition(), [KeyDefinition { grants: vec![all], ..key(&text) }]);
-    let some = snapshot(definition(), [KeyDefinition { grants: vec![grant(&[0, 1, 2], &[])], ..key(&text) }]);
+    let all = Grant { everything: true, ..grant(&[], &[]) };
+    let full = snapshot(definition(), [TestKey { grants: vec![all], ..key(&text) }]);
+    let some = snapshot(definition(), [TestKey { grants: vec![grant(&[0, 1, 2], &[])], ..key(&text) }]);
     let call = Call::new("GET", "/api/v1/invoices").bearer(&text);
     assert_eq!(call.refusal(&full), None);
     assert_eq!(call.refusal(&some), Some(Refusal::NoScopeAllows));
@@ -103,7 +105,7 @@ fn endpoint_that_no_scope_allows_needs_a_key_that_holds_everything() {
 #[test]
 fn key_expires_at_its_second_and_not_before() {
     let text = key_text("live", "crm");
-    let snapshot = snapshot(definition(), [KeyDefinition { expires_at: Some(NOON.unix), ..key(&text) }]);
+    let snapshot = snapshot(definition(), [TestKey { expires_at: Some(NOON.unix), ..key(&text) }]);
     let call = Call::new("GET", "/api/v1/tickets").bearer(&text);
     assert!(call.judge(&snapshot, Now { unix: NOON.unix - 1, ..NOON }).is_ok());
     assert!(matches!(call.judge(&snapshot, NOON), Err(refused) if refused.refusal == Refusal::ExpiredKey));
@@ -111,15 +113,13 @@ fn key_expires_at_its_second_and_not_before() {
 
 #[test]
 fn api_is_chosen_by_host_and_then_by_the_longest_base_path() {
-    let api = |name: &str, hosts: &[&str], base: &str, ignore_case| {
-        Api::new(ApiDefinition {
-            name: name.into(),
-            hosts: hosts.iter().map(|host| Box::from(*host)).collect(),
-            base_path: base.into(),
-            case_insensitive_paths: ignore_case,
-            public: vec![pattern("GET /**")],
-            ..definition()
-        })
+    let api = |name: &str, hosts: &[&str], base: &str, ignore_case| ApiDefinition {
+        name: name.into(),
+        hosts: hosts.iter().map(|host| Box::from(*host)).collect(),
+        base_path: base.into(),
+        case_insensitive_paths: ignore_case,
+        public: vec![pattern("GET /**")],
+        ..definition()
     };
     let apis = vec![
         api("root", &["a.example"], "/", false),
@@ -127,7 +127,7 @@ fn api_is_chosen_by_host_and_then_by_the_longest_base_path() {
         api("beta", &["a.example", "b.example"], "/api/v1/beta", true),
         api("any", &[], "/shared", false),
     ];
-    let snapshot = Snapshot::new(apis, Keyring::new([]), Vec::new());
+    let snapshot = snapshot_of(apis, []);
     let chosen = |host: &str, path: &str| {
         let mut call = Call::new("GET", path);
         call.headers.insert("host", HeaderValue::from_str(host).unwrap());
@@ -260,7 +260,8 @@ proptest! {
 #[test]
 fn every_key_of_a_large_table_is_found_and_no_other() {
     let texts: Vec<String> = (0..20_000).map(|number| key_text("live", &format!("large-{number}"))).collect();
-    let keyring = Keyring::new(texts.iter().enumerate().map(|(number, text)| KeyDefinition { id: number.to_string().into(), ..key(text) }));
+    let keyring =
+        Keyring::new(texts.iter().enumerate().map(|(number, text)| TestKey { id: number.to_string().into(), ..key(text) }.record(0)));
     assert_eq!(keyring.len(), texts.len());
     for (number, text) in texts.iter().enumerate() {
         let found = keyring.find(&Digest::of(text.as_bytes())).map(|record| record.id().to_string());
@@ -271,9 +272,63 @@ fn every_key_of_a_large_table_is_found_and_no_other() {
 }
 
 #[test]
-fn of_two_keys_with_one_digest_the_first_stays() {
-    let text = key_text("live", "twice");
-    let keyring = Keyring::new(["first", "second"].map(|id| KeyDefinition { id: id.into(), ..key(&text) }));
-    assert_eq!(keyring.find(&Digest::of(text.as_bytes())).map(|record| record.id().to_string()).as_deref(), Some("first"));
-    assert_eq!(keyring.len(), 1);
+fn table_after_any_edits_is_the_table_that_would_be_built_anew() {
+    proptest!(|(edits in proptest::collection::vec((0_usize..40, 0_u8..3), 1..60))| {
+        let text = |number: usize, version: u8| key_text("live", &format!("{number}-{version}"));
+        let record = |number: usize, versions: &[u8]| {
+            let digests = versions.iter().map(|version| Digest::of(text(number, *version).as_bytes())).collect();
+            TestKey { id: number.to_string().into(), digests, ..key("x") }.record(0)
+        };
+        let mut known: std::collections::BTreeMap<usize, Arc<KeyRecord>> = std::collections::BTreeMap::new();
+        let mut keyring = Keyring::new([]);
+        for (number, action) in edits {
+            // Gone, with one secret, or in rotation with two.
+            let after = match action {
+                0 => None,
+                1 => Some(record(number, &[1])),
+                _ => Some(record(number, &[2, 1])),
+            };
+            let before = known.get(&number).cloned();
+            keyring = keyring.with(Edit::replace(before.as_ref(), after.as_ref()));
+            match after {
+                Some(after) => _ = known.insert(number, after),
+                None => _ = known.remove(&number),
+            }
+            prop_assert_eq!(keyring.len(), known.values().map(|record| record.secrets().count()).sum::<usize>());
+        }
+        for number in 0..40 {
+            for version in 1..3 {
+                let digest = Digest::of(text(number, version).as_bytes());
+                let expected = known.get(&number).filter(|record| record.secret(&digest).is_some());
+                let found = keyring.find(&digest);
+                prop_assert!(found.map(Arc::as_ptr) == expected.map(Arc::as_ptr));
+            }
+        }
+    });
+}
+
+#[test]
+fn change_of_one_key_leaves_the_other_shards_shared() {
+    let keys: Vec<_> = (0..10_000).map(|number| key(&key_text("live", &number.to_string())).record(0)).collect();
+    let before = Keyring::new(keys.iter().cloned());
+    let after = before.with(Edit::replace(Some(&keys[7]), Some(&Arc::new(keys[7].revoked()))));
+    let digest = keys[7].secrets().next().expect("a secret").digest;
+    assert!(after.find(&digest).is_some_and(|record| record.is_revoked()));
+    assert!(before.find(&digest).is_some_and(|record| !record.is_revoked()), "a published table has changed");
+    assert_eq!(after.len(), before.len());
+    // Its shard is new, and so is its group of shards; the others are the same pieces of memory.
+    assert_eq!(after.shared_with(&before), (63, 4095));
+}
+
+#[test]
+fn suspended_and_revoked_organizations_are_refused_with_all_their_keys() {
+    let text = key_text("live", "crm");
+    let mut snapshot = snapshot(definition(), [key(&text)]);
+    let call = Call::new("GET", "/api/v1/tickets").bearer(&text);
+    for (closed, refusal) in [(Closed::Suspended, Refusal::SuspendedOrganization), (Closed::Revoked, Refusal::RevokedKey)] {
+        snapshot.closed = Arc::new([("org_acme".into(), closed)].into());
+        assert_eq!(call.refusal(&snapshot), Some(refusal));
+    }
+    snapshot.closed = Arc::new([("org_other".into(), Closed::Revoked)].into());
+    assert_eq!(call.refusal(&snapshot), None);
 }

@@ -97,7 +97,7 @@ fn other_scheme_of_authorization_stays_where_no_bearer_key_was_sent() {
 
 #[test]
 fn names_outside_of_plain_tokens_are_percent_encoded() {
-    let odd = KeyDefinition { name: "Zoë, \"x\"; 50%\r\n".into(), organization: Some("Ünïon".into()), ..key(&good()) };
+    let odd = TestKey { name: "Zoë, \"x\"; 50%\r\n".into(), organization: Some("Ünïon".into()), ..key(&good()) };
     let snapshot = snapshot(api(), [odd]);
     let headers = prepare(&by_key(), &snapshot, &[]);
     assert_eq!(values(&headers, "x-keygate-key-name"), ["Zo%C3%AB%2C%20%22x%22%3B%2050%25%0D%0A"]);
@@ -150,7 +150,7 @@ fn te_trailers_is_kept_and_other_connection_fields_go() {
 #[test]
 fn answers_lose_connection_fields_and_gain_the_request_id_and_the_limit() {
     let limits = [Limit { count: 100, window: MINUTE }];
-    let snapshot = snapshot(api(), [KeyDefinition { grants: vec![grant(&[0], &limits)], ..key(&good()) }]);
+    let snapshot = snapshot(api(), [TestKey { grants: vec![grant(&[0], &limits)], ..key(&good()) }]);
     let admission = by_key().judge(&snapshot, NOON).expect("a good request");
     let mut headers = HeaderMap::new();
     for (name, value) in [

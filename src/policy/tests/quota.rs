@@ -1,5 +1,6 @@
 //! The limiter against an exact log of what it admitted.
 
+use super::super::account::Usage;
 use super::*;
 use proptest::prelude::*;
 use std::sync::Barrier;
@@ -266,39 +267,51 @@ fn lowered_limit_tells_the_moment_at_which_a_request_is_admitted_again() {
 
 #[test]
 fn unlimited_key_has_no_allowance_and_is_never_refused() {
-    let usage = Usage::default();
+    let (account, api, digest) = (Account::default(), Arc::from("desk"), Digest::of(b"secret"));
     for now in 0..1000 {
-        assert_eq!(usage.charge(&[], now), Ok(None));
+        assert_eq!(account.charge(&api, &digest, &[], now), Ok(None));
     }
-    assert_eq!(usage.peek(&[], 0), None);
+    assert_eq!(account.peek(&api, &[], 0), None);
+}
+
+fn used_twice(limits: &[Limit], now: u64) -> (Arc<str>, Arc<Account>) {
+    let (api, account) = ("desk".into(), Arc::new(Account::default()));
+    for _ in 0..2 {
+        account.charge(&api, &Digest::of(b"secret"), limits, now).expect("within the limit");
+    }
+    (api, account)
 }
 
 #[test]
 fn counts_survive_a_key_that_goes_and_comes_back_within_its_window() {
-    let (key, api): (Arc<str>, Arc<str>) = ("key_crm".into(), "desk".into());
     let limits = [limit(2, MINUTE)];
-    let mut book = UsageBook::default();
     let start = 1_000 * MINUTE;
-    for _ in 0..2 {
-        book.usage(&key, &api, &limits, start).charge(&limits, start).expect("within the limit");
-    }
-    // A configuration without the key, swept several times, then one with it again.
+    let (api, account) = used_twice(&limits, start);
+    let mut departed = Departed::default();
+    departed.add("key_crm", account, start + 10 * SECOND);
     for second in [10, 20, 30] {
-        book.forget(start + 10 * SECOND, start + second * SECOND);
+        assert!(departed.forget(start + second * SECOND).is_empty());
     }
-    let back = start + 40 * SECOND;
-    assert!(book.usage(&key, &api, &limits, back).charge(&limits, back).is_err(), "its two requests were forgotten");
+    let back = departed.take("key_crm").expect("it is remembered");
+    let charged = back.charge(&api, &Digest::of(b"another secret"), &limits, start + 40 * SECOND);
+    assert!(charged.is_err(), "its two requests were forgotten");
 }
 
 #[test]
 fn counts_are_dropped_once_a_key_is_gone_for_longer_than_its_window() {
-    let (key, api): (Arc<str>, Arc<str>) = ("key_crm".into(), "desk".into());
-    let mut book = UsageBook::default();
-    book.usage(&key, &api, &[limit(2, MINUTE)], 0);
-    book.forget(1, SECOND);
-    assert_eq!(book.iter().count(), 1);
-    book.forget(1, SECOND + MINUTE + SECOND + 1);
-    assert_eq!(book.iter().count(), 0);
+    let (_, account) = used_twice(&[limit(2, MINUTE)], 0);
+    let mut departed = Departed::default();
+    departed.add("key_crm", account, 0);
+    assert!(departed.forget(SECOND).is_empty());
+    assert_eq!(departed.forget(MINUTE + SECOND + 1).len(), 1);
+    assert!(departed.take("key_crm").is_none());
+}
+
+#[test]
+fn account_of_a_key_that_was_never_used_is_not_remembered() {
+    let mut departed = Departed::default();
+    departed.add("key_idle", Arc::default(), 0);
+    assert!(departed.take("key_idle").is_none());
 }
 
 #[test]

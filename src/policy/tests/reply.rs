@@ -5,7 +5,7 @@ use http::Response;
 use serde_json::Value;
 
 /// Status, code and gRPC status of every reason, in the order of [`Refusal::ALL`].
-const TABLE: [(u16, &str, &str); 25] = [
+const TABLE: [(u16, &str, &str); 29] = [
     (400, "malformed_target", "3"),
     (400, "malformed_host", "3"),
     (400, "malformed_forwarded_for", "3"),
@@ -19,6 +19,8 @@ const TABLE: [(u16, &str, &str); 25] = [
     (401, "missing_key", "16"),
     (401, "unknown_key", "16"),
     (401, "revoked_key", "16"),
+    (401, "paused_key", "16"),
+    (401, "suspended_organization", "16"),
     (401, "expired_key", "16"),
     (401, "key_not_for_api", "16"),
     (403, "address_not_allowed", "7"),
@@ -31,6 +33,8 @@ const TABLE: [(u16, &str, &str); 25] = [
     (502, "upstream_failed", "14"),
     (504, "upstream_timeout", "4"),
     (400, "client_aborted", "3"),
+    (413, "body_too_large", "14"),
+    (503, "key_office_unavailable", "14"),
 ];
 
 #[test]
@@ -163,7 +167,7 @@ fn grpc_is_told_by_its_content_type() {
 
 fn limited(api: ApiDefinition, limits: &[Limit], requests: usize) -> HeaderMap {
     let text = key_text("live", "crm");
-    let snapshot = snapshot(api, [KeyDefinition { grants: vec![grant(&[0], limits)], ..key(&text) }]);
+    let snapshot = snapshot(api, [TestKey { grants: vec![grant(&[0], limits)], ..key(&text) }]);
     let call = Call::new("GET", "/api/v1/tickets").bearer(&text);
     for _ in 1..requests {
         let _ = call.judge(&snapshot, NOON);

@@ -1,10 +1,9 @@
-//! From a checked configuration to what the workers serve by, carrying over everything that must survive
-//! an edit: counts, statistics, upstream connections and TLS session keys.
+//! From a checked configuration to what the workers serve by besides the keys, carrying over everything that must survive
+//! an edit: statistics, upstream connections and TLS session keys.
 
-use super::figures::Figures;
 use crate::config::{ApiConfig, BadCertificate, Config, Protocol, TlsFiles, Upstream, certified_key, root_store};
-use crate::policy::UsageBook;
-use crate::state::{ApiState, Graveyard, Published, Shared, UpstreamState, api_stats};
+use crate::policy::Routes;
+use crate::state::{ApiState, Site, UpstreamState, api_stats};
 use arc_swap::ArcSwap;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{ProducesTickets, ServerSessionMemoryCache, StoresServerSessions};
@@ -22,9 +21,9 @@ pub(super) const DATA_PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
 /// The same at the admin address.
 pub(super) const ADMIN_PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
 
-/// Makes every [`Published`]; lives as long as the process.
+/// Makes every [`Site`]; lives as long as the process.
 #[derive(Debug)]
-pub(super) struct Publisher {
+pub(super) struct SiteBuilder {
     workers: usize,
     next_upstream: u64,
     provider: Arc<CryptoProvider>,
@@ -32,9 +31,6 @@ pub(super) struct Publisher {
     ticketer: Arc<dyn ProducesTickets>,
     sessions: Arc<dyn StoresServerSessions>,
     clients: HashMap<ClientKey, Client>,
-    graveyard: Graveyard,
-    /// When the running configuration's keys were listed, in monotonic nanoseconds.
-    listed_at: u64,
 }
 
 /// The authorities' file, and whether HTTP/2 is spoken.
@@ -47,7 +43,7 @@ struct Client {
     config: Arc<ClientConfig>,
 }
 
-impl Publisher {
+impl SiteBuilder {
     /// For this many workers.
     ///
     /// # Errors
@@ -60,54 +56,30 @@ impl Publisher {
             ticketer: aws_lc_rs::Ticketer::new()?,
             sessions: ServerSessionMemoryCache::new(SESSIONS),
             clients: HashMap::new(),
-            graveyard: Graveyard::default(),
-            listed_at: 0,
         })
     }
 
-    /// Builds what a configuration amounts to, on the foundation of what runs, or with a renewed certificate.
+    /// Builds what a configuration amounts to besides its keys, on the foundation of what runs.
     ///
     /// # Errors
     /// Certificates that cannot be read.
     pub(super) fn build(
         &mut self,
         config: &Config,
-        running: Option<(&Config, &Published)>,
-        renewed: Option<Arc<ServerConfig>>,
-        book: &mut UsageBook,
-        now: u64,
-    ) -> Result<Published, BadCertificate> {
+        routes: Arc<Routes>,
+        running: Option<(&Config, &Site)>,
+    ) -> Result<Site, BadCertificate> {
         let tls = match (&config.tls, running) {
             (None, _) => None,
-            _ if renewed.is_some() => renewed,
             // A renewal that is under way must not keep an edit back; watching the files is another's task.
-            (Some(files), Some((before, published))) if before.tls.as_ref() == Some(files) && published.tls.is_some() => {
-                published.tls.clone()
-            }
+            (Some(files), Some((before, site))) if before.tls.as_ref() == Some(files) && site.tls.is_some() => site.tls.clone(),
             (Some(files), _) => Some(self.server_config(files, DATA_PROTOCOLS)?),
         };
         let mut apis = Vec::with_capacity(config.apis.len());
         for api in &config.apis {
-            apis.push(self.api_state(api, running.map(|(_, published)| published))?);
+            apis.push(self.api_state(api, running.map(|(_, site)| site))?);
         }
-        let snapshot = config.snapshot(book, now);
-        self.listed_at = now;
-        Ok(Published { snapshot, apis, server: config.server.clone(), tls, log_requests: config.log.requests })
-    }
-
-    /// Puts it in force.
-    pub(super) fn publish(&mut self, shared: &Shared, published: Published) {
-        self.graveyard.bury(shared.publish(Arc::new(published)));
-    }
-
-    /// Frees what nobody uses any more, but for counts, which outlive their key by their window.
-    pub(super) fn sweep(&mut self) {
-        self.graveyard.sweep();
-    }
-
-    /// Drops the counts of keys that are gone for good.
-    pub(super) fn forget(&self, figures: &Figures, now: u64) {
-        figures.forget(self.listed_at, now);
+        Ok(Site { routes, apis, server: config.server.clone(), tls, log_requests: config.log.requests })
     }
 
     /// A TLS server with the certificate in these files.
@@ -129,9 +101,9 @@ impl Publisher {
         Arc::new(config)
     }
 
-    fn api_state(&mut self, api: &Arc<ApiConfig>, running: Option<&Published>) -> Result<ApiState, BadCertificate> {
+    fn api_state(&mut self, api: &Arc<ApiConfig>, running: Option<&Site>) -> Result<ApiState, BadCertificate> {
         let same_name = |known: &&ApiState| known.config.definition.name == api.definition.name;
-        let before = running.and_then(|published| published.apis.iter().find(same_name));
+        let before = running.and_then(|site| site.apis.iter().find(same_name));
         let stats = before.map_or_else(|| api_stats(self.workers), |before| before.stats.clone());
         let mut upstreams = Vec::with_capacity(api.upstreams.len());
         for settings in &api.upstreams {
@@ -141,13 +113,13 @@ impl Publisher {
     }
 
     /// The one that is known while settings and authorities stay the same, so that its connections are kept.
-    fn upstream_state(&mut self, settings: &Upstream, running: Option<&Published>) -> Result<Arc<UpstreamState>, BadCertificate> {
+    fn upstream_state(&mut self, settings: &Upstream, running: Option<&Site>) -> Result<Arc<UpstreamState>, BadCertificate> {
         let tls = match settings.protocol {
             Protocol::Http1 | Protocol::Http2 => None,
             Protocol::Http1Tls => Some(self.client_config(settings, false)?),
             Protocol::Http2Tls => Some(self.client_config(settings, true)?),
         };
-        let mut known = running.into_iter().flat_map(|published| &published.apis).flat_map(|api| &api.upstreams);
+        let mut known = running.into_iter().flat_map(|site| &site.apis).flat_map(|api| &api.upstreams);
         let same_tls = |other: &UpstreamState| other.tls.as_ref().map(Arc::as_ptr) == tls.as_ref().map(Arc::as_ptr);
         if let Some(known) = known.find(|known| known.settings == *settings && same_tls(known)) {
             return Ok(known.clone());

@@ -1,0 +1,119 @@
+//! The one writer: changes the table of keys or the rest of the configuration, and puts the result in force by one store.
+
+use super::table::Table;
+use crate::config::Config;
+use crate::keystore::StoredKey;
+use crate::policy::{Digest, KeyRecord};
+use crate::state::{Graveyard, Published, Shared, Site};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What is in force, and how it is changed. Only tasks of the control thread touch it, and none holds it while it waits.
+#[derive(Debug)]
+pub(super) struct Registry {
+    shared: Arc<Shared>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    table: Table,
+    site: Arc<Site>,
+    graveyard: Graveyard,
+}
+
+impl Registry {
+    /// With what is published already.
+    pub(super) fn new(shared: Arc<Shared>, table: Table, site: Arc<Site>) -> Self {
+        Self { shared, inner: Mutex::new(Inner { table, site, graveyard: Graveyard::default() }) }
+    }
+
+    /// A panic cannot leave it half-changed for longer than until the next publication.
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts what a change makes of the table in force: every request that starts after this returns is judged by it.
+    fn change<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
+        let mut inner = self.inner();
+        let result = change(&mut inner);
+        let published = Published { snapshot: inner.table.snapshot(), site: inner.site.clone() };
+        let before = self.shared.publish(Arc::new(published));
+        inner.graveyard.bury(before);
+        result
+    }
+
+    /// The configuration in force.
+    pub(super) fn config(&self) -> Arc<Config> {
+        self.inner().table.config().clone()
+    }
+
+    /// The key with this id.
+    pub(super) fn key(&self, id: &str) -> Option<Arc<KeyRecord>> {
+        self.inner().table.key(id).cloned()
+    }
+
+    /// The key that has a secret with this digest.
+    pub(super) fn key_of(&self, digest: &Digest) -> Option<Arc<KeyRecord>> {
+        self.inner().table.key_of(digest).cloned()
+    }
+
+    /// Whether this id is refused for good, whatever else is said of it.
+    pub(super) fn is_revoked(&self, id: &str) -> bool {
+        self.inner().table.is_revoked(id)
+    }
+
+    /// Puts a key of the store in force, in the place of the one with the same id.
+    pub(super) fn put(&self, key: &StoredKey) {
+        self.change(|inner| inner.table.put(key));
+    }
+
+    /// Refuses these keys for good, known or not.
+    pub(super) fn revoke<'i>(&self, ids: impl Iterator<Item = &'i str>) {
+        self.change(|inner| inner.table.revoke(ids));
+    }
+
+    /// Refuses or admits all keys of an organisation.
+    pub(super) fn suspend(&self, organization: &str, suspended: bool) {
+        self.change(|inner| inner.table.suspend(organization, suspended));
+    }
+
+    /// Looks at the table without changing it.
+    pub(super) fn look<T>(&self, look: impl FnOnce(&Table) -> T) -> T {
+        look(&self.inner().table)
+    }
+
+    /// What is served by besides the keys.
+    pub(super) fn site(&self) -> Arc<Site> {
+        self.inner().site.clone()
+    }
+
+    /// Follows an edit of the file. Returns keys of the store that the file revokes and of which the store has not been told.
+    pub(super) fn follow(&self, config: &Arc<Config>, site: Site) -> Vec<String> {
+        let now = self.shared.clock.now().monotonic;
+        self.change(|inner| {
+            inner.table.follow(config, site.routes.clone(), now);
+            inner.site = Arc::new(site);
+            inner.table.keep_revoked()
+        })
+    }
+
+    /// Serves by another certificate.
+    pub(super) fn renew(&self, tls: Arc<rustls::ServerConfig>) {
+        self.change(|inner| {
+            let site = &*inner.site;
+            let (routes, apis, server) = (site.routes.clone(), site.apis.clone(), site.server.clone());
+            inner.site = Arc::new(Site { routes, apis, server, tls: Some(tls), log_requests: site.log_requests });
+        });
+    }
+
+    /// Frees what nobody uses any more.
+    pub(super) fn sweep(&self) {
+        self.inner().graveyard.sweep();
+    }
+
+    /// Drops the counts of keys that are gone for good; returns their ids and requests.
+    pub(super) fn forget(&self) -> Vec<(Box<str>, u64)> {
+        let now = self.shared.clock.now().monotonic;
+        self.inner().table.forget(now)
+    }
+}

@@ -1,0 +1,338 @@
+//! The master copy of what requests are judged by: keys of `gateway.toml` and of the store in one table. What comes out of it is
+//! a [`Snapshot`]; putting that in force is [`super::registry`]'s.
+
+use crate::config::{Config, Entry, KeyConfig, Problem, Rights, Severity, locate, parse_limit};
+use crate::keystore::{StoredKey, StoredOrganization};
+use crate::policy::{
+    Account, AddressRange, Closed, Departed, Digest, Edit, KeyDefinition, KeyRecord, Keyring, Organization, Pattern, ReferrerPattern,
+    Restrictions, Routes, Secret, Snapshot, Terms,
+};
+use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
+use std::hash::BuildHasher as _;
+use std::path::Path;
+use std::sync::Arc;
+
+/// All keys, and what is needed to change one of them at a time.
+#[derive(Debug)]
+pub(super) struct Table {
+    config: Arc<Config>,
+    snapshot: Snapshot,
+    /// Every key by its id.
+    directory: HashTable<Arc<KeyRecord>>,
+    hasher: DefaultHashBuilder,
+    /// The rights that keys have, each once; its place is the index of its terms.
+    rights: HashMap<Rights, u32>,
+    organizations: HashMap<Box<str>, Arc<Organization>>,
+    suspended: HashSet<Box<str>>,
+    /// Ids that the store says are revoked for good.
+    revoked: HashSet<Box<str>>,
+    departed: Departed,
+}
+
+/// A key of the file that cannot stand beside a key of the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Clash {
+    /// The key of the file.
+    pub(super) id: Arc<str>,
+    /// The key of the store that has the same digest; nothing: the ids are the same.
+    pub(super) same_digest_as: Option<String>,
+}
+
+impl Clash {
+    /// The same as a mistake in the file, of which `text` is the content.
+    pub(super) fn problem(&self, path: &Path, text: &str) -> Problem {
+        let id = &*self.id;
+        let (setting, message) = match &self.same_digest_as {
+            None => ("id", format!("a key in the store has the id `{id}` too")),
+            Some(other) => ("sha256", format!("the secret of key `{id}` is that of key `{other}` in the store")),
+        };
+        let line = locate(text, &Entry::Key { id, setting: Some(setting) }).unwrap_or(0);
+        let hint =
+            Some("one of the two must go: this block, or the key in the store (`keygate keys revoke` does not free its id)".to_owned());
+        Problem { file: path.into(), line, column: usize::from(line > 0), severity: Severity::Error, message, hint }
+    }
+}
+
+impl Table {
+    /// With the file's APIs and no keys yet.
+    pub(super) fn new(config: &Arc<Config>, routes: Arc<Routes>) -> Self {
+        let snapshot = Snapshot { routes, terms: Arc::new([]), keyring: Keyring::default(), closed: Arc::default() };
+        Self {
+            config: config.clone(),
+            snapshot,
+            directory: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            rights: HashMap::new(),
+            organizations: HashMap::new(),
+            suspended: HashSet::new(),
+            revoked: HashSet::new(),
+            departed: Departed::default(),
+        }
+    }
+
+    /// Takes in what the store knows of organisations and of keys that are revoked for good. Before any key.
+    pub(super) fn load_state(&mut self, revoked: Vec<String>, organizations: &[StoredOrganization]) {
+        self.revoked = revoked.into_iter().map(Into::into).collect();
+        let suspended = organizations.iter().filter(|organization| organization.suspended_at.is_some());
+        self.suspended = suspended.map(|organization| organization.name.as_str().into()).collect();
+    }
+
+    /// Takes in a key of the store, when the process starts.
+    pub(super) fn load_key(&mut self, key: &StoredKey) {
+        let definition = self.define_stored(key, Arc::default());
+        self.register(Arc::new(KeyRecord::new(definition)));
+    }
+
+    /// Builds the table for the first time, when all that the store knows is in.
+    ///
+    /// # Errors
+    /// Keys of the file that cannot stand beside those of the store.
+    pub(super) fn build(&mut self) -> Result<(), Vec<Clash>> {
+        self.directory.shrink_to_fit(|record| self.hasher.hash_one(record.id()));
+        self.snapshot.keyring = Keyring::new(self.directory.iter().cloned());
+        let config = self.config.clone();
+        let clashes = self.clashes(&config);
+        if !clashes.is_empty() {
+            return Err(clashes);
+        }
+        let records = config.keys.iter().map(|key| {
+            let definition = self.define_file(key, Arc::default());
+            Arc::new(KeyRecord::new(definition))
+        });
+        let records = records.collect();
+        self.replace(records, &[], 0);
+        self.refresh_terms();
+        self.refresh_closed();
+        Ok(())
+    }
+
+    /// What requests are judged by.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        self.snapshot.clone()
+    }
+
+    /// The configuration that it follows.
+    pub(super) fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// The key with this id.
+    pub(super) fn key(&self, id: &str) -> Option<&Arc<KeyRecord>> {
+        self.directory.find(self.hasher.hash_one(id), |record| record.id() == id)
+    }
+
+    /// The key that has a secret with this digest.
+    pub(super) fn key_of(&self, digest: &Digest) -> Option<&Arc<KeyRecord>> {
+        self.snapshot.keyring.find(digest)
+    }
+
+    /// All keys, in no order.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Arc<KeyRecord>> {
+        self.directory.iter()
+    }
+
+    /// Whether this id is refused for good, whatever else is said of it.
+    pub(super) fn is_revoked(&self, id: &str) -> bool {
+        self.config.revoked.contains(id) || self.revoked.contains(id)
+    }
+
+    /// Puts a key of the store into the table, in the place of the one with the same id.
+    pub(super) fn put(&mut self, key: &StoredKey) {
+        let account = self.account(&key.id);
+        let definition = self.define_stored(key, account);
+        self.replace(vec![Arc::new(KeyRecord::new(definition))], &[], 0);
+    }
+
+    /// Refuses these keys for good, known or not.
+    pub(super) fn revoke<'i>(&mut self, ids: impl Iterator<Item = &'i str>) {
+        let ids: Vec<&str> = ids.collect();
+        self.revoked.extend(ids.iter().map(|id| Box::from(*id)));
+        let records = ids.iter().filter_map(|id| self.key(id)).map(|record| Arc::new(record.revoked())).collect();
+        self.replace(records, &[], 0);
+    }
+
+    /// Refuses or admits all keys of an organisation.
+    pub(super) fn suspend(&mut self, organization: &str, suspended: bool) {
+        if suspended {
+            self.suspended.insert(organization.into());
+        } else {
+            self.suspended.remove(organization);
+        }
+        self.refresh_closed();
+    }
+
+    /// Keys of this file that cannot stand beside those of the store.
+    pub(super) fn clashes(&self, config: &Config) -> Vec<Clash> {
+        let mut clashes = Vec::new();
+        for key in &config.keys {
+            if self.key(&key.id).is_some_and(|known| known.is_stored()) {
+                clashes.push(Clash { id: key.id.clone(), same_digest_as: None });
+            }
+            let others = key.digests.iter().filter_map(|digest| self.key_of(digest)).filter(|known| known.is_stored());
+            clashes.extend(others.map(|other| Clash { id: key.id.clone(), same_digest_as: Some(other.id().to_owned()) }));
+        }
+        clashes
+    }
+
+    /// Keeps keys of the store that the file revokes refused, whatever the file says later. Returns those of which the store has
+    /// not been told.
+    pub(super) fn keep_revoked(&mut self) -> Vec<String> {
+        let news = self.config.revoked.iter().filter(|id| !self.revoked.contains(&***id));
+        let news: Vec<String> = news.filter(|id| self.key(id).is_some_and(|key| key.is_stored())).map(ToString::to_string).collect();
+        self.revoked.extend(news.iter().map(|id| Box::from(&**id)));
+        news
+    }
+
+    /// Follows an edit of the file, `now` in monotonic nanoseconds. The routes are the file's.
+    pub(super) fn follow(&mut self, config: &Arc<Config>, routes: Arc<Routes>, now: u64) {
+        let before = std::mem::replace(&mut self.config, config.clone());
+        let names = |config: &Config| config.apis.iter().map(|api| api.definition.name.clone()).collect::<Vec<_>>();
+        let same_apis = names(&before) == names(config);
+        let old: HashMap<&str, &KeyConfig> = before.keys.iter().map(|key| (&*key.id, key)).collect();
+        let new: HashSet<&str> = config.keys.iter().map(|key| &*key.id).collect();
+
+        let mut records = Vec::new();
+        for key in &config.keys {
+            let same = same_apis && old.get(&*key.id).is_some_and(|before| *before == key);
+            let same = same && self.key(&key.id).is_some_and(|record| record.is_revoked() == self.is_revoked(&key.id));
+            if !same {
+                let account = self.account(&key.id);
+                let definition = self.define_file(key, account);
+                records.push(Arc::new(KeyRecord::new(definition)));
+            }
+        }
+        // Keys of the store, which `[revoked]` concerns too.
+        for id in before.revoked.symmetric_difference(&config.revoked).filter(|id| !new.contains(&***id)) {
+            let revoked = self.is_revoked(id);
+            if let Some(record) = self.key(id).filter(|record| record.is_stored() && record.is_revoked() != revoked) {
+                records.push(Arc::new(record.with(revoked, record.is_paused())));
+            }
+        }
+        let gone: Vec<Box<str>> = old.into_keys().filter(|id| !new.contains(id)).map(Into::into).collect();
+        self.replace(records, &gone, now);
+        self.snapshot.routes = routes;
+        self.refresh_terms();
+        self.refresh_closed();
+    }
+
+    /// Drops the counts of keys that have been gone for longer than they matter; returns their requests.
+    pub(super) fn forget(&mut self, now: u64) -> Vec<(Box<str>, u64)> {
+        self.departed.forget(now).into_iter().map(|(id, account)| (id, account.requests())).collect()
+    }
+
+    /// The counts of a key that is known, or was within its longest window, or is new.
+    fn account(&mut self, id: &str) -> Arc<Account> {
+        let known = self.key(id).map(|record| record.account().clone());
+        known.or_else(|| self.departed.take(id)).unwrap_or_default()
+    }
+
+    fn register(&mut self, record: Arc<KeyRecord>) {
+        let (hasher, hash) = (&self.hasher, self.hasher.hash_one(record.id()));
+        match self.directory.entry(hash, |known| known.id() == record.id(), |known| hasher.hash_one(known.id())) {
+            hashbrown::hash_table::Entry::Occupied(mut known) => *known.get_mut() = record,
+            hashbrown::hash_table::Entry::Vacant(place) => _ = place.insert(record),
+        }
+    }
+
+    fn replace(&mut self, records: Vec<Arc<KeyRecord>>, gone: &[Box<str>], now: u64) {
+        let mut edits = Vec::new();
+        for id in gone {
+            let Ok(known) = self.directory.find_entry(self.hasher.hash_one(&**id), |record| record.id() == &**id) else { continue };
+            let (record, _) = known.remove();
+            edits.extend(Edit::replace(Some(&record), None));
+            self.departed.add(id, record.account().clone(), now);
+        }
+        // All removals before any addition: a secret may have moved from one key to another.
+        let mut added = Vec::new();
+        for record in records {
+            for edit in Edit::replace(self.key(record.id()), Some(&record)) {
+                if matches!(edit, Edit::Remove(_)) { edits.push(edit) } else { added.push(edit) }
+            }
+            self.register(record);
+        }
+        self.snapshot.keyring = self.snapshot.keyring.with(edits.into_iter().chain(added));
+        if self.rights.len() > self.snapshot.terms.len() {
+            self.refresh_terms();
+        }
+    }
+
+    fn refresh_terms(&mut self) {
+        let mut terms: Vec<Terms> = vec![Arc::new([]); self.rights.len()];
+        for (rights, index) in &self.rights {
+            terms[*index as usize] = self.config.terms(rights);
+        }
+        self.snapshot.terms = terms.into();
+    }
+
+    fn refresh_closed(&mut self) {
+        let suspended = self.suspended.iter().map(|name| (name.clone(), Closed::Suspended));
+        let revoked = self.config.revoked_organizations.iter().map(|name| (Box::from(&**name), Closed::Revoked));
+        self.snapshot.closed = Arc::new(suspended.chain(revoked).collect());
+    }
+
+    fn intern(&mut self, rights: Rights) -> u32 {
+        let next = u32::try_from(self.rights.len()).unwrap_or(u32::MAX);
+        *self.rights.entry(rights).or_insert(next)
+    }
+
+    fn organization(&mut self, name: &str) -> Arc<Organization> {
+        if let Some(known) = self.organizations.get(name) {
+            return known.clone();
+        }
+        self.organizations.entry(name.into()).or_insert_with(|| Organization::new(name)).clone()
+    }
+
+    fn define_file(&mut self, key: &KeyConfig, account: Arc<Account>) -> KeyDefinition {
+        let apis = key.apis.iter().map(|index| self.config.apis[*index].definition.name.clone()).collect();
+        let terms = self.intern(Rights { apis, scopes: key.scopes.clone(), rate_limit: key.rate_limit.clone() });
+        KeyDefinition {
+            id: (&*key.id).into(),
+            name: key.name.clone(),
+            organization: key.organization.as_deref().map(|name| self.organization(name)),
+            secrets: key.digests.iter().map(|digest| Secret { digest: *digest, ends_at: None }).collect(),
+            expires_at: key.expires_at,
+            revoked: self.is_revoked(&key.id),
+            paused: false,
+            stored: false,
+            restrictions: key.restrictions.clone(),
+            terms,
+            account,
+        }
+    }
+
+    /// A record that says what this version does not understand is not admitted.
+    fn define_stored(&mut self, key: &StoredKey, account: Arc<Account>) -> KeyDefinition {
+        let restrictions = restrictions(key);
+        let limits = key.rate_limit.as_ref().map(|texts| texts.iter().map(|text| parse_limit(text).ok()).collect::<Option<Arc<[_]>>>());
+        let understood = restrictions.is_some() && !matches!(limits, Some(None));
+        if !understood {
+            tracing::error!(key = key.id, "the store's record of this key has a restriction or limit that cannot be read; it is refused");
+        }
+        let rights = Rights {
+            apis: key.apis.iter().map(|name| name.as_str().into()).collect(),
+            scopes: key.scopes.iter().map(|name| name.as_str().into()).collect(),
+            rate_limit: limits.flatten(),
+        };
+        KeyDefinition {
+            id: key.id.as_str().into(),
+            name: key.name.as_str().into(),
+            organization: key.organization.as_deref().map(|name| self.organization(name)),
+            secrets: key.secrets.iter().map(|secret| Secret { digest: secret.digest, ends_at: secret.ends_at }).collect(),
+            expires_at: key.expires_at,
+            revoked: key.revocation.is_some() || self.is_revoked(&key.id),
+            paused: key.paused || !understood,
+            stored: true,
+            restrictions: restrictions.unwrap_or_default(),
+            terms: self.intern(rights),
+            account,
+        }
+    }
+}
+
+fn restrictions(key: &StoredKey) -> Option<Restrictions> {
+    Some(Restrictions {
+        addresses: key.allow_ips.iter().map(|text| AddressRange::parse(text).ok()).collect::<Option<_>>()?,
+        referrers: key.allow_referrers.iter().map(|text| ReferrerPattern::parse(text).ok()).collect::<Option<_>>()?,
+        endpoints: key.allow_endpoints.iter().map(|text| Pattern::parse(text).ok()).collect::<Option<_>>()?,
+    })
+}

@@ -1,0 +1,52 @@
+//! A copy of the store while it is in use.
+
+use super::Unavailable;
+use super::open::sync_folder;
+use super::thread::Writer;
+use rusqlite::Connection;
+use rusqlite::backup::{Backup, StepResult};
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// How many pages of 4 KiB are copied between two looks at what else there is to do: about a millisecond's worth.
+const PAGES: i32 = 256;
+
+/// Copies page by page. SQLite repeats in the copy what changes meanwhile, since it is the same connection that changes it.
+pub(super) fn write(writer: &Writer, to: &Path, mut let_others_go_first: impl FnMut()) -> Result<(), Unavailable> {
+    if to.try_exists()? {
+        return Err(Unavailable(format!("{} exists", to.display())));
+    }
+    let beside = beside(to);
+    let written = copy(&writer.connection, &beside, &mut let_others_go_first).and_then(|()| {
+        std::fs::rename(&beside, to)?;
+        Ok(sync_folder(to)?)
+    });
+    if written.is_err() {
+        // There may be none, and there is nothing more to be done about it.
+        let _ = std::fs::remove_file(&beside);
+    }
+    written
+}
+
+/// The name of the copy until it is complete.
+fn beside(to: &Path) -> PathBuf {
+    let mut name = to.file_name().map_or_else(OsString::new, OsString::from);
+    name.push(".partial");
+    to.with_file_name(name)
+}
+
+fn copy(from: &Connection, beside: &Path, let_others_go_first: &mut impl FnMut()) -> Result<(), Unavailable> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(beside)?;
+    let mut copy = Connection::open(beside)?;
+    // The copy counts only when it is complete, so it needs no journal of its own; it is synced at the end.
+    copy.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")?;
+    let backup = Backup::new(from, &mut copy)?;
+    while backup.step(PAGES)? != StepResult::Done {
+        let_others_go_first();
+    }
+    drop(backup);
+    copy.close().map_err(|(_, error)| error)?;
+    Ok(file.sync_all()?)
+}

@@ -1,0 +1,234 @@
+//! The thread: what is done when, and what happens after a write that failed.
+//!
+//! # After a write that failed
+//!
+//! SQLite rolls its own state back. But where only the `fsync` failed, the transaction stands complete behind the end of the WAL:
+//! it is overwritten by the next transaction, and whoever opens the file before that takes it for committed. So the next
+//! transaction comes at once, before the failure is told, and means nothing (a "heartbeat"). Nothing else is written until a
+//! heartbeat has been; while none is, the thread tries one each second and before each change. There is no need to open the file
+//! again: whatever the system's cache has lost was not yet acknowledged, and the heartbeat writes those pages anew.
+
+use super::write::{self, Refused};
+use super::{AuditEntry, Change, CommitError, Health, NotNoted, Prune, Unavailable, UseNote, backup};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use std::collections::VecDeque;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::time::Duration;
+use tokio::sync::oneshot::Sender;
+
+/// How many rows a step of a background task writes.
+const STEP: usize = 500;
+/// How often a store that cannot write tries whether it can.
+const RETRY: Duration = Duration::from_secs(1);
+
+pub(super) enum Command {
+    Read(Box<dyn FnOnce(&Connection) + Send>),
+    Commit(Box<(Change, AuditEntry)>, Sender<Result<(), CommitError>>),
+    Later(Task),
+    Backup(PathBuf, Sender<Result<(), Unavailable>>),
+    /// The sender is dropped when the file is closed.
+    Close(Sender<()>),
+}
+
+/// What has time, and is done in steps.
+pub(super) enum Task {
+    NoteUse(Vec<UseNote>, Sender<Result<(), NotNoted>>),
+    Prune(Prune, Sender<Result<(), Unavailable>>),
+}
+
+pub(super) fn start(connection: Connection, receiver: Receiver<Command>, health: Arc<Health>) -> io::Result<()> {
+    let queue = Queue { receiver, urgent: VecDeque::new(), tasks: VecDeque::new(), backups: VecDeque::new(), closing: Vec::new() };
+    let run = move || {
+        let mut queue = queue;
+        let writer = Writer { connection, health };
+        run(&writer, &mut queue);
+        // The file is closed before whoever waits for it hears of it.
+        drop(writer);
+        drop(queue);
+    };
+    std::thread::Builder::new().name("store".to_owned()).spawn(run).map(drop)
+}
+
+fn run(writer: &Writer, queue: &mut Queue) {
+    loop {
+        let is_over = queue.collect();
+        if let Some(command) = queue.urgent.pop_front() {
+            writer.run(command);
+        } else if let Some(task) = queue.tasks.pop_front() {
+            if let Some(rest) = writer.step(task) {
+                queue.tasks.push_front(rest);
+            }
+        } else if let Some((to, answer)) = queue.backups.pop_front() {
+            // Whoever asked may have left; the backup is made all the same.
+            let _ = answer.send(backup::write(writer, &to, || queue.let_others_go_first(writer)));
+            writer.health.dequeue();
+        } else if is_over {
+            return;
+        } else {
+            queue.wait(writer);
+        }
+    }
+}
+
+/// Commands in the order in which they are done: all that is urgent, a step of a task, a step of a backup.
+struct Queue {
+    receiver: Receiver<Command>,
+    urgent: VecDeque<Command>,
+    tasks: VecDeque<Task>,
+    backups: VecDeque<(PathBuf, Sender<Result<(), Unavailable>>)>,
+    closing: Vec<Sender<()>>,
+}
+
+impl Queue {
+    /// Takes what was sent. True: nothing more will be.
+    fn collect(&mut self) -> bool {
+        loop {
+            match self.receiver.try_recv() {
+                Ok(command) if self.closing.is_empty() => self.sort(command),
+                // What comes after the close is dropped, and so its senders hear that the store is closed.
+                Ok(_) => {}
+                Err(TryRecvError::Empty) => return !self.closing.is_empty(),
+                Err(TryRecvError::Disconnected) => return true,
+            }
+        }
+    }
+
+    fn sort(&mut self, command: Command) {
+        match command {
+            Command::Later(task) => self.tasks.push_back(task),
+            Command::Backup(to, answer) => self.backups.push_back((to, answer)),
+            Command::Close(answer) => self.closing.push(answer),
+            urgent @ (Command::Read(_) | Command::Commit(..)) => self.urgent.push_back(urgent),
+        }
+    }
+
+    fn wait(&mut self, writer: &Writer) {
+        let received = if writer.health.is_healthy() {
+            self.receiver.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            self.receiver.recv_timeout(RETRY)
+        };
+        match received {
+            Ok(command) => self.sort(command),
+            Err(RecvTimeoutError::Timeout) => drop(writer.heal()),
+            // The next `collect` sees it too.
+            Err(RecvTimeoutError::Disconnected) => {}
+        }
+    }
+
+    fn let_others_go_first(&mut self, writer: &Writer) {
+        self.collect();
+        while let Some(command) = self.urgent.pop_front() {
+            writer.run(command);
+            self.collect();
+        }
+        if let Some(task) = self.tasks.pop_front() {
+            if let Some(rest) = writer.step(task) {
+                self.tasks.push_front(rest);
+            }
+        }
+    }
+}
+
+/// The connection, and how it does.
+pub(super) struct Writer {
+    pub(super) connection: Connection,
+    health: Arc<Health>,
+}
+
+impl Writer {
+    fn run(&self, command: Command) {
+        match command {
+            Command::Read(read) => read(&self.connection),
+            Command::Commit(order, answer) => {
+                let (change, entry) = *order;
+                let result = self.transact(|connection| write::change(connection, &change, &entry));
+                let _ = answer.send(result);
+            }
+            // These have queues of their own.
+            Command::Later(_) | Command::Backup(..) | Command::Close(_) => return,
+        }
+        self.health.dequeue();
+    }
+
+    /// Does a part of a task and returns the rest of it.
+    fn step(&self, task: Task) -> Option<Task> {
+        match task {
+            Task::NoteUse(mut notes, answer) => {
+                let from = notes.len().saturating_sub(STEP);
+                match self.background(|connection| write::note_use(connection, &notes[from..])) {
+                    Ok(()) if from > 0 => {
+                        notes.truncate(from);
+                        return Some(Task::NoteUse(notes, answer));
+                    }
+                    Ok(()) => drop(answer.send(Ok(()))),
+                    Err(cause) => drop(answer.send(Err(NotNoted { cause, notes }))),
+                }
+            }
+            Task::Prune(prune, answer) => {
+                let mut is_more = false;
+                let result = self.background(|connection| {
+                    is_more = write::prune(connection, prune, STEP as i64)?;
+                    Ok(())
+                });
+                if is_more && result.is_ok() {
+                    return Some(Task::Prune(prune, answer));
+                }
+                let _ = answer.send(result);
+            }
+        }
+        self.health.dequeue();
+        None
+    }
+
+    fn background(&self, write: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<(), Unavailable> {
+        self.transact(|connection| Ok(write(connection)?)).map_err(|error| match error {
+            CommitError::Unavailable(unavailable) => unavailable,
+            CommitError::Conflict(conflict) => Unavailable(format!("{conflict:?}")),
+        })
+    }
+
+    /// Writes in one transaction, which is on the disk when this returns.
+    fn transact(&self, write: impl FnOnce(&Connection) -> Result<(), Refused>) -> Result<(), CommitError> {
+        if !self.health.is_healthy() {
+            self.heal().map_err(|error| CommitError::Unavailable(error.into()))?;
+        }
+        match self.attempt(write) {
+            Ok(()) => {
+                self.health.note_commit();
+                Ok(())
+            }
+            Err(Refused::Conflict(conflict)) => Err(CommitError::Conflict(conflict)),
+            Err(Refused::Sqlite(error)) => {
+                tracing::error!(%error, "the store cannot write");
+                self.health.note_failure();
+                // Overwrites what was written in vain; see above. Whether it succeeds is the business of the next change.
+                let _ = self.heal();
+                Err(CommitError::Unavailable(error.into()))
+            }
+        }
+    }
+
+    /// Dropping a transaction rolls it back.
+    fn attempt(&self, write: impl FnOnce(&Connection) -> Result<(), Refused>) -> Result<(), Refused> {
+        let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
+        write(&transaction)?;
+        Ok(transaction.commit()?)
+    }
+
+    /// Writes a heartbeat; the store is healthy again if it is on the disk.
+    fn heal(&self) -> rusqlite::Result<()> {
+        match self.attempt(|connection| Ok(write::beat(connection)?)) {
+            Ok(()) => {
+                tracing::info!("the store can write again");
+                self.health.note_recovery();
+                Ok(())
+            }
+            Err(Refused::Sqlite(error)) => Err(error),
+            Err(Refused::Conflict(_)) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Changes to the store, each within a transaction that the caller opens.
+
+use super::read::{REPLAYABLE, organization, signed};
+use super::{AuditEntry, Change, Conflict, Idempotency, Prune, Revocation, StoredKey, StoredOrganization, StoredSecret, UseNote};
+use rusqlite::{Connection, OptionalExtension, Result, params};
+
+/// Why a transaction is rolled back.
+#[derive(Debug)]
+pub(super) enum Refused {
+    Conflict(Conflict),
+    Sqlite(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Refused {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<Conflict> for Refused {
+    fn from(conflict: Conflict) -> Self {
+        Self::Conflict(conflict)
+    }
+}
+
+pub(super) fn change(connection: &Connection, change: &Change, entry: &AuditEntry) -> std::result::Result<(), Refused> {
+    match change {
+        Change::Create { key, cap, idempotency } => create(connection, key, *cap, idempotency.as_ref(), entry.at)?,
+        Change::Update(key) => update(connection, key)?,
+        Change::Revoke { ids, revocation } => revoke(connection, ids, revocation)?,
+        Change::Organization(organization) => keep_organization(connection, organization)?,
+    }
+    let mut statement = connection
+        .prepare_cached("INSERT INTO audit (at, actor, action, subject, organization, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+    statement.execute(params![entry.at, entry.actor, entry.action, entry.subject, entry.organization, entry.detail])?;
+    Ok(())
+}
+
+fn create(
+    connection: &Connection,
+    key: &StoredKey,
+    cap: Option<u32>,
+    idempotency: Option<&Idempotency>,
+    now: i64,
+) -> std::result::Result<(), Refused> {
+    let mut taken = connection.prepare_cached("SELECT 1 FROM keys WHERE id = ?1 UNION ALL SELECT 1 FROM revocations WHERE id = ?1")?;
+    if taken.exists([&key.id])? {
+        return Err(Conflict::IdTaken.into());
+    }
+    if let Some(idempotency) = idempotency {
+        remember(connection, idempotency, &key.id, now)?;
+    }
+    if let Some(name) = &key.organization {
+        let live = organization(connection, name)?.map_or(0, |(_, keys)| keys);
+        if let Some(cap) = cap.filter(|cap| live >= u64::from(*cap)) {
+            return Err(Conflict::CapReached(cap).into());
+        }
+        let mut count = connection.prepare_cached(
+            "INSERT INTO organizations (name, revision, live_keys) VALUES (?1, 0, 1)
+             ON CONFLICT (name) DO UPDATE SET live_keys = organizations.live_keys + 1",
+        )?;
+        count.execute([name])?;
+    }
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO keys (id, name, organization, apis, prefix, environment, scopes, allow_ips, allow_referrers, allow_endpoints,
+             rate_limit, created_at, created_by, parent, expires_at, paused, revision)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+    )?;
+    insert.execute(params![
+        key.id,
+        key.name,
+        key.organization,
+        list(&key.apis),
+        key.prefix,
+        key.environment,
+        list(&key.scopes),
+        list(&key.allow_ips),
+        list(&key.allow_referrers),
+        list(&key.allow_endpoints),
+        key.rate_limit.as_ref().map(|limits| list(limits)),
+        key.created_at,
+        key.created_by,
+        key.parent,
+        key.expires_at,
+        key.paused,
+        signed(key.revision),
+    ])?;
+    insert_secrets(connection, &key.id, &key.secrets)
+}
+
+/// Remembers what the request made, so that it can be repeated without making another.
+fn remember(connection: &Connection, idempotency: &Idempotency, key_id: &str, now: i64) -> std::result::Result<(), Refused> {
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO idempotency (token, request, body, key_id, created_at) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (token, request) DO UPDATE SET body = excluded.body, key_id = excluded.key_id, created_at = excluded.created_at
+         WHERE idempotency.created_at <= ?6",
+    )?;
+    let written =
+        insert.execute(params![idempotency.token, idempotency.key, idempotency.body, key_id, now, now.saturating_sub(REPLAYABLE)])?;
+    if written == 0 { Err(Conflict::IdempotencyKeyUsed.into()) } else { Ok(()) }
+}
+
+fn insert_secrets(connection: &Connection, key_id: &str, secrets: &[StoredSecret]) -> std::result::Result<(), Refused> {
+    let mut owner = connection.prepare_cached("SELECT key_id FROM secrets WHERE digest = ?1")?;
+    let mut insert =
+        connection.prepare_cached("INSERT INTO secrets (key_id, position, digest, created_at, ends_at) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    for (position, secret) in (0_i64..).zip(secrets) {
+        if let Some(key_id) = owner.query_row([secret.digest], |row| row.get(0)).optional()? {
+            return Err(Conflict::DigestTaken { key_id }.into());
+        }
+        insert.execute(params![key_id, position, secret.digest, secret.created_at, secret.ends_at])?;
+    }
+    Ok(())
+}
+
+fn update(connection: &Connection, key: &StoredKey) -> std::result::Result<(), Refused> {
+    let mut stored = connection.prepare_cached(
+        "SELECT keys.revision, revocations.id IS NOT NULL FROM keys LEFT JOIN revocations ON revocations.id = keys.id WHERE keys.id = ?1",
+    )?;
+    let stored = stored.query_row([&key.id], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?))).optional()?;
+    let (revision, is_revoked) = stored.ok_or(Conflict::NotFound)?;
+    if is_revoked {
+        return Err(Conflict::Revoked.into());
+    }
+    if signed(key.revision) != revision + 1 {
+        return Err(Conflict::Stale.into());
+    }
+    let mut update = connection.prepare_cached(
+        "UPDATE keys SET name = ?2, apis = ?3, prefix = ?4, environment = ?5, scopes = ?6, allow_ips = ?7, allow_referrers = ?8,
+             allow_endpoints = ?9, rate_limit = ?10, expires_at = ?11, paused = ?12, revision = ?13
+         WHERE id = ?1",
+    )?;
+    update.execute(params![
+        key.id,
+        key.name,
+        list(&key.apis),
+        key.prefix,
+        key.environment,
+        list(&key.scopes),
+        list(&key.allow_ips),
+        list(&key.allow_referrers),
+        list(&key.allow_endpoints),
+        key.rate_limit.as_ref().map(|limits| list(limits)),
+        key.expires_at,
+        key.paused,
+        signed(key.revision),
+    ])?;
+    connection.prepare_cached("DELETE FROM secrets WHERE key_id = ?1")?.execute([&key.id])?;
+    insert_secrets(connection, &key.id, &key.secrets)?;
+    let mut forget = connection
+        .prepare_cached("DELETE FROM last_uses WHERE key_id = ?1 AND digest NOT IN (SELECT digest FROM secrets WHERE key_id = ?1)")?;
+    forget.execute([&key.id])?;
+    Ok(())
+}
+
+fn revoke(connection: &Connection, ids: &[String], revocation: &Revocation) -> Result<()> {
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO revocations (id, revoked_at, revoked_by, reason) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id) DO NOTHING",
+    )?;
+    let mut raise = connection.prepare_cached("UPDATE keys SET revision = revision + 1 WHERE id = ?1")?;
+    let mut count = connection
+        .prepare_cached("UPDATE organizations SET live_keys = live_keys - 1 WHERE name = (SELECT organization FROM keys WHERE id = ?1)")?;
+    for id in ids {
+        if insert.execute(params![id, revocation.at, revocation.by, revocation.reason])? == 1 {
+            raise.execute([id])?;
+            count.execute([id])?;
+        }
+    }
+    Ok(())
+}
+
+fn keep_organization(connection: &Connection, new: &StoredOrganization) -> std::result::Result<(), Refused> {
+    let revision = organization(connection, &new.name)?.map_or(0, |(stored, _)| stored.revision);
+    if new.revision != revision + 1 {
+        return Err(Conflict::Stale.into());
+    }
+    let mut keep = connection.prepare_cached(
+        "INSERT INTO organizations (name, suspended_at, key_cap, revision, live_keys) VALUES (?1, ?2, ?3, ?4, 0)
+         ON CONFLICT (name) DO UPDATE SET suspended_at = excluded.suspended_at, key_cap = excluded.key_cap, revision = excluded.revision",
+    )?;
+    keep.execute(params![new.name, new.suspended_at, new.key_cap, signed(new.revision)])?;
+    Ok(())
+}
+
+pub(super) fn note_use(connection: &Connection, notes: &[UseNote]) -> Result<()> {
+    let mut count = connection.prepare_cached(
+        "INSERT INTO uses (key_id, day, requests) VALUES (?1, ?2, ?3)
+         ON CONFLICT (key_id, day) DO UPDATE SET requests = uses.requests + excluded.requests",
+    )?;
+    let mut raise = connection.prepare_cached(
+        "INSERT INTO last_uses (key_id, digest, used_at) VALUES (?1, ?2, ?3)
+         ON CONFLICT (key_id, digest) DO UPDATE SET used_at = excluded.used_at WHERE excluded.used_at > last_uses.used_at",
+    )?;
+    for note in notes {
+        if note.requests > 0 {
+            count.execute(params![note.key_id, note.day, signed(note.requests)])?;
+        }
+        if let Some((digest, at)) = note.secret {
+            raise.execute(params![note.key_id, digest, at])?;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes at most this many rows of each table; tells whether there may be more. Audit entries go from the oldest on, so that
+/// none is missing between two that are there.
+pub(super) fn prune(connection: &Connection, prune: Prune, rows: i64) -> Result<bool> {
+    let delete = |sql: &str, before: i64| connection.prepare_cached(sql)?.execute([before, rows]);
+    let entries = delete(
+        "DELETE FROM audit WHERE at < ?1 AND sequence IN (SELECT sequence FROM audit ORDER BY sequence LIMIT ?2)",
+        prune.audit_before,
+    )?;
+    let days = delete(
+        "DELETE FROM uses WHERE (key_id, day) IN (SELECT key_id, day FROM uses WHERE day < ?1 ORDER BY day LIMIT ?2)",
+        prune.uses_before_day,
+    )?;
+    let requests = delete(
+        "DELETE FROM idempotency WHERE (token, request) IN
+             (SELECT token, request FROM idempotency WHERE created_at < ?1 ORDER BY created_at LIMIT ?2)",
+        prune.idempotency_before,
+    )?;
+    Ok(entries + days + requests > 0)
+}
+
+/// Writes something that means nothing.
+pub(super) fn beat(connection: &Connection) -> Result<()> {
+    connection.prepare_cached("UPDATE heartbeat SET beats = beats + 1")?.execute(()).map(drop)
+}
+
+fn list(texts: &[String]) -> String {
+    // Texts always have a JSON form.
+    if texts.is_empty() { "[]".to_owned() } else { serde_json::Value::from(texts.to_vec()).to_string() }
+}
