@@ -30,6 +30,7 @@ use certificates::CertificateWatch;
 use figures::Figures;
 use files::FileEvents;
 use load::load;
+use office::Office;
 use registry::Registry;
 use reload::Cause;
 use site::SiteBuilder;
