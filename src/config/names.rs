@@ -34,7 +34,8 @@ pub(super) fn is_environment_name(text: &str) -> bool {
 }
 
 /// Key ids stand in logs, metrics and headers.
-pub(super) fn is_key_id(text: &str) -> bool {
+#[must_use]
+pub fn is_key_id(text: &str) -> bool {
     is_plain(text, 128, b"._:-")
 }
 

@@ -300,6 +300,14 @@ impl KeyStore {
         self.read(move |connection| read::last_used(connection, &ids)).await
     }
 
+    /// Those of these ids that are refused for good, whether or not they are keys of the store.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn revocations(&self, ids: Vec<String>) -> Result<Vec<(String, Revocation)>, Unavailable> {
+        self.read(move |connection| read::revocations(connection, &ids)).await
+    }
+
     async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,

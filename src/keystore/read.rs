@@ -262,3 +262,14 @@ pub(super) fn last_used(connection: &Connection, ids: &[String]) -> Result<Vec<(
     }
     Ok(found)
 }
+
+pub(super) fn revocations(connection: &Connection, ids: &[String]) -> Result<Vec<(String, Revocation)>> {
+    let mut statement = connection.prepare_cached("SELECT revoked_at, revoked_by, reason FROM revocations WHERE id = ?1")?;
+    let mut found = Vec::new();
+    for id in ids {
+        for row in statement.query_map([id], |row| Ok((id.clone(), revocation(row, 0)?)))? {
+            found.push(row?);
+        }
+    }
+    Ok(found)
+}

@@ -119,6 +119,18 @@ impl Referrer {
     }
 }
 
+impl fmt::Display for ReferrerPattern {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Referrer { https, host, port, path } = &self.origin;
+        let (scheme, usual) = if *https { ("https", 443) } else { ("http", 80) };
+        write!(out, "{scheme}://{host}")?;
+        if *port != usual {
+            write!(out, ":{port}")?;
+        }
+        write!(out, "{path}{}", if self.open { "*" } else { "" })
+    }
+}
+
 impl ReferrerPattern {
     /// Reads a pattern.
     ///

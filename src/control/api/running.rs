@@ -1,6 +1,6 @@
 //! The running configuration as `GET /v1/config` shows it. What may be a secret is not in it.
 
-use crate::config::{ApiConfig, Config, LogFormat, Place, Protocol, TlsFiles, Upstream};
+use crate::config::{ApiConfig, Config, show_duration, LogFormat, Place, Protocol, TlsFiles, Upstream};
 use crate::policy::{CredentialPlace, EmptyScopes, ErrorStyle, KeyApiStyle, PassThrough, Pattern, ResetStyle};
 use serde::Serialize;
 use std::time::Duration;
@@ -155,10 +155,10 @@ impl From<&Config> for RunningConfig {
                 trusted_proxies: texts(&server.trusted_proxies),
                 workers: server.workers,
                 max_connections: server.max_connections,
-                handshake_timeout: duration(server.handshake_timeout),
-                header_timeout: duration(server.header_timeout),
-                idle_timeout: duration(server.idle_timeout),
-                drain_timeout: duration(server.drain_timeout),
+                handshake_timeout: show_duration(server.handshake_timeout),
+                header_timeout: show_duration(server.header_timeout),
+                idle_timeout: show_duration(server.idle_timeout),
+                drain_timeout: show_duration(server.drain_timeout),
                 max_header_size: server.max_header_size,
                 max_headers: server.max_headers,
                 max_streams: server.max_streams,
@@ -188,7 +188,7 @@ impl From<&Config> for RunningConfig {
             },
             store: config.store.as_ref().map(|store| StoreView {
                 path: store.path.display().to_string(),
-                audit_retention: duration(store.audit_retention),
+                audit_retention: show_duration(store.audit_retention),
                 keys_per_organization: store.keys_per_organization,
             }),
             reload: ReloadView { max_removed_percent: config.reload.max_removed_percent },
@@ -262,11 +262,11 @@ fn api(config: &ApiConfig) -> ApiView {
             scope: endpoints.scope.as_ref().map(ToString::to_string),
             create: endpoints.create,
         }),
-        expiry_warning: duration(Duration::from_secs(api.expiry_warning)),
+        expiry_warning: show_duration(Duration::from_secs(api.expiry_warning)),
         expiry_header: api.expiry_header,
-        connect_timeout: duration(config.connect_timeout),
-        response_timeout: duration(config.response_timeout),
-        keep_alive: duration(config.keep_alive),
+        connect_timeout: show_duration(config.connect_timeout),
+        response_timeout: show_duration(config.response_timeout),
+        keep_alive: show_duration(config.keep_alive),
     }
 }
 
@@ -289,12 +289,4 @@ fn tls(files: &TlsFiles) -> TlsView {
 
 fn texts<'t, T: ToString + 't>(items: impl IntoIterator<Item = &'t T>) -> Vec<String> {
     items.into_iter().map(ToString::to_string).collect()
-}
-
-/// As the file writes it.
-fn duration(duration: Duration) -> String {
-    match duration.as_millis() {
-        milliseconds if milliseconds % 1000 == 0 => format!("{}s", milliseconds / 1000),
-        milliseconds => format!("{milliseconds}ms"),
-    }
 }
