@@ -37,7 +37,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, &'static str> {
 }
 
 /// The duration as [`parse_duration`] reads it.
-pub(super) fn show_duration(duration: Duration) -> String {
+pub fn show_duration(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
     let units = [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000)];
     let (unit, size) = units.into_iter().find(|(_, size)| milliseconds > 0 && milliseconds.is_multiple_of(*size)).unwrap_or(("ms", 1));
