@@ -119,6 +119,17 @@ impl Referrer {
     }
 }
 
+impl fmt::Display for ReferrerPattern {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Referrer { https, host, port, path } = &self.origin;
+        write!(out, "{}://{host}", if *https { "https" } else { "http" })?;
+        if *port != if *https { 443 } else { 80 } {
+            write!(out, ":{port}")?;
+        }
+        write!(out, "{path}{}", if self.open { "*" } else { "" })
+    }
+}
+
 impl ReferrerPattern {
     /// Reads a pattern.
     ///

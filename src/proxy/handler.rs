@@ -2,6 +2,7 @@
 
 use super::body::{RequestBody, ResponseBody};
 use super::forward::{forward, wants_websocket};
+use super::key_endpoint;
 use super::record::Record;
 use super::websocket;
 use super::worker::{Current, Worker};
@@ -82,6 +83,9 @@ pub(super) async fn handle(connection: Rc<Connection>, request: Request<Incoming
                 worker.add_used_key(key);
             }
             record.set_caller(Some(admission.api_index()), key, Some(admission.client()));
+            if admission.is_key_endpoint() {
+                return Ok(key_endpoint::answer(worker, &admission, request, &request_id, grpc, now, record).await);
+            }
             match exchange(&connection, &current, &admission, request, &request_id).await {
                 Ok((answer, upstream_time)) => {
                     record.set_forwarded(answer.response.status().as_u16(), upstream_time);
@@ -113,7 +117,13 @@ fn read_on(request: Request<Incoming>) {
     tokio::task::spawn_local(tokio::time::timeout(READ_ON_TIME, async move { while let Some(Ok(_)) = rest.frame().await {} }));
 }
 
-fn turn_away(refused: &Refused<'_>, request_id: &HeaderValue, grpc: bool, now: Now, mut record: Record) -> Response<ResponseBody> {
+pub(super) fn turn_away(
+    refused: &Refused<'_>,
+    request_id: &HeaderValue,
+    grpc: bool,
+    now: Now,
+    mut record: Record,
+) -> Response<ResponseBody> {
     let mut response = refuse(refused, request_id, grpc, now);
     if refused.refusal == Refusal::MalformedFraming {
         // Where such a request ends is a guess, so nothing behind it is read as another one (RFC 9112 §6.3).

@@ -85,6 +85,11 @@ impl Record {
         self.status = status;
     }
 
+    /// Notes an answer that Keygate gives in the API's place.
+    pub(super) fn set_answered(&mut self, status: u16) {
+        self.status = status;
+    }
+
     /// Notes an answer of the upstream and how long it took to begin, in nanoseconds.
     pub(super) fn set_forwarded(&mut self, status: u16, upstream: u64) {
         self.status = status;
@@ -114,7 +119,10 @@ impl Drop for Record {
             (Some(api), refusal) => {
                 match refusal {
                     Some(refusal) => api.refused[refusal.index()].add(1),
-                    None => api.forwarded[usize::from(self.status / 100).clamp(1, 5) - 1].add(1),
+                    None => {
+                        let by_class = if self.upstream.is_some() { &api.forwarded } else { &api.answered };
+                        by_class[usize::from(self.status / 100).clamp(1, 5) - 1].add(1);
+                    }
                 }
                 api.duration.record(duration);
                 if let Some(upstream) = self.upstream {
@@ -150,7 +158,7 @@ impl Record {
             api,
             key: line.key.as_ref().map(|key| key.id()),
             status: self.status,
-            outcome: self.refusal.map_or("forwarded", Refusal::code),
+            outcome: self.refusal.map_or(if self.upstream.is_some() { "forwarded" } else { "answered" }, Refusal::code),
             bytes: self.bytes,
             duration,
             upstream: self.upstream,
