@@ -125,10 +125,8 @@ impl Queue {
             writer.run(command);
             self.collect();
         }
-        if let Some(task) = self.tasks.pop_front() {
-            if let Some(rest) = writer.step(task) {
-                self.tasks.push_front(rest);
-            }
+        if let Some(rest) = self.tasks.pop_front().and_then(|task| writer.step(task)) {
+            self.tasks.push_front(rest);
         }
     }
 }
