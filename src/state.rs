@@ -5,11 +5,13 @@ use crate::config::{ApiConfig, Server, Upstream};
 use crate::policy::{KeyRecord, Now, Refusal, Routes, Snapshot};
 use crate::stats::{ApiStats, WorkerStats};
 use arc_swap::{ArcSwap, Cache};
+use bytes::Bytes;
+use http::{Method, StatusCode};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Everything that a request is served by, at one moment. It never changes; an edit publishes a new one.
 #[derive(Debug)]
@@ -78,6 +80,44 @@ pub struct UpstreamState {
 /// Reads what is in force.
 pub type Reader = Cache<Arc<ArcSwap<Published>>, Arc<Published>>;
 
+/// A request to an API's own key endpoints that was admitted: the control plane answers it.
+#[derive(Debug, Clone)]
+pub struct KeyCall {
+    /// Name of the API.
+    pub api: Arc<str>,
+    /// Id of the calling key.
+    pub key: String,
+    /// Name of the environment by the secret that was presented.
+    pub environment: Option<String>,
+    /// The method.
+    pub method: Method,
+    /// What follows the path of the key endpoints: empty, or `/` and more.
+    pub path: String,
+    /// The whole body.
+    pub body: Bytes,
+    /// The id that the client is told.
+    pub request_id: String,
+}
+
+/// The answer to a [`KeyCall`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyAnswer {
+    /// The status.
+    pub status: StatusCode,
+    /// Nothing: there is no body.
+    pub content_type: Option<&'static str>,
+    /// For a 405.
+    pub allow: Option<&'static str>,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+/// A [`KeyCall`] and who waits for its answer. If nobody will answer, the sender is dropped.
+pub type KeyRequest = (KeyCall, oneshot::Sender<KeyAnswer>);
+
+/// Key calls that may wait for the control plane; more are answered with 503.
+const KEY_CALLS: usize = 64;
+
 /// Whether the gateway takes new work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
@@ -102,13 +142,15 @@ pub struct Shared {
     pub connections: AtomicUsize,
     /// Keys that were used, handed over by the workers a few times a second.
     used_keys: Mutex<Vec<Arc<KeyRecord>>>,
+    key_calls: mpsc::Sender<KeyRequest>,
 }
 
 impl Shared {
-    /// The first configuration, for this many workers.
+    /// The first configuration, for this many workers, and where calls of key endpoints come in.
     #[must_use]
-    pub fn new(published: Published, workers: usize, clock: Clock) -> Arc<Self> {
-        Arc::new(Self {
+    pub fn new(published: Published, workers: usize, clock: Clock) -> (Arc<Self>, mpsc::Receiver<KeyRequest>) {
+        let (key_calls, receiver) = mpsc::channel(KEY_CALLS);
+        let shared = Arc::new(Self {
             published: Arc::new(ArcSwap::from_pointee(published)),
             generation: watch::Sender::new(0),
             phase: watch::Sender::new(Phase::Running),
@@ -116,7 +158,16 @@ impl Shared {
             workers: (0..workers).map(|_| WorkerStats::new(Refusal::ALL.len())).collect(),
             connections: AtomicUsize::new(0),
             used_keys: Mutex::default(),
-        })
+            key_calls,
+        });
+        (shared, receiver)
+    }
+
+    /// Has a call of a key endpoint answered. Nothing: it cannot be answered now.
+    pub async fn answer(&self, call: KeyCall) -> Option<KeyAnswer> {
+        let (answer, answered) = oneshot::channel();
+        self.key_calls.try_send((call, answer)).ok()?;
+        answered.await.ok()
     }
 
     /// Hands over keys whose use is to be collected.

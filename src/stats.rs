@@ -64,7 +64,9 @@ impl Histogram {
 pub struct ApiStats {
     /// Answers of the upstream by status class: 1xx (a switched protocol) to 5xx.
     pub forwarded: [Count; 5],
-    /// Answers of Keygate, by the refusal's index.
+    /// Answers of Keygate in the API's place (key endpoints), by status class.
+    pub answered: [Count; 5],
+    /// Refusals of Keygate, by the refusal's index.
     pub refused: Box<[Count]>,
     /// From the request's head to the answer's end.
     pub duration: Histogram,
@@ -76,7 +78,13 @@ impl ApiStats {
     /// Room for this many kinds of refusals.
     #[must_use]
     pub fn new(refusals: usize) -> Self {
-        Self { forwarded: Default::default(), refused: counts(refusals), duration: Histogram::default(), upstream: Histogram::default() }
+        Self {
+            forwarded: Default::default(),
+            answered: Default::default(),
+            refused: counts(refusals),
+            duration: Histogram::default(),
+            upstream: Histogram::default(),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Context as _, anyhow, bail, ensure};
 use bytes::Bytes;
 use clap::Args;
 use http::{Method, Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -35,6 +35,9 @@ pub(super) struct Arguments {
     /// The admin address, such as http://127.0.0.1:9090, instead of the file's; https is checked by the system's authorities
     #[arg(long, value_name = "URL")]
     admin: Option<Uri>,
+    /// Put the file in force even if it drops more keys than `max_removed_keys` of [reload] allows
+    #[arg(long)]
+    force: bool,
     /// A file that holds the token and nothing else
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -51,7 +54,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let token = token(arguments)?;
     let admin = Admin::find(arguments)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
-    let call = async { tokio::time::timeout(DEADLINE, admin.reload(&token)).await };
+    let call = async { tokio::time::timeout(DEADLINE, admin.reload(&token, arguments.force)).await };
     let (status, body) = match runtime.block_on(call) {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => {
@@ -179,25 +182,29 @@ impl Admin {
         format!("{}://{}", if self.tls.is_some() { "https" } else { "http" }, self.authority)
     }
 
-    async fn reload(&self, token: &str) -> anyhow::Result<(StatusCode, Bytes)> {
+    async fn reload(&self, token: &str, force: bool) -> anyhow::Result<(StatusCode, Bytes)> {
         let stream = TcpStream::connect(&self.authority).await?;
-        let Some(tls) = &self.tls else { return self.exchange(stream, token).await };
+        let Some(tls) = &self.tls else { return self.exchange(stream, token, force).await };
         let host = self.authority.rsplit_once(':').map_or(&*self.authority, |(host, _)| host);
         let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())?;
-        self.exchange(TlsConnector::from(tls.clone()).connect(name, stream).await?, token).await
+        self.exchange(TlsConnector::from(tls.clone()).connect(name, stream).await?, token, force).await
     }
 
     async fn exchange(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         token: &str,
+        force: bool,
     ) -> anyhow::Result<(StatusCode, Bytes)> {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         // What goes wrong on it shows in the exchange.
         tokio::spawn(connection);
-        let mut request = Request::new(Empty::<Bytes>::new());
+        let mut request = Request::new(Full::new(Bytes::from_static(if force { b"{\"force\":true}" } else { b"" })));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = Uri::from_static("/v1/reload");
+        if force {
+            request.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+        }
         let mut bearer = http::HeaderValue::from_str(&format!("Bearer {token}"))?;
         bearer.set_sensitive(true);
         request.headers_mut().insert(header::HOST, self.authority.parse()?);

@@ -16,11 +16,12 @@ mod units;
 
 pub use diff::{Diff, diff};
 pub use locate::{Entry, locate};
+pub use names::is_key_id;
 pub use report::{Problem, Problems, Severity};
-pub use rights::Rights;
 pub use resolve::{load, load_while_serving, parse};
-pub use units::parse_limit;
+pub use rights::Rights;
 pub use tls::{BadCertificate, certified_key, root_store};
+pub use units::{MAX_LIMITS, parse_duration, parse_limit};
 
 use crate::policy::{AddressRange, ApiDefinition, Digest, Limit, Restrictions};
 use std::collections::BTreeSet;

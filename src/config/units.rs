@@ -10,7 +10,7 @@ const PERCENT_FORM: &str = "write a whole number from 1 to 100 with its sign: `\
 const NANOSECONDS: u64 = 1_000_000_000;
 const LONGEST_WINDOW: u64 = 31 * 86_400;
 /// How many windows one key can be counted in.
-pub(super) const MAX_LIMITS: usize = 4;
+pub const MAX_LIMITS: usize = 4;
 
 /// Digits, then a unit.
 fn split_number(text: &str) -> Option<(u64, &str)> {
@@ -23,7 +23,7 @@ fn split_number(text: &str) -> Option<(u64, &str)> {
 ///
 /// # Errors
 /// How it should be written.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, &'static str> {
+pub fn parse_duration(text: &str) -> Result<Duration, &'static str> {
     let (number, unit) = split_number(text).ok_or(DURATION_FORM)?;
     let milliseconds = match unit {
         "ms" => 1,

@@ -8,7 +8,7 @@ use crate::state::Phase;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -24,6 +24,8 @@ use tokio::time::timeout;
 const CONNECTIONS: usize = 64;
 /// For the TLS handshake, for a request's head, and between two requests.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Of a request's body, in bytes.
+const LONGEST_BODY: usize = 1024;
 /// How long connections may take to finish when the process stops.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -48,7 +50,12 @@ pub(super) enum ReloadReport {
 }
 
 /// Somebody who waits for a reload.
-pub(super) type ReloadRequest = oneshot::Sender<ReloadReport>;
+#[derive(Debug)]
+pub(super) struct ReloadRequest {
+    /// Whether the file may drop as many keys as it likes.
+    pub(super) force: bool,
+    pub(super) answer: oneshot::Sender<ReloadReport>,
+}
 
 /// What an edit may change.
 #[derive(Debug, Default)]
@@ -114,7 +121,7 @@ async fn connection(
 ) {
     let service = service_fn(move |request| {
         let state = state.clone();
-        async move { Ok::<_, Infallible>(answer(&request, encrypted, &state).await) }
+        async move { Ok::<_, Infallible>(answer(request, encrypted, &state).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -129,10 +136,10 @@ async fn connection(
     let _ = connection.await;
 }
 
-async fn answer(request: &Request<Incoming>, encrypted: bool, state: &State) -> Response<Full<Bytes>> {
-    let path = request.uri().path();
+async fn answer(request: Request<Incoming>, encrypted: bool, state: &State) -> Response<Full<Bytes>> {
+    let path = request.uri().path().to_owned();
     let read = matches!(*request.method(), Method::GET | Method::HEAD);
-    match path {
+    match &*path {
         "/metrics" | "/healthz" | "/readyz" if !read => method_not_allowed("GET, HEAD"),
         "/metrics" => respond(StatusCode::OK, metrics::CONTENT_TYPE, metrics::render(&state.figures)),
         "/healthz" => text(StatusCode::OK, "ok\n"),
@@ -153,7 +160,7 @@ async fn answer(request: &Request<Incoming>, encrypted: bool, state: &State) -> 
                 return method_not_allowed("POST");
             }
             match access::check(request.headers(), encrypted, admin) {
-                Ok(token) => reload(state, &token.name).await,
+                Ok(token) => reload(state, &token.name, request.into_body()).await,
                 Err(denied) => deny(denied),
             }
         }
@@ -171,11 +178,27 @@ fn readiness(state: &State) -> Result<(), &'static str> {
     }
 }
 
-async fn reload(state: &State, token: &str) -> Response<Full<Bytes>> {
-    tracing::info!(token, "reload asked for");
-    let (sender, report) = oneshot::channel();
+/// What `POST /v1/reload` takes; nothing at all is the same as `{}`.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ReloadOrder {
+    /// Whether the file may drop as many keys as it likes.
+    force: bool,
+}
+
+async fn reload(state: &State, token: &str, body: Incoming) -> Response<Full<Bytes>> {
+    let body = timeout(PATIENCE, Limited::new(body, LONGEST_BODY).collect()).await.ok().and_then(Result::ok);
+    let order = body.map(|body| body.to_bytes()).and_then(|body| match body.is_empty() {
+        true => Some(ReloadOrder::default()),
+        false => serde_json::from_slice(&body).ok(),
+    });
+    let Some(ReloadOrder { force }) = order else {
+        return problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", "The body is nothing, or {\"force\": true}.");
+    };
+    tracing::info!(token, force, "reload asked for");
+    let (answer, report) = oneshot::channel();
     let unavailable = || problem(StatusCode::SERVICE_UNAVAILABLE, "stopping", "The gateway is stopping.");
-    if state.reloads.send(sender).await.is_err() {
+    if state.reloads.send(ReloadRequest { force, answer }).await.is_err() {
         return unavailable();
     }
     let Ok(report) = report.await else { return unavailable() };

@@ -1,6 +1,7 @@
 //! Where the figures come from, for the one who renders them.
 
 use super::busy_keys::BusyKeys;
+use crate::keystore::UseNote;
 use crate::policy::{Account, Collected};
 use crate::state::Shared;
 use crate::stats::ControlStats;
@@ -17,13 +18,23 @@ pub(super) struct Figures {
     used: Mutex<HashMap<Box<str>, Arc<Account>>>,
     /// Uses of keys, by id, that nobody has written down yet.
     unwritten: Mutex<Vec<(Box<str>, Collected)>>,
+    /// The same, in the store's words, after a first attempt.
+    unwritten_notes: Mutex<Vec<UseNote>>,
     busy_keys: Mutex<BusyKeys>,
 }
 
 impl Figures {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let started_at = shared.clock.now().unix;
-        Self { shared, control: ControlStats::default(), started_at, used: Mutex::default(), unwritten: Mutex::default(), busy_keys: Mutex::default() }
+        Self {
+            shared,
+            control: ControlStats::default(),
+            started_at,
+            used: Mutex::default(),
+            unwritten: Mutex::default(),
+            unwritten_notes: Mutex::default(),
+            busy_keys: Mutex::default(),
+        }
     }
 
     /// Takes in what the workers have handed over.
@@ -44,6 +55,11 @@ impl Figures {
     /// Takes the uses of keys that are to be written down.
     pub(super) fn take_unwritten(&self) -> Vec<(Box<str>, Collected)> {
         std::mem::take(&mut self.unwritten())
+    }
+
+    /// Uses that could not be written down.
+    pub(super) fn unwritten_notes(&self) -> MutexGuard<'_, Vec<UseNote>> {
+        self.unwritten_notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn unwritten(&self) -> MutexGuard<'_, Vec<(Box<str>, Collected)>> {

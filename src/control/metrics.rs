@@ -28,12 +28,19 @@ pub(super) fn render(figures: &Figures) -> String {
 }
 
 fn requests(text: &mut Exposition, figures: &Figures, apis: &[ApiState]) {
-    text.counter("keygate_requests_total", "Requests by API, outcome (forwarded, or why not) and class of the answer's status.");
+    text.counter(
+        "keygate_requests_total",
+        "Requests by API, outcome (forwarded, answered here, or why not) and class of the answer's status.",
+    );
     for api in apis {
         let name = &*api.config.definition.name;
         for (class, status) in CLASSES.iter().enumerate() {
             let requests = sum(&api.stats, |stats| &stats.forwarded[class]);
             text.sample(&[("api", name), ("outcome", "forwarded"), ("status", status)], requests);
+            let answered = sum(&api.stats, |stats| &stats.answered[class]);
+            if answered > 0 {
+                text.sample(&[("api", name), ("outcome", "answered"), ("status", status)], answered);
+            }
         }
         let distinguishes = api.config.definition.errors_distinguish;
         for refusal in Refusal::ALL {

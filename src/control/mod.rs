@@ -8,6 +8,7 @@ mod certificates;
 mod exposition;
 mod figures;
 mod files;
+mod guard;
 mod load;
 mod metrics;
 mod registry;
@@ -15,10 +16,12 @@ mod reload;
 mod resolve_upstreams;
 mod site;
 mod table;
+mod uses;
 mod watch;
 
 use crate::config::{BadCertificate, Config, Problems};
-use crate::state::{Clock, Published, Shared};
+use crate::keystore::{KeyStore, OpenError};
+use crate::state::{Clock, KeyRequest, Published, Shared};
 use admin::{ReloadRequest, Settings};
 use arc_swap::ArcSwap;
 use certificates::CertificateWatch;
@@ -71,6 +74,8 @@ pub enum StartError {
     Tls(rustls::Error),
     /// The admin address cannot be bound.
     Admin(SocketAddr, std::io::Error),
+    /// The store cannot be opened.
+    Store(PathBuf, OpenError),
 }
 
 impl fmt::Display for StartError {
@@ -80,6 +85,7 @@ impl fmt::Display for StartError {
             Self::Certificate(bad) => bad.fmt(out),
             Self::Tls(error) => write!(out, "TLS cannot be used: {error}"),
             Self::Admin(address, error) => write!(out, "cannot listen on the admin address {address}: {error}"),
+            Self::Store(path, error) => write!(out, "the store {} cannot be opened: {error}", path.display()),
         }
     }
 }
@@ -99,6 +105,10 @@ pub struct Controller {
     figures: Arc<Figures>,
     builder: SiteBuilder,
     registry: Arc<Registry>,
+    store: Option<KeyStore>,
+    /// Keys of the store that the file revokes, of which the store is to be told.
+    revoked_in_file: Vec<String>,
+    key_calls: mpsc::Receiver<KeyRequest>,
     /// What runs.
     config: Arc<Config>,
     /// Of the file that it is from.
@@ -135,9 +145,14 @@ pub fn start(path: &Path) -> Result<Startup, StartError> {
     let tls = tls.map_err(StartError::Certificate)?;
     let site = Arc::new(builder.build(&config, Arc::new(config.routes()), None).map_err(StartError::Certificate)?);
     let mut table = Table::new(&config, site.routes.clone());
-    table.build();
+    let store = open_store(&config, &mut table)?;
+    table.build().map_err(|clashes| {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        StartError::Config(Problems(clashes.iter().map(|clash| clash.problem(path, &text)).collect()))
+    })?;
+    let revoked_in_file = table.keep_revoked();
     let listener = config.admin.as_ref().map(|admin| bind(admin.listen).map_err(|error| StartError::Admin(admin.listen, error)));
-    let shared = Shared::new(Published { snapshot: table.snapshot(), site: site.clone() }, workers, clock);
+    let (shared, key_calls) = Shared::new(Published { snapshot: table.snapshot(), site: site.clone() }, workers, clock);
     let figures = Arc::new(Figures::new(shared.clone()));
     let registry = Arc::new(Registry::new(shared.clone(), table, site));
     let moment = watch::Moment { monotonic: Duration::from_nanos(shared.clock.now().monotonic), wall: std::time::SystemTime::now() };
@@ -147,6 +162,9 @@ pub fn start(path: &Path) -> Result<Startup, StartError> {
         figures,
         builder,
         registry,
+        store,
+        revoked_in_file,
+        key_calls,
         config: config.clone(),
         digest: loaded.digest,
         refused: None,
@@ -159,6 +177,15 @@ pub fn start(path: &Path) -> Result<Startup, StartError> {
     };
     controller.note_loaded();
     Ok(Startup { config, shared, controller })
+}
+
+/// Opens the store, if there is one, and takes in what it knows.
+fn open_store(config: &Config, table: &mut Table) -> Result<Option<KeyStore>, StartError> {
+    let Some(settings) = &config.store else { return Ok(None) };
+    let opened = KeyStore::open(&settings.path, |key| table.load_key(&key));
+    let opened = opened.map_err(|error| StartError::Store(settings.path.clone(), error))?;
+    table.load_state(opened.revocations, &opened.organizations);
+    Ok(Some(opened.store))
 }
 
 fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
@@ -186,6 +213,9 @@ impl Controller {
         self.config.warnings.iter().for_each(reload::log);
         let resolver = tokio::spawn(resolve_upstreams::run(self.shared.clone(), settled_sender));
         let clock = tokio::spawn(follow_wall_clock(self.shared.clone()));
+        let uses = tokio::spawn(uses::run(self.figures.clone(), self.store.clone()));
+        let prune = self.store.clone().zip(self.config.store.clone());
+        let prune = prune.map(|(store, settings)| tokio::spawn(uses::prune(self.figures.clone(), store, settings)));
         let admin = match self.listener.take() {
             Some(listener) => {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -203,9 +233,15 @@ impl Controller {
         drop(reloads);
         resolver.abort();
         clock.abort();
+        uses.abort();
+        prune.inspect(tokio::task::JoinHandle::abort);
         stop.send_replace(true);
         if let Some(admin) = admin {
             let _ = admin.await;
+        }
+        uses::write_down(&self.figures, self.store.as_ref()).await;
+        if let Some(store) = self.store.take() {
+            store.close().await;
         }
         Ok(())
     }
@@ -219,7 +255,8 @@ impl Controller {
                 happened = events.next() => self.look(&happened).await,
                 Some(waiting) = reloads.recv() => {
                     // Nobody is left to be told if the connection broke meanwhile.
-                    let _ = waiting.send(self.reload(Cause::Demand).await);
+                    let cause = if waiting.force { Cause::Force } else { Cause::Demand };
+                    let _ = waiting.answer.send(self.reload(cause).await);
                 }
                 Some(()) = hangup.recv() => {
                     tracing::info!("reload asked for by SIGHUP");

@@ -3,6 +3,7 @@
 use super::Controller;
 use super::admin::{ReloadReport, Settings};
 use super::certificates::CertificateWatch;
+use super::guard::{self, Objection};
 use super::load::{Loaded, load, problem};
 use super::site::{ADMIN_PROTOCOLS, DATA_PROTOCOLS};
 use super::watch::Moment;
@@ -22,6 +23,8 @@ pub(super) enum Cause {
     Edit,
     /// Somebody said so; then the files that it names are read again too.
     Demand,
+    /// The same, and it may drop as many keys as it likes.
+    Force,
 }
 
 impl Controller {
@@ -41,7 +44,7 @@ impl Controller {
             self.watch.failed(self.moment());
             return match cause {
                 Cause::Edit => ReloadReport::Refused { errors: Vec::new() },
-                Cause::Demand => self.refuse(&[problem(&self.path, "the file is being written to".to_owned())]),
+                Cause::Demand | Cause::Force => self.refuse(&[problem(&self.path, "the file is being written to".to_owned())]),
             };
         }
         let unchanged_at = self.watch.unchanged_at();
@@ -70,6 +73,20 @@ impl Controller {
             self.figures.control.file_differs.set(0);
             return ReloadReport::Accepted { changes: Vec::new(), needs_restart: Vec::new(), warnings: Vec::new() };
         }
+        let edited = loaded.identity.map_or(unchanged_at, |identity| identity.modified).max(unchanged_at);
+        if cause != Cause::Force
+            && let Some(objection) = guard::objection(&self.config, &config)
+        {
+            self.refused = state;
+            return self.hold_back(&config, objection, edited);
+        }
+        let clashes = self.registry.look(|table| table.clashes(&config));
+        if !clashes.is_empty() {
+            self.refused = state;
+            let text = std::fs::read_to_string(&self.path).unwrap_or_default();
+            let problems: Vec<Problem> = clashes.iter().map(|clash| clash.problem(&self.path, &text)).collect();
+            return self.refuse(&problems);
+        }
         let difference = diff(&self.config, &config);
         // Against what the process was started with: what was never in force is still waiting.
         let needs_restart = diff(&self.started, &without_keys(&config)).needs_restart;
@@ -77,18 +94,54 @@ impl Controller {
             self.refused = state;
             return self.refuse(&[problem(&self.path, bad.to_string())]);
         }
-        if difference.revoked > 0 {
-            let modified = loaded.identity.map_or(unchanged_at, |identity| identity.modified);
-            let edited = modified.max(unchanged_at);
-            let delay = SystemTime::now().duration_since(edited).unwrap_or_default();
-            self.figures.control.revocation.record(microseconds(delay));
-        }
+        self.note_revocation(&difference, edited);
         self.config = config;
         self.digest = loaded.digest;
         self.figures.control.load_duration.set(microseconds(started.elapsed()));
         self.figures.control.reloads.add(1);
         self.note_loaded();
         self.announce(difference, needs_restart)
+    }
+
+    /// Refuses a file that drops too many keys. What it revokes is in force all the same, and what it no longer revokes stays
+    /// revoked.
+    fn hold_back(&mut self, file: &Config, objection: Objection, edited: SystemTime) -> ReloadReport {
+        let mut problems = vec![Problem {
+            hint: Some("if this is meant, put it in force with `keygate reload --force`".to_owned()),
+            ..problem(&self.path, objection.to_string())
+        }];
+        let mut revoking = Config::clone(&self.config);
+        revoking.revoked.extend(file.revoked.iter().cloned());
+        revoking.revoked_organizations.extend(file.revoked_organizations.iter().cloned());
+        let revoking = Arc::new(revoking);
+        let revocations = diff(&self.config, &revoking);
+        if !revocations.changes.is_empty() {
+            match self.put_in_force(&revoking) {
+                Ok(()) => {
+                    self.note_revocation(&revocations, edited);
+                    self.config = revoking;
+                    // What runs is now what no file says, so a file that was in force before has to be read again.
+                    self.digest = None;
+                }
+                Err(bad) => problems.push(problem(&self.path, bad.to_string())),
+            }
+        }
+        let mut errors = self.complain(&problems);
+        for change in &revocations.changes {
+            tracing::warn!(change, "in force although the file is refused");
+        }
+        for change in diff(&self.config, file).changes {
+            tracing::warn!(change, "not in force");
+            errors.push(format!("not in force: {change}"));
+        }
+        ReloadReport::Refused { errors }
+    }
+
+    fn note_revocation(&self, difference: &Diff, edited: SystemTime) {
+        if difference.revoked > 0 {
+            let delay = SystemTime::now().duration_since(edited).unwrap_or_default();
+            self.figures.control.revocation.record(microseconds(delay));
+        }
     }
 
     async fn read(&self) -> Loaded {
@@ -150,12 +203,16 @@ impl Controller {
     }
 
     fn refuse(&self, problems: &[Problem]) -> ReloadReport {
+        ReloadReport::Refused { errors: self.complain(problems) }
+    }
+
+    fn complain(&self, problems: &[Problem]) -> Vec<String> {
         let control = &self.figures.control;
         control.reloads_failed.add(1);
         control.file_differs.set(1);
         tracing::error!(file = %self.path.display(), problems = problems.len(), "the file is refused; what ran before goes on");
         problems.iter().for_each(log);
-        ReloadReport::Refused { errors: problems.iter().map(ToString::to_string).collect() }
+        problems.iter().map(ToString::to_string).collect()
     }
 
     pub(super) fn note_gone(&self) {

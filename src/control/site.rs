@@ -63,7 +63,12 @@ impl SiteBuilder {
     ///
     /// # Errors
     /// Certificates that cannot be read.
-    pub(super) fn build(&mut self, config: &Config, routes: Arc<Routes>, running: Option<(&Config, &Site)>) -> Result<Site, BadCertificate> {
+    pub(super) fn build(
+        &mut self,
+        config: &Config,
+        routes: Arc<Routes>,
+        running: Option<(&Config, &Site)>,
+    ) -> Result<Site, BadCertificate> {
         let tls = match (&config.tls, running) {
             (None, _) => None,
             // A renewal that is under way must not keep an edit back; watching the files is another's task.

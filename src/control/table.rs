@@ -1,7 +1,7 @@
 //! The master copy of what requests are judged by: keys of `gateway.toml` and of the store in one table. What comes out of it is
 //! a [`Snapshot`]; putting that in force is [`super::registry`]'s.
 
-use crate::config::{Config, KeyConfig, Rights, parse_limit};
+use crate::config::{Config, Entry, KeyConfig, Problem, Rights, Severity, locate, parse_limit};
 use crate::keystore::{StoredKey, StoredOrganization};
 use crate::policy::{
     Account, AddressRange, Closed, Departed, Digest, Edit, KeyDefinition, KeyRecord, Keyring, Organization, Pattern, ReferrerPattern,
@@ -9,6 +9,7 @@ use crate::policy::{
 };
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
 use std::hash::BuildHasher as _;
+use std::path::Path;
 use std::sync::Arc;
 
 /// All keys, and what is needed to change one of them at a time.
@@ -29,7 +30,7 @@ pub(super) struct Table {
 }
 
 /// A key of the file that cannot stand beside a key of the store.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Clash {
     /// The key of the file.
     pub(super) id: Arc<str>,
@@ -37,11 +38,25 @@ pub(super) struct Clash {
     pub(super) same_digest_as: Option<String>,
 }
 
+impl Clash {
+    /// The same as a mistake in the file, of which `text` is the content.
+    pub(super) fn problem(&self, path: &Path, text: &str) -> Problem {
+        let id = &*self.id;
+        let (setting, message) = match &self.same_digest_as {
+            None => ("id", format!("a key in the store has the id `{id}` too")),
+            Some(other) => ("sha256", format!("the secret of key `{id}` is that of key `{other}` in the store")),
+        };
+        let line = locate(text, &Entry::Key { id, setting: Some(setting) }).unwrap_or(0);
+        let hint =
+            Some("one of the two must go: this block, or the key in the store (`keygate keys revoke` does not free its id)".to_owned());
+        Problem { file: path.into(), line, column: usize::from(line > 0), severity: Severity::Error, message, hint }
+    }
+}
+
 impl Table {
     /// With the file's APIs and no keys yet.
     pub(super) fn new(config: &Arc<Config>, routes: Arc<Routes>) -> Self {
-        let snapshot =
-            Snapshot { routes, terms: Arc::new([]), keyring: Keyring::default(), closed: Arc::default() };
+        let snapshot = Snapshot { routes, terms: Arc::new([]), keyring: Keyring::default(), closed: Arc::default() };
         Self {
             config: config.clone(),
             snapshot,
@@ -68,18 +83,27 @@ impl Table {
         self.register(Arc::new(KeyRecord::new(definition)));
     }
 
-    /// Takes in the keys of the file and builds the table for the first time.
-    pub(super) fn build(&mut self) {
-        let config = self.config.clone();
-        self.directory.reserve(config.keys.len(), |record| self.hasher.hash_one(record.id()));
-        for key in &config.keys {
-            let definition = self.define_file(key, Arc::default());
-            self.register(Arc::new(KeyRecord::new(definition)));
-        }
+    /// Builds the table for the first time, when all that the store knows is in.
+    ///
+    /// # Errors
+    /// Keys of the file that cannot stand beside those of the store.
+    pub(super) fn build(&mut self) -> Result<(), Vec<Clash>> {
         self.directory.shrink_to_fit(|record| self.hasher.hash_one(record.id()));
         self.snapshot.keyring = Keyring::new(self.directory.iter().cloned());
+        let config = self.config.clone();
+        let clashes = self.clashes(&config);
+        if !clashes.is_empty() {
+            return Err(clashes);
+        }
+        let records = config.keys.iter().map(|key| {
+            let definition = self.define_file(key, Arc::default());
+            Arc::new(KeyRecord::new(definition))
+        });
+        let records = records.collect();
+        self.replace(records, &[], 0);
         self.refresh_terms();
         self.refresh_closed();
+        Ok(())
     }
 
     /// What requests are judged by.

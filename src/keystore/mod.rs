@@ -300,6 +300,14 @@ impl KeyStore {
         self.read(move |connection| read::last_used(connection, &ids)).await
     }
 
+    /// Who revoked these ids, when and why, whether or not they are keys of the store; those that are not revoked are left out.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn revocations(&self, ids: Vec<String>) -> Result<Vec<(String, Revocation)>, Unavailable> {
+        self.read(move |connection| read::revocations(connection, &ids)).await
+    }
+
     async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,

@@ -1,7 +1,7 @@
 //! Opening the file, and reading all of it once.
 
 use super::read::{self, COLUMNS};
-use super::{KeyStore, StoredKey, StoredOrganization, StoredSecret, schema};
+use super::{KeyStore, StoredKey, StoredOrganization, StoredSecret, schema, write};
 use crate::policy::Digest;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, Rows};
 use std::fs::{File, OpenOptions};
@@ -62,6 +62,10 @@ pub(super) fn connect(path: &Path) -> Result<Connection, OpenError> {
     }
     connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = 67108864")?;
     schema::migrate(&connection, schema::MIGRATIONS)?;
+    // What a killed process had written and not synced is taken for committed now, and whoever sees it may rely on it. Writing it
+    // anew makes it durable even where the system has forgotten that it was not. It also shows that the disk can be written.
+    write::beat(&connection)?;
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?;
     Ok(connection)
 }
 

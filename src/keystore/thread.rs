@@ -194,7 +194,10 @@ impl Writer {
     /// Writes in one transaction, which is on the disk when this returns.
     fn transact(&self, write: impl FnOnce(&Connection) -> Result<(), Refused>) -> Result<(), CommitError> {
         if !self.health.is_healthy() {
-            self.heal().map_err(|error| CommitError::Unavailable(error.into()))?;
+            self.heal().map_err(|error| {
+                self.health.note_failure();
+                CommitError::Unavailable(error.into())
+            })?;
         }
         match self.attempt(write) {
             Ok(()) => {

@@ -2,11 +2,11 @@
 
 use super::address::{AddressRange, client_address};
 use super::api::Api;
-use super::pattern::Claims;
 use super::credential::{find_key, has_pass_through, query_holds_key};
 use super::digest::Digest;
 use super::key::{Grant, KeyRecord, Terms};
 use super::keyring::Keyring;
+use super::pattern::Claims;
 use super::quota::Allowance;
 use super::refusal::Refusal;
 use super::target::{BadTarget, Host, check_path, has_parameters, host_of, without_parameters};

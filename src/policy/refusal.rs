@@ -152,7 +152,13 @@ impl Refusal {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnknownHost | Self::UnknownPath => StatusCode::NOT_FOUND,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
-            Self::MissingKey | Self::UnknownKey | Self::RevokedKey | Self::PausedKey | Self::SuspendedOrganization | Self::ExpiredKey | Self::KeyNotForApi => StatusCode::UNAUTHORIZED,
+            Self::MissingKey
+            | Self::UnknownKey
+            | Self::RevokedKey
+            | Self::PausedKey
+            | Self::SuspendedOrganization
+            | Self::ExpiredKey
+            | Self::KeyNotForApi => StatusCode::UNAUTHORIZED,
             Self::AddressNotAllowed
             | Self::ReferrerNotAllowed
             | Self::EndpointNotAllowed
@@ -253,12 +259,7 @@ impl Refusal {
     pub fn is_invalid_token(self) -> bool {
         matches!(
             self,
-            Self::UnknownKey
-                | Self::RevokedKey
-                | Self::PausedKey
-                | Self::SuspendedOrganization
-                | Self::ExpiredKey
-                | Self::KeyNotForApi
+            Self::UnknownKey | Self::RevokedKey | Self::PausedKey | Self::SuspendedOrganization | Self::ExpiredKey | Self::KeyNotForApi
         )
     }
 

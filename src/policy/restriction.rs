@@ -27,7 +27,14 @@ impl Restrictions {
     }
 
     /// Address, then referrer, then endpoint.
-    pub(super) fn check(&self, client: IpAddr, head: &Head<'_>, path: &str, ignore_case: bool, trace: &mut impl Trace) -> Result<(), Refusal> {
+    pub(super) fn check(
+        &self,
+        client: IpAddr,
+        head: &Head<'_>,
+        path: &str,
+        ignore_case: bool,
+        trace: &mut impl Trace,
+    ) -> Result<(), Refusal> {
         if !self.addresses.is_empty() && !self.addresses.iter().any(|range| range.contains(client)) {
             return Err(Refusal::AddressNotAllowed);
         }
@@ -109,6 +116,17 @@ impl Referrer {
             None => 80,
         };
         Some(Self { https, host: authority.host().to_ascii_lowercase(), port, path: uri.path().to_owned() })
+    }
+}
+
+impl fmt::Display for ReferrerPattern {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Referrer { https, host, port, path } = &self.origin;
+        write!(out, "{}://{host}", if *https { "https" } else { "http" })?;
+        if *port != if *https { 443 } else { 80 } {
+            write!(out, ":{port}")?;
+        }
+        write!(out, "{path}{}", if self.open { "*" } else { "" })
     }
 }
 

@@ -209,8 +209,6 @@ pub(super) fn redacted(text: &str, holds_key: impl Fn(&str) -> bool) -> &str {
     if holds_key(text) { "[redacted]" } else { text }
 }
 
-
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -73,6 +73,12 @@ impl Progress {
         .await
     }
 
+    /// The outcome of what is done for the request, unless it is cut before.
+    pub(super) async fn unless_cut<T>(&self, work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+        let mut work = std::pin::pin!(work);
+        std::future::poll_fn(|cx| self.cut().map_or_else(|| work.as_mut().poll(cx), |refusal| Poll::Ready(Err(refusal)))).await
+    }
+
     /// Takes what the client still sends away from the upstream.
     pub(super) fn take_incoming(&self) -> Option<Incoming> {
         self.incoming.take()

@@ -9,6 +9,7 @@ mod body;
 mod connection;
 mod forward;
 mod handler;
+mod key_endpoint;
 mod live;
 mod pool;
 mod record;

@@ -7,6 +7,7 @@ use super::live::Entry;
 use super::worker::{Current, CurrentSite};
 use crate::policy::{Digest, KeyRecord, Now, Refusal, contains_key};
 use http::{HeaderValue, Method, Uri, Version, header};
+use hyper::body::Incoming;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -90,6 +91,12 @@ impl Record {
         self.live = Some((self.connection.worker.live().add(entry), progress.clone()));
     }
 
+    /// What the client of a request that was cut still sends, if there is more and the upstream has begun to read it.
+    pub(super) fn take_rest(&self) -> Option<Incoming> {
+        let (_, progress) = self.live.as_ref()?;
+        progress.take_incoming().filter(|_| progress.last.get().is_some())
+    }
+
     /// Why the request was cut, if it was.
     pub(super) fn cut(&self) -> Option<Refusal> {
         self.live.as_ref()?.1.cut()
@@ -103,6 +110,11 @@ impl Record {
     /// Notes an answer of Keygate's own.
     pub(super) fn set_refused(&mut self, refusal: Refusal, status: u16) {
         self.refusal = Some(refusal);
+        self.status = status;
+    }
+
+    /// Notes an answer that Keygate gives in the API's place.
+    pub(super) fn set_answered(&mut self, status: u16) {
         self.status = status;
     }
 
@@ -142,7 +154,10 @@ impl Drop for Record {
             (Some(api), refusal) => {
                 match refusal {
                     Some(refusal) => api.refused[refusal.index()].add(1),
-                    None => api.forwarded[usize::from(self.status / 100).clamp(1, 5) - 1].add(1),
+                    None => {
+                        let by_class = if self.upstream.is_some() { &api.forwarded } else { &api.answered };
+                        by_class[usize::from(self.status / 100).clamp(1, 5) - 1].add(1);
+                    }
                 }
                 api.duration.record(duration);
                 if let Some(upstream) = self.upstream {
@@ -179,7 +194,7 @@ impl Record {
             key: line.key.as_ref().map(|key| key.id()),
             status: self.status,
             // An answer that was cut keeps the status that had been sent.
-            outcome: self.refusal.or(self.cut()).map_or("forwarded", Refusal::code),
+            outcome: self.refusal.or(self.cut()).map_or(if self.upstream.is_some() { "forwarded" } else { "answered" }, Refusal::code),
             bytes: self.bytes,
             duration,
             upstream: self.upstream,

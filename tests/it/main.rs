@@ -5,6 +5,7 @@ mod architecture;
 mod cli;
 mod decision;
 mod documents;
+mod guard;
 mod harness;
 mod headers;
 mod limits;

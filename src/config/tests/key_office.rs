@@ -107,7 +107,7 @@ fn endpoint_where_keygate_itself_answers_is_a_warning() {
     let key_api = "[api.key_api]\npath = \"/v1/keys\"\nstyle = \"bare\"\n";
     let scope = "[api.scopes.all]\nallows = [⟦\"GET /v1/keys\", ⟦\"DELETE /v1/keys/*\", \"GET /v1/**\", \"GET /v1/keyset\"]";
     let reason = "has no effect: Keygate itself answers at `/v1/keys`";
-    warned(&with_store(&format!("public = [⟦\"GET /v1/keys/**\", \"GET /**\"]\n{key_api}{scope}")), &[reason; 3]);
+    warned(&with_store(&format!("public = [⟦\"GET /v1/keys/**\", \"POST /**\"]\n{key_api}{scope}")), &[reason; 3]);
 }
 
 #[test]

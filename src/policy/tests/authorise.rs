@@ -113,15 +113,13 @@ fn key_expires_at_its_second_and_not_before() {
 
 #[test]
 fn api_is_chosen_by_host_and_then_by_the_longest_base_path() {
-    let api = |name: &str, hosts: &[&str], base: &str, ignore_case| {
-        ApiDefinition {
-            name: name.into(),
-            hosts: hosts.iter().map(|host| Box::from(*host)).collect(),
-            base_path: base.into(),
-            case_insensitive_paths: ignore_case,
-            public: vec![pattern("GET /**")],
-            ..definition()
-        }
+    let api = |name: &str, hosts: &[&str], base: &str, ignore_case| ApiDefinition {
+        name: name.into(),
+        hosts: hosts.iter().map(|host| Box::from(*host)).collect(),
+        base_path: base.into(),
+        case_insensitive_paths: ignore_case,
+        public: vec![pattern("GET /**")],
+        ..definition()
     };
     let apis = vec![
         api("root", &["a.example"], "/", false),
@@ -262,7 +260,8 @@ proptest! {
 #[test]
 fn every_key_of_a_large_table_is_found_and_no_other() {
     let texts: Vec<String> = (0..20_000).map(|number| key_text("live", &format!("large-{number}"))).collect();
-    let keyring = Keyring::new(texts.iter().enumerate().map(|(number, text)| TestKey { id: number.to_string().into(), ..key(text) }.record(0)));
+    let keyring =
+        Keyring::new(texts.iter().enumerate().map(|(number, text)| TestKey { id: number.to_string().into(), ..key(text) }.record(0)));
     assert_eq!(keyring.len(), texts.len());
     for (number, text) in texts.iter().enumerate() {
         let found = keyring.find(&Digest::of(text.as_bytes())).map(|record| record.id().to_string());
