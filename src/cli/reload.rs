@@ -73,7 +73,13 @@ struct Answer {
     changes: Vec<String>,
     needs_restart: Vec<String>,
     warnings: Vec<String>,
-    errors: Vec<String>,
+    errors: Vec<Mistake>,
+}
+
+/// What the gateway does not like about the file.
+#[derive(Debug, Deserialize)]
+struct Mistake {
+    message: String,
 }
 
 fn report(status: StatusCode, body: &[u8]) -> anyhow::Result<()> {
@@ -89,7 +95,7 @@ fn report(status: StatusCode, body: &[u8]) -> anyhow::Result<()> {
             print(lines.join("\n"))
         }
         (StatusCode::UNPROCESSABLE_ENTITY, Some(answer)) => {
-            answer.errors.iter().for_each(complain);
+            answer.errors.iter().for_each(|mistake| complain(&mistake.message));
             bail!("the gateway refused the file and goes on with what it had")
         }
         (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND, _) => {

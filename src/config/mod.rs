@@ -21,7 +21,7 @@ pub use report::{Problem, Problems, Severity};
 pub use resolve::{load, load_while_serving, parse};
 pub use rights::Rights;
 pub use tls::{BadCertificate, certified_key, root_store};
-pub use units::{MAX_LIMITS, parse_duration, parse_limit};
+pub use units::{MAX_LIMITS, parse_duration, parse_limit, show_duration};
 
 use crate::policy::{AddressRange, ApiDefinition, Digest, Limit, Restrictions};
 use std::collections::BTreeSet;

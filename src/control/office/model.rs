@@ -94,7 +94,7 @@ pub(in crate::control) struct CreatedKey {
 }
 
 /// A key to be made.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::control) struct NewKey {
     /// For people; 1 to 200 characters.

@@ -1,0 +1,203 @@
+//! What concerns the gateway as a whole: figures, health, reload, the running configuration, backup.
+
+use super::problem::{Answer, Problem};
+use super::request::{Caller, Json, Nothing, Observer, Operator, OptionalJson, Parameters};
+use super::running::RunningConfig;
+use super::{document, log_change};
+use crate::control::admin::{ReloadReport, ReloadRequest, State};
+use crate::control::metrics;
+use crate::control::office::{OfficeError, Violation};
+use crate::state::Phase;
+use axum::Json as Body;
+use axum::response::IntoResponse;
+use http::{StatusCode, header};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+type Here = axum::extract::State<Arc<State>>;
+
+/// What answers without a token, whoever asks.
+pub(super) fn open_routes() -> OpenApiRouter<Arc<State>> {
+    OpenApiRouter::default().routes(routes!(metrics_page)).routes(routes!(health)).routes(routes!(readiness))
+}
+
+/// What needs one.
+pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
+    OpenApiRouter::default().routes(routes!(reload)).routes(routes!(running_config)).routes(routes!(backup)).routes(routes!(openapi))
+}
+
+/// Figures for Prometheus.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "gateway",
+    security(()),
+    responses((status = OK, description = "In the Prometheus text format, version 0.0.4.", body = String, content_type = "text/plain"))
+)]
+async fn metrics_page(state: Here) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::render(&state.figures))
+}
+
+/// Tells whether the process is alive.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    tag = "gateway",
+    security(()),
+    responses((status = OK, description = "It is.", body = String, content_type = "text/plain"))
+)]
+async fn health() -> &'static str {
+    "ok\n"
+}
+
+/// Tells whether the gateway takes new work.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "gateway",
+    security(()),
+    responses(
+        (status = OK, description = "It does.", body = String, content_type = "text/plain"),
+        (status = SERVICE_UNAVAILABLE, description = "It starts or drains.", body = String, content_type = "text/plain"),
+    )
+)]
+async fn readiness(state: Here) -> (StatusCode, &'static str) {
+    if *state.figures.shared.phase().borrow() == Phase::Draining {
+        (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+    } else if !*state.settled.borrow() {
+        (StatusCode::SERVICE_UNAVAILABLE, "starting\n")
+    } else {
+        (StatusCode::OK, "ok\n")
+    }
+}
+
+/// How gateway.toml is loaded.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ReloadOrder {
+    /// Whether it may drop as many keys as it likes.
+    #[serde(default)]
+    force: bool,
+}
+
+/// What is in force now.
+#[derive(Debug, Serialize, ToSchema)]
+struct Reloaded {
+    /// What is different.
+    changes: Vec<String>,
+    /// What will be after a restart.
+    needs_restart: Vec<String>,
+    /// What is probably not meant.
+    warnings: Vec<String>,
+}
+
+/// Loads gateway.toml now.
+///
+/// A file that is refused changes nothing, and `errors` names every mistake.
+#[utoipa::path(
+    post,
+    path = "/v1/reload",
+    tag = "gateway",
+    request_body = Option<ReloadOrder>,
+    responses((status = OK, description = "The file is in force.", body = Reloaded))
+)]
+async fn reload(
+    Caller(actor): Operator,
+    Parameters(Nothing {}): Parameters<Nothing>,
+    state: Here,
+    OptionalJson(order): OptionalJson<ReloadOrder>,
+) -> Answer<Body<Reloaded>> {
+    tracing::info!(by = actor.name, force = order.force, "reload asked for");
+    let stopping = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "The gateway is stopping.");
+    let (answer, report) = oneshot::channel();
+    let request = ReloadRequest { force: order.force, answer };
+    state.reloads.send(request).await.map_err(|_| stopping())?;
+    match report.await.map_err(|_| stopping())? {
+        ReloadReport::Accepted { changes, needs_restart, warnings } => Ok(Body(Reloaded { changes, needs_restart, warnings })),
+        ReloadReport::Refused { errors } => {
+            let errors = errors.into_iter().map(|message| Violation { member: String::new(), message }).collect();
+            let detail = "The file is refused; what ran before goes on.";
+            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "file_refused", detail).with_errors(errors))
+        }
+    }
+}
+
+/// Shows the configuration that runs.
+///
+/// Without secrets: of headers towards the upstream it has the names only, of admin tokens no digests.
+#[utoipa::path(
+    get,
+    path = "/v1/config",
+    tag = "gateway",
+    responses((status = OK, description = "The configuration.", body = RunningConfig))
+)]
+async fn running_config(Caller(_): Observer, Parameters(Nothing {}): Parameters<Nothing>, state: Here) -> Body<RunningConfig> {
+    Body(RunningConfig::from(&*state.registry.config()))
+}
+
+/// Where the store is copied to.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct BackupOrder {
+    /// The name of a new file beside the store's own, such as `keygate-2026-11-22.db`: letters, digits, `.`, `_` and `-`, with `.db` at its
+    /// end.
+    #[schema(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.db$")]
+    file: String,
+}
+
+/// A copy of the store.
+#[derive(Debug, Serialize, ToSchema)]
+struct Backup {
+    /// Its path on the gateway's machine.
+    path: String,
+}
+
+/// Copies the store while it is in use.
+///
+/// The copy is a whole SQLite database of its own. To restore it, stop the gateway, put the copy in the store's place without the
+/// store's `-wal` and `-shm` files, and start the gateway. Whoever asks does not choose the folder, and no file is overwritten.
+#[utoipa::path(
+    post,
+    path = "/v1/backup",
+    tag = "gateway",
+    request_body = BackupOrder,
+    responses((status = CREATED, description = "The copy is there.", body = Backup))
+)]
+async fn backup(
+    Caller(actor): Operator,
+    Parameters(Nothing {}): Parameters<Nothing>,
+    state: Here,
+    Json(order): Json<BackupOrder>,
+) -> Answer<(StatusCode, Body<Backup>)> {
+    let folder = state.store.as_deref().and_then(std::path::Path::parent).ok_or(OfficeError::NoStore)?;
+    if !is_backup_name(&order.file) {
+        return Err(Problem::invalid("file", "expected the name of a file: letters, digits, `.`, `_` and `-`, with `.db` at its end"));
+    }
+    let path = folder.join(&order.file);
+    state.office.backup(&actor, &path).await?;
+    log_change(&actor, "store.backup", &order.file);
+    Ok((StatusCode::CREATED, Body(Backup { path: path.display().to_string() })))
+}
+
+/// No name of a folder or of one of SQLite's own files beside a database.
+fn is_backup_name(name: &str) -> bool {
+    let starts = name.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric());
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    name.len() <= 103 && starts && plain && name.ends_with(".db") && name.len() > 3
+}
+
+/// Describes this API by OpenAPI 3.1.
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    tag = "gateway",
+    security(()),
+    responses((status = OK, description = "This document.", body = Object, content_type = "application/json"))
+)]
+async fn openapi() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], document::text())
+}

@@ -1,0 +1,286 @@
+//! `/v1/keys`.
+
+use super::problem::{Answer, Problem};
+use super::request::{Caller, IdempotencyKey, IfMatch, Json, Manager, Name, Nothing, OptionalJson, Parameters, Reader};
+use super::{etag, log_change};
+use crate::control::admin::State;
+use crate::control::office::{
+    CreatedKey, ImportedKey, KeyChange, KeyFilter, KeyPage, KeyUse, KeyView, NewKey, RevocationOrder, Revoked, Rotation, Source, Status,
+};
+use axum::Json as Body;
+use axum::response::IntoResponse;
+use http::{StatusCode, header};
+use serde::Deserialize;
+use std::sync::Arc;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+type Office = axum::extract::State<Arc<State>>;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
+    OpenApiRouter::default()
+        .routes(routes!(list_keys, create_key))
+        .routes(routes!(import_key))
+        .routes(routes!(show_key, update_key))
+        .routes(routes!(pause_key))
+        .routes(routes!(resume_key))
+        .routes(routes!(rotate_key))
+        .routes(routes!(revoke_key))
+        .routes(routes!(key_use))
+}
+
+/// Which keys are listed.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct KeyQuery {
+    /// Keys of this organization only.
+    organization: Option<String>,
+    /// Keys that open this API only.
+    api: Option<String>,
+    /// Keys of this environment only.
+    environment: Option<String>,
+    /// Keys with this status only.
+    status: Option<Status>,
+    /// Keys that are kept there only.
+    source: Option<Source>,
+    /// Keys with this in their name only, in any letter case.
+    name: Option<String>,
+    /// Keys that this key made only.
+    parent: Option<String>,
+    /// The `next` of the page before.
+    after: Option<String>,
+    /// How many keys a page has at most; 100 where it is absent.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u16>,
+}
+
+/// Lists keys, those of gateway.toml too.
+///
+/// They are ordered by id, those of the file first. A token that is narrowed to an organization sees its own only.
+#[utoipa::path(get, path = "/v1/keys", tag = "keys", params(KeyQuery), responses((status = OK, description = "A page of keys.", body = KeyPage)))]
+async fn list_keys(Caller(actor): Reader, Parameters(query): Parameters<KeyQuery>, state: Office) -> Answer<Body<KeyPage>> {
+    let limit = super::limit(query.limit)?;
+    let KeyQuery { organization, api, environment, status, source, name, parent, after, .. } = query;
+    let filter = KeyFilter { organization, api, environment, status, source, name, parent };
+    Ok(Body(state.office.list(&actor, filter, after.as_deref(), limit).await?))
+}
+
+/// Makes a key.
+///
+/// The answer shows it, this once. With an `Idempotency-Key`, the same request within 24 hours answers with the same record, without
+/// the key and with `"key_shown": true`; another request under the same `Idempotency-Key` is refused.
+#[utoipa::path(
+    post,
+    path = "/v1/keys",
+    tag = "keys",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes it safe to repeat the request: 1 to 255 visible ASCII characters.", pattern = "^[!-~]{1,255}$")),
+    request_body = NewKey,
+    responses((status = CREATED, description = "The key, in force.", body = CreatedKey, headers(
+        ("Location" = String, description = "Where the record is."),
+        ("ETag" = String, description = "The record's revision, in quotes."),
+    )))
+)]
+async fn create_key(
+    Caller(actor): Manager,
+    Parameters(Nothing {}): Parameters<Nothing>,
+    IdempotencyKey(idempotency): IdempotencyKey,
+    state: Office,
+    Json(new): Json<NewKey>,
+) -> Answer<impl IntoResponse> {
+    let created = state.office.create(&actor, new, idempotency.as_deref()).await?;
+    if !created.key_shown {
+        log_change(&actor, "key.create", &created.record.id);
+    }
+    let headers = [(header::LOCATION, format!("/v1/keys/{}", created.record.id)), (header::ETAG, etag(created.record.revision))];
+    Ok((StatusCode::CREATED, headers, Body(created)))
+}
+
+/// Takes in a key that exists already, by its digest.
+///
+/// It may have any format. Callers of the key notice nothing.
+#[utoipa::path(
+    post,
+    path = "/v1/keys/import",
+    tag = "keys",
+    request_body = ImportedKey,
+    responses((status = CREATED, description = "Its record; it is in force.", body = KeyView, headers(
+        ("Location" = String, description = "Where the record is."),
+        ("ETag" = String, description = "The record's revision, in quotes."),
+    )))
+)]
+async fn import_key(
+    Caller(actor): Manager,
+    Parameters(Nothing {}): Parameters<Nothing>,
+    state: Office,
+    Json(imported): Json<ImportedKey>,
+) -> Answer<impl IntoResponse> {
+    let key = state.office.import(&actor, imported).await?;
+    log_change(&actor, "key.import", &key.id);
+    let headers = [(header::LOCATION, format!("/v1/keys/{}", key.id)), (header::ETAG, etag(key.revision))];
+    Ok((StatusCode::CREATED, headers, Body(key)))
+}
+
+/// A record with its `ETag`.
+fn tagged(key: KeyView) -> impl IntoResponse {
+    ([(header::ETAG, etag(key.revision))], Body(key))
+}
+
+/// Shows a key's record.
+#[utoipa::path(
+    get,
+    path = "/v1/keys/{id}",
+    tag = "keys",
+    params(("id" = String, Path, description = "The key's id.")),
+    responses((status = OK, description = "The record.", body = KeyView, headers(("ETag" = String, description = "The record's revision, in quotes."))))
+)]
+async fn show_key(
+    Caller(actor): Reader,
+    Name(id): Name,
+    Parameters(Nothing {}): Parameters<Nothing>,
+    state: Office,
+) -> Answer<impl IntoResponse> {
+    Ok(tagged(state.office.key(&actor, &id).await?))
+}
+
+/// Changes a key of the store.
+///
+/// Members that are absent stay as they are.
+#[utoipa::path(
+    patch,
+    path = "/v1/keys/{id}",
+    tag = "keys",
+    params(
+        ("id" = String, Path, description = "The key's id."),
+        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for; without one, or with `*`, whichever there is.", pattern = "^(\\*|\"[0-9]+\")$"),
+    ),
+    request_body = KeyChange,
+    responses((status = OK, description = "The record; the change is in force.", body = KeyView, headers(("ETag" = String, description = "The record's revision, in quotes."))))
+)]
+async fn update_key(
+    Caller(actor): Manager,
+    Name(id): Name,
+    Parameters(Nothing {}): Parameters<Nothing>,
+    IfMatch(revision): IfMatch,
+    state: Office,
+    Json(change): Json<KeyChange>,
+) -> Answer<impl IntoResponse> {
+    let key = state.office.update(&actor, &id, change, revision).await?;
+    log_change(&actor, "key.update", &id);
+    Ok(tagged(key))
+}
+
+/// Refuses a key until it is resumed.
+#[utoipa::path(
+    post,
+    path = "/v1/keys/{id}/pause",
+    tag = "keys",
+    params(("id" = String, Path, description = "The key's id.")),
+    responses((status = OK, description = "The record; the key is refused.", body = KeyView, headers(("ETag" = String, description = "The record's revision, in quotes."))))
+)]
+async fn pause_key(
+    Caller(actor): Manager,
+    Name(id): Name,
+    Parameters(Nothing {}): Parameters<Nothing>,
+    state: Office,
+) -> Answer<impl IntoResponse> {
+    let key = state.office.set_paused(&actor, &id, true, None).await?;
+    log_change(&actor, "key.pause", &id);
+    Ok(tagged(key))
+}
+
+/// Accepts a paused key again.
+#[utoipa::path(
+    post,
+    path = "/v1/keys/{id}/resume",
+    tag = "keys",
+    params(("id" = String, Path, description = "The key's id.")),
+    responses((status = OK, description = "The record; the key is accepted.", body = KeyView, headers(("ETag" = String, description = "The record's revision, in quotes."))))
+)]
+async fn resume_key(
+    Caller(actor): Manager,
+    Name(id): Name,
+    Parameters(Nothing {}): Parameters<Nothing>,
+    state: Office,
+) -> Answer<impl IntoResponse> {
+    let key = state.office.set_paused(&actor, &id, false, None).await?;
+    log_change(&actor, "key.resume", &id);
+    Ok(tagged(key))
+}
+
+/// Gives a key a new secret.
+///
+/// The answer shows it, this once. The secret so far goes on working for a while.
+#[utoipa::path(
+    post,
+    path = "/v1/keys/{id}/rotate",
+    tag = "keys",
+    params(("id" = String, Path, description = "The key's id.")),
+    request_body = Option<Rotation>,
+    responses((status = OK, description = "The record with the new key, in force.", body = CreatedKey, headers(("ETag" = String, description = "The record's revision, in quotes."))))
+)]
+async fn rotate_key(
+    Caller(actor): Manager,
+    Name(id): Name,
+    Parameters(Nothing {}): Parameters<Nothing>,
+    state: Office,
+    OptionalJson(rotation): OptionalJson<Rotation>,
+) -> Answer<impl IntoResponse> {
+    let rotated = state.office.rotate(&actor, &id, rotation, None).await?;
+    log_change(&actor, "key.rotate", &id);
+    Ok(([(header::ETAG, etag(rotated.record.revision))], Body(rotated)))
+}
+
+/// Refuses a key for good, at once.
+#[utoipa::path(
+    post,
+    path = "/v1/keys/{id}/revoke",
+    tag = "keys",
+    params(("id" = String, Path, description = "The key's id.")),
+    request_body = Option<RevocationOrder>,
+    responses((status = OK, description = "What is refused now.", body = Revoked))
+)]
+async fn revoke_key(
+    Caller(actor): Manager,
+    Name(id): Name,
+    Parameters(Nothing {}): Parameters<Nothing>,
+    state: Office,
+    OptionalJson(order): OptionalJson<RevocationOrder>,
+) -> Answer<Body<Revoked>> {
+    let revoked = state.office.revoke(&actor, &id, order).await?;
+    for id in &revoked.revoked {
+        log_change(&actor, "key.revoke", id);
+    }
+    Ok(Body(revoked))
+}
+
+/// Which days.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct UseQuery {
+    /// The first day, such as `2026-11-22`, in UTC.
+    #[param(format = Date)]
+    from: Option<String>,
+    /// The last day.
+    #[param(format = Date)]
+    to: Option<String>,
+}
+
+/// Tells how many requests came with a key, by day.
+#[utoipa::path(
+    get,
+    path = "/v1/keys/{id}/use",
+    tag = "keys",
+    params(("id" = String, Path, description = "The key's id."), UseQuery),
+    responses((status = OK, description = "The days with requests.", body = KeyUse))
+)]
+async fn key_use(
+    Caller(actor): Reader,
+    Name(id): Name,
+    Parameters(days): Parameters<UseQuery>,
+    state: Office,
+) -> Result<Body<KeyUse>, Problem> {
+    Ok(Body(state.office.key_use(&actor, &id, days.from.as_deref(), days.to.as_deref()).await?))
+}

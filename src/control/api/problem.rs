@@ -1,0 +1,110 @@
+//! What is answered when a call is refused: `application/problem+json` (RFC 9457), with a code for programs.
+
+use crate::control::access::Denied;
+use crate::control::office::{OfficeError, Violation};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde::Serialize;
+use std::borrow::Cow;
+use utoipa::ToSchema;
+
+/// A call that is refused.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: Cow<'static, str>,
+    errors: Vec<Violation>,
+    header: Option<(HeaderName, HeaderValue)>,
+}
+
+/// What a handler answers with.
+pub(super) type Answer<T> = Result<T, Problem>;
+
+impl Problem {
+    /// `code` is for programs and never changes, `detail` for people.
+    pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, code, detail: detail.into(), errors: Vec::new(), header: None }
+    }
+
+    /// 400: what is sent cannot be read.
+    pub(super) fn unreadable(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    /// 422 for one member, or for the body as a whole where it has no name.
+    pub(super) fn invalid(member: &str, message: &str) -> Self {
+        OfficeError::Invalid(vec![Violation { member: member.to_owned(), message: message.to_owned() }]).into()
+    }
+
+    /// Names every mistake.
+    pub(super) fn with_errors(mut self, errors: Vec<Violation>) -> Self {
+        self.errors = errors;
+        self
+    }
+}
+
+/// As it is sent.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Body {
+    /// `about:blank`: the status says what kind of problem it is, and `code` says more.
+    r#type: &'static str,
+    /// The status in words.
+    title: &'static str,
+    /// The status.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// What is wrong and what to do about it, for people.
+    detail: Cow<'static, str>,
+    /// For programs; it never changes.
+    code: &'static str,
+    /// Every mistake, where there can be several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    errors: Vec<Mistake>,
+}
+
+/// One of the mistakes of a request.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Mistake {
+    /// Which member, with its place in a list, such as `scopes[2]`; empty: the whole body.
+    member: String,
+    /// What is wrong with it.
+    message: String,
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = Body {
+            r#type: "about:blank",
+            title: self.status.canonical_reason().unwrap_or_default(),
+            status: self.status.as_u16(),
+            detail: self.detail,
+            code: self.code,
+            errors: self.errors.into_iter().map(|Violation { member, message }| Mistake { member, message }).collect(),
+        };
+        let text = serde_json::to_string(&body).unwrap_or_default();
+        let mut response = (self.status, [(header::CONTENT_TYPE, "application/problem+json")], text).into_response();
+        response.headers_mut().extend(self.header);
+        response
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        let mut problem = Self::new(denied.status(), denied.code(), denied.detail());
+        problem.header = denied.challenge().map(|challenge| (header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge)));
+        problem
+    }
+}
+
+impl From<OfficeError> for Problem {
+    fn from(error: OfficeError) -> Self {
+        let problem = Self::new(error.status(), error.code(), error.detail());
+        match error {
+            OfficeError::Invalid(violations) => problem.with_errors(violations),
+            _ => problem,
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! What a handler takes from a request. Whatever does not fit is answered here.
+
+use super::problem::Problem;
+use crate::control::access::{self, Denied};
+use crate::control::admin::{PATIENCE, State};
+use crate::control::office::Actor;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+use std::convert::Infallible;
+use std::sync::Arc;
+use tokio::time::timeout;
+
+/// Size of a body, in bytes.
+const BODY: usize = 64 << 10;
+/// Length of an `Idempotency-Key`, in bytes.
+const IDEMPOTENCY_KEY: usize = 255;
+
+/// Whose token it is: one with the role `manage` where `MANAGE`, and one that is not narrowed to an organisation where `ALL`.
+/// It comes first among a handler's arguments, so that nobody is told anything about a request that they may not make.
+#[derive(Debug)]
+pub(super) struct Caller<const MANAGE: bool, const ALL: bool>(pub(super) Actor);
+
+/// May look.
+pub(super) type Reader = Caller<false, false>;
+/// May change things, perhaps those of one organisation only.
+pub(super) type Manager = Caller<true, false>;
+/// May look at what concerns all.
+pub(super) type Observer = Caller<false, true>;
+/// May change what concerns all.
+pub(super) type Operator = Caller<true, true>;
+
+impl<const MANAGE: bool, const ALL: bool> FromRequestParts<Arc<State>> for Caller<MANAGE, ALL> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<State>) -> Result<Self, Problem> {
+        let settings = state.settings.load();
+        let tokens = settings.admin.as_ref().map_or(&[][..], |admin| &admin.tokens);
+        let token = access::token(&parts.headers, tokens)?;
+        if MANAGE && !token.may_manage {
+            return Err(Denied::ReadOnly.into());
+        }
+        if ALL && token.organization.is_some() {
+            return Err(Denied::Organization.into());
+        }
+        Ok(Self(Actor { name: format!("token {}", token.name), organization: token.organization.clone() }))
+    }
+}
+
+/// The parameters of the query. Those that nobody knows are refused.
+#[derive(Debug)]
+pub(super) struct Parameters<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Parameters<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        match Query::try_from_uri(&parts.uri) {
+            Ok(Query(parameters)) => Ok(Self(parameters)),
+            Err(rejection) => {
+                use std::error::Error;
+                let why = rejection.source().map_or_else(|| "it cannot be read".to_owned(), ToString::to_string);
+                Err(Problem::unreadable("invalid_query", format!("A parameter of the query does not fit: {why}.")))
+            }
+        }
+    }
+}
+
+/// No parameters at all.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}
+
+/// The variable segment of the path.
+#[derive(Debug)]
+pub(super) struct Name(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Name {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(name)) => Ok(Self(name)),
+            Err(_) => Err(Problem::unreadable("invalid_path", "The path is not UTF-8 once it is percent-decoded.")),
+        }
+    }
+}
+
+/// The body, as JSON.
+#[derive(Debug)]
+pub(super) struct Json<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        require_json(request.headers())?;
+        parse(&read(request).await?).map(Self)
+    }
+}
+
+/// The same where the body may be left out.
+#[derive(Debug)]
+pub(super) struct OptionalJson<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Default, S: Sync> FromRequest<S> for OptionalJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let is_json = require_json(request.headers());
+        let bytes = read(request).await?;
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        is_json?;
+        parse(&bytes).map(Self)
+    }
+}
+
+fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let media_type = access::only(headers, header::CONTENT_TYPE).unwrap_or_default();
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", "Send JSON, with Content-Type: application/json."))
+}
+
+async fn read(request: Request) -> Result<bytes::Bytes, Problem> {
+    let body = Limited::new(request.into_body(), BODY).collect();
+    match timeout(PATIENCE, body).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "A body may have 64 KiB."))
+        }
+        Ok(Err(_)) => Err(Problem::unreadable("broken_body", "The body ended before its end.")),
+        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "The body did not arrive within 20 seconds.")),
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let malformed = |error: &serde_json::Error| {
+        let (line, column) = (error.line(), error.column());
+        Problem::unreadable("malformed_json", format!("The body is not JSON from line {line}, column {column} on."))
+    };
+    // A list would be taken for the members in their order.
+    if bytes.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
+        serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(|error| malformed(&error))?;
+        return Err(Problem::invalid("", "expected an object"));
+    }
+    let mut input = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut input).map_err(|error| {
+        let path = error.path().to_string();
+        match error.inner().classify() {
+            Category::Data => misfit(&path, &error.inner().to_string()),
+            _ => malformed(error.inner()),
+        }
+    })?;
+    input.end().map_err(|error| malformed(&error))?;
+    Ok(value)
+}
+
+/// Says what is wrong with a member, without repeating its value, which might be a secret.
+fn misfit(path: &str, message: &str) -> Problem {
+    for fault in ["missing", "unknown", "duplicate"] {
+        let name = message.strip_prefix(fault).and_then(|rest| rest.strip_prefix(" field `")?.split('`').next());
+        if let Some(name) = name {
+            return Problem::invalid(name, &format!("{fault} member"));
+        }
+    }
+    let expected = message.rsplit_once(", expected ").map_or("another value", |(_, expected)| expected);
+    let expected = expected.rsplit_once(" at line ").map_or(expected, |(expected, _)| expected);
+    Problem::invalid(path, &format!("expected {expected}"))
+}
+
+/// `If-Match`: the revision that a change is meant for; nothing: any (RFC 9110 §13.1.1). One entity tag is taken, not a list.
+#[derive(Debug)]
+pub(super) struct IfMatch(pub(super) Option<u64>);
+
+impl<S: Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let fault = || Problem::unreadable("invalid_if_match", "If-Match is one ETag as it was given, such as \"3\" in its quotes, or *.");
+        match single(&parts.headers, &header::IF_MATCH).map_err(|()| fault())? {
+            None | Some("*") => Ok(Self(None)),
+            Some(tag) => {
+                let revision = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).ok_or_else(fault)?;
+                let plain = !revision.is_empty() && revision.bytes().all(|byte| byte.is_ascii_digit());
+                // A number that is too long for a revision is one that never was.
+                if plain { Ok(Self(Some(revision.parse().unwrap_or(u64::MAX)))) } else { Err(fault()) }
+            }
+        }
+    }
+}
+
+/// The `Idempotency-Key`, if there is one.
+#[derive(Debug)]
+pub(super) struct IdempotencyKey(pub(super) Option<String>);
+
+impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let fault = || Problem::unreadable("invalid_idempotency_key", "An Idempotency-Key is 1 to 255 visible ASCII characters.");
+        let key = single(&parts.headers, &HeaderName::from_static("idempotency-key")).map_err(|()| fault())?;
+        let fits = |key: &&str| (1..=IDEMPOTENCY_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
+        key.map(|key| Some(key).filter(fits).map(str::to_owned).ok_or_else(fault)).transpose().map(Self)
+    }
+}
+
+/// The value of a field that may be absent but stand only once.
+fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, ()> {
+    if headers.contains_key(name) { access::only(headers, name.clone()).map(Some).ok_or(()) } else { Ok(None) }
+}
+
+/// Whether the connection is encrypted; each request carries it.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::control) struct Encrypted(pub(in crate::control) bool);
+
+impl<S: Sync> FromRequestParts<S> for Encrypted {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().copied().unwrap_or(Self(false)))
+    }
+}

@@ -1,0 +1,292 @@
+//! The running configuration as `GET /v1/config` shows it. What may be a secret is not in it.
+
+use crate::config::{ApiConfig, Config, LogFormat, Place, Protocol, TlsFiles, Upstream, show_duration};
+use crate::policy::{CredentialPlace, EmptyScopes, ErrorStyle, KeyApiStyle, PassThrough, Pattern, ResetStyle};
+use serde::Serialize;
+use std::time::Duration;
+use utoipa::ToSchema;
+
+/// The configuration that runs.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(in crate::control) struct RunningConfig {
+    server: ServerView,
+    tls: Option<TlsView>,
+    admin: Option<AdminView>,
+    log: LogView,
+    store: Option<StoreView>,
+    reload: ReloadView,
+    apis: Vec<ApiView>,
+    /// How many keys stand in the file. `GET /v1/keys?source=file` lists them.
+    keys: usize,
+    /// The ids that `[revoked]` names.
+    revoked_keys: Vec<String>,
+    /// The organizations that `[revoked]` names.
+    revoked_organizations: Vec<String>,
+    /// What is probably not meant.
+    warnings: Vec<String>,
+}
+
+/// `[server]`.
+#[derive(Debug, Default, Serialize, ToSchema)]
+struct ServerView {
+    listen: Vec<String>,
+    trusted_proxies: Vec<String>,
+    /// 0: one per core.
+    workers: usize,
+    max_connections: usize,
+    handshake_timeout: String,
+    header_timeout: String,
+    idle_timeout: String,
+    drain_timeout: String,
+    /// In bytes.
+    max_header_size: usize,
+    max_headers: usize,
+    max_streams: u32,
+}
+
+/// `[server.tls]` or `[admin.tls]`: paths of files.
+#[derive(Debug, Serialize, ToSchema)]
+struct TlsView {
+    cert: String,
+    key: String,
+}
+
+/// `[admin]`.
+#[derive(Debug, Serialize, ToSchema)]
+struct AdminView {
+    listen: String,
+    tls: Option<TlsView>,
+    hosts: Vec<String>,
+    tokens: Vec<TokenView>,
+}
+
+/// `[[admin.token]]`.
+#[derive(Debug, Serialize, ToSchema)]
+struct TokenView {
+    name: String,
+    /// `read` or `manage`.
+    role: &'static str,
+    organization: Option<String>,
+}
+
+/// `[log]`.
+#[derive(Debug, Default, Serialize, ToSchema)]
+struct LogView {
+    requests: bool,
+    format: &'static str,
+}
+
+/// `[store]`.
+#[derive(Debug, Serialize, ToSchema)]
+struct StoreView {
+    path: String,
+    audit_retention: String,
+    keys_per_organization: u32,
+}
+
+/// `[reload]`.
+#[derive(Debug, Default, Serialize, ToSchema)]
+struct ReloadView {
+    max_removed_percent: u8,
+}
+
+/// `[api.key_api]`.
+#[derive(Debug, Serialize, ToSchema)]
+struct KeyApiView {
+    path: String,
+    style: &'static str,
+    scope: Option<String>,
+    create: bool,
+}
+
+/// `[[api]]`.
+#[derive(Debug, Serialize, ToSchema)]
+struct ApiView {
+    name: String,
+    hosts: Vec<String>,
+    base_path: String,
+    /// Those of environments after the one for traffic without a key.
+    upstreams: Vec<String>,
+    credentials: Vec<String>,
+    environments: Vec<EnvironmentView>,
+    scopes: Vec<ScopeView>,
+    public: Vec<String>,
+    pass_through: Vec<String>,
+    pass_through_allows: Vec<String>,
+    rate_limit: Vec<String>,
+    rate_limit_reset: &'static str,
+    rate_limit_draft: bool,
+    errors: &'static str,
+    errors_distinguish: bool,
+    empty_scopes: &'static str,
+    case_insensitive_paths: bool,
+    host_header: &'static str,
+    /// Their names; the values may be secrets.
+    upstream_headers: Vec<String>,
+    key_api: Option<KeyApiView>,
+    expiry_warning: String,
+    expiry_header: bool,
+    connect_timeout: String,
+    response_timeout: String,
+    keep_alive: String,
+}
+
+/// One of an API's `environments`.
+#[derive(Debug, Serialize, ToSchema)]
+struct EnvironmentView {
+    name: String,
+    prefix: String,
+}
+
+/// `[api.scopes."…"]`.
+#[derive(Debug, Serialize, ToSchema)]
+struct ScopeView {
+    name: String,
+    description: String,
+    allows: Vec<String>,
+}
+
+impl From<&Config> for RunningConfig {
+    fn from(config: &Config) -> Self {
+        let server = &config.server;
+        Self {
+            server: ServerView {
+                listen: texts(&server.listen),
+                trusted_proxies: texts(&server.trusted_proxies),
+                workers: server.workers,
+                max_connections: server.max_connections,
+                handshake_timeout: show_duration(server.handshake_timeout),
+                header_timeout: show_duration(server.header_timeout),
+                idle_timeout: show_duration(server.idle_timeout),
+                drain_timeout: show_duration(server.drain_timeout),
+                max_header_size: server.max_header_size,
+                max_headers: server.max_headers,
+                max_streams: server.max_streams,
+            },
+            tls: config.tls.as_ref().map(tls),
+            admin: config.admin.as_ref().map(|admin| AdminView {
+                listen: admin.listen.to_string(),
+                tls: admin.tls.as_ref().map(tls),
+                hosts: admin.hosts.clone(),
+                tokens: admin
+                    .tokens
+                    .iter()
+                    .map(|token| TokenView {
+                        name: token.name.clone(),
+                        role: if token.may_manage { "manage" } else { "read" },
+                        organization: token.organization.clone(),
+                    })
+                    .collect(),
+            }),
+            log: LogView {
+                requests: config.log.requests,
+                format: match config.log.format {
+                    LogFormat::Auto => "auto",
+                    LogFormat::Json => "json",
+                    LogFormat::Text => "text",
+                },
+            },
+            store: config.store.as_ref().map(|store| StoreView {
+                path: store.path.display().to_string(),
+                audit_retention: show_duration(store.audit_retention),
+                keys_per_organization: store.keys_per_organization,
+            }),
+            reload: ReloadView { max_removed_percent: config.reload.max_removed_percent },
+            apis: config.apis.iter().map(|api| self::api(api)).collect(),
+            keys: config.keys.len(),
+            revoked_keys: texts(&config.revoked),
+            revoked_organizations: texts(&config.revoked_organizations),
+            warnings: texts(&config.warnings),
+        }
+    }
+}
+
+fn api(config: &ApiConfig) -> ApiView {
+    let api = &config.definition;
+    let credential = |place: &CredentialPlace| match place {
+        CredentialPlace::Bearer => "bearer".to_owned(),
+        CredentialPlace::Header(name) => format!("header:{name}"),
+    };
+    let pass_through = |place: &PassThrough| match place {
+        PassThrough::Header(name) => format!("header:{name}"),
+        PassThrough::Cookie(name) => format!("cookie:{name}"),
+    };
+    ApiView {
+        name: api.name.to_string(),
+        hosts: texts(&api.hosts),
+        base_path: api.base_path.to_string(),
+        upstreams: config.upstreams.iter().map(upstream).collect(),
+        credentials: api.credentials.iter().map(credential).collect(),
+        environments: api
+            .environments
+            .iter()
+            .map(|environment| EnvironmentView { name: environment.name.to_string(), prefix: environment.prefix.to_string() })
+            .collect(),
+        scopes: api
+            .scopes
+            .iter()
+            .map(|scope| ScopeView {
+                name: scope.name.to_string(),
+                description: scope.description.to_string(),
+                allows: texts::<Pattern>(&scope.allows),
+            })
+            .collect(),
+        public: texts(&api.public),
+        pass_through: api.pass_through.iter().map(pass_through).collect(),
+        pass_through_allows: texts(&api.pass_through_allows),
+        rate_limit: texts(&*api.rate_limit),
+        rate_limit_reset: match api.rate_limit_reset {
+            ResetStyle::Seconds => "seconds",
+            ResetStyle::Epoch => "epoch",
+        },
+        rate_limit_draft: api.rate_limit_draft,
+        errors: match api.errors {
+            ErrorStyle::Problem => "problem",
+            ErrorStyle::Detail => "detail",
+            ErrorStyle::Envelope => "envelope",
+        },
+        errors_distinguish: api.errors_distinguish,
+        empty_scopes: match api.empty_scopes {
+            EmptyScopes::None => "none",
+            EmptyScopes::All => "all",
+        },
+        case_insensitive_paths: api.case_insensitive_paths,
+        host_header: if config.rewrite_host { "upstream" } else { "keep" },
+        upstream_headers: api.upstream_headers.iter().map(|(name, _)| name.to_string()).collect(),
+        key_api: api.key_api.as_ref().map(|endpoints| KeyApiView {
+            path: endpoints.path.to_string(),
+            style: match endpoints.style {
+                KeyApiStyle::Bare => "bare",
+                KeyApiStyle::Envelope => "envelope",
+            },
+            scope: endpoints.scope.as_ref().map(ToString::to_string),
+            create: endpoints.create,
+        }),
+        expiry_warning: show_duration(Duration::from_secs(api.expiry_warning)),
+        expiry_header: api.expiry_header,
+        connect_timeout: show_duration(config.connect_timeout),
+        response_timeout: show_duration(config.response_timeout),
+        keep_alive: show_duration(config.keep_alive),
+    }
+}
+
+fn upstream(upstream: &Upstream) -> String {
+    let scheme = match upstream.protocol {
+        Protocol::Http1 => "http",
+        Protocol::Http1Tls => "https",
+        Protocol::Http2 => "h2c",
+        Protocol::Http2Tls => "h2",
+    };
+    match &upstream.place {
+        Place::Tcp(..) => format!("{scheme}://{}", upstream.authority),
+        Place::Unix(path) => format!("unix:{}", path.display()),
+    }
+}
+
+fn tls(files: &TlsFiles) -> TlsView {
+    TlsView { cert: files.cert.display().to_string(), key: files.key.display().to_string() }
+}
+
+fn texts<'t, T: ToString + 't>(items: impl IntoIterator<Item = &'t T>) -> Vec<String> {
+    items.into_iter().map(ToString::to_string).collect()
+}

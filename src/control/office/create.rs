@@ -1,0 +1,194 @@
+//! Making keys, and taking in those that exist already.
+
+use super::check::{Checks, Draft, api_named};
+use super::model::{CreatedKey, ImportedKey, KeyView, NewKey};
+use super::{Actor, Answer, Conflict, Desk, OfficeError, view};
+use crate::config::{Config, is_key_id};
+use crate::keystore::{Change, Idempotency, StoredKey, StoredSecret};
+use crate::policy::{ApiDefinition, Digest, KeyApiStyle, new_key};
+use serde_json::json;
+
+/// How much of a key people are shown.
+pub(super) const SHOWN: usize = 8;
+/// For APIs whose keys may look as they like.
+const ANY_PREFIX: &str = "key_";
+/// Of a made-up id, besides its prefix: 119 bits.
+const ID_CHARACTERS: usize = 20;
+/// How long an `Idempotency-Key` is.
+const LONGEST_IDEMPOTENCY_KEY: usize = 255;
+
+impl Desk {
+    pub(super) async fn create(&self, actor: &Actor, mut new: NewKey, idempotency: Option<&str>) -> Answer<CreatedKey> {
+        let store = self.store()?;
+        new.organization = actor.place(new.organization)?;
+        let idempotency = idempotency.map(|key| idempotent(actor, key, &new)).transpose()?;
+        let _turn = self.turn.lock().await;
+        let now = self.now();
+        if let Some(request) = &idempotency
+            && let Some((body, id)) = store.replay(&request.token, &request.key, now).await?
+        {
+            if body != request.body {
+                return Err(OfficeError::IdempotencyReused);
+            }
+            // The key may have been taken from the actor's sight since.
+            return Ok(CreatedKey { record: self.look_up(actor, &id).await?, key: None, key_shown: true });
+        }
+        let config = self.registry.config();
+        let mut checks = Checks::default();
+        let draft = checks.new_key(&config, new, now);
+        checks.finish()?;
+        let (key, text) = self.make(actor, &config, draft, None, idempotency).await?;
+        Ok(CreatedKey { record: self.view(&config, &key), key: Some(text), key_shown: false })
+    }
+
+    /// Makes a key, commits it and puts it in force. The caller has the turn.
+    pub(super) async fn make(
+        &self,
+        actor: &Actor,
+        config: &Config,
+        draft: Draft,
+        parent: Option<&str>,
+        idempotency: Option<Idempotency>,
+    ) -> Answer<(StoredKey, String)> {
+        let apis: Vec<&ApiDefinition> = draft.apis.iter().filter_map(|name| api_named(config, name)).collect();
+        let text = new_text(&apis, draft.environment.as_deref())?;
+        let bare = apis.iter().any(|api| api.key_api.as_ref().is_some_and(|key_api| key_api.style == KeyApiStyle::Bare));
+        let id = if bare { uuid::Uuid::new_v4().to_string() } else { new_id()? };
+        let prefix = text.chars().take(SHOWN).collect();
+        let mut key = self.stored(actor, draft, id, Digest::of(text.as_bytes()), prefix);
+        key.parent = parent.map(str::to_owned);
+        self.keep(actor, config, &key, "key.create", idempotency).await?;
+        Ok((key, text))
+    }
+
+    pub(super) async fn import(&self, actor: &Actor, imported: ImportedKey) -> Answer<KeyView> {
+        self.store()?;
+        let ImportedKey { id, sha256, prefix, name, organization, apis, environment, scopes, .. } = imported;
+        let ImportedKey { allow_ips, allow_referrers, allow_endpoints, rate_limit, expires_at, .. } = imported;
+        let organization = actor.place(organization)?;
+        let new =
+            NewKey { name, organization, apis, environment, scopes, allow_ips, allow_referrers, allow_endpoints, rate_limit, expires_at };
+        let _turn = self.turn.lock().await;
+        let config = self.registry.config();
+        let mut checks = Checks::default();
+        let digest = checks.digest(&sha256);
+        if id.as_deref().is_some_and(|id| !is_key_id(id)) {
+            checks.fault("id", "an id has 1 to 128 of letters, digits, `.`, `_`, `:` and `-`");
+        }
+        if let Some(prefix) = &prefix
+            && (prefix.chars().count() > SHOWN || !prefix.bytes().all(|byte| byte.is_ascii_graphic()))
+        {
+            checks.fault("prefix", format!("at most the first {SHOWN} characters of the key"));
+        }
+        let draft = checks.new_key(&config, new, self.now());
+        checks.finish()?;
+        // Found wanting above.
+        let Some(digest) = digest else { return Err(OfficeError::NotFound) };
+        let id = id.map_or_else(new_id, Ok)?;
+        if self.registry.key(&id).is_some_and(|key| !key.is_stored()) {
+            let detail = format!("gateway.toml has a key with the id `{id}` already, so the store cannot have one.");
+            return Err(OfficeError::Conflict(Conflict::IdTaken, detail));
+        }
+        if let Some(other) = self.registry.key_of(&digest).filter(|key| !key.is_stored()) {
+            let detail = format!("The key `{}` in gateway.toml has the same secret, so the store cannot have it.", other.id());
+            return Err(OfficeError::Conflict(Conflict::DigestTaken, detail));
+        }
+        if self.registry.is_revoked(&id) {
+            return Err(OfficeError::Conflict(Conflict::IdTaken, format!("The id `{id}` is revoked, which is final. Choose another one.")));
+        }
+        let key = self.stored(actor, draft, id, digest, prefix.unwrap_or_default());
+        self.keep(actor, &config, &key, "key.import", None).await?;
+        Ok(self.view(&config, &key))
+    }
+
+    pub(super) fn stored(&self, actor: &Actor, draft: Draft, id: String, digest: Digest, prefix: String) -> StoredKey {
+        let now = self.now();
+        StoredKey {
+            id,
+            name: draft.name,
+            organization: draft.organization,
+            apis: draft.apis,
+            prefix,
+            environment: draft.environment,
+            scopes: draft.scopes,
+            allow_ips: draft.allow_ips,
+            allow_referrers: draft.allow_referrers,
+            allow_endpoints: draft.allow_endpoints,
+            rate_limit: draft.rate_limit,
+            created_at: now,
+            created_by: actor.name.clone(),
+            parent: None,
+            expires_at: draft.expires_at,
+            paused: false,
+            revision: 1,
+            secrets: vec![StoredSecret { digest, created_at: now, ends_at: None, last_used: None }],
+            revocation: None,
+        }
+    }
+
+    /// Commits a new key, then puts it in force.
+    async fn keep(&self, actor: &Actor, config: &Config, key: &StoredKey, action: &str, idempotency: Option<Idempotency>) -> Answer<()> {
+        let cap = self.cap(config, key.organization.as_deref()).await?;
+        let organization = key.organization.as_deref();
+        let entry = self.entry(&actor.name, action, &key.id, organization, json!({ "key": view::settings(key) }));
+        self.commit(Change::Create { key: Box::new(key.clone()), cap, idempotency }, entry).await?;
+        self.registry.put(key);
+        Ok(())
+    }
+
+    /// How many keys the organisation may have.
+    async fn cap(&self, config: &Config, organization: Option<&str>) -> Answer<Option<u32>> {
+        let Some(name) = organization else { return Ok(None) };
+        let own = self.store()?.organization(name).await?.and_then(|(organization, _)| organization.key_cap);
+        Ok(own.or_else(|| default_cap(config)))
+    }
+}
+
+/// How many keys an organisation may have that has no number of its own.
+pub(super) fn default_cap(config: &Config) -> Option<u32> {
+    config.store.as_ref().map(|store| store.keys_per_organization)
+}
+
+impl Actor {
+    /// Whose a new key is: the actor's own organisation, if it has one, and no other.
+    fn place(&self, named: Option<String>) -> Answer<Option<String>> {
+        match (&self.organization, named) {
+            (Some(own), Some(named)) if *own != named => {
+                Err(OfficeError::Forbidden(format!("The token is narrowed to the organization `{own}` and makes keys for no other.")))
+            }
+            (Some(own), _) => Ok(Some(own.clone())),
+            (None, named) => Ok(named),
+        }
+    }
+}
+
+fn idempotent(actor: &Actor, key: &str, new: &NewKey) -> Answer<Idempotency> {
+    if !(1..=LONGEST_IDEMPOTENCY_KEY).contains(&key.len()) || !key.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+        return Err(OfficeError::invalid("Idempotency-Key", format!("it has 1 to {LONGEST_IDEMPOTENCY_KEY} printable characters")));
+    }
+    // Written out anew, so that spaces and the order of members do not count.
+    let body = serde_json::to_vec(&(&actor.name, new)).map_err(|_| OfficeError::Unavailable)?;
+    Ok(Idempotency { token: actor.name.clone(), key: key.to_owned(), body: Digest::of(&body) })
+}
+
+/// A new key's text, with the prefix of its environment.
+pub(super) fn new_text(apis: &[&ApiDefinition], environment: Option<&str>) -> Answer<String> {
+    let prefix = environment.and_then(|name| {
+        let all = apis.iter().flat_map(|api| &api.environments);
+        all.into_iter().find(|environment| *environment.name == *name).map(|environment| &*environment.prefix)
+    });
+    random_text(prefix.unwrap_or(ANY_PREFIX))
+}
+
+/// `key_` and random characters. An id is no secret.
+fn new_id() -> Answer<String> {
+    let mut id = random_text(ANY_PREFIX)?;
+    id.truncate(ANY_PREFIX.len() + ID_CHARACTERS);
+    Ok(id)
+}
+
+fn random_text(prefix: &str) -> Answer<String> {
+    let mut random = [0; 64];
+    getrandom::fill(&mut random).map_err(|_| OfficeError::Unavailable)?;
+    new_key(prefix, &random).ok_or(OfficeError::Unavailable)
+}

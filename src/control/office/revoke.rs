@@ -1,0 +1,98 @@
+//! Revoking keys, for good. What is revoked is refused at once, and stays so whatever becomes of the store.
+
+use super::model::{RevocationOrder, Revoked};
+use super::view::THE_FILE;
+use super::{Actor, Answer, Desk, OfficeError};
+use crate::keystore::{Change, Revocation};
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a reason is, in characters.
+const LONGEST_REASON: usize = 500;
+/// How long to wait before a store that did not take a revocation is asked again.
+const PATIENCE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+impl Desk {
+    pub(super) async fn revoke(self: &Arc<Self>, actor: &Actor, id: &str, order: RevocationOrder) -> Answer<Revoked> {
+        let known = self.registry.key(id).filter(|key| actor.sees(key.organization())).ok_or(OfficeError::NotFound)?;
+        let long = |reason: &String| reason.chars().count() > LONGEST_REASON || reason.chars().any(char::is_control);
+        if order.reason.as_ref().is_some_and(long) {
+            return Err(OfficeError::invalid("reason", format!("at most {LONGEST_REASON} characters, no control characters")));
+        }
+        self.store()?;
+        // Before anything that may have to wait.
+        self.registry.revoke([id].into_iter());
+        let revocation = Revocation { at: self.now(), by: actor.name.clone(), reason: order.reason };
+        let mut ids = vec![id.to_owned()];
+        let done = self.revoke_in_store(&mut ids, &revocation, order.descendants, known.organization()).await;
+        if let Err(error) = done {
+            self.owe(ids, &revocation);
+            return Err(error);
+        }
+        Ok(Revoked { revoked: ids })
+    }
+
+    /// Commits the revocation of the first of these ids. Its descendants are added, and refused, where they are meant too.
+    async fn revoke_in_store(
+        &self,
+        ids: &mut Vec<String>,
+        revocation: &Revocation,
+        descendants: bool,
+        organization: Option<&str>,
+    ) -> Answer<()> {
+        let _turn = self.turn.lock().await;
+        let store = self.store()?;
+        if descendants {
+            ids.extend(store.descendants(&ids[0]).await?);
+            self.registry.revoke(ids.iter().map(String::as_str));
+        } else if !store.revocations(ids.clone()).await?.is_empty() {
+            return Ok(());
+        }
+        let detail = json!({ "reason": revocation.reason, "descendants": ids[1..] });
+        let entry = self.entry(&revocation.by, "key.revoke", &ids[0], organization, detail);
+        self.commit(Change::Revoke { ids: ids.clone(), revocation: revocation.clone() }, entry).await
+    }
+
+    pub(super) fn note_revoked_in_file(self: &Arc<Self>, ids: Vec<String>) {
+        if self.store.is_some() && !ids.is_empty() {
+            self.owe(ids, &Revocation { at: self.now(), by: THE_FILE.to_owned(), reason: None });
+        }
+    }
+
+    /// Sees to it that the store takes these revocations some time, so that a restart does not revive what is refused.
+    fn owe(self: &Arc<Self>, ids: Vec<String>, revocation: &Revocation) {
+        let mut owed = self.owed();
+        let idle = owed.is_empty();
+        for id in ids {
+            owed.entry(id).or_insert_with(|| revocation.clone());
+        }
+        if idle {
+            tokio::spawn(self.clone().pay());
+        }
+    }
+
+    /// Ends when nothing is owed any more.
+    async fn pay(self: Arc<Self>) {
+        let mut pause = PATIENCE.0;
+        while let Some((id, revocation)) = self.first_owed() {
+            if self.tell(&id, &revocation).await.is_ok() {
+                self.owed().remove(&id);
+                pause = PATIENCE.0;
+            } else {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PATIENCE.1);
+            }
+        }
+    }
+
+    fn first_owed(&self) -> Option<(String, Revocation)> {
+        self.owed().first_key_value().map(|(id, revocation)| (id.clone(), revocation.clone()))
+    }
+
+    async fn tell(&self, id: &str, revocation: &Revocation) -> Answer<()> {
+        let known = self.registry.key(id);
+        let organization = known.as_ref().and_then(|key| key.organization());
+        self.revoke_in_store(&mut vec![id.to_owned()], revocation, false, organization).await
+    }
+}
