@@ -16,11 +16,11 @@ mod units;
 
 pub use diff::{Diff, diff};
 pub use locate::{Entry, locate};
+pub use names::is_key_id;
 pub use report::{Problem, Problems, Severity};
 pub use resolve::{load, load_while_serving, parse};
 pub use rights::Rights;
 pub use tls::{BadCertificate, certified_key, root_store};
-pub use names::is_key_id;
 pub use units::{MAX_LIMITS, parse_duration, parse_limit, show_duration};
 
 use crate::policy::{AddressRange, ApiDefinition, Digest, Limit, Restrictions};

@@ -33,7 +33,7 @@ pub(super) fn is_environment_name(text: &str) -> bool {
     is_plain(text, 64, b"._-")
 }
 
-/// Key ids stand in logs, metrics and headers.
+/// Whether a text can be the id of a key. Key ids stand in logs, metrics and headers.
 #[must_use]
 pub fn is_key_id(text: &str) -> bool {
     is_plain(text, 128, b"._:-")

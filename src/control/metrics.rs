@@ -28,7 +28,10 @@ pub(super) fn render(figures: &Figures) -> String {
 }
 
 fn requests(text: &mut Exposition, figures: &Figures, apis: &[ApiState]) {
-    text.counter("keygate_requests_total", "Requests by API, outcome (forwarded, answered here, or why not) and class of the answer's status.");
+    text.counter(
+        "keygate_requests_total",
+        "Requests by API, outcome (forwarded, answered here, or why not) and class of the answer's status.",
+    );
     for api in apis {
         let name = &*api.config.definition.name;
         for (class, status) in CLASSES.iter().enumerate() {

@@ -300,7 +300,7 @@ impl KeyStore {
         self.read(move |connection| read::last_used(connection, &ids)).await
     }
 
-    /// Those of these ids that are refused for good, whether or not they are keys of the store.
+    /// Who revoked these ids, when and why, whether or not they are keys of the store; those that are not revoked are left out.
     ///
     /// # Errors
     /// The file cannot be read.

@@ -263,12 +263,13 @@ pub(super) fn last_used(connection: &Connection, ids: &[String]) -> Result<Vec<(
     Ok(found)
 }
 
+/// The revocations of these ids.
 pub(super) fn revocations(connection: &Connection, ids: &[String]) -> Result<Vec<(String, Revocation)>> {
     let mut statement = connection.prepare_cached("SELECT revoked_at, revoked_by, reason FROM revocations WHERE id = ?1")?;
     let mut found = Vec::new();
     for id in ids {
-        for row in statement.query_map([id], |row| Ok((id.clone(), revocation(row, 0)?)))? {
-            found.push(row?);
+        if let Some(revocation) = statement.query_row([id], |row| revocation(row, 0)).optional()? {
+            found.push((id.clone(), revocation));
         }
     }
     Ok(found)

@@ -122,9 +122,8 @@ impl Referrer {
 impl fmt::Display for ReferrerPattern {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Referrer { https, host, port, path } = &self.origin;
-        let (scheme, usual) = if *https { ("https", 443) } else { ("http", 80) };
-        write!(out, "{scheme}://{host}")?;
-        if *port != usual {
+        write!(out, "{}://{host}", if *https { "https" } else { "http" })?;
+        if *port != if *https { 443 } else { 80 } {
             write!(out, ":{port}")?;
         }
         write!(out, "{path}{}", if self.open { "*" } else { "" })

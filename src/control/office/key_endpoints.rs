@@ -11,43 +11,16 @@ use super::view::as_stored;
 use super::{Actor, Answer, Conflict, Desk, OfficeError, key_bodies, moment, rights};
 use crate::config::{Config, KeyConfig};
 use crate::keystore::{KeyQuery, StoredKey};
-use crate::policy::{ApiDefinition, KeyApi};
+use crate::policy::ApiDefinition;
+use crate::state::{KeyAnswer, KeyCall};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use std::sync::Arc;
-
-/// A request to key endpoints that passed all checks of the decision.
-#[derive(Debug, Clone)]
-pub(in crate::control) struct KeyCall {
-    /// Name of the API.
-    pub(in crate::control) api: Arc<str>,
-    /// Id of the calling key.
-    pub(in crate::control) key: String,
-    /// Name of the environment by the secret that was presented.
-    pub(in crate::control) environment: Option<String>,
-    pub(in crate::control) method: Method,
-    /// What follows the path of the key endpoints: empty, or `/` and more.
-    pub(in crate::control) path: String,
-    pub(in crate::control) body: Bytes,
-    pub(in crate::control) request_id: String,
-}
-
-/// The answer to a request to key endpoints. `Cache-Control: no-store` goes with each.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::control) struct KeyAnswer {
-    pub(in crate::control) status: StatusCode,
-    /// Nothing: there is no body.
-    pub(in crate::control) content_type: Option<&'static str>,
-    /// For a 405.
-    pub(in crate::control) allow: Option<&'static str>,
-    pub(in crate::control) body: Bytes,
-}
 
 /// A caller and what it may see.
 struct Caller<'c> {
     config: &'c Config,
     api: &'c ApiDefinition,
-    key_api: &'c KeyApi,
     environment: Option<&'c str>,
     /// Its own record.
     key: StoredKey,
@@ -60,14 +33,13 @@ enum Done {
     Revoked,
 }
 
-impl KeyAnswer {
-    pub(super) fn empty(status: StatusCode) -> Self {
-        Self { status, content_type: None, allow: None, body: Bytes::new() }
-    }
+/// An answer without a body.
+pub(super) fn empty(status: StatusCode) -> KeyAnswer {
+    KeyAnswer { status, content_type: None, allow: None, body: Bytes::new() }
+}
 
-    fn json(status: StatusCode, body: Bytes) -> Self {
-        Self { status, content_type: Some("application/json"), allow: None, body }
-    }
+fn json(status: StatusCode, body: Bytes) -> KeyAnswer {
+    KeyAnswer { status, content_type: Some("application/json"), allow: None, body }
 }
 
 impl Desk {
@@ -75,11 +47,11 @@ impl Desk {
         let config = self.registry.config();
         let Some((api, key_api)) = api_named(&config, &call.api).and_then(|api| Some((api, api.key_api.as_ref()?))) else {
             // An edit has taken the endpoints away after the request was let in.
-            return KeyAnswer::empty(StatusCode::NOT_FOUND);
+            return empty(StatusCode::NOT_FOUND);
         };
         let refuse = |status, code, detail: &str| {
             let (body, content_type) = key_bodies::error(api, status, code, detail, &call.request_id);
-            KeyAnswer { content_type: Some(content_type), ..KeyAnswer::json(status, body) }
+            KeyAnswer { content_type: Some(content_type), ..json(status, body) }
         };
         let allow = match call.path.strip_prefix('/') {
             None if key_api.create => "GET, HEAD, POST",
@@ -90,20 +62,20 @@ impl Desk {
             let answer = refuse(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "There is no such method here.");
             return KeyAnswer { allow: Some(allow), ..answer };
         }
-        match self.do_call(&config, api, key_api, call).await {
-            Ok(Done::Listed(keys)) => KeyAnswer::json(StatusCode::OK, key_bodies::list(key_api.style, &keys)),
-            Ok(Done::Created(view, key)) => KeyAnswer::json(StatusCode::CREATED, key_bodies::created(key_api.style, &view, &key)),
+        match self.do_call(&config, api, call).await {
+            Ok(Done::Listed(keys)) => json(StatusCode::OK, key_bodies::list(key_api.style, &keys)),
+            Ok(Done::Created(view, key)) => json(StatusCode::CREATED, key_bodies::created(key_api.style, &view, &key)),
             Ok(Done::Revoked) => match key_bodies::revoked(key_api.style) {
-                Some(body) => KeyAnswer::json(StatusCode::OK, body),
-                None => KeyAnswer::empty(StatusCode::NO_CONTENT),
+                Some(body) => json(StatusCode::OK, body),
+                None => empty(StatusCode::NO_CONTENT),
             },
             Err(error) => refuse(error.status(), error.code(), &error.detail()),
         }
     }
 
-    async fn do_call(self: &Arc<Self>, config: &Config, api: &ApiDefinition, key_api: &KeyApi, call: &KeyCall) -> Answer<Done> {
+    async fn do_call(self: &Arc<Self>, config: &Config, api: &ApiDefinition, call: &KeyCall) -> Answer<Done> {
         let key = self.own_record(config, &call.key).await?;
-        let caller = Caller { config, api, key_api, environment: call.environment.as_deref(), key };
+        let caller = Caller { config, api, environment: call.environment.as_deref(), key };
         let actor = Actor { name: format!("key {}", call.key), organization: None };
         match call.path.strip_prefix('/') {
             None if call.method == Method::POST => {

@@ -1,0 +1,205 @@
+use super::*;
+
+#[tokio::test]
+async fn created_key_is_shown_once_works_at_once_and_is_there_after_a_restart() {
+    let bench = Bench::open();
+    let new = NewKey {
+        scopes: texts(&["tickets:read"]),
+        allow_ips: texts(&["203.0.113.0/24"]),
+        rate_limit: Some(texts(&["10/s"])),
+        expires_at: Some("2027-01-01T01:00:00+01:00".into()),
+        ..of_acme("CRM")
+    };
+    let (view, text) = bench.make(new).await;
+    assert!(text.starts_with("kl_") && text.len() == 3 + 36, "{}", text.len());
+    assert!(view.id.starts_with("key_") && view.id.len() == 24, "{}", view.id);
+    assert_eq!((&*view.prefix, view.environment.as_deref()), (&text[..8], Some("live")));
+    assert_eq!(view.expires_at.as_deref(), Some("2027-01-01T00:00:00Z"));
+    assert_eq!((view.created_at.as_deref(), view.created_by.as_deref()), (Some("2026-11-22T00:00:00Z"), Some("token ops")));
+    assert_eq!((view.status, view.source, view.revision), (Status::Active, Source::Store, 1));
+    assert_eq!(bench.refusal(&text, "desk"), None);
+    assert_eq!(bench.office.key(&operator(), &view.id).await, Ok(view.clone()));
+    let everything =
+        format!("{:?} {:?}", bench.store.key(&view.id).await, bench.office.audit(&operator(), AuditFilter::default(), None, 9).await);
+    assert!(!everything.contains(&text), "the key is kept");
+    let bench = bench.restart().await;
+    assert_eq!(bench.refusal(&text, "desk"), None);
+    assert_eq!(bench.office.key(&operator(), &view.id).await, Ok(view));
+}
+
+#[tokio::test]
+async fn prefix_is_the_environments() {
+    let bench = Bench::open();
+    let (view, text) = bench.make(NewKey { environment: Some("test".into()), ..desk_key("sandbox") }).await;
+    assert!(text.starts_with("kt_"));
+    assert_eq!(view.environment.as_deref(), Some("test"));
+    let (view, text) = bench.make(NewKey { apis: Some(texts(&["relay"])), ..desk_key("relay") }).await;
+    assert!(text.starts_with("rl_live_"));
+    assert!(uuid::Uuid::parse_str(&view.id).is_ok_and(|id| id.get_version_num() == 4), "{}", view.id);
+}
+
+#[tokio::test]
+async fn key_of_two_worlds_is_refused() {
+    let bench = Bench::open();
+    let both = NewKey { apis: Some(texts(&["desk", "relay"])), ..desk_key("both") };
+    assert_eq!(members(bench.office.create(&operator(), both, None).await), ["environment"]);
+}
+
+#[tokio::test]
+async fn every_mistake_is_told_at_once() {
+    let bench = Bench::open();
+    let new = NewKey {
+        name: "a\nb".into(),
+        organization: Some(String::new()),
+        apis: Some(texts(&["desk", "disk", "desk"])),
+        environment: Some("staging".into()),
+        scopes: texts(&["tickets:read", "tickets:delete", "keys:manage", "*"]),
+        allow_ips: texts(&["203.0.113.1/24"]),
+        allow_referrers: texts(&["app.example.com"]),
+        allow_endpoints: texts(&["GET tickets"]),
+        rate_limit: Some(texts(&["10/s", "20/s", "many"])),
+        expires_at: Some("2026-11-22T00:00:00Z".into()),
+    };
+    let expected = [
+        "name",
+        "organization",
+        "apis[1]",
+        "apis[2]",
+        "environment",
+        "scopes[1]",
+        "allow_ips[0]",
+        "allow_referrers[0]",
+        "allow_endpoints[0]",
+        "rate_limit[1]",
+        "rate_limit[2]",
+        "expires_at",
+    ];
+    assert_eq!(members(bench.office.create(&operator(), new, None).await), expected);
+    assert_eq!(members(bench.office.create(&operator(), NewKey { apis: None, ..desk_key("x") }, None).await), ["apis"]);
+    assert_eq!(members(bench.office.create(&operator(), NewKey { apis: Some(vec![]), ..desk_key("x") }, None).await), ["apis"]);
+    let long = NewKey { name: "é".repeat(201), ..desk_key("") };
+    assert_eq!(members(bench.office.create(&operator(), long, None).await), ["name"]);
+    bench.make(NewKey { name: "é".repeat(200), ..desk_key("") }).await;
+    assert_eq!(bench.actions().await.len(), 1);
+}
+
+#[tokio::test]
+async fn organization_has_no_more_keys_than_its_cap() {
+    let bench = Bench::open();
+    let mut ids = Vec::new();
+    for name in ["a", "b", "c", "d"] {
+        ids.push(bench.make(of_acme(name)).await.0.id);
+    }
+    let (why, _) = conflict(bench.office.create(&operator(), of_acme("e"), None).await);
+    assert_eq!(why, Conflict::CapReached);
+    let import = ImportedKey {
+        sha256: "00".repeat(32),
+        name: "e".into(),
+        organization: Some("org_acme".into()),
+        apis: Some(texts(&["desk"])),
+        ..ImportedKey::default()
+    };
+    assert_eq!(conflict(bench.office.import(&operator(), import.clone()).await).0, Conflict::CapReached);
+    bench.make(NewKey { organization: Some("org_other".into()), ..desk_key("e") }).await;
+    bench.office.revoke(&operator(), &ids[0], RevocationOrder::default()).await.expect("revoked");
+    bench.make(of_acme("e")).await;
+    bench.office.change_organization(&operator(), "org_acme", OrganizationChange { key_cap: Some(Some(5)) }, None).await.expect("a cap");
+    bench.office.import(&operator(), import).await.expect("room for one more");
+}
+
+#[tokio::test]
+async fn same_request_makes_one_key_and_another_body_is_refused() {
+    let bench = Bench::open();
+    let office = &bench.office;
+    let first = office.create(&operator(), of_acme("one"), Some("abc")).await.expect("made");
+    assert!(first.key.is_some() && !first.key_shown);
+    let again = office.create(&operator(), of_acme("one"), Some("abc")).await.expect("the same");
+    assert_eq!((again.record, again.key, again.key_shown), (first.record.clone(), None, true));
+    assert_eq!(office.create(&operator(), of_acme("two"), Some("abc")).await, Err(OfficeError::IdempotencyReused));
+    let other = Actor { name: "token other".into(), organization: None };
+    assert_ne!(office.create(&other, of_acme("one"), Some("abc")).await.expect("another's").record.id, first.record.id);
+    bench.pass(24 * HOUR);
+    assert_ne!(office.create(&operator(), of_acme("one"), Some("abc")).await.expect("a day later").record.id, first.record.id);
+    assert_eq!(members(office.create(&operator(), of_acme("one"), Some("")).await), ["Idempotency-Key"]);
+}
+
+#[tokio::test]
+async fn duplicates_at_the_same_time_make_one_key() {
+    let bench = Bench::open();
+    let (actor, office) = (operator(), &bench.office);
+    let make = || office.create(&actor, of_acme("one"), Some("abc"));
+    let (a, b, c) = tokio::join!(make(), make(), make());
+    let answers = [a.expect("a"), b.expect("b"), c.expect("c")];
+    assert_eq!(answers.iter().filter(|answer| answer.key.is_some()).count(), 1);
+    assert!(answers.iter().all(|answer| answer.record.id == answers[0].record.id));
+    assert_eq!(bench.actions().await.len(), 1);
+}
+
+#[tokio::test]
+async fn change_goes_on_when_whoever_asked_has_left() {
+    let bench = Bench::open();
+    let (actor, office) = (operator(), &bench.office);
+    tokio::select! {
+        biased;
+        _ = office.create(&actor, of_acme("one"), None) => panic!("done before it began"),
+        () = std::future::ready(()) => {}
+    }
+    for _ in 0..2000 {
+        if !bench.actions().await.is_empty() {
+            break;
+        }
+    }
+    let page = office.list(&actor, KeyFilter::default(), None, 10).await.expect("a list");
+    assert!(bench.registry.key(&page.keys[0].id).is_some(), "committed, but not in force");
+}
+
+#[tokio::test]
+async fn nothing_is_made_while_the_store_fails() {
+    let bench = Bench::open();
+    bench.break_store().await;
+    assert_eq!(bench.office.create(&operator(), of_acme("one"), None).await, Err(OfficeError::Unavailable));
+    assert_eq!(bench.registry.look(|table| table.keys().count()), 0);
+}
+
+#[tokio::test]
+async fn imported_key_works_and_a_clash_names_both_places() {
+    let file_key = "a key by hand";
+    let bench = Bench::with(&format!("[[key]]\nid = \"key_file\"\napis = [\"desk\"]\nsha256 = \"{}\"\n", Digest::of(file_key.as_bytes())));
+    let text = "kl_made-elsewhere";
+    let import = |id: &str, text: &str| ImportedKey {
+        id: Some(id.into()),
+        sha256: Digest::of(text.as_bytes()).to_string(),
+        prefix: Some("kl_made-".into()),
+        name: "old".into(),
+        apis: Some(texts(&["desk"])),
+        scopes: texts(&["*"]),
+        ..ImportedKey::default()
+    };
+    let view = bench.office.import(&operator(), import("crm:1", text)).await.expect("imported");
+    assert_eq!((&*view.id, &*view.prefix), ("crm:1", "kl_made-"));
+    assert_eq!(bench.refusal(text, "desk"), None);
+    for (import, expected, names) in [
+        (import("crm:1", "another"), Conflict::IdTaken, "store"),
+        (import("key_file", "another"), Conflict::IdTaken, "gateway.toml"),
+        (import("crm:2", text), Conflict::DigestTaken, "crm:1"),
+        (import("crm:2", file_key), Conflict::DigestTaken, "`key_file` in gateway.toml"),
+    ] {
+        let (why, detail) = conflict(bench.office.import(&operator(), import).await);
+        assert_eq!(why, expected, "{detail}");
+        assert!(detail.contains(names), "{detail}");
+    }
+    let wrong = ImportedKey { sha256: text.into(), prefix: Some("too long a prefix".into()), ..import("no spaces", text) };
+    let answer = bench.office.import(&operator(), wrong).await;
+    assert!(!format!("{answer:?}").contains(text), "what may be a key is repeated");
+    assert_eq!(members(answer), ["sha256", "id", "prefix"]);
+    assert_eq!(bench.actions().await, ["token ops key.import crm:1"]);
+}
+
+#[tokio::test]
+async fn organizations_admin_makes_keys_for_its_own_only() {
+    let bench = Bench::open();
+    let own = bench.office.create(&acme(), desk_key("mine"), None).await.expect("made").record;
+    assert_eq!(own.organization.as_deref(), Some("org_acme"));
+    let foreign = NewKey { organization: Some("org_other".into()), ..desk_key("theirs") };
+    assert!(matches!(bench.office.create(&acme(), foreign, None).await, Err(OfficeError::Forbidden(_))));
+}
