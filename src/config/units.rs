@@ -40,7 +40,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, &'static str> {
 pub fn show_duration(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
     let units = [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000)];
-    let (unit, size) = units.into_iter().find(|(_, size)| milliseconds > 0 && milliseconds % size == 0).unwrap_or(("ms", 1));
+    let (unit, size) = units.into_iter().find(|(_, size)| milliseconds > 0 && milliseconds.is_multiple_of(*size)).unwrap_or(("ms", 1));
     format!("{}{unit}", milliseconds / size)
 }
 

@@ -1,6 +1,6 @@
 use super::files::write_certificate;
 use crate::config::document::KINDS;
-use crate::config::{Config, load, parse};
+use crate::config::{Config, Entry, load, locate, parse};
 use crate::policy::{Digest, KeyApiStyle};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -133,5 +133,8 @@ proptest! {
         prop_assert!(!shown.is_empty());
         let truncated: String = text[..cut % text.len()].iter().collect();
         let _ = parse(&truncated, path);
+        let key = Entry::Key { id: "key_crm", setting: None };
+        let line = locate(&truncated, &key);
+        prop_assert!(line.is_none_or(|line| line <= truncated.lines().count()));
     }
 }
