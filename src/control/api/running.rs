@@ -1,6 +1,6 @@
 //! The running configuration as `GET /v1/config` shows it. What may be a secret is not in it.
 
-use crate::config::{ApiConfig, Config, show_duration, LogFormat, Place, Protocol, TlsFiles, Upstream};
+use crate::config::{ApiConfig, Config, LogFormat, Place, Protocol, TlsFiles, Upstream, show_duration};
 use crate::policy::{CredentialPlace, EmptyScopes, ErrorStyle, KeyApiStyle, PassThrough, Pattern, ResetStyle};
 use serde::Serialize;
 use std::time::Duration;
