@@ -54,7 +54,10 @@ impl Checks {
 
     fn organization(&mut self, name: &str) {
         if name.is_empty() || name.len() > LONGEST_ORGANIZATION || name.chars().any(char::is_control) {
-            self.fault("organization", format!("the name of an organization has 1 to {LONGEST_ORGANIZATION} bytes and no control characters"));
+            self.fault(
+                "organization",
+                format!("the name of an organization has 1 to {LONGEST_ORGANIZATION} bytes and no control characters"),
+            );
         }
     }
 
@@ -101,7 +104,9 @@ impl Checks {
                 return None;
             }
         };
-        let prefix_in = |api: &ApiDefinition| api.environments.iter().find(|environment| *environment.name == *name).map(|environment| environment.prefix.clone());
+        let prefix_in = |api: &ApiDefinition| {
+            api.environments.iter().find(|environment| *environment.name == *name).map(|environment| environment.prefix.clone())
+        };
         let Some(prefix) = prefix_in(first) else {
             self.fault("environment", format!("there is no such environment; name one of: {}", names().collect::<Vec<_>>().join(", ")));
             return None;
@@ -248,5 +253,6 @@ pub(super) fn api_named<'c>(config: &'c Config, name: &str) -> Option<&'c ApiDef
 
 /// Whether a scope means something in an API; `*` does in all.
 pub(super) fn defines(api: &ApiDefinition, scope: &str) -> bool {
-    api.scopes.iter().any(|known| *known.name == *scope) || api.key_api.as_ref().is_some_and(|key_api| key_api.scope.as_deref() == Some(scope))
+    api.scopes.iter().any(|known| *known.name == *scope)
+        || api.key_api.as_ref().is_some_and(|key_api| key_api.scope.as_deref() == Some(scope))
 }

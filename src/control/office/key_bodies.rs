@@ -95,9 +95,7 @@ pub(super) fn read(body: &[u8]) -> Answer<KeyRequest> {
 pub(super) fn list(style: KeyApiStyle, keys: &[KeyView]) -> Bytes {
     match style {
         KeyApiStyle::Bare => json(&keys.iter().map(|view| bare(view, None)).collect::<Vec<_>>()),
-        KeyApiStyle::Envelope => {
-            json(&Envelope { success: true, data: keys.iter().map(|view| enveloped(view, None)).collect::<Vec<_>>() })
-        }
+        KeyApiStyle::Envelope => json(&Envelope { success: true, data: keys.iter().map(|view| enveloped(view, None)).collect::<Vec<_>>() }),
     }
 }
 

@@ -12,36 +12,10 @@ use super::{Actor, Answer, Conflict, Desk, OfficeError, key_bodies, moment, righ
 use crate::config::{Config, KeyConfig};
 use crate::keystore::{KeyQuery, StoredKey};
 use crate::policy::ApiDefinition;
+use crate::state::{KeyAnswer, KeyCall};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use std::sync::Arc;
-
-/// A request to key endpoints that passed all checks of the decision.
-#[derive(Debug, Clone)]
-pub(in crate::control) struct KeyCall {
-    /// Name of the API.
-    pub(in crate::control) api: Arc<str>,
-    /// Id of the calling key.
-    pub(in crate::control) key: String,
-    /// Name of the environment by the secret that was presented.
-    pub(in crate::control) environment: Option<String>,
-    pub(in crate::control) method: Method,
-    /// What follows the path of the key endpoints: empty, or `/` and more.
-    pub(in crate::control) path: String,
-    pub(in crate::control) body: Bytes,
-    pub(in crate::control) request_id: String,
-}
-
-/// The answer to a request to key endpoints. `Cache-Control: no-store` goes with each.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::control) struct KeyAnswer {
-    pub(in crate::control) status: StatusCode,
-    /// Nothing: there is no body.
-    pub(in crate::control) content_type: Option<&'static str>,
-    /// For a 405.
-    pub(in crate::control) allow: Option<&'static str>,
-    pub(in crate::control) body: Bytes,
-}
 
 /// A caller and what it may see.
 struct Caller<'c> {
@@ -59,14 +33,13 @@ enum Done {
     Revoked,
 }
 
-impl KeyAnswer {
-    pub(super) fn empty(status: StatusCode) -> Self {
-        Self { status, content_type: None, allow: None, body: Bytes::new() }
-    }
+/// An answer without a body.
+pub(super) fn empty(status: StatusCode) -> KeyAnswer {
+    KeyAnswer { status, content_type: None, allow: None, body: Bytes::new() }
+}
 
-    fn json(status: StatusCode, body: Bytes) -> Self {
-        Self { status, content_type: Some("application/json"), allow: None, body }
-    }
+fn json(status: StatusCode, body: Bytes) -> KeyAnswer {
+    KeyAnswer { status, content_type: Some("application/json"), allow: None, body }
 }
 
 impl Desk {
@@ -74,11 +47,11 @@ impl Desk {
         let config = self.registry.config();
         let Some((api, key_api)) = api_named(&config, &call.api).and_then(|api| Some((api, api.key_api.as_ref()?))) else {
             // An edit has taken the endpoints away after the request was let in.
-            return KeyAnswer::empty(StatusCode::NOT_FOUND);
+            return empty(StatusCode::NOT_FOUND);
         };
         let refuse = |status, code, detail: &str| {
             let (body, content_type) = key_bodies::error(api, status, code, detail, &call.request_id);
-            KeyAnswer { content_type: Some(content_type), ..KeyAnswer::json(status, body) }
+            KeyAnswer { content_type: Some(content_type), ..json(status, body) }
         };
         let allow = match call.path.strip_prefix('/') {
             None if key_api.create => "GET, HEAD, POST",
@@ -90,11 +63,11 @@ impl Desk {
             return KeyAnswer { allow: Some(allow), ..answer };
         }
         match self.do_call(&config, api, call).await {
-            Ok(Done::Listed(keys)) => KeyAnswer::json(StatusCode::OK, key_bodies::list(key_api.style, &keys)),
-            Ok(Done::Created(view, key)) => KeyAnswer::json(StatusCode::CREATED, key_bodies::created(key_api.style, &view, &key)),
+            Ok(Done::Listed(keys)) => json(StatusCode::OK, key_bodies::list(key_api.style, &keys)),
+            Ok(Done::Created(view, key)) => json(StatusCode::CREATED, key_bodies::created(key_api.style, &view, &key)),
             Ok(Done::Revoked) => match key_bodies::revoked(key_api.style) {
-                Some(body) => KeyAnswer::json(StatusCode::OK, body),
-                None => KeyAnswer::empty(StatusCode::NO_CONTENT),
+                Some(body) => json(StatusCode::OK, body),
+                None => empty(StatusCode::NO_CONTENT),
             },
             Err(error) => refuse(error.status(), error.code(), &error.detail()),
         }

@@ -148,7 +148,10 @@ impl Desk {
         actor.must_be_operator()?;
         let store = self.store()?;
         if path.try_exists().unwrap_or(true) {
-            return Err(OfficeError::Conflict(Conflict::FileExists, "There is something at that path already; a backup overwrites nothing.".into()));
+            return Err(OfficeError::Conflict(
+                Conflict::FileExists,
+                "There is something at that path already; a backup overwrites nothing.".into(),
+            ));
         }
         store.backup(path).await?;
         tracing::info!(file = %path.display(), by = actor.name, "the store was backed up");

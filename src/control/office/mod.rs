@@ -30,11 +30,11 @@ mod tests;
 mod view;
 
 pub(in crate::control) use error::{Conflict, OfficeError, Violation};
-pub(in crate::control) use key_endpoints::{KeyAnswer, KeyCall};
 pub(in crate::control) use model::*;
 
 use super::registry::Registry;
 use crate::keystore::{self, AuditEntry, Change, CommitError, KeyStore, Revocation, StoredKey, Unavailable};
+use crate::state::{KeyAnswer, KeyCall};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
@@ -81,7 +81,11 @@ struct Desk {
 
 impl Office {
     /// Over what runs and, where there is one, the store. `clock` tells seconds since the Unix epoch.
-    pub(in crate::control) fn new(registry: Arc<Registry>, store: Option<KeyStore>, clock: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
+    pub(in crate::control) fn new(
+        registry: Arc<Registry>,
+        store: Option<KeyStore>,
+        clock: impl Fn() -> i64 + Send + Sync + 'static,
+    ) -> Self {
         let turn = tokio::sync::Mutex::default();
         Self { desk: Arc::new(Desk { registry, store, clock: Box::new(clock), turn, owed: Mutex::default() }) }
     }
@@ -121,7 +125,13 @@ impl Office {
     }
 
     /// Gives a key a new secret; the one so far works until the grace period ends.
-    pub(in crate::control) async fn rotate(&self, actor: &Actor, id: &str, rotation: Rotation, if_match: Option<u64>) -> Answer<CreatedKey> {
+    pub(in crate::control) async fn rotate(
+        &self,
+        actor: &Actor,
+        id: &str,
+        rotation: Rotation,
+        if_match: Option<u64>,
+    ) -> Answer<CreatedKey> {
         let (desk, actor, id) = (self.desk.clone(), actor.clone(), id.to_owned());
         detached(async move { desk.rotate(&actor, &id, rotation, if_match).await }).await
     }
@@ -171,7 +181,13 @@ impl Office {
     }
 
     /// At most `limit` entries older than `before`, which is the `next` of the page before.
-    pub(in crate::control) async fn audit(&self, actor: &Actor, filter: AuditFilter, before: Option<&str>, limit: usize) -> Answer<AuditPage> {
+    pub(in crate::control) async fn audit(
+        &self,
+        actor: &Actor,
+        filter: AuditFilter,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Answer<AuditPage> {
         self.desk.audit(actor, filter, before, limit).await
     }
 
@@ -186,7 +202,7 @@ impl Office {
         match tokio::spawn(async move { desk.answer(&call).await }).await {
             Ok(answer) => answer,
             // A panic in there is a mistake of ours, which must not end the gateway.
-            Err(_) => KeyAnswer::empty(http::StatusCode::INTERNAL_SERVER_ERROR),
+            Err(_) => key_endpoints::empty(http::StatusCode::INTERNAL_SERVER_ERROR),
         }
     }
 }
@@ -288,7 +304,9 @@ impl From<CommitError> for OfficeError {
             keystore::Conflict::Stale => Self::Stale,
             keystore::Conflict::CapReached(cap) => Self::cap_reached(cap),
             keystore::Conflict::IdempotencyKeyUsed => Self::IdempotencyReused,
-            keystore::Conflict::Revoked => Self::Conflict(Conflict::KeyRevoked, "The key is revoked, which is final. Make a new one.".into()),
+            keystore::Conflict::Revoked => {
+                Self::Conflict(Conflict::KeyRevoked, "The key is revoked, which is final. Make a new one.".into())
+            }
             keystore::Conflict::NotFound => Self::NotFound,
         }
     }

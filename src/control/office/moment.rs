@@ -48,7 +48,9 @@ mod tests {
     fn moments_are_read_with_their_offset_and_shown_in_utc() {
         assert_eq!(parse("2027-03-31T23:59:59Z").map(show).as_deref(), Some("2027-03-31T23:59:59Z"));
         assert_eq!(parse("2027-03-31T23:59:59.75+02:00").map(show).as_deref(), Some("2027-03-31T21:59:59Z"));
-        for wrong in ["", "2027-03-31", "2027-03-31T23:59:59", "2027-02-30T00:00:00Z", "2027-03-31T23:59:59Z[UTC]", "tomorrow", "1800000000"] {
+        for wrong in
+            ["", "2027-03-31", "2027-03-31T23:59:59", "2027-02-30T00:00:00Z", "2027-03-31T23:59:59Z[UTC]", "tomorrow", "1800000000"]
+        {
             assert_eq!(parse(wrong), None, "{wrong}");
         }
     }

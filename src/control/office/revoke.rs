@@ -1,6 +1,6 @@
 //! Revoking keys, for good. What is revoked is refused at once, and stays so whatever becomes of the store.
 
-use super::model::{Revoked, RevocationOrder};
+use super::model::{RevocationOrder, Revoked};
 use super::view::THE_FILE;
 use super::{Actor, Answer, Desk, OfficeError};
 use crate::keystore::{Change, Revocation};

@@ -139,7 +139,8 @@ pub(super) fn as_stored(
         [api] if api.environments.len() == 1 => Some(api.environments[0].name.to_string()),
         _ => None,
     };
-    let secrets = key.digests.iter().map(|digest| StoredSecret { digest: *digest, created_at: 0, ends_at: None, last_used: last_used(digest) });
+    let secrets =
+        key.digests.iter().map(|digest| StoredSecret { digest: *digest, created_at: 0, ends_at: None, last_used: last_used(digest) });
     StoredKey {
         id: key.id.to_string(),
         name: key.name.to_string(),

@@ -161,10 +161,12 @@ async fn rotating_again_ends_the_oldest_secret_and_no_grace_ends_all() {
 async fn last_use_is_shown_for_each_secret_and_outlives_it() {
     let bench = Bench::open();
     let (key, old) = bench.make(of_acme("one")).await;
-    let used = keystore::UseNote { key_id: (&*key.id).into(), secret: Some((Digest::of(old.as_bytes()), START + 7)), day: 20_779, requests: 3 };
+    let used =
+        keystore::UseNote { key_id: (&*key.id).into(), secret: Some((Digest::of(old.as_bytes()), START + 7)), day: 20_779, requests: 3 };
     bench.store.note_use(vec![used]).await.expect("noted");
     bench.office.rotate(&operator(), &key.id, Rotation { grace: Some("1h".into()) }, None).await.expect("rotated");
-    let shown = |view: &KeyView| (view.last_used_at.clone(), view.secrets.iter().map(|secret| secret.last_used_at.clone()).collect::<Vec<_>>());
+    let shown =
+        |view: &KeyView| (view.last_used_at.clone(), view.secrets.iter().map(|secret| secret.last_used_at.clone()).collect::<Vec<_>>());
     let expected = (Some("2026-11-22T00:00:07Z".to_owned()), vec![None, Some("2026-11-22T00:00:07Z".to_owned())]);
     assert_eq!(shown(&bench.office.key(&operator(), &key.id).await.expect("a key")), expected);
     bench.pass(2 * HOUR);
@@ -174,7 +176,9 @@ async fn last_use_is_shown_for_each_secret_and_outlives_it() {
 
 #[tokio::test]
 async fn revoked_key_and_key_of_the_file_cannot_be_changed() {
-    let bench = Bench::with("[[key]]\nid = \"key_file\"\napis = [\"desk\"]\nsha256 = \"0000000000000000000000000000000000000000000000000000000000000000\"\n");
+    let bench = Bench::with(
+        "[[key]]\nid = \"key_file\"\napis = [\"desk\"]\nsha256 = \"0000000000000000000000000000000000000000000000000000000000000000\"\n",
+    );
     let (key, _) = bench.make(of_acme("one")).await;
     bench.office.revoke(&operator(), &key.id, RevocationOrder::default()).await.expect("revoked");
     let office = &bench.office;

@@ -19,7 +19,8 @@ async fn created_key_is_shown_once_works_at_once_and_is_there_after_a_restart() 
     assert_eq!((view.status, view.source, view.revision), (Status::Active, Source::Store, 1));
     assert_eq!(bench.refusal(&text, "desk"), None);
     assert_eq!(bench.office.key(&operator(), &view.id).await, Ok(view.clone()));
-    let everything = format!("{:?} {:?}", bench.store.key(&view.id).await, bench.office.audit(&operator(), AuditFilter::default(), None, 9).await);
+    let everything =
+        format!("{:?} {:?}", bench.store.key(&view.id).await, bench.office.audit(&operator(), AuditFilter::default(), None, 9).await);
     assert!(!everything.contains(&text), "the key is kept");
     let bench = bench.restart().await;
     assert_eq!(bench.refusal(&text, "desk"), None);
@@ -91,7 +92,13 @@ async fn organization_has_no_more_keys_than_its_cap() {
     }
     let (why, _) = conflict(bench.office.create(&operator(), of_acme("e"), None).await);
     assert_eq!(why, Conflict::CapReached);
-    let import = ImportedKey { sha256: "00".repeat(32), name: "e".into(), organization: Some("org_acme".into()), apis: Some(texts(&["desk"])), ..ImportedKey::default() };
+    let import = ImportedKey {
+        sha256: "00".repeat(32),
+        name: "e".into(),
+        organization: Some("org_acme".into()),
+        apis: Some(texts(&["desk"])),
+        ..ImportedKey::default()
+    };
     assert_eq!(conflict(bench.office.import(&operator(), import.clone()).await).0, Conflict::CapReached);
     bench.make(NewKey { organization: Some("org_other".into()), ..desk_key("e") }).await;
     bench.office.revoke(&operator(), &ids[0], RevocationOrder::default()).await.expect("revoked");

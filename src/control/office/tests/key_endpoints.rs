@@ -91,7 +91,10 @@ async fn bare_bodies_have_the_documented_members_in_their_order() {
     assert_eq!(bench.refusal(key, "relay"), None);
     let by_hand = r#"{"id":"key_relay","name":"By hand","key_prefix":"rl_live_","scopes":[],"created_at":null,"expires_at":null,"last_used_at":null}"#;
     assert_eq!(door.list().await, format!("[{by_hand},{head}{rest}]"));
-    assert_eq!(door.send(Method::DELETE, &format!("/{id}"), "").await, KeyAnswer::empty(StatusCode::NO_CONTENT));
+    assert_eq!(
+        door.send(Method::DELETE, &format!("/{id}"), "").await,
+        crate::control::office::key_endpoints::empty(StatusCode::NO_CONTENT)
+    );
     assert_eq!(bench.refusal(key, "relay"), Some(Refusal::RevokedKey));
     assert_eq!(door.list().await, format!("[{by_hand}]"));
     let gone = door.send(Method::DELETE, &format!("/{id}"), "").await;
@@ -118,7 +121,8 @@ async fn enveloped_bodies_have_the_documented_members_in_their_order() {
 #[tokio::test]
 async fn last_use_is_shown() {
     let bench = Bench::with(&file_keys());
-    let note = keystore::UseNote { key_id: "key_relay".into(), secret: Some((Digest::of(HAND.as_bytes()), START)), day: 20_779, requests: 1 };
+    let note =
+        keystore::UseNote { key_id: "key_relay".into(), secret: Some((Digest::of(HAND.as_bytes()), START)), day: 20_779, requests: 1 };
     bench.store.note_use(vec![note]).await.expect("noted");
     assert!(Door::relay(&bench, "key_relay").list().await.ends_with(r#""last_used_at":"2026-11-22T00:00:00Z"}]"#));
 }
@@ -246,7 +250,8 @@ async fn empty_list_is_everything_where_the_api_says_so() {
 #[tokio::test]
 async fn test_key_neither_sees_nor_touches_live_keys() {
     let bench = Bench::with(&file_keys());
-    let manage = |environment: &str| NewKey { environment: Some(environment.into()), scopes: texts(&["keys:manage"]), ..of_acme(environment) };
+    let manage =
+        |environment: &str| NewKey { environment: Some(environment.into()), scopes: texts(&["keys:manage"]), ..of_acme(environment) };
     let (live, live_key) = bench.make(manage("live")).await;
     let (test, _) = bench.make(manage("test")).await;
     let door = Door::desk(&bench, &test.id, "test");
@@ -267,7 +272,8 @@ async fn test_key_neither_sees_nor_touches_live_keys() {
 #[tokio::test]
 async fn caller_sees_its_organization_and_without_one_itself_and_its_descendants() {
     let bench = Bench::with(&file_keys());
-    let relay = |organization: Option<&str>| NewKey { apis: Some(texts(&["relay"])), organization: organization.map(Into::into), ..desk_key("x") };
+    let relay =
+        |organization: Option<&str>| NewKey { apis: Some(texts(&["relay"])), organization: organization.map(Into::into), ..desk_key("x") };
     let (ours, _) = bench.make(relay(Some("org_a"))).await;
     let (also_ours, _) = bench.make(relay(Some("org_a"))).await;
     let (theirs, _) = bench.make(relay(Some("org_b"))).await;

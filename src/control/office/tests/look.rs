@@ -140,12 +140,8 @@ async fn use_is_told_by_day() {
     let bench = Bench::open();
     let (key, text) = bench.make(of_acme("one")).await;
     let today = moment::day_of(START);
-    let note = |day, requests| keystore::UseNote {
-        key_id: (&*key.id).into(),
-        secret: Some((Digest::of(text.as_bytes()), START)),
-        day,
-        requests,
-    };
+    let note =
+        |day, requests| keystore::UseNote { key_id: (&*key.id).into(), secret: Some((Digest::of(text.as_bytes()), START)), day, requests };
     bench.store.note_use(vec![note(today - 2, 5), note(today, 7), note(today, 1)]).await.expect("noted");
     let days = async |from, to| {
         let answer = bench.office.key_use(&acme(), &key.id, from, to).await.expect("days");
