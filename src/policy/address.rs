@@ -10,12 +10,6 @@ use std::net::IpAddr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AddressRange(IpNet);
 
-impl fmt::Display for AddressRange {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(out)
-    }
-}
-
 /// Why a text is no address range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadAddressRange {

@@ -42,7 +42,7 @@ pub use keyring::{Edit, Keyring};
 pub use pattern::{BadPattern, Claims, EndpointTable, Pattern};
 pub use quota::{Allowance, Exhausted, Limit};
 pub use refusal::Refusal;
-pub use reply::{is_grpc, limit_headers, refuse};
+pub use reply::{grpc_trailers, is_grpc, limit_headers, refuse};
 pub use restriction::{BadReferrer, ReferrerPattern, Restrictions};
 pub use target::{BadTarget, Host, check_path, host_of};
 

@@ -1,5 +1,6 @@
 //! Keygate as its users meet it: the real binary in front of a real upstream, over real sockets.
 
+mod admin_api;
 mod adversity;
 mod architecture;
 mod cli;
