@@ -28,6 +28,13 @@ impl fmt::Display for BadAddressRange {
     }
 }
 
+impl fmt::Display for AddressRange {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // An address alone is written as one.
+        if self.0.prefix_len() == self.0.max_prefix_len() { self.0.addr().fmt(out) } else { self.0.fmt(out) }
+    }
+}
+
 impl AddressRange {
     /// Reads an address or a CIDR block (RFC 4632 §3.1, RFC 4291 §2.3).
     ///
