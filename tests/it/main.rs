@@ -12,6 +12,7 @@ mod headers;
 mod limits;
 mod logs;
 mod metrics;
+mod office;
 mod readme;
 mod real;
 mod reload;
