@@ -106,6 +106,8 @@ pub struct WorkerStats {
     pub handshakes_failed: Count,
     /// Requests in flight.
     pub requests_in_flight: Count,
+    /// Requests that were cut because their key had lost its right, by the refusal's index.
+    pub cuts: Box<[Count]>,
     /// Connections made to upstreams.
     pub upstream_connections: Count,
     /// Connections to upstreams that could not be made.
@@ -134,6 +136,7 @@ impl WorkerStats {
             handshakes: Count::default(),
             handshakes_failed: Count::default(),
             requests_in_flight: Count::default(),
+            cuts: counts(refusals),
             upstream_connections: Count::default(),
             upstream_connections_failed: Count::default(),
             upstream_reused: Count::default(),

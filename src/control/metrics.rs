@@ -59,6 +59,10 @@ fn requests(text: &mut Exposition, figures: &Figures, apis: &[ApiState]) {
     }
     let in_flight = sum(&figures.shared.workers, |stats| &stats.requests_in_flight);
     text.gauge("keygate_requests_in_flight", "Requests that are being answered.").sample(&[], in_flight);
+    text.counter("keygate_cuts_total", "Requests that were ended in the middle because their key had lost its right, by reason.");
+    for refusal in Refusal::ALL.into_iter().filter(|refusal| refusal.is_invalid_token()) {
+        text.sample(&[("outcome", refusal.code())], sum(&figures.shared.workers, |stats| &stats.cuts[refusal.index()]));
+    }
 }
 
 fn class_of(refusal: Refusal, distinguishes: bool) -> &'static str {

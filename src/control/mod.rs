@@ -111,7 +111,8 @@ pub struct Controller {
     store: Option<KeyStore>,
     /// Keys of the store that the file revokes, of which the store is to be told.
     revoked_in_file: Vec<String>,
-    key_calls: mpsc::Receiver<KeyRequest>,
+    office: Office,
+    key_calls: Option<mpsc::Receiver<KeyRequest>>,
     /// What runs.
     config: Arc<Config>,
     /// Of the file that it is from.
@@ -158,6 +159,8 @@ pub fn start(path: &Path) -> Result<Startup, StartError> {
     let (shared, key_calls) = Shared::new(Published { snapshot: table.snapshot(), site: site.clone() }, workers, clock);
     let figures = Arc::new(Figures::new(shared.clone()));
     let registry = Arc::new(Registry::new(shared.clone(), table, site));
+    let clock = shared.clone();
+    let office = Office::new(registry.clone(), store.clone(), move || clock.clock.now().unix);
     let moment = watch::Moment { monotonic: Duration::from_nanos(shared.clock.now().monotonic), wall: std::time::SystemTime::now() };
     let controller = Controller {
         path: path.to_owned(),
@@ -167,7 +170,8 @@ pub fn start(path: &Path) -> Result<Startup, StartError> {
         registry,
         store,
         revoked_in_file,
-        key_calls,
+        office,
+        key_calls: Some(key_calls),
         config: config.clone(),
         digest: loaded.digest,
         refused: None,
@@ -210,6 +214,8 @@ impl Controller {
     /// # Errors
     /// The runtime cannot listen for signals or on the admin address.
     pub async fn run(mut self, mut hangup: Signal, shutdown: impl Future<Output = ()>) -> std::io::Result<()> {
+        let Some(key_calls) = self.key_calls.take() else { return Ok(()) };
+        self.office.note_revoked_in_file(std::mem::take(&mut self.revoked_in_file));
         let (reload_sender, mut reloads) = mpsc::channel(RELOADS);
         let (settled_sender, settled) = channel::channel(false);
         let (stop, stopped) = channel::channel(false);
@@ -217,14 +223,14 @@ impl Controller {
         let resolver = tokio::spawn(resolve_upstreams::run(self.shared.clone(), settled_sender));
         let clock = tokio::spawn(follow_wall_clock(self.shared.clone()));
         let uses = tokio::spawn(uses::run(self.figures.clone(), self.store.clone()));
+        let answering = tokio::spawn(answer_key_calls(self.office.clone(), key_calls));
         let prune = self.store.clone().zip(self.config.store.clone());
         let prune = prune.map(|(store, settings)| tokio::spawn(uses::prune(self.figures.clone(), store, settings)));
         let admin = match self.listener.take() {
             Some(listener) => {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
                 let (figures, settings) = (self.figures.clone(), self.settings.clone());
-                let (registry, shared) = (self.registry.clone(), self.shared.clone());
-                let office = Office::new(registry.clone(), self.store.clone(), move || shared.clock.now().unix);
+                let (registry, office) = (self.registry.clone(), self.office.clone());
                 let store = self.config.store.as_ref().map(|store| store.path.clone());
                 let state = Arc::new(admin::State { figures, settings, reloads: reload_sender, settled, registry, office, store });
                 Some(tokio::spawn(admin::serve(listener, state, stopped)))
@@ -241,6 +247,7 @@ impl Controller {
         clock.abort();
         uses.abort();
         prune.inspect(tokio::task::JoinHandle::abort);
+        answering.abort();
         stop.send_replace(true);
         if let Some(admin) = admin {
             let _ = admin.await;
@@ -297,6 +304,15 @@ impl Controller {
             Decision::Load => _ = self.reload(Cause::Edit).await,
             Decision::Gone => self.note_gone(),
         }
+    }
+}
+
+/// Answers what comes to the documents' own key endpoints. Never ends while there are workers.
+async fn answer_key_calls(office: Office, mut calls: mpsc::Receiver<KeyRequest>) {
+    while let Some((call, answer)) = calls.recv().await {
+        let office = office.clone();
+        // Nobody is left to be told if the client went away meanwhile.
+        tokio::spawn(async move { answer.send(office.answer(call).await) });
     }
 }
 

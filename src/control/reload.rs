@@ -170,7 +170,8 @@ impl Controller {
         let running = self.registry.site();
         let site = self.builder.build(config, Arc::new(config.routes()), Some((&self.config, &running)))?;
         drop(running);
-        self.registry.follow(config, site);
+        let revoked = self.registry.follow(config, site);
+        self.office.note_revoked_in_file(revoked);
         self.settings.store(Arc::new(Settings { admin: config.admin.clone(), tls: admin_config }));
         if server_watch.is_some() || config.tls.is_none() {
             self.server_certificate = server_watch;

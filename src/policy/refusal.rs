@@ -254,7 +254,9 @@ impl Refusal {
         self == Self::MissingKey
     }
 
-    pub(super) fn is_invalid_token(self) -> bool {
+    /// Whether it is about a key that is known or claims to be: those that can also befall a request in its middle.
+    #[must_use]
+    pub fn is_invalid_token(self) -> bool {
         matches!(
             self,
             Self::UnknownKey | Self::RevokedKey | Self::PausedKey | Self::SuspendedOrganization | Self::ExpiredKey | Self::KeyNotForApi

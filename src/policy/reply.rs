@@ -100,10 +100,8 @@ pub fn refuse(refused: &Refused<'_>, request_id: &HeaderValue, grpc: bool, now: 
     }
     let detail = if indistinct { INDISTINCT } else { refusal.detail() };
     if grpc {
-        let code = if indistinct { Refusal::MissingKey.grpc_status() } else { refusal.grpc_status() };
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        headers.insert(GRPC_STATUS, HeaderValue::from_static(code));
-        headers.insert(GRPC_MESSAGE, HeaderValue::from_static(detail));
+        headers.extend(grpc_trailers(refusal, distinguish));
         return response;
     }
     let style = api.map_or(ErrorStyle::Problem, |api| api.definition.errors);
@@ -116,6 +114,18 @@ pub fn refuse(refused: &Refused<'_>, request_id: &HeaderValue, grpc: bool, now: 
         ErrorStyle::Problem => problem(refused, status, detail, indistinct, request_id).into(),
     };
     response
+}
+
+/// What ends a gRPC call with this refusal. `distinguish`: whether the API tells reasons apart.
+#[must_use]
+pub fn grpc_trailers(refusal: Refusal, distinguish: bool) -> HeaderMap {
+    let indistinct = !distinguish && refusal.is_about_credential();
+    let (code, message) =
+        if indistinct { (Refusal::MissingKey.grpc_status(), INDISTINCT) } else { (refusal.grpc_status(), refusal.detail()) };
+    let mut trailers = HeaderMap::with_capacity(2);
+    trailers.insert(GRPC_STATUS, HeaderValue::from_static(code));
+    trailers.insert(GRPC_MESSAGE, HeaderValue::from_static(message));
+    trailers
 }
 
 /// RFC 9457. All texts in it are Keygate's or were checked when the configuration was read, so none needs

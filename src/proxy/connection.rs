@@ -1,6 +1,7 @@
 //! A client's connection: TLS, the choice of protocol, and its life until it closes.
 
 use super::handler::{Connection, handle};
+use super::live::Guard;
 use super::worker::Worker;
 use crate::policy::Peer;
 use crate::state::Phase;
@@ -32,6 +33,23 @@ where
 {
     fn execute(&self, future: F) {
         tokio::task::spawn_local(future);
+    }
+}
+
+/// The same for the streams of clients, each under a guard.
+#[derive(Clone)]
+struct StreamExecutor(Rc<Worker>);
+
+impl<F> hyper::rt::Executor<F> for StreamExecutor
+where
+    F: Future<Output = ()> + 'static,
+{
+    fn execute(&self, stream: F) {
+        let mut guard = Guard::new(&self.0);
+        tokio::task::spawn_local(async move {
+            // Dropped, a stream that has not ended is reset.
+            guard.run(pin!(stream)).await;
+        });
     }
 }
 
@@ -83,10 +101,11 @@ where
         ($serving:expr, $quiet:expr) => {{
             let quiet = $quiet;
             let mut serving = pin!($serving);
+            let mut guard = Guard::new(worker);
             drop(current);
             tokio::select! {
                 biased;
-                _ = serving.as_mut() => return,
+                _ = guard.run(serving.as_mut()) => return,
                 () = must_end(&connection, quiet) => {}
             }
             serving.as_mut().graceful_shutdown();
@@ -94,13 +113,13 @@ where
             // With requests in flight that lasts until they are done; a head that never ends has no such excuse.
             tokio::select! {
                 biased;
-                _ = serving.as_mut() => {}
+                _ = guard.run(serving.as_mut()) => {}
                 () = connection.quiet_for(LAST_WORDS) => {}
             }
         }};
     }
     if http2 {
-        let serving = http2::Builder::new(LocalExecutor)
+        let serving = http2::Builder::new(StreamExecutor(worker.clone()))
             .timer(TokioTimer::new())
             .max_concurrent_streams(server.max_streams)
             .max_header_list_size(u32::try_from(server.max_header_size).unwrap_or(u32::MAX))

@@ -3,6 +3,7 @@
 use super::body::{RequestBody, ResponseBody};
 use super::forward::{forward, wants_websocket};
 use super::key_endpoint;
+use super::live::GRACE;
 use super::record::Record;
 use super::websocket;
 use super::worker::{Current, Worker};
@@ -76,6 +77,7 @@ pub(super) async fn handle(connection: Rc<Connection>, request: Request<Incoming
 
     let head = Head { method: request.method(), uri: request.uri(), headers: request.headers(), peer: &connection.peer };
     let grpc = is_grpc(request.headers());
+    let http2 = request.version() == Version::HTTP_2;
     let refused = match authorise(&head, &current.snapshot, now).and_then(|permit| charge(permit, now)) {
         Ok(admission) => {
             let key = if let Caller::Key { record, .. } = admission.caller() { Some(record) } else { None };
@@ -86,12 +88,18 @@ pub(super) async fn handle(connection: Rc<Connection>, request: Request<Incoming
             if admission.is_key_endpoint() {
                 return Ok(key_endpoint::answer(worker, &admission, request, &request_id, grpc, now, record).await);
             }
-            match exchange(&connection, &current, &admission, request, &request_id).await {
+            match exchange(&connection, &current, &admission, request, &request_id, &mut record).await {
                 Ok((answer, upstream_time)) => {
                     record.set_forwarded(answer.response.status().as_u16(), upstream_time);
-                    return Ok(pass_back(answer, &admission, &request_id, now, record));
+                    return Ok(pass_back(answer, &admission, &request_id, now, record, grpc && http2));
                 }
-                Err(refusal) => admission.refused(refusal),
+                Err(refusal) => match record.cut() {
+                    Some(refusal) => {
+                        record.take_rest().map(|rest| read_on(rest, GRACE));
+                        Refused { grant: None, allowance: None, ..admission.refused(refusal) }
+                    }
+                    None => admission.refused(refusal),
+                },
             }
         }
         Err(refused) => {
@@ -99,7 +107,10 @@ pub(super) async fn handle(connection: Rc<Connection>, request: Request<Incoming
             if let Some(key) = refused.note_use(now) {
                 worker.add_used_key(key);
             }
-            read_on(request);
+            // A client that waits for `100 Continue` sends nothing, and reading would tell it to.
+            if !request.headers().contains_key(header::EXPECT) {
+                read_on(request.into_body(), READ_ON_TIME);
+            }
             refused
         }
     };
@@ -108,13 +119,11 @@ pub(super) async fn handle(connection: Rc<Connection>, request: Request<Incoming
 
 /// Reads for a while what a refused request still sends. Unread, an HTTP/2 stream would be reset right behind the answer, as
 /// RFC 9113 §8.1 allows, and an HTTP/1.1 connection closed; some clients then drop the answer and report a broken connection.
-/// A client that waits for `100 Continue` sends nothing, and reading would tell it to.
-fn read_on(request: Request<Incoming>) {
-    if request.body().is_end_stream() || request.headers().contains_key(header::EXPECT) {
-        return;
+fn read_on(body: Incoming, time: Duration) {
+    if !body.is_end_stream() {
+        let mut rest = Limited::new(body, READ_ON_BYTES);
+        tokio::task::spawn_local(tokio::time::timeout(time, async move { while let Some(Ok(_)) = rest.frame().await {} }));
     }
-    let mut rest = Limited::new(request.into_body(), READ_ON_BYTES);
-    tokio::task::spawn_local(tokio::time::timeout(READ_ON_TIME, async move { while let Some(Ok(_)) = rest.frame().await {} }));
 }
 
 pub(super) fn turn_away(
@@ -125,8 +134,9 @@ pub(super) fn turn_away(
     mut record: Record,
 ) -> Response<ResponseBody> {
     let mut response = refuse(refused, request_id, grpc, now);
-    if refused.refusal == Refusal::MalformedFraming {
-        // Where such a request ends is a guess, so nothing behind it is read as another one (RFC 9112 §6.3).
+    if refused.refusal == Refusal::MalformedFraming || record.cut().is_some() {
+        // Where a request with such framing ends is a guess, so nothing behind it is read as another one (RFC 9112 §6.3); the
+        // end of one that was cut is not waited for.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     record.set_refused(refused.refusal, response.status().as_u16());
@@ -148,6 +158,7 @@ async fn exchange(
     admission: &Admission<'_>,
     mut request: Request<Incoming>,
     request_id: &HeaderValue,
+    record: &mut Record,
 ) -> Result<(Answer, u64), Refusal> {
     let worker = &connection.worker;
     let environment = if let Caller::Key { environment, .. } = admission.caller() { environment } else { None };
@@ -167,8 +178,12 @@ async fn exchange(
         websocket::mark(&mut parts.headers);
     }
     let request = Request::from_parts(parts, RequestBody::new(body, &current.site, admission.api_index()));
+    let progress = request.body().progress();
+    if let Caller::Key { digest, .. } = admission.caller() {
+        record.set_live(digest, admission.api_index(), &progress);
+    }
     let sent = worker.now().monotonic;
-    let (response, lease) = forward(worker, admission, &api.config, upstream, request).await?;
+    let (response, lease) = progress.unless_cut(forward(worker, admission, &api.config, upstream, request)).await?;
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     if switched && switch.is_none() {
         return Err(Refusal::UpstreamFailed); // a switch that nobody asked for
@@ -177,7 +192,14 @@ async fn exchange(
     Ok((Answer { response, lease, switch }, worker.now().monotonic.saturating_sub(sent)))
 }
 
-fn pass_back(answer: Answer, admission: &Admission<'_>, request_id: &HeaderValue, now: Now, record: Record) -> Response<ResponseBody> {
+fn pass_back(
+    answer: Answer,
+    admission: &Admission<'_>,
+    request_id: &HeaderValue,
+    now: Now,
+    record: Record,
+    grpc: bool,
+) -> Response<ResponseBody> {
     let Answer { mut response, lease, switch } = answer;
     prepare_response(response.headers_mut(), admission, request_id, now);
     // The server side chooses the version that its client speaks.
@@ -189,6 +211,6 @@ fn pass_back(answer: Answer, admission: &Admission<'_>, request_id: &HeaderValue
             websocket::start(client, upstream, lease, record);
             response.map(|_| ResponseBody::empty())
         }
-        (_, lease) => response.map(|body| ResponseBody::upstream(body, lease, record)),
+        (_, lease) => response.map(|body| ResponseBody::upstream(body, lease, record, grpc)),
     }
 }

@@ -10,6 +10,7 @@ mod connection;
 mod forward;
 mod handler;
 mod key_endpoint;
+mod live;
 mod pool;
 mod record;
 mod stream;

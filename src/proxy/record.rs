@@ -1,10 +1,13 @@
 //! What is remembered about a request while it is served, counted and logged when its answer has ended.
 
 use super::access_log::{Logged, redacted};
+use super::body::Progress;
 use super::handler::Connection;
+use super::live::Entry;
 use super::worker::{Current, CurrentSite};
-use crate::policy::{KeyRecord, Now, Refusal, contains_key};
+use crate::policy::{Digest, KeyRecord, Now, Refusal, contains_key};
 use http::{HeaderValue, Method, Uri, Version, header};
+use hyper::body::Incoming;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,6 +24,8 @@ pub(super) struct Record {
     refusal: Option<Refusal>,
     upstream: Option<u64>,
     bytes: u64,
+    /// Place among the requests that may be cut. None before the request is sent on, and where it needs no key.
+    live: Option<(usize, Rc<Progress>)>,
     /// None where requests are not logged.
     line: Option<Box<Line>>,
 }
@@ -66,6 +71,7 @@ impl Record {
             refusal: None,
             upstream: None,
             bytes: 0,
+            live: None,
             line,
         }
     }
@@ -77,6 +83,28 @@ impl Record {
             line.key = key.cloned();
             line.client = client.unwrap_or(line.client);
         }
+    }
+
+    /// From now on the request lives only as long as its key would be admitted.
+    pub(super) fn set_live(&mut self, digest: Digest, api: usize, progress: &Rc<Progress>) {
+        let entry = Entry { digest, site: self.site.clone(), api, progress: progress.clone() };
+        self.live = Some((self.connection.worker.live().add(entry), progress.clone()));
+    }
+
+    /// What the client of a request that was cut still sends, if there is more and the upstream has begun to read it.
+    pub(super) fn take_rest(&self) -> Option<Incoming> {
+        let (_, progress) = self.live.as_ref()?;
+        progress.take_incoming().filter(|_| progress.last.get().is_some())
+    }
+
+    /// Why the request was cut, if it was.
+    pub(super) fn cut(&self) -> Option<Refusal> {
+        self.live.as_ref()?.1.cut()
+    }
+
+    /// Whether the API tells reasons apart.
+    pub(super) fn errors_distinguish(&self) -> bool {
+        self.api.and_then(|api| self.site.routes.apis().get(api)).is_none_or(|api| api.definition().errors_distinguish)
     }
 
     /// Notes an answer of Keygate's own.
@@ -109,6 +137,13 @@ impl Drop for Record {
             self.set_refused(Refusal::ClientAborted, 499);
         }
         let worker = &self.connection.worker;
+        if let Some((place, progress)) = &self.live {
+            worker.live().remove(*place);
+            if progress.cut().is_some() {
+                // Whoever still sends to the upstream must not keep the client's stream open.
+                progress.take_incoming();
+            }
+        }
         let stats = worker.stats();
         let now = worker.now().monotonic;
         stats.requests_in_flight.sub(1);
@@ -158,7 +193,8 @@ impl Record {
             api,
             key: line.key.as_ref().map(|key| key.id()),
             status: self.status,
-            outcome: self.refusal.map_or(if self.upstream.is_some() { "forwarded" } else { "answered" }, Refusal::code),
+            // An answer that was cut keeps the status that had been sent.
+            outcome: self.refusal.or(self.cut()).map_or(if self.upstream.is_some() { "forwarded" } else { "answered" }, Refusal::code),
             bytes: self.bytes,
             duration,
             upstream: self.upstream,

@@ -1,6 +1,8 @@
 //! WebSockets: after the switch, bytes are copied both ways. Frames are followed, not read, so that a
-//! gateway that stops can say so with a Close frame where one may stand: between two frames.
+//! gateway that stops, or that cuts the connection, can say so with a Close frame where one may stand: between two frames.
 
+use super::body::Progress;
+use super::live::GRACE;
 use super::pool::Lease;
 use super::record::Record;
 use super::worker::{OpenConnection, Worker};
@@ -15,9 +17,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
 /// How long the other side may take to answer a Close frame.
 const CLOSING: Duration = Duration::from_secs(2);
-/// RFC 6455 §7.4.1: an endpoint is going away.
-const GOING_AWAY: u16 = 1001;
-const REASON: &[u8] = b"the gateway is stopping";
+
+/// Why both sides are told to close (RFC 6455 §7.4.1).
+#[derive(Debug, Clone, Copy)]
+struct Goodbye {
+    code: u16,
+    reason: &'static str,
+}
+
+const STOPPING: Goodbye = Goodbye { code: 1001, reason: "the gateway is stopping" };
+/// Whatever has become of the key: with a policy violation, so that clients do not simply connect again.
+const CUT: Goodbye = Goodbye { code: 1008, reason: "the API key is no longer valid" };
 
 /// Says in a message's header that it is about the switch.
 pub(super) fn mark(headers: &mut HeaderMap) {
@@ -32,32 +42,47 @@ pub(super) fn start(client: OnUpgrade, upstream: OnUpgrade, lease: Lease, record
     tokio::task::spawn_local(async move {
         let (Ok(client), Ok(upstream)) = (client.await, upstream.await) else { return };
         worker.stats().upgrades_open.add(1);
-        run(&worker, client, upstream).await;
+        let too_late = async {
+            lease.progress.until_cut().await;
+            tokio::time::sleep(GRACE).await;
+        };
+        tokio::select! {
+            () = run(&worker, &lease.progress, client, upstream) => {}
+            () = too_late => {}
+        }
         worker.stats().upgrades_open.sub(1);
         drop((lease, record, open));
     });
 }
 
-async fn run(worker: &Rc<Worker>, client: Upgraded, upstream: Upgraded) {
+async fn run(worker: &Rc<Worker>, progress: &Progress, client: Upgraded, upstream: Upgraded) {
     let (client_in, client_out) = tokio::io::split(TokioIo::new(client));
     let (upstream_in, upstream_out) = tokio::io::split(TokioIo::new(upstream));
-    let down = copy(worker, upstream_in, client_out, None);
+    let down = copy(worker, progress, upstream_in, client_out, None);
     // Frames from a client are masked (RFC 6455 §5.3); the mask is random so that nothing can be steered.
     let mut mask = [0; 4];
     let _ = getrandom::fill(&mut mask);
-    let up = copy(worker, client_in, upstream_out, Some(mask));
+    let up = copy(worker, progress, client_in, upstream_out, Some(mask));
     tokio::join!(down, up);
 }
 
-/// Copies one direction until it ends, or until the gateway drains and a Close frame has been sent.
-async fn copy(worker: &Worker, mut from: ReadHalf<TokioIo<Upgraded>>, mut to: WriteHalf<TokioIo<Upgraded>>, mask: Option<[u8; 4]>) {
+/// Copies one direction until it ends, or until the gateway drains or cuts the connection and a Close frame has been sent.
+async fn copy(
+    worker: &Worker,
+    progress: &Progress,
+    mut from: ReadHalf<TokioIo<Upgraded>>,
+    mut to: WriteHalf<TokioIo<Upgraded>>,
+    mask: Option<[u8; 4]>,
+) {
     let mut phase = worker.shared().phase();
     let mut frames = Frames::default();
     let mut buffer = vec![0; 16 * 1024];
-    let mut draining = false;
+    let mut goodbye = None;
     loop {
-        if draining && frames.between() {
-            let _ = to.write_all(&close_frame(mask)).await;
+        if let Some(goodbye) = goodbye
+            && frames.between()
+        {
+            let _ = to.write_all(&close_frame(goodbye, mask)).await;
             let _ = to.flush().await;
             // What still comes is the other side's Close, or late frames that nobody will read.
             let discard = async { while from.read(&mut buffer).await.is_ok_and(|read| read > 0) {} };
@@ -66,10 +91,14 @@ async fn copy(worker: &Worker, mut from: ReadHalf<TokioIo<Upgraded>>, mut to: Wr
             return;
         }
         let read = tokio::select! {
-            // Draining comes first, or a client that leaves at once when it is told would keep the upstream from being told.
+            // These come first, or a client that leaves at once when it is told would keep the upstream from being told.
             biased;
-            _ = phase.wait_for(|phase| *phase == Phase::Draining), if !draining => {
-                draining = true;
+            _ = progress.until_cut(), if goodbye.is_none() => {
+                goodbye = Some(CUT);
+                continue;
+            }
+            _ = phase.wait_for(|phase| *phase == Phase::Draining), if goodbye.is_none() => {
+                goodbye = Some(STOPPING);
                 continue;
             }
             read = from.read(&mut buffer) => read,
@@ -92,9 +121,9 @@ async fn pass_on(read: io::Result<usize>, buffer: &[u8], frames: &mut Frames, to
 }
 
 /// RFC 6455 §5.5.1.
-fn close_frame(mask: Option<[u8; 4]>) -> Vec<u8> {
-    let mut payload = GOING_AWAY.to_be_bytes().to_vec();
-    payload.extend(REASON);
+fn close_frame(goodbye: Goodbye, mask: Option<[u8; 4]>) -> Vec<u8> {
+    let mut payload = goodbye.code.to_be_bytes().to_vec();
+    payload.extend(goodbye.reason.as_bytes());
     let length = u8::try_from(payload.len()).unwrap_or(0); // short by construction
     let mut frame = vec![0x88, length | if mask.is_some() { 0x80 } else { 0 }];
     if let Some(mask) = mask {
@@ -197,10 +226,10 @@ mod tests {
 
     #[test]
     fn a_close_frame_carries_the_code_and_the_reason() {
-        let plain = close_frame(None);
+        let plain = close_frame(STOPPING, None);
         assert_eq!((plain[0], plain[1] as usize), (0x88, plain.len() - 2));
         assert_eq!(plain[2..4], 1001u16.to_be_bytes());
-        let masked = close_frame(Some([1, 2, 3, 4]));
+        let masked = close_frame(STOPPING, Some([1, 2, 3, 4]));
         assert_eq!(masked[1] & 0x80, 0x80);
         assert_eq!(masked[6] ^ 1, plain[2]);
     }

@@ -2,6 +2,7 @@
 
 use super::access_log::{AccessLog, LogWriter, Logged};
 use super::connection;
+use super::live::Live;
 use super::pool::Pool;
 use crate::policy::{KeyRecord, Now, contains_key};
 use crate::state::{Phase, Published, Reader, Shared, Site};
@@ -39,12 +40,16 @@ impl std::ops::Deref for Held {
 /// Connections that the kernel may hold for us while all workers are busy.
 const BACKLOG: i32 = 4096;
 
+/// The shortest time between two looks at all live requests, in nanoseconds; a little less than the time between two ticks.
+const BETWEEN_LOOKS: u64 = 80_000_000;
+
 /// Everything that the requests of one thread share.
 pub struct Worker {
     index: usize,
     shared: Arc<Shared>,
     reader: RefCell<(Reader, Current)>,
     pool: Pool,
+    live: Live,
     log: AccessLog,
     /// A random start and a count make a request id.
     ids: (u64, Cell<u64>),
@@ -91,6 +96,7 @@ impl Worker {
             reader: RefCell::new((reader, current)),
             shared,
             pool: Pool::default(),
+            live: Live::default(),
             log: log.log(),
             ids: (u64::from_le_bytes(start), Cell::new(0)),
             open: Cell::new(0),
@@ -148,6 +154,11 @@ impl Worker {
 
     pub(super) fn pool(&self) -> &Pool {
         &self.pool
+    }
+
+    /// The requests that may be cut.
+    pub(super) fn live(&self) -> &Live {
+        &self.live
     }
 
     /// Notes that the use of this key is to be collected.
@@ -247,18 +258,28 @@ impl Drop for OpenConnection {
     }
 }
 
-/// Lets go of old configurations, closes unused upstream connections and hands over log lines.
+/// Lets go of old configurations, cuts requests whose key has lost its right, closes unused upstream connections and hands
+/// over log lines.
 async fn upkeep(worker: Rc<Worker>) {
     let mut publications = worker.shared.publications();
     let mut tick = tokio::time::interval(Duration::from_millis(100));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // The publication and the second that live requests were last judged by, and when that was.
+    let (mut judged, mut judged_at) = ((0, 0), 0);
     loop {
         tokio::select! {
             _ = publications.changed() => {}
             _ = tick.tick() => {}
         }
-        let current = worker.current();
-        worker.pool.close_unused(&current, worker.now().monotonic);
+        // Read before the snapshot, which is then at least as new.
+        let generation = *publications.borrow_and_update();
+        let (current, now) = (worker.current(), worker.now());
+        // Many changes at once are not worth as many looks; the next tick sees to them.
+        if judged != (generation, now.unix) && now.monotonic - judged_at >= BETWEEN_LOOKS {
+            (judged, judged_at) = ((generation, now.unix), now.monotonic);
+            worker.live.cut(&current.snapshot, now, |refusal| worker.stats().cuts[refusal.index()].add(1));
+        }
+        worker.pool.close_unused(&current, now.monotonic);
         worker.stats().upstream_idle.set(worker.pool.idle() as u64);
         worker.stats().log_lines_lost.add(worker.log.flush());
         worker.hand_over_used_keys();

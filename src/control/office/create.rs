@@ -101,7 +101,7 @@ impl Desk {
         Ok(self.view(&config, &key))
     }
 
-    fn stored(&self, actor: &Actor, draft: Draft, id: String, digest: Digest, prefix: String) -> StoredKey {
+    pub(super) fn stored(&self, actor: &Actor, draft: Draft, id: String, digest: Digest, prefix: String) -> StoredKey {
         let now = self.now();
         StoredKey {
             id,

@@ -1,0 +1,112 @@
+//! Requests that live by a key's grace: each one that was admitted with a key, until its answer has ended. They are
+//! judged again when the keys change and when time passes; what would be refused now is cut.
+//!
+//! A cut works in two steps. The request's task is woken and ends the exchange as well as its state allows: with the
+//! refusal, with a gRPC status, or by breaking the answer off. A client that does not read can keep that from happening,
+//! because the HTTP engine then asks for nothing; so after a grace [`Guard`] drops the engine's own task.
+
+use super::body::Progress;
+use super::worker::{CurrentSite, Worker};
+use crate::policy::{Digest, Now, Refusal, Snapshot};
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::Sleep;
+
+/// How long a request that is cut may take to end well. With the time between two looks it stays under the second that is promised.
+pub(super) const GRACE: Duration = Duration::from_millis(500);
+
+/// A worker's requests with keys. Places are used again, so that adding one allocates only when there were never so many.
+#[derive(Default)]
+pub(super) struct Live {
+    entries: RefCell<Vec<Option<Entry>>>,
+    free: RefCell<Vec<usize>>,
+    /// What was added since [`Guard`] last looked: it belongs to the task that is running.
+    entered: Cell<Option<Rc<Progress>>>,
+}
+
+/// What a request was admitted by.
+pub(super) struct Entry {
+    /// Of the secret that was presented.
+    pub(super) digest: Digest,
+    pub(super) site: CurrentSite,
+    /// The API's index in the site.
+    pub(super) api: usize,
+    pub(super) progress: Rc<Progress>,
+}
+
+impl Live {
+    /// Adds a request; returns its place. To be called on the task that serves it.
+    pub(super) fn add(&self, entry: Entry) -> usize {
+        self.entered.set(Some(entry.progress.clone()));
+        let mut entries = self.entries.borrow_mut();
+        if let Some(place) = self.free.borrow_mut().pop() {
+            entries[place] = Some(entry);
+            return place;
+        }
+        entries.push(Some(entry));
+        entries.len() - 1
+    }
+
+    /// The request at this place has ended.
+    pub(super) fn remove(&self, place: usize) {
+        self.entries.borrow_mut()[place] = None;
+        self.free.borrow_mut().push(place);
+    }
+
+    /// Cuts every request that would be refused now, and tells why.
+    pub(super) fn cut(&self, snapshot: &Snapshot, now: Now, mut tell: impl FnMut(Refusal)) {
+        for Entry { digest, site, api, progress } in self.entries.borrow().iter().flatten() {
+            let api = site.routes.apis().get(*api).map_or("", |api| &api.definition().name);
+            if progress.cut().is_none()
+                && let Some(refusal) = snapshot.verdict_on(digest, api, now)
+            {
+                progress.cut_off(refusal);
+                tell(refusal);
+            }
+        }
+    }
+}
+
+/// Stands between the runtime and a task of the HTTP engine that serves a client: an HTTP/1.1 connection or an HTTP/2 stream.
+pub(super) struct Guard {
+    worker: Rc<Worker>,
+    /// The task's latest request, if it has a key.
+    guarded: Option<Rc<Progress>>,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl Guard {
+    pub(super) fn new(worker: &Rc<Worker>) -> Self {
+        Self { worker: worker.clone(), guarded: None, deadline: None }
+    }
+
+    /// Runs the task. `None`: its request was cut and is still not over, so the task is to be dropped, which closes the
+    /// connection or resets the stream.
+    pub(super) async fn run<F: Future>(&mut self, mut task: Pin<&mut F>) -> Option<F::Output> {
+        std::future::poll_fn(|cx| self.poll(task.as_mut(), cx)).await
+    }
+
+    fn poll<F: Future>(&mut self, task: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
+        let polled = task.poll(cx);
+        let entered = self.worker.live().entered.take();
+        if let Poll::Ready(output) = polled {
+            return Poll::Ready(Some(output));
+        }
+        if let Some(progress) = entered {
+            progress.wake_when_cut(cx);
+            self.guarded = Some(progress);
+        }
+        let Some(progress) = &self.guarded else { return Poll::Pending };
+        if progress.cut().is_none() {
+            if Rc::strong_count(progress) == 1 {
+                self.guarded = None; // over
+            }
+            return Poll::Pending;
+        }
+        ready!(self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(GRACE))).as_mut().poll(cx));
+        Poll::Ready(None)
+    }
+}
