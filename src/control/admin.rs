@@ -126,7 +126,8 @@ async fn connection(
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request| {
         request.extensions_mut().insert(Encrypted(encrypted));
-        router.call(request)
+        let answer = router.call(request);
+        async move { answer.await.map(api::finish) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
