@@ -3,6 +3,7 @@
 mod adversity;
 mod architecture;
 mod cli;
+mod cuts;
 mod decision;
 mod documents;
 mod guard;
