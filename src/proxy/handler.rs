@@ -98,7 +98,9 @@ pub(super) async fn handle(connection: Rc<Connection>, request: Request<Incoming
                 }
                 Err(refusal) => match record.cut() {
                     Some(refusal) => {
-                        record.take_rest().map(|rest| read_on(rest, GRACE));
+                        if let Some(rest) = record.take_rest() {
+                            read_on(rest, GRACE);
+                        }
                         Refused { grant: None, allowance: None, ..admission.refused(refusal) }
                     }
                     None => admission.refused(refusal),
