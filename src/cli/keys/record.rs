@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 // The arguments of commands about one key. (No doc comment: it would take the place of the commands' own.)
 #[derive(Debug, Args)]
-pub(super) struct One {
+pub(in crate::cli) struct One {
     /// The key's id
     #[arg(value_name = "ID")]
     pub(super) id: String,
