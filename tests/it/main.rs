@@ -7,6 +7,8 @@ mod cli;
 mod cuts;
 mod decision;
 mod documents;
+mod expiry;
+mod explain;
 mod guard;
 mod harness;
 mod headers;
