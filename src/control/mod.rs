@@ -6,6 +6,7 @@ mod admin;
 mod api;
 mod busy_keys;
 mod certificates;
+mod expiry;
 mod explain;
 mod exposition;
 mod figures;
@@ -224,6 +225,7 @@ impl Controller {
         let resolver = tokio::spawn(resolve_upstreams::run(self.shared.clone(), settled_sender));
         let clock = tokio::spawn(follow_wall_clock(self.shared.clone()));
         let uses = tokio::spawn(uses::run(self.figures.clone(), self.store.clone()));
+        let expiry = tokio::spawn(expiry::run(self.figures.clone()));
         let answering = tokio::spawn(answer_key_calls(self.office.clone(), key_calls));
         let prune = self.store.clone().zip(self.config.store.clone());
         let prune = prune.map(|(store, settings)| tokio::spawn(uses::prune(self.figures.clone(), store, settings)));
@@ -258,6 +260,7 @@ impl Controller {
         uses.abort();
         prune.inspect(tokio::task::JoinHandle::abort);
         answering.abort();
+        expiry.abort();
         stop.send_replace(true);
         if let Some(admin) = admin {
             let _ = admin.await;

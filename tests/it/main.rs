@@ -8,6 +8,8 @@ mod cli_keys;
 mod cuts;
 mod decision;
 mod documents;
+mod expiry;
+mod explain;
 mod guard;
 mod harness;
 mod headers;
