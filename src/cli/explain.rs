@@ -1,10 +1,10 @@
 //! `keygate explain`.
 
 use super::admin::{Admin, Login};
-use super::{DEFAULT_CONFIG, Refused, plain, print};
+use super::{DEFAULT_CONFIG, Refused, plain, print, with_hint};
 use anyhow::Context as _;
 use clap::Args;
-use http::Method;
+use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 use std::net::IpAddr;
@@ -53,8 +53,12 @@ struct Explanation {
     allowed: bool,
     /// The code of the refusal.
     refusal: Option<String>,
-    status: u16,
+    /// Of the refusal.
+    status: Option<u16>,
     checks: Vec<Check>,
+    /// What limits what is told.
+    #[serde(default)]
+    notes: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -91,7 +95,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             "config": edit,
         }),
     };
-    let answer = admin.ask(Method::POST, "/v1/explain", Some(&question))?;
+    let answer = admin.call(Method::POST, "/v1/explain", Some(&question), None)?;
+    if answer.status == StatusCode::NOT_FOUND && arguments.request_id.is_some() {
+        let what = "no request with this id was refused in the last hour, as far as the gateway remembers";
+        return Err(with_hint(what, "its access log has the ids of all requests"));
+    }
+    let answer = answer.accepted()?;
     let explanation: Explanation = answer.read()?;
     if arguments.json {
         print(answer.text()?)?;
@@ -120,10 +129,15 @@ fn show(explanation: &Explanation) -> String {
         text.push_str(line.trim_end());
         text.push('\n');
     }
-    match &explanation.refusal {
-        _ if explanation.allowed => text.push_str("allowed"),
-        Some(code) => text.push_str(&plain(&format!("refused with {} {code}", explanation.status))),
-        None => text.push_str(&format!("refused with {}", explanation.status)),
+    for note in &explanation.notes {
+        text.push_str(&format!("note: {}\n", plain(note)));
+    }
+    if explanation.allowed {
+        text.push_str("allowed");
+    } else {
+        let status = explanation.status.map(|status| status.to_string());
+        let why: Vec<&str> = status.as_deref().into_iter().chain(explanation.refusal.as_deref()).collect();
+        text.push_str(&plain(&format!("refused with {}", why.join(" "))));
     }
     text
 }
@@ -143,6 +157,7 @@ mod tests {
                 {"check": "scope", "verdict": "refused", "detail": "needs tickets:write", "line": 12, "source": "gateway.toml"},
                 {"check": "limit", "verdict": "not_reached", "detail": "", "line": null, "source": null},
             ],
+            "notes": ["the file has changed"],
         }))
         .expect("the contract");
         let lines = [
@@ -151,6 +166,7 @@ mod tests {
             "– referrer  the key has none",
             "✗ scope     needs tickets:write  (gateway.toml:12)",
             "– limit     not reached",
+            "note: the file has changed",
             "refused with 403 insufficient_scope",
         ];
         assert_eq!(show(&explanation), lines.join("\n"));
