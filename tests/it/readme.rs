@@ -1,6 +1,6 @@
 //! What the README promises is what happens when a newcomer does what it says.
 
-use crate::harness::{Gateway, Key, Request, Upstream, wait_for};
+use crate::harness::{Gateway, Key, Request, Upstream, hex_digest, wait_for};
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -62,6 +62,37 @@ fn newcomer_who_follows_the_readme_gets_a_protected_api_and_can_revoke_its_key()
 
     std::fs::write(&file, with_key + &revoke.replace("key_…", &id)).expect("gateway.toml");
     wait_for("the key is refused", || (status().as_deref() == Some("401")).then_some(()));
+}
+
+#[test]
+fn keys_are_managed_by_the_commands_that_the_readme_shows() {
+    let text = readme();
+    let (_, section) = text.split_once("### Keys from the command line").expect("the section");
+    let commands = blocks(section, "bash").remove(0).replace("keys revoke key_…", "keys revoke key_… --yes");
+    let (first, rest) = commands.split_once("keygate explain").expect("a part that needs the id");
+
+    let upstream = Upstream::start();
+    let token = "token-of-the-readme";
+    let admin = format!("[[admin.token]]\nname = \"ops\"\nrole = \"manage\"\nsha256 = \"{}\"\n", hex_digest(token));
+    let setup = Gateway::in_front_of(&upstream).scope("tickets:read", &["GET /api/v1/tickets"]);
+    let gateway = setup.more(&admin).more("[store]\npath = \"keygate.db\"").start();
+    let url = gateway.admin_address();
+    let typed = |commands: &str| {
+        let typed = format!(
+            "export KEYGATE_ADMIN_TOKEN={token}; keygate() {{ command keygate \"$@\" --admin http://{url}; }}\n{commands}\necho \"key: $KEY\""
+        );
+        String::from_utf8(paste(gateway.file().parent().expect("its folder"), &typed).stdout).expect("text")
+    };
+    let status = |shown: &str| {
+        let (_, key) = shown.trim_end().rsplit_once("key: ").expect("the key");
+        gateway.send(&Request::get("/api/v1/tickets").header("Authorization", &format!("Bearer {key}"))).status()
+    };
+    let shown = typed(first);
+    assert_eq!(status(&shown), 200);
+    let id = shown.lines().find_map(|line| line.split_whitespace().next().filter(|word| word.starts_with("key_"))).expect("its id");
+    let shown = typed(&format!("keygate explain{}", rest.replace("key_…", id)));
+    assert!(shown.contains("\nallowed\n") && shown.contains(&format!("revoked {id}")), "{shown}");
+    assert_eq!(status(&shown), 401);
 }
 
 #[test]
