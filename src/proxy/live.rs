@@ -59,7 +59,7 @@ impl Live {
     /// Cuts every request that would be refused now, and tells why.
     pub(super) fn cut(&self, snapshot: &Snapshot, now: Now, mut tell: impl FnMut(Refusal)) {
         for Entry { digest, site, api, progress } in self.entries.borrow().iter().flatten() {
-            let api = site.routes.apis().get(*api).map_or("", |api| &api.definition.name);
+            let api = site.routes.apis().get(*api).map_or("", |api| &api.definition().name);
             if progress.cut().is_none()
                 && let Some(refusal) = snapshot.verdict_on(digest, api, now)
             {

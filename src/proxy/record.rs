@@ -104,7 +104,7 @@ impl Record {
 
     /// Whether the API tells reasons apart.
     pub(super) fn errors_distinguish(&self) -> bool {
-        self.api.and_then(|api| self.site.routes.apis().get(api)).is_none_or(|api| api.definition.errors_distinguish)
+        self.api.and_then(|api| self.site.routes.apis().get(api)).is_none_or(|api| api.definition().errors_distinguish)
     }
 
     /// Notes an answer of Keygate's own.
