@@ -1,6 +1,10 @@
 //! What the two planes share: the published configuration, which has one writer and many readers, the
 //! clock, and the signals between them.
 
+mod refused;
+
+pub use refused::{RefusedRequest, RefusedRequests};
+
 use crate::config::{ApiConfig, Server, Upstream};
 use crate::policy::{KeyRecord, Now, Refusal, Routes, Snapshot};
 use crate::stats::{ApiStats, WorkerStats};
@@ -143,6 +147,8 @@ pub struct Shared {
     /// Keys that were used, handed over by the workers a few times a second.
     used_keys: Mutex<Vec<Arc<KeyRecord>>>,
     key_calls: mpsc::Sender<KeyRequest>,
+    /// By worker.
+    pub refused: Box<[RefusedRequests]>,
 }
 
 impl Shared {
@@ -159,6 +165,7 @@ impl Shared {
             connections: AtomicUsize::new(0),
             used_keys: Mutex::default(),
             key_calls,
+            refused: (0..workers).map(|_| RefusedRequests::default()).collect(),
         });
         (shared, receiver)
     }

@@ -6,6 +6,7 @@ mod admin;
 mod api;
 mod busy_keys;
 mod certificates;
+mod explain;
 mod exposition;
 mod figures;
 mod files;
@@ -178,7 +179,7 @@ pub fn start(path: &Path) -> Result<Startup, StartError> {
         started: reload::without_keys(&config),
         watch: Watch::new(loaded.identity, moment),
         listener: listener.transpose()?,
-        settings: Arc::new(ArcSwap::from_pointee(Settings { admin: config.admin.clone(), tls })),
+        settings: Arc::new(ArcSwap::from_pointee(Settings { admin: config.admin.clone(), tls, digest: loaded.digest })),
         server_certificate,
         admin_certificate,
     };
@@ -232,7 +233,16 @@ impl Controller {
                 let (figures, settings) = (self.figures.clone(), self.settings.clone());
                 let (registry, office) = (self.registry.clone(), self.office.clone());
                 let store = self.config.store.as_ref().map(|store| store.path.clone());
-                let state = Arc::new(admin::State { figures, settings, reloads: reload_sender, settled, registry, office, store });
+                let state = Arc::new(admin::State {
+                    figures,
+                    settings,
+                    reloads: reload_sender,
+                    settled,
+                    registry,
+                    office,
+                    store,
+                    file: self.path.clone(),
+                });
                 Some(tokio::spawn(admin::serve(listener, state, stopped)))
             }
             None => None,

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 /// How many pages of 4 KiB are copied between two looks at what else there is to do: about a millisecond's worth.
 const PAGES: i32 = 256;
+/// After how many steps the copy is synced: all of a large one at its end would hold up changes for seconds.
+const STEPS_A_SYNC: u32 = 4;
 
 /// Copies page by page. SQLite repeats in the copy what changes meanwhile, since it is the same connection that changes it.
 pub(super) fn write(writer: &Writer, to: &Path, mut let_others_go_first: impl FnMut()) -> Result<(), Unavailable> {
@@ -43,7 +45,12 @@ fn copy(from: &Connection, beside: &Path, let_others_go_first: &mut impl FnMut()
     // The copy counts only when it is complete, so it needs no journal of its own; it is synced at the end.
     copy.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")?;
     let backup = Backup::new(from, &mut copy)?;
+    let mut steps = 0;
     while backup.step(PAGES)? != StepResult::Done {
+        steps += 1;
+        if steps % STEPS_A_SYNC == 0 {
+            file.sync_data()?;
+        }
         let_others_go_first();
     }
     drop(backup);

@@ -34,7 +34,7 @@ impl Health {
         !self.failing.load(Ordering::Relaxed)
     }
 
-    /// Commands that are waiting, the one in work included.
+    /// Commands that are waiting; a task that is done in steps is among them until it is done.
     pub fn queued(&self) -> u64 {
         self.queued.load(Ordering::Relaxed)
     }

@@ -181,7 +181,8 @@ impl KeyStore {
     }
 
     /// Writes a copy of the store as of the moment when it is done, while changes go on. The copy is complete and on the disk
-    /// once it has its name; nobody but the owner can read it.
+    /// once it has its name; nobody but the owner can read it. To restore it, put it in the place of a store that is not open, and
+    /// remove that store's `-wal`, which a gateway leaves only if it was killed: SQLite would take it for the copy's.
     ///
     /// # Errors
     /// Fails if the destination exists or cannot be written.

@@ -17,7 +17,7 @@
 //! `AUTOINCREMENT` is an identity column, and texts need `COLLATE "C"`, because pages and the start rely on the order of bytes.
 
 use super::OpenError;
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 /// "Keyg": marks a SQLite file as ours.
 pub(super) const APPLICATION: i64 = 0x4b65_7967;
@@ -128,9 +128,11 @@ pub(super) fn migrate(connection: &Connection, migrations: &[&str]) -> Result<()
         return Err(OpenError::Newer { version, known });
     }
     for (version, migration) in (1..).zip(migrations).skip(usize::try_from(version).map_err(|_| OpenError::NotAStore)?) {
-        connection.execute_batch(&format!(
-            "BEGIN IMMEDIATE; {migration}; PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {version}; COMMIT;"
-        ))?;
+        // Dropped without a commit, it is rolled back.
+        let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+        transaction.execute_batch(migration)?;
+        transaction.execute_batch(&format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {version}"))?;
+        transaction.commit()?;
     }
     Ok(())
 }

@@ -63,8 +63,8 @@ fn run(writer: &Writer, queue: &mut Queue) {
             }
         } else if let Some((to, answer)) = queue.backups.pop_front() {
             // Whoever asked may have left; the backup is made all the same.
-            let _ = answer.send(backup::write(writer, &to, || queue.let_others_go_first(writer)));
             writer.health.dequeue();
+            let _ = answer.send(backup::write(writer, &to, || queue.let_others_go_first(writer)));
         } else if is_over {
             return;
         } else {
@@ -125,10 +125,8 @@ impl Queue {
             writer.run(command);
             self.collect();
         }
-        if let Some(task) = self.tasks.pop_front() {
-            if let Some(rest) = writer.step(task) {
-                self.tasks.push_front(rest);
-            }
+        if let Some(rest) = self.tasks.pop_front().and_then(|task| writer.step(task)) {
+            self.tasks.push_front(rest);
         }
     }
 }
@@ -141,6 +139,7 @@ pub(super) struct Writer {
 
 impl Writer {
     fn run(&self, command: Command) {
+        self.health.dequeue();
         match command {
             Command::Read(read) => read(&self.connection),
             Command::Commit(order, answer) => {
@@ -149,24 +148,22 @@ impl Writer {
                 let _ = answer.send(result);
             }
             // These have queues of their own.
-            Command::Later(_) | Command::Backup(..) | Command::Close(_) => return,
+            Command::Later(_) | Command::Backup(..) | Command::Close(_) => {}
         }
-        self.health.dequeue();
     }
 
-    /// Does a part of a task and returns the rest of it.
+    /// Does a part of a task and returns the rest of it. Whoever asked may have left; it is done all the same.
     fn step(&self, task: Task) -> Option<Task> {
         match task {
             Task::NoteUse(mut notes, answer) => {
                 let from = notes.len().saturating_sub(STEP);
-                match self.background(|connection| write::note_use(connection, &notes[from..])) {
-                    Ok(()) if from > 0 => {
-                        notes.truncate(from);
-                        return Some(Task::NoteUse(notes, answer));
-                    }
-                    Ok(()) => drop(answer.send(Ok(()))),
-                    Err(cause) => drop(answer.send(Err(NotNoted { cause, notes }))),
+                let result = self.background(|connection| write::note_use(connection, &notes[from..]));
+                if result.is_ok() && from > 0 {
+                    notes.truncate(from);
+                    return Some(Task::NoteUse(notes, answer));
                 }
+                self.health.dequeue();
+                let _ = answer.send(result.map_err(|cause| NotNoted { cause, notes }));
             }
             Task::Prune(prune, answer) => {
                 let mut is_more = false;
@@ -174,13 +171,13 @@ impl Writer {
                     is_more = write::prune(connection, prune, STEP as i64)?;
                     Ok(())
                 });
-                if is_more && result.is_ok() {
+                if result.is_ok() && is_more {
                     return Some(Task::Prune(prune, answer));
                 }
+                self.health.dequeue();
                 let _ = answer.send(result);
             }
         }
-        self.health.dequeue();
         None
     }
 

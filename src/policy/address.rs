@@ -10,12 +10,6 @@ use std::net::IpAddr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AddressRange(IpNet);
 
-impl fmt::Display for AddressRange {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(out)
-    }
-}
-
 /// Why a text is no address range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadAddressRange {
@@ -31,6 +25,13 @@ impl fmt::Display for BadAddressRange {
             Self::Form => out.write_str("an address range is an address or a CIDR block, such as `203.0.113.0/24` or `2001:db8::/32`"),
             Self::HostBits(meant) => write!(out, "bits are set behind the prefix length; did you mean `{meant}`?"),
         }
+    }
+}
+
+impl fmt::Display for AddressRange {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // An address alone is written as one.
+        if self.0.prefix_len() == self.0.max_prefix_len() { self.0.addr().fmt(out) } else { self.0.fmt(out) }
     }
 }
 

@@ -219,20 +219,28 @@ impl Api {
         fitting.max_by_key(|(_, environment)| environment.prefix.len()).map(|(index, _)| Some(index)).ok_or(())
     }
 
+    /// The scopes that allow this method and path, and whether Keygate itself answers there.
+    #[must_use]
+    pub fn claims(&self, method: &http::Method, path: &str) -> (ScopeSet, bool) {
+        (self.endpoints.claims(method, path).scopes, self.is_key_endpoint(path))
+    }
+
     /// Whether Keygate itself answers at `path`.
     pub(super) fn is_key_endpoint(&self, path: &str) -> bool {
         self.definition.key_api.as_ref().is_some_and(|key_api| self.lies_below(path, &key_api.path))
     }
 
     /// Index of the scope that opens the key endpoints; it comes behind the API's own where it is none of them.
-    pub(super) fn key_scope(&self) -> Option<usize> {
+    #[must_use]
+    pub fn key_scope(&self) -> Option<usize> {
         let wanted = self.definition.key_api.as_ref()?.scope.as_deref()?;
         let scopes = &self.definition.scopes;
         Some(scopes.iter().position(|scope| &*scope.name == wanted).unwrap_or(scopes.len()))
     }
 
     /// The name of the scope at this index.
-    pub(super) fn scope_name(&self, index: usize) -> Option<&str> {
+    #[must_use]
+    pub fn scope_name(&self, index: usize) -> Option<&str> {
         let own = self.definition.scopes.get(index).map(|scope| &*scope.name);
         own.or_else(|| self.definition.key_api.as_ref()?.scope.as_deref().filter(|_| self.key_scope() == Some(index)))
     }

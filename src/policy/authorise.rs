@@ -2,6 +2,7 @@
 
 use super::address::{AddressRange, client_address};
 use super::api::Api;
+use super::check::{Check, Trace};
 use super::credential::{find_key, has_pass_through, query_holds_key};
 use super::digest::Digest;
 use super::key::{Grant, KeyRecord, Terms};
@@ -207,67 +208,33 @@ pub struct Permit<'s> {
     key_endpoint: bool,
 }
 
-/// What is checked, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Check {
-    /// Method, framing, path and host can be read in one way only.
-    Request,
-    /// The client's address, by way of trusted proxies.
-    ClientAddress,
-    /// An API claims host and path.
-    Api,
-    /// No key in the query.
-    Query,
-    /// Whether the endpoint needs a key. It passes only where one is needed.
-    NeedsKey,
-    /// One key is presented, in one place.
-    Credential,
-    /// Its prefix is one of the API's.
-    Environment,
-    /// The key is known.
-    KnownKey,
-    /// It is not revoked, nor its organisation.
-    NotRevoked,
-    /// It is not paused.
-    NotPaused,
-    /// Its organisation is not suspended.
-    OrganizationOpen,
-    /// Neither it nor its secret has expired.
-    NotExpired,
-    /// It is for this API.
-    ForApi,
-    /// The client's address is one of the key's.
-    Address,
-    /// The referrer is one of the key's.
-    Referrer,
-    /// The endpoint is one of the key's.
-    Endpoint,
-    /// A scope of the key allows the endpoint.
-    Scope,
-}
-
-/// Hears of each check that passes. `()` does not listen, at no cost.
-pub trait Trace {
-    /// This check has passed.
-    fn passed(&mut self, check: Check);
-}
-
-impl Trace for () {
-    fn passed(&mut self, _: Check) {}
-}
-
-impl Trace for Vec<Check> {
-    fn passed(&mut self, check: Check) {
-        self.push(check);
-    }
-}
-
 /// The witness that a request was authorised and counted. Only [`charge`] makes one, and nothing is sent
 /// to an upstream without it.
 #[derive(Debug)]
 pub struct Admission<'s> {
     permit: Permit<'s>,
     allowance: Option<Allowance>,
+}
+
+impl<'s> Permit<'s> {
+    /// The API that the request is for.
+    #[must_use]
+    pub fn api(&self) -> &'s Api {
+        self.api
+    }
+
+    /// Who calls.
+    #[must_use]
+    pub fn caller(&self) -> Caller<'s> {
+        self.caller
+    }
+
+    /// What the limit leaves before this request; nothing where there is no limit.
+    #[must_use]
+    pub fn allowance(&self, now: Now) -> Option<Allowance> {
+        let Caller::Key { record, grant, .. } = self.caller else { return None };
+        record.account.peek(&self.api.definition.name, &grant.limits, now.monotonic)
+    }
 }
 
 impl<'s> Admission<'s> {

@@ -95,6 +95,24 @@ impl Grant {
         Self { api, scopes, everything, manages_keys: everything, scopes_value, limits }
     }
 
+    /// Index of the API in the snapshot.
+    #[must_use]
+    pub fn api(&self) -> usize {
+        self.api
+    }
+
+    /// The scopes that it holds.
+    #[must_use]
+    pub fn scopes(&self) -> ScopeSet {
+        self.scopes
+    }
+
+    /// Its limits; empty: none.
+    #[must_use]
+    pub fn limits(&self) -> &[Limit] {
+        &self.limits
+    }
+
     /// The same, and whether it opens the API's own key endpoints.
     #[must_use]
     pub fn managing_keys(self, manages_keys: bool) -> Self {

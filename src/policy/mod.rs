@@ -10,6 +10,7 @@ mod account;
 mod address;
 mod api;
 mod authorise;
+mod check;
 mod credential;
 mod digest;
 mod forwarding;
@@ -29,9 +30,8 @@ mod tests;
 pub use account::{Account, Collected, Departed};
 pub use address::{AddressRange, BadAddressRange, client_address};
 pub use api::{Api, ApiDefinition, CredentialPlace, EmptyScopes, Environment, ErrorStyle, PassThrough, ResetStyle, Scope, ScopeSet};
-pub use authorise::{
-    Admission, Caller, Check, Closed, Head, Permit, Refused, Routes, Snapshot, StandIn, Trace, authorise, authorise_traced, charge,
-};
+pub use authorise::{Admission, Caller, Closed, Head, Permit, Refused, Routes, Snapshot, StandIn, authorise, authorise_traced, charge};
+pub use check::{Check, Trace};
 pub use credential::{contains_key, query_holds_key};
 pub use digest::Digest;
 pub use forwarding::{Peer, is_gateway_header, prepare_request, prepare_response, prepare_trailers};

@@ -1,7 +1,8 @@
 //! Where a key may be used from, and for which endpoints.
 
 use super::address::AddressRange;
-use super::authorise::{Check, Head, Trace};
+use super::authorise::Head;
+use super::check::{Check, Trace};
 use super::pattern::Pattern;
 use super::refusal::Refusal;
 use http::{HeaderMap, Uri, header};

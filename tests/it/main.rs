@@ -1,5 +1,6 @@
 //! Keygate as its users meet it: the real binary in front of a real upstream, over real sockets.
 
+mod admin_api;
 mod adversity;
 mod architecture;
 mod cli;
@@ -12,6 +13,7 @@ mod headers;
 mod limits;
 mod logs;
 mod metrics;
+mod office;
 mod readme;
 mod real;
 mod reload;

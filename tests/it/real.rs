@@ -2,6 +2,7 @@
 //! `scripts/setup.sh`, which `make test` runs first, brings what they need.
 
 mod programs;
+mod schemathesis;
 
 use super::harness::{Client, Gateway, Key, Message, Request, Upstream, wait_for};
 use programs::{Program, Server, file, tool};

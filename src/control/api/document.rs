@@ -55,6 +55,52 @@ const LINKS: [(&str, &str, &str, &str, &str, &str); 12] = [
     ("audit_log", "200", "next", "audit_log", "before", "$response.body#/next"),
 ];
 
+/// The bodies that are sent, by the names of their schemas.
+const SENT: [&str; 7] = ["NewKey", "ImportedKey", "KeyChange", "Rotation", "RevocationOrder", "OrganizationChange", "BackupOrder"];
+
+/// What their members look like, as the office checks it. It also checks what no schema can say: that names are known, that a moment is
+/// in the future.
+fn form(member: &str) -> Value {
+    let name = json!({"minLength": 1, "maxLength": 200, "pattern": PRINTABLE});
+    let restrictions = |items: Value| json!({"maxItems": 100, "items": items});
+    match member {
+        "id" => json!({"pattern": KEY_ID}),
+        "name" => name,
+        "organization" => json!({"minLength": 1, "maxLength": 1024, "pattern": PRINTABLE}),
+        "apis" => json!({"minItems": 1, "uniqueItems": true, "items": {"pattern": "^[A-Za-z0-9._-]{1,64}$"}}),
+        "environment" => json!({"pattern": "^[A-Za-z0-9._-]{1,64}$"}),
+        "scopes" => json!({"uniqueItems": true, "items": {"pattern": r"^[!#-\[\]-~]{1,128}$"}}),
+        "allow_ips" => restrictions(json!({"pattern": "^[0-9A-Fa-f.:]{2,45}(/[0-9]{1,3})?$"})),
+        "allow_referrers" => restrictions(json!({"pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[!-~]+$"})),
+        "allow_endpoints" => restrictions(json!({"pattern": "^[A-Z]+ /[!-~]*$"})),
+        "rate_limit" => json!({"maxItems": 4, "items": {"pattern": "^[0-9]{1,7}/[0-9]{0,7}(s|min|h|hour|day)$"}}),
+        "expires_at" => json!({"format": "date-time"}),
+        "sha256" => json!({"pattern": "^[0-9a-f]{64}$"}),
+        "prefix" => json!({"pattern": "^[!-~]{0,8}$"}),
+        "grace" => json!({"pattern": "^[0-9]{1,10}(ms|s|min|h|d)$"}),
+        "reason" => json!({"maxLength": 500, "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]*$"}),
+        "key_cap" => json!({"minimum": 0, "maximum": 1_000_000}),
+        _ => json!({}),
+    }
+}
+
+const KEY_ID: &str = "^[A-Za-z0-9._:-]{1,128}$";
+/// No control characters.
+const PRINTABLE: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$";
+
+/// A key to begin with.
+fn example() -> Value {
+    json!({
+        "name": "CRM Integration",
+        "organization": "org_acme",
+        "scopes": ["tickets:read"],
+        "allow_ips": ["203.0.113.0/24"],
+        "allow_endpoints": ["GET /api/v1/tickets/**"],
+        "rate_limit": ["1000/min"],
+        "expires_at": "2099-03-31T23:59:59Z",
+    })
+}
+
 const METHODS: [&str; 3] = ["get", "post", "patch"];
 
 /// The document, as `/openapi.json` serves it.
@@ -80,11 +126,24 @@ fn document() -> Value {
         }
         document["components"]["responses"][name] = refusal;
     }
+    for schema in SENT {
+        let members = document["components"]["schemas"][schema]["properties"].as_object_mut();
+        for (member, schema) in members.into_iter().flatten() {
+            extend(schema, form(member));
+        }
+    }
+    document["paths"]["/v1/keys"]["post"]["requestBody"]["content"]["application/json"]["example"] = example();
+    document["paths"]["/v1/keys/import"]["post"]["requestBody"]["content"]["application/json"]["example"] = json!({
+        "sha256": "9d353fb05f5bcb317f9c50020f4f90e2c5a7f4ed7ae63590dc57aaf3902d550b",
+        "name": "CRM Integration, from the system before",
+        "organization": "org_acme",
+        "scopes": ["tickets:read"],
+    });
     let paths = document["paths"].as_object_mut();
     for (path, item) in paths.into_iter().flatten() {
         for method in METHODS {
             if let Some(operation) = item.get_mut(method) {
-                complete(operation, path, method);
+                complete(operation, path);
             }
         }
     }
@@ -92,15 +151,22 @@ fn document() -> Value {
 }
 
 /// Adds what holds for many operations.
-fn complete(operation: &mut Value, path: &str, method: &str) {
+fn complete(operation: &mut Value, path: &str) {
     let has_body = operation.get("requestBody").is_some();
     let mut has_parameters = false;
     for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
         // An absent parameter is left out; there is no way to send a null.
         without_null(&mut parameter["schema"]);
         has_parameters |= parameter["in"] == "query";
-        if parameter["in"] == "path" {
-            parameter["schema"]["minLength"] = json!(1);
+        match (parameter["in"].as_str(), parameter["name"].as_str()) {
+            (Some("path"), Some("id")) => parameter["schema"]["pattern"] = json!(KEY_ID),
+            (Some("path"), _) => parameter["schema"]["minLength"] = json!(1),
+            (Some("query"), Some("after")) if path == "/v1/keys" => parameter["schema"]["pattern"] = json!("^(file|store):"),
+            (Some("header"), Some("If-Match")) => {
+                parameter["schema"] = json!({"oneOf": [{"const": "*"}, {"type": "string", "pattern": "^\"[0-9]+\"$"}]});
+            }
+            (Some("query"), Some("before")) => parameter["schema"]["pattern"] = json!("^[0-9]{1,18}$"),
+            _ => {}
         }
     }
     if operation["parameters"].is_null() {
@@ -114,9 +180,8 @@ fn complete(operation: &mut Value, path: &str, method: &str) {
     for (name, status, _) in REFUSALS {
         let applies = match status {
             "403" | "404" => path.starts_with("/v1/") || path == "/openapi.json",
-            "400" | "401" | "500" | "503" => !is_open,
+            "400" | "401" | "409" | "500" | "503" => !is_open,
             "408" | "413" | "415" => has_body,
-            "409" => method != "get",
             "412" => has_if_match,
             _ => has_body || has_parameters,
         };
@@ -137,6 +202,14 @@ fn complete(operation: &mut Value, path: &str, method: &str) {
     }
 }
 
+/// Adds keywords to a schema, and to its items.
+fn extend(schema: &mut Value, keywords: Value) {
+    let Value::Object(keywords) = keywords else { return };
+    for (keyword, value) in keywords {
+        if keyword == "items" { extend(&mut schema["items"], value) } else { schema[keyword] = value }
+    }
+}
+
 /// The schema without the null that stands for an absent value.
 fn without_null(schema: &mut Value) {
     if let Some(kinds) = schema["type"].as_array()
@@ -150,7 +223,9 @@ fn without_null(schema: &mut Value) {
         *schema = choice;
     }
     // Looking at a member that is not there has added it.
-    schema.as_object_mut().map(|schema| schema.retain(|_, value| !value.is_null()));
+    if let Some(keywords) = schema.as_object_mut() {
+        keywords.retain(|_, value| !value.is_null());
+    }
 }
 
 #[cfg(test)]

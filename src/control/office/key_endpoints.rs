@@ -33,12 +33,13 @@ enum Done {
     Revoked,
 }
 
+/// An answer without a body.
 pub(super) fn empty(status: StatusCode) -> KeyAnswer {
     KeyAnswer { status, content_type: None, allow: None, body: Bytes::new() }
 }
 
 fn json(status: StatusCode, body: Bytes) -> KeyAnswer {
-    KeyAnswer { content_type: Some("application/json"), body, ..empty(status) }
+    KeyAnswer { status, content_type: Some("application/json"), allow: None, body }
 }
 
 impl Desk {

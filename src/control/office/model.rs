@@ -159,15 +159,20 @@ pub(in crate::control) struct ImportedKey {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::control) struct KeyChange {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = String, required = false)]
     pub(in crate::control) name: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = Vec<String>, required = false)]
     pub(in crate::control) scopes: Option<Vec<String>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = Vec<String>, required = false)]
     pub(in crate::control) allow_ips: Option<Vec<String>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = Vec<String>, required = false)]
     pub(in crate::control) allow_referrers: Option<Vec<String>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = Vec<String>, required = false)]
     pub(in crate::control) allow_endpoints: Option<Vec<String>>,
     /// `null`: the API's limit; an empty list: none.
     #[serde(default, deserialize_with = "present")]
@@ -177,6 +182,11 @@ pub(in crate::control) struct KeyChange {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     pub(in crate::control) expires_at: Option<Option<String>>,
+}
+
+/// Refuses `null` where there is nothing to take away: it could be meant as "none", and would change nothing.
+fn not_null<'d, T: Deserialize<'d>, D: Deserializer<'d>>(input: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(input).map(Some)
 }
 
 /// Tells `null` from absent.

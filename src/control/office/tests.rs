@@ -90,11 +90,9 @@ impl Bench {
         let config = Arc::new(parse(file, &folder.path().join("gateway.toml")).expect("a good file"));
         let site = SiteBuilder::new(1).and_then(|mut builder| Ok(builder.build(&config, Arc::new(config.routes()), None)));
         let site = Arc::new(site.expect("a provider").expect("no certificates"));
-        let mut keys = Vec::new();
-        let opened = KeyStore::open(&folder.path().join("keygate.db"), |key| keys.push(key)).expect("a store");
         let mut table = Table::new(&config, site.routes.clone());
+        let opened = KeyStore::open(&folder.path().join("keygate.db"), |key| table.load_key(&key)).expect("a store");
         table.load_state(opened.revocations, &opened.organizations);
-        keys.iter().for_each(|key| table.load_key(key));
         table.build().expect("no clashes");
         let (shared, _) = Shared::new(Published { snapshot: table.snapshot(), site: site.clone() }, 1, Clock::default());
         let registry = Arc::new(Registry::new(shared, table, site));

@@ -42,7 +42,7 @@ fn store_keeps_what_it_acknowledged_through_crashes_lost_writes_and_failing_disk
 
 #[test]
 fn store_answers_changes_with_errors_while_the_disk_fails_and_heals_with_it() {
-    for fault in [".fail-fsync", ".full"] {
+    for fault in [".fail-fsync", ".fail-late", ".full"] {
         let mut crash = Crash::new();
         let process = crash.start(0);
         process.wait_for_lines("created ", 20);
@@ -200,7 +200,7 @@ impl Crash {
     fn round(&mut self, round: u64, random: &mut Random) {
         let process = self.start(round);
         process.wait_for_lines("created ", 1);
-        let fault = self.fault([".fail-fsync", ".full", ""][random.below(3) as usize]);
+        let fault = self.fault([".fail-fsync", ".fail-late", ".full", ""][random.below(4) as usize]);
         let has_fault = fault != self.path();
         std::thread::sleep(Duration::from_micros(random.below(30_000)));
         if has_fault {

@@ -91,7 +91,10 @@ async fn bare_bodies_have_the_documented_members_in_their_order() {
     assert_eq!(bench.refusal(key, "relay"), None);
     let by_hand = r#"{"id":"key_relay","name":"By hand","key_prefix":"rl_live_","scopes":[],"created_at":null,"expires_at":null,"last_used_at":null}"#;
     assert_eq!(door.list().await, format!("[{by_hand},{head}{rest}]"));
-    assert_eq!(door.send(Method::DELETE, &format!("/{id}"), "").await, super::super::key_endpoints::empty(StatusCode::NO_CONTENT));
+    assert_eq!(
+        door.send(Method::DELETE, &format!("/{id}"), "").await,
+        crate::control::office::key_endpoints::empty(StatusCode::NO_CONTENT)
+    );
     assert_eq!(bench.refusal(key, "relay"), Some(Refusal::RevokedKey));
     assert_eq!(door.list().await, format!("[{by_hand}]"));
     let gone = door.send(Method::DELETE, &format!("/{id}"), "").await;

@@ -13,7 +13,7 @@ fn order(reason: &str) -> RevocationOrder {
     RevocationOrder { reason: Some(reason.into()), descendants: false }
 }
 
-/// A store with this key made by that one.
+/// A key that this one made.
 async fn child(bench: &Bench, parent: &str) -> KeyView {
     let (view, _) = bench.make(of_acme("child")).await;
     let stored = bench.store.key(&view.id).await.expect("a store").expect("a key");
@@ -27,7 +27,7 @@ async fn child(bench: &Bench, parent: &str) -> KeyView {
     bench.office.key(&operator(), &id).await.expect("a key")
 }
 
-#[track_caller]
+/// Waits until the store knows of a revocation.
 async fn wait_for(what: &str, bench: &Bench, id: &str) -> Revocation {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
@@ -90,20 +90,14 @@ async fn descendants_are_revoked_only_if_they_are_meant() {
 async fn key_stays_refused_if_the_store_does_not_take_its_revocation() {
     let bench = Bench::with(&file_key());
     let (key, text) = bench.make(of_acme("one")).await;
+    let stored = bench.store.key(&key.id).await.expect("a store").expect("a key");
     bench.break_store().await;
     assert_eq!(bench.office.revoke(&operator(), &key.id, order("leaked")).await, Err(OfficeError::Unavailable));
     assert_eq!(bench.office.revoke(&operator(), "key_file", order("leaked")).await, Err(OfficeError::Unavailable));
     assert_eq!(bench.refusal(&text, "desk"), Some(Refusal::RevokedKey));
     assert_eq!(bench.refusal(FILE_KEY, "desk"), Some(Refusal::RevokedKey));
-    bench.registry.put(&StoredKey { paused: false, ..bench_copy(&bench, &key) });
+    bench.registry.put(&stored);
     assert_eq!(bench.refusal(&text, "desk"), Some(Refusal::RevokedKey), "a later change has revived it");
-}
-
-/// The record of a key whose store is gone.
-fn bench_copy(bench: &Bench, view: &KeyView) -> StoredKey {
-    let draft = check::Draft { name: view.name.clone(), apis: view.apis.clone(), ..check::Draft::default() };
-    let secret = bench.registry.key(&view.id).expect("it runs").secrets().next().expect("a secret");
-    bench.office.desk.stored(&operator(), draft, view.id.clone(), secret.digest, String::new())
 }
 
 #[tokio::test]
