@@ -4,6 +4,7 @@ mod admin_api;
 mod adversity;
 mod architecture;
 mod cli;
+mod crash;
 mod cuts;
 mod decision;
 mod documents;
