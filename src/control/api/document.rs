@@ -223,7 +223,9 @@ fn without_null(schema: &mut Value) {
         *schema = choice;
     }
     // Looking at a member that is not there has added it.
-    schema.as_object_mut().map(|schema| schema.retain(|_, value| !value.is_null()));
+    if let Some(keywords) = schema.as_object_mut() {
+        keywords.retain(|_, value| !value.is_null());
+    }
 }
 
 #[cfg(test)]
