@@ -1,9 +1,13 @@
 //! What was acknowledged holds, whatever becomes of the process and of its disk.
 
 mod disk;
+mod failing;
+mod office;
+mod restoring;
+mod starting;
 mod work;
 
-use crate::harness::{Gateway, Key, Request, Upstream, hex_digest};
+use crate::harness::{Gateway, Key, Request, Upstream};
 use disk::Disk;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -58,7 +62,7 @@ impl Site {
     fn new(random: &mut Random) -> Self {
         let upstream = Upstream::start();
         let (operator, customer) = (Key::new("ops", "token_"), Key::live("key_file").scopes(&["tickets:read"]));
-        let folder = setup(&upstream, &operator).key(&customer).write();
+        let folder = office::setup(&upstream, &operator).key(&customer).write();
         let workers = (0..WORKERS).map(|index| Worker::new(format!("client{index}"), random.below(u64::MAX))).collect();
         Self { disk: Disk::new(folder), upstream, operator, customer, workers }
     }
@@ -134,13 +138,4 @@ impl Site {
         assert_eq!(verdict, "ok");
         self.workers.iter().map(|worker| worker.acknowledged).sum()
     }
-}
-
-/// A gateway with a store and a token that may do everything.
-fn setup(upstream: &Upstream, operator: &Key) -> crate::harness::Setup {
-    let digest = hex_digest(&operator.text);
-    Gateway::in_front_of(upstream)
-        .scope("tickets:read", &["GET /api/v1/tickets"])
-        .more(&format!("[[admin.token]]\nname = \"ops\"\nrole = \"manage\"\nsha256 = \"{digest}\""))
-        .more("[store]\npath = \"keygate.db\"")
 }
