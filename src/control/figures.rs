@@ -23,6 +23,8 @@ pub(super) struct Figures {
     /// The same, in the store's words, after a first attempt.
     unwritten_notes: Mutex<Vec<UseNote>>,
     busy_keys: Mutex<BusyKeys>,
+    /// Keys that expire soon, by API.
+    expiring: Mutex<Vec<(Arc<str>, u64)>>,
 }
 
 impl Figures {
@@ -37,7 +39,17 @@ impl Figures {
             unwritten: Mutex::default(),
             unwritten_notes: Mutex::default(),
             busy_keys: Mutex::default(),
+            expiring: Mutex::default(),
         }
+    }
+
+    /// Keys that expire soon, by API.
+    pub(super) fn expiring(&self) -> Vec<(Arc<str>, u64)> {
+        self.expiring.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_expiring(&self, counts: Vec<(Arc<str>, u64)>) {
+        *self.expiring.lock().unwrap_or_else(PoisonError::into_inner) = counts;
     }
 
     /// Takes in what the workers have handed over.

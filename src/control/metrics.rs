@@ -106,6 +106,10 @@ fn keys(text: &mut Exposition, figures: &Figures, published: &Published) {
     }
     text.sample(&[("key", "other")], told.other);
     text.gauge("keygate_keys", "Secrets in the table of keys.").sample(&[], published.snapshot.keyring.len());
+    text.gauge("keygate_keys_expiring_soon", "Keys that expire within the time that `expiry_warning` of their API sets.");
+    for (api, keys) in figures.expiring() {
+        text.sample(&[("api", &api)], keys);
+    }
     text.gauge("keygate_limiter_keys", "Keys that were used since the process started.").sample(&[], used.len());
     drop(used);
     text.counter("keygate_limiter_refusals_total", "Requests over the limit.");

@@ -6,6 +6,7 @@ mod admin;
 mod api;
 mod busy_keys;
 mod certificates;
+mod expiry;
 mod explain;
 mod exposition;
 mod figures;
@@ -227,6 +228,7 @@ impl Controller {
         let clock = tokio::spawn(follow_wall_clock(self.shared.clone()));
         let uses = tokio::spawn(uses::run(self.figures.clone(), self.store.clone()));
         let hanging = self.figures.store.clone().map(|health| tokio::spawn(tell_of_hanging_store(health)));
+        let expiry = tokio::spawn(expiry::run(self.figures.clone()));
         let answering = tokio::spawn(answer_key_calls(self.office.clone(), key_calls));
         let prune = self.store.clone().zip(self.config.store.clone());
         let prune = prune.map(|(store, settings)| tokio::spawn(uses::prune(self.figures.clone(), store, settings)));
@@ -262,6 +264,7 @@ impl Controller {
         prune.inspect(tokio::task::JoinHandle::abort);
         answering.abort();
         hanging.inspect(tokio::task::JoinHandle::abort);
+        expiry.abort();
         stop.send_replace(true);
         if let Some(admin) = admin {
             let _ = admin.await;

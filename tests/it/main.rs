@@ -8,6 +8,8 @@ mod crash;
 mod cuts;
 mod decision;
 mod documents;
+mod expiry;
+mod explain;
 mod guard;
 mod harness;
 mod headers;

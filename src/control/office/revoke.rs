@@ -91,10 +91,7 @@ impl Desk {
         while let Some((id, revocation)) = self.first_owed() {
             self.owed().remove(&id);
             if self.tell(&id, &revocation).await.is_err() {
-                tracing::error!(
-                    key = id,
-                    "the store did not take this revocation; the key is admitted after the next start unless [revoked] names it"
-                );
+                tracing::error!(key = id, "the store has not taken this revocation; name the key in [revoked] before the next start");
             }
         }
     }

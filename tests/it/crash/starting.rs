@@ -58,14 +58,11 @@ fn store_in_a_folder_that_is_not_there_stops_the_start_and_says_why() {
     assert!(said.contains("nowhere/keygate.db") && said.contains("No such file or directory"), "{said}");
 }
 
-/// A block for a key of the file, and where `setting` stands if the block is put at the end of this text.
+/// A block for a key of the file, and the line of this setting if it is put at the end of `toml`.
 fn block_behind(toml: &str, id: &str, sha256: &str, setting: &str) -> (String, usize) {
     let block = format!("\n[[key]]\nid = \"{id}\"\nname = \"By hand\"\nsha256 = \"{sha256}\"\n");
-    let line = format!("{toml}{block}")
-        .lines()
-        .position(|line| line.starts_with(setting) && line.contains(&format!("\"{id}\"")) || setting == "sha256" && line.contains(sha256))
-        .expect("the line");
-    (block, line + 1)
+    let inside = block.lines().position(|line| line.starts_with(setting)).expect("the setting");
+    (block, toml.lines().count() + inside + 1)
 }
 
 /// A key of the store, imported under this id with this text.
