@@ -1,7 +1,7 @@
 //! Where the figures come from, for the one who renders them.
 
 use super::busy_keys::BusyKeys;
-use crate::keystore::UseNote;
+use crate::keystore::{Health, UseNote};
 use crate::policy::{Account, Collected};
 use crate::state::Shared;
 use crate::stats::ControlStats;
@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(super) struct Figures {
     pub(super) shared: Arc<Shared>,
     pub(super) control: ControlStats,
+    /// Of the store, if there is one.
+    pub(super) store: Option<Arc<Health>>,
     /// In Unix seconds.
     pub(super) started_at: i64,
     used: Mutex<HashMap<Box<str>, Arc<Account>>>,
@@ -26,11 +28,12 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, store: Option<Arc<Health>>) -> Self {
         let started_at = shared.clock.now().unix;
         Self {
             shared,
             control: ControlStats::default(),
+            store,
             started_at,
             used: Mutex::default(),
             unwritten: Mutex::default(),
