@@ -16,7 +16,7 @@ const EDITS: usize = 20;
 const SETTLED: Duration = Duration::from_secs(3);
 
 /// Starts a gateway; returns it with the seconds until a key of the store was answered, and those that it computed for.
-pub async fn start(folder: &Path, answered: u16) -> (Gateway, f64, f64) {
+pub(crate) async fn start(folder: &Path, answered: u16) -> (Gateway, f64, f64) {
     let gateway = Gateway::start(folder);
     let mut client = Client::data(&gateway).await;
     assert_eq!(client.tickets(&secret(1)).await, answered);
@@ -25,7 +25,7 @@ pub async fn start(folder: &Path, answered: u16) -> (Gateway, f64, f64) {
 }
 
 /// Starts with an empty store and with a full one.
-pub async fn starts(report: &mut Report, empty: &Path, full: &Path, keys: usize) {
+pub(crate) async fn starts(report: &mut Report, empty: &Path, full: &Path, keys: usize) {
     let (gateway, _, _) = start(empty, 401).await;
     sleep(SETTLED).await;
     let before = gateway.memory();
@@ -47,14 +47,14 @@ pub async fn starts(report: &mut Report, empty: &Path, full: &Path, keys: usize)
 }
 
 /// Starts with a store of which a hundredth is revoked.
-pub async fn start_with_revoked(report: &mut Report, folder: &Path) {
+pub(crate) async fn start_with_revoked(report: &mut Report, folder: &Path) {
     let (gateway, elapsed, _) = start(folder, 200).await;
     assert_eq!(Client::data(&gateway).await.tickets(&secret(0)).await, 401, "key 0 is revoked");
     report.promised("start while one key in a hundred is revoked", elapsed, "s", 5.0);
 }
 
 /// Creates keys, revokes them through the admin API, and revokes others by editing the file.
-pub async fn changes(report: &mut Report, gateway: &Gateway, upstream: SocketAddr) {
+pub(crate) async fn changes(report: &mut Report, gateway: &Gateway, upstream: SocketAddr) {
     let (mut admin, mut data) = (Client::admin(gateway).await, Client::data(gateway).await);
     let (mut created, mut acknowledged) = (Vec::new(), Vec::new());
     for number in 0..CREATIONS {
@@ -102,6 +102,6 @@ async fn first_refusal(data: &mut Client, secret: &str, since: Instant) -> f64 {
 }
 
 /// Since then.
-pub fn milliseconds(since: Instant) -> f64 {
+pub(crate) fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1000.0
 }

@@ -9,14 +9,14 @@ trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 /// One connection.
-pub struct Client {
+pub(crate) struct Client {
     stream: Box<dyn Stream>,
     buffer: Vec<u8>,
 }
 
 impl Client {
     /// To the data address.
-    pub async fn data(gateway: &Gateway) -> Self {
+    pub(crate) async fn data(gateway: &Gateway) -> Self {
         let name = rustls_pki_types::ServerName::try_from("localhost").expect("a name");
         let connector = tokio_rustls::TlsConnector::from(gateway.tls.clone());
         let stream = connector.connect(name, connect(gateway.data).await).await.expect("a handshake");
@@ -24,12 +24,12 @@ impl Client {
     }
 
     /// To the admin address.
-    pub async fn admin(gateway: &Gateway) -> Self {
+    pub(crate) async fn admin(gateway: &Gateway) -> Self {
         Self { stream: Box::new(connect(gateway.admin).await), buffer: Vec::with_capacity(8192) }
     }
 
     /// Sends a request and waits for the whole answer: status and body.
-    pub async fn exchange(&mut self, request: &[u8]) -> (u16, &[u8]) {
+    pub(crate) async fn exchange(&mut self, request: &[u8]) -> (u16, &[u8]) {
         self.stream.write_all(request).await.expect("a request");
         self.buffer.clear();
         let body = loop {
@@ -43,12 +43,12 @@ impl Client {
     }
 
     /// The status that the holder of this key gets.
-    pub async fn tickets(&mut self, secret: &str) -> u16 {
+    pub(crate) async fn tickets(&mut self, secret: &str) -> u16 {
         self.exchange(&tickets(secret)).await.0
     }
 
     /// Posts to the admin API.
-    pub async fn post(&mut self, path: &str, body: &str) -> (u16, serde_json::Value) {
+    pub(crate) async fn post(&mut self, path: &str, body: &str) -> (u16, serde_json::Value) {
         let request = format!(
             "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\n\r\n{body}",
@@ -59,7 +59,7 @@ impl Client {
     }
 
     /// Makes a key; returns its id and the key itself.
-    pub async fn create(&mut self, name: &str) -> (String, String) {
+    pub(crate) async fn create(&mut self, name: &str) -> (String, String) {
         let body = format!(r#"{{"name": "{name}", "organization": "org_000001", "scopes": ["tickets:read"]}}"#);
         let (status, answer) = self.post("/v1/keys", &body).await;
         assert_eq!(status, 201, "{answer}");
@@ -68,7 +68,7 @@ impl Client {
     }
 
     /// Revokes a key.
-    pub async fn revoke(&mut self, id: &str) {
+    pub(crate) async fn revoke(&mut self, id: &str) {
         let (status, answer) = self.post(&format!("/v1/keys/{id}/revoke"), "{}").await;
         assert_eq!(status, 200, "{answer}");
     }
@@ -81,7 +81,7 @@ async fn connect(address: std::net::SocketAddr) -> TcpStream {
 }
 
 /// A request for tickets by the holder of this key.
-pub fn tickets(secret: &str) -> Vec<u8> {
+pub(crate) fn tickets(secret: &str) -> Vec<u8> {
     format!("GET /api/v1/tickets HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {secret}\r\nAccept: application/json\r\nUser-Agent: bench\r\n\r\n")
         .into_bytes()
 }
@@ -95,7 +95,7 @@ fn body_of_whole(answer: &[u8]) -> Option<usize> {
 }
 
 /// Answers every request with 160 bytes.
-pub async fn upstream(listener: TcpListener) {
+pub(crate) async fn upstream(listener: TcpListener) {
     let answer = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 160\r\n\r\n{}", "x".repeat(160));
     let answer: Arc<[u8]> = answer.into_bytes().into();
     while let Ok((mut stream, _)) = listener.accept().await {

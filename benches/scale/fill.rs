@@ -7,15 +7,16 @@ use std::path::Path;
 
 /// When everything was made, in Unix seconds.
 const MADE: i64 = 1_760_000_000;
-const NAMES: [&str; 8] = ["CRM Integration", "Zendesk Sync", "Nightly Export", "Mobile App", "Reporting", "Chat Widget", "Staging", "Partner"];
+const NAMES: [&str; 8] =
+    ["CRM Integration", "Zendesk Sync", "Nightly Export", "Mobile App", "Reporting", "Chat Widget", "Staging", "Partner"];
 
 /// The text of the key with this number; what a caller presents.
-pub fn secret(number: usize) -> String {
+pub(crate) fn secret(number: usize) -> String {
     format!("bench_{:016x}{:016x}", mix(number as u64), mix(number as u64 ^ 0x5ca1e))
 }
 
 /// The id of the key with this number: as many characters as those that Keygate makes up.
-pub fn id(number: usize) -> String {
+pub(crate) fn id(number: usize) -> String {
     const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let mut rest = u128::from(mix(number as u64 ^ 0x1d)) << 64 | u128::from(mix(number as u64 ^ 0x1d1d));
     let mut id = "key_".to_owned();
@@ -27,7 +28,7 @@ pub fn id(number: usize) -> String {
 }
 
 /// The finaliser of SplitMix64: one to one, and scattered.
-pub fn mix(number: u64) -> u64 {
+pub(crate) fn mix(number: u64) -> u64 {
     let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let number = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let number = (number ^ number >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -36,7 +37,7 @@ pub fn mix(number: u64) -> u64 {
 
 /// Makes a store with this many keys. Organisations have a hundred each; a tenth has an address range, which all clients of the
 /// benchmark are in, a tenth expires some day, a fiftieth has a limit of its own, and half of them have been used before.
-pub async fn fill(path: &Path, keys: usize) {
+pub(crate) async fn fill(path: &Path, keys: usize) {
     // Makes the tables and lets go of them again.
     let opened = KeyStore::open(path, |_| {}).expect("a new store");
     opened.store.close().await;
@@ -82,7 +83,7 @@ pub async fn fill(path: &Path, keys: usize) {
 }
 
 /// Revokes each hundredth key of a store that is not open.
-pub fn revoke_some(path: &Path, keys: usize) {
+pub(crate) fn revoke_some(path: &Path, keys: usize) {
     let mut connection = Connection::open(path).expect("the store");
     let transaction = connection.transaction().expect("a transaction");
     {

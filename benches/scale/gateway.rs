@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// The admin token of all gateways here.
-pub const TOKEN: &str = "token-of-the-benchmark";
+pub(crate) const TOKEN: &str = "token-of-the-benchmark";
 
 /// A folder with a certificate, a store and a `gateway.toml` with these ids in `[revoked]`.
-pub fn write_configuration(folder: &Path, upstream: SocketAddr, revoked: &[String]) {
+pub(crate) fn write_configuration(folder: &Path, upstream: SocketAddr, revoked: &[String]) {
     let token = keygate::policy::Digest::of(TOKEN.as_bytes());
     let toml = format!(
         "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[server.tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n\
@@ -29,25 +29,25 @@ pub fn write_configuration(folder: &Path, upstream: SocketAddr, revoked: &[Strin
 }
 
 /// A self-signed certificate for `localhost`.
-pub fn write_certificate(folder: &Path) {
+pub(crate) fn write_certificate(folder: &Path) {
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     std::fs::write(folder.join("cert.pem"), certified.cert.pem()).expect("cert.pem");
     std::fs::write(folder.join("key.pem"), certified.signing_key.serialize_pem()).expect("key.pem");
 }
 
 /// A running gateway; ended when dropped.
-pub struct Gateway {
+pub(crate) struct Gateway {
     process: Child,
-    pub folder: PathBuf,
-    pub started: Instant,
-    pub data: SocketAddr,
-    pub admin: SocketAddr,
-    pub tls: Arc<rustls::ClientConfig>,
+    pub(crate) folder: PathBuf,
+    pub(crate) started: Instant,
+    pub(crate) data: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) tls: Arc<rustls::ClientConfig>,
 }
 
 impl Gateway {
     /// Starts it in a folder that has all it needs; waits until it says that it is ready.
-    pub fn start(folder: &Path) -> Self {
+    pub(crate) fn start(folder: &Path) -> Self {
         let tls = trusting(&folder.join("cert.pem"));
         let started = Instant::now();
         let mut process = Command::new(env!("CARGO_BIN_EXE_keygate"))
@@ -76,12 +76,12 @@ impl Gateway {
         Self { process, folder: folder.to_owned(), started, data, admin, tls }
     }
 
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.process.id()
     }
 
     /// Time on a core in nanoseconds, of its workers and of all its threads (`/proc/PID/task/*/schedstat`, first field).
-    pub fn cpu(&self) -> (u64, u64) {
+    pub(crate) fn cpu(&self) -> (u64, u64) {
         let (mut workers, mut all) = (0, 0);
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.process.id())).expect("its threads");
         for task in tasks.filter_map(Result::ok) {
@@ -96,7 +96,7 @@ impl Gateway {
     }
 
     /// Resident memory in bytes: of its own, and of its own and of mapped files.
-    pub fn memory(&self) -> (u64, u64) {
+    pub(crate) fn memory(&self) -> (u64, u64) {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("its status");
         let kibibytes = |field: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap_or_default();
@@ -106,7 +106,7 @@ impl Gateway {
     }
 
     /// Asks it to stop, as a service manager would, and waits for it.
-    pub fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         let _ = Command::new("kill").arg(self.process.id().to_string()).status();
         let _ = self.process.wait();
     }

@@ -23,7 +23,7 @@ const WINDOW: u64 = 5;
 
 /// How often which key is used.
 #[derive(Clone, Copy)]
-pub enum Draw {
+pub(crate) enum Draw {
     /// The nth most frequent one is used 1/n as often as the most frequent one, by and large.
     Zipf,
     /// Each as often as any other.
@@ -44,10 +44,10 @@ impl Draw {
 }
 
 /// A gateway, and how many keys its store has.
-pub type Filled<'g> = (&'g Gateway, usize);
+pub(crate) type Filled<'g> = (&'g Gateway, usize);
 
 /// What a request costs with few keys and with many, in interleaved rounds.
-pub async fn costs(report: &mut Report, few: Filled<'_>, many: Filled<'_>) {
+pub(crate) async fn costs(report: &mut Report, few: Filled<'_>, many: Filled<'_>) {
     for (draw, name, promise) in [(Draw::Zipf, "Zipf", 5.0), (Draw::Uniform, "uniform", 10.0)] {
         let (mut spent, mut more) = ([const { Vec::new() }; 4], [const { Vec::new() }; 2]);
         for round in 0..=ROUNDS {
@@ -58,9 +58,8 @@ pub async fn costs(report: &mut Report, few: Filled<'_>, many: Filled<'_>) {
             }
             sleep(WRITTEN_DOWN).await;
             let after = [few, many].map(|(gateway, _)| gateway.cpu());
-            let micros = |index: usize, of: fn((u64, u64)) -> u64| {
-                (of(after[index]) - of(before[index])) as f64 / 1000.0 / answers[index] as f64
-            };
+            let micros =
+                |index: usize, of: fn((u64, u64)) -> u64| (of(after[index]) - of(before[index])) as f64 / 1000.0 / answers[index] as f64;
             // The first round warms up.
             if round > 0 {
                 let figures = [micros(0, |cpu| cpu.1), micros(1, |cpu| cpu.1), micros(0, |cpu| cpu.0), micros(1, |cpu| cpu.0)];
@@ -107,7 +106,7 @@ async fn saturate(gateway: &Gateway, draw: Draw, keys: usize, round: u64) -> u64
 }
 
 /// How long requests take, with and without a hundred changes a second, in turn.
-pub async fn latencies(report: &mut Report, (gateway, keys): Filled<'_>) {
+pub(crate) async fn latencies(report: &mut Report, (gateway, keys): Filled<'_>) {
     let (mut before, mut during, mut changed) = (Vec::new(), Vec::new(), Vec::new());
     for window in 0..6 {
         if window % 2 == 0 {

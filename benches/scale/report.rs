@@ -4,7 +4,7 @@ use std::path::Path;
 
 /// All lines so far.
 #[derive(Default)]
-pub struct Report(Vec<Line>);
+pub(crate) struct Report(Vec<Line>);
 
 struct Line {
     what: String,
@@ -16,13 +16,13 @@ struct Line {
 
 impl Report {
     /// Takes in a figure of which something is promised: at most `promise`.
-    pub fn promised(&mut self, what: impl Into<String>, figure: f64, unit: &'static str, promise: f64) {
+    pub(crate) fn promised(&mut self, what: impl Into<String>, figure: f64, unit: &'static str, promise: f64) {
         self.0.push(Line { what: what.into(), figure, unit, promise: Some(promise) });
         self.print_last();
     }
 
     /// Takes in a figure that only helps to understand the others.
-    pub fn noted(&mut self, what: impl Into<String>, figure: f64, unit: &'static str) {
+    pub(crate) fn noted(&mut self, what: impl Into<String>, figure: f64, unit: &'static str) {
         self.0.push(Line { what: what.into(), figure, unit, promise: None });
         self.print_last();
     }
@@ -38,7 +38,7 @@ impl Report {
     }
 
     /// Writes them down as JSON.
-    pub fn write(&self, path: &Path, keys: usize) {
+    pub(crate) fn write(&self, path: &Path, keys: usize) {
         let lines = self.0.iter().map(|Line { what, figure, unit, promise }| {
             let kept = promise.map(|promise| *figure <= promise);
             serde_json::json!({"what": what, "figure": figure, "unit": unit, "promise": promise, "kept": kept})
@@ -52,13 +52,13 @@ impl Report {
 }
 
 /// The figure below which this share of them is.
-pub fn quantile(figures: &mut [f64], share: f64) -> f64 {
+pub(crate) fn quantile(figures: &mut [f64], share: f64) -> f64 {
     figures.sort_by(f64::total_cmp);
     let at = (figures.len() as f64 * share) as usize;
     figures.get(at.min(figures.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
 }
 
 /// Half of the figures are below it.
-pub fn median(figures: &mut [f64]) -> f64 {
+pub(crate) fn median(figures: &mut [f64]) -> f64 {
     quantile(figures, 0.5)
 }

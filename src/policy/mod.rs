@@ -30,9 +30,7 @@ mod tests;
 pub use account::{Account, Collected, Departed};
 pub use address::{AddressRange, BadAddressRange, client_address};
 pub use api::{Api, ApiDefinition, CredentialPlace, EmptyScopes, Environment, ErrorStyle, PassThrough, ResetStyle, Scope, ScopeSet};
-pub use authorise::{
-    Admission, Caller, Closed, Head, Permit, Refused, Routes, Snapshot, StandIn, authorise, authorise_traced, charge,
-};
+pub use authorise::{Admission, Caller, Closed, Head, Permit, Refused, Routes, Snapshot, StandIn, authorise, authorise_traced, charge};
 pub use check::{Check, Trace};
 pub use credential::{contains_key, query_holds_key};
 pub use digest::Digest;
