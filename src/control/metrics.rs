@@ -15,7 +15,8 @@ pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// All figures in the Prometheus text format.
-pub(super) fn render(figures: &Figures) -> String {
+pub(super) async fn render(figures: &Figures) -> String {
+    figures.gather().await;
     let published = figures.shared.published();
     let mut text = Exposition::default();
     requests(&mut text, figures, &published.site.apis);
@@ -97,9 +98,7 @@ fn histogram(text: &mut Exposition, api: &ApiState, pick: impl Fn(&ApiStats) -> 
 }
 
 fn keys(text: &mut Exposition, figures: &Figures, published: &Published) {
-    figures.gather();
-    let used = figures.used();
-    let told = figures.busy_keys().scrape(used.iter().map(|(key, account)| (key.clone(), account.requests())));
+    let told = figures.busy_keys().scrape();
     text.counter("keygate_key_requests_total", "Requests by key, for the busiest keys since each became one; all others are `other`.");
     for (key, requests) in &told.named {
         text.sample(&[("key", key)], requests);
@@ -110,8 +109,7 @@ fn keys(text: &mut Exposition, figures: &Figures, published: &Published) {
     for (api, keys) in figures.expiring() {
         text.sample(&[("api", &api)], keys);
     }
-    text.gauge("keygate_limiter_keys", "Keys that were used since the process started.").sample(&[], used.len());
-    drop(used);
+    text.gauge("keygate_limiter_keys", "Keys that were used since the process started.").sample(&[], figures.used());
     text.counter("keygate_limiter_refusals_total", "Requests over the limit.");
     for api in &published.site.apis {
         let refused = sum(&api.stats, |stats| &stats.refused[Refusal::RateLimited(0).index()]);

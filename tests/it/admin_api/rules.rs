@@ -1,7 +1,7 @@
 //! The admin API: who may call it, what it makes of what it cannot take, and what concerns the gateway as a whole.
 
 use super::{Office, code, id, ids, patch, post};
-use crate::harness::{Client, Gateway, Request, Upstream, field, hex_digest};
+use crate::harness::{Client, Gateway, Request, Upstream, field, hex_digest, wait_for};
 use serde_json::json;
 
 #[test]
