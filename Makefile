@@ -1,6 +1,6 @@
 # What there is to type. `make test` installs what is missing first (as root, or with sudo).
 
-.PHONY: test setup lint format clippy doc dependencies advisories bench
+.PHONY: test setup lint format clippy doc dependencies advisories bench bench-scale
 
 test: setup
 	cargo test --locked
@@ -27,4 +27,8 @@ advisories:
 	scripts/dependencies.sh advisories
 
 bench:
-	cargo bench --locked
+	cargo bench --locked --bench end_to_end --bench micro
+
+# A store with a million keys: takes some minutes and 2 GB.
+bench-scale:
+	cargo bench --locked --bench scale

@@ -3,6 +3,7 @@
 
 use super::exposition::{Exposition, seconds};
 use super::figures::Figures;
+use crate::keystore::Health;
 use crate::policy::Refusal;
 use crate::state::{ApiState, Published};
 use crate::stats::{ApiStats, Count, Histogram, LATENCY_BOUNDS, WorkerStats};
@@ -14,7 +15,8 @@ pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// All figures in the Prometheus text format.
-pub(super) fn render(figures: &Figures) -> String {
+pub(super) async fn render(figures: &Figures) -> String {
+    figures.gather().await;
     let published = figures.shared.published();
     let mut text = Exposition::default();
     requests(&mut text, figures, &published.site.apis);
@@ -23,6 +25,9 @@ pub(super) fn render(figures: &Figures) -> String {
     connections(&mut text, figures);
     upstreams(&mut text, figures);
     reloads(&mut text, figures);
+    if let Some(health) = &figures.store {
+        store(&mut text, health);
+    }
     process(&mut text, figures);
     text.finish()
 }
@@ -93,9 +98,7 @@ fn histogram(text: &mut Exposition, api: &ApiState, pick: impl Fn(&ApiStats) -> 
 }
 
 fn keys(text: &mut Exposition, figures: &Figures, published: &Published) {
-    figures.gather();
-    let used = figures.used();
-    let told = figures.busy_keys().scrape(used.iter().map(|(key, account)| (key.clone(), account.requests())));
+    let told = figures.busy_keys().scrape();
     text.counter("keygate_key_requests_total", "Requests by key, for the busiest keys since each became one; all others are `other`.");
     for (key, requests) in &told.named {
         text.sample(&[("key", key)], requests);
@@ -106,8 +109,7 @@ fn keys(text: &mut Exposition, figures: &Figures, published: &Published) {
     for (api, keys) in figures.expiring() {
         text.sample(&[("api", &api)], keys);
     }
-    text.gauge("keygate_limiter_keys", "Keys that were used since the process started.").sample(&[], used.len());
-    drop(used);
+    text.gauge("keygate_limiter_keys", "Keys that were used since the process started.").sample(&[], figures.used());
     text.counter("keygate_limiter_refusals_total", "Requests over the limit.");
     for api in &published.site.apis {
         let refused = sum(&api.stats, |stats| &stats.refused[Refusal::RateLimited(0).index()]);
@@ -160,6 +162,14 @@ fn reloads(text: &mut Exposition, figures: &Figures) {
     text.counter("keygate_certificate_reloads_total", "Certificates whose files changed, by result.")
         .sample(&[("result", "success")], control.certificates_reloaded.value())
         .sample(&[("result", "failure")], control.certificates_failed.value());
+}
+
+fn store(text: &mut Exposition, health: &Health) {
+    text.gauge("keygate_store_healthy", "0 while the store cannot write or does not answer: changes of keys are answered with 503.");
+    text.sample(&[], u8::from(health.is_healthy()));
+    text.counter("keygate_store_commits_total", "Transactions that the store has committed.").sample(&[], health.commits());
+    text.counter("keygate_store_failures_total", "Transactions that failed because of the disk.").sample(&[], health.failures());
+    text.gauge("keygate_store_queue", "Commands that wait for the store.").sample(&[], health.queued());
 }
 
 fn process(text: &mut Exposition, figures: &Figures) {

@@ -22,11 +22,15 @@ pub(super) struct Table {
     hasher: DefaultHashBuilder,
     /// The rights that keys have, each once; its place is the index of its terms.
     rights: HashMap<Rights, u32>,
+    /// What they come to under the configuration, by that index.
+    terms: Vec<Terms>,
     organizations: HashMap<Box<str>, Arc<Organization>>,
     suspended: HashSet<Box<str>>,
     /// Ids that the store says are revoked for good.
     revoked: HashSet<Box<str>>,
     departed: Departed,
+    /// Keys of the store, until the table is built for the first time.
+    loaded: Vec<Arc<KeyRecord>>,
 }
 
 /// A configuration, and one key under it.
@@ -71,10 +75,12 @@ impl Table {
             directory: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
             rights: HashMap::new(),
+            terms: Vec::new(),
             organizations: HashMap::new(),
             suspended: HashSet::new(),
             revoked: HashSet::new(),
             departed: Departed::default(),
+            loaded: Vec::new(),
         }
     }
 
@@ -88,7 +94,7 @@ impl Table {
     /// Takes in a key of the store, when the process starts.
     pub(super) fn load_key(&mut self, key: &StoredKey) {
         let definition = self.define_stored(key, Arc::default());
-        self.register(Arc::new(KeyRecord::new(definition)));
+        self.loaded.push(Arc::new(KeyRecord::new(definition)));
     }
 
     /// Builds the table for the first time, when all that the store knows is in.
@@ -96,8 +102,11 @@ impl Table {
     /// # Errors
     /// Keys of the file that cannot stand beside those of the store.
     pub(super) fn build(&mut self) -> Result<(), Vec<Clash>> {
-        self.directory.shrink_to_fit(|record| self.hasher.hash_one(record.id()));
-        self.snapshot.keyring = Keyring::new(self.directory.iter().cloned());
+        let loaded = std::mem::take(&mut self.loaded);
+        self.snapshot.keyring = Keyring::new(loaded.iter().cloned());
+        // At once in its final size, without moving a million entries again and again.
+        self.directory.reserve(loaded.len(), |record| self.hasher.hash_one(record.id()));
+        loaded.into_iter().for_each(|record| self.register(record));
         let config = self.config.clone();
         let clashes = self.clashes(&config);
         if !clashes.is_empty() {
@@ -109,7 +118,6 @@ impl Table {
         });
         let records = records.collect();
         self.replace(records, &[], 0);
-        self.refresh_terms();
         self.refresh_closed();
         Ok(())
     }
@@ -285,17 +293,17 @@ impl Table {
             self.register(record);
         }
         self.snapshot.keyring = self.snapshot.keyring.with(edits.into_iter().chain(added));
-        if self.rights.len() > self.snapshot.terms.len() {
-            self.refresh_terms();
+        if self.terms.len() > self.snapshot.terms.len() {
+            self.snapshot.terms = self.terms.as_slice().into();
         }
     }
 
+    /// Under another configuration, the same rights come to something else.
     fn refresh_terms(&mut self) {
-        let mut terms: Vec<Terms> = vec![Arc::new([]); self.rights.len()];
         for (rights, index) in &self.rights {
-            terms[*index as usize] = self.config.terms(rights);
+            self.terms[*index as usize] = self.config.terms(rights);
         }
-        self.snapshot.terms = terms.into();
+        self.snapshot.terms = self.terms.as_slice().into();
     }
 
     fn refresh_closed(&mut self) {
@@ -305,8 +313,11 @@ impl Table {
     }
 
     fn intern(&mut self, rights: Rights) -> u32 {
-        let next = u32::try_from(self.rights.len()).unwrap_or(u32::MAX);
-        *self.rights.entry(rights).or_insert(next)
+        let next = u32::try_from(self.terms.len()).unwrap_or(u32::MAX);
+        *self.rights.entry(rights).or_insert_with_key(|rights| {
+            self.terms.push(self.config.terms(rights));
+            next
+        })
     }
 
     fn organization(&mut self, name: &str) -> Arc<Organization> {

@@ -27,26 +27,21 @@ pub(super) async fn run(figures: Arc<Figures>, store: Option<KeyStore>) {
 
 /// Writes down what is known now. What cannot be written is tried again the next time.
 pub(super) async fn write_down(figures: &Figures, store: Option<&KeyStore>) {
-    figures.gather();
-    let uses = figures.take_unwritten();
-    let Some(store) = store else { return };
-    let day = figures.shared.clock.now().unix / DAY;
-    let mut notes = std::mem::take(&mut *figures.unwritten_notes());
-    notes.extend(uses.into_iter().flat_map(|(id, collected)| notes_of(&id, &collected, day)));
-    if notes.is_empty() {
-        return;
-    }
+    figures.gather().await;
+    let notes = std::mem::take(&mut *figures.unwritten());
+    let Some(store) = store.filter(|_| !notes.is_empty()) else { return };
     if let Err(failed) = store.note_use(notes).await {
         tracing::warn!(cause = %failed.cause, "use of keys cannot be written down; trying again");
-        figures.unwritten_notes().extend(failed.notes);
+        figures.unwritten().extend(failed.notes);
     }
 }
 
-fn notes_of(id: &str, collected: &Collected, day: i64) -> Vec<UseNote> {
+/// What is to be written down of a key's use that was collected at `unix`.
+pub(super) fn notes_of(id: &str, collected: &Collected, unix: i64, notes: &mut Vec<UseNote>) {
     let key_id: Arc<str> = id.into();
+    let day = unix / DAY;
     let note = |secret, requests| UseNote { key_id: key_id.clone(), secret, day, requests };
     // The requests stand with the first secret, or alone if all are within a second that has been told of.
-    let mut notes = Vec::new();
     let mut requests = collected.requests;
     for secret in &collected.secrets {
         notes.push(note(Some(*secret), std::mem::take(&mut requests)));
@@ -54,7 +49,6 @@ fn notes_of(id: &str, collected: &Collected, day: i64) -> Vec<UseNote> {
     if requests > 0 {
         notes.push(note(None, requests));
     }
-    notes
 }
 
 /// Deletes history that is older than it is kept. Never ends.

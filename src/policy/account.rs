@@ -49,6 +49,8 @@ struct SecretUse {
 pub struct Collected {
     /// Requests.
     pub requests: u64,
+    /// Requests since the process started, these included.
+    pub total: u64,
     /// Secrets that were presented, and when they last were, in Unix seconds.
     pub secrets: Vec<(Digest, i64)>,
 }
@@ -81,7 +83,7 @@ impl Account {
 
     /// What is new since the last call. There must be one caller only.
     pub fn collect(&self) -> Collected {
-        let Some(state) = self.state.get() else { return Collected { requests: 0, secrets: Vec::new() } };
+        let Some(state) = self.state.get() else { return Collected { requests: 0, total: 0, secrets: Vec::new() } };
         // Before the reading, so that what comes in between is told again.
         state.noted.store(false, Ordering::Release);
         let requests = state.requests.load(Ordering::Relaxed);
@@ -90,7 +92,7 @@ impl Account {
             (secret.collected.swap(last_used, Ordering::Relaxed) != last_used).then_some((secret.digest, last_used))
         });
         let secrets = secrets.collect();
-        Collected { requests: requests - state.collected.swap(requests, Ordering::Relaxed), secrets }
+        Collected { requests: requests - state.collected.swap(requests, Ordering::Relaxed), total: requests, secrets }
     }
 
     pub(super) fn charge(&self, api: &Arc<str>, digest: &Digest, limits: &[Limit], now: u64) -> Result<Option<Allowance>, Exhausted> {

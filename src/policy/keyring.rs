@@ -88,15 +88,21 @@ impl Keyring {
     /// Builds the table. Digests are expected to be unique.
     #[must_use]
     pub fn new(keys: impl IntoIterator<Item = Arc<KeyRecord>>) -> Self {
-        let mut entries: Vec<Vec<Slot>> = vec![Vec::new(); GROUPS * SHARDS];
-        let mut len = 0;
+        // One big piece of memory, which goes back to the system; thousands of growing ones would leave holes between the records.
+        let mut entries: Vec<(usize, Slot)> = Vec::new();
         for record in keys {
             for secret in record.secrets() {
-                entries[secret.digest.shard()].push(Slot { tag: secret.digest.hash(), record: record.clone() });
-                len += 1;
+                let tag = secret.digest.hash();
+                entries.push((secret.digest.shard(), Slot { tag, record: record.clone() }));
             }
         }
-        let mut shards = entries.into_iter().map(shard);
+        let len = entries.len();
+        entries.sort_unstable_by_key(|(shard, _)| *shard);
+        let mut entries = entries.into_iter().peekable();
+        let mut shards = (0..GROUPS * SHARDS).map(|number| {
+            let of_shard = std::iter::from_fn(|| entries.next_if(|(shard, _)| *shard == number));
+            shard(of_shard.map(|(_, slot)| slot).collect())
+        });
         let groups = (0..GROUPS).map(|_| shards.by_ref().take(SHARDS).collect()).collect();
         Self { groups, len }
     }

@@ -50,7 +50,7 @@ fn requests_are_counted_by_api_outcome_and_status_class() {
     let page = wait_for("all requests in the figures", || {
         let page = scrape(&gateway);
         let keys = value(&page, "keygate_key_requests_total{key=\"key_crm\"}");
-        (value(&page, &series("desk", "forwarded", "2xx")) == Some(2.0) && keys.is_some()).then_some(page)
+        (value(&page, &series("desk", "forwarded", "2xx")) == Some(2.0) && keys >= Some(3.0)).then_some(page)
     });
     assert_eq!(value(&page, &series("desk", "rate_limited", "4xx")), Some(1.0), "{page}");
     assert_eq!(value(&page, &series("desk", "missing_key", "4xx")), Some(2.0), "{page}");
@@ -59,7 +59,6 @@ fn requests_are_counted_by_api_outcome_and_status_class() {
     assert_eq!(value(&page, &series("", "unknown_host", "4xx")), Some(1.0), "{page}");
     assert_eq!(value(&page, "keygate_limiter_refusals_total{api=\"desk\"}"), Some(1.0), "{page}");
     assert_eq!(value(&page, "keygate_key_requests_total{key=\"other\"}"), Some(0.0), "{page}");
-    assert!(value(&page, "keygate_key_requests_total{key=\"key_crm\"}").is_some_and(|requests| requests >= 3.0), "{page}");
     assert_eq!(value(&page, "keygate_upstream_duration_seconds_count{api=\"desk\"}"), Some(2.0), "{page}");
 }
 

@@ -46,7 +46,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
     responses((status = OK, description = "In the Prometheus text format, version 0.0.4.", body = String, content_type = "text/plain"))
 )]
 async fn metrics_page(state: Here) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::render(&state.figures))
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::render(&state.figures).await)
 }
 
 /// Tells whether the process is alive.

@@ -1,7 +1,7 @@
 //! The admin API: who may call it, what it makes of what it cannot take, and what concerns the gateway as a whole.
 
 use super::{Office, code, id, ids, patch, post};
-use crate::harness::{Client, Gateway, Request, Upstream, field, hex_digest};
+use crate::harness::{Client, Gateway, Request, Upstream, field, hex_digest, wait_for};
 use serde_json::json;
 
 #[test]
@@ -184,7 +184,10 @@ fn changes_are_in_the_audit_log_and_in_the_events_with_the_tokens_name() {
     let page = office.get("/v1/audit?limit=1");
     let rest = office.get(&format!("/v1/audit?limit=1&before={}", page["next"].as_str().expect("another page")));
     assert!(rest["entries"][0]["sequence"].as_u64() < page["entries"][0]["sequence"].as_u64());
-    let events = office.gateway.events("changed by request");
+    let events = wait_for("both changes in the log", || {
+        let events = office.gateway.events("changed by request");
+        (events.len() >= 2).then_some(events)
+    });
     let said: Vec<_> = events.iter().map(|event| (field(event, "by").unwrap(), field(event, "action").unwrap())).collect();
     assert_eq!(said, [(&json!("token ops"), &json!("key.create")), (&json!("token ops"), &json!("key.revoke"))]);
 }

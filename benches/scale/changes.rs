@@ -1,0 +1,107 @@
+//! How long it takes to start, to create and to revoke.
+
+use crate::client::Client;
+use crate::fill::secret;
+use crate::gateway::{Gateway, write_configuration};
+use crate::report::{Report, median, quantile};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
+
+const CREATIONS: usize = 200;
+const REVOCATIONS: usize = 100;
+const EDITS: usize = 20;
+/// After which a gateway has done what it does at the start.
+const SETTLED: Duration = Duration::from_secs(3);
+
+/// Starts a gateway; returns it with the seconds until a key of the store was answered, and those that it computed for.
+pub(crate) async fn start(folder: &Path, answered: u16) -> (Gateway, f64, f64) {
+    let gateway = Gateway::start(folder);
+    let mut client = Client::data(&gateway).await;
+    assert_eq!(client.tickets(&secret(1)).await, answered);
+    let (elapsed, cpu) = (gateway.started.elapsed().as_secs_f64(), gateway.cpu().1 as f64 / 1e9);
+    (gateway, elapsed, cpu)
+}
+
+/// Starts with an empty store and with a full one.
+pub(crate) async fn starts(report: &mut Report, empty: &Path, full: &Path, keys: usize) {
+    let (gateway, _, _) = start(empty, 401).await;
+    sleep(SETTLED).await;
+    let before = gateway.memory();
+    drop(gateway);
+    let (mut elapsed, mut cpu, mut memory) = (Vec::new(), Vec::new(), (0, 0));
+    for _ in 0..3 {
+        let (gateway, seconds, computed) = start(full, 200).await;
+        elapsed.push(seconds);
+        cpu.push(computed);
+        sleep(SETTLED).await;
+        memory = gateway.memory();
+        gateway.stop();
+    }
+    report.promised("start, from exec to the first answer (median of 3)", median(&mut elapsed), "s", 5.0);
+    report.noted("  time on a core until then", median(&mut cpu), "s");
+    let per_key = |full: u64, empty: u64| full.saturating_sub(empty) as f64 / keys as f64;
+    report.promised("memory of an idle key, beyond a gateway with an empty store (VmRSS)", per_key(memory.1, before.1), "B", 300.0);
+    report.noted("  of that anonymous", per_key(memory.0, before.0), "B");
+}
+
+/// Starts with a store of which a hundredth is revoked.
+pub(crate) async fn start_with_revoked(report: &mut Report, folder: &Path) {
+    let (gateway, elapsed, _) = start(folder, 200).await;
+    assert_eq!(Client::data(&gateway).await.tickets(&secret(0)).await, 401, "key 0 is revoked");
+    report.promised("start while one key in a hundred is revoked", elapsed, "s", 5.0);
+}
+
+/// Creates keys, revokes them through the admin API, and revokes others by editing the file.
+pub(crate) async fn changes(report: &mut Report, gateway: &Gateway, upstream: SocketAddr) {
+    let (mut admin, mut data) = (Client::admin(gateway).await, Client::data(gateway).await);
+    let (mut created, mut acknowledged) = (Vec::new(), Vec::new());
+    for number in 0..CREATIONS {
+        let sent = Instant::now();
+        created.push(admin.create(&format!("Created {number}")).await);
+        acknowledged.push(milliseconds(sent));
+    }
+    report.promised("creation, until it is acknowledged: median", median(&mut acknowledged), "ms", 50.0);
+    report.noted("  p99", quantile(&mut acknowledged, 0.99), "ms");
+
+    let (mut in_force, mut acknowledged) = (Vec::new(), Vec::new());
+    for (id, secret) in &created[..REVOCATIONS] {
+        assert_eq!(data.tickets(secret).await, 200);
+        let sent = Instant::now();
+        let revoked = async {
+            admin.revoke(id).await;
+            milliseconds(sent)
+        };
+        let (refused, revoked) = tokio::join!(first_refusal(&mut data, secret, sent), revoked);
+        in_force.push(refused);
+        acknowledged.push(revoked);
+    }
+    report.promised("revocation by the admin API, until a caller is refused: median", median(&mut in_force), "ms", 10.0);
+    report.noted("  p99", quantile(&mut in_force, 0.99), "ms");
+    report.noted("  until it is acknowledged, so durable: median", median(&mut acknowledged), "ms");
+
+    let (mut in_force, mut revoked) = (Vec::new(), Vec::new());
+    for (id, secret) in created[REVOCATIONS..].iter().take(EDITS) {
+        assert_eq!(data.tickets(secret).await, 200);
+        revoked.push(id.clone());
+        let saved = Instant::now();
+        write_configuration(&gateway.folder, upstream, &revoked);
+        in_force.push(first_refusal(&mut data, secret, saved).await);
+    }
+    report.promised("revocation by an edit of gateway.toml, until a caller is refused: median", median(&mut in_force), "ms", 10.0);
+    report.noted("  most", quantile(&mut in_force, 1.0), "ms");
+}
+
+/// Asks again and again; milliseconds until the answer is 401.
+async fn first_refusal(data: &mut Client, secret: &str, since: Instant) -> f64 {
+    while data.tickets(secret).await != 401 {
+        assert!(since.elapsed() < Duration::from_secs(10), "a revoked key still works");
+    }
+    milliseconds(since)
+}
+
+/// Since then.
+pub(crate) fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1000.0
+}

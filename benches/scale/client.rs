@@ -1,0 +1,120 @@
+//! HTTP/1.1 on one kept-alive connection, and an upstream to answer it.
+
+use crate::gateway::{Gateway, TOKEN};
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// One connection.
+pub(crate) struct Client {
+    stream: Box<dyn Stream>,
+    buffer: Vec<u8>,
+}
+
+impl Client {
+    /// To the data address.
+    pub(crate) async fn data(gateway: &Gateway) -> Self {
+        let name = rustls_pki_types::ServerName::try_from("localhost").expect("a name");
+        let connector = tokio_rustls::TlsConnector::from(gateway.tls.clone());
+        let stream = connector.connect(name, connect(gateway.data).await).await.expect("a handshake");
+        Self { stream: Box::new(stream), buffer: Vec::with_capacity(8192) }
+    }
+
+    /// To the admin address.
+    pub(crate) async fn admin(gateway: &Gateway) -> Self {
+        Self { stream: Box::new(connect(gateway.admin).await), buffer: Vec::with_capacity(8192) }
+    }
+
+    /// Sends a request and waits for the whole answer: status and body.
+    pub(crate) async fn exchange(&mut self, request: &[u8]) -> (u16, &[u8]) {
+        self.stream.write_all(request).await.expect("a request");
+        self.buffer.clear();
+        let body = loop {
+            if let Some(body) = body_of_whole(&self.buffer) {
+                break body;
+            }
+            assert!(self.stream.read_buf(&mut self.buffer).await.expect("an answer") > 0, "the gateway closed the connection");
+        };
+        let status = std::str::from_utf8(&self.buffer[9..12]).ok().and_then(|status| status.parse().ok());
+        (status.expect("a status"), &self.buffer[body..])
+    }
+
+    /// The status that the holder of this key gets.
+    pub(crate) async fn tickets(&mut self, secret: &str) -> u16 {
+        self.exchange(&tickets(secret)).await.0
+    }
+
+    /// Posts to the admin API.
+    pub(crate) async fn post(&mut self, path: &str, body: &str) -> (u16, serde_json::Value) {
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let (status, body) = self.exchange(request.as_bytes()).await;
+        (status, serde_json::from_slice(body).unwrap_or_default())
+    }
+
+    /// Makes a key; returns its id and the key itself.
+    pub(crate) async fn create(&mut self, name: &str) -> (String, String) {
+        let body = format!(r#"{{"name": "{name}", "organization": "org_000001", "scopes": ["tickets:read"]}}"#);
+        let (status, answer) = self.post("/v1/keys", &body).await;
+        assert_eq!(status, 201, "{answer}");
+        let text = |member: &str| answer[member].as_str().expect("a text").to_owned();
+        (text("id"), text("key"))
+    }
+
+    /// Revokes a key.
+    pub(crate) async fn revoke(&mut self, id: &str) {
+        let (status, answer) = self.post(&format!("/v1/keys/{id}/revoke"), "{}").await;
+        assert_eq!(status, 200, "{answer}");
+    }
+}
+
+async fn connect(address: std::net::SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).await.expect("a connection");
+    stream.set_nodelay(true).expect("no delay");
+    stream
+}
+
+/// A request for tickets by the holder of this key.
+pub(crate) fn tickets(secret: &str) -> Vec<u8> {
+    format!("GET /api/v1/tickets HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {secret}\r\nAccept: application/json\r\nUser-Agent: bench\r\n\r\n")
+        .into_bytes()
+}
+
+/// Where the body of an answer with a `Content-Length` starts, if it has come whole.
+fn body_of_whole(answer: &[u8]) -> Option<usize> {
+    let head = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let text = String::from_utf8_lossy(&answer[..head]).to_ascii_lowercase();
+    let length = text.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+    (answer.len() >= head + 4 + length.unwrap_or(0)).then_some(head + 4)
+}
+
+/// Answers every request with 160 bytes.
+pub(crate) async fn upstream(listener: TcpListener) {
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 160\r\n\r\n{}", "x".repeat(160));
+    let answer: Arc<[u8]> = answer.into_bytes().into();
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let answer = answer.clone();
+        tokio::spawn(async move {
+            let _ = stream.set_nodelay(true);
+            let mut buffer = Vec::with_capacity(8192);
+            loop {
+                buffer.clear();
+                while !buffer.ends_with(b"\r\n\r\n") {
+                    match stream.read_buf(&mut buffer).await {
+                        Ok(read) if read > 0 => {}
+                        _ => return,
+                    }
+                }
+                if stream.write_all(&answer).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
