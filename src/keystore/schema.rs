@@ -5,12 +5,15 @@
 //! | `keys` | a key, but for what the next four tables say | `id` |
 //! | `secrets` | one secret of a key; `position` 0 is the newest | `key_id, position`; `digest` is unique |
 //! | `revocations` | an id that is refused for good, whether or not it is one of `keys` | `id` |
-//! | `last_uses` | when a secret was last presented, of keys of the store and of the file | `key_id, digest` |
-//! | `uses` | the requests of a key, of the store or of the file, in a day | `key_id, day` |
+//! | `last_uses` | when a secret was last presented, of keys of the store and of the file, and its requests on the last day | `key_id, digest` |
+//! | `uses` | the requests of a key, of the store or of the file, in a day, without those that `last_uses` has | `key_id, day` |
 //! | `organizations` | an organisation that has, or had, keys or settings; `live_keys` counts keys that are not revoked | `name` |
 //! | `idempotency` | a creation that may be repeated within a day | `token, request` |
 //! | `audit` | an entry of the audit log | `sequence` |
 //! | `heartbeat` | one row, written to find out whether writing works | |
+//!
+//! The requests of a day stand beside the last use until there are some of a later day, so that noting a use writes one row. With
+//! many keys each row is in another page, and pages are what writing costs.
 //!
 //! Moments are seconds and days are days since the Unix epoch. Lists are JSON texts, `[]` where they are empty. The key itself
 //! is nowhere. Everything is plain enough for PostgreSQL: there, `WITHOUT ROWID` goes away, `BLOB` is `bytea`,
@@ -69,6 +72,8 @@ CREATE TABLE last_uses (
     key_id TEXT NOT NULL,
     digest BLOB NOT NULL,
     used_at BIGINT NOT NULL,
+    day BIGINT NOT NULL,
+    requests BIGINT NOT NULL,
     PRIMARY KEY (key_id, digest)
 ) WITHOUT ROWID;
 
