@@ -1,6 +1,10 @@
 //! What the two planes share: the published configuration, which has one writer and many readers, the
 //! clock, and the signals between them.
 
+mod refused;
+
+pub use refused::{RefusedRequest, RefusedRequests};
+
 use crate::config::{ApiConfig, Server, Upstream};
 use crate::policy::{KeyRecord, Now, Refusal, Routes, Snapshot};
 use crate::stats::{ApiStats, WorkerStats};
@@ -143,6 +147,8 @@ pub struct Shared {
     /// Keys that were used, handed over by the workers a few times a second.
     used_keys: Mutex<Vec<Arc<KeyRecord>>>,
     key_calls: mpsc::Sender<KeyRequest>,
+    /// By worker.
+    pub refused: Box<[RefusedRequests]>,
 }
 
 impl Shared {
@@ -159,6 +165,7 @@ impl Shared {
             connections: AtomicUsize::new(0),
             used_keys: Mutex::default(),
             key_calls,
+            refused: (0..workers).map(|_| RefusedRequests::default()).collect(),
         });
         (shared, receiver)
     }
@@ -255,7 +262,8 @@ impl Graveyard {
 #[derive(Debug)]
 pub struct Clock {
     start: Instant,
-    /// Unix seconds at `start`, by the wall clock as it was last looked at.
+    /// Unix time at `start` in nanoseconds, by the wall clock as it was last looked at. Whole seconds would let keys live up to a
+    /// second beyond their expiry.
     offset: AtomicI64,
 }
 
@@ -274,7 +282,7 @@ impl Clock {
     pub fn now(&self) -> Now {
         let elapsed = self.start.elapsed();
         let monotonic = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
-        let unix = self.offset.load(Ordering::Relaxed).saturating_add(i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX));
+        let unix = self.offset.load(Ordering::Relaxed).saturating_add_unsigned(monotonic) / 1_000_000_000;
         Now { monotonic, unix }
     }
 
@@ -282,7 +290,7 @@ impl Clock {
     pub fn follow_wall_clock(&self) {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let elapsed = self.start.elapsed();
-        let offset = wall.saturating_sub(elapsed).as_secs();
+        let offset = wall.saturating_sub(elapsed).as_nanos();
         self.offset.store(i64::try_from(offset).unwrap_or(i64::MAX), Ordering::Relaxed);
     }
 }

@@ -3,11 +3,18 @@
 // The comments of commands are their `--help`, where `[[key]]` stands as in the file.
 #![allow(rustdoc::broken_intra_doc_links)]
 
+mod admin;
+mod audit;
+mod backup;
 mod check;
 mod demo;
+mod explain;
 mod keys;
+mod listing;
+mod organizations;
 mod reload;
 mod serve;
+mod table;
 
 use crate::config::Problems;
 use anyhow::anyhow;
@@ -36,6 +43,11 @@ enum Command {
     Check(check::Arguments),
     #[command(subcommand)]
     Keys(keys::Command),
+    #[command(subcommand)]
+    Organizations(organizations::Command),
+    Audit(audit::Arguments),
+    Backup(backup::Arguments),
+    Explain(explain::Arguments),
     Reload(reload::Arguments),
 }
 
@@ -48,9 +60,16 @@ pub fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Keys(command) => keys::run(command),
+        Command::Organizations(command) => organizations::run(&command),
+        Command::Audit(arguments) => audit::run(&arguments),
+        Command::Backup(arguments) => backup::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Reload(arguments) => reload::run(&arguments),
     };
     let Err(error) = outcome else { return ExitCode::SUCCESS };
+    if error.is::<Refused>() {
+        return ExitCode::FAILURE;
+    }
     if let Some(problems) = error.chain().find_map(|cause| cause.downcast_ref::<Problems>()) {
         // They begin with their place in the file, as compilers' messages do.
         complain(problems);
@@ -72,6 +91,18 @@ impl Display for BadUsage {
 
 impl std::error::Error for BadUsage {}
 
+/// A request that is explained would be refused. What is printed says so already.
+#[derive(Debug)]
+struct Refused;
+
+impl Display for Refused {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("refused")
+    }
+}
+
+impl std::error::Error for Refused {}
+
 /// An error and what to do about it.
 fn with_hint(error: impl Display, hint: impl Display) -> anyhow::Error {
     anyhow!("{error:#}\n  hint: {hint}")
@@ -79,11 +110,31 @@ fn with_hint(error: impl Display, hint: impl Display) -> anyhow::Error {
 
 /// Writes to stdout. That nobody reads it (`keygate … | head`) is no error.
 fn print(text: impl Display) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+    print_part(format_args!("{text}\n"))
+}
+
+/// The same without the end of the line.
+fn print_part(text: impl Display) -> anyhow::Result<()> {
+    match write_out(text) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(anyhow!("cannot write to the standard output: {error}")),
         _ => Ok(()),
     }
+}
+
+/// Writes what nobody can show a second time: here it is an error that nobody reads it.
+fn print_once(text: impl Display, hint: impl Display) -> anyhow::Result<()> {
+    write_out(format_args!("{text}\n")).map_err(|error| with_hint(format_args!("the key was lost on its way out: {error}"), hint))
+}
+
+fn write_out(text: impl Display) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    write!(out, "{text}")?;
+    out.flush()
+}
+
+/// A text that somebody else chose, without what could steer a terminal.
+fn plain(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 /// Writes to stderr, if it is open.

@@ -58,6 +58,8 @@ pub(super) struct Settings {
     /// Nothing: `[admin]` is gone, and only a restart closes the address.
     pub(super) admin: Option<Admin>,
     pub(super) tls: Option<Arc<rustls::ServerConfig>>,
+    /// Of the file that runs; nothing: what runs is no file.
+    pub(super) digest: Option<[u8; 32]>,
 }
 
 /// What requests are answered from.
@@ -70,6 +72,8 @@ pub(super) struct State {
     pub(super) settled: watch::Receiver<bool>,
     pub(super) registry: Arc<Registry>,
     pub(super) office: Office,
+    /// `gateway.toml`.
+    pub(super) file: PathBuf,
     /// The store's file; backups are put beside it.
     pub(super) store: Option<PathBuf>,
 }
@@ -122,7 +126,8 @@ async fn connection(
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request| {
         request.extensions_mut().insert(Encrypted(encrypted));
-        router.call(request)
+        let answer = router.call(request);
+        async move { answer.await.map(api::finish) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

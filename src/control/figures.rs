@@ -2,7 +2,7 @@
 
 use super::busy_keys::BusyKeys;
 use super::uses::notes_of;
-use crate::keystore::UseNote;
+use crate::keystore::{Health, UseNote};
 use crate::policy::KeyRecord;
 use crate::state::Shared;
 use crate::stats::ControlStats;
@@ -17,6 +17,8 @@ const TURN: usize = 1000;
 pub(super) struct Figures {
     pub(super) shared: Arc<Shared>,
     pub(super) control: ControlStats,
+    /// Of the store, if there is one.
+    pub(super) store: Option<Arc<Health>>,
     /// In Unix seconds.
     pub(super) started_at: i64,
     /// Keys that were used since the process started.
@@ -24,19 +26,32 @@ pub(super) struct Figures {
     /// Uses of keys that nobody has written down yet.
     unwritten: Mutex<Vec<UseNote>>,
     busy_keys: Mutex<BusyKeys>,
+    /// Keys that expire soon, by API.
+    expiring: Mutex<Vec<(Arc<str>, u64)>>,
 }
 
 impl Figures {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, store: Option<Arc<Health>>) -> Self {
         let started_at = shared.clock.now().unix;
         Self {
             shared,
             control: ControlStats::default(),
+            store,
             started_at,
             used: AtomicUsize::new(0),
             unwritten: Mutex::default(),
             busy_keys: Mutex::default(),
+            expiring: Mutex::default(),
         }
+    }
+
+    /// Keys that expire soon, by API.
+    pub(super) fn expiring(&self) -> Vec<(Arc<str>, u64)> {
+        self.expiring.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_expiring(&self, counts: Vec<(Arc<str>, u64)>) {
+        *self.expiring.lock().unwrap_or_else(PoisonError::into_inner) = counts;
     }
 
     /// Takes in what the workers have handed over. In between, others have their turn.

@@ -3,6 +3,7 @@
 
 use super::exposition::{Exposition, seconds};
 use super::figures::Figures;
+use crate::keystore::Health;
 use crate::policy::Refusal;
 use crate::state::{ApiState, Published};
 use crate::stats::{ApiStats, Count, Histogram, LATENCY_BOUNDS, WorkerStats};
@@ -24,6 +25,9 @@ pub(super) async fn render(figures: &Figures) -> String {
     connections(&mut text, figures);
     upstreams(&mut text, figures);
     reloads(&mut text, figures);
+    if let Some(health) = &figures.store {
+        store(&mut text, health);
+    }
     process(&mut text, figures);
     text.finish()
 }
@@ -101,6 +105,10 @@ fn keys(text: &mut Exposition, figures: &Figures, published: &Published) {
     }
     text.sample(&[("key", "other")], told.other);
     text.gauge("keygate_keys", "Secrets in the table of keys.").sample(&[], published.snapshot.keyring.len());
+    text.gauge("keygate_keys_expiring_soon", "Keys that expire within the time that `expiry_warning` of their API sets.");
+    for (api, keys) in figures.expiring() {
+        text.sample(&[("api", &api)], keys);
+    }
     text.gauge("keygate_limiter_keys", "Keys that were used since the process started.").sample(&[], figures.used());
     text.counter("keygate_limiter_refusals_total", "Requests over the limit.");
     for api in &published.site.apis {
@@ -154,6 +162,14 @@ fn reloads(text: &mut Exposition, figures: &Figures) {
     text.counter("keygate_certificate_reloads_total", "Certificates whose files changed, by result.")
         .sample(&[("result", "success")], control.certificates_reloaded.value())
         .sample(&[("result", "failure")], control.certificates_failed.value());
+}
+
+fn store(text: &mut Exposition, health: &Health) {
+    text.gauge("keygate_store_healthy", "0 while the store cannot write or does not answer: changes of keys are answered with 503.");
+    text.sample(&[], u8::from(health.is_healthy()));
+    text.counter("keygate_store_commits_total", "Transactions that the store has committed.").sample(&[], health.commits());
+    text.counter("keygate_store_failures_total", "Transactions that failed because of the disk.").sample(&[], health.failures());
+    text.gauge("keygate_store_queue", "Commands that wait for the store.").sample(&[], health.queued());
 }
 
 fn process(text: &mut Exposition, figures: &Figures) {

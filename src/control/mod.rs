@@ -6,6 +6,8 @@ mod admin;
 mod api;
 mod busy_keys;
 mod certificates;
+mod expiry;
+mod explain;
 mod exposition;
 mod figures;
 mod files;
@@ -22,7 +24,7 @@ mod uses;
 mod watch;
 
 use crate::config::{BadCertificate, Config, Problems};
-use crate::keystore::{KeyStore, OpenError};
+use crate::keystore::{Health, KeyStore, OpenError};
 use crate::state::{Clock, KeyRequest, Published, Shared};
 use admin::{ReloadRequest, Settings};
 use arc_swap::ArcSwap;
@@ -43,7 +45,7 @@ use std::time::Duration;
 use table::Table;
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, watch as channel};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use watch::{Decision, Event, Watch};
 
 /// How often everything is looked at.
@@ -52,6 +54,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const LOOK_CLOSELY: Duration = Duration::from_millis(200);
 /// How often the counts of keys that are gone are gone through.
 const FORGET: Duration = Duration::from_secs(60);
+/// How long a store may take to be closed when the process stops: its disk may hang.
+const FAREWELL: Duration = Duration::from_secs(5);
 /// Reloads by request that may wait.
 const RELOADS: usize = 16;
 
@@ -157,7 +161,7 @@ pub fn start(path: &Path) -> Result<Startup, StartError> {
     let revoked_in_file = table.keep_revoked();
     let listener = config.admin.as_ref().map(|admin| bind(admin.listen).map_err(|error| StartError::Admin(admin.listen, error)));
     let (shared, key_calls) = Shared::new(Published { snapshot: table.snapshot(), site: site.clone() }, workers, clock);
-    let figures = Arc::new(Figures::new(shared.clone()));
+    let figures = Arc::new(Figures::new(shared.clone(), store.as_ref().map(KeyStore::health)));
     let registry = Arc::new(Registry::new(shared.clone(), table, site));
     let clock = shared.clone();
     let office = Office::new(registry.clone(), store.clone(), move || clock.clock.now().unix);
@@ -178,7 +182,7 @@ pub fn start(path: &Path) -> Result<Startup, StartError> {
         started: reload::without_keys(&config),
         watch: Watch::new(loaded.identity, moment),
         listener: listener.transpose()?,
-        settings: Arc::new(ArcSwap::from_pointee(Settings { admin: config.admin.clone(), tls })),
+        settings: Arc::new(ArcSwap::from_pointee(Settings { admin: config.admin.clone(), tls, digest: loaded.digest })),
         server_certificate,
         admin_certificate,
     };
@@ -223,6 +227,8 @@ impl Controller {
         let resolver = tokio::spawn(resolve_upstreams::run(self.shared.clone(), settled_sender));
         let clock = tokio::spawn(follow_wall_clock(self.shared.clone()));
         let uses = tokio::spawn(uses::run(self.figures.clone(), self.store.clone()));
+        let hanging = self.figures.store.clone().map(|health| tokio::spawn(tell_of_hanging_store(health)));
+        let expiry = tokio::spawn(expiry::run(self.figures.clone()));
         let answering = tokio::spawn(answer_key_calls(self.office.clone(), key_calls));
         let prune = self.store.clone().zip(self.config.store.clone());
         let prune = prune.map(|(store, settings)| tokio::spawn(uses::prune(self.figures.clone(), store, settings)));
@@ -232,7 +238,16 @@ impl Controller {
                 let (figures, settings) = (self.figures.clone(), self.settings.clone());
                 let (registry, office) = (self.registry.clone(), self.office.clone());
                 let store = self.config.store.as_ref().map(|store| store.path.clone());
-                let state = Arc::new(admin::State { figures, settings, reloads: reload_sender, settled, registry, office, store });
+                let state = Arc::new(admin::State {
+                    figures,
+                    settings,
+                    reloads: reload_sender,
+                    settled,
+                    registry,
+                    office,
+                    store,
+                    file: self.path.clone(),
+                });
                 Some(tokio::spawn(admin::serve(listener, state, stopped)))
             }
             None => None,
@@ -248,15 +263,24 @@ impl Controller {
         uses.abort();
         prune.inspect(tokio::task::JoinHandle::abort);
         answering.abort();
+        hanging.inspect(tokio::task::JoinHandle::abort);
+        expiry.abort();
         stop.send_replace(true);
         if let Some(admin) = admin {
             let _ = admin.await;
         }
+        if timeout(FAREWELL, self.close_store()).await.is_err() {
+            tracing::error!("the store does not answer; stopping without it");
+        }
+        Ok(())
+    }
+
+    async fn close_store(&mut self) {
+        self.office.settle().await;
         uses::write_down(&self.figures, self.store.as_ref()).await;
         if let Some(store) = self.store.take() {
             store.close().await;
         }
-        Ok(())
     }
 
     /// Never ends.
@@ -313,6 +337,23 @@ async fn answer_key_calls(office: Office, mut calls: mpsc::Receiver<KeyRequest>)
         let office = office.clone();
         // Nobody is left to be told if the client went away meanwhile.
         tokio::spawn(async move { answer.send(office.answer(call).await) });
+    }
+}
+
+/// A store that fails says so itself; one that hangs cannot. Never ends.
+async fn tell_of_hanging_store(health: Arc<Health>) {
+    let mut hung = false;
+    let mut second = tokio::time::interval(LOOK);
+    loop {
+        second.tick().await;
+        if health.hangs() != hung {
+            hung = !hung;
+            if hung {
+                tracing::error!(queue = health.queued(), "the store does not answer");
+            } else {
+                tracing::info!("the store answers again");
+            }
+        }
     }
 }
 

@@ -90,7 +90,7 @@ impl Controller {
         let difference = diff(&self.config, &config);
         // Against what the process was started with: what was never in force is still waiting.
         let needs_restart = diff(&self.started, &without_keys(&config)).needs_restart;
-        if let Err(bad) = self.put_in_force(&config) {
+        if let Err(bad) = self.put_in_force(&config, loaded.digest) {
             self.refused = state;
             return self.refuse(&[problem(&self.path, bad.to_string())]);
         }
@@ -116,7 +116,7 @@ impl Controller {
         let revoking = Arc::new(revoking);
         let revocations = diff(&self.config, &revoking);
         if !revocations.changes.is_empty() {
-            match self.put_in_force(&revoking) {
+            match self.put_in_force(&revoking, None) {
                 Ok(()) => {
                     self.note_revocation(&revocations, edited);
                     self.config = revoking;
@@ -158,7 +158,7 @@ impl Controller {
     }
 
     /// Builds all that can fail, then publishes once.
-    fn put_in_force(&mut self, config: &Arc<Config>) -> Result<(), BadCertificate> {
+    fn put_in_force(&mut self, config: &Arc<Config>, digest: Option<[u8; 32]>) -> Result<(), BadCertificate> {
         let server_watch = follow(self.server_certificate.as_ref(), config.tls.as_ref());
         let admin_tls = config.admin.as_ref().and_then(|admin| admin.tls.as_ref());
         let admin_watch = follow(self.admin_certificate.as_ref(), admin_tls);
@@ -172,7 +172,7 @@ impl Controller {
         drop(running);
         let revoked = self.registry.follow(config, site);
         self.office.note_revoked_in_file(revoked);
-        self.settings.store(Arc::new(Settings { admin: config.admin.clone(), tls: admin_config }));
+        self.settings.store(Arc::new(Settings { admin: config.admin.clone(), tls: admin_config, digest }));
         if server_watch.is_some() || config.tls.is_none() {
             self.server_certificate = server_watch;
         }
@@ -239,8 +239,9 @@ impl Controller {
             if watch.is_due() {
                 let result = self.builder.server_config(watch.files(), ADMIN_PROTOCOLS);
                 let result = result.map(|tls| {
-                    let admin = self.settings.load().admin.clone();
-                    self.settings.store(Arc::new(Settings { admin, tls: Some(tls) }));
+                    let settings = self.settings.load_full();
+                    let (admin, digest) = (settings.admin.clone(), settings.digest);
+                    self.settings.store(Arc::new(Settings { admin, tls: Some(tls), digest }));
                 });
                 self.note_renewal(&mut watch, result);
             }

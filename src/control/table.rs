@@ -33,6 +33,14 @@ pub(super) struct Table {
     loaded: Vec<Arc<KeyRecord>>,
 }
 
+/// A configuration, and one key under it.
+#[derive(Debug)]
+pub(super) struct Trial {
+    pub(super) snapshot: Snapshot,
+    pub(super) config: Arc<Config>,
+    pub(super) record: Option<Arc<KeyRecord>>,
+}
+
 /// A key of the file that cannot stand beside a key of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Clash {
@@ -134,9 +142,35 @@ impl Table {
         self.snapshot.keyring.find(digest)
     }
 
-    /// All keys, in no order.
-    pub(super) fn keys(&self) -> impl Iterator<Item = &Arc<KeyRecord>> {
-        self.directory.iter()
+    /// What is in force, and the key with this id.
+    pub(super) fn present(&self, id: Option<&str>) -> Trial {
+        Trial { snapshot: self.snapshot(), config: self.config.clone(), record: id.and_then(|id| self.key(id)).cloned() }
+    }
+
+    /// What would be in force if the file were this one, and what the key with this id would be.
+    pub(super) fn trial(&self, config: &Arc<Config>, id: Option<&str>) -> Trial {
+        let mut table = Self::new(config, Arc::new(config.routes()));
+        table.rights = self.rights.clone();
+        table.suspended = self.suspended.clone();
+        let known = id.and_then(|id| self.key(id));
+        if let Some(id) = id.filter(|id| self.revoked.contains(*id)) {
+            table.revoked.insert(id.into());
+        }
+        let record = match config.keys.iter().find(|key| Some(&*key.id) == id) {
+            Some(key) => {
+                let account = known.map(|record| record.account().clone()).unwrap_or_default();
+                Some(KeyRecord::new(table.define_file(key, account)))
+            }
+            None => known.filter(|record| record.is_stored()).map(|record| {
+                record.with(
+                    table.is_revoked(record.id()) || (record.is_revoked() && !self.config.revoked.contains(record.id())),
+                    record.is_paused(),
+                )
+            }),
+        };
+        table.refresh_terms();
+        table.refresh_closed();
+        Trial { snapshot: table.snapshot, config: config.clone(), record: record.map(Arc::new) }
     }
 
     /// Whether this id is refused for good, whatever else is said of it.

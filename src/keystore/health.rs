@@ -1,16 +1,36 @@
 //! How the store does, for metrics and alerts.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A store that is at one thing for longer than this hangs.
+const HANG: Duration = Duration::from_secs(5);
 
 /// Shared between the store's thread, which writes it, and whoever reports it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Health {
+    started: Instant,
     commits: AtomicU64,
     failures: AtomicU64,
     last_failure: AtomicI64,
     failing: AtomicBool,
     queued: AtomicU64,
+    /// When it began what it is at, in milliseconds since `started`; 0: it is at nothing.
+    busy_since: AtomicU64,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            started: Instant::now(),
+            commits: AtomicU64::default(),
+            failures: AtomicU64::default(),
+            last_failure: AtomicI64::default(),
+            failing: AtomicBool::default(),
+            queued: AtomicU64::default(),
+            busy_since: AtomicU64::default(),
+        }
+    }
 }
 
 impl Health {
@@ -29,9 +49,15 @@ impl Health {
         Some(self.last_failure.load(Ordering::Relaxed)).filter(|_| self.failures() > 0)
     }
 
-    /// Whether the last write was written. A store that is not healthy finds out within a second that it can write again.
+    /// Whether the last write was written, and nothing hangs. A store that cannot write finds out within a second that it can again.
     pub fn is_healthy(&self) -> bool {
-        !self.failing.load(Ordering::Relaxed)
+        !self.failing.load(Ordering::Relaxed) && !self.hangs()
+    }
+
+    /// Whether the disk does not answer.
+    pub fn hangs(&self) -> bool {
+        let since = self.busy_since.load(Ordering::Relaxed);
+        since > 0 && self.started.elapsed() > Duration::from_millis(since) + HANG
     }
 
     /// Commands that are waiting; a task that is done in steps is among them until it is done.
@@ -45,6 +71,17 @@ impl Health {
 
     pub(super) fn dequeue(&self) {
         self.queued.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Something begins that may hang.
+    pub(super) fn begin(&self) {
+        let since = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.busy_since.store(since.max(1), Ordering::Relaxed);
+    }
+
+    /// It has ended.
+    pub(super) fn end(&self) {
+        self.busy_since.store(0, Ordering::Relaxed);
     }
 
     pub(super) fn note_commit(&self) {

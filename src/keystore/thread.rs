@@ -147,7 +147,11 @@ impl Writer {
     fn run(&self, command: Command) {
         self.health.dequeue();
         match command {
-            Command::Read(read) => read(&self.connection),
+            Command::Read(read) => {
+                self.health.begin();
+                read(&self.connection);
+                self.health.end();
+            }
             Command::Commit(order, answer) => {
                 let (change, entry) = *order;
                 let result = self.transact(|connection| write::change(connection, &change, &entry));
@@ -218,8 +222,15 @@ impl Writer {
         }
     }
 
-    /// Dropping a transaction rolls it back.
     fn attempt(&self, write: impl FnOnce(&Connection) -> Result<(), Refused>) -> Result<(), Refused> {
+        self.health.begin();
+        let result = self.write_transaction(write);
+        self.health.end();
+        result
+    }
+
+    /// Dropping a transaction rolls it back.
+    fn write_transaction(&self, write: impl FnOnce(&Connection) -> Result<(), Refused>) -> Result<(), Refused> {
         let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
         write(&transaction)?;
         Ok(transaction.commit()?)

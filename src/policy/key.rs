@@ -95,6 +95,12 @@ impl Grant {
         Self { api, scopes, everything, manages_keys: everything, scopes_value, limits }
     }
 
+    /// Index of the API in the snapshot.
+    #[must_use]
+    pub fn api(&self) -> usize {
+        self.api
+    }
+
     /// The scopes that it holds.
     #[must_use]
     pub fn scopes(&self) -> ScopeSet {

@@ -157,6 +157,13 @@ impl Keyring {
         (groups().filter(|(left, right)| Arc::ptr_eq(left, right)).count(), shards.filter(|(left, right)| Arc::ptr_eq(left, right)).count())
     }
 
+    /// Every key once, in no order.
+    pub fn records(&self) -> impl Iterator<Item = &Arc<KeyRecord>> {
+        let slots = self.groups.iter().flat_map(|group| group.iter()).flat_map(|shard| shard.iter().flatten());
+        let is_first = |slot: &&Slot| slot.record.secrets().next().is_some_and(|secret| secret.digest.hash() == slot.tag);
+        slots.filter(is_first).map(|slot| &slot.record)
+    }
+
     /// How many secrets it knows.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -36,18 +36,24 @@ impl Restrictions {
         ignore_case: bool,
         trace: &mut impl Trace,
     ) -> Result<(), Refusal> {
-        if !self.addresses.is_empty() && !self.addresses.iter().any(|range| range.contains(client)) {
-            return Err(Refusal::AddressNotAllowed);
+        if !self.addresses.is_empty() {
+            if !self.addresses.iter().any(|range| range.contains(client)) {
+                return Err(Refusal::AddressNotAllowed);
+            }
+            trace.passed(Check::Address);
         }
-        trace.passed(Check::Address);
-        if !self.referrers.is_empty() && !self.allows_referrer(head.headers) {
-            return Err(Refusal::ReferrerNotAllowed);
+        if !self.referrers.is_empty() {
+            if !self.allows_referrer(head.headers) {
+                return Err(Refusal::ReferrerNotAllowed);
+            }
+            trace.passed(Check::Referrer);
         }
-        trace.passed(Check::Referrer);
-        if !self.endpoints.is_empty() && !self.endpoints.iter().any(|pattern| pattern.matches(head.method, path, ignore_case)) {
-            return Err(Refusal::EndpointNotAllowed);
+        if !self.endpoints.is_empty() {
+            if !self.endpoints.iter().any(|pattern| pattern.matches(head.method, path, ignore_case)) {
+                return Err(Refusal::EndpointNotAllowed);
+            }
+            trace.passed(Check::Endpoint);
         }
-        trace.passed(Check::Endpoint);
         Ok(())
     }
 

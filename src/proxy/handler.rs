@@ -1,5 +1,6 @@
 //! The main path: a request's head is judged, counted, sent on or refused; its answer is passed back.
 
+use super::access_log::redacted;
 use super::body::{RequestBody, ResponseBody};
 use super::forward::{forward, wants_websocket};
 use super::key_endpoint;
@@ -8,8 +9,10 @@ use super::record::Record;
 use super::websocket;
 use super::worker::{Current, Worker};
 use crate::policy::{
-    Admission, Caller, Head, Now, Peer, Refusal, Refused, authorise, charge, is_grpc, prepare_request, prepare_response, refuse,
+    Admission, Caller, Head, Now, Peer, Refusal, Refused, authorise, charge, client_address, contains_key, is_grpc, prepare_request,
+    prepare_response, refuse,
 };
+use crate::state::RefusedRequest;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body as _, Incoming};
@@ -95,7 +98,9 @@ pub(super) async fn handle(connection: Rc<Connection>, request: Request<Incoming
                 }
                 Err(refusal) => match record.cut() {
                     Some(refusal) => {
-                        record.take_rest().map(|rest| read_on(rest, GRACE));
+                        if let Some(rest) = record.take_rest() {
+                            read_on(rest, GRACE);
+                        }
                         Refused { grant: None, allowance: None, ..admission.refused(refusal) }
                     }
                     None => admission.refused(refusal),
@@ -104,6 +109,7 @@ pub(super) async fn handle(connection: Rc<Connection>, request: Request<Incoming
         }
         Err(refused) => {
             record.set_caller(refused.api.map(|(index, _)| index), refused.key, None);
+            remember(worker, &head, &refused, &request_id, now);
             if let Some(key) = refused.note_use(now) {
                 worker.add_used_key(key);
             }
@@ -115,6 +121,21 @@ pub(super) async fn handle(connection: Rc<Connection>, request: Request<Incoming
         }
     };
     Ok(turn_away(&refused, &request_id, grpc, now, record))
+}
+
+/// Keeps what it takes to say later why a request was refused.
+fn remember(worker: &Worker, head: &Head<'_>, refused: &Refused<'_>, request_id: &HeaderValue, now: Now) {
+    let current = worker.current();
+    let apis = current.site.routes.apis();
+    let safe = |text| redacted(text, |text| contains_key(apis, text));
+    let field = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let host = head.uri.authority().map_or_else(|| field(header::HOST), http::uri::Authority::as_str);
+    let referrer = field(header::REFERER);
+    let referrer = referrer.split_once(['?', '#']).map_or(referrer, |(page, _)| page);
+    let texts = [request_id.to_str().unwrap_or_default(), safe(head.method.as_str()), safe(host), safe(head.uri.path()), safe(referrer)];
+    let api = refused.api.map(|(_, api)| api.definition().name.clone());
+    let address = client_address(head.peer.address, head.headers, current.site.routes.trusted_proxies()).unwrap_or(head.peer.address);
+    worker.remember_refused(RefusedRequest::new(now.unix, refused.refusal, api, refused.key.cloned(), address, texts));
 }
 
 /// Reads for a while what a refused request still sends. Unread, an HTTP/2 stream would be reset right behind the answer, as

@@ -16,6 +16,8 @@ use std::time::Duration;
 const LARGEST_BODY: usize = 64 * 1024;
 /// For the whole of it.
 const BODY_TIME: Duration = Duration::from_secs(30);
+/// For the answer to it.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
 
 /// Answers an admitted request to key endpoints.
 pub(super) async fn answer(
@@ -65,7 +67,9 @@ async fn exchange(
         request_id: request_id.to_str().unwrap_or_default().to_owned(),
         body: whole_body(request.into_body()).await?,
     };
-    worker.shared().answer(call).await.ok_or(Refusal::KeyOfficeUnavailable)
+    // The store's disk may hang.
+    let answer = tokio::time::timeout(ANSWER_TIME, worker.shared().answer(call)).await;
+    answer.ok().flatten().ok_or(Refusal::KeyOfficeUnavailable)
 }
 
 async fn whole_body(body: Incoming) -> Result<Bytes, Refusal> {

@@ -5,7 +5,7 @@ use super::connection;
 use super::live::Live;
 use super::pool::Pool;
 use crate::policy::{KeyRecord, Now, contains_key};
-use crate::state::{Phase, Published, Reader, Shared, Site};
+use crate::state::{Phase, Published, Reader, RefusedRequest, Shared, Site};
 use crate::stats::WorkerStats;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::cell::{Cell, RefCell};
@@ -171,6 +171,11 @@ impl Worker {
         if !keys.is_empty() {
             self.shared.add_used_keys(&mut keys);
         }
+    }
+
+    /// Keeps a refused request for whoever asks about it.
+    pub(super) fn remember_refused(&self, request: RefusedRequest) {
+        self.shared.refused[self.index].add(request);
     }
 
     /// Logs a line; returns how many were lost.

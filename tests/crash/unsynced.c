@@ -11,6 +11,7 @@
  *   STORE.fail-late    fsync fails with EIO although everything is written: what a process leaves in the system's cache when only
  *                      the process ends
  *   STORE.full         writes fail with ENOSPC
+ *   STORE.hang         fsync does not return
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -140,6 +141,7 @@ static ssize_t covered_read(struct file *file, void *to, size_t count, off_t at)
 }
 
 static int covered_sync(int fd, struct file *file) {
+    while (is_on(".hang")) usleep(1000);
     int fails = is_on(".fail-fsync");
     if (file->resized && !fails && REAL(ftruncate)(fd, file->size)) abort();
     for (size_t page = 0; page * PAGE < file->size; page++) {

@@ -31,7 +31,7 @@ fn keygate(folder: &Path, arguments: &[&str]) -> Output {
     keygate_reading(folder, arguments, b"")
 }
 
-fn keygate_reading(folder: &Path, arguments: &[&str], input: &[u8]) -> Output {
+pub(super) fn keygate_reading(folder: &Path, arguments: &[&str], input: &[u8]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
     command.args(arguments).current_dir(folder).env_remove("KEYGATE_ADMIN_TOKEN");
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("keygate starts");
@@ -40,16 +40,16 @@ fn keygate_reading(folder: &Path, arguments: &[&str], input: &[u8]) -> Output {
     child.wait_with_output().expect("its output")
 }
 
-fn stdout(output: &Output) -> &str {
+pub(super) fn stdout(output: &Output) -> &str {
     std::str::from_utf8(&output.stdout).expect("text")
 }
 
-fn stderr(output: &Output) -> &str {
+pub(super) fn stderr(output: &Output) -> &str {
     std::str::from_utf8(&output.stderr).expect("text")
 }
 
 #[track_caller]
-fn assert_code(output: &Output, code: i32) {
+pub(super) fn assert_code(output: &Output, code: i32) {
     assert_eq!(output.status.code(), Some(code), "stdout: {}\nstderr: {}", stdout(output), stderr(output));
 }
 

@@ -113,7 +113,7 @@ fn diff_of_a_refused_file_is_bounded() {
     let (_, answer) = desk.reload(b"");
     let errors = answer["errors"].as_array().expect("errors");
     assert_eq!(errors.len(), 52, "the reason, fifty keys, and how many more there are");
-    assert_eq!(errors[51], "not in force: and more keys: 70 removed");
+    assert_eq!(errors[51]["message"], "not in force: and more keys: 70 removed");
 }
 
 #[test]

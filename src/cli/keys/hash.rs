@@ -29,8 +29,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
              hint: run `keygate keys hash` and type it, or send it to the standard input; if the key is real, replace it"
         ));
     }
-    let key = if io::stdin().is_terminal() { ask()? } else { read(io::stdin().lock())? };
-    print(digest(&key)?)
+    print(digest(&read_key()?)?)
+}
+
+/// The key from the terminal, where it is not shown, or from the standard input.
+pub(super) fn read_key() -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    if io::stdin().is_terminal() { ask() } else { read(io::stdin().lock()) }
 }
 
 fn ask() -> anyhow::Result<Zeroizing<Vec<u8>>> {
@@ -52,7 +56,7 @@ fn read(input: impl Read) -> anyhow::Result<Zeroizing<Vec<u8>>> {
 }
 
 /// The digest of a text that a caller could send as a key.
-fn digest(key: &[u8]) -> anyhow::Result<Digest> {
+pub(super) fn digest(key: &[u8]) -> anyhow::Result<Digest> {
     ensure!(!key.is_empty(), with_hint("there is no key", "type it, or send it to the standard input as one line"));
     ensure!(!key.contains(&b'\n') && !key.contains(&b'\r'), "there is more than one line; a key is one");
     if key.iter().any(|byte| !byte.is_ascii_graphic()) {

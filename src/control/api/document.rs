@@ -133,6 +133,12 @@ fn document() -> Value {
         }
     }
     document["paths"]["/v1/keys"]["post"]["requestBody"]["content"]["application/json"]["example"] = example();
+    document["paths"]["/v1/keys/import"]["post"]["requestBody"]["content"]["application/json"]["example"] = json!({
+        "sha256": "9d353fb05f5bcb317f9c50020f4f90e2c5a7f4ed7ae63590dc57aaf3902d550b",
+        "name": "CRM Integration, from the system before",
+        "organization": "org_acme",
+        "scopes": ["tickets:read"],
+    });
     let paths = document["paths"].as_object_mut();
     for (path, item) in paths.into_iter().flatten() {
         for method in METHODS {
@@ -156,6 +162,9 @@ fn complete(operation: &mut Value, path: &str) {
             (Some("path"), Some("id")) => parameter["schema"]["pattern"] = json!(KEY_ID),
             (Some("path"), _) => parameter["schema"]["minLength"] = json!(1),
             (Some("query"), Some("after")) if path == "/v1/keys" => parameter["schema"]["pattern"] = json!("^(file|store):"),
+            (Some("header"), Some("If-Match")) => {
+                parameter["schema"] = json!({"oneOf": [{"const": "*"}, {"type": "string", "pattern": "^\"[0-9]+\"$"}]});
+            }
             (Some("query"), Some("before")) => parameter["schema"]["pattern"] = json!("^[0-9]{1,18}$"),
             _ => {}
         }
@@ -214,7 +223,9 @@ fn without_null(schema: &mut Value) {
         *schema = choice;
     }
     // Looking at a member that is not there has added it.
-    schema.as_object_mut().map(|schema| schema.retain(|_, value| !value.is_null()));
+    if let Some(keywords) = schema.as_object_mut() {
+        keywords.retain(|_, value| !value.is_null());
+    }
 }
 
 #[cfg(test)]

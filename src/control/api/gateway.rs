@@ -1,10 +1,12 @@
 //! What concerns the gateway as a whole: figures, health, reload, the running configuration, backup.
 
 use super::problem::{Answer, Problem};
-use super::request::{Caller, Json, Nothing, Observer, Operator, OptionalJson, Parameters};
+use super::request::{Caller, Json, LargeJson, Nothing, Observer, Operator, OptionalJson, Parameters, Reader};
 use super::running::RunningConfig;
 use super::{document, log_change};
+use crate::control::access::Denied;
 use crate::control::admin::{ReloadReport, ReloadRequest, State};
+use crate::control::explain::{Explanation, NoExplanation, Question, explain};
 use crate::control::metrics;
 use crate::control::office::{OfficeError, Violation};
 use crate::state::Phase;
@@ -27,7 +29,12 @@ pub(super) fn open_routes() -> OpenApiRouter<Arc<State>> {
 
 /// What needs one.
 pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
-    OpenApiRouter::default().routes(routes!(reload)).routes(routes!(running_config)).routes(routes!(backup)).routes(routes!(openapi))
+    OpenApiRouter::default()
+        .routes(routes!(reload))
+        .routes(routes!(running_config))
+        .routes(routes!(backup))
+        .routes(routes!(explain_request))
+        .routes(routes!(openapi))
 }
 
 /// Figures for Prometheus.
@@ -200,4 +207,46 @@ fn is_backup_name(name: &str) -> bool {
 )]
 async fn openapi() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], document::text())
+}
+
+/// Explains what becomes of a request, check by check.
+///
+/// The request is judged as a real one would be, but nothing is counted. A token that is narrowed to an organization may ask about
+/// its own keys, and not what another gateway.toml would change.
+#[utoipa::path(
+    post,
+    path = "/v1/explain",
+    tag = "gateway",
+    request_body = Question,
+    responses((status = OK, description = "Every check in order.", body = Explanation))
+)]
+async fn explain_request(
+    Caller(actor): Reader,
+    Parameters(Nothing {}): Parameters<Nothing>,
+    state: Here,
+    LargeJson(question): LargeJson<Question>,
+) -> Answer<Body<Explanation>> {
+    if actor.organization.is_some() && question.tries_a_file() {
+        return Err(Denied::Organization.into());
+    }
+    let digest = state.settings.load().digest;
+    let here = state.clone();
+    // Off the control thread: it reads a file.
+    let explained =
+        tokio::task::spawn_blocking(move || explain(&question, &actor, &here.registry, &here.figures.shared, &here.file, digest));
+    let explained =
+        explained.await.map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "fault", "Explaining failed unexpectedly."))?;
+    explained.map(Body).map_err(|why| match why {
+        NoExplanation::Invalid(member, message) => Problem::invalid(member, &message),
+        NoExplanation::UnknownKey => Problem::new(StatusCode::NOT_FOUND, "not_found", "There is no key with this id."),
+        NoExplanation::UnknownRequest => Problem::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "No request with this id was refused in the last hour, as far as is remembered.",
+        ),
+        NoExplanation::Config(problems) => {
+            let errors = problems.0.iter().map(|problem| Violation { member: "config".to_owned(), message: problem.to_string() }).collect();
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "The gateway.toml has mistakes.").with_errors(errors)
+        }
+    })
 }

@@ -153,7 +153,7 @@ async fn show_key(
     tag = "keys",
     params(
         ("id" = String, Path, description = "The key's id."),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for; without one, or with `*`, whichever there is.", pattern = "^(\\*|\"[0-9]+\")$"),
+        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for; without one, or with `*`, whichever there is."),
     ),
     request_body = KeyChange,
     responses((status = OK, description = "The record; the change is in force.", body = KeyView, headers(("ETag" = String, description = "The record's revision, in quotes."))))

@@ -19,7 +19,7 @@ use super::admin::State as Here;
 use super::office::Actor;
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn_with_state, map_response};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 use problem::{Answer, Problem};
@@ -31,7 +31,7 @@ pub(super) fn router(state: Arc<Here>) -> Router {
     let (open, _) = gateway::open_routes().split_for_parts();
     let (guarded, _) = guarded_routes().split_for_parts();
     let guarded = guarded.method_not_allowed_fallback(method_not_allowed).route_layer(from_fn_with_state(state.clone(), guard));
-    open.method_not_allowed_fallback(method_not_allowed).merge(guarded).fallback(not_found).layer(map_response(finish)).with_state(state)
+    open.method_not_allowed_fallback(method_not_allowed).merge(guarded).fallback(not_found).with_state(state)
 }
 
 /// What exists only where there is an admin token. `POST /v1/explain` will stand here too.
@@ -60,7 +60,8 @@ async fn method_not_allowed() -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The Allow header says which methods there are.")
 }
 
-async fn finish(mut response: Response) -> Response {
+/// What holds for every answer, those of the router itself included.
+pub(super) fn finish(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(allow) = headers.get(header::ALLOW).and_then(|allow| allow.to_str().ok())

@@ -86,7 +86,7 @@ async fn show_organization(
     tag = "organizations",
     params(
         ("name" = String, Path, description = "The organization's name."),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for; without one, or with `*`, whichever there is.", pattern = "^(\\*|\"[0-9]+\")$"),
+        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for; without one, or with `*`, whichever there is."),
     ),
     request_body = OrganizationChange,
     responses((status = OK, description = "The organization; the change is in force.", body = OrganizationView, headers(("ETag" = String, description = "Its revision, in quotes."))))

@@ -3,7 +3,7 @@
 use crate::control::access::Denied;
 use crate::control::office::{OfficeError, Violation};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use std::borrow::Cow;
 use utoipa::ToSchema;
@@ -15,7 +15,8 @@ pub(super) struct Problem {
     code: &'static str,
     detail: Cow<'static, str>,
     errors: Vec<Violation>,
-    header: Option<(HeaderName, HeaderValue)>,
+    /// For `WWW-Authenticate`.
+    challenge: Option<&'static str>,
 }
 
 /// What a handler answers with.
@@ -24,7 +25,7 @@ pub(super) type Answer<T> = Result<T, Problem>;
 impl Problem {
     /// `code` is for programs and never changes, `detail` for people.
     pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, detail: detail.into(), errors: Vec::new(), header: None }
+        Self { status, code, detail: detail.into(), errors: Vec::new(), challenge: None }
     }
 
     /// 400: what is sent cannot be read.
@@ -86,7 +87,9 @@ impl IntoResponse for Problem {
         };
         let text = serde_json::to_string(&body).unwrap_or_default();
         let mut response = (self.status, [(header::CONTENT_TYPE, "application/problem+json")], text).into_response();
-        response.headers_mut().extend(self.header);
+        if let Some(challenge) = self.challenge {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
         response
     }
 }
@@ -94,7 +97,7 @@ impl IntoResponse for Problem {
 impl From<Denied> for Problem {
     fn from(denied: Denied) -> Self {
         let mut problem = Self::new(denied.status(), denied.code(), denied.detail());
-        problem.header = denied.challenge().map(|challenge| (header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge)));
+        problem.challenge = denied.challenge();
         problem
     }
 }

@@ -16,6 +16,8 @@ use tokio::time::timeout;
 
 /// Size of a body, in bytes.
 const BODY: usize = 64 << 10;
+/// The same where it may hold a whole gateway.toml.
+const LARGE_BODY: usize = 64 << 20;
 /// Length of an `Idempotency-Key`, in bytes.
 const IDEMPOTENCY_KEY: usize = 255;
 
@@ -98,7 +100,20 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         require_json(request.headers())?;
-        parse(&read(request).await?).map(Self)
+        parse(&read(request, BODY).await?).map(Self)
+    }
+}
+
+/// The same for a body that may hold a whole gateway.toml.
+#[derive(Debug)]
+pub(super) struct LargeJson<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequest<S> for LargeJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        require_json(request.headers())?;
+        parse(&read(request, LARGE_BODY).await?).map(Self)
     }
 }
 
@@ -111,7 +126,7 @@ impl<T: DeserializeOwned + Default, S: Sync> FromRequest<S> for OptionalJson<T> 
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let is_json = require_json(request.headers());
-        let bytes = read(request).await?;
+        let bytes = read(request, BODY).await?;
         if bytes.is_empty() {
             return Ok(Self(T::default()));
         }
@@ -129,12 +144,12 @@ fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", "Send JSON, with Content-Type: application/json."))
 }
 
-async fn read(request: Request) -> Result<bytes::Bytes, Problem> {
-    let body = Limited::new(request.into_body(), BODY).collect();
+async fn read(request: Request, most: usize) -> Result<bytes::Bytes, Problem> {
+    let body = Limited::new(request.into_body(), most).collect();
     match timeout(PATIENCE, body).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "A body may have 64 KiB."))
+            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", format!("A body may have {} KiB here.", most >> 10)))
         }
         Ok(Err(_)) => Err(Problem::unreadable("broken_body", "The body ended before its end.")),
         Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "The body did not arrive within 20 seconds.")),

@@ -18,7 +18,7 @@ const MOST_SECRETS: usize = 3;
 
 impl Desk {
     pub(super) async fn update(&self, actor: &Actor, id: &str, change: KeyChange, if_match: Option<u64>) -> Answer<KeyView> {
-        let _turn = self.turn.lock().await;
+        let _turn = self.take_turn().await?;
         let old = self.changeable(actor, id, if_match).await?;
         let config = self.registry.config();
         let mut checks = Checks::default();
@@ -31,7 +31,7 @@ impl Desk {
     }
 
     pub(super) async fn set_paused(&self, actor: &Actor, id: &str, paused: bool, if_match: Option<u64>) -> Answer<KeyView> {
-        let _turn = self.turn.lock().await;
+        let _turn = self.take_turn().await?;
         let old = self.changeable(actor, id, if_match).await?;
         let new = StoredKey { paused, ..old.clone() };
         let action = if paused { "key.pause" } else { "key.resume" };
@@ -51,7 +51,7 @@ impl Desk {
                 seconds
             }
         };
-        let _turn = self.turn.lock().await;
+        let _turn = self.take_turn().await?;
         let old = self.changeable(actor, id, if_match).await?;
         let now = self.now();
         if old.expires_at.is_some_and(|at| at <= now) {

@@ -22,7 +22,7 @@ impl Desk {
         let store = self.store()?;
         new.organization = actor.place(new.organization)?;
         let idempotency = idempotency.map(|key| idempotent(actor, key, &new)).transpose()?;
-        let _turn = self.turn.lock().await;
+        let _turn = self.take_turn().await?;
         let now = self.now();
         if let Some(request) = &idempotency
             && let Some((body, id)) = store.replay(&request.token, &request.key, now).await?
@@ -68,7 +68,7 @@ impl Desk {
         let organization = actor.place(organization)?;
         let new =
             NewKey { name, organization, apis, environment, scopes, allow_ips, allow_referrers, allow_endpoints, rate_limit, expires_at };
-        let _turn = self.turn.lock().await;
+        let _turn = self.take_turn().await?;
         let config = self.registry.config();
         let mut checks = Checks::default();
         let digest = checks.digest(&sha256);

@@ -49,8 +49,6 @@ pub(in crate::control) enum Conflict {
     CapReached,
     /// Where a backup is to be written something is already.
     FileExists,
-    /// `gateway.toml` says so, and wins.
-    RevokedByFile,
 }
 
 impl OfficeError {
@@ -82,7 +80,6 @@ impl OfficeError {
             Self::Conflict(Conflict::KeyExpired, _) => "key_expired",
             Self::Conflict(Conflict::CapReached, _) => "key_cap_reached",
             Self::Conflict(Conflict::FileExists, _) => "file_exists",
-            Self::Conflict(Conflict::RevokedByFile, _) => "revoked_by_file",
             Self::Stale => "stale",
             Self::IdempotencyReused => "idempotency_key_reused",
             Self::FileKey => "key_of_the_file",

@@ -162,7 +162,7 @@ impl Desk {
     /// Makes a key that may do no more than the caller.
     async fn create_below(&self, actor: &Actor, caller: &Caller<'_>, request: key_bodies::KeyRequest) -> Answer<(KeyView, String)> {
         let Caller { config, api, .. } = *caller;
-        let _turn = self.turn.lock().await;
+        let _turn = self.take_turn().await?;
         // It may have been revoked while this waited for its turn; its descendants may have been meant, too.
         if self.registry.key(&caller.key.id).is_none_or(|key| key.is_revoked() || key.is_paused()) {
             return Err(OfficeError::Conflict(Conflict::KeyRevoked, "The calling key has been revoked.".into()));

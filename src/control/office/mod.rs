@@ -39,6 +39,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::MutexGuard;
+use tokio::time::timeout;
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +59,11 @@ pub(in crate::control) struct AuditFilter {
     /// A key's id or an organisation's name.
     pub(in crate::control) subject: Option<String>,
 }
+
+/// How long to wait for the changes that came before.
+const TURN: Duration = Duration::from_secs(5);
+/// How long to wait for a store that hangs. Whoever asked is told that nothing was acknowledged; what was begun may still be done.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// What an answer is made of that the office gives.
 type Answer<T> = Result<T, OfficeError>;
@@ -104,12 +112,12 @@ impl Office {
 
     /// At most `limit` keys behind `after`, which is the `next` of the page before.
     pub(in crate::control) async fn list(&self, actor: &Actor, filter: KeyFilter, after: Option<&str>, limit: usize) -> Answer<KeyPage> {
-        self.desk.list(actor, filter, after, limit).await
+        timely(self.desk.list(actor, filter, after, limit)).await
     }
 
     /// One key.
     pub(in crate::control) async fn key(&self, actor: &Actor, id: &str) -> Answer<KeyView> {
-        self.desk.look_up(actor, id).await
+        timely(self.desk.look_up(actor, id)).await
     }
 
     /// Changes what a key of the store is and may do. `if_match` is the revision that the change is meant for.
@@ -147,14 +155,19 @@ impl Office {
         self.desk.note_revoked_in_file(ids);
     }
 
+    /// Tells the store of every revocation that it has yet to take, once.
+    pub(in crate::control) async fn settle(&self) {
+        self.desk.settle().await;
+    }
+
     /// At most `limit` organisations behind the one named `after`.
     pub(in crate::control) async fn organizations(&self, actor: &Actor, after: Option<&str>, limit: usize) -> Answer<OrganizationPage> {
-        self.desk.organizations(actor, after, limit).await
+        timely(self.desk.organizations(actor, after, limit)).await
     }
 
     /// One organisation.
     pub(in crate::control) async fn organization(&self, actor: &Actor, name: &str) -> Answer<OrganizationView> {
-        self.desk.organization(actor, name).await
+        timely(self.desk.organization(actor, name)).await
     }
 
     /// Refuses all keys of an organisation for the time being, or admits them again.
@@ -177,7 +190,7 @@ impl Office {
 
     /// Requests per day from the day `from` to the day `to`, such as `2026-11-22`, both included.
     pub(in crate::control) async fn key_use(&self, actor: &Actor, id: &str, from: Option<&str>, to: Option<&str>) -> Answer<KeyUse> {
-        self.desk.key_use(actor, id, from, to).await
+        timely(self.desk.key_use(actor, id, from, to)).await
     }
 
     /// At most `limit` entries older than `before`, which is the `next` of the page before.
@@ -188,7 +201,7 @@ impl Office {
         before: Option<&str>,
         limit: usize,
     ) -> Answer<AuditPage> {
-        self.desk.audit(actor, filter, before, limit).await
+        timely(self.desk.audit(actor, filter, before, limit)).await
     }
 
     /// Copies the store, while it is in use, to a file that is not there yet.
@@ -210,12 +223,23 @@ impl Office {
 /// Lets a change go on to its end even if whoever asked for it has left.
 async fn detached<T: Send + 'static>(change: impl Future<Output = Answer<T>> + Send + 'static) -> Answer<T> {
     // A panic in there is a mistake of ours; nothing was acknowledged.
-    tokio::spawn(change).await.unwrap_or(Err(OfficeError::Unavailable))
+    timely(async { tokio::spawn(change).await.unwrap_or(Err(OfficeError::Unavailable)) }).await
+}
+
+/// Does not wait for ever for a disk that hangs.
+async fn timely<T>(answer: impl Future<Output = Answer<T>>) -> Answer<T> {
+    timeout(ANSWER, answer).await.unwrap_or(Err(OfficeError::Unavailable))
 }
 
 impl Desk {
     fn now(&self) -> i64 {
         (self.clock)()
+    }
+
+    /// Waits until no other change is being made. Where that takes too long, the store hangs, and nothing is to be begun that would
+    /// be done long after its answer.
+    async fn take_turn(&self) -> Answer<MutexGuard<'_, ()>> {
+        timeout(TURN, self.turn.lock()).await.map_err(|_| OfficeError::Unavailable)
     }
 
     fn store(&self) -> Answer<&KeyStore> {

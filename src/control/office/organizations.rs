@@ -57,7 +57,7 @@ impl Desk {
             // Before anything that may have to wait.
             self.registry.suspend(name, true);
         }
-        let _turn = self.turn.lock().await;
+        let _turn = self.take_turn().await?;
         let config = self.registry.config();
         let Some((old, keys)) = self.find_organization(&config, name).await? else {
             self.registry.suspend(name, false);
@@ -95,7 +95,7 @@ impl Desk {
             return Err(OfficeError::invalid("key_cap", format!("it is from 0 to {LARGEST_CAP}")));
         }
         self.store()?;
-        let _turn = self.turn.lock().await;
+        let _turn = self.take_turn().await?;
         let config = self.registry.config();
         let (old, keys) = self.find_organization(&config, name).await?.ok_or(OfficeError::NotFound)?;
         if if_match.is_some_and(|revision| revision != old.revision) {

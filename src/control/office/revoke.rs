@@ -41,7 +41,7 @@ impl Desk {
         descendants: bool,
         organization: Option<&str>,
     ) -> Answer<()> {
-        let _turn = self.turn.lock().await;
+        let _turn = self.take_turn().await?;
         let store = self.store()?;
         if descendants {
             ids.extend(store.descendants(&ids[0]).await?);
@@ -82,6 +82,16 @@ impl Desk {
             } else {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(PATIENCE.1);
+            }
+        }
+    }
+
+    /// The last attempt, when the process stops.
+    pub(super) async fn settle(&self) {
+        while let Some((id, revocation)) = self.first_owed() {
+            self.owed().remove(&id);
+            if self.tell(&id, &revocation).await.is_err() {
+                tracing::error!(key = id, "the store has not taken this revocation; name the key in [revoked] before the next start");
             }
         }
     }

@@ -42,10 +42,8 @@ impl Desk {
         let running = self.registry.key(&key.id);
         let status = self.status(key);
         // What is in force may not have reached the store yet.
-        let revocation = key.revocation.clone().or_else(|| {
-            let by = if config.revoked.contains(&*key.id) { Some(THE_FILE.to_owned()) } else { None };
-            by.map(|by| Revocation { at: 0, by, reason: None })
-        });
+        let by_file = || config.revoked.contains(&*key.id).then(|| Revocation { at: 0, by: THE_FILE.to_owned(), reason: None });
+        let revocation = key.revocation.clone().or_else(by_file);
         let secrets: Vec<(&StoredSecret, Option<i64>)> =
             key.secrets.iter().map(|secret| (secret, last_used(running.as_deref(), secret))).collect();
         let last_used_at = secrets.iter().filter_map(|(_, at)| *at).max();
@@ -88,12 +86,16 @@ impl Desk {
     pub(super) fn status(&self, key: &StoredKey) -> Status {
         let closed = key.organization.as_deref().is_some_and(|name| self.is_closed(name));
         let expired = key.expires_at.is_some_and(|at| at <= self.now());
-        match () {
-            () if key.revocation.is_some() || self.registry.is_revoked(&key.id) => Status::Revoked,
-            () if closed => Status::Suspended,
-            () if expired => Status::Expired,
-            () if key.paused => Status::Paused,
-            () => Status::Active,
+        if key.revocation.is_some() || self.registry.is_revoked(&key.id) {
+            Status::Revoked
+        } else if closed {
+            Status::Suspended
+        } else if expired {
+            Status::Expired
+        } else if key.paused {
+            Status::Paused
+        } else {
+            Status::Active
         }
     }
 

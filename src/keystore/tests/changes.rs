@@ -143,7 +143,7 @@ async fn organisation_is_kept_with_its_revision_beside_the_count_of_its_keys() {
     assert_eq!(fixture.store.organization("acme").await, Ok(Some((kept.clone(), 1))));
     fixture.create(of_organization("key_b", "zeta")).await.expect("room for it");
     let (fixture, _, opened) = fixture.reopen().await;
-    assert_eq!(opened.organizations, [kept.clone()], "only those of which something is kept");
+    assert_eq!(opened.organizations, std::slice::from_ref(&kept), "only those of which something is kept");
     let zeta = StoredOrganization { name: "zeta".to_owned(), ..StoredOrganization::default() };
     assert_eq!(fixture.store.organizations(None, 10).await, Ok(vec![(kept.clone(), 1), (zeta.clone(), 1)]));
     assert_eq!(fixture.store.organizations(None, 1).await, Ok(vec![(kept, 1)]));

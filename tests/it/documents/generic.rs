@@ -115,3 +115,39 @@ fn key_in_the_url_is_refused_with_a_hint_and_neither_forwarded_nor_logged() {
     });
     assert!(!example.gateway.output().contains(&key.text), "the key was logged");
 }
+
+#[test]
+fn key_endpoints_answer_byte_for_byte_as_documented() {
+    let key = Key::live("key_123");
+    let example = Example::start(API, &[&key]);
+    let listed = example.refused(&request("GET", "/v1/api-keys").bearer(&key), 200);
+    let used = listed.json()["data"][0]["last_used"].as_str().expect("a last use").to_owned();
+    let entry =
+        format!(r#"{{"id":"key_123","name":"key_123 of a test","prefix":"{}","created_at":null,"last_used":"{used}"}}"#, &key.text[..8]);
+    assert_eq!(listed.text(), format!(r#"{{"success":true,"data":[{entry}]}}"#));
+    assert_eq!(
+        listed.fields(),
+        fields(&[
+            ("cache-control", "no-store"),
+            ("content-length", &listed.text().len().to_string()),
+            ("content-type", "application/json")
+        ])
+    );
+    let revoked = example.refused(&request("DELETE", "/v1/api-keys/key_123").bearer(&key), 200);
+    assert_eq!(revoked.text(), r#"{"success":true,"message":"API key revoked successfully"}"#);
+    let answer = example.refused(&request("GET", "/v1/users").bearer(&key), 401);
+    assert_eq!(answer.text(), envelope("The API key has been revoked. Ask for a new one."));
+}
+
+#[test]
+fn keys_are_not_made_at_the_key_endpoints_and_a_test_key_does_not_touch_live_ones() {
+    let (live, test) = (Key::live("key_live"), Key::test("key_test"));
+    let example = Example::start(API, &[&live, &test]);
+    let answer = example.refused(&request("POST", "/v1/api-keys").bearer(&live).body(br#"{"name":"x"}"#), 405);
+    assert_eq!((answer.header("allow"), answer.text()), (Some("GET, HEAD"), &*envelope("There is no such method here.")));
+    let answer = example.refused(&request("DELETE", "/v1/api-keys/key_live").bearer(&test), 404);
+    assert_eq!(answer.text(), envelope("There is nothing of this name."));
+    let listed = example.refused(&request("GET", "/v1/api-keys").bearer(&test), 200).json();
+    assert_eq!((listed["data"].as_array().map(Vec::len), &listed["data"][0]["id"]), (Some(1), &"key_test".into()));
+    example.forwarded(&request("GET", "/v1/users").bearer(&live));
+}

@@ -1,7 +1,7 @@
 //! Relay AI: `X-API-Key`, full access, and one 401 whatever the reason, byte for byte.
 
 use super::{Example, fields};
-use crate::harness::{Key, Request};
+use crate::harness::{Key, Message, Request};
 
 const API: &str = "relay-ai";
 /// As the document shows it, without its line breaks.
@@ -84,4 +84,71 @@ fn key_that_expires_in_the_future_works() {
     let key = key("key_contractor").set("expires_at = 2099-12-31T23:59:59Z");
     let example = Example::start(API, &[&key]);
     example.forwarded(&with(&key.text));
+}
+
+fn keys(method: &str, path: &str, key: &str) -> Request {
+    request(method, &format!("/api/v1/auth/api-keys{path}")).header("X-API-Key", key)
+}
+
+/// The text of a member.
+fn member(answer: &Message, name: &str) -> String {
+    answer.json()[name].as_str().unwrap_or_else(|| panic!("no {name}: {}", answer.text())).to_owned()
+}
+
+#[test]
+fn key_endpoints_answer_byte_for_byte_as_documented() {
+    let maker = key("key_maker");
+    let example = Example::start(API, &[&maker]);
+    let body = br#"{"name": "Production Server", "expires_at": "2099-12-31T23:59:59Z"}"#;
+    let created = example.refused(&keys("POST", "", &maker.text).header("Content-Type", "application/json").body(body), 201);
+    let (id, new, made_at) = (member(&created, "id"), member(&created, "key"), member(&created, "created_at"));
+    assert_eq!(uuid::Uuid::parse_str(&id).expect("a UUID").get_version_num(), 4);
+    assert!(new.starts_with(&maker.text[..8]) && new.len() == 8 + 36, "{} characters", new.len());
+    let head = format!(r#"{{"id":"{id}","name":"Production Server","key_prefix":"{}","#, &new[..8]);
+    let tail = format!(r#""scopes":[],"created_at":"{made_at}","expires_at":"2099-12-31T23:59:59Z","last_used_at":"#);
+    assert_eq!(created.text(), format!(r#"{head}"key":"{new}",{tail}null}}"#));
+    assert_eq!(
+        created.fields(),
+        fields(&[
+            ("cache-control", "no-store"),
+            ("content-length", &created.text().len().to_string()),
+            ("content-type", "application/json")
+        ])
+    );
+    example.forwarded(&with(&new));
+
+    let listed = example.refused(&keys("GET", "", &maker.text), 200);
+    let used = |index: usize| listed.json()[index]["last_used_at"].as_str().expect("a last use").to_owned();
+    let by_hand = format!(
+        r#"{{"id":"key_maker","name":"key_maker of a test","key_prefix":"{}","scopes":[],"created_at":null,"expires_at":null,"last_used_at":"{}"}}"#,
+        &new[..8],
+        used(0)
+    );
+    assert_eq!(listed.text(), format!(r#"[{by_hand},{head}{tail}"{}"}}]"#, used(1)));
+
+    let revoked = example.refused(&keys("DELETE", &format!("/{id}"), &maker.text), 204);
+    assert_eq!((revoked.text(), revoked.has("content-type")), ("", false));
+    assert_eq!(example.refused(&with(&new), 401).text(), UNAUTHORIZED);
+    let again = example.refused(&keys("DELETE", &format!("/{id}"), &maker.text), 404);
+    assert_eq!(again.text(), r#"{"detail":"There is nothing of this name."}"#);
+    assert_eq!(example.refused(&keys("GET", "", &maker.text), 200).json().as_array().expect("a list").len(), 1);
+}
+
+#[test]
+fn key_endpoints_refuse_strangers_bad_bodies_and_other_methods() {
+    let maker = key("key_maker").set("expires_at = 2099-12-31T23:59:59Z");
+    let example = Example::start(API, &[&maker]);
+    assert_eq!(example.refused(&request("GET", "/api/v1/auth/api-keys"), 401).text(), UNAUTHORIZED);
+    for body in [
+        "",
+        "{}",
+        r#"{"name":"x","role":"admin"}"#,
+        r#"{"name":"x","expires_at":null}"#,
+        r#"{"name":"x","expires_at":"2024-03-31T23:59:59Z"}"#,
+    ] {
+        let answer = example.refused(&keys("POST", "", &maker.text).body(body.as_bytes()), 422);
+        assert!(answer.json()["detail"].is_string(), "{}", answer.text());
+    }
+    assert_eq!(example.refused(&keys("PUT", "", &maker.text), 405).header("allow"), Some("GET, HEAD, POST"));
+    assert_eq!(example.refused(&keys("GET", "/key_maker", &maker.text), 405).header("allow"), Some("DELETE"));
 }

@@ -85,6 +85,12 @@ impl Client {
         self.read(&request.method)
     }
 
+    /// Sends a request and reads its answer; nothing where there is no whole one, because the other side is gone.
+    pub(crate) fn try_send(&mut self, request: &Request) -> Option<Message> {
+        self.write(&request.bytes());
+        Message::read(&mut self.stream, |answer| answer.status() != 204).ok().flatten()
+    }
+
     /// Sends these bytes. What the other side does not take any more is no matter: its answer is what counts.
     pub(crate) fn write(&mut self, bytes: &[u8]) {
         let stream = self.stream.get_mut();

@@ -77,6 +77,12 @@ impl Setup {
         Gateway::run(&toml, certificates, false)
     }
 
+    /// A folder with this `gateway.toml`, for a gateway that is started more than once.
+    pub(crate) fn write(self) -> Arc<TempDir> {
+        let (toml, certificates) = self.finish();
+        Arc::new(Gateway::folder_with(&toml, certificates.as_ref()))
+    }
+
     fn finish(self) -> (String, Option<Certificates>) {
         let tls = if self.certificates.is_some() { "[server.tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n" } else { "" };
         let toml = format!(
@@ -89,7 +95,7 @@ impl Setup {
 
 /// A running gateway; it is killed when it goes out of scope.
 pub(crate) struct Gateway {
-    folder: TempDir,
+    folder: Arc<TempDir>,
     child: Child,
     address: SocketAddr,
     admin: Option<SocketAddr>,
@@ -122,22 +128,33 @@ impl Gateway {
     }
 
     fn run(toml: &str, certificates: Option<Certificates>, read_log: bool) -> Self {
+        let folder = Self::folder_with(toml, certificates.as_ref());
+        Self::run_in(folder.into(), certificates, read_log, &[])
+    }
+
+    fn folder_with(toml: &str, certificates: Option<&Certificates>) -> TempDir {
         let folder = tempfile::tempdir().expect("a folder");
-        if let Some(certificates) = &certificates {
+        if let Some(certificates) = certificates {
             certificates.write(folder.path());
         }
         std::fs::write(folder.path().join("gateway.toml"), toml).expect("gateway.toml is written");
-        Self::run_in(folder, certificates, read_log)
+        folder
     }
 
     /// Starts the binary in a folder that has all it needs.
-    pub(crate) fn serve_in(folder: TempDir) -> Self {
-        Self::run_in(folder, None, true)
+    pub(crate) fn serve_in(folder: impl Into<Arc<TempDir>>) -> Self {
+        Self::run_in(folder.into(), None, true, &[])
     }
 
-    fn run_in(folder: TempDir, certificates: Option<Certificates>, read_log: bool) -> Self {
+    /// The same, with more in its environment.
+    pub(crate) fn serve_in_with(folder: Arc<TempDir>, environment: &[(&str, PathBuf)]) -> Self {
+        Self::run_in(folder, None, true, environment)
+    }
+
+    fn run_in(folder: Arc<TempDir>, certificates: Option<Certificates>, read_log: bool, environment: &[(&str, PathBuf)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
         command.args(["serve", "--config"]).arg(folder.path().join("gateway.toml"));
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the gateway starts");
         let events = collect(child.stderr.take().expect("a pipe"));

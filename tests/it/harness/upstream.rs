@@ -93,6 +93,11 @@ impl Upstream {
         self.shared.requests.lock().unwrap().clone()
     }
 
+    /// Lets go of what was received, where a test is long.
+    pub(crate) fn forget(&self) {
+        self.shared.requests.lock().unwrap().clear();
+    }
+
     /// The latest request.
     #[track_caller]
     pub(crate) fn last(&self) -> Message {

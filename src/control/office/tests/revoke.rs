@@ -13,7 +13,7 @@ fn order(reason: &str) -> RevocationOrder {
     RevocationOrder { reason: Some(reason.into()), descendants: false }
 }
 
-/// A store with this key made by that one.
+/// A key that this one made.
 async fn child(bench: &Bench, parent: &str) -> KeyView {
     let (view, _) = bench.make(of_acme("child")).await;
     let stored = bench.store.key(&view.id).await.expect("a store").expect("a key");
@@ -27,7 +27,7 @@ async fn child(bench: &Bench, parent: &str) -> KeyView {
     bench.office.key(&operator(), &id).await.expect("a key")
 }
 
-#[track_caller]
+/// Waits until the store knows of a revocation.
 async fn wait_for(what: &str, bench: &Bench, id: &str) -> Revocation {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {

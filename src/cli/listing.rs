@@ -1,0 +1,100 @@
+//! What the admin API lists page by page.
+
+use super::admin::{Admin, Connection, encode};
+use super::table::{Table, width};
+use super::{complain, print, print_part};
+use clap::Args;
+use http::Method;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use std::collections::HashMap;
+
+// How much is listed, and how. (No doc comment: it would stand in the `--help` of each command.)
+#[derive(Debug, Args)]
+pub(super) struct Paging {
+    /// Show everything, not only the first page
+    #[arg(long, conflicts_with = "after")]
+    all: bool,
+    /// How many to show at most
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000), conflicts_with = "all")]
+    limit: u16,
+    /// Where to go on: what the page before named at its end
+    #[arg(long, value_name = "TEXT")]
+    after: Option<String>,
+    /// Print the gateway's JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// A list of the admin API.
+#[derive(Debug)]
+pub(super) struct Listing<'a> {
+    pub(super) path: &'a str,
+    /// The member of the answer that has the entries.
+    pub(super) member: &'a str,
+    /// The query's parameter that takes the `next` of the page before.
+    pub(super) cursor: &'a str,
+    /// Other parameters of the query.
+    pub(super) filter: Vec<(&'a str, Option<&'a str>)>,
+}
+
+/// How many entries are asked for at once where all are wanted.
+const PAGE: u16 = 1000;
+
+impl Listing<'_> {
+    /// Prints it, as a table with one row for each entry or as JSON.
+    pub(super) fn print<T: DeserializeOwned>(&self, paging: &Paging, head: &[&str], row: impl Fn(T) -> Vec<String>) -> anyhow::Result<()> {
+        let admin = Admin::find(&paging.connection)?;
+        let mut table = Table::new(head);
+        let mut after = paging.after.clone();
+        let mut first = true;
+        loop {
+            let answer = admin.ask(Method::GET, &self.target(paging, after.as_deref()), None)?;
+            let mut page: HashMap<String, Box<RawValue>> = answer.read()?;
+            let next: Option<String> = page.get("next").map(|next| serde_json::from_str(next.get())).transpose()?.flatten();
+            let entries: Vec<Box<RawValue>> =
+                page.remove(self.member).map(|entries| serde_json::from_str(entries.get())).transpose()?.unwrap_or_default();
+            for entry in entries {
+                if paging.json {
+                    // Nothing is kept, so that a list may be long.
+                    let before = if first { format!("{{\"{}\":[", self.member) } else { ",".to_owned() };
+                    print_part(format_args!("{before}{}", entry.get()))?;
+                    first = false;
+                } else {
+                    table.push(row(serde_json::from_str(entry.get())?));
+                }
+            }
+            after = next;
+            if !paging.all || after.is_none() {
+                break;
+            }
+        }
+        if paging.json {
+            let before = if first { format!("{{\"{}\":[", self.member) } else { String::new() };
+            return print(format_args!("{before}],\"next\":{}}}", serde_json::to_string(&after)?));
+        }
+        if table.is_empty() {
+            complain("there is nothing to list");
+            return Ok(());
+        }
+        for line in table.lines(width()) {
+            print(line)?;
+        }
+        if let Some(after) = after {
+            complain(format_args!("there are more: --all shows all, `--after {after}` the next page"));
+        }
+        Ok(())
+    }
+
+    fn target(&self, paging: &Paging, after: Option<&str>) -> String {
+        let mut target = format!("{}?limit={}", self.path, if paging.all { PAGE } else { paging.limit });
+        for (name, value) in self.filter.iter().chain([&(self.cursor, after)]) {
+            if let Some(value) = value {
+                target.push_str(&format!("&{name}={}", encode(value)));
+            }
+        }
+        target
+    }
+}

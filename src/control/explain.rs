@@ -1,0 +1,493 @@
+//! Why a request is refused or let through: the decision itself, listened to, and the line or record behind each check.
+
+use super::office::Actor;
+use super::registry::Registry;
+use super::table::Trial;
+use crate::config::{Config, Entry, Problems, locate, parse};
+use crate::policy::{
+    Api, Caller, Check, Closed, Head, KeyRecord, Now, Peer, Permit, Refusal, Refused, Snapshot, StandIn, authorise_traced,
+};
+use crate::state::{RefusedRequest, Shared};
+use http::{HeaderMap, HeaderValue, Method, Uri, header};
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// What is asked: about a request that could be made, or, by `request_id`, about one that was refused in the last hour.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Question {
+    /// Id of the key that would be presented, never the key; absent: none.
+    #[serde(default)]
+    key: Option<String>,
+    /// `GET` where it is absent.
+    #[serde(default)]
+    method: Option<String>,
+    /// Needed without `request_id`.
+    #[serde(default)]
+    path: Option<String>,
+    /// The first host of the key's API where it is absent.
+    #[serde(default)]
+    host: Option<String>,
+    /// Where the client is; 127.0.0.1 where it is absent.
+    #[serde(default)]
+    address: Option<String>,
+    /// The `Referer` field.
+    #[serde(default)]
+    referrer: Option<String>,
+    /// The text of a gateway.toml to judge by, instead of the running configuration.
+    #[serde(default)]
+    config: Option<String>,
+    /// Of a request that was refused in the last hour; nothing else may stand beside it.
+    #[serde(default)]
+    request_id: Option<String>,
+}
+
+impl Question {
+    /// Whether it asks about another file than the one that runs.
+    pub(super) fn tries_a_file(&self) -> bool {
+        self.config.is_some()
+    }
+}
+
+/// Every check in order.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Explanation {
+    /// Whether the request reaches the upstream.
+    allowed: bool,
+    /// Why not, as the `code` of the refusal.
+    refusal: Option<&'static str>,
+    /// Of the refusal.
+    status: Option<u16>,
+    /// The API that the request is for, as far as it was found.
+    api: Option<String>,
+    /// When it was refused, for a request of the past.
+    refused_at: Option<String>,
+    checks: Vec<CheckView>,
+    /// What limits the answer, such as a file that has changed since it was loaded.
+    notes: Vec<String>,
+}
+
+/// One check.
+#[derive(Debug, Serialize, ToSchema)]
+struct CheckView {
+    /// Its name.
+    check: &'static str,
+    verdict: Verdict,
+    /// What was found, for people.
+    detail: String,
+    /// Where what it goes by is kept.
+    source: Option<Source>,
+    /// The line of gateway.toml.
+    line: Option<usize>,
+}
+
+/// How a check went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    Passed,
+    Refused,
+    /// An earlier check has refused.
+    NotReached,
+    /// There is nothing to check.
+    NotApplicable,
+}
+
+/// Where something is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+enum Source {
+    #[serde(rename = "gateway.toml")]
+    File,
+    #[serde(rename = "store")]
+    Store,
+}
+
+/// Why there is no explanation.
+#[derive(Debug)]
+pub(super) enum NoExplanation {
+    /// What is asked does not make sense: the member, and why.
+    Invalid(&'static str, String),
+    /// No such key, as far as the asker may see.
+    UnknownKey,
+    /// No such request.
+    UnknownRequest,
+    /// The text of `config` has mistakes.
+    Config(Problems),
+}
+
+/// The file that is judged by.
+struct File {
+    text: Option<String>,
+}
+
+impl File {
+    fn line(&self, entry: &Entry<'_>) -> Option<usize> {
+        locate(self.text.as_deref()?, entry)
+    }
+}
+
+/// What is judged, and by what.
+struct Case<'c> {
+    snapshot: &'c Snapshot,
+    config: &'c Config,
+    file: File,
+    record: Option<&'c Arc<KeyRecord>>,
+    now: Now,
+}
+
+/// Answers a question. `digest` is that of the file that runs, at `path`. Reads the file, so it may block for a moment.
+pub(super) fn explain(
+    question: &Question,
+    actor: &Actor,
+    registry: &Registry,
+    shared: &Shared,
+    path: &Path,
+    digest: Option<[u8; 32]>,
+) -> Result<Explanation, NoExplanation> {
+    let now = shared.clock.now();
+    let sees = |record: &KeyRecord| actor.organization.is_none() || actor.organization.as_deref() == record.organization();
+    if let Some(id) = &question.request_id {
+        let others = [&question.key, &question.method, &question.path, &question.host, &question.address, &question.referrer];
+        if others.into_iter().any(Option::is_some) || question.config.is_some() {
+            return Err(NoExplanation::Invalid("request_id", "stands alone".to_owned()));
+        }
+        let found = shared.refused.iter().filter_map(|refused| refused.find(id, now.unix)).max_by_key(|request| request.at);
+        let seen = |request: &RefusedRequest| request.key.as_ref().map_or(actor.organization.is_none(), |key| sees(key));
+        let request = found.filter(seen).ok_or(NoExplanation::UnknownRequest)?;
+        let (snapshot, config) = registry.look(|table| (table.snapshot(), table.config().clone()));
+        let (file, notes) = running_file(path, digest);
+        let record = request.key.as_ref();
+        return Ok(Case { snapshot: &snapshot, config: &config, file, record, now }.of_the_past(&request, notes));
+    }
+    let (trial, file, notes) = match &question.config {
+        Some(text) => {
+            let config = Arc::new(parse(text, path).map_err(NoExplanation::Config)?);
+            let trial = registry.look(|table| table.trial(&config, question.key.as_deref()));
+            (trial, File { text: Some(text.clone()) }, Vec::new())
+        }
+        None => {
+            let (file, notes) = running_file(path, digest);
+            (registry.look(|table| table.present(question.key.as_deref())), file, notes)
+        }
+    };
+    let Trial { snapshot, config, record } = trial;
+    let record = match (&question.key, record) {
+        (None, _) => None,
+        (Some(_), Some(record)) if sees(&record) => Some(record),
+        (Some(_), _) => return Err(NoExplanation::UnknownKey),
+    };
+    Case { snapshot: &snapshot, config: &config, file, record: record.as_ref(), now }.of_a_request(question, notes)
+}
+
+/// The text of the file, if it is still the one that runs.
+fn running_file(path: &Path, digest: Option<[u8; 32]>) -> (File, Vec<String>) {
+    use sha2::Digest as _;
+    let text = std::fs::read_to_string(path).ok();
+    let same = |text: &String| digest.is_some() && digest == Some(sha2::Sha256::digest(text).into());
+    match text.filter(same) {
+        Some(text) => (File { text: Some(text) }, Vec::new()),
+        None => (File { text: None }, vec!["the file is not the one that runs, so its lines are not told".to_owned()]),
+    }
+}
+
+impl Case<'_> {
+    fn of_a_request(&self, question: &Question, mut notes: Vec<String>) -> Result<Explanation, NoExplanation> {
+        let invalid = |member, why: &str| NoExplanation::Invalid(member, why.to_owned());
+        let method = question.method.as_deref().unwrap_or("GET");
+        let method: Method = method.parse().map_err(|_| invalid("method", "this is no method"))?;
+        let target = question.path.as_deref().ok_or_else(|| invalid("path", "is needed"))?;
+        let uri: Uri = target.parse().map_err(|_| invalid("path", "this is no path"))?;
+        let address = match question.address.as_deref() {
+            Some(text) => text.parse().map_err(|_| invalid("address", "this is no address"))?,
+            None => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        };
+        let host = match &question.host {
+            Some(host) => host.clone(),
+            None => {
+                let host = self.usual_host();
+                notes.push(format!("no host was given, so `{host}` was taken"));
+                host
+            }
+        };
+        if question.address.is_none() && self.record.and_then(|record| record.restrictions()).is_some_and(|all| !all.addresses.is_empty()) {
+            notes.push("no address was given, so 127.0.0.1 was taken".to_owned());
+        }
+        let mut headers = HeaderMap::new();
+        let value = |member, text: &str| HeaderValue::from_str(text).map_err(|_| invalid(member, "cannot stand in a header field"));
+        headers.insert(header::HOST, value("host", &host)?);
+        if let Some(referrer) = &question.referrer {
+            headers.insert(header::REFERER, value("referrer", referrer)?);
+        }
+        let peer = Peer::new(address, self.config.tls.is_some(), None);
+        let head = Head { method: &method, uri: &uri, headers: &headers, peer: &peer };
+        let stand_in = self.record.map(|record| StandIn { record, environment: None });
+        let mut passed = Vec::new();
+        let outcome = authorise_traced(&head, stand_in, self.snapshot, self.now, &mut passed);
+        let (api, refusal) = match &outcome {
+            Ok(permit) => (Some(permit.api()), over_limit(permit, self.now)),
+            Err(Refused { api, refusal, .. }) => (api.map(|(_, api)| api), Some(*refusal)),
+        };
+        if outcome.is_ok() && refusal.is_none() {
+            passed.push(Check::Limit);
+        }
+        let facts = Facts { method: &method, path: uri.path(), host: &host, address };
+        let public = matches!(&outcome, Ok(permit) if !matches!(permit.caller(), Caller::Key { .. }));
+        let passes = |check| passed.contains(&check) || (public && check == Check::NeedsKey);
+        Ok(self.lay_out(&facts, api, refusal, passes, None, notes))
+    }
+
+    /// Judged as it was: all checks before the one that refused had passed.
+    fn of_the_past(&self, request: &RefusedRequest, notes: Vec<String>) -> Explanation {
+        let method = request.method().parse().unwrap_or(Method::GET);
+        let facts = Facts { method: &method, path: request.path(), host: request.host(), address: request.address };
+        let apis = self.snapshot.routes.apis();
+        let api = request.api.as_ref().and_then(|name| apis.iter().find(|api| api.definition().name == *name));
+        let refusing = Check::behind(request.refusal);
+        let passes = |check: Check| {
+            let restrictions = request.key.as_ref().and_then(|key| key.restrictions());
+            let is_there = match check {
+                Check::Address => restrictions.is_some_and(|all| !all.addresses.is_empty()),
+                Check::Referrer => restrictions.is_some_and(|all| !all.referrers.is_empty()),
+                Check::Endpoint => restrictions.is_some_and(|all| !all.endpoints.is_empty()),
+                _ => true,
+            };
+            is_there && refusing.is_none_or(|refusing| position(check) < position(refusing))
+        };
+        self.lay_out(&facts, api, Some(request.refusal), passes, Some(request.at), notes)
+    }
+
+    /// A host that the key's first API claims.
+    fn usual_host(&self) -> String {
+        let grants = self.record.and_then(|record| self.snapshot.terms.get(record.terms() as usize));
+        let index = grants.and_then(|grants| grants.first()).map_or(0, crate::policy::Grant::api);
+        let host = self.config.apis.get(index).and_then(|api| api.definition.hosts.first());
+        host.map_or_else(|| "localhost".to_owned(), ToString::to_string)
+    }
+
+    fn lay_out(
+        &self,
+        facts: &Facts<'_>,
+        api: Option<&Api>,
+        refusal: Option<Refusal>,
+        passes: impl Fn(Check) -> bool,
+        refused_at: Option<i64>,
+        notes: Vec<String>,
+    ) -> Explanation {
+        let refusing = refusal.and_then(Check::behind);
+        let checks = Check::ALL.into_iter().map(|check| {
+            let verdict = match refusing {
+                Some(refusing) if refusing == check => Verdict::Refused,
+                Some(refusing) if position(check) > position(refusing) => Verdict::NotReached,
+                _ if passes(check) => Verdict::Passed,
+                _ => Verdict::NotApplicable,
+            };
+            let (detail, source, line) = self.ground(check, verdict, facts, api, refusal);
+            CheckView { check: check.code(), verdict, detail, source, line }
+        });
+        let distinguishes = api.is_none_or(|api| api.definition().errors_distinguish);
+        Explanation {
+            allowed: refusal.is_none(),
+            refusal: refusal.map(Refusal::code),
+            status: refusal.map(|refusal| refusal.status(distinguishes).as_u16()),
+            api: api.map(|api| api.definition().name.to_string()),
+            refused_at: refused_at.and_then(|at| jiff::Timestamp::from_second(at).ok()).map(|at| at.to_string()),
+            checks: checks.collect(),
+            notes,
+        }
+    }
+
+    /// What a check goes by, in words, and where that is written.
+    fn ground(
+        &self,
+        check: Check,
+        verdict: Verdict,
+        facts: &Facts<'_>,
+        api: Option<&Api>,
+        refusal: Option<Refusal>,
+    ) -> (String, Option<Source>, Option<usize>) {
+        let nothing = |detail: String| (detail, None, None);
+        if verdict == Verdict::NotReached {
+            return nothing(String::new());
+        }
+        let refused = verdict == Verdict::Refused;
+        let reason = || refusal.map_or("", Refusal::detail).to_owned();
+        let name = api.map_or("", |api| &*api.definition().name);
+        let in_api = |setting| Entry::Api { name, setting };
+        let in_file = |detail: String, entry: Entry<'_>| {
+            let line = self.file.line(&entry);
+            (detail, Some(Source::File), line)
+        };
+        match check {
+            Check::Request if refused => nothing(reason()),
+            Check::Request => nothing(format!("{} {} can be read in one way only", facts.method, facts.path)),
+            Check::ClientAddress if refused => in_file(reason(), Entry::Table { name: "server", setting: Some("trusted_proxies") }),
+            Check::ClientAddress => nothing(format!("the client is {}", facts.address)),
+            Check::Api if refused => nothing(format!("no API claims the host `{}` and this path", facts.host)),
+            Check::Api => in_file(format!("`{name}` claims the host `{}` and this path", facts.host), in_api(None)),
+            Check::Query if refused => nothing(reason()),
+            Check::Query => nothing("no key stands in the query".to_owned()),
+            Check::NeedsKey if self.record.is_none() && refusal.is_none() => {
+                in_file("the endpoint is public, or the upstream checks the caller itself".to_owned(), in_api(Some("public")))
+            }
+            Check::NeedsKey => nothing("the endpoint is not public, so a key is needed".to_owned()),
+            Check::Credential if refused => in_file(reason(), in_api(Some("credentials"))),
+            Check::Credential | Check::Environment if verdict == Verdict::NotApplicable => {
+                nothing("not looked at: the key is named by its id".to_owned())
+            }
+            Check::Credential => in_file("one key is presented, in one place".to_owned(), in_api(Some("credentials"))),
+            Check::Environment => in_file("its prefix is one of the API's".to_owned(), in_api(Some("environments"))),
+            Check::Limit => self.limit(refused, api, &in_api(Some("rate_limit")), refusal),
+            Check::Scope => self.scope(refused, facts, api, refusal),
+            Check::KnownKey if refused => nothing(reason()),
+            _ => match self.record {
+                Some(record) => self.ground_of_key(check, refused, record, name, &reason()),
+                None => nothing(String::new()),
+            },
+        }
+    }
+
+    fn ground_of_key(
+        &self,
+        check: Check,
+        refused: bool,
+        record: &KeyRecord,
+        api: &str,
+        reason: &str,
+    ) -> (String, Option<Source>, Option<usize>) {
+        let id = record.id();
+        // A record of the store is one piece; a key of the file has lines.
+        let of_key = |detail: String, setting: Option<&str>| match record.is_stored() {
+            true => (detail, Some(Source::Store), None),
+            false => {
+                let line = self.file.line(&Entry::Key { id, setting }).or_else(|| self.file.line(&Entry::Key { id, setting: None }));
+                (detail, Some(Source::File), line)
+            }
+        };
+        let in_file = |detail: String, entry: Entry<'_>| (detail, Some(Source::File), self.file.line(&entry));
+        let organization = record.organization().unwrap_or_default();
+        let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+        let restrictions = |pick: fn(&crate::policy::Restrictions) -> usize| record.restrictions().map_or(0, pick);
+        match check {
+            Check::KnownKey => of_key(format!("`{id}` ({}) is known", record.name()), None),
+            Check::NotRevoked if refused && self.config.revoked.contains(id) => {
+                in_file("[revoked] keys names it".to_owned(), Entry::RevokedKey(id))
+            }
+            Check::NotRevoked if refused && self.snapshot.closed(record) == Some(Closed::Revoked) => {
+                in_file(format!("[revoked] organizations names `{organization}`"), Entry::RevokedOrganization(organization))
+            }
+            Check::NotRevoked if refused => ("the store says that it is revoked".to_owned(), Some(Source::Store), None),
+            Check::NotRevoked => of_key("neither it nor its organization is revoked".to_owned(), None),
+            Check::NotPaused if refused => (reason.to_owned(), Some(Source::Store), None),
+            Check::NotPaused => of_key("it is not paused".to_owned(), None),
+            Check::OrganizationOpen if refused => (format!("`{organization}` is suspended"), Some(Source::Store), None),
+            Check::OrganizationOpen => (String::from("its organization is not suspended"), None, None),
+            Check::NotExpired => {
+                let detail = match record.expires_at().and_then(|end| jiff::Timestamp::from_second(end).ok()) {
+                    Some(end) if refused => format!("it expired at {end}"),
+                    Some(end) => format!("it expires at {end}"),
+                    None => "it never expires".to_owned(),
+                };
+                of_key(detail, Some("expires_at"))
+            }
+            Check::ForApi if refused => of_key(format!("it does not open `{api}`"), Some("apis")),
+            Check::ForApi => of_key(format!("it opens `{api}`"), Some("apis")),
+            Check::Address => match restrictions(|all| all.addresses.len()) {
+                0 => ("it may be used from any address".to_owned(), None, None),
+                _ if refused => of_key(reason.to_owned(), Some("allow_ips")),
+                number => of_key(format!("the address is in one of {}", count(number, "range")), Some("allow_ips")),
+            },
+            Check::Referrer => match restrictions(|all| all.referrers.len()) {
+                0 => ("it may be used from any page".to_owned(), None, None),
+                _ if refused => of_key(reason.to_owned(), Some("allow_referrers")),
+                number => of_key(format!("the referrer fits one of {}", count(number, "pattern")), Some("allow_referrers")),
+            },
+            _ => match restrictions(|all| all.endpoints.len()) {
+                0 => ("it may be used for any endpoint that its scopes allow".to_owned(), None, None),
+                _ if refused => of_key(reason.to_owned(), Some("allow_endpoints")),
+                number => of_key(format!("the endpoint fits one of {}", count(number, "pattern")), Some("allow_endpoints")),
+            },
+        }
+    }
+
+    fn scope(
+        &self,
+        refused: bool,
+        facts: &Facts<'_>,
+        api: Option<&Api>,
+        refusal: Option<Refusal>,
+    ) -> (String, Option<Source>, Option<usize>) {
+        let (Some(api), Some(record)) = (api, self.record) else { return (String::new(), None, None) };
+        let name = &*api.definition().name;
+        let in_scope = |detail: String, scope: &str| {
+            let line = self.file.line(&Entry::Scope { api: name, scope });
+            (detail, Some(Source::File), line.or_else(|| self.file.line(&Entry::Api { name, setting: Some("key_api") })))
+        };
+        match refusal {
+            Some(Refusal::InsufficientScope(index)) if refused => {
+                let scope = api.scope_name(index).unwrap_or_default();
+                in_scope(format!("the scope `{scope}` would allow it, and the key does not hold it"), scope)
+            }
+            Some(_) if refused => {
+                let line = self.file.line(&Entry::Api { name, setting: Some("scopes") });
+                ("no scope of the API allows this method and path".to_owned(), Some(Source::File), line)
+            }
+            _ => {
+                let (scopes, key_endpoint) = api.claims(facts.method, facts.path);
+                let index = self.config.apis.iter().position(|other| &*other.definition.name == name);
+                let grant = index.and_then(|index| self.snapshot.grant(record, index));
+                let held = grant
+                    .and_then(|grant| (0..api.definition().scopes.len()).find(|at| grant.scopes().contains(*at) && scopes.contains(*at)));
+                match held.and_then(|at| api.scope_name(at)) {
+                    Some(scope) => in_scope(format!("the scope `{scope}` allows it, and the key holds it"), scope),
+                    None if key_endpoint => ("the key may manage keys".to_owned(), None, None),
+                    None => ("the key has full access".to_owned(), None, None),
+                }
+            }
+        }
+    }
+
+    fn limit(
+        &self,
+        refused: bool,
+        api: Option<&Api>,
+        of_api: &Entry<'_>,
+        refusal: Option<Refusal>,
+    ) -> (String, Option<Source>, Option<usize>) {
+        let (Some(api), Some(record)) = (api, self.record) else { return ("there is no limit".to_owned(), None, None) };
+        let index = self.config.apis.iter().position(|other| other.definition.name == api.definition().name);
+        let grant = index.and_then(|index| self.snapshot.grant(record, index));
+        let limits: Vec<String> = grant.map_or(&[][..], crate::policy::Grant::limits).iter().map(ToString::to_string).collect();
+        if limits.is_empty() {
+            return ("there is no limit".to_owned(), None, None);
+        }
+        let detail = match refusal {
+            Some(Refusal::RateLimited(wait)) if refused => {
+                format!("{} is used up; the next request is admitted in {} s", limits.join(", "), wait.div_ceil(1_000_000_000))
+            }
+            _ => format!("{} has room", limits.join(", ")),
+        };
+        let own = (!record.is_stored()).then(|| self.file.line(&Entry::Key { id: record.id(), setting: Some("rate_limit") })).flatten();
+        (detail, Some(Source::File), own.or_else(|| self.file.line(of_api)))
+    }
+}
+
+/// What is known of the request.
+struct Facts<'f> {
+    method: &'f Method,
+    path: &'f str,
+    host: &'f str,
+    address: IpAddr,
+}
+
+fn position(check: Check) -> usize {
+    Check::ALL.iter().position(|other| *other == check).unwrap_or(usize::MAX)
+}
+
+/// Whether the limit would refuse an authorised request now. Nothing is counted.
+fn over_limit(permit: &Permit<'_>, now: Now) -> Option<Refusal> {
+    let allowance = permit.allowance(now)?;
+    (allowance.remaining == 0).then_some(Refusal::RateLimited(allowance.reset))
+}

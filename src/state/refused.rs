@@ -1,0 +1,150 @@
+//! What was refused lately, so that whoever is asked about a request id can say why.
+
+use crate::policy::{KeyRecord, Refusal};
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Requests with a key that are remembered, by worker.
+const WITH_KEY: usize = 8192;
+/// Requests without one: there may be many, and little is to be said about them, so they must not push the others out.
+const WITHOUT_KEY: usize = 1024;
+/// For how long, in seconds.
+const MEMORY: i64 = 3600;
+/// Longer texts are cut to this many bytes.
+const LONGEST: usize = 1024;
+
+/// A request that was refused. Texts hold no key.
+#[derive(Debug, Clone)]
+pub struct RefusedRequest {
+    /// When, in Unix seconds.
+    pub at: i64,
+    /// Why.
+    pub refusal: Refusal,
+    /// Name of the API, once it was found.
+    pub api: Option<Arc<str>>,
+    /// The key, once it was found.
+    pub key: Option<Arc<KeyRecord>>,
+    /// The other end of the connection, or who that says it speaks for.
+    pub address: IpAddr,
+    /// The request id that the client was told, then method, host, path and referrer: in one piece of memory.
+    texts: Box<str>,
+    ends: [u16; 4],
+}
+
+impl RefusedRequest {
+    /// `texts` are the request id, the method, the host, the path and the referrer.
+    #[must_use]
+    pub fn new(at: i64, refusal: Refusal, api: Option<Arc<str>>, key: Option<Arc<KeyRecord>>, address: IpAddr, texts: [&str; 5]) -> Self {
+        let mut all = String::with_capacity(texts.iter().map(|text| text.len().min(LONGEST)).sum());
+        let mut ends = [0; 4];
+        for (index, text) in texts.into_iter().enumerate() {
+            all.push_str(&text[..text.floor_char_boundary(LONGEST)]);
+            if let Some(end) = ends.get_mut(index) {
+                *end = u16::try_from(all.len()).unwrap_or(u16::MAX);
+            }
+        }
+        Self { at, refusal, api, key, address, texts: all.into(), ends }
+    }
+
+    fn text(&self, index: usize) -> &str {
+        let start = index.checked_sub(1).map_or(0, |before| usize::from(self.ends[before]));
+        let end = self.ends.get(index).map_or(self.texts.len(), |end| usize::from(*end));
+        self.texts.get(start..end).unwrap_or_default()
+    }
+
+    /// The id that the client was told.
+    #[must_use]
+    pub fn request_id(&self) -> &str {
+        self.text(0)
+    }
+
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.text(1)
+    }
+
+    /// The host that was asked for.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.text(2)
+    }
+
+    /// The path, without its query.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.text(3)
+    }
+
+    /// The `Referer` field; empty: there was none.
+    #[must_use]
+    pub fn referrer(&self) -> &str {
+        self.text(4)
+    }
+}
+
+/// What one worker refused lately. Only refused requests take its lock.
+#[derive(Debug, Default)]
+pub struct RefusedRequests {
+    lists: Mutex<[VecDeque<RefusedRequest>; 2]>,
+}
+
+impl RefusedRequests {
+    /// Remembers a request, and forgets the oldest one if there are too many.
+    pub fn add(&self, request: RefusedRequest) {
+        let (list, most) = if request.key.is_some() { (0, WITH_KEY) } else { (1, WITHOUT_KEY) };
+        let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        if lists[list].len() >= most {
+            lists[list].pop_front();
+        }
+        lists[list].push_back(request);
+    }
+
+    /// The latest request of the last hour with this id.
+    #[must_use]
+    pub fn find(&self, request_id: &str, now: i64) -> Option<RefusedRequest> {
+        let lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = |request: &&RefusedRequest| request.request_id() == request_id && now.saturating_sub(request.at) <= MEMORY;
+        lists.iter().flatten().filter(fresh).max_by_key(|request| request.at).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(id: &str, at: i64) -> RefusedRequest {
+        let texts = [id, "GET", "desk.example", "/api/v1/tickets", ""];
+        RefusedRequest::new(at, Refusal::MissingKey, None, None, [127, 0, 0, 1].into(), texts)
+    }
+
+    #[test]
+    fn texts_come_back_as_they_were_and_long_ones_are_cut_between_characters() {
+        let long = "ü".repeat(LONGEST);
+        let refused =
+            RefusedRequest::new(1, Refusal::UnknownKey, None, None, [127, 0, 0, 1].into(), ["id", "GET", "", &long, "https://a/"]);
+        assert_eq!((refused.request_id(), refused.method(), refused.host(), refused.referrer()), ("id", "GET", "", "https://a/"));
+        assert_eq!(refused.path(), "ü".repeat(LONGEST / 2));
+    }
+
+    #[test]
+    fn refused_request_is_found_for_an_hour() {
+        let requests = RefusedRequests::default();
+        requests.add(request("one", 1000));
+        requests.add(request("one", 1010));
+        assert_eq!(requests.find("one", 1020).map(|found| found.at), Some(1010));
+        assert!(requests.find("two", 1020).is_none());
+        assert!(requests.find("one", 1010 + MEMORY).is_some());
+        assert!(requests.find("one", 1010 + MEMORY + 1).is_none());
+    }
+
+    #[test]
+    fn strangers_requests_do_not_grow_without_bound() {
+        let requests = RefusedRequests::default();
+        (0..3 * WITHOUT_KEY).for_each(|number| requests.add(request(&number.to_string(), 0)));
+        assert!(requests.find("0", 0).is_none());
+        assert!(requests.find(&(3 * WITHOUT_KEY - 1).to_string(), 0).is_some());
+        assert_eq!(requests.lists.lock().unwrap()[1].len(), WITHOUT_KEY);
+    }
+}

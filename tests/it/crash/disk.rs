@@ -1,0 +1,71 @@
+//! The disk under the store: one that forgets what was not synced, and fails when it is told to (`tests/crash/unsynced.c`).
+
+use crate::harness::Gateway;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, OnceLock};
+use tempfile::TempDir;
+
+/// A folder with a `gateway.toml` whose store is `keygate.db`, on such a disk.
+pub(super) struct Disk {
+    folder: Arc<TempDir>,
+}
+
+impl Disk {
+    pub(super) fn new(folder: Arc<TempDir>) -> Self {
+        Self { folder }
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(super) fn store(&self) -> PathBuf {
+        self.folder().join("keygate.db")
+    }
+
+    /// Starts a gateway that has this disk.
+    pub(super) fn serve(&self) -> Gateway {
+        Gateway::serve_in_with(self.folder.clone(), &self.environment())
+    }
+
+    /// Starts one that has an ordinary disk.
+    pub(super) fn serve_safely(&self) -> Gateway {
+        Gateway::serve_in(self.folder.clone())
+    }
+
+    /// What makes a process have this disk.
+    pub(super) fn environment(&self) -> [(&'static str, PathBuf); 2] {
+        [("LD_PRELOAD", library()), ("KEYGATE_TEST_STORE", self.store())]
+    }
+
+    /// Lets it fail in one of the ways that `unsynced.c` lists.
+    pub(super) fn fail(&self, how: &str) {
+        std::fs::write(self.control(how), "").expect("a control file");
+    }
+
+    pub(super) fn heal(&self, how: &str) {
+        std::fs::remove_file(self.control(how)).expect("a disk that fails");
+    }
+
+    fn control(&self, how: &str) -> PathBuf {
+        self.folder().join(format!("keygate.db.{how}"))
+    }
+}
+
+/// Compiled once.
+fn library() -> PathBuf {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    let compile = || {
+        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("unsynced.so");
+        // Another process may be compiling it, or using it.
+        let own = library.with_extension(std::process::id().to_string());
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/crash/unsynced.c");
+        let mut compiler = Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&own).arg(source).arg("-ldl");
+        assert!(compiler.status().expect("a C compiler").success());
+        std::fs::rename(own, &library).expect("the library gets its name");
+        library
+    };
+    LIBRARY.get_or_init(compile).clone()
+}

@@ -1,0 +1,114 @@
+//! A gateway with a store that is asked for one thing at a time.
+
+use super::disk::Disk;
+use crate::harness::{Client, Gateway, Key, Message, Request, Setup, Upstream, hex_digest, wait_for};
+use serde_json::{Value, json};
+
+/// A `gateway.toml` with a store and a token that may do everything.
+pub(super) fn setup(upstream: &Upstream, operator: &Key) -> Setup {
+    let digest = hex_digest(&operator.text);
+    Gateway::in_front_of(upstream)
+        .scope("tickets:read", &["GET /api/v1/tickets"])
+        .more(&format!("[[admin.token]]\nname = \"ops\"\nrole = \"manage\"\nsha256 = \"{digest}\""))
+        .more("[store]\npath = \"keygate.db\"")
+}
+
+/// A running gateway on a disk that may fail.
+pub(super) struct Office {
+    pub(super) gateway: Gateway,
+    pub(super) disk: Disk,
+    operator: Key,
+    _upstream: Upstream,
+}
+
+/// A key of the store.
+pub(super) struct Made {
+    pub(super) id: String,
+    pub(super) text: String,
+}
+
+impl Office {
+    pub(super) fn open() -> Self {
+        Self::open_with(|setup| setup.more("[revoked]\nkeys = []"))
+    }
+
+    pub(super) fn open_with(change: impl FnOnce(Setup) -> Setup) -> Self {
+        let (upstream, operator) = (Upstream::start(), Key::new("ops", "token_"));
+        let disk = Disk::new(change(setup(&upstream, &operator)).write());
+        Self { gateway: disk.serve(), disk, operator, _upstream: upstream }
+    }
+
+    /// Stops the gateway, does something to its files, and starts it again on an ordinary disk.
+    pub(super) fn restart_after(self, change: impl FnOnce(&Disk)) -> Self {
+        assert!(self.gateway.stop().success());
+        change(&self.disk);
+        Self { gateway: self.disk.serve_safely(), ..self }
+    }
+
+    pub(super) fn restart(self) -> Self {
+        self.restart_after(|_| ())
+    }
+
+    pub(super) fn ask(&self, method: &str, target: &str, body: &Value) -> Message {
+        let mut request = Request::new(method, target).host("localhost").bearer(&self.operator);
+        if !body.is_null() {
+            request = request.header("Content-Type", "application/json").body(body.to_string().as_bytes());
+        }
+        Client::plain(self.gateway.admin_address()).send(&request)
+    }
+
+    pub(super) fn try_to_create(&self, name: &str) -> Message {
+        self.ask("POST", "/v1/keys", &json!({ "name": name, "scopes": ["tickets:read"] }))
+    }
+
+    #[track_caller]
+    pub(super) fn create(&self, name: &str) -> Made {
+        let answer = self.try_to_create(name);
+        assert_eq!(answer.status(), 201, "{answer:?}");
+        let (record, member) = (answer.json(), |record: &Value, name: &str| record[name].as_str().expect("a text").to_owned());
+        Made { id: member(&record, "id"), text: member(&record, "key") }
+    }
+
+    pub(super) fn revoke(&self, key: &Made) -> Message {
+        self.ask("POST", &format!("/v1/keys/{}/revoke", key.id), &json!({}))
+    }
+
+    /// The status that a request with this key gets.
+    pub(super) fn status(&self, key: &Made) -> u16 {
+        let request = Request::get("/api/v1/tickets").header("Authorization", &format!("Bearer {}", key.text));
+        self.gateway.send(&request).status()
+    }
+
+    /// Names this key alone in `[revoked]`, and waits until it is refused.
+    #[track_caller]
+    pub(super) fn revoke_in_file(&self, key: &Made) {
+        self.gateway.edit(|toml| {
+            let (before, _) = toml.split_once("[revoked]").expect("the section, which is the last");
+            *toml = format!("{before}[revoked]\nkeys = [\"{}\"]\n", key.id);
+        });
+        wait_for("the edit is in force", || (self.status(key) == 401).then_some(()));
+    }
+
+    /// Waits until the store says who has revoked the key.
+    #[track_caller]
+    pub(super) fn wait_for_lasting_revocation(&self, key: &Made, actor: &str) {
+        wait_for("the store has been told", || {
+            let log = self.ask("GET", &format!("/v1/audit?subject={}", key.id), &Value::Null).json();
+            let entry = &log["entries"][0];
+            (entry["action"] == "key.revoke" && entry["actor"] == actor).then_some(())
+        });
+    }
+
+    /// The value of a metric without labels.
+    pub(super) fn metric(&self, name: &str) -> u64 {
+        let page = self.gateway.admin("/metrics").text().to_owned();
+        let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or_else(|| panic!("no {name} in {page}"))
+    }
+
+    /// Names of the keys in the store.
+    pub(super) fn names(&self) -> Vec<String> {
+        let page = self.ask("GET", "/v1/keys?source=store", &Value::Null).json();
+        page["keys"].as_array().expect("keys").iter().map(|key| key["name"].as_str().expect("a name").to_owned()).collect()
+    }
+}

@@ -1,0 +1,148 @@
+//! The key office through the real binary: what is made, rotated and revoked at the admin address counts at the data address at once.
+
+use crate::harness::{Client, Gateway, Key, Message, Request, Setup, Upstream, wait_for};
+use serde_json::{Value, json};
+use std::thread;
+
+/// The operator's token and one that is narrowed to an organisation, and a store.
+struct Office {
+    gateway: Gateway,
+    operator: Key,
+    acme: Key,
+    _upstream: Upstream,
+}
+
+impl Office {
+    fn open(change: impl FnOnce(Setup) -> Setup) -> Self {
+        let upstream = Upstream::start();
+        let (operator, acme) = (Key::new("ops", "token_"), Key::new("acme", "token_"));
+        let token = |name: &str, key: &Key, more: &str| {
+            let digest = crate::harness::hex_digest(&key.text);
+            format!("[[admin.token]]\nname = \"{name}\"\nrole = \"manage\"\nsha256 = \"{digest}\"\n{more}")
+        };
+        let setup = Gateway::in_front_of(&upstream)
+            .scope("tickets:read", &["GET /api/v1/tickets"])
+            .more(&token("ops", &operator, ""))
+            .more(&token("acme", &acme, "organization = \"org_acme\"\n"))
+            .more("[store]\npath = \"keygate.db\"\nkeys_per_organization = 3");
+        Self { gateway: change(setup).start(), operator, acme, _upstream: upstream }
+    }
+
+    fn ask(&self, token: &Key, method: &str, path: &str, body: &Value) -> Message {
+        self.ask_once(token, method, path, body, None)
+    }
+
+    fn ask_once(&self, token: &Key, method: &str, path: &str, body: &Value, idempotency: Option<&str>) -> Message {
+        let mut request = Request::new(method, path).host("localhost").bearer(token);
+        if let Some(key) = idempotency {
+            request = request.header("Idempotency-Key", key);
+        }
+        if !body.is_null() {
+            request = request.header("Content-Type", "application/json").body(body.to_string().as_bytes());
+        }
+        Client::plain(self.gateway.admin_address()).send(&request)
+    }
+
+    #[track_caller]
+    fn make(&self, token: &Key, body: &Value) -> (String, String) {
+        let answer = self.ask(token, "POST", "/v1/keys", body);
+        assert_eq!(answer.status(), 201, "{}", answer.text());
+        let member = |name: &str| answer.json()[name].as_str().expect("a text").to_owned();
+        (member("id"), member("key"))
+    }
+
+    /// The status that a request with this key gets at the data address.
+    fn status(&self, key: &str) -> u16 {
+        let request = Request::get("/api/v1/tickets").host("localhost").header("Authorization", &format!("Bearer {key}"));
+        self.gateway.send(&request).status()
+    }
+}
+
+fn new_key(name: &str, organization: &str) -> Value {
+    json!({ "name": name, "organization": organization, "scopes": ["tickets:read"] })
+}
+
+#[test]
+fn made_key_works_at_once_and_a_revoked_one_does_not() {
+    let office = Office::open(|setup| setup);
+    let (id, key) = office.make(&office.operator, &new_key("one", "org_acme"));
+    assert_eq!(office.status(&key), 200);
+    let answer = office.ask(&office.operator, "POST", &format!("/v1/keys/{id}/revoke"), &json!({ "reason": "leaked" }));
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    assert_eq!(office.status(&key), 401);
+}
+
+#[test]
+fn token_of_an_organization_sees_and_touches_only_its_own_keys() {
+    let office = Office::open(|setup| setup);
+    let (own, _) = office.make(&office.acme, &json!({ "name": "own" }));
+    let (foreign, foreign_key) = office.make(&office.operator, &new_key("foreign", "org_other"));
+    let list = office.ask(&office.acme, "GET", "/v1/keys", &Value::Null).json();
+    let ids: Vec<&str> = list["keys"].as_array().expect("a list").iter().filter_map(|key| key["id"].as_str()).collect();
+    assert_eq!(ids, [own.as_str()]);
+    assert_eq!(list["keys"][0]["organization"], "org_acme");
+    assert_eq!(office.ask(&office.acme, "GET", &format!("/v1/keys/{foreign}"), &Value::Null).status(), 404);
+    assert_eq!(office.ask(&office.acme, "POST", &format!("/v1/keys/{foreign}/revoke"), &Value::Null).status(), 404);
+    assert_eq!(office.ask(&office.acme, "POST", "/v1/keys", &new_key("theirs", "org_other")).status(), 403);
+    assert_eq!(office.status(&foreign_key), 200);
+}
+
+#[test]
+fn organization_at_its_cap_makes_no_more_keys() {
+    let office = Office::open(|setup| setup);
+    for name in ["a", "b", "c"] {
+        office.make(&office.acme, &json!({ "name": name }));
+    }
+    let answer = office.ask(&office.acme, "POST", "/v1/keys", &json!({ "name": "d" }));
+    assert_eq!((answer.status(), &answer.json()["code"]), (409, &json!("key_cap_reached")));
+    office.make(&office.operator, &new_key("d", "org_other"));
+}
+
+#[test]
+fn rotated_key_works_under_both_secrets_until_the_grace_period_ends() {
+    let office = Office::open(|setup| setup);
+    let (id, old) = office.make(&office.acme, &json!({ "name": "one", "scopes": ["tickets:read"] }));
+    assert_eq!(office.status(&old), 200);
+    let answer = office.ask(&office.acme, "POST", &format!("/v1/keys/{id}/rotate"), &json!({ "grace": "2s" }));
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    let new = answer.json()["key"].as_str().expect("the new secret").to_owned();
+    assert_eq!((answer.json()["id"].as_str(), office.status(&new)), (Some(&*id), 200));
+    wait_for("the old secret ends", || (office.status(&old) == 401).then_some(()));
+    assert_eq!(office.status(&new), 200);
+}
+
+#[test]
+fn same_request_at_the_same_time_makes_one_key() {
+    let office = Office::open(|setup| setup);
+    let answers: Vec<Message> = thread::scope(|scope| {
+        let make = || office.ask_once(&office.operator, "POST", "/v1/keys", &new_key("one", "org_acme"), Some("request-1"));
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(make)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("an answer")).collect()
+    });
+    assert!(answers.iter().all(|answer| answer.status() == 201), "{answers:?}");
+    let shown = answers.iter().filter(|answer| answer.json().get("key").is_some()).count();
+    let replayed = answers.iter().filter(|answer| answer.json()["key_shown"] == true).count();
+    assert_eq!((shown, replayed), (1, 3));
+    assert!(answers.iter().all(|answer| answer.json()["id"] == answers[0].json()["id"]));
+    let other = office.ask_once(&office.operator, "POST", "/v1/keys", &new_key("two", "org_acme"), Some("request-1"));
+    assert_eq!((other.status(), &other.json()["code"]), (422, &json!("idempotency_key_reused")));
+}
+
+#[test]
+fn key_of_the_store_that_the_file_once_revoked_stays_revoked() {
+    let office = Office::open(|setup| setup.more("[revoked]\nkeys = []"));
+    let (id, key) = office.make(&office.operator, &new_key("one", "org_acme"));
+    assert_eq!(office.status(&key), 200);
+    office.gateway.edit(|toml| *toml = toml.replace("[revoked]\nkeys = []", &format!("[revoked]\nkeys = [\"{id}\"]")));
+    wait_for("the revocation is in force", || (office.status(&key) == 401).then_some(()));
+    wait_for("the store has been told", || {
+        let log = office.ask(&office.operator, "GET", &format!("/v1/audit?subject={id}"), &Value::Null).json();
+        (log["entries"][0]["actor"] == "gateway.toml").then_some(())
+    });
+    office.gateway.edit(|toml| *toml = toml.replace(&format!("[revoked]\nkeys = [\"{id}\"]"), "[revoked]\nkeys = []"));
+    wait_for("the second edit", || {
+        let log = office.gateway.admin("/metrics").text().to_owned();
+        log.lines().any(|line| line.starts_with("keygate_reloads_total") && line.ends_with(" 2")).then_some(())
+    });
+    assert_eq!(office.status(&key), 401);
+}
