@@ -26,7 +26,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 pub(super) const APPLICATION: i64 = 0x4b65_7967;
 
 /// One for each version, in order; what was released never changes.
-pub(super) const MIGRATIONS: &[&str] = &[VERSION_1];
+pub(super) const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2];
 
 const VERSION_1: &str = "
 CREATE TABLE keys (
@@ -72,8 +72,6 @@ CREATE TABLE last_uses (
     key_id TEXT NOT NULL,
     digest BLOB NOT NULL,
     used_at BIGINT NOT NULL,
-    day BIGINT NOT NULL,
-    requests BIGINT NOT NULL,
     PRIMARY KEY (key_id, digest)
 ) WITHOUT ROWID;
 
@@ -117,6 +115,11 @@ CREATE INDEX audit_by_subject ON audit (subject, sequence);
 
 CREATE TABLE heartbeat (beats BIGINT NOT NULL);
 INSERT INTO heartbeat VALUES (0);
+";
+
+const VERSION_2: &str = "
+ALTER TABLE last_uses ADD COLUMN day BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE last_uses ADD COLUMN requests BIGINT NOT NULL DEFAULT 0;
 ";
 
 /// Makes sure that the file is ours, and brings it to the newest version.
