@@ -55,7 +55,7 @@ pub(crate) async fn fill(path: &Path, keys: usize) {
              VALUES (?1, ?2, ?3, '[\"desk\"]', 'bench_00', ?4, ?5, '[]', '[]', ?6, ?7, 'token bench', ?8, FALSE, 1)",
         );
         let mut secrets = statement("INSERT INTO secrets (key_id, position, digest, created_at) VALUES (?1, 0, ?2, ?3)");
-        let mut used = statement("INSERT INTO last_uses (key_id, digest, used_at) VALUES (?1, ?2, ?3)");
+        let mut used = statement("INSERT INTO last_uses (key_id, digest, used_at, day, requests) VALUES (?1, ?2, ?3, ?4, 3)");
         for (id, number) in &ids {
             let random = mix(*number as u64 ^ 0xf111);
             let one_in = |parts: u64, salt: u64| mix(random ^ salt).is_multiple_of(parts);
@@ -73,7 +73,7 @@ pub(crate) async fn fill(path: &Path, keys: usize) {
             let digest = Digest::of(secret(*number).as_bytes());
             secrets.execute(params![id, digest.as_bytes().as_slice(), MADE]).expect("its secret");
             if one_in(2, 4) {
-                used.execute(params![id, digest.as_bytes().as_slice(), MADE + 86_400]).expect("its last use");
+                used.execute(params![id, digest.as_bytes().as_slice(), MADE, MADE / 86_400]).expect("its last use");
             }
         }
         let count = "INSERT INTO organizations (name, revision, live_keys) SELECT organization, 0, count(*) FROM keys GROUP BY 1";

@@ -5,8 +5,6 @@ use crate::client::{Client, tickets};
 use crate::fill::{mix, secret};
 use crate::gateway::Gateway;
 use crate::report::{Report, median, quantile};
-use std::cell::Cell;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until};
@@ -46,7 +44,7 @@ impl Draw {
 /// A gateway, and how many keys its store has.
 pub(crate) type Filled<'g> = (&'g Gateway, usize);
 
-/// What a request costs with few keys and with many, in interleaved rounds.
+/// What a request costs with few keys and with many that have all been used before, in interleaved rounds.
 pub(crate) async fn costs(report: &mut Report, few: Filled<'_>, many: Filled<'_>) {
     for (draw, name, promise) in [(Draw::Zipf, "Zipf", 5.0), (Draw::Uniform, "uniform", 10.0)] {
         let (mut spent, mut more) = ([const { Vec::new() }; 4], [const { Vec::new() }; 2]);
@@ -54,7 +52,7 @@ pub(crate) async fn costs(report: &mut Report, few: Filled<'_>, many: Filled<'_>
             let before = [few, many].map(|(gateway, _)| gateway.cpu());
             let mut answers = [0; 2];
             for (index, (gateway, keys)) in [few, many].into_iter().enumerate() {
-                answers[index] = saturate(gateway, draw, keys, round as u64).await;
+                answers[index] = round_of(gateway, draw, keys, round as u64).await;
             }
             sleep(WRITTEN_DOWN).await;
             let after = [few, many].map(|(gateway, _)| gateway.cpu());
@@ -80,29 +78,43 @@ pub(crate) async fn costs(report: &mut Report, few: Filled<'_>, many: Filled<'_>
     }
 }
 
-/// Sends as much as is answered for one round; returns how many were.
-async fn saturate(gateway: &Gateway, draw: Draw, keys: usize, round: u64) -> u64 {
-    let answers = Rc::new(Cell::new(0));
+/// Uses each key once. What it costs is that of the first use: what a key remembers of its use is made, and is new to the store.
+pub(crate) async fn first_uses(report: &mut Report, (gateway, keys): Filled<'_>) {
+    let (before, memory) = (gateway.cpu(), gateway.memory().1);
+    let answers = saturate(gateway, move |client, request| {
+        let key = (request * CONNECTIONS + client) as usize;
+        (key < keys).then_some(key)
+    });
+    let answers = answers.await as f64;
+    sleep(WRITTEN_DOWN).await;
+    let after = gateway.cpu();
+    report.noted("CPU of the first use of a key", (after.1 - before.1) as f64 / 1000.0 / answers, "us");
+    report.noted("  workers alone", (after.0 - before.0) as f64 / 1000.0 / answers, "us");
+    report.noted("  memory that a key takes from then on, besides", gateway.memory().1.saturating_sub(memory) as f64 / answers, "B");
+}
+
+/// For one round, sends as much as is answered; returns how many requests were.
+async fn round_of(gateway: &Gateway, draw: Draw, keys: usize, round: u64) -> u64 {
+    let started = Instant::now();
+    let key = move |client, request| draw.key(keys, mix(round << 48 | client << 32 | request));
+    saturate(gateway, move |client, request| (started.elapsed() < ROUND).then(|| key(client, request))).await
+}
+
+/// Sends one request after the other on each connection; `key` tells with which key, by the numbers of connection and request.
+async fn saturate(gateway: &Gateway, key: impl Fn(u64, u64) -> Option<usize> + Copy + 'static) -> u64 {
     let mut clients = JoinSet::new();
-    for number in 0..CONNECTIONS {
-        let (mut client, answers) = (Client::data(gateway).await, answers.clone());
+    for (number, mut client) in (0..).zip(connect(gateway).await) {
         clients.spawn_local(async move {
-            let started = Instant::now();
-            for request in 0.. {
-                if started.elapsed() >= ROUND {
-                    return;
-                }
-                let key = draw.key(keys, mix(round << 48 | number << 32 | request));
+            let mut answers = 0;
+            while let Some(key) = key(number, answers) {
                 let (status, _) = client.exchange(&tickets(&secret(key))).await;
                 assert_eq!(status, 200);
-                answers.set(answers.get() + 1);
+                answers += 1;
             }
+            answers
         });
     }
-    while let Some(client) = clients.join_next().await {
-        client.expect("a client");
-    }
-    answers.get()
+    clients.join_all().await.into_iter().sum()
 }
 
 /// How long requests take, with and without a hundred changes a second, in turn.

@@ -53,6 +53,7 @@ async fn run(keys: usize) {
         pin(many.id(), 0);
         changes::changes(&mut report, &many, upstream).await;
         load::latencies(&mut report, (&many, keys)).await;
+        load::first_uses(&mut report, (&many, keys)).await;
         load::costs(&mut report, (&few, FEW), (&many, keys)).await;
         many.stop();
     }

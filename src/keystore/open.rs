@@ -61,6 +61,8 @@ pub(super) fn connect(path: &Path) -> Result<Connection, OpenError> {
         return Err(OpenError::Io(io::Error::other(format!("the journal mode is {mode}, not wal"))));
     }
     connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = 67108864")?;
+    // Uses are noted all over the file. What is written again before the WAL has this many pages goes into the file only once.
+    connection.execute_batch("PRAGMA wal_autocheckpoint = 4000")?;
     schema::migrate(&connection, schema::MIGRATIONS)?;
     // What a killed process had written and not synced is taken for committed now, and whoever sees it may rely on it. Writing it
     // anew makes it durable even where the system has forgotten that it was not. It also shows that the disk can be written.

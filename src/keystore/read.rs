@@ -56,8 +56,13 @@ pub(super) fn digest(row: &Row<'_>, column: usize) -> Result<Digest> {
 
 fn list(row: &Row<'_>, column: usize) -> Result<Vec<String>> {
     let text = row.get_ref(column)?.as_str().map_err(|error| broken(column, error))?;
-    // Most lists of most keys are empty, and a million keys have five million of them.
-    if text == "[]" { Ok(Vec::new()) } else { serde_json::from_str(text).map_err(|error| broken(column, error)) }
+    // A million keys have five million lists, so the usual ones take the short way: empty, or one text without escapes.
+    let only = text.strip_prefix("[\"").and_then(|text| text.strip_suffix("\"]")).filter(|text| !text.contains(['"', '\\']));
+    match only {
+        Some(only) => Ok(vec![only.to_owned()]),
+        None if text == "[]" => Ok(Vec::new()),
+        None => serde_json::from_str(text).map_err(|error| broken(column, error)),
+    }
 }
 
 fn broken(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
@@ -212,8 +217,12 @@ pub(super) fn kept_organizations(connection: &Connection) -> Result<Vec<StoredOr
 }
 
 pub(super) fn uses(connection: &Connection, key_id: &str, from_day: i64, to_day: i64) -> Result<Vec<DayUse>> {
-    let mut statement =
-        connection.prepare_cached("SELECT day, requests FROM uses WHERE key_id = ?1 AND day BETWEEN ?2 AND ?3 ORDER BY day")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT day, sum(requests) FROM (
+             SELECT day, requests FROM uses WHERE key_id = ?1 AND day BETWEEN ?2 AND ?3
+             UNION ALL SELECT day, requests FROM last_uses WHERE key_id = ?1 AND day BETWEEN ?2 AND ?3 AND requests > 0
+         ) AS counted GROUP BY day ORDER BY day",
+    )?;
     let days = statement.query_map((key_id, from_day, to_day), |row| Ok(DayUse { day: row.get(0)?, requests: unsigned(row.get(1)?) }))?;
     days.collect()
 }

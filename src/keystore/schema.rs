@@ -5,12 +5,15 @@
 //! | `keys` | a key, but for what the next four tables say | `id` |
 //! | `secrets` | one secret of a key; `position` 0 is the newest | `key_id, position`; `digest` is unique |
 //! | `revocations` | an id that is refused for good, whether or not it is one of `keys` | `id` |
-//! | `last_uses` | when a secret was last presented, of keys of the store and of the file | `key_id, digest` |
-//! | `uses` | the requests of a key, of the store or of the file, in a day | `key_id, day` |
+//! | `last_uses` | when a secret was last presented, of keys of the store and of the file, and its requests on the last day | `key_id, digest` |
+//! | `uses` | the requests of a key, of the store or of the file, in a day, without those that `last_uses` has | `key_id, day` |
 //! | `organizations` | an organisation that has, or had, keys or settings; `live_keys` counts keys that are not revoked | `name` |
 //! | `idempotency` | a creation that may be repeated within a day | `token, request` |
 //! | `audit` | an entry of the audit log | `sequence` |
 //! | `heartbeat` | one row, written to find out whether writing works | |
+//!
+//! The requests of a day stand beside the last use until there are some of a later day, so that noting a use writes one row. With
+//! many keys each row is in another page, and pages are what writing costs.
 //!
 //! Moments are seconds and days are days since the Unix epoch. Lists are JSON texts, `[]` where they are empty. The key itself
 //! is nowhere. Everything is plain enough for PostgreSQL: there, `WITHOUT ROWID` goes away, `BLOB` is `bytea`,
@@ -23,7 +26,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 pub(super) const APPLICATION: i64 = 0x4b65_7967;
 
 /// One for each version, in order; what was released never changes.
-pub(super) const MIGRATIONS: &[&str] = &[VERSION_1];
+pub(super) const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2];
 
 const VERSION_1: &str = "
 CREATE TABLE keys (
@@ -112,6 +115,11 @@ CREATE INDEX audit_by_subject ON audit (subject, sequence);
 
 CREATE TABLE heartbeat (beats BIGINT NOT NULL);
 INSERT INTO heartbeat VALUES (0);
+";
+
+const VERSION_2: &str = "
+ALTER TABLE last_uses ADD COLUMN day BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE last_uses ADD COLUMN requests BIGINT NOT NULL DEFAULT 0;
 ";
 
 /// Makes sure that the file is ours, and brings it to the newest version.

@@ -98,7 +98,13 @@ impl Queue {
 
     fn sort(&mut self, command: Command) {
         match command {
-            Command::Later(task) => self.tasks.push_back(task),
+            Command::Later(mut task) => {
+                if let Task::NoteUse(notes, _) = &mut task {
+                    // Neighbours in the file are written together.
+                    notes.sort_unstable_by(|left, right| left.key_id.cmp(&right.key_id));
+                }
+                self.tasks.push_back(task);
+            }
             Command::Backup(to, answer) => self.backups.push_back((to, answer)),
             Command::Close(answer) => self.closing.push(answer),
             urgent @ (Command::Read(_) | Command::Commit(..)) => self.urgent.push_back(urgent),

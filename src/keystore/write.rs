@@ -147,6 +147,13 @@ fn update(connection: &Connection, key: &StoredKey) -> std::result::Result<(), R
     ])?;
     connection.prepare_cached("DELETE FROM secrets WHERE key_id = ?1")?.execute([&key.id])?;
     insert_secrets(connection, &key.id, &key.secrets)?;
+    let mut put_away = connection.prepare_cached(
+        "INSERT INTO uses (key_id, day, requests)
+         SELECT key_id, day, sum(requests) FROM last_uses
+         WHERE key_id = ?1 AND requests > 0 AND digest NOT IN (SELECT digest FROM secrets WHERE key_id = ?1) GROUP BY key_id, day
+         ON CONFLICT (key_id, day) DO UPDATE SET requests = uses.requests + excluded.requests",
+    )?;
+    put_away.execute([&key.id])?;
     let mut forget = connection
         .prepare_cached("DELETE FROM last_uses WHERE key_id = ?1 AND digest NOT IN (SELECT digest FROM secrets WHERE key_id = ?1)")?;
     forget.execute([&key.id])?;
@@ -187,16 +194,28 @@ pub(super) fn note_use(connection: &Connection, notes: &[UseNote]) -> Result<()>
         "INSERT INTO uses (key_id, day, requests) VALUES (?1, ?2, ?3)
          ON CONFLICT (key_id, day) DO UPDATE SET requests = uses.requests + excluded.requests",
     )?;
+    let mut put_away = connection.prepare_cached(
+        "INSERT INTO uses (key_id, day, requests)
+         SELECT key_id, day, requests FROM last_uses WHERE key_id = ?1 AND digest = ?2 AND day < ?3 AND requests > 0
+         ON CONFLICT (key_id, day) DO UPDATE SET requests = uses.requests + excluded.requests",
+    )?;
     let mut raise = connection.prepare_cached(
-        "INSERT INTO last_uses (key_id, digest, used_at) VALUES (?1, ?2, ?3)
-         ON CONFLICT (key_id, digest) DO UPDATE SET used_at = excluded.used_at WHERE excluded.used_at > last_uses.used_at",
+        "INSERT INTO last_uses (key_id, digest, used_at, day, requests) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (key_id, digest) DO UPDATE SET
+             used_at = CASE WHEN excluded.used_at > last_uses.used_at THEN excluded.used_at ELSE last_uses.used_at END,
+             requests = excluded.requests + CASE WHEN last_uses.day = excluded.day THEN last_uses.requests ELSE 0 END,
+             day = excluded.day
+         WHERE last_uses.day <= excluded.day",
     )?;
     for note in notes {
-        if note.requests > 0 {
-            count.execute(params![note.key_id, note.day, signed(note.requests)])?;
-        }
+        let mut counted = note.requests == 0;
         if let Some((digest, at)) = note.secret {
-            raise.execute(params![note.key_id, digest, at])?;
+            put_away.execute(params![note.key_id, digest, note.day])?;
+            counted |= raise.execute(params![note.key_id, digest, at, note.day, signed(note.requests)])? == 1;
+        }
+        // Of no secret, or of a day before the last one: the clock was put back.
+        if !counted {
+            count.execute(params![note.key_id, note.day, signed(note.requests)])?;
         }
     }
     Ok(())

@@ -100,6 +100,8 @@ impl Quota {
                 self.windows.retain(|window| window.sum > 0 || limits.iter().any(|limit| limit.window == window.length));
                 let longest = self.windows.iter().max_by_key(|window| window.length);
                 let window = Window::seeded(limit.window, now, longest);
+                // Not four at once, as a growing vector would have it: nearly all keys have one limit.
+                self.windows.reserve_exact(1);
                 self.windows.push(window);
             }
         }

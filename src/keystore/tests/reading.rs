@@ -118,6 +118,22 @@ async fn use_adds_up_by_day_and_the_latest_use_stays_for_keys_of_the_file_too() 
 }
 
 #[tokio::test]
+async fn requests_of_a_day_stay_when_a_later_day_begins_and_when_their_secret_goes() {
+    let fixture = Fixture::new();
+    fixture.create(plain("key_a")).await.expect("room for it");
+    for (day, requests) in [(100, 3), (101, 2), (100, 1), (101, 4)] {
+        let secret = Some((digest("key_a"), NOON + day));
+        fixture.store.note_use(vec![UseNote { key_id: "key_a".into(), secret, day, requests }]).await.expect("written");
+    }
+    let days = Ok(vec![DayUse { day: 100, requests: 4 }, DayUse { day: 101, requests: 6 }]);
+    assert_eq!(fixture.store.uses("key_a", 0, 200).await, days);
+    assert_eq!(fixture.key("key_a").await.secrets[0].last_used, Some(NOON + 101));
+    let rotated = StoredKey { revision: 2, secrets: vec![secret("newest")], ..plain("key_a") };
+    fixture.update(rotated).await.expect("the next revision");
+    assert_eq!(fixture.store.uses("key_a", 0, 200).await, days);
+}
+
+#[tokio::test]
 async fn audit_log_goes_back_page_by_page_and_narrows() {
     let fixture = Fixture::new();
     for number in 0..10 {

@@ -35,7 +35,7 @@ async fn batch_of_a_hundred_thousand_notes_lets_changes_go_first() {
 #[tokio::test]
 async fn backup_holds_every_change_that_was_acknowledged_before_it_ended() {
     let fixture = Fixture::new();
-    fixture.store.note_use(notes(50_000)).await.expect("enough pages for many steps");
+    fixture.store.note_use(notes(150_000)).await.expect("enough pages for many steps");
     let copy = fixture.folder.path().join("copy.db");
     let backup = tokio::spawn({
         let (store, copy) = (fixture.store.clone(), copy.clone());
