@@ -84,7 +84,7 @@ impl Table {
         }
     }
 
-    /// Takes in what the store knows of organisations and of keys that are revoked for good. Before any key.
+    /// Takes in what the store knows of organisations and of ids that are revoked for good, which may be those of keys of the file.
     pub(super) fn load_state(&mut self, revoked: Vec<String>, organizations: &[StoredOrganization]) {
         self.revoked = revoked.into_iter().map(Into::into).collect();
         let suspended = organizations.iter().filter(|organization| organization.suspended_at.is_some());
@@ -151,6 +151,8 @@ impl Table {
     pub(super) fn trial(&self, config: &Arc<Config>, id: Option<&str>) -> Trial {
         let mut table = Self::new(config, Arc::new(config.routes()));
         table.rights = self.rights.clone();
+        // One for each of the rights; what they come to under this file is found out below.
+        table.terms = self.terms.clone();
         table.suspended = self.suspended.clone();
         let known = id.and_then(|id| self.key(id));
         if let Some(id) = id.filter(|id| self.revoked.contains(*id)) {
