@@ -79,7 +79,7 @@ struct CheckView {
     /// What was found, for people.
     detail: String,
     /// Where what it goes by is kept.
-    source: Option<Source>,
+    source: Option<Keeper>,
     /// The line of gateway.toml.
     line: Option<usize>,
 }
@@ -98,7 +98,7 @@ enum Verdict {
 
 /// Where something is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-enum Source {
+enum Keeper {
     #[serde(rename = "gateway.toml")]
     File,
     #[serde(rename = "store")]
@@ -307,7 +307,7 @@ impl Case<'_> {
         facts: &Facts<'_>,
         api: Option<&Api>,
         refusal: Option<Refusal>,
-    ) -> (String, Option<Source>, Option<usize>) {
+    ) -> (String, Option<Keeper>, Option<usize>) {
         let nothing = |detail: String| (detail, None, None);
         if verdict == Verdict::NotReached {
             return nothing(String::new());
@@ -318,7 +318,7 @@ impl Case<'_> {
         let in_api = |setting| Entry::Api { name, setting };
         let in_file = |detail: String, entry: Entry<'_>| {
             let line = self.file.line(&entry);
-            (detail, Some(Source::File), line)
+            (detail, Some(Keeper::File), line)
         };
         match check {
             Check::Request if refused => nothing(reason()),
@@ -356,17 +356,17 @@ impl Case<'_> {
         record: &KeyRecord,
         api: &str,
         reason: &str,
-    ) -> (String, Option<Source>, Option<usize>) {
+    ) -> (String, Option<Keeper>, Option<usize>) {
         let id = record.id();
         // A record of the store is one piece; a key of the file has lines.
         let of_key = |detail: String, setting: Option<&str>| match record.is_stored() {
-            true => (detail, Some(Source::Store), None),
+            true => (detail, Some(Keeper::Store), None),
             false => {
                 let line = self.file.line(&Entry::Key { id, setting }).or_else(|| self.file.line(&Entry::Key { id, setting: None }));
-                (detail, Some(Source::File), line)
+                (detail, Some(Keeper::File), line)
             }
         };
-        let in_file = |detail: String, entry: Entry<'_>| (detail, Some(Source::File), self.file.line(&entry));
+        let in_file = |detail: String, entry: Entry<'_>| (detail, Some(Keeper::File), self.file.line(&entry));
         let organization = record.organization().unwrap_or_default();
         let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
         let restrictions = |pick: fn(&crate::policy::Restrictions) -> usize| record.restrictions().map_or(0, pick);
@@ -378,11 +378,11 @@ impl Case<'_> {
             Check::NotRevoked if refused && self.snapshot.closed(record) == Some(Closed::Revoked) => {
                 in_file(format!("[revoked] organizations names `{organization}`"), Entry::RevokedOrganization(organization))
             }
-            Check::NotRevoked if refused => ("the store says that it is revoked".to_owned(), Some(Source::Store), None),
+            Check::NotRevoked if refused => ("the store says that it is revoked".to_owned(), Some(Keeper::Store), None),
             Check::NotRevoked => of_key("neither it nor its organization is revoked".to_owned(), None),
-            Check::NotPaused if refused => (reason.to_owned(), Some(Source::Store), None),
+            Check::NotPaused if refused => (reason.to_owned(), Some(Keeper::Store), None),
             Check::NotPaused => of_key("it is not paused".to_owned(), None),
-            Check::OrganizationOpen if refused => (format!("`{organization}` is suspended"), Some(Source::Store), None),
+            Check::OrganizationOpen if refused => (format!("`{organization}` is suspended"), Some(Keeper::Store), None),
             Check::OrganizationOpen => (String::from("its organization is not suspended"), None, None),
             Check::NotExpired => {
                 let detail = match record.expires_at().and_then(|end| jiff::Timestamp::from_second(end).ok()) {
@@ -418,12 +418,12 @@ impl Case<'_> {
         facts: &Facts<'_>,
         api: Option<&Api>,
         refusal: Option<Refusal>,
-    ) -> (String, Option<Source>, Option<usize>) {
+    ) -> (String, Option<Keeper>, Option<usize>) {
         let (Some(api), Some(record)) = (api, self.record) else { return (String::new(), None, None) };
         let name = &*api.definition().name;
         let in_scope = |detail: String, scope: &str| {
             let line = self.file.line(&Entry::Scope { api: name, scope });
-            (detail, Some(Source::File), line.or_else(|| self.file.line(&Entry::Api { name, setting: Some("key_api") })))
+            (detail, Some(Keeper::File), line.or_else(|| self.file.line(&Entry::Api { name, setting: Some("key_api") })))
         };
         match refusal {
             Some(Refusal::InsufficientScope(index)) if refused => {
@@ -432,7 +432,7 @@ impl Case<'_> {
             }
             Some(_) if refused => {
                 let line = self.file.line(&Entry::Api { name, setting: Some("scopes") });
-                ("no scope of the API allows this method and path".to_owned(), Some(Source::File), line)
+                ("no scope of the API allows this method and path".to_owned(), Some(Keeper::File), line)
             }
             _ => {
                 let (scopes, key_endpoint) = api.claims(facts.method, facts.path);
@@ -455,7 +455,7 @@ impl Case<'_> {
         api: Option<&Api>,
         of_api: &Entry<'_>,
         refusal: Option<Refusal>,
-    ) -> (String, Option<Source>, Option<usize>) {
+    ) -> (String, Option<Keeper>, Option<usize>) {
         let (Some(api), Some(record)) = (api, self.record) else { return ("there is no limit".to_owned(), None, None) };
         let index = self.config.apis.iter().position(|other| other.definition.name == api.definition().name);
         let grant = index.and_then(|index| self.snapshot.grant(record, index));
@@ -470,7 +470,7 @@ impl Case<'_> {
             _ => format!("{} has room", limits.join(", ")),
         };
         let own = (!record.is_stored()).then(|| self.file.line(&Entry::Key { id: record.id(), setting: Some("rate_limit") })).flatten();
-        (detail, Some(Source::File), own.or_else(|| self.file.line(of_api)))
+        (detail, Some(Keeper::File), own.or_else(|| self.file.line(of_api)))
     }
 }
 

@@ -124,14 +124,19 @@ impl Desk {
         Ok(views)
     }
 
-    /// The file tells only digests, so which environment a key of it belongs to is known where there is one at most, and of the
-    /// key that calls. Others are not shown: a test key must not touch live ones.
+    /// The file tells only digests. So which environment a key of it belongs to is known where the file says it or there is one at
+    /// most, and of the key that calls. Others are not shown: a test key must not touch live ones.
     fn sees_of_file(&self, caller: &Caller<'_>, key: &KeyConfig) -> bool {
         let opens = || key.apis.iter().filter_map(|index| caller.config.apis.get(*index)).any(|api| api.definition.name == caller.api.name);
         let itself = *key.id == *caller.key.id;
         let organization = caller.key.organization.as_deref();
         let own = itself || (organization.is_some() && key.organization.as_deref() == organization);
-        own && opens() && (itself || caller.api.environments.len() <= 1) && !self.registry.is_revoked(&key.id)
+        let here = match key.environment.as_deref() {
+            _ if itself => true,
+            Some(name) => caller.environment == Some(name),
+            None => caller.api.environments.len() <= 1,
+        };
+        own && opens() && here && !self.registry.is_revoked(&key.id)
     }
 
     async fn of_organization(&self, caller: &Caller<'_>) -> Answer<Vec<StoredKey>> {
