@@ -36,7 +36,8 @@ struct Revoked {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let one = &arguments.one;
-    if !arguments.yes && !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+    let somebody_can_answer = io::stdin().is_terminal() && io::stderr().is_terminal();
+    if !arguments.yes && !somebody_can_answer {
         bail!(BadUsage("revoking is for good, and there is no terminal to ask at\n  hint: --yes says that it is meant"));
     }
     let admin = Admin::find(&one.connection)?;

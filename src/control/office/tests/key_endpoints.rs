@@ -282,7 +282,7 @@ async fn caller_sees_its_organization_and_without_one_itself_and_its_descendants
     let mut expected = [ours.id.clone(), also_ours.id.clone()];
     expected.sort();
     assert_eq!(Door::relay(&bench, &ours.id).ids().await, expected);
-    assert_eq!(Door::relay(&bench, &theirs.id).ids().await, [theirs.id.clone()]);
+    assert_eq!(Door::relay(&bench, &theirs.id).ids().await, [&*theirs.id]);
     let door = Door::relay(&bench, "key_relay");
     let (son, _) = door.make(r#"{"name":"son"}"#).await;
     bench.pass(1);

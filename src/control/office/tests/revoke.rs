@@ -44,7 +44,7 @@ async fn revoked_key_is_refused_for_good_and_to_revoke_it_again_succeeds() {
     let bench = Bench::open();
     let (key, text) = bench.make(of_acme("one")).await;
     let revoked = bench.office.revoke(&operator(), &key.id, order("leaked")).await.expect("revoked");
-    assert_eq!(revoked.revoked, [key.id.clone()]);
+    assert_eq!(revoked.revoked, [&*key.id]);
     assert_eq!(bench.refusal(&text, "desk"), Some(Refusal::RevokedKey));
     bench.pass(60);
     bench.office.revoke(&acme(), &key.id, order("again")).await.expect("revoked already");
