@@ -151,6 +151,7 @@ impl Table {
     pub(super) fn trial(&self, config: &Arc<Config>, id: Option<&str>) -> Trial {
         let mut table = Self::new(config, Arc::new(config.routes()));
         table.rights = self.rights.clone();
+        table.terms = self.terms.clone();
         table.suspended = self.suspended.clone();
         let known = id.and_then(|id| self.key(id));
         if let Some(id) = id.filter(|id| self.revoked.contains(*id)) {
