@@ -112,6 +112,14 @@ impl RequestBody {
     }
 
     /// An empty body, for a request that is sent a second time.
+    /// Leaves nothing of a fixed body; returns how long it was, in bytes.
+    pub(super) fn take_content(&mut self) -> usize {
+        match &mut self.content {
+            Content::Fixed(bytes) => std::mem::take(bytes).len(),
+            Content::Upstream(..) => 0,
+        }
+    }
+
     pub(super) fn empty() -> Self {
         Self { api: None, progress: Progress::new(None) }
     }

@@ -288,7 +288,11 @@ fn instant(report: &Report<'_>, at: usize, value: &DeValue<'_>) -> Option<i64> {
     }
     let seconds = unix_seconds(*moment);
     if seconds.is_none() {
-        report.error(at, "`expires_at` is no real date");
+        report.error_with_hint(
+            at,
+            "`expires_at` is no real date",
+            "the last one is 9999-12-30; leave it out for a key that does not expire",
+        );
     }
     seconds
 }

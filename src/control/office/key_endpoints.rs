@@ -8,7 +8,7 @@ use super::check::{Checks, Draft, api_named};
 use super::create::{SHOWN, default_cap};
 use super::model::{KeyView, RevocationOrder};
 use super::view::as_stored;
-use super::{Actor, Answer, Conflict, Desk, OfficeError, key_bodies, moment, rights};
+use super::{Actor, Answer, Conflict, Desk, OfficeError, key_bodies, log_change, moment, rights};
 use crate::config::{Config, KeyConfig};
 use crate::keystore::{KeyQuery, StoredKey};
 use crate::policy::ApiDefinition;
@@ -81,6 +81,7 @@ impl Desk {
             None if call.method == Method::POST => {
                 let request = key_bodies::read(&call.body)?;
                 let (view, text) = self.create_below(&actor, &caller, request).await?;
+                log_change(&actor, "key.create", &view.id);
                 Ok(Done::Created(Box::new(view), text))
             }
             None => Ok(Done::Listed(self.visible(&caller).await?)),
@@ -89,6 +90,7 @@ impl Desk {
                     return Err(OfficeError::NotFound);
                 }
                 self.revoke(&actor, id, RevocationOrder::default()).await?;
+                log_change(&actor, "key.revoke", id);
                 Ok(Done::Revoked)
             }
         }
