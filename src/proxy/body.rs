@@ -112,14 +112,6 @@ impl RequestBody {
     }
 
     /// An empty body, for a request that is sent a second time.
-    /// Leaves nothing of a fixed body; returns how long it was, in bytes.
-    pub(super) fn take_content(&mut self) -> usize {
-        match &mut self.content {
-            Content::Fixed(bytes) => std::mem::take(bytes).len(),
-            Content::Upstream(..) => 0,
-        }
-    }
-
     pub(super) fn empty() -> Self {
         Self { api: None, progress: Progress::new(None) }
     }
@@ -203,6 +195,14 @@ enum Content {
 impl ResponseBody {
     pub(super) fn fixed(bytes: Bytes, record: Record) -> Self {
         Self { content: Content::Fixed(bytes), record: Some(record), grpc: false }
+    }
+
+    /// Leaves nothing of a fixed body; returns how long it was, in bytes.
+    pub(super) fn take_content(&mut self) -> usize {
+        match &mut self.content {
+            Content::Fixed(bytes) => std::mem::take(bytes).len(),
+            Content::Upstream(..) => 0,
+        }
     }
 
     pub(super) fn empty() -> Self {
