@@ -15,32 +15,35 @@ const EDITS: usize = 20;
 /// After which a gateway has done what it does at the start.
 const SETTLED: Duration = Duration::from_secs(3);
 
-/// Starts a gateway; returns it with the seconds until a key of the store was answered, and those that it computed for.
-pub(crate) async fn start(folder: &Path, answered: u16) -> (Gateway, f64, f64) {
+/// Starts a gateway; returns it with the seconds until a key of the store was answered.
+pub(crate) async fn start(folder: &Path, answered: u16) -> (Gateway, f64) {
     let gateway = Gateway::start(folder);
     let mut client = Client::data(&gateway).await;
     assert_eq!(client.tickets(&secret(1)).await, answered);
-    let (elapsed, cpu) = (gateway.started.elapsed().as_secs_f64(), gateway.cpu().1 as f64 / 1e9);
-    (gateway, elapsed, cpu)
+    let elapsed = gateway.started.elapsed().as_secs_f64();
+    (gateway, elapsed)
 }
 
 /// Starts with an empty store and with a full one.
 pub(crate) async fn starts(report: &mut Report, empty: &Path, full: &Path, keys: usize) {
-    let (gateway, _, _) = start(empty, 401).await;
+    let (gateway, _) = start(empty, 401).await;
     sleep(SETTLED).await;
     let before = gateway.memory();
     drop(gateway);
-    let (mut elapsed, mut cpu, mut memory) = (Vec::new(), Vec::new(), (0, 0));
+    let (mut elapsed, mut cpu, mut waited, mut memory) = (Vec::new(), Vec::new(), Vec::new(), (0, 0));
     for _ in 0..3 {
-        let (gateway, seconds, computed) = start(full, 200).await;
+        let (gateway, seconds) = start(full, 200).await;
+        let loading = gateway.loading();
         elapsed.push(seconds);
-        cpu.push(computed);
+        cpu.push(loading.0);
+        waited.push(loading.1);
         sleep(SETTLED).await;
         memory = gateway.memory();
         gateway.stop();
     }
     report.promised("start, from exec to the first answer (median of 3)", median(&mut elapsed), "s", 5.0);
-    report.noted("  time on a core until then", median(&mut cpu), "s");
+    report.noted("  of that on a core", median(&mut cpu), "s");
+    report.noted("  of that waiting for a core that other processes had", median(&mut waited), "s");
     let per_key = |full: u64, empty: u64| full.saturating_sub(empty) as f64 / keys as f64;
     report.promised("memory of an idle key, beyond a gateway with an empty store (VmRSS)", per_key(memory.1, before.1), "B", 300.0);
     report.noted("  of that anonymous", per_key(memory.0, before.0), "B");
@@ -48,7 +51,7 @@ pub(crate) async fn starts(report: &mut Report, empty: &Path, full: &Path, keys:
 
 /// Starts with a store of which a hundredth is revoked.
 pub(crate) async fn start_with_revoked(report: &mut Report, folder: &Path) {
-    let (gateway, elapsed, _) = start(folder, 200).await;
+    let (gateway, elapsed) = start(folder, 200).await;
     assert_eq!(Client::data(&gateway).await.tickets(&secret(0)).await, 401, "key 0 is revoked");
     report.promised("start while one key in a hundred is revoked", elapsed, "s", 5.0);
 }

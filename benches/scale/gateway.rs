@@ -95,6 +95,13 @@ impl Gateway {
         (workers, all)
     }
 
+    /// Seconds for which its first thread, which loads the store, was on a core, and for which it waited for one.
+    pub(crate) fn loading(&self) -> (f64, f64) {
+        let text = std::fs::read_to_string(format!("/proc/{}/schedstat", self.process.id())).unwrap_or_default();
+        let mut seconds = text.split_whitespace().map(|nanoseconds| nanoseconds.parse().map_or(0.0, |number: f64| number / 1e9));
+        (seconds.next().unwrap_or(0.0), seconds.next().unwrap_or(0.0))
+    }
+
     /// Resident memory in bytes: of its own, and of its own and of mapped files.
     pub(crate) fn memory(&self) -> (u64, u64) {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("its status");

@@ -49,10 +49,11 @@ pub(crate) async fn costs(report: &mut Report, few: Filled<'_>, many: Filled<'_>
     for (draw, name, promise) in [(Draw::Zipf, "Zipf", 5.0), (Draw::Uniform, "uniform", 10.0)] {
         let (mut spent, mut more) = ([const { Vec::new() }; 4], [const { Vec::new() }; 2]);
         for round in 0..=ROUNDS {
+            let (to_few, to_many) = (connect(few.0).await, connect(many.0).await);
             let before = [few, many].map(|(gateway, _)| gateway.cpu());
             let mut answers = [0; 2];
-            for (index, (gateway, keys)) in [few, many].into_iter().enumerate() {
-                answers[index] = round_of(gateway, draw, keys, round as u64).await;
+            for (index, (clients, keys)) in [(to_few, few.1), (to_many, many.1)].into_iter().enumerate() {
+                answers[index] = round_of(clients, draw, keys, round as u64).await;
             }
             sleep(WRITTEN_DOWN).await;
             let after = [few, many].map(|(gateway, _)| gateway.cpu());
@@ -80,8 +81,9 @@ pub(crate) async fn costs(report: &mut Report, few: Filled<'_>, many: Filled<'_>
 
 /// Uses each key once. What it costs is that of the first use: what a key remembers of its use is made, and is new to the store.
 pub(crate) async fn first_uses(report: &mut Report, (gateway, keys): Filled<'_>) {
+    let clients = connect(gateway).await;
     let (before, memory) = (gateway.cpu(), gateway.memory().1);
-    let answers = saturate(gateway, move |client, request| {
+    let answers = saturate(clients, move |client, request| {
         let key = (request * CONNECTIONS + client) as usize;
         (key < keys).then_some(key)
     });
@@ -94,16 +96,16 @@ pub(crate) async fn first_uses(report: &mut Report, (gateway, keys): Filled<'_>)
 }
 
 /// For one round, sends as much as is answered; returns how many requests were.
-async fn round_of(gateway: &Gateway, draw: Draw, keys: usize, round: u64) -> u64 {
+async fn round_of(clients: Vec<Client>, draw: Draw, keys: usize, round: u64) -> u64 {
     let started = Instant::now();
     let key = move |client, request| draw.key(keys, mix(round << 48 | client << 32 | request));
-    saturate(gateway, move |client, request| (started.elapsed() < ROUND).then(|| key(client, request))).await
+    saturate(clients, move |client, request| (started.elapsed() < ROUND).then(|| key(client, request))).await
 }
 
 /// Sends one request after the other on each connection; `key` tells with which key, by the numbers of connection and request.
-async fn saturate(gateway: &Gateway, key: impl Fn(u64, u64) -> Option<usize> + Copy + 'static) -> u64 {
+async fn saturate(connected: Vec<Client>, key: impl Fn(u64, u64) -> Option<usize> + Copy + 'static) -> u64 {
     let mut clients = JoinSet::new();
-    for (number, mut client) in (0..).zip(connect(gateway).await) {
+    for (number, mut client) in (0..).zip(connected) {
         clients.spawn_local(async move {
             let mut answers = 0;
             while let Some(key) = key(number, answers) {

@@ -294,6 +294,7 @@ fn key_changes((old_config, old): (&Config, &KeyConfig), (new_config, new): (&Co
     setting(lines, "name", &old.name, &new.name, |name| format!("“{name}”"));
     let organization = |name: &Option<_>| name.as_deref().map_or("none", |name: &str| name).to_owned();
     setting(lines, "organization", &old.organization, &new.organization, organization);
+    setting(lines, "environment", &old.environment, &new.environment, |name| name.as_deref().unwrap_or("none").to_owned());
     let names = |config: &Config, key: &KeyConfig| {
         displayed(&key.apis.iter().map(|index| config.apis[*index].definition.name.clone()).collect::<Vec<_>>())
     };

@@ -46,7 +46,7 @@ kinds! {
     SCOPE = "[api.scopes]": ["description", "allows"];
     KEY_API = "[api.key_api]": ["path", "style", "scope", "create"];
     KEY = "[[key]]": [
-        "id", "name", "organization", "apis", "sha256", "scopes", "expires_at", "allow_ips", "allow_referrers", "allow_endpoints",
+        "id", "name", "organization", "apis", "environment", "sha256", "scopes", "expires_at", "allow_ips", "allow_referrers", "allow_endpoints",
         "rate_limit"
     ];
 }

@@ -232,6 +232,8 @@ pub struct KeyConfig {
     pub organization: Option<Arc<str>>,
     /// Indices into [`Config::apis`].
     pub apis: Vec<usize>,
+    /// The world that it belongs to, for those who list keys: a digest does not tell. Requests are told by what they present.
+    pub environment: Option<Box<str>>,
     /// One, or two while rotating.
     pub digests: Vec<Digest>,
     /// Names, as in the file.

@@ -151,7 +151,6 @@ impl Table {
     pub(super) fn trial(&self, config: &Arc<Config>, id: Option<&str>) -> Trial {
         let mut table = Self::new(config, Arc::new(config.routes()));
         table.rights = self.rights.clone();
-        // One for each of the rights; what they come to under this file is found out below.
         table.terms = self.terms.clone();
         table.suspended = self.suspended.clone();
         let known = id.and_then(|id| self.key(id));

@@ -16,6 +16,7 @@
 mod backup;
 mod health;
 mod open;
+mod place;
 mod query;
 mod read;
 mod record;
@@ -32,6 +33,7 @@ pub use query::{AuditQuery, Condition, KeyQuery, UseNote};
 pub use record::{AuditEntry, DayUse, Idempotency, Revocation, StoredKey, StoredOrganization, StoredSecret};
 
 use crate::policy::Digest;
+use place::Place;
 use rusqlite::Connection;
 use std::fmt;
 use std::path::Path;
@@ -138,13 +140,13 @@ impl KeyStore {
     pub fn open(path: &Path, each_key: impl FnMut(StoredKey)) -> Result<Opened, OpenError> {
         let connection = open::connect(path)?;
         let (revocations, organizations) = open::read_all(&connection, each_key)?;
-        Ok(Opened { store: Self::start(connection)?, revocations, organizations })
+        Ok(Opened { store: Self::start(connection, Place::of(path)?)?, revocations, organizations })
     }
 
-    fn start(connection: Connection) -> Result<Self, OpenError> {
+    fn start(connection: Connection, place: Place) -> Result<Self, OpenError> {
         let (commands, receiver) = mpsc::channel();
         let health = Arc::new(Health::default());
-        thread::start(connection, receiver, health.clone())?;
+        thread::start(connection, place, receiver, health.clone())?;
         Ok(Self { commands, health })
     }
 

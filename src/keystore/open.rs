@@ -78,6 +78,8 @@ fn secure(path: &Path) -> Result<(), OpenError> {
         Ok(file) => {
             file.sync_all()?;
             sync_folder(path)?;
+            // Whoever expected keys in it has mistaken the path, or lost a disk.
+            tracing::warn!(path = %path.display(), "there was no store here: a new one is made, with no keys in it");
             Ok(())
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {

@@ -8,6 +8,7 @@
 //! heartbeat has been; while none is, the thread tries one each second and before each change. There is no need to open the file
 //! again: whatever the system's cache has lost was not yet acknowledged, and the heartbeat writes those pages anew.
 
+use super::place::Place;
 use super::write::{self, Refused};
 use super::{AuditEntry, Change, CommitError, Health, NotNoted, Prune, Unavailable, UseNote, backup};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -39,11 +40,11 @@ pub(super) enum Task {
     Prune(Prune, Sender<Result<(), Unavailable>>),
 }
 
-pub(super) fn start(connection: Connection, receiver: Receiver<Command>, health: Arc<Health>) -> io::Result<()> {
+pub(super) fn start(connection: Connection, place: Place, receiver: Receiver<Command>, health: Arc<Health>) -> io::Result<()> {
     let queue = Queue { receiver, urgent: VecDeque::new(), tasks: VecDeque::new(), backups: VecDeque::new(), closing: Vec::new() };
     let run = move || {
         let mut queue = queue;
-        let writer = Writer { connection, health };
+        let writer = Writer { connection, place, health };
         run(&writer, &mut queue);
         // The file is closed before whoever waits for it hears of it.
         drop(writer);
@@ -140,6 +141,7 @@ impl Queue {
 /// The connection, and how it does.
 pub(super) struct Writer {
     pub(super) connection: Connection,
+    place: Place,
     health: Arc<Health>,
 }
 
@@ -233,6 +235,7 @@ impl Writer {
     fn write_transaction(&self, write: impl FnOnce(&Connection) -> Result<(), Refused>) -> Result<(), Refused> {
         let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
         write(&transaction)?;
+        self.place.check()?;
         Ok(transaction.commit()?)
     }
 

@@ -23,6 +23,7 @@ mod quota;
 mod refusal;
 mod reply;
 mod restriction;
+mod snapshot;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -30,7 +31,7 @@ mod tests;
 pub use account::{Account, Collected, Departed};
 pub use address::{AddressRange, BadAddressRange, client_address};
 pub use api::{Api, ApiDefinition, CredentialPlace, EmptyScopes, Environment, ErrorStyle, PassThrough, ResetStyle, Scope, ScopeSet};
-pub use authorise::{Admission, Caller, Closed, Head, Permit, Refused, Routes, Snapshot, StandIn, authorise, authorise_traced, charge};
+pub use authorise::{Admission, Caller, Head, Permit, Refused, StandIn, authorise, authorise_traced, charge};
 pub use check::{Check, Trace};
 pub use credential::{contains_key, query_holds_key};
 pub use digest::Digest;
@@ -44,6 +45,7 @@ pub use quota::{Allowance, Exhausted, Limit};
 pub use refusal::Refusal;
 pub use reply::{grpc_trailers, is_grpc, limit_headers, refuse};
 pub use restriction::{BadReferrer, ReferrerPattern, Restrictions};
+pub use snapshot::{Closed, Routes, Snapshot};
 pub use target::{BadTarget, Host, check_path, host_of};
 
 /// The moment a request is judged at, read once per request.

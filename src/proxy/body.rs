@@ -197,6 +197,14 @@ impl ResponseBody {
         Self { content: Content::Fixed(bytes), record: Some(record), grpc: false }
     }
 
+    /// Leaves nothing of a fixed body; returns how long it was, in bytes.
+    pub(super) fn take_content(&mut self) -> usize {
+        match &mut self.content {
+            Content::Fixed(bytes) => std::mem::take(bytes).len(),
+            Content::Upstream(..) => 0,
+        }
+    }
+
     pub(super) fn empty() -> Self {
         Self { content: Content::Fixed(Bytes::new()), record: None, grpc: false }
     }

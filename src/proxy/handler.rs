@@ -13,7 +13,7 @@ use crate::policy::{
     prepare_response, refuse,
 };
 use crate::state::RefusedRequest;
-use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body as _, Incoming};
 use std::cell::Cell;
@@ -81,6 +81,7 @@ pub(super) async fn handle(connection: Rc<Connection>, request: Request<Incoming
     let head = Head { method: request.method(), uri: request.uri(), headers: request.headers(), peer: &connection.peer };
     let grpc = is_grpc(request.headers());
     let http2 = request.version() == Version::HTTP_2;
+    let head_only = *request.method() == Method::HEAD;
     let refused = match authorise(&head, &current.snapshot, now).and_then(|permit| charge(permit, now)) {
         Ok(admission) => {
             let key = if let Caller::Key { record, .. } = admission.caller() { Some(record) } else { None };
@@ -89,7 +90,8 @@ pub(super) async fn handle(connection: Rc<Connection>, request: Request<Incoming
             }
             record.set_caller(Some(admission.api_index()), key, Some(admission.client()));
             if admission.is_key_endpoint() {
-                return Ok(key_endpoint::answer(worker, &admission, request, &request_id, grpc, now, record).await);
+                let answer = key_endpoint::answer(worker, &admission, request, &request_id, grpc, now, record).await;
+                return Ok(if head_only { without_content(answer) } else { answer });
             }
             match exchange(&connection, &current, &admission, request, &request_id, &mut record).await {
                 Ok((answer, upstream_time)) => {
@@ -120,7 +122,18 @@ pub(super) async fn handle(connection: Rc<Connection>, request: Request<Incoming
             refused
         }
     };
-    Ok(turn_away(&refused, &request_id, grpc, now, record))
+    let answer = turn_away(&refused, &request_id, grpc, now, record);
+    Ok(if head_only { without_content(answer) } else { answer })
+}
+
+/// What HEAD gets of an answer of Keygate's own. In HTTP/1.1 hyper would leave the content out by itself, in HTTP/2 it does not, and
+/// clients take that for a broken stream (RFC 9113 §8.1).
+fn without_content(mut answer: Response<ResponseBody>) -> Response<ResponseBody> {
+    let length = answer.body_mut().take_content();
+    if length > 0 {
+        answer.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+    }
+    answer
 }
 
 /// Keeps what it takes to say later why a request was refused.

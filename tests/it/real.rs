@@ -96,7 +96,8 @@ fn promtool_has_nothing_to_say_against_the_metrics() {
 fn busy_gateway() -> Gateway {
     let upstream = Upstream::start();
     let key = Key::live("key_reader").scopes(&["tickets:read"]);
-    let gateway = Gateway::in_front_of(&upstream).scope("tickets:read", &["GET /tickets"]).key(&key).start();
+    let gateway = Gateway::in_front_of(&upstream).scope("tickets:read", &["GET /tickets"]).key(&key);
+    let gateway = gateway.more("[store]\npath = \"keygate.db\"").start();
     assert_eq!(gateway.send(&Request::get("/tickets").bearer(&key)).status(), 200);
     assert_eq!(gateway.send(&Request::get("/tickets")).status(), 401);
     gateway

@@ -83,6 +83,22 @@ fn head_has_the_length_and_no_body() {
     assert_eq!(upstream.requests()[0].start, "HEAD /x HTTP/1.1");
 }
 
+/// Content would be a broken stream to the client.
+#[tokio::test]
+async fn head_over_http2_is_refused_without_content_but_with_its_length() {
+    let upstream = Upstream::start();
+    let (setup, _) = open(Gateway::in_front_of(&upstream));
+    let gateway = setup.start();
+    let url = format!("http://{}/x", gateway.address());
+    let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+    let full = client.get(&url).send().await.unwrap();
+    let answer = client.head(&url).send().await.unwrap();
+    assert_eq!((answer.status(), answer.version()), (full.status(), http::Version::HTTP_2));
+    assert_eq!(answer.headers()["content-length"], full.headers()["content-length"]);
+    assert_eq!(full.status().as_u16(), 401);
+    assert_eq!(answer.bytes().await.expect("a whole stream").len(), 0);
+}
+
 #[test]
 fn continue_is_said_only_once_the_request_is_admitted() {
     let upstream = Upstream::start();

@@ -250,6 +250,11 @@ fn block(arguments: &Arguments, target: &Target, id: &str, sha256: &str) -> Stri
     {
         let _ = writeln!(block, "apis = [{}]", text(&api.name));
     }
+    if let Some(api) = target.api.as_ref().filter(|api| api.environments.len() > 1)
+        && let Some(environment) = environment_of(api, &target.prefix)
+    {
+        let _ = writeln!(block, "environment = {}", text(&environment.name));
+    }
     let scopes: Vec<String> = arguments.scopes.iter().map(|scope| text(scope)).collect();
     let _ = write!(block, "sha256 = {}\nscopes = [{}]", text(sha256), scopes.join(", "));
     if scopes.is_empty() {

@@ -59,6 +59,7 @@ impl<'t> Keys<'t, '_> {
         let name = section.text("name").map_or(id, |text| names::free_text(report, "name", text));
         let organization = organization(section).map(|name| self.organizations.entry(name).or_insert_with(|| name.into()).clone());
         let apis = self.apis_of(section);
+        let environment = self.environment_of(section, &apis);
         let digests = self.digests_of(section);
         let scopes = self.scopes_of(section, &apis);
         let expires_at = section.raw("expires_at").and_then(|value| instant(report, value.span().start, value.get_ref()));
@@ -81,7 +82,18 @@ impl<'t> Keys<'t, '_> {
             }
         }
         let rate_limit = rate_limit(section);
-        KeyConfig { id: id.into(), name: name.into(), organization, apis, digests, scopes, expires_at, restrictions, rate_limit }
+        KeyConfig {
+            id: id.into(),
+            name: name.into(),
+            organization,
+            apis,
+            environment,
+            digests,
+            scopes,
+            expires_at,
+            restrictions,
+            rate_limit,
+        }
     }
 
     fn id(&mut self, section: Section<'t>) -> &'t str {
@@ -125,6 +137,17 @@ impl<'t> Keys<'t, '_> {
             }
         }
         indices
+    }
+
+    fn environment_of(&self, section: Section<'t>, apis: &[usize]) -> Option<Box<str>> {
+        let text = section.text("environment")?;
+        let environments = || apis.iter().flat_map(|index| &self.apis[*index].config.definition.environments).map(|known| &*known.name);
+        // Where the APIs are unknown, there is nothing to compare with.
+        if !apis.is_empty() && !environments().any(|name| name == text.value) {
+            let nearest = self.report.did_you_mean(text.value, environments());
+            self.report.error(text.at, format!("no API of this key has the environment `{}`{nearest}", text.value.escape_debug()));
+        }
+        Some(text.value.into())
     }
 
     fn digests_of(&mut self, section: Section<'t>) -> Vec<Digest> {
@@ -265,7 +288,11 @@ fn instant(report: &Report<'_>, at: usize, value: &DeValue<'_>) -> Option<i64> {
     }
     let seconds = unix_seconds(*moment);
     if seconds.is_none() {
-        report.error(at, "`expires_at` is no real date");
+        report.error_with_hint(
+            at,
+            "`expires_at` is no real date",
+            "the last one is 9999-12-30; leave it out for a key that does not expire",
+        );
     }
     seconds
 }

@@ -141,3 +141,8 @@ fn equal_scope_lists_are_kept_once() {
     let config = accepted(&(with_key("scopes = [\"tickets:read\"]") + &other));
     assert!(Arc::ptr_eq(&config.keys[0].scopes, &config.keys[1].scopes));
 }
+
+#[test]
+fn environment_of_a_key_is_one_of_its_apis() {
+    refused(&with_key("environment = ⟦\"live\""), &["no API of this key has the environment `live`"]);
+}

@@ -16,7 +16,7 @@ pub(super) use request::Encrypted;
 
 use super::access;
 use super::admin::State as Here;
-use super::office::Actor;
+use super::office::log_change;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
@@ -84,9 +84,4 @@ fn limit(asked: Option<u16>) -> Answer<usize> {
         Some(limit @ 1..=1000) => Ok(limit.into()),
         Some(_) => Err(Problem::unreadable("invalid_query", "`limit` is from 1 to 1000.")),
     }
-}
-
-/// One event for each change that was made.
-fn log_change(actor: &Actor, action: &str, subject: &str) {
-    tracing::info!(by = actor.name, action, subject, "changed by request");
 }

@@ -170,7 +170,10 @@ impl Checks {
     pub(super) fn expiry(&mut self, text: &str, now: i64) -> Option<i64> {
         let moment = moment::parse(text);
         match moment {
-            None => self.fault("expires_at", "write a date with time and offset as RFC 3339 has it, such as `2027-03-31T23:59:59Z`"),
+            None => self.fault(
+                "expires_at",
+                "write a date with time and offset as RFC 3339 has it, such as `2027-03-31T23:59:59Z`, up to the year 9999",
+            ),
             Some(moment) if moment <= now => self.fault("expires_at", "this moment is over"),
             Some(_) => {}
         }

@@ -30,6 +30,8 @@ pub(in crate::control) enum OfficeError {
     NoStore,
     /// The store did not take it. What takes access away is in force all the same until the process ends.
     Unavailable,
+    /// The same for a revocation.
+    Unrecorded,
     /// Not this actor's to ask for.
     Forbidden(String),
 }
@@ -57,6 +59,11 @@ impl OfficeError {
         Self::Invalid(vec![Violation { member: member.to_owned(), message: message.into() }])
     }
 
+    /// What it means for a revocation, which is in force before the store is asked.
+    pub(super) fn of_revocation(self) -> Self {
+        if self == Self::Unavailable { Self::Unrecorded } else { self }
+    }
+
     /// As HTTP says it.
     pub(in crate::control) fn status(&self) -> StatusCode {
         match self {
@@ -64,7 +71,7 @@ impl OfficeError {
             Self::Invalid(_) | Self::IdempotencyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Conflict(..) | Self::FileKey | Self::NoStore => StatusCode::CONFLICT,
             Self::Stale => StatusCode::PRECONDITION_FAILED,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable | Self::Unrecorded => StatusCode::SERVICE_UNAVAILABLE,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
         }
     }
@@ -84,7 +91,7 @@ impl OfficeError {
             Self::IdempotencyReused => "idempotency_key_reused",
             Self::FileKey => "key_of_the_file",
             Self::NoStore => "no_store",
-            Self::Unavailable => "store_unavailable",
+            Self::Unavailable | Self::Unrecorded => "store_unavailable",
             Self::Forbidden(_) => "forbidden",
         }
     }
@@ -103,6 +110,11 @@ impl OfficeError {
             Self::FileKey => "This key stands in gateway.toml. Change it there.".into(),
             Self::NoStore => "gateway.toml has no [store], so keys can be kept in the file only.".into(),
             Self::Unavailable => "The store cannot be written to or read just now, so nothing was acknowledged. Try again later.".into(),
+            Self::Unrecorded => {
+                "The key is refused from now on, but the store could not take it down: a restart might admit it again. Repeat this until it \
+                 succeeds, or name the key in [revoked] of gateway.toml."
+                    .into()
+            }
         }
     }
 }

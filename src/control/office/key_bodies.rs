@@ -83,6 +83,10 @@ struct Problem<'a> {
 
 /// Reads the body of a creation.
 pub(super) fn read(body: &[u8]) -> Answer<KeyRequest> {
+    // A list would be taken for the members in their order.
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        return Err(OfficeError::invalid("body", "it is not as it should be: expected an object"));
+    }
     let request: KeyRequest =
         serde_json::from_slice(body).map_err(|why| OfficeError::invalid("body", format!("it is not as it should be: {why}")))?;
     let mut checks = Checks::default();

@@ -8,7 +8,7 @@ use super::check::{Checks, Draft, api_named};
 use super::create::{SHOWN, default_cap};
 use super::model::{KeyView, RevocationOrder};
 use super::view::as_stored;
-use super::{Actor, Answer, Conflict, Desk, OfficeError, key_bodies, moment, rights};
+use super::{Actor, Answer, Conflict, Desk, OfficeError, key_bodies, log_change, moment, rights};
 use crate::config::{Config, KeyConfig};
 use crate::keystore::{KeyQuery, StoredKey};
 use crate::policy::ApiDefinition;
@@ -81,6 +81,7 @@ impl Desk {
             None if call.method == Method::POST => {
                 let request = key_bodies::read(&call.body)?;
                 let (view, text) = self.create_below(&actor, &caller, request).await?;
+                log_change(&actor, "key.create", &view.id);
                 Ok(Done::Created(Box::new(view), text))
             }
             None => Ok(Done::Listed(self.visible(&caller).await?)),
@@ -89,6 +90,7 @@ impl Desk {
                     return Err(OfficeError::NotFound);
                 }
                 self.revoke(&actor, id, RevocationOrder::default()).await?;
+                log_change(&actor, "key.revoke", id);
                 Ok(Done::Revoked)
             }
         }
@@ -142,14 +144,19 @@ impl Desk {
             && !self.registry.is_revoked(&key.id)
     }
 
-    /// The file tells only digests, so which environment a key of it belongs to is known where there is one at most, and of the
-    /// key that calls. Others are not shown: a test key must not touch live ones.
+    /// The file tells only digests. So which environment a key of it belongs to is known where the file says it or there is one at
+    /// most, and of the key that calls. Others are not shown: a test key must not touch live ones.
     fn sees_of_file(&self, caller: &Caller<'_>, key: &KeyConfig) -> bool {
         let opens = || key.apis.iter().filter_map(|index| caller.config.apis.get(*index)).any(|api| api.definition.name == caller.api.name);
         let itself = *key.id == *caller.key.id;
         let organization = caller.key.organization.as_deref();
         let own = itself || (organization.is_some() && key.organization.as_deref() == organization);
-        own && opens() && (itself || caller.api.environments.len() <= 1) && !self.registry.is_revoked(&key.id)
+        let here = match key.environment.as_deref() {
+            _ if itself => true,
+            Some(name) => caller.environment == Some(name),
+            None => caller.api.environments.len() <= 1,
+        };
+        own && opens() && here && !self.registry.is_revoked(&key.id)
     }
 
     async fn of_organization(&self, caller: &Caller<'_>) -> Answer<Vec<StoredKey>> {

@@ -147,7 +147,7 @@ impl Office {
     /// Refuses a key of the store or the file for good. To do so again succeeds too.
     pub(in crate::control) async fn revoke(&self, actor: &Actor, id: &str, order: RevocationOrder) -> Answer<Revoked> {
         let (desk, actor, id) = (self.desk.clone(), actor.clone(), id.to_owned());
-        detached(async move { desk.revoke(&actor, &id, order).await }).await
+        detached(async move { desk.revoke(&actor, &id, order).await }).await.map_err(OfficeError::of_revocation)
     }
 
     /// Tells the store of keys that `[revoked]` of the file names, however long that takes.
@@ -224,6 +224,11 @@ impl Office {
 async fn detached<T: Send + 'static>(change: impl Future<Output = Answer<T>> + Send + 'static) -> Answer<T> {
     // A panic in there is a mistake of ours; nothing was acknowledged.
     timely(async { tokio::spawn(change).await.unwrap_or(Err(OfficeError::Unavailable)) }).await
+}
+
+/// One event for each change that was made. Whoever restores a backup learns from these what was revoked after it.
+pub(in crate::control) fn log_change(actor: &Actor, action: &str, subject: &str) {
+    tracing::info!(by = actor.name, action, subject, "changed by request");
 }
 
 /// Does not wait for ever for a disk that hangs.

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// How long a reason is, in characters.
 const LONGEST_REASON: usize = 500;
 /// How long to wait before a store that did not take a revocation is asked again.
-const PATIENCE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+const PATIENCE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
 impl Desk {
     pub(super) async fn revoke(self: &Arc<Self>, actor: &Actor, id: &str, order: RevocationOrder) -> Answer<Revoked> {
@@ -27,8 +27,11 @@ impl Desk {
         let mut ids = vec![id.to_owned()];
         let done = self.revoke_in_store(&mut ids, &revocation, order.descendants.then_some(actor), known.organization()).await;
         if let Err(error) = done {
+            for id in &ids {
+                tracing::warn!(by = actor.name, action = "key.revoke", subject = id, "in force, but the store has yet to take it");
+            }
             self.owe(ids, &revocation);
-            return Err(error);
+            return Err(error.of_revocation());
         }
         Ok(Revoked { revoked: ids })
     }
@@ -83,6 +86,10 @@ impl Desk {
                 pause = PATIENCE.0;
             } else {
                 tokio::time::sleep(pause).await;
+                // It finds out by itself when it can write again, and is told then: before that, each attempt would only be logged.
+                while self.store.as_ref().is_some_and(|store| !store.health().is_healthy()) {
+                    tokio::time::sleep(PATIENCE.0).await;
+                }
                 pause = (pause * 2).min(PATIENCE.1);
             }
         }

@@ -136,9 +136,10 @@ pub(super) fn as_stored(
     revocation: Option<Revocation>,
 ) -> StoredKey {
     let apis: Vec<_> = key.apis.iter().filter_map(|index| config.apis.get(*index)).map(|api| &api.definition).collect();
-    // Only digests are known, so the prefix tells nothing; but where there is one environment, it is that.
-    let environment = match apis.as_slice() {
-        [api] if api.environments.len() == 1 => Some(api.environments[0].name.to_string()),
+    // A digest does not tell; but where there is one environment, it is that.
+    let environment = match (&key.environment, apis.as_slice()) {
+        (Some(name), _) => Some(name.to_string()),
+        (None, [api]) if api.environments.len() == 1 => Some(api.environments[0].name.to_string()),
         _ => None,
     };
     let secrets =

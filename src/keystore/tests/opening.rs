@@ -134,3 +134,27 @@ async fn store_of_version_1_opens_with_all_it_holds() {
     let entries = store.audit(AuditQuery { limit: 5, ..AuditQuery::default() }).await.expect("readable");
     assert_eq!(entries, [AuditEntry { sequence: 41, ..entry("key.create") }]);
 }
+
+/// What was written then would be gone after the next start.
+#[tokio::test]
+async fn nothing_is_acknowledged_while_the_files_are_not_where_they_were() {
+    for name in ["keys.db", "keys.db-wal"] {
+        let fixture = Fixture::new();
+        fixture.create(plain("key_a")).await.expect("room for it");
+        let (here, aside) = (fixture.folder.path().join(name), fixture.folder.path().join("aside"));
+        std::fs::rename(&here, &aside).expect("a file");
+        let error = fixture.create(plain("key_b")).await.expect_err("it has no name");
+        assert!(format!("{error:?}").contains("deleted or replaced"), "{error:?}");
+        std::fs::copy(&aside, &here).expect("room for it");
+        fixture.revoke(&["key_a"], NOON).await.expect_err("another file has its name");
+        assert!(!fixture.store.health().is_healthy());
+
+        let copy = fixture.folder.path().join("copy.db");
+        fixture.store.backup(&copy).await.expect("what is in use can be copied");
+        std::fs::rename(&aside, &here).expect("a file");
+        fixture.create(plain("key_c")).await.expect("it is back");
+        assert!(fixture.store.health().is_healthy());
+        let (_fixture, keys, _) = fixture.reopen().await;
+        assert_eq!(keys.iter().map(|key| &*key.id).collect::<Vec<_>>(), ["key_a", "key_c"]);
+    }
+}

@@ -3,6 +3,7 @@
 use super::disk::Disk;
 use crate::harness::{Client, Gateway, Key, Message, Request, Setup, Upstream, hex_digest, wait_for};
 use serde_json::{Value, json};
+use std::process::Command;
 
 /// A `gateway.toml` with a store and a token that may do everything.
 pub(super) fn setup(upstream: &Upstream, operator: &Key) -> Setup {
@@ -71,6 +72,15 @@ impl Office {
 
     pub(super) fn revoke(&self, key: &Made) -> Message {
         self.ask("POST", &format!("/v1/keys/{}/revoke", key.id), &json!({}))
+    }
+
+    /// Copies the store beside itself, by the command that the README names.
+    #[track_caller]
+    pub(super) fn back_up(&self, name: &str) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
+        command.args(["backup", name, "--admin"]).arg(format!("http://{}", self.gateway.admin_address()));
+        let output = command.env("KEYGATE_ADMIN_TOKEN", &self.operator.text).output().expect("it runs");
+        assert!(output.status.success(), "{output:?}");
     }
 
     /// The status that a request with this key gets.

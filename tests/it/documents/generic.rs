@@ -140,6 +140,22 @@ fn key_endpoints_answer_byte_for_byte_as_documented() {
 }
 
 #[test]
+fn keys_of_the_file_are_listed_to_their_organization_in_the_environment_that_the_file_says() {
+    let of_acme = |key: Key, environment: &str| key.set("organization = \"org_acme\"").set(&format!("environment = \"{environment}\""));
+    let (caller, other, test) =
+        (of_acme(Key::live("key_1"), "live"), of_acme(Key::live("key_2"), "live"), of_acme(Key::test("key_3"), "test"));
+    let example = Example::start(API, &[&caller, &other, &test]);
+    let listed = |key: &Key| {
+        let listed = example.refused(&request("GET", "/v1/api-keys").bearer(key), 200).json();
+        listed["data"].as_array().expect("a list").iter().map(|entry| entry["id"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!((listed(&caller), listed(&test)), (vec!["key_1".into(), "key_2".into()], vec!["key_3".into()]));
+    example.refused(&request("DELETE", "/v1/api-keys/key_2").bearer(&test), 404);
+    example.refused(&request("DELETE", "/v1/api-keys/key_2").bearer(&caller), 200);
+    example.refused(&request("GET", "/v1/users").bearer(&other), 401);
+}
+
+#[test]
 fn keys_are_not_made_at_the_key_endpoints_and_a_test_key_does_not_touch_live_ones() {
     let (live, test) = (Key::live("key_live"), Key::test("key_test"));
     let example = Example::start(API, &[&live, &test]);

@@ -1,7 +1,7 @@
 //! Relay AI: `X-API-Key`, full access, and one 401 whatever the reason, byte for byte.
 
 use super::{Example, fields};
-use crate::harness::{Key, Message, Request};
+use crate::harness::{Key, Message, Request, wait_for};
 
 const API: &str = "relay-ai";
 /// As the document shows it, without its line breaks.
@@ -129,6 +129,14 @@ fn key_endpoints_answer_byte_for_byte_as_documented() {
     let revoked = example.refused(&keys("DELETE", &format!("/{id}"), &maker.text), 204);
     assert_eq!((revoked.text(), revoked.has("content-type")), ("", false));
     assert_eq!(example.refused(&with(&new), 401).text(), UNAUTHORIZED);
+    let changes = wait_for("both changes among the events", || {
+        let events = example.gateway.events("changed by request");
+        (events.len() == 2).then_some(events)
+    });
+    for (event, action) in changes.iter().zip(["key.create", "key.revoke"]) {
+        let line = event.to_string();
+        assert!(line.contains(action) && line.contains(&id) && line.contains("key key_maker"), "{line}");
+    }
     let again = example.refused(&keys("DELETE", &format!("/{id}"), &maker.text), 404);
     assert_eq!(again.text(), r#"{"detail":"There is nothing of this name."}"#);
     assert_eq!(example.refused(&keys("GET", "", &maker.text), 200).json().as_array().expect("a list").len(), 1);
@@ -142,6 +150,8 @@ fn key_endpoints_refuse_strangers_bad_bodies_and_other_methods() {
     for body in [
         "",
         "{}",
+        r#"["x"]"#,
+        r#" ["x","2099-12-31T23:59:59Z",[]]"#,
         r#"{"name":"x","role":"admin"}"#,
         r#"{"name":"x","expires_at":null}"#,
         r#"{"name":"x","expires_at":"2024-03-31T23:59:59Z"}"#,

@@ -106,8 +106,8 @@ async fn key_stays_refused_if_the_store_does_not_take_its_revocation() {
     let (key, text) = bench.make(of_acme("one")).await;
     let stored = bench.store.key(&key.id).await.expect("a store").expect("a key");
     bench.break_store().await;
-    assert_eq!(bench.office.revoke(&operator(), &key.id, order("leaked")).await, Err(OfficeError::Unavailable));
-    assert_eq!(bench.office.revoke(&operator(), "key_file", order("leaked")).await, Err(OfficeError::Unavailable));
+    assert_eq!(bench.office.revoke(&operator(), &key.id, order("leaked")).await, Err(OfficeError::Unrecorded));
+    assert_eq!(bench.office.revoke(&operator(), "key_file", order("leaked")).await, Err(OfficeError::Unrecorded));
     assert_eq!(bench.refusal(&text, "desk"), Some(Refusal::RevokedKey));
     assert_eq!(bench.refusal(FILE_KEY, "desk"), Some(Refusal::RevokedKey));
     bench.registry.put(&stored);
@@ -120,7 +120,7 @@ async fn revocation_that_failed_reaches_the_store_when_it_works_again() {
     let (key, _) = bench.make(of_acme("one")).await;
     let until = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs() + 2;
     let bench = bench.fail_writes("revocations", "INSERT", &format!("unixepoch() < {until}")).await;
-    assert_eq!(bench.office.revoke(&acme(), &key.id, order("leaked")).await, Err(OfficeError::Unavailable));
+    assert_eq!(bench.office.revoke(&acme(), &key.id, order("leaked")).await, Err(OfficeError::Unrecorded));
     let revocation = wait_for("the revocation", &bench, &key.id).await;
     assert_eq!(revocation, Revocation { at: START, by: "token acme".into(), reason: Some("leaked".into()) });
 }
