@@ -6,7 +6,7 @@ use super::model::{CreatedKey, KeyChange, KeyView, Rotation};
 use super::{Actor, Answer, Conflict, Desk, OfficeError, moment, rights, view};
 use crate::config::parse_duration;
 use crate::keystore::{Change, StoredKey, StoredSecret};
-use crate::policy::Digest;
+use crate::policy::{ApiDefinition, Digest};
 use serde_json::json;
 
 /// How long the secret so far works after a rotation where nothing is said.
@@ -60,6 +60,10 @@ impl Desk {
         let config = self.registry.config();
         let apis: Vec<_> = old.apis.iter().filter_map(|name| api_named(&config, name)).collect();
         let text = new_text(&apis, old.environment.as_deref())?;
+        // The file may have changed since the key was made, and then the prefix of its environment is known no more.
+        if !apis.iter().any(|api| takes(api, &text)) {
+            return Err(OfficeError::invalid("environment", "no API of this key takes new keys of its environment; make another key"));
+        }
         let digest = Digest::of(text.as_bytes());
         let ends_at = now.saturating_add(grace).min(old.expires_at.unwrap_or(i64::MAX));
         let mut new = old.clone();
@@ -100,6 +104,11 @@ impl Desk {
         self.registry.put(&new);
         Ok(new)
     }
+}
+
+/// Whether an API takes keys that begin like this one.
+fn takes(api: &ApiDefinition, text: &str) -> bool {
+    api.environments.is_empty() || api.environments.iter().any(|environment| text.starts_with(&*environment.prefix))
 }
 
 /// Drops secrets that have ended, but for the one that was used last: it tells when the key was.

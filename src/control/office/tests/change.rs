@@ -189,3 +189,14 @@ async fn revoked_key_and_key_of_the_file_cannot_be_changed() {
     assert_eq!(office.set_paused(&operator(), "key_file", true, None).await, Err(OfficeError::FileKey));
     assert_eq!(office.rotate(&operator(), "key_none", Rotation::default(), None).await, Err(OfficeError::NotFound));
 }
+
+#[tokio::test]
+async fn key_whose_environment_is_gone_is_not_rotated_into_one_that_nobody_takes() {
+    let mut bench = Bench::open();
+    let (key, text) = bench.make(NewKey { environment: Some("test".into()), ..desk_key("one") }).await;
+    bench.file = FILE.replace(", test = \"kt_\"", "");
+    let bench = bench.restart().await;
+    assert_eq!(members(bench.office.rotate(&operator(), &key.id, Rotation::default(), None).await), ["environment"]);
+    let stored = bench.store.key(&key.id).await.expect("a store").expect("a key");
+    assert_eq!(stored.secrets.iter().map(|secret| secret.digest).collect::<Vec<_>>(), [Digest::of(text.as_bytes())]);
+}
