@@ -6,9 +6,7 @@ use super::office::Actor;
 use super::registry::Registry;
 use super::table::Trial;
 use crate::config::{Config, Entry, Problems, locate, parse};
-use crate::policy::{
-    Api, Caller, Check, Head, KeyRecord, Now, Peer, Permit, Refusal, Refused, Snapshot, StandIn, authorise_traced,
-};
+use crate::policy::{Api, Caller, Check, Head, KeyRecord, Now, Peer, Permit, Refusal, Refused, Snapshot, StandIn, authorise_traced};
 use crate::state::{RefusedRequest, Shared};
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
 use serde::{Deserialize, Serialize};
