@@ -1,8 +1,8 @@
 //! Where the figures come from, for the one who renders them.
 
 use super::busy_keys::BusyKeys;
-use super::uses::notes_of;
-use crate::keystore::{Health, UseNote};
+use super::uses::{Unwritten, notes_of};
+use crate::keystore::Health;
 use crate::policy::KeyRecord;
 use crate::state::Shared;
 use crate::stats::ControlStats;
@@ -23,8 +23,10 @@ pub(super) struct Figures {
     pub(super) started_at: i64,
     /// Keys that were used since the process started.
     used: AtomicUsize,
+    /// Keys that the workers have handed over and that nobody has looked at yet.
+    handed_over: Mutex<Vec<Arc<KeyRecord>>>,
     /// Uses of keys that nobody has written down yet.
-    unwritten: Mutex<Vec<UseNote>>,
+    unwritten: Mutex<Unwritten>,
     busy_keys: Mutex<BusyKeys>,
     /// Keys that expire soon, by API.
     expiring: Mutex<Vec<(Arc<str>, u64)>>,
@@ -39,6 +41,7 @@ impl Figures {
             store,
             started_at,
             used: AtomicUsize::new(0),
+            handed_over: Mutex::default(),
             unwritten: Mutex::default(),
             busy_keys: Mutex::default(),
             expiring: Mutex::default(),
@@ -54,30 +57,42 @@ impl Figures {
         *self.expiring.lock().unwrap_or_else(PoisonError::into_inner) = counts;
     }
 
-    /// Takes in what the workers have handed over. In between, others have their turn.
+    /// Takes in what the workers have handed over. In between, others have their turn. Whoever waits for this may leave before its
+    /// end, as a scraper does that hangs up: the rest is taken in the next time.
     pub(super) async fn gather(&self) {
-        let keys = self.shared.take_used_keys();
         let unix = self.shared.clock.now().unix;
-        for turn in keys.chunks(TURN) {
-            self.take_in(turn, unix);
+        let handed_over = || self.handed_over.lock().unwrap_or_else(PoisonError::into_inner);
+        handed_over().append(&mut self.shared.take_used_keys());
+        loop {
+            let turn: Vec<_> = {
+                let mut keys = handed_over();
+                let rest = keys.len().saturating_sub(TURN);
+                keys.drain(rest..).collect()
+            };
+            if turn.is_empty() {
+                return;
+            }
+            self.take_in(&turn, unix);
             tokio::task::yield_now().await;
         }
     }
 
     fn take_in(&self, keys: &[Arc<KeyRecord>], unix: i64) {
-        let (mut busy_keys, mut unwritten) = (self.busy_keys(), self.unwritten());
+        let mut busy_keys = self.busy_keys();
+        let mut notes = Vec::with_capacity(keys.len());
         for key in keys {
             let collected = key.account().collect();
             if collected.requests > 0 && collected.requests == collected.total {
                 self.used.fetch_add(1, Ordering::Relaxed);
             }
             busy_keys.count(key.id(), collected.requests, collected.total);
-            notes_of(key.id(), &collected, unix, &mut unwritten);
+            notes_of(key.id(), &collected, unix, &mut notes);
         }
+        self.unwritten().add(notes);
     }
 
     /// Uses of keys that are to be written down. Whoever takes them puts back what could not be.
-    pub(super) fn unwritten(&self) -> MutexGuard<'_, Vec<UseNote>> {
+    pub(super) fn unwritten(&self) -> MutexGuard<'_, Unwritten> {
         self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -95,5 +110,57 @@ impl Figures {
         let used = gone.iter().filter(|(_, requests)| *requests > 0).count();
         self.used.store(self.used().saturating_sub(used), Ordering::Relaxed);
         gone.iter().for_each(|(id, _)| self.busy_keys().forget(id));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse;
+    use crate::control::site::SiteBuilder;
+    use crate::control::table::Table;
+    use crate::policy::{Digest, KeyDefinition, Restrictions, Secret};
+    use crate::state::{Clock, Published};
+    use std::path::Path;
+    use std::task::{Context, Waker};
+
+    fn figures() -> Figures {
+        let file = "[server]\nlisten = \"127.0.0.1:0\"\n[[api]]\nname = \"desk\"\nupstream = \"http://127.0.0.1:3000\"\n";
+        let config = Arc::new(parse(file, Path::new("gateway.toml")).expect("a good file"));
+        let site = SiteBuilder::new(1).map(|mut builder| builder.build(&config, Arc::new(config.routes()), None));
+        let site = Arc::new(site.expect("a provider").expect("no certificates"));
+        let snapshot = Table::new(&config, site.routes.clone()).snapshot();
+        let (shared, _) = Shared::new(Published { snapshot, site }, 1, Clock::default());
+        Figures::new(shared, None)
+    }
+
+    fn key(number: usize) -> Arc<KeyRecord> {
+        let id = format!("key_{number}");
+        Arc::new(KeyRecord::new(KeyDefinition {
+            name: "".into(),
+            organization: None,
+            secrets: vec![Secret { digest: Digest::of(id.as_bytes()), ends_at: None }],
+            id: id.into(),
+            expires_at: None,
+            revoked: false,
+            paused: false,
+            stored: true,
+            restrictions: Restrictions::default(),
+            terms: 0,
+            account: Arc::default(),
+        }))
+    }
+
+    #[tokio::test]
+    async fn keys_that_a_scraper_did_not_wait_for_are_looked_at_the_next_time() {
+        let figures = figures();
+        figures.shared.add_used_keys(&mut (0..2 * TURN + 1).map(key).collect());
+        let left = || figures.handed_over.lock().expect("no panic").len();
+        let mut gathering = Box::pin(figures.gather());
+        assert!(gathering.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        drop(gathering);
+        assert_eq!(left(), TURN + 1);
+        figures.gather().await;
+        assert_eq!(left(), 0);
     }
 }

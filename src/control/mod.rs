@@ -45,7 +45,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use table::Table;
 use tokio::signal::unix::Signal;
-use tokio::sync::{mpsc, watch as channel};
+use tokio::sync::{Semaphore, mpsc, watch as channel};
 use tokio::time::{Instant, sleep_until, timeout};
 use watch::{Decision, Event, Watch};
 
@@ -57,6 +57,8 @@ const LOOK_CLOSELY: Duration = Duration::from_millis(200);
 const FORGET: Duration = Duration::from_secs(60);
 /// How long a store may take to be closed when the process stops: its disk may hang.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// Calls of key endpoints that are answered at once: with a disk that hangs, they take long.
+const KEY_CALLS: usize = 64;
 /// Reloads by request that may wait.
 const RELOADS: usize = 16;
 
@@ -334,10 +336,19 @@ impl Controller {
 
 /// Answers what comes to the documents' own key endpoints. Never ends while there are workers.
 async fn answer_key_calls(office: Office, mut calls: mpsc::Receiver<KeyRequest>) {
-    while let Some((call, answer)) = calls.recv().await {
+    let slots = Arc::new(Semaphore::new(KEY_CALLS));
+    while let Ok(slot) = slots.clone().acquire_owned().await {
+        let Some((call, answer)) = calls.recv().await else { return };
+        // The client went away while this waited, and was perhaps told that it was not done.
+        if answer.is_closed() {
+            continue;
+        }
         let office = office.clone();
-        // Nobody is left to be told if the client went away meanwhile.
-        tokio::spawn(async move { answer.send(office.answer(call).await) });
+        tokio::spawn(async move {
+            // Nobody is left to be told if the client went away meanwhile.
+            let _ = answer.send(office.answer(call).await);
+            drop(slot);
+        });
     }
 }
 

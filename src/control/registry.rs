@@ -7,7 +7,7 @@ use crate::policy::{Digest, KeyRecord};
 use crate::state::{Graveyard, Published, Shared, Site};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What is in force, and how it is changed. Only tasks of the control thread touch it, and none holds it while it waits.
+/// What is in force, and how it is changed. Only tasks of the control thread change it, and none holds it while it waits.
 #[derive(Debug)]
 pub(super) struct Registry {
     shared: Arc<Shared>,

@@ -81,7 +81,7 @@ impl Table {
         }
     }
 
-    /// Takes in what the store knows of organisations and of keys that are revoked for good. Before any key.
+    /// Takes in what the store knows of organisations and of ids that are revoked for good, which may be those of keys of the file.
     pub(super) fn load_state(&mut self, revoked: Vec<String>, organizations: &[StoredOrganization]) {
         self.revoked = revoked.into_iter().map(Into::into).collect();
         let suspended = organizations.iter().filter(|organization| organization.suspended_at.is_some());

@@ -3,7 +3,7 @@
 use super::figures::Figures;
 use crate::config::Store;
 use crate::keystore::{KeyStore, Prune, UseNote};
-use crate::policy::Collected;
+use crate::policy::{Collected, Digest};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -17,6 +17,49 @@ const DAY: i64 = 86_400;
 /// For how long a creation can be repeated with its `Idempotency-Key`, in seconds.
 const IDEMPOTENCY: i64 = DAY;
 
+/// How many uses may wait before they are merged; a few seconds have fewer.
+const MANY: usize = 250_000;
+
+/// Uses that nobody has written down yet. A store may fail for hours; so that what waits does not grow all the while, uses of the same
+/// secret on the same day become one.
+#[derive(Debug, Default)]
+pub(super) struct Unwritten {
+    notes: Vec<UseNote>,
+    /// How many were left when they were last merged.
+    merged: usize,
+}
+
+impl Unwritten {
+    pub(super) fn add(&mut self, mut notes: Vec<UseNote>) {
+        self.notes.append(&mut notes);
+        if self.notes.len() > MANY + 2 * self.merged {
+            merge(&mut self.notes);
+            self.merged = self.notes.len();
+        }
+    }
+
+    /// Takes them all.
+    pub(super) fn take(&mut self) -> Vec<UseNote> {
+        std::mem::take(self).notes
+    }
+}
+
+fn merge(notes: &mut Vec<UseNote>) {
+    fn what(note: &UseNote) -> (&str, i64, Option<Digest>) {
+        (&note.key_id, note.day, note.secret.map(|(digest, _)| digest))
+    }
+    notes.sort_unstable_by(|left, right| what(left).cmp(&what(right)));
+    notes.dedup_by(|note, into| {
+        let same = what(note) == what(into);
+        if same {
+            into.requests += note.requests;
+            // The same digest, so the later moment.
+            into.secret = into.secret.max(note.secret);
+        }
+        same
+    });
+}
+
 /// Gathers what the workers hand over, and writes it down where there is a store. Never ends.
 pub(super) async fn run(figures: Arc<Figures>, store: Option<KeyStore>) {
     loop {
@@ -28,11 +71,11 @@ pub(super) async fn run(figures: Arc<Figures>, store: Option<KeyStore>) {
 /// Writes down what is known now. What cannot be written is tried again the next time.
 pub(super) async fn write_down(figures: &Figures, store: Option<&KeyStore>) {
     figures.gather().await;
-    let notes = std::mem::take(&mut *figures.unwritten());
+    let notes = figures.unwritten().take();
     let Some(store) = store.filter(|_| !notes.is_empty()) else { return };
     if let Err(failed) = store.note_use(notes).await {
         tracing::warn!(cause = %failed.cause, "use of keys cannot be written down; trying again");
-        figures.unwritten().extend(failed.notes);
+        figures.unwritten().add(failed.notes);
     }
 }
 
@@ -65,5 +108,34 @@ pub(super) async fn prune(figures: Arc<Figures>, store: KeyStore, settings: Stor
         if let Err(error) = store.prune(prune).await {
             tracing::warn!(%error, "old history cannot be deleted; trying again in an hour");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uses_of_the_same_secret_on_the_same_day_become_one_while_they_wait() {
+        let digests = [Digest::of(b"one"), Digest::of(b"two")];
+        let note = |key: &str, secret, day| UseNote { key_id: key.into(), secret, day, requests: 1 };
+        let mut unwritten = Unwritten::default();
+        for round in 0..i64::try_from(MANY).expect("a small number") {
+            unwritten.add(vec![
+                note("a", Some((digests[0], round)), 1),
+                note("a", Some((digests[1], 5)), 1),
+                note("a", None, 1),
+                note("a", Some((digests[0], 7)), 2),
+                note("b", None, 1),
+            ]);
+            assert!(unwritten.notes.len() <= MANY + 10);
+        }
+        let mut notes = unwritten.take();
+        merge(&mut notes);
+        let requests: u64 = notes.iter().map(|note| note.requests).sum();
+        assert_eq!((notes.len(), requests), (5, 5 * MANY as u64), "nothing is lost");
+        let latest = notes.iter().find(|note| note.day == 1 && note.secret.is_some_and(|(digest, _)| digest == digests[0]));
+        assert_eq!(latest.and_then(|note| note.secret), Some((digests[0], MANY as i64 - 1)));
+        assert_eq!(unwritten.take(), []);
     }
 }

@@ -64,9 +64,10 @@ impl Account {
         if secret.last_used.load(Ordering::Relaxed) < unix {
             secret.last_used.fetch_max(unix, Ordering::Relaxed);
         }
-        state.requests.fetch_add(1, Ordering::Relaxed);
+        // In one order with what `collect` does, or a use could be neither collected nor noted again.
+        state.requests.fetch_add(1, Ordering::SeqCst);
         // A read first: the line stays shared between cores while nothing changes.
-        !state.noted.load(Ordering::Relaxed) && !state.noted.swap(true, Ordering::AcqRel)
+        !state.noted.load(Ordering::SeqCst) && !state.noted.swap(true, Ordering::SeqCst)
     }
 
     /// Requests with this key that were found valid, since the process started.
@@ -85,8 +86,8 @@ impl Account {
     pub fn collect(&self) -> Collected {
         let Some(state) = self.state.get() else { return Collected { requests: 0, total: 0, secrets: Vec::new() } };
         // Before the reading, so that what comes in between is told again.
-        state.noted.store(false, Ordering::Release);
-        let requests = state.requests.load(Ordering::Relaxed);
+        state.noted.store(false, Ordering::SeqCst);
+        let requests = state.requests.load(Ordering::SeqCst);
         let secrets = state.secret.all().filter_map(|secret| {
             let last_used = secret.last_used.load(Ordering::Relaxed);
             (secret.collected.swap(last_used, Ordering::Relaxed) != last_used).then_some((secret.digest, last_used))

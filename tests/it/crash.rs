@@ -2,6 +2,7 @@
 
 mod disk;
 mod failing;
+mod last_used;
 mod office;
 mod restoring;
 mod starting;

@@ -34,7 +34,7 @@ pub(super) fn router(state: Arc<Here>) -> Router {
     open.method_not_allowed_fallback(method_not_allowed).merge(guarded).fallback(not_found).with_state(state)
 }
 
-/// What exists only where there is an admin token. `POST /v1/explain` will stand here too.
+/// What exists only where there is an admin token.
 fn guarded_routes() -> OpenApiRouter<Arc<Here>> {
     keys::routes().merge(organizations::routes()).merge(gateway::routes())
 }

@@ -89,9 +89,17 @@ impl Desk {
             let detail = format!("gateway.toml has a key with the id `{id}` already, so the store cannot have one.");
             return Err(OfficeError::Conflict(Conflict::IdTaken, detail));
         }
-        if let Some(other) = self.registry.key_of(&digest).filter(|key| !key.is_stored()) {
-            let detail = format!("The key `{}` in gateway.toml has the same secret, so the store cannot have it.", other.id());
-            return Err(OfficeError::Conflict(Conflict::DigestTaken, detail));
+        if let Some(other) = self.registry.key_of(&digest) {
+            // Who imports digests must not find out whose they are.
+            let other = if actor.sees(other.organization()) {
+                format!("The key `{}` in {}", other.id(), if other.is_stored() { "the store" } else { "gateway.toml" })
+            } else {
+                "Another key".to_owned()
+            };
+            return Err(OfficeError::Conflict(Conflict::DigestTaken, format!("{other} has the same secret.")));
+        }
+        if actor.organization.is_some() && self.has_history(&id).await? {
+            return Err(OfficeError::Conflict(Conflict::IdTaken, format!("Another key had the id `{id}`. Choose another one.")));
         }
         if self.registry.is_revoked(&id) {
             return Err(OfficeError::Conflict(Conflict::IdTaken, format!("The id `{id}` is revoked, which is final. Choose another one.")));
@@ -99,6 +107,13 @@ impl Desk {
         let key = self.stored(actor, draft, id, digest, prefix.unwrap_or_default());
         self.keep(actor, &config, &key, "key.import", None).await?;
         Ok(self.view(&config, &key))
+    }
+
+    /// Whether there is something of a key that once had this id, such as a key of the file that is no longer there: who takes the
+    /// id over takes over its counts and descendants.
+    async fn has_history(&self, id: &str) -> Answer<bool> {
+        let store = self.store()?;
+        Ok(!store.descendants(id).await?.is_empty() || !store.uses(id, i64::MIN, i64::MAX).await?.is_empty())
     }
 
     pub(super) fn stored(&self, actor: &Actor, draft: Draft, id: String, digest: Digest, prefix: String) -> StoredKey {

@@ -86,7 +86,7 @@ impl Desk {
             }
             None => Ok(Done::Listed(self.visible(&caller).await?)),
             Some(id) => {
-                if !self.visible(&caller).await?.iter().any(|key| key.id == id) {
+                if !self.is_visible(&caller, id).await? {
                     return Err(OfficeError::NotFound);
                 }
                 self.revoke(&actor, id, RevocationOrder::default()).await?;
@@ -117,13 +117,31 @@ impl Desk {
             Some(_) => self.of_organization(caller).await?,
             None => self.family(&caller.key).await?,
         };
-        stored.retain(|key| {
-            let here = key.environment.as_deref() == caller.environment && key.apis.iter().any(|name| **name == *caller.api.name);
-            here && key.revocation.is_none() && !self.registry.is_revoked(&key.id)
-        });
+        stored.retain(|key| self.is_here(caller, key));
         stored.sort_by(|left, right| (left.created_at, &left.id).cmp(&(right.created_at, &right.id)));
         views.extend(stored.iter().map(|key| self.view(caller.config, key)));
         Ok(views)
+    }
+
+    /// Whether the caller sees the key with this id.
+    async fn is_visible(&self, caller: &Caller<'_>, id: &str) -> Answer<bool> {
+        if let Some(key) = caller.config.keys.iter().find(|key| *key.id == *id) {
+            return Ok(self.sees_of_file(caller, key));
+        }
+        let store = self.store()?;
+        let Some(key) = store.key(id).await?.filter(|key| self.is_here(caller, key)) else { return Ok(false) };
+        match &caller.key.organization {
+            Some(own) => Ok(key.organization.as_ref() == Some(own)),
+            None => Ok(id == caller.key.id || store.descendants(&caller.key.id).await?.iter().any(|descendant| descendant == id)),
+        }
+    }
+
+    /// Whether a key of the store is one of this API and environment, and not revoked.
+    fn is_here(&self, caller: &Caller<'_>, key: &StoredKey) -> bool {
+        key.environment.as_deref() == caller.environment
+            && key.apis.iter().any(|name| **name == *caller.api.name)
+            && key.revocation.is_none()
+            && !self.registry.is_revoked(&key.id)
     }
 
     /// The file tells only digests. So which environment a key of it belongs to is known where the file says it or there is one at

@@ -147,7 +147,9 @@ impl Desk {
     pub(super) async fn backup(&self, actor: &Actor, path: &Path) -> Answer<()> {
         actor.must_be_operator()?;
         let store = self.store()?;
-        if path.try_exists().unwrap_or(true) {
+        let to = path.to_owned();
+        // The disk may hang.
+        if tokio::task::spawn_blocking(move || to.try_exists()).await.is_ok_and(|there| there.unwrap_or(true)) {
             return Err(OfficeError::Conflict(
                 Conflict::FileExists,
                 "There is something at that path already; a backup overwrites nothing.".into(),

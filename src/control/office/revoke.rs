@@ -25,7 +25,7 @@ impl Desk {
         self.registry.revoke([id].into_iter());
         let revocation = Revocation { at: self.now(), by: actor.name.clone(), reason: order.reason };
         let mut ids = vec![id.to_owned()];
-        let done = self.revoke_in_store(&mut ids, &revocation, order.descendants, known.organization()).await;
+        let done = self.revoke_in_store(&mut ids, &revocation, order.descendants.then_some(actor), known.organization()).await;
         if let Err(error) = done {
             for id in &ids {
                 tracing::warn!(by = actor.name, action = "key.revoke", subject = id, "in force, but the store has yet to take it");
@@ -36,18 +36,20 @@ impl Desk {
         Ok(Revoked { revoked: ids })
     }
 
-    /// Commits the revocation of the first of these ids. Its descendants are added, and refused, where they are meant too.
+    /// Commits the revocation of the first of these ids. Where they are meant too, those of its descendants that this actor sees are
+    /// added, and refused: an id of the file may have gone from one organisation to another.
     async fn revoke_in_store(
         &self,
         ids: &mut Vec<String>,
         revocation: &Revocation,
-        descendants: bool,
+        descendants_for: Option<&Actor>,
         organization: Option<&str>,
     ) -> Answer<()> {
         let _turn = self.take_turn().await?;
         let store = self.store()?;
-        if descendants {
-            ids.extend(store.descendants(&ids[0]).await?);
+        if let Some(actor) = descendants_for {
+            let sees = |id: &String| self.registry.key(id).is_some_and(|key| actor.sees(key.organization()));
+            ids.extend(store.descendants(&ids[0]).await?.into_iter().filter(sees));
             self.registry.revoke(ids.iter().map(String::as_str));
         } else if !store.revocations(ids.clone()).await?.is_empty() {
             return Ok(());
@@ -110,6 +112,6 @@ impl Desk {
     async fn tell(&self, id: &str, revocation: &Revocation) -> Answer<()> {
         let known = self.registry.key(id);
         let organization = known.as_ref().and_then(|key| key.organization());
-        self.revoke_in_store(&mut vec![id.to_owned()], revocation, false, organization).await
+        self.revoke_in_store(&mut vec![id.to_owned()], revocation, None, organization).await
     }
 }

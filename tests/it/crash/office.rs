@@ -46,6 +46,13 @@ impl Office {
         Self { gateway: self.disk.serve_safely(), ..self }
     }
 
+    /// Kills the gateway, which loses what was not synced, and starts it again on an ordinary disk.
+    pub(super) fn kill_and_restart(self) -> Self {
+        let Self { gateway, disk, operator, _upstream } = self;
+        drop(gateway);
+        Self { gateway: disk.serve_safely(), disk, operator, _upstream }
+    }
+
     pub(super) fn restart(self) -> Self {
         self.restart_after(|_| ())
     }

@@ -203,3 +203,39 @@ async fn organizations_admin_makes_keys_for_its_own_only() {
     let foreign = NewKey { organization: Some("org_other".into()), ..desk_key("theirs") };
     assert!(matches!(bench.office.create(&acme(), foreign, None).await, Err(OfficeError::Forbidden(_))));
 }
+
+#[tokio::test]
+async fn organizations_admin_learns_nothing_of_others_keys_by_importing_their_digests() {
+    let file_key = "a key by hand";
+    let digest = |text: &str| Digest::of(text.as_bytes()).to_string();
+    let file = format!("[[key]]\nid = \"key_file\"\norganization = \"org_other\"\napis = [\"desk\"]\nsha256 = \"{}\"\n", digest(file_key));
+    let bench = Bench::with(&file);
+    let (theirs, text) = bench.make(NewKey { organization: Some("org_other".into()), ..desk_key("theirs") }).await;
+    let (ours, own_text) = bench.make(of_acme("ours")).await;
+    let import = |text| ImportedKey { sha256: digest(text), name: "old".into(), apis: Some(texts(&["desk"])), ..ImportedKey::default() };
+    for taken in [file_key, &text] {
+        let (why, detail) = conflict(bench.office.import(&acme(), import(taken)).await);
+        assert_eq!(why, Conflict::DigestTaken);
+        assert!(!detail.contains("key_file") && !detail.contains(&theirs.id), "{detail}");
+    }
+    let (_, detail) = conflict(bench.office.import(&acme(), import(&own_text)).await);
+    assert!(detail.contains(&ours.id), "{detail}");
+}
+
+#[tokio::test]
+async fn organizations_admin_does_not_take_over_the_id_of_a_key_that_is_gone() {
+    let bench = Bench::open();
+    let used = keystore::UseNote { key_id: "key_gone".into(), secret: None, day: 20_000, requests: 7 };
+    bench.store.note_use(vec![used]).await.expect("noted");
+    let digest = |text: &str| Digest::of(text.as_bytes()).to_string();
+    let import = |id: &str, text| ImportedKey {
+        id: Some(id.into()),
+        sha256: digest(text),
+        name: "old".into(),
+        apis: Some(texts(&["desk"])),
+        ..ImportedKey::default()
+    };
+    assert_eq!(conflict(bench.office.import(&acme(), import("key_gone", "kl_one")).await).0, Conflict::IdTaken);
+    bench.office.import(&acme(), import("key_new", "kl_one")).await.expect("nobody had that id");
+    bench.office.import(&operator(), import("key_gone", "kl_two")).await.expect("moved from the file to the store");
+}

@@ -342,3 +342,32 @@ async fn store_that_fails_is_answered_with_503() {
         assert_eq!(door.send(method, path, body).await.status, StatusCode::SERVICE_UNAVAILABLE);
     }
 }
+
+#[tokio::test]
+async fn calls_do_not_pile_up_behind_a_store_that_hangs() {
+    const MORE: usize = 10;
+    let bench = Bench::with(&file_keys());
+    let hung = bench.office.desk.turn.lock().await;
+    let (calls, receiver) = tokio::sync::mpsc::channel(2 * crate::control::KEY_CALLS);
+    let answering = tokio::spawn(crate::control::answer_key_calls(bench.office.clone(), receiver));
+    let mut answers = Vec::new();
+    for _ in 0..crate::control::KEY_CALLS + MORE {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        calls.send((call("relay", "key_relay", "live", Method::POST, "", r#"{"name":"a"}"#), answer)).await.expect("room");
+        answers.push(answered);
+    }
+    let waiting = || calls.max_capacity() - calls.capacity();
+    while waiting() > MORE {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(waiting(), MORE, "they wait where there is little room for them");
+    // Those who gave up while they waited are not served.
+    answers.truncate(1);
+    drop(hung);
+    drop(calls);
+    answering.await.expect("no panic");
+    assert!(answers.remove(0).await.is_ok());
+}

@@ -87,6 +87,20 @@ async fn descendants_are_revoked_only_if_they_are_meant() {
 }
 
 #[tokio::test]
+async fn organizations_admin_revokes_no_descendants_of_another_organization() {
+    let bench = Bench::open();
+    let (root, _) = bench.make(of_acme("root")).await;
+    // Of no organisation, as if its maker had been moved to another one.
+    let son = child(&bench, &root.id).await;
+    let all = RevocationOrder { reason: None, descendants: true };
+    let answer = bench.office.revoke(&acme(), &root.id, all.clone()).await.expect("revoked");
+    assert_eq!(answer.revoked, [&*root.id]);
+    assert!(!bench.registry.is_revoked(&son.id));
+    bench.office.revoke(&operator(), &root.id, all).await.expect("revoked");
+    assert!(bench.registry.is_revoked(&son.id));
+}
+
+#[tokio::test]
 async fn key_stays_refused_if_the_store_does_not_take_its_revocation() {
     let bench = Bench::with(&file_key());
     let (key, text) = bench.make(of_acme("one")).await;
