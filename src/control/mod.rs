@@ -20,6 +20,7 @@ mod reload;
 mod resolve_upstreams;
 mod site;
 mod table;
+mod terms;
 mod uses;
 mod watch;
 

@@ -1,11 +1,12 @@
 //! The master copy of what requests are judged by: keys of `gateway.toml` and of the store in one table. What comes out of it is
 //! a [`Snapshot`]; putting that in force is [`super::registry`]'s.
 
+use super::terms::TermsTable;
 use crate::config::{Config, Entry, KeyConfig, Problem, Rights, Severity, locate, parse_limit};
 use crate::keystore::{StoredKey, StoredOrganization};
 use crate::policy::{
     Account, AddressRange, Closed, Departed, Digest, Edit, KeyDefinition, KeyRecord, Keyring, Organization, Pattern, ReferrerPattern,
-    Restrictions, Routes, Secret, Snapshot, Terms,
+    Restrictions, Routes, Secret, Snapshot,
 };
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
 use std::hash::BuildHasher as _;
@@ -20,10 +21,7 @@ pub(super) struct Table {
     /// Every key by its id.
     directory: HashTable<Arc<KeyRecord>>,
     hasher: DefaultHashBuilder,
-    /// The rights that keys have, each once; its place is the index of its terms.
-    rights: HashMap<Rights, u32>,
-    /// What they come to under the configuration, by that index.
-    terms: Vec<Terms>,
+    terms: TermsTable,
     organizations: HashMap<Box<str>, Arc<Organization>>,
     suspended: HashSet<Box<str>>,
     /// Ids that the store says are revoked for good.
@@ -74,8 +72,7 @@ impl Table {
             snapshot,
             directory: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
-            rights: HashMap::new(),
-            terms: Vec::new(),
+            terms: TermsTable::default(),
             organizations: HashMap::new(),
             suspended: HashSet::new(),
             revoked: HashSet::new(),
@@ -150,7 +147,6 @@ impl Table {
     /// What would be in force if the file were this one, and what the key with this id would be.
     pub(super) fn trial(&self, config: &Arc<Config>, id: Option<&str>) -> Trial {
         let mut table = Self::new(config, Arc::new(config.routes()));
-        table.rights = self.rights.clone();
         table.terms = self.terms.clone();
         table.suspended = self.suspended.clone();
         let known = id.and_then(|id| self.key(id));
@@ -294,31 +290,25 @@ impl Table {
             self.register(record);
         }
         self.snapshot.keyring = self.snapshot.keyring.with(edits.into_iter().chain(added));
-        if self.terms.len() > self.snapshot.terms.len() {
-            self.snapshot.terms = self.terms.as_slice().into();
-        }
+        self.terms.sweep(|| self.directory.iter().map(|record| record.terms()));
+        self.publish_terms();
     }
 
-    /// Under another configuration, the same rights come to something else.
     fn refresh_terms(&mut self) {
-        for (rights, index) in &self.rights {
-            self.terms[*index as usize] = self.config.terms(rights);
+        self.terms.refresh(&self.config);
+        self.publish_terms();
+    }
+
+    fn publish_terms(&mut self) {
+        if let Some(terms) = self.terms.changes() {
+            self.snapshot.terms = terms;
         }
-        self.snapshot.terms = self.terms.as_slice().into();
     }
 
     fn refresh_closed(&mut self) {
         let suspended = self.suspended.iter().map(|name| (name.clone(), Closed::Suspended));
         let revoked = self.config.revoked_organizations.iter().map(|name| (Box::from(&**name), Closed::Revoked));
         self.snapshot.closed = Arc::new(suspended.chain(revoked).collect());
-    }
-
-    fn intern(&mut self, rights: Rights) -> u32 {
-        let next = u32::try_from(self.terms.len()).unwrap_or(u32::MAX);
-        *self.rights.entry(rights).or_insert_with_key(|rights| {
-            self.terms.push(self.config.terms(rights));
-            next
-        })
     }
 
     fn organization(&mut self, name: &str) -> Arc<Organization> {
@@ -330,7 +320,7 @@ impl Table {
 
     fn define_file(&mut self, key: &KeyConfig, account: Arc<Account>) -> KeyDefinition {
         let apis = key.apis.iter().map(|index| self.config.apis[*index].definition.name.clone()).collect();
-        let terms = self.intern(Rights { apis, scopes: key.scopes.clone(), rate_limit: key.rate_limit.clone() });
+        let rights = Rights { apis, scopes: key.scopes.clone(), rate_limit: key.rate_limit.clone() };
         KeyDefinition {
             id: (&*key.id).into(),
             name: key.name.clone(),
@@ -341,7 +331,7 @@ impl Table {
             paused: false,
             stored: false,
             restrictions: key.restrictions.clone(),
-            terms,
+            terms: self.terms.index_of(rights, &self.config),
             account,
         }
     }
@@ -369,7 +359,7 @@ impl Table {
             paused: key.paused || !understood,
             stored: true,
             restrictions: restrictions.unwrap_or_default(),
-            terms: self.intern(rights),
+            terms: self.terms.index_of(rights, &self.config),
             account,
         }
     }

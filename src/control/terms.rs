@@ -1,0 +1,102 @@
+//! What keys may do, each set of rights once, however many keys have it.
+
+use crate::config::{Config, Rights};
+use crate::policy::Terms;
+use hashbrown::HashMap;
+use std::sync::Arc;
+
+/// How many rights that no key has any more are kept until they are looked for. They are cheap, and looking means to visit every key.
+const IDLE: usize = 1024;
+
+/// Rights by their index, which records of keys hold.
+#[derive(Debug, Clone, Default)]
+pub(super) struct TermsTable {
+    /// The rights that keys have; the place of their terms.
+    rights: HashMap<Rights, u32>,
+    /// What they come to under the configuration.
+    terms: Vec<Terms>,
+    /// Places that are free.
+    free: Vec<u32>,
+    /// How many rights were in use when that was last looked at.
+    in_use: usize,
+    /// Whether `terms` has changed since it was last handed out.
+    changed: bool,
+}
+
+impl TermsTable {
+    /// The index of the terms that these rights come to.
+    pub(super) fn index_of(&mut self, rights: Rights, config: &Config) -> u32 {
+        let Self { terms, free, changed, .. } = self;
+        *self.rights.entry(rights).or_insert_with_key(|rights| {
+            *changed = true;
+            let new = config.terms(rights);
+            if let Some(index) = free.pop() {
+                terms[index as usize] = new;
+                return index;
+            }
+            terms.push(new);
+            u32::try_from(terms.len() - 1).unwrap_or(u32::MAX)
+        })
+    }
+
+    /// Under another configuration, the same rights come to something else.
+    pub(super) fn refresh(&mut self, config: &Config) {
+        for (rights, index) in &self.rights {
+            self.terms[*index as usize] = config.terms(rights);
+        }
+        self.changed = true;
+    }
+
+    /// All terms, if they have changed since this was last asked.
+    pub(super) fn changes(&mut self) -> Option<Arc<[Terms]>> {
+        std::mem::take(&mut self.changed).then(|| self.terms.as_slice().into())
+    }
+
+    /// Forgets rights that no key has any more, once there are many: otherwise a key that is given one limit after another would fill
+    /// the memory. `held` are the indices that all keys hold; it is called only then.
+    pub(super) fn sweep<I: Iterator<Item = u32>>(&mut self, held: impl FnOnce() -> I) {
+        if self.rights.len() < 2 * self.in_use + IDLE {
+            return;
+        }
+        let mut is_held = vec![false; self.terms.len()];
+        held().for_each(|index| is_held[index as usize] = true);
+        self.rights.retain(|_, index| is_held[*index as usize]);
+        self.free.clear();
+        for (index, _) in is_held.iter().enumerate().filter(|(_, held)| !**held) {
+            self.terms[index] = Arc::default();
+            self.free.extend(u32::try_from(index).ok());
+        }
+        self.in_use = self.rights.len();
+        self.changed = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Limit;
+
+    fn limited(count: u32) -> Rights {
+        let limit = Limit { count, window: 60_000_000_000 };
+        Rights { apis: Vec::new(), scopes: Arc::default(), rate_limit: Some([limit].into()) }
+    }
+
+    #[test]
+    fn rights_that_no_key_has_any_more_make_room_for_others() {
+        let file = "[server]\nlisten = \"127.0.0.1:0\"\n[[api]]\nname = \"desk\"\nupstream = \"http://127.0.0.1:1\"\n";
+        let config = crate::config::parse(file, std::path::Path::new("gateway.toml")).expect("a good file");
+        let mut table = TermsTable::default();
+        let kept = table.index_of(limited(1), &config);
+        let mut last = kept;
+        for count in 2..100_000 {
+            last = table.index_of(limited(count), &config);
+            assert!(last != kept, "{count}");
+            table.sweep(|| [kept, last].into_iter());
+        }
+        assert!(table.terms.len() < 2 * IDLE, "{}", table.terms.len());
+        assert_eq!(table.index_of(limited(1), &config), kept);
+        assert_eq!(table.index_of(limited(99_999), &config), last);
+        assert_eq!(table.changes().map(|terms| terms.len()), Some(table.terms.len()));
+        assert!(table.changes().is_none());
+    }
+}
