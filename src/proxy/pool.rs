@@ -41,6 +41,11 @@ struct Unused {
     since: u64,
 }
 
+/// How much an HTTP/2 upstream may send ahead of a client that reads slowly, in bytes. The engine also takes the second one for what
+/// small frames may cost; with less, a gRPC stream of many small messages is taken for an attack when this worker is busy.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 8 << 20;
+
 /// An HTTP/1.1 connection. Dropping it closes it, also in the middle of an exchange.
 pub(super) struct Http1 {
     pub(super) sender: http1::SendRequest<RequestBody>,
@@ -138,7 +143,8 @@ pub(super) async fn connect_http2(
     within(worker, deadline, async {
         let stream = connect(worker, upstream).await?;
         let mut builder = http2::Builder::new(LocalExecutor);
-        builder.timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30)).adaptive_window(true);
+        builder.timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
+        builder.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
         let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         tokio::task::spawn_local(async move {
             let _ = connection.await;
