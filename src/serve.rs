@@ -36,8 +36,7 @@ async fn run_control_plane(path: &Path) -> anyhow::Result<()> {
     let hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let control::Startup { config, shared, controller } = control::start(path)?;
-    events::install(config.log.format);
+    let control::Startup { config, shared, controller } = control::start(path, |config| events::install(config.log.format))?;
 
     let mut listeners = Vec::new();
     for address in &config.server.listen {

@@ -136,13 +136,15 @@ pub struct Controller {
 }
 
 /// Loads the file and builds all that the process starts with, the admin address bound included. Names of
-/// upstreams are resolved later, and one that cannot be is no reason not to start. Blocks.
+/// upstreams are resolved later, and one that cannot be is no reason not to start. Blocks. `listen_to_events` is called as soon as the
+/// file is known, so that what the store and its keys give reason to say is heard.
 ///
 /// # Errors
 /// Whatever is wrong with the file or with what it names.
-pub fn start(path: &Path) -> Result<Startup, StartError> {
+pub fn start(path: &Path, listen_to_events: impl FnOnce(&Config)) -> Result<Startup, StartError> {
     let loaded = load(path, &[]);
     let config = Arc::new(loaded.config.map_err(StartError::Config)?);
+    listen_to_events(&config);
     let workers = match config.server.workers {
         0 => std::thread::available_parallelism().map_or(1, Into::into),
         workers => workers,

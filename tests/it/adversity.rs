@@ -119,7 +119,7 @@ fn old_configuration_is_freed_while_connections_from_its_time_stay_open() {
     let file = folder.path().join("gateway.toml");
     let toml = "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[log]\nrequests = false\n[[api]]\nname = \"desk\"\nupstream = \"http://127.0.0.1:9\"\n";
     std::fs::write(&file, toml).unwrap();
-    let shared = keygate::control::start(&file).unwrap().shared;
+    let shared = keygate::control::start(&file, |_| ()).unwrap().shared;
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let worker = {

@@ -63,6 +63,12 @@ fn new_key(name: &str, organization: &str) -> Value {
 }
 
 #[test]
+fn store_that_was_not_there_is_made_and_the_log_says_so() {
+    let office = Office::open(|setup| setup);
+    assert_eq!(office.gateway.events("there was no store here: a new one is made, with no keys in it").len(), 1);
+}
+
+#[test]
 fn made_key_works_at_once_and_a_revoked_one_does_not() {
     let office = Office::open(|setup| setup);
     let (id, key) = office.make(&office.operator, &new_key("one", "org_acme"));
