@@ -10,8 +10,9 @@ use tokio::time::sleep;
 
 /// How often uses are written down. Last uses are on the disk five seconds after the use at the latest.
 const EVERY: Duration = Duration::from_secs(2);
-/// How often old history goes, and how old the counts of days may be.
+/// How often old history goes, the first time soon after the start, and how old the counts of days may be.
 const PRUNE: Duration = Duration::from_secs(3600);
+const FIRST_PRUNE: Duration = Duration::from_secs(60);
 const USES_RETENTION_DAYS: i64 = 400;
 const DAY: i64 = 86_400;
 /// For how long a creation can be repeated with its `Idempotency-Key`, in seconds.
@@ -96,8 +97,9 @@ pub(super) fn notes_of(id: &str, collected: &Collected, unix: i64, notes: &mut V
 
 /// Deletes history that is older than it is kept. Never ends.
 pub(super) async fn prune(figures: Arc<Figures>, store: KeyStore, settings: Store) {
+    let mut pause = FIRST_PRUNE;
     loop {
-        sleep(PRUNE).await;
+        sleep(std::mem::replace(&mut pause, PRUNE)).await;
         let now = figures.shared.clock.now().unix;
         let retention = i64::try_from(settings.audit_retention.as_secs()).unwrap_or(i64::MAX);
         let prune = Prune {
