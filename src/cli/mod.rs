@@ -1,7 +1,7 @@
 //! The commands. Each file reads its own arguments and does one command.
 
-// The comments of commands are their `--help`, where `[[key]]` stands as in the file.
-#![allow(rustdoc::broken_intra_doc_links)]
+// The comments of commands are their `--help`, where `[[key]]` and addresses stand as in the file.
+#![allow(rustdoc::broken_intra_doc_links, rustdoc::bare_urls)]
 
 mod admin;
 mod audit;
