@@ -5,6 +5,9 @@
 //! that clients got; it does not depend on how busy the machine is otherwise. The gateway runs on core 0, load and upstream
 //! on the last core. Rounds of the kinds of requests are interleaved; medians and the spread are printed.
 
+#[path = "shared/upstream.rs"]
+mod upstream;
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -35,7 +38,7 @@ fn main() {
     let (upstream, keys) = runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port for the upstream");
         let address = listener.local_addr().expect("an address");
-        tokio::spawn(upstream(listener));
+        tokio::spawn(upstream::upstream(listener));
         (address, write_configuration(folder.path(), address))
     });
     let _ = upstream;
@@ -62,31 +65,6 @@ fn main() {
             Kind::Refused => "refused with 401",
         };
         println!("{name:40} median {:6.2}   least {:6.2}   most {:6.2}", figures[ROUNDS / 2], figures[0], figures[ROUNDS - 1]);
-    }
-}
-
-/// Answers every request with 160 bytes.
-async fn upstream(listener: TcpListener) {
-    let answer = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 160\r\n\r\n{}", "x".repeat(160));
-    let answer: Arc<[u8]> = answer.into_bytes().into();
-    while let Ok((mut stream, _)) = listener.accept().await {
-        let answer = answer.clone();
-        tokio::spawn(async move {
-            let _ = stream.set_nodelay(true);
-            let mut buffer = Vec::with_capacity(8192);
-            loop {
-                buffer.clear();
-                while !buffer.ends_with(b"\r\n\r\n") {
-                    match stream.read_buf(&mut buffer).await {
-                        Ok(read) if read > 0 => {}
-                        _ => return,
-                    }
-                }
-                if stream.write_all(&answer).await.is_err() {
-                    return;
-                }
-            }
-        });
     }
 }
 

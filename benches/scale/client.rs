@@ -1,9 +1,8 @@
 //! HTTP/1.1 on one kept-alive connection, and an upstream to answer it.
 
 use crate::gateway::{Gateway, TOKEN};
-use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
@@ -92,29 +91,4 @@ fn body_of_whole(answer: &[u8]) -> Option<usize> {
     let text = String::from_utf8_lossy(&answer[..head]).to_ascii_lowercase();
     let length = text.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
     (answer.len() >= head + 4 + length.unwrap_or(0)).then_some(head + 4)
-}
-
-/// Answers every request with 160 bytes.
-pub(crate) async fn upstream(listener: TcpListener) {
-    let answer = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 160\r\n\r\n{}", "x".repeat(160));
-    let answer: Arc<[u8]> = answer.into_bytes().into();
-    while let Ok((mut stream, _)) = listener.accept().await {
-        let answer = answer.clone();
-        tokio::spawn(async move {
-            let _ = stream.set_nodelay(true);
-            let mut buffer = Vec::with_capacity(8192);
-            loop {
-                buffer.clear();
-                while !buffer.ends_with(b"\r\n\r\n") {
-                    match stream.read_buf(&mut buffer).await {
-                        Ok(read) if read > 0 => {}
-                        _ => return,
-                    }
-                }
-                if stream.write_all(&answer).await.is_err() {
-                    return;
-                }
-            }
-        });
-    }
 }

@@ -11,6 +11,8 @@ mod fill;
 mod gateway;
 mod load;
 mod report;
+#[path = "../shared/upstream.rs"]
+mod upstream;
 
 use gateway::Gateway;
 use report::Report;
@@ -33,7 +35,7 @@ async fn run(keys: usize) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port for the upstream");
     let upstream = listener.local_addr().expect("an address");
-    tokio::spawn(client::upstream(listener));
+    tokio::spawn(upstream::upstream(listener));
     let begun = Instant::now();
     let [empty, few, many] = ["empty", "few", "many"].map(|name| folder.path().join(name));
     for (folder, keys) in [(&empty, 0), (&few, FEW), (&many, keys)] {
