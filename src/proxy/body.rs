@@ -1,20 +1,56 @@
 //! Bodies as they pass through: nothing is kept, only watched.
 
-use super::pool::Lease;
+use super::client::Client;
+use super::exchange::Exchange;
 use super::record::Record;
-use super::worker::CurrentSite;
+use super::worker::{CurrentSite, Worker};
+use crate::http1::Piece;
 use crate::policy::{Refusal, grpc_trailers, prepare_trailers};
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::cell::{Cell, RefCell};
+use std::ops::Range;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use tokio::time::Instant;
 
 /// What a body that ends badly ends with. An [`h2::Error`] in it says what an HTTP/2 stream is reset with.
-type Broken = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Broken = Box<dyn std::error::Error + Send + Sync>;
+
+/// Where a client's body comes from.
+pub(super) enum ClientBody {
+    Http1(Rc<Client>),
+    Http2(Incoming),
+}
+
+impl ClientBody {
+    /// Whether there is nothing more.
+    pub(super) fn is_done(&self) -> bool {
+        match self {
+            Self::Http1(client) => client.is_read(),
+            Self::Http2(incoming) => incoming.is_end_stream(),
+        }
+    }
+
+    /// How many bytes are to come, where that is known.
+    fn length(&self) -> Option<u64> {
+        match self {
+            Self::Http1(client) => client.body_length(),
+            Self::Http2(incoming) => incoming.size_hint().exact(),
+        }
+    }
+
+    /// The next part; `None` at its end.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match self {
+            Self::Http1(client) => client.poll_body(cx).map_err(Into::into),
+            Self::Http2(incoming) => Pin::new(incoming).poll_frame(cx).map_err(Into::into),
+        }
+    }
+}
 
 /// How far a request's body has come, and whether the request was cut. Shared by all who work on the request.
 pub(super) struct Progress {
@@ -27,7 +63,7 @@ pub(super) struct Progress {
     /// When something was last passed on, if there is a body.
     pub(super) last: Cell<Option<Instant>>,
     /// Where the client's body comes from, while there is more of it to pass on.
-    incoming: RefCell<Option<Incoming>>,
+    incoming: RefCell<Option<ClientBody>>,
     cut: Cell<Option<Refusal>>,
     /// The tasks that a cut must wake: the one that serves the client, and the one that sends the body to the upstream.
     server: RefCell<Option<Waker>>,
@@ -35,7 +71,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    fn new(incoming: Option<Incoming>) -> Rc<Self> {
+    fn new(incoming: Option<ClientBody>) -> Rc<Self> {
         Rc::new(Self {
             done: Cell::new(incoming.is_none()),
             failed: Cell::new(false),
@@ -80,7 +116,7 @@ impl Progress {
     }
 
     /// Takes what the client still sends away from the upstream.
-    pub(super) fn take_incoming(&self) -> Option<Incoming> {
+    pub(super) fn take_incoming(&self) -> Option<ClientBody> {
         self.incoming.take()
     }
 }
@@ -93,39 +129,34 @@ fn remember(place: &RefCell<Option<Waker>>, cx: &Context<'_>) {
 }
 
 /// RFC 9113 §7: the stream is no longer needed.
-fn cancelled() -> Broken {
+pub(super) fn cancelled() -> Broken {
     h2::Error::from(h2::Reason::CANCEL).into()
 }
 
 /// A client's body on its way to the upstream.
 pub(super) struct RequestBody {
-    /// What the request is served by, and its API's index. None where there is no body.
+    /// What the request is served by, and its API's index: they say which trailers may pass. None where there is no body.
     api: Option<(CurrentSite, usize)>,
     progress: Rc<Progress>,
 }
 
 impl RequestBody {
-    /// The site and the index of the API that the request is for say which trailers may pass.
-    pub(super) fn new(incoming: Incoming, site: &CurrentSite, api: usize) -> Self {
-        let incoming = (!incoming.is_end_stream()).then_some(incoming);
+    pub(super) fn new(incoming: ClientBody, site: &CurrentSite, api: usize) -> Self {
+        let incoming = (!incoming.is_done()).then_some(incoming);
         Self { api: incoming.is_some().then(|| (site.clone(), api)), progress: Progress::new(incoming) }
     }
 
-    /// An empty body, for a request that is sent a second time.
-    pub(super) fn empty() -> Self {
+    /// No body.
+    pub(super) fn none() -> Self {
         Self { api: None, progress: Progress::new(None) }
     }
 
-    pub(super) fn progress(&self) -> Rc<Progress> {
-        self.progress.clone()
+    pub(super) fn progress(&self) -> &Rc<Progress> {
+        &self.progress
     }
-}
 
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = Broken;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    /// The next part; `None` at its end.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let Some((site, api)) = &self.api else { return Poll::Ready(None) };
         let progress = &self.progress;
         let mut incoming = progress.incoming.borrow_mut();
@@ -134,9 +165,9 @@ impl Body for RequestBody {
             return Poll::Ready(Some(Err(cancelled())));
         };
         remember(&progress.sender, cx);
-        let polled = Pin::new(&mut *incoming).poll_frame(cx);
+        let polled = incoming.poll(cx);
         progress.waiting.set(polled.is_pending());
-        let mut polled = std::task::ready!(polled);
+        let mut polled = ready!(polled);
         progress.last.set(Some(Instant::now()));
         if let Some(Ok(frame)) = &mut polled
             && let (Some(trailers), Some(api)) = (frame.trailers_mut(), site.routes.apis().get(*api))
@@ -144,26 +175,35 @@ impl Body for RequestBody {
             prepare_trailers(trailers, api);
         }
         match &polled {
-            Some(Ok(_)) => progress.done.set(incoming.is_end_stream()),
+            Some(Ok(_)) => progress.done.set(incoming.is_done()),
             Some(Err(_)) => progress.failed.set(true),
             None => progress.done.set(true),
         }
-        Poll::Ready(polled.map(|frame| frame.map_err(Into::into)))
+        Poll::Ready(polled)
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        self.poll(cx)
     }
 
     fn is_end_stream(&self) -> bool {
         match &*self.progress.incoming.borrow() {
-            Some(incoming) => incoming.is_end_stream(),
+            Some(incoming) => incoming.is_done(),
             None => self.api.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &*self.progress.incoming.borrow() {
-            Some(incoming) => incoming.size_hint(),
-            None if self.api.is_some() => SizeHint::default(),
-            None => SizeHint::with_exact(0),
-        }
+        let length = match &*self.progress.incoming.borrow() {
+            Some(incoming) => incoming.length(),
+            None => self.api.is_none().then_some(0),
+        };
+        length.map(SizeHint::with_exact).unwrap_or_default()
     }
 }
 
@@ -177,113 +217,132 @@ impl Drop for RequestBody {
 }
 
 /// An answer's body on its way to the client.
-pub(super) struct ResponseBody {
+pub(super) struct AnswerBody {
     content: Content,
     /// None after a protocol switch, which has a longer life than this body.
     record: Option<Record>,
-    /// Whether the client understands trailers with a gRPC status.
+    /// Whether a cut is told in trailers with a gRPC status.
     grpc: bool,
 }
 
-enum Content {
+pub(super) enum Content {
     /// Keygate's own.
     Fixed(Bytes),
-    /// The upstream's, and the connection that it comes on.
-    Upstream(Incoming, Option<Lease>),
+    /// From an HTTP/1.1 upstream.
+    Http1(Box<Exchange>),
+    /// From an HTTP/2 upstream.
+    Http2(Incoming),
 }
 
-impl ResponseBody {
-    pub(super) fn fixed(bytes: Bytes, record: Record) -> Self {
-        Self { content: Content::Fixed(bytes), record: Some(record), grpc: false }
-    }
+/// A part of an answer.
+pub(super) enum Part {
+    /// Data in the buffer that was given.
+    Buffered(Range<usize>),
+    Data(Bytes),
+    Trailers(HeaderMap),
+}
 
-    /// Leaves nothing of a fixed body; returns how long it was, in bytes.
-    pub(super) fn take_content(&mut self) -> usize {
-        match &mut self.content {
-            Content::Fixed(bytes) => std::mem::take(bytes).len(),
-            Content::Upstream(..) => 0,
-        }
-    }
-
-    pub(super) fn empty() -> Self {
-        Self { content: Content::Fixed(Bytes::new()), record: None, grpc: false }
-    }
-
-    /// `grpc`: whether a cut is told in trailers.
-    pub(super) fn upstream(incoming: Incoming, lease: Option<Lease>, record: Record, grpc: bool) -> Self {
-        let mut body = Self { content: Content::Upstream(incoming, lease), record: Some(record), grpc };
-        body.settle();
-        body
-    }
-
-    /// Gives the connection back once the body has ended.
-    fn settle(&mut self) {
-        if let Content::Upstream(incoming, lease) = &mut self.content
-            && incoming.is_end_stream()
-            && let Some(lease) = lease.take()
-        {
-            lease.give_back();
-        }
+impl AnswerBody {
+    pub(super) fn new(content: Content, record: Record, grpc: bool) -> Self {
+        Self { content, record: Some(record), grpc }
     }
 
     /// What an answer that is cut ends with: never an orderly end, which would make a part look like the whole.
-    fn broken_off(&mut self) -> Option<Result<Frame<Bytes>, Broken>> {
+    fn broken_off(&mut self) -> Option<Result<Part, Broken>> {
         let record = self.record.as_ref()?;
-        let (refusal, Content::Upstream(..)) = (record.cut()?, &self.content) else { return None };
-        let last = if self.grpc { Ok(Frame::trailers(grpc_trailers(refusal, record.errors_distinguish()))) } else { Err(cancelled()) };
+        if matches!(self.content, Content::Fixed(_)) {
+            return None;
+        }
+        let refusal = record.cut()?;
+        let last = if self.grpc { Ok(Part::Trailers(grpc_trailers(refusal, record.errors_distinguish()))) } else { Err(cancelled()) };
         // Dropping the upstream's side of the exchange ends it.
         self.content = Content::Fixed(Bytes::new());
         Some(last)
     }
+
+    /// The next part; `None` at the end. `buffer` is for what is read from the upstream.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Option<Result<Part, Broken>>> {
+        if let Some(last) = self.broken_off() {
+            return Poll::Ready(Some(last));
+        }
+        let part = match &mut self.content {
+            Content::Fixed(bytes) if bytes.is_empty() => return Poll::Ready(None),
+            Content::Fixed(bytes) => Ok(Part::Data(std::mem::take(bytes))),
+            Content::Http1(exchange) => match ready!(exchange.poll_body(cx, buffer)) {
+                Ok(Piece::Data(range)) => Ok(Part::Buffered(range)),
+                Ok(Piece::Trailers(trailers)) => Ok(Part::Trailers(trailers)),
+                Ok(Piece::End | Piece::More) => return Poll::Ready(None),
+                Err(error) => Err(error.into()),
+            },
+            Content::Http2(incoming) => match ready!(Pin::new(incoming).poll_frame(cx)) {
+                None => return Poll::Ready(None),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => Ok(Part::Data(data)),
+                    Err(frame) => Ok(Part::Trailers(frame.into_trailers().unwrap_or_default())),
+                },
+                Some(Err(error)) => Err(error.into()),
+            },
+        };
+        if let Some(record) = &mut self.record {
+            match &part {
+                Ok(Part::Buffered(range)) => record.add_bytes(range.len()),
+                Ok(Part::Data(data)) => record.add_bytes(data.len()),
+                _ => {}
+            }
+        }
+        Poll::Ready(Some(part))
+    }
+
+    /// Whether all of it has been given out.
+    pub(super) fn is_done(&self) -> bool {
+        match &self.content {
+            Content::Fixed(bytes) => bytes.is_empty(),
+            Content::Http1(exchange) => exchange.is_done(),
+            Content::Http2(incoming) => incoming.is_end_stream(),
+        }
+    }
+
+    /// What the request was counted by, and the exchange, for a switch of protocols.
+    pub(super) fn into_switch(self) -> Option<(Box<Exchange>, Record)> {
+        match (self.content, self.record) {
+            (Content::Http1(exchange), Some(record)) => Some((exchange, record)),
+            _ => None,
+        }
+    }
 }
 
-impl Body for ResponseBody {
+/// The body of an answer over HTTP/2.
+pub(super) struct StreamBody {
+    pub(super) body: AnswerBody,
+    pub(super) worker: Rc<Worker>,
+}
+
+impl Body for StreamBody {
     type Data = Bytes;
     type Error = Broken;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let this = &mut *self;
-        if let Some(last) = this.broken_off() {
-            return Poll::Ready(Some(last));
-        }
-        let frame = match &mut this.content {
-            Content::Fixed(bytes) if bytes.is_empty() => None,
-            Content::Fixed(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
-            Content::Upstream(incoming, lease) => match std::task::ready!(Pin::new(incoming).poll_frame(cx)) {
-                Some(Ok(frame)) => Some(Ok(frame)),
-                None => {
-                    if let Some(lease) = lease.take() {
-                        lease.give_back();
-                    }
-                    None
-                }
-                Some(Err(error)) => {
-                    // Dropping the lease ends the connection.
-                    lease.take();
-                    Some(Err(error.into()))
-                }
-            },
-        };
-        if let Some(Ok(frame)) = &frame
-            && let (Some(data), Some(record)) = (frame.data_ref(), &mut this.record)
-        {
-            record.add_bytes(data.len());
-        }
-        this.settle();
-        Poll::Ready(frame)
+        let mut buffer = this.worker.upstream_buffer();
+        let part = ready!(this.body.poll(cx, &mut buffer));
+        Poll::Ready(part.map(|part| {
+            part.map(|part| match part {
+                Part::Buffered(range) => Frame::data(Bytes::copy_from_slice(&buffer[range])),
+                Part::Data(data) => Frame::data(data),
+                Part::Trailers(trailers) => Frame::trailers(trailers),
+            })
+        }))
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.content {
-            Content::Fixed(bytes) => bytes.is_empty(),
-            Content::Upstream(incoming, _) => incoming.is_end_stream(),
-        }
+        self.body.is_done()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.content {
+        match &self.body.content {
             Content::Fixed(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Content::Upstream(incoming, _) => incoming.size_hint(),
+            Content::Http1(exchange) => exchange.length().map(SizeHint::with_exact).unwrap_or_default(),
+            Content::Http2(incoming) => incoming.size_hint(),
         }
     }
 }

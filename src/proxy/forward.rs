@@ -1,77 +1,181 @@
 //! One exchange with an upstream: connection, request, head of the answer.
 
-use super::body::{Progress, RequestBody};
-use super::pool::{Lease, connect_http1, connect_http2};
-use super::worker::Worker;
+use super::answer::{AnswerHead, Length};
+use super::body::{Content, Progress, RequestBody};
+use super::deadline::Deadline;
+use super::exchange::{Exchange, Failed, Unanswered};
+use super::pool::{connect_http1, connect_http2};
+use super::worker::{Current, Worker};
 use crate::config::{ApiConfig, Protocol};
-use crate::policy::{Admission, Refusal};
+use crate::http1::{ResponseHead, line, request_line};
+use crate::policy::{Admission, Caller, Fields, Head, Known, Refusal, prepare_request};
 use crate::state::UpstreamState;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header};
-use hyper::body::{Body as _, Incoming};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use std::io;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Sends a request that was admitted and waits for the head of the answer. The connection comes with an
-/// HTTP/1.1 answer and is free again when its body has ended.
+/// What reads the head of an upstream's answer.
+type Read<'r> = &'r mut dyn FnMut(&ResponseHead<'_>) -> AnswerHead;
+
+/// A request as its upstream gets it, but for the body.
+pub(super) struct Outbound {
+    /// For retries and for how its answer is read.
+    method: Method,
+    /// Whether it asks to switch to the WebSocket protocol.
+    switch: bool,
+    /// Whether a body is sent in chunks.
+    chunked: bool,
+    head: OutboundHead,
+}
+
+enum OutboundHead {
+    Http1(Vec<u8>),
+    Http2(Box<Request<()>>),
+}
+
+/// Room for most heads.
+const ROOM: usize = 1024;
+
+impl Outbound {
+    /// `body`: how long it is.
+    pub(super) fn new(
+        current: &Current,
+        admission: &Admission<'_>,
+        head: &Head<'_>,
+        version: Version,
+        body: Length,
+        request_id: &str,
+    ) -> Result<Self, Refusal> {
+        let (api, upstream) = destination(current, admission).ok_or(Refusal::UpstreamUnreachable)?;
+        let host = api.rewrite_host.then_some(&*upstream.settings.authority);
+        let trusted = current.snapshot.routes.trusted_proxies();
+        let switch = wants_websocket(head.method, version, head.fields);
+        let (method, chunked) = (head.method.clone(), body == Length::Unknown);
+        let head = match upstream.settings.protocol {
+            Protocol::Http1 | Protocol::Http1Tls => {
+                let mut out = Vec::with_capacity(ROOM);
+                request_line(&mut out, head.method, &head.target);
+                prepare_request(head, version, admission, trusted, request_id, host, &mut out);
+                match body {
+                    Length::Exact(length) => line(&mut out, "content-length", length.to_string().as_bytes()),
+                    Length::Unknown => line(&mut out, "transfer-encoding", b"chunked"),
+                    Length::Absent => {}
+                }
+                if switch {
+                    out.extend_from_slice(b"connection: Upgrade\r\nupgrade: websocket\r\n");
+                }
+                out.extend_from_slice(b"\r\n");
+                OutboundHead::Http1(out)
+            }
+            Protocol::Http2 | Protocol::Http2Tls => {
+                let mut fields = HeaderMap::with_capacity(head.fields.len() + 16);
+                prepare_request(head, version, admission, trusted, request_id, host, &mut fields);
+                if let Length::Exact(length) = body {
+                    fields.insert(header::CONTENT_LENGTH, length.into());
+                }
+                // RFC 9113 §8.3.1: the host travels as `:authority`.
+                let host = fields.remove(header::HOST);
+                let mut request = Request::new(());
+                *request.method_mut() = head.method.clone();
+                *request.uri_mut() = absolute(head, upstream, host.as_ref())?;
+                *request.version_mut() = Version::HTTP_2;
+                *request.headers_mut() = fields;
+                OutboundHead::Http2(Box::new(request))
+            }
+        };
+        Ok(Self { method, switch, chunked, head })
+    }
+}
+
+/// Where an admitted request goes.
+fn destination<'c>(current: &'c Current, admission: &Admission<'_>) -> Option<(&'c ApiConfig, &'c UpstreamState)> {
+    let environment = if let Caller::Key { environment, .. } = admission.caller() { environment } else { None };
+    let api = current.site.apis.get(admission.api_index())?;
+    Some((&api.config, api.upstream(environment)?))
+}
+
+/// Sends a request that was admitted and waits for the head of the answer, of which `read` makes what the client gets. `deadline` is
+/// moved on as the exchange does.
 ///
 /// # Errors
 /// Why there is no answer: the upstream's fault, or the client's own.
 pub(super) async fn forward(
     worker: &Rc<Worker>,
-    _witness: &Admission<'_>,
-    api: &ApiConfig,
-    upstream: &UpstreamState,
-    request: Request<RequestBody>,
-) -> Result<(Response<Incoming>, Option<Lease>), Refusal> {
-    match upstream.settings.protocol {
-        Protocol::Http1 | Protocol::Http1Tls => {
-            let (response, lease) = over_http1(worker, api, upstream, request).await?;
-            Ok((response, Some(lease)))
+    current: &Current,
+    admission: &Admission<'_>,
+    outbound: Outbound,
+    body: RequestBody,
+    deadline: &mut Deadline,
+    read: Read<'_>,
+) -> Result<(AnswerHead, Content), Refusal> {
+    let (api, upstream) = destination(current, admission).ok_or(Refusal::UpstreamUnreachable)?;
+    let Outbound { method, switch, chunked, head } = outbound;
+    let (answer, content) = match head {
+        OutboundHead::Http1(head) => {
+            let request = Unanswered { head, body };
+            over_http1(worker, api, upstream, &method, request, chunked, deadline, read).await?
         }
-        Protocol::Http2 | Protocol::Http2Tls => over_http2(worker, api, upstream, request).await.map(|response| (response, None)),
+        OutboundHead::Http2(request) => {
+            let request = request.map(|()| body);
+            over_http2(worker, api, upstream, request, deadline, read).await?
+        }
+    };
+    if answer.status == StatusCode::SWITCHING_PROTOCOLS && !switch {
+        return Err(Refusal::UpstreamFailed); // a switch that nobody asked for
     }
+    Ok((answer, content))
 }
 
+#[expect(clippy::too_many_arguments, reason = "each is a part of the one exchange")]
 async fn over_http1(
     worker: &Rc<Worker>,
     api: &ApiConfig,
     upstream: &UpstreamState,
-    mut request: Request<RequestBody>,
-) -> Result<(Response<Incoming>, Lease), Refusal> {
-    to_origin_form(&mut request);
-    let progress = request.body().progress();
+    method: &Method,
+    mut request: Unanswered,
+    chunked: bool,
+    deadline: &mut Deadline,
+    read: Read<'_>,
+) -> Result<(AnswerHead, Content), Refusal> {
     loop {
-        let reused = worker.pool().take(upstream.id).await;
+        let reused = worker.pool().take(upstream.id);
         let is_reused = reused.is_some();
-        let mut connection = match reused {
-            Some(connection) => {
+        let stream = match reused {
+            Some(stream) => {
                 worker.stats().upstream_reused.add(1);
-                connection
+                stream
             }
             // Boxed, because it is rare and would make every request's future larger.
             None => Box::pin(connect_http1(worker, upstream, api.connect_timeout)).await.map_err(|error| connecting_failed(&error))?,
         };
-        // An upstream may close a connection at the moment that it is used again. What it never read it may
-        // be sent again (RFC 9112 §9.3.1), if that is harmless.
-        let again = (is_reused && progress.done.get() && request.method().is_idempotent()).then(|| copy_of(&request));
-        let sending = connection.sender.try_send_request(request);
-        match answer(sending, &progress, api.response_timeout).await? {
-            Ok(response) => {
-                let lease = Lease { worker: worker.clone(), upstream: upstream.id, connection, progress };
-                return Ok((response, lease));
-            }
-            Err(mut error) => {
-                let unsent = error.take_message();
-                let unread = was_closed(error.error());
-                request = match (unsent, again) {
-                    (Some(unsent), _) if is_reused => unsent,
-                    (None, Some(again)) if unread => again,
-                    _ => return Err(failed(error.error(), &progress)),
-                };
+        let progress = request.body.progress().clone();
+        // What has begun to be sent cannot be sent again.
+        let whole = progress.done.get();
+        let mut exchange = Box::new(Exchange::new(worker, upstream.id, stream, request, chunked));
+        deadline.set(Instant::now() + api.response_timeout);
+        let mut read = |head: &ResponseHead<'_>| read(head);
+        let poll = |cx: &mut Context<'_>| exchange.poll_head(cx, *method == Method::HEAD, &mut read);
+        match in_time(deadline, &progress, api.response_timeout, poll).await? {
+            Ok(answer) => return Ok((answer, Content::Http1(exchange))),
+            // An upstream may close a connection at the moment that it is used again. What it never read it may be sent again
+            // (RFC 9112 §9.3.1), if that is harmless.
+            Err(Failed::Closed { request: unanswered, unsent }) if is_reused && whole && (unsent || method.is_idempotent()) => {
                 worker.stats().upstream_retries.add(1);
+                request = unanswered;
+            }
+            Err(Failed::Client) => return Err(Refusal::ClientAborted),
+            Err(Failed::Closed { .. }) => {
+                tracing::debug!("the upstream closed the connection without an answer");
+                return Err(Refusal::UpstreamFailed);
+            }
+            Err(Failed::Upstream(error)) => {
+                tracing::debug!(%error, "the upstream failed");
+                return Err(Refusal::UpstreamFailed);
             }
         }
     }
@@ -82,9 +186,10 @@ async fn over_http2(
     api: &ApiConfig,
     upstream: &UpstreamState,
     mut request: Request<RequestBody>,
-) -> Result<Response<Incoming>, Refusal> {
-    to_absolute_form(&mut request, upstream)?;
-    let progress = request.body().progress();
+    deadline: &mut Deadline,
+    read: Read<'_>,
+) -> Result<(AnswerHead, Content), Refusal> {
+    let progress = request.body().progress().clone();
     for last in [false, true] {
         let shared = worker.pool().http2(upstream.id);
         let mut sender = {
@@ -107,103 +212,83 @@ async fn over_http2(
         if ready.is_err() && !last {
             continue;
         }
-        match answer(sender.try_send_request(request), &progress, api.response_timeout).await? {
-            Ok(response) => return Ok(response),
+        deadline.set(Instant::now() + api.response_timeout);
+        let mut sending = Box::pin(sender.try_send_request(request));
+        match in_time(deadline, &progress, api.response_timeout, |cx| sending.as_mut().poll(cx)).await? {
+            Ok(response) => return Ok(answered(response, read)),
             Err(mut error) => match error.take_message() {
                 Some(unsent) if !last => {
                     worker.stats().upstream_retries.add(1);
                     request = unsent;
                 }
-                _ => return Err(failed(error.error(), &progress)),
+                _ => return Err(failed(&error, &progress)),
             },
         }
     }
     Err(Refusal::UpstreamUnreachable)
 }
 
-type Answer = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;
+fn answered(response: Response<Incoming>, read: Read<'_>) -> (AnswerHead, Content) {
+    let (parts, body) = response.into_parts();
+    let head = ResponseHead { status: parts.status, version: parts.version, fields: Fields::from(&parts.headers) };
+    (read(&head), Content::Http2(body))
+}
 
-/// Waits for the answer's head until nothing has happened for `patience`: not before the request's body
-/// has stood still that long.
-async fn answer(sending: impl Future<Output = Answer>, progress: &Progress, patience: Duration) -> Result<Answer, Refusal> {
-    let mut sending = std::pin::pin!(sending);
-    let mut deadline = Instant::now() + patience;
-    loop {
-        if let Ok(answer) = tokio::time::timeout_at(deadline, sending.as_mut()).await {
-            return Ok(answer);
+/// Waits for the answer's head until nothing has happened for `patience`: not before the request's body has stood still that long.
+async fn in_time<T>(
+    deadline: &mut Deadline,
+    progress: &Progress,
+    patience: Duration,
+    mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+) -> Result<T, Refusal> {
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(answer) = poll(cx) {
+            return Poll::Ready(Ok(answer));
         }
-        match progress.last.get().map(|last| last + patience) {
-            Some(moved) if moved > deadline => deadline = moved,
-            _ if progress.waiting.get() => return Err(Refusal::ClientAborted),
-            _ => return Err(Refusal::UpstreamTimeout),
+        loop {
+            ready!(deadline.poll(cx));
+            match progress.last.get().map(|last| last + patience) {
+                Some(moved) if moved > deadline.at() => deadline.set(moved),
+                _ if progress.waiting.get() => return Poll::Ready(Err(Refusal::ClientAborted)),
+                _ => return Poll::Ready(Err(Refusal::UpstreamTimeout)),
+            }
         }
-    }
+    })
+    .await
 }
 
 fn connecting_failed(error: &io::Error) -> Refusal {
     if error.kind() == io::ErrorKind::TimedOut { Refusal::UpstreamTimeout } else { Refusal::UpstreamUnreachable }
 }
 
-fn failed(error: &hyper::Error, progress: &Progress) -> Refusal {
+fn failed(error: &TrySendError<Request<RequestBody>>, progress: &Progress) -> Refusal {
     if progress.failed.get() {
         return Refusal::ClientAborted;
     }
-    tracing::debug!(%error, "the upstream failed");
+    tracing::debug!(error = %error.error(), "the upstream failed");
     Refusal::UpstreamFailed
 }
 
-/// Whether the upstream closed the connection instead of answering. A reset is the same, seen a moment later.
-fn was_closed(error: &hyper::Error) -> bool {
-    let reset = || {
-        let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
-        source.is_some_and(|source| matches!(source.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe))
-    };
-    error.is_incomplete_message() || error.is_closed() || error.is_canceled() || reset()
-}
-
-fn copy_of(request: &Request<RequestBody>) -> Request<RequestBody> {
-    let mut copy = Request::new(RequestBody::empty());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = request.headers().clone();
-    copy
-}
-
-/// RFC 9112 §3.2.1: path and query only, exactly as they were authorised.
-fn to_origin_form(request: &mut Request<RequestBody>) {
-    *request.version_mut() = Version::HTTP_11;
-    if request.uri().authority().is_some() {
-        let path = request.uri_mut().path_and_query().cloned();
-        *request.uri_mut() = path.map(Uri::from).unwrap_or_default();
-    }
-    // Left to itself the HTTP engine sends a GET or HEAD whose body has no known length without the body.
-    if !request.body().is_end_stream() && !request.headers().contains_key(header::CONTENT_LENGTH) {
-        request.headers_mut().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
-}
-
-/// RFC 9113 §8.3.1: the host travels as `:authority`.
-fn to_absolute_form(request: &mut Request<RequestBody>, upstream: &UpstreamState) -> Result<(), Refusal> {
-    *request.version_mut() = Version::HTTP_2;
-    let host = request.headers_mut().remove(header::HOST);
+/// The target of an HTTP/2 request: path and query exactly as they were authorised.
+fn absolute(head: &Head<'_>, upstream: &UpstreamState, host: Option<&HeaderValue>) -> Result<Uri, Refusal> {
     let scheme = if upstream.settings.protocol == Protocol::Http2Tls { "https" } else { "http" };
-    let path = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    let uri = Uri::builder()
+    let path = match head.target.query {
+        Some(query) => format!("{}?{query}", head.target.path),
+        None => head.target.path.to_owned(),
+    };
+    Uri::builder()
         .scheme(scheme)
-        .authority(host.as_ref().map_or(upstream.settings.authority.as_bytes(), |host| host.as_bytes()))
+        .authority(host.map_or(upstream.settings.authority.as_bytes(), |host| host.as_bytes()))
         .path_and_query(path)
         .build()
-        .map_err(|_| Refusal::MalformedHost)?;
-    *request.uri_mut() = uri;
-    Ok(())
+        .map_err(|_| Refusal::MalformedHost)
 }
 
-/// Whether the request asks to switch to the WebSocket protocol (RFC 6455 §4.1), the one switch that is
-/// passed on.
-pub(super) fn wants_websocket(method: &Method, version: Version, headers: &HeaderMap) -> bool {
+/// Whether the request asks to switch to the WebSocket protocol (RFC 6455 §4.1), the one switch that is passed on.
+fn wants_websocket(method: &Method, version: Version, fields: &Fields<'_>) -> bool {
     let lists = |name, wanted: &[u8]| {
-        let tokens = headers.get_all(name).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        let tokens = fields.all(name).flat_map(|value| value.split(|byte| *byte == b','));
         tokens.into_iter().any(|token| token.trim_ascii().eq_ignore_ascii_case(wanted))
     };
-    method == Method::GET && version == Version::HTTP_11 && lists(header::CONNECTION, b"upgrade") && lists(header::UPGRADE, b"websocket")
+    version == Version::HTTP_11 && method == Method::GET && lists(Known::Upgrade, b"websocket") && lists(Known::Connection, b"upgrade")
 }

@@ -1,29 +1,25 @@
 //! The main path: a request's head is judged, counted, sent on or refused; its answer is passed back.
 
 use super::access_log::redacted;
-use super::body::{RequestBody, ResponseBody};
-use super::forward::{forward, wants_websocket};
+use super::answer::{Answer, AnswerHead, Length};
+use super::body::{ClientBody, Content, RequestBody};
+use super::deadline::Deadline;
+use super::forward::{Outbound, forward};
 use super::key_endpoint;
-use super::live::GRACE;
 use super::record::Record;
-use super::websocket;
+use super::request_id::RequestId;
 use super::worker::{Current, Worker};
+use crate::http1::ResponseHead;
 use crate::policy::{
-    Admission, Caller, Head, Now, Peer, Refusal, Refused, authorise, charge, client_address, contains_key, is_grpc, prepare_request,
+    Admission, Caller, Head, Known, Now, Peer, Refusal, Refused, authorise, charge, client_address, contains_key, is_grpc,
     prepare_response, refuse,
 };
-use crate::state::RefusedRequest;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
-use http_body_util::{BodyExt as _, Limited};
-use hyper::body::{Body as _, Incoming};
+use crate::state::{KeyCall, RefusedRequest};
+use bytes::Bytes;
+use http::{Method, StatusCode, Version};
 use std::cell::Cell;
-use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
-
-/// How much of a refused request's body is read, and for how long.
-const READ_ON_BYTES: usize = 256 * 1024;
-const READ_ON_TIME: Duration = Duration::from_secs(5);
 
 /// What all requests of one connection share.
 pub(super) struct Connection {
@@ -36,8 +32,9 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(worker: &Rc<Worker>, peer: Peer) -> Self {
-        Self { worker: worker.clone(), peer, in_flight: Cell::new(0), quiet_since: Cell::new(worker.now().monotonic) }
+    pub(super) fn new(worker: &Rc<Worker>, peer: Peer) -> Rc<Self> {
+        let quiet_since = Cell::new(worker.now().monotonic);
+        Rc::new(Self { worker: worker.clone(), peer, in_flight: Cell::new(0), quiet_since })
     }
 
     pub(super) fn request_started(&self) {
@@ -70,19 +67,48 @@ impl Connection {
     }
 }
 
-/// Answers one request.
-pub(super) async fn handle(connection: Rc<Connection>, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
-    let worker = &connection.worker;
-    let now = worker.now();
-    let current = worker.current();
-    let request_id = worker.request_id(request.headers(), &current);
-    let mut record = Record::start(&connection, &current, &request, &request_id, now);
+/// What is kept of a request's head once it has been judged.
+pub(super) struct Judged<'s> {
+    pub(super) outcome: Outcome<'s>,
+    pub(super) record: Record,
+    reply: Reply,
+}
 
-    let head = Head { method: request.method(), uri: request.uri(), headers: request.headers(), peer: &connection.peer };
-    let grpc = is_grpc(request.headers());
-    let http2 = request.version() == Version::HTTP_2;
-    let head_only = *request.method() == Method::HEAD;
-    let refused = match authorise(&head, &current.snapshot, now).and_then(|permit| charge(permit, now)) {
+/// What the verdict on a request asks for.
+pub(super) enum Outcome<'s> {
+    /// A request that goes on to the upstream.
+    Forward(Admission<'s>, Outbound),
+    /// One that Keygate's own key endpoints answer.
+    KeyEndpoint(Admission<'s>, KeyCall),
+    Refused(Refused<'s>),
+}
+
+/// What an answer depends on besides its content.
+pub(super) struct Reply {
+    pub(super) request_id: RequestId,
+    pub(super) now: Now,
+    pub(super) http2: bool,
+    pub(super) grpc: bool,
+    /// Whether the request is a HEAD.
+    pub(super) to_head: bool,
+}
+
+/// Judges a request by its head. Nothing of the head is borrowed any more when this returns. `length`: of the body, where there is one
+/// and it is known; `body`: whether there is one.
+pub(super) fn judge<'s>(
+    connection: &Rc<Connection>,
+    current: &'s Current,
+    head: &Head<'_>,
+    version: Version,
+    body: Length,
+    now: Now,
+) -> Judged<'s> {
+    let worker = &connection.worker;
+    let request_id = worker.request_id(head.fields, current);
+    let mut record = Record::start(connection, current, head, version, &request_id, now);
+    let http2 = version == Version::HTTP_2;
+    let reply = Reply { request_id, now, http2, grpc: is_grpc(head.fields), to_head: *head.method == Method::HEAD };
+    let outcome = match authorise(head, &current.snapshot, now).and_then(|permit| charge(permit, now)) {
         Ok(admission) => {
             let key = if let Caller::Key { record, .. } = admission.caller() { Some(record) } else { None };
             if let Some(key) = admission.note_use(now) {
@@ -90,161 +116,114 @@ pub(super) async fn handle(connection: Rc<Connection>, request: Request<Incoming
             }
             record.set_caller(Some(admission.api_index()), key, Some(admission.client()));
             if admission.is_key_endpoint() {
-                let answer = key_endpoint::answer(worker, &admission, request, &request_id, grpc, now, record).await;
-                return Ok(if head_only { without_content(answer) } else { answer });
-            }
-            match exchange(&connection, &current, &admission, request, &request_id, &mut record).await {
-                Ok((answer, upstream_time)) => {
-                    record.set_forwarded(answer.response.status().as_u16(), upstream_time);
-                    return Ok(pass_back(answer, &admission, &request_id, now, record, grpc && http2));
+                let call = key_endpoint::call(&admission, head, reply.request_id.as_str());
+                Outcome::KeyEndpoint(admission, call)
+            } else {
+                match Outbound::new(current, &admission, head, version, body, reply.request_id.as_str()) {
+                    Ok(outbound) => Outcome::Forward(admission, outbound),
+                    Err(refusal) => Outcome::Refused(admission.refused(refusal)),
                 }
-                Err(refusal) => match record.cut() {
-                    Some(refusal) => {
-                        if let Some(rest) = record.take_rest() {
-                            read_on(rest, GRACE);
-                        }
-                        Refused { grant: None, allowance: None, ..admission.refused(refusal) }
-                    }
-                    None => admission.refused(refusal),
-                },
             }
         }
         Err(refused) => {
             record.set_caller(refused.api.map(|(index, _)| index), refused.key, None);
-            remember(worker, &head, &refused, &request_id, now);
+            remember(worker, head, &refused, reply.request_id.as_str(), now);
             if let Some(key) = refused.note_use(now) {
                 worker.add_used_key(key);
             }
-            // A client that waits for `100 Continue` sends nothing, and reading would tell it to.
-            if !request.headers().contains_key(header::EXPECT) {
-                read_on(request.into_body(), READ_ON_TIME);
-            }
-            refused
+            Outcome::Refused(refused)
         }
     };
-    let answer = turn_away(&refused, &request_id, grpc, now, record);
-    Ok(if head_only { without_content(answer) } else { answer })
+    Judged { outcome, record, reply }
 }
 
-/// What HEAD gets of an answer of Keygate's own. In HTTP/1.1 hyper would leave the content out by itself, in HTTP/2 it does not, and
-/// clients take that for a broken stream (RFC 9113 §8.1).
-fn without_content(mut answer: Response<ResponseBody>) -> Response<ResponseBody> {
-    let length = answer.body_mut().take_content();
-    if length > 0 {
-        answer.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+/// Answers a request that has been judged. `body` is the client's; `deadline` the one that is kept while an answer is waited for.
+pub(super) async fn respond(
+    worker: &Rc<Worker>,
+    current: &Current,
+    judged: Judged<'_>,
+    body: ClientBody,
+    deadline: &mut Deadline,
+) -> Answer {
+    let Judged { outcome, mut record, reply } = judged;
+    match outcome {
+        Outcome::Refused(refused) => turn_away(&refused, &reply, record),
+        Outcome::KeyEndpoint(admission, call) => key_endpoint::answer(worker, &admission, call, body, &reply, record).await,
+        Outcome::Forward(admission, outbound) => {
+            let body = RequestBody::new(body, &current.site, admission.api_index());
+            let progress = body.progress().clone();
+            if let Caller::Key { digest, .. } = admission.caller() {
+                record.set_live(digest, admission.api_index(), &progress);
+            }
+            let answered = Cell::new(0);
+            let mut read = |head: &ResponseHead<'_>| {
+                answered.set(worker.now().monotonic);
+                pass_back(head, &admission, &reply)
+            };
+            let exchange = forward(worker, current, &admission, outbound, body, deadline, &mut read);
+            match progress.unless_cut(exchange).await {
+                Ok((head, content)) => {
+                    record.set_forwarded(head.status.as_u16(), answered.get().saturating_sub(reply.now.monotonic));
+                    Answer::new(head, content, record, reply.grpc && reply.http2)
+                }
+                Err(refusal) => {
+                    let refused = match record.cut() {
+                        Some(refusal) => Refused { grant: None, allowance: None, ..admission.refused(refusal) },
+                        None => admission.refused(refusal),
+                    };
+                    turn_away(&refused, &reply, record)
+                }
+            }
+        }
     }
+}
+
+/// What the client gets of the head of the upstream's answer.
+fn pass_back(head: &ResponseHead<'_>, admission: &Admission<'_>, reply: &Reply) -> AnswerHead {
+    let declared = || head.fields.first(Known::ContentLength).and_then(|length| std::str::from_utf8(length).ok()?.parse().ok());
+    let length = match head.status {
+        StatusCode::NO_CONTENT | StatusCode::SWITCHING_PROTOCOLS => Length::Absent,
+        StatusCode::NOT_MODIFIED => declared().map_or(Length::Absent, Length::Exact),
+        _ if reply.to_head => declared().map_or(Length::Absent, Length::Exact),
+        _ => declared().map_or(Length::Unknown, Length::Exact),
+    };
+    let mut answer = AnswerHead::new(reply.http2, head.status, length);
+    prepare_response(&head.fields, admission, reply.request_id.as_str(), reply.now, &mut answer);
     answer
 }
 
 /// Keeps what it takes to say later why a request was refused.
-fn remember(worker: &Worker, head: &Head<'_>, refused: &Refused<'_>, request_id: &HeaderValue, now: Now) {
+fn remember(worker: &Worker, head: &Head<'_>, refused: &Refused<'_>, request_id: &str, now: Now) {
     let current = worker.current();
     let apis = current.site.routes.apis();
     let safe = |text| redacted(text, |text| contains_key(apis, text));
-    let field = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let host = head.uri.authority().map_or_else(|| field(header::HOST), http::uri::Authority::as_str);
-    let referrer = field(header::REFERER);
+    let field = |name| head.fields.first(name).and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default();
+    let host = head.target.authority.unwrap_or_else(|| field(Known::Host));
+    let referrer = field(Known::Referer);
     let referrer = referrer.split_once(['?', '#']).map_or(referrer, |(page, _)| page);
-    let texts = [request_id.to_str().unwrap_or_default(), safe(head.method.as_str()), safe(host), safe(head.uri.path()), safe(referrer)];
+    let texts = [request_id, safe(head.method.as_str()), safe(host), safe(head.target.path), safe(referrer)];
     let api = refused.api.map(|(_, api)| api.definition().name.clone());
-    let address = client_address(head.peer.address, head.headers, current.site.routes.trusted_proxies()).unwrap_or(head.peer.address);
+    let address = client_address(head.peer.address, head.fields, current.site.routes.trusted_proxies()).unwrap_or(head.peer.address);
     worker.remember_refused(RefusedRequest::new(now.unix, refused.refusal, api, refused.key.cloned(), address, texts));
 }
 
-/// Reads for a while what a refused request still sends. Unread, an HTTP/2 stream would be reset right behind the answer, as
-/// RFC 9113 §8.1 allows, and an HTTP/1.1 connection closed; some clients then drop the answer and report a broken connection.
-fn read_on(body: Incoming, time: Duration) {
-    if !body.is_end_stream() {
-        let mut rest = Limited::new(body, READ_ON_BYTES);
-        tokio::task::spawn_local(tokio::time::timeout(time, async move { while let Some(Ok(_)) = rest.frame().await {} }));
-    }
+/// Keygate's own answer to a request that it refuses.
+pub(super) fn turn_away(refused: &Refused<'_>, reply: &Reply, mut record: Record) -> Answer {
+    let mut head = AnswerHead::new(reply.http2, StatusCode::OK, Length::Absent);
+    let (status, body) = refuse(refused, reply.request_id.as_str(), reply.grpc, reply.now, &mut head);
+    head.status = status;
+    record.set_refused(refused.refusal, head.status.as_u16());
+    // Where a request with such framing ends is a guess, so nothing behind it is read as another one (RFC 9112 §6.3); the end of one
+    // that was cut is not waited for.
+    let close = refused.refusal == Refusal::MalformedFraming || record.cut().is_some();
+    own_answer(head, body, reply, record, close)
 }
 
-pub(super) fn turn_away(
-    refused: &Refused<'_>,
-    request_id: &HeaderValue,
-    grpc: bool,
-    now: Now,
-    mut record: Record,
-) -> Response<ResponseBody> {
-    let mut response = refuse(refused, request_id, grpc, now);
-    if refused.refusal == Refusal::MalformedFraming || record.cut().is_some() {
-        // Where a request with such framing ends is a guess, so nothing behind it is read as another one (RFC 9112 §6.3); the
-        // end of one that was cut is not waited for.
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    record.set_refused(refused.refusal, response.status().as_u16());
-    response.map(|body| ResponseBody::fixed(body, record))
-}
-
-/// An upstream's answer, and what is needed to pass it back.
-struct Answer {
-    response: Response<Incoming>,
-    lease: Option<super::pool::Lease>,
-    /// The client's side of a protocol switch that was asked for.
-    switch: Option<hyper::upgrade::OnUpgrade>,
-}
-
-/// Sends the request on; returns the answer and how long it took to begin, in nanoseconds.
-async fn exchange(
-    connection: &Connection,
-    current: &Current,
-    admission: &Admission<'_>,
-    mut request: Request<Incoming>,
-    request_id: &HeaderValue,
-    record: &mut Record,
-) -> Result<(Answer, u64), Refusal> {
-    let worker = &connection.worker;
-    let environment = if let Caller::Key { environment, .. } = admission.caller() { environment } else { None };
-    let api = current.site.apis.get(admission.api_index()).ok_or(Refusal::UpstreamUnreachable)?;
-    let upstream = api.upstream(environment).ok_or(Refusal::UpstreamUnreachable)?;
-
-    let switch = wants_websocket(request.method(), request.version(), request.headers()).then(|| hyper::upgrade::on(&mut request));
-    let (mut parts, body) = request.into_parts();
-    let trusted = current.snapshot.routes.trusted_proxies();
-    prepare_request(&mut parts.headers, &parts.uri, parts.version, admission, &connection.peer, trusted, request_id);
-    if api.config.rewrite_host
-        && let Ok(host) = HeaderValue::from_str(&upstream.settings.authority)
-    {
-        parts.headers.insert(header::HOST, host);
-    }
-    if switch.is_some() {
-        websocket::mark(&mut parts.headers);
-    }
-    let request = Request::from_parts(parts, RequestBody::new(body, &current.site, admission.api_index()));
-    let progress = request.body().progress();
-    if let Caller::Key { digest, .. } = admission.caller() {
-        record.set_live(digest, admission.api_index(), &progress);
-    }
-    let sent = worker.now().monotonic;
-    let (response, lease) = progress.unless_cut(forward(worker, admission, &api.config, upstream, request)).await?;
-    let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    if switched && switch.is_none() {
-        return Err(Refusal::UpstreamFailed); // a switch that nobody asked for
-    }
-    let switch = switch.filter(|_| switched);
-    Ok((Answer { response, lease, switch }, worker.now().monotonic.saturating_sub(sent)))
-}
-
-fn pass_back(
-    answer: Answer,
-    admission: &Admission<'_>,
-    request_id: &HeaderValue,
-    now: Now,
-    record: Record,
-    grpc: bool,
-) -> Response<ResponseBody> {
-    let Answer { mut response, lease, switch } = answer;
-    prepare_response(response.headers_mut(), admission, request_id, now);
-    // The server side chooses the version that its client speaks.
-    *response.version_mut() = Version::HTTP_11;
-    match (switch, lease) {
-        (Some(client), Some(lease)) => {
-            websocket::mark(response.headers_mut());
-            let upstream = hyper::upgrade::on(&mut response);
-            websocket::start(client, upstream, lease, record);
-            response.map(|_| ResponseBody::empty())
-        }
-        (_, lease) => response.map(|body| ResponseBody::upstream(body, lease, record, grpc)),
-    }
+/// An answer of Keygate's own with this body.
+pub(super) fn own_answer(mut head: AnswerHead, body: Bytes, reply: &Reply, record: Record, close: bool) -> Answer {
+    let silent = head.status == StatusCode::NO_CONTENT;
+    head.length = if silent { Length::Absent } else { Length::Exact(body.len() as u64) };
+    // What HEAD gets: clients take content for a broken stream (RFC 9113 §8.1).
+    let body = if reply.to_head { Bytes::new() } else { body };
+    Answer { close, ..Answer::new(head, Content::Fixed(body), record, false) }
 }

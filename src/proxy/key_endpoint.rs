@@ -1,15 +1,14 @@
 //! An API's own key endpoints: what was admitted goes over to the control plane, which answers it.
 
-use super::body::ResponseBody;
-use super::handler::turn_away;
+use super::answer::{Answer, AnswerHead, Length};
+use super::body::ClientBody;
+use super::handler::{Reply, own_answer, turn_away};
 use super::record::Record;
 use super::worker::Worker;
-use crate::policy::{Admission, Caller, Now, Refusal, prepare_response};
+use crate::policy::{Admission, Caller, Fields, Head, Refusal, prepare_response};
 use crate::state::{KeyAnswer, KeyCall};
-use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use bytes::{Bytes, BytesMut};
+use std::future::poll_fn;
 use std::time::Duration;
 
 /// Bodies of key endpoints are small.
@@ -19,63 +18,68 @@ const BODY_TIME: Duration = Duration::from_secs(30);
 /// For the answer to it.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
 
+/// An admitted request to key endpoints, but for its body.
+pub(super) fn call(admission: &Admission<'_>, head: &Head<'_>, request_id: &str) -> KeyCall {
+    let definition = admission.api().definition();
+    let base = definition.key_api.as_ref().map_or(0, |key_api| key_api.path.len());
+    let (key, environment) = match admission.caller() {
+        Caller::Key { record, environment, .. } => (record.id(), environment),
+        Caller::PassThrough | Caller::Public => ("", None),
+    };
+    KeyCall {
+        api: definition.name.clone(),
+        key: key.to_owned(),
+        environment: environment.and_then(|index| definition.environments.get(index)).map(|environment| environment.name.to_string()),
+        method: head.method.clone(),
+        path: head.target.path.get(base..).unwrap_or_default().to_owned(),
+        request_id: request_id.to_owned(),
+        body: Bytes::new(),
+    }
+}
+
 /// Answers an admitted request to key endpoints.
 pub(super) async fn answer(
     worker: &Worker,
     admission: &Admission<'_>,
-    request: Request<Incoming>,
-    request_id: &HeaderValue,
-    grpc: bool,
-    now: Now,
+    call: KeyCall,
+    body: ClientBody,
+    reply: &Reply,
     mut record: Record,
-) -> Response<ResponseBody> {
-    match exchange(worker, admission, request, request_id).await {
-        Ok(answer) => {
-            record.set_answered(answer.status.as_u16());
-            let mut response = Response::new(answer.body);
-            *response.status_mut() = answer.status;
-            let headers = response.headers_mut();
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            if let Some(content_type) = answer.content_type {
-                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-            }
-            if let Some(allow) = answer.allow {
-                headers.insert(header::ALLOW, HeaderValue::from_static(allow));
-            }
-            prepare_response(headers, admission, request_id, now);
-            response.map(|body| ResponseBody::fixed(body, record))
-        }
-        Err(refusal) => turn_away(&admission.refused(refusal), request_id, grpc, now, record),
+) -> Answer {
+    let answer = match exchange(worker, call, body).await {
+        Ok(answer) => answer,
+        Err(refusal) => return turn_away(&admission.refused(refusal), reply, record),
+    };
+    record.set_answered(answer.status.as_u16());
+    let mut fields = Fields::new();
+    fields.push("cache-control", b"no-store");
+    if let Some(content_type) = answer.content_type {
+        fields.push("content-type", content_type.as_bytes());
     }
+    if let Some(allow) = answer.allow {
+        fields.push("allow", allow.as_bytes());
+    }
+    let mut head = AnswerHead::new(reply.http2, answer.status, Length::Absent);
+    prepare_response(&fields, admission, reply.request_id.as_str(), reply.now, &mut head);
+    own_answer(head, answer.body, reply, record, false)
 }
 
-async fn exchange(
-    worker: &Worker,
-    admission: &Admission<'_>,
-    request: Request<Incoming>,
-    request_id: &HeaderValue,
-) -> Result<KeyAnswer, Refusal> {
-    let definition = admission.api().definition();
-    let Caller::Key { record, environment, .. } = admission.caller() else { return Err(Refusal::KeyOfficeUnavailable) };
-    let base = definition.key_api.as_ref().map_or(0, |key_api| key_api.path.len());
-    let call = KeyCall {
-        api: definition.name.clone(),
-        key: record.id().to_owned(),
-        environment: environment.and_then(|index| definition.environments.get(index)).map(|environment| environment.name.to_string()),
-        method: request.method().clone(),
-        path: request.uri().path().get(base..).unwrap_or_default().to_owned(),
-        request_id: request_id.to_str().unwrap_or_default().to_owned(),
-        body: whole_body(request.into_body()).await?,
-    };
+async fn exchange(worker: &Worker, mut call: KeyCall, body: ClientBody) -> Result<KeyAnswer, Refusal> {
+    let read = tokio::time::timeout(BODY_TIME, whole(body)).await;
+    call.body = read.unwrap_or(Err(Refusal::ClientAborted))?;
     // The store's disk may hang.
     let answer = tokio::time::timeout(ANSWER_TIME, worker.shared().answer(call)).await;
     answer.ok().flatten().ok_or(Refusal::KeyOfficeUnavailable)
 }
 
-async fn whole_body(body: Incoming) -> Result<Bytes, Refusal> {
-    match tokio::time::timeout(BODY_TIME, Limited::new(body, LARGEST_BODY).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::BodyTooLarge),
-        Ok(Err(_)) | Err(_) => Err(Refusal::ClientAborted),
+async fn whole(mut body: ClientBody) -> Result<Bytes, Refusal> {
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = poll_fn(|cx| body.poll(cx)).await {
+        let Ok(data) = frame.map_err(|_| Refusal::ClientAborted)?.into_data() else { continue };
+        if bytes.len() + data.len() > LARGEST_BODY {
+            return Err(Refusal::BodyTooLarge);
+        }
+        bytes.extend_from_slice(&data);
     }
+    Ok(bytes.freeze())
 }

@@ -3,12 +3,13 @@
 //!
 //! A cut works in two steps. The request's task is woken and ends the exchange as well as its state allows: with the
 //! refusal, with a gRPC status, or by breaking the answer off. A client that does not read can keep that from happening,
-//! because the HTTP engine then asks for nothing; so after a grace [`Guard`] drops the engine's own task.
+//! because nothing more is then asked for; so after a grace [`Guard`] drops the task.
 
 use super::body::Progress;
+use super::places::Places;
 use super::worker::{CurrentSite, Worker};
 use crate::policy::{Digest, Now, Refusal, Snapshot};
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -18,11 +19,10 @@ use tokio::time::Sleep;
 /// How long a request that is cut may take to end well. With the time between two looks it stays under the second that is promised.
 pub(super) const GRACE: Duration = Duration::from_millis(500);
 
-/// A worker's requests with keys. Places are used again, so that adding one allocates only when there were never so many.
+/// A worker's requests with keys.
 #[derive(Default)]
 pub(super) struct Live {
-    entries: RefCell<Vec<Option<Entry>>>,
-    free: RefCell<Vec<usize>>,
+    entries: Places<Entry>,
     /// What was added since [`Guard`] last looked: it belongs to the task that is running.
     entered: Cell<Option<Rc<Progress>>>,
 }
@@ -41,24 +41,17 @@ impl Live {
     /// Adds a request; returns its place. To be called on the task that serves it.
     pub(super) fn add(&self, entry: Entry) -> usize {
         self.entered.set(Some(entry.progress.clone()));
-        let mut entries = self.entries.borrow_mut();
-        if let Some(place) = self.free.borrow_mut().pop() {
-            entries[place] = Some(entry);
-            return place;
-        }
-        entries.push(Some(entry));
-        entries.len() - 1
+        self.entries.add(entry)
     }
 
     /// The request at this place has ended.
     pub(super) fn remove(&self, place: usize) {
-        self.entries.borrow_mut()[place] = None;
-        self.free.borrow_mut().push(place);
+        self.entries.remove(place);
     }
 
     /// Cuts every request that would be refused now, and tells why.
     pub(super) fn cut(&self, snapshot: &Snapshot, now: Now, mut tell: impl FnMut(Refusal)) {
-        for Entry { digest, site, api, progress } in self.entries.borrow().iter().flatten() {
+        for Entry { digest, site, api, progress } in self.entries.all().iter().flatten() {
             let api = site.routes.apis().get(*api).map_or("", |api| &api.definition().name);
             if progress.cut().is_none()
                 && let Some(refusal) = snapshot.verdict_on(digest, api, now)
@@ -70,7 +63,7 @@ impl Live {
     }
 }
 
-/// Stands between the runtime and a task of the HTTP engine that serves a client: an HTTP/1.1 connection or an HTTP/2 stream.
+/// Stands between the runtime and a task that serves a client: an HTTP/1.1 connection or an HTTP/2 stream.
 pub(super) struct Guard {
     worker: Rc<Worker>,
     /// The task's latest request, if it has a key.

@@ -1,12 +1,13 @@
 //! A worker's connections to upstreams.
 
-use super::body::{Progress, RequestBody};
-use super::connection::LocalExecutor;
+use super::body::RequestBody;
+use super::client::poll_read;
+use super::http2::LocalExecutor;
 use super::stream::Stream;
 use super::worker::Worker;
 use crate::config::{Place, Protocol};
 use crate::state::{Published, UpstreamState};
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls_pki_types::ServerName;
 use std::cell::{Cell, RefCell};
@@ -14,15 +15,12 @@ use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
-use tokio::task::AbortHandle;
 
 /// Unused connections kept for one upstream; more are closed.
 const MOST_UNUSED: usize = 256;
-
-/// How long a connection may take to be done with the exchange before.
-const SETTLING: Duration = Duration::from_millis(100);
 
 /// Unused connections by upstream.
 #[derive(Default)]
@@ -36,9 +34,16 @@ pub(super) struct Pool {
 type Shared2 = tokio::sync::Mutex<Option<http2::SendRequest<RequestBody>>>;
 
 struct Unused {
-    connection: Http1,
+    stream: Stream,
     /// Monotonic nanoseconds.
     since: u64,
+}
+
+impl Unused {
+    /// Whether the upstream has neither closed the connection nor said something that nobody asked for.
+    fn is_good(&mut self) -> bool {
+        poll_read(&mut self.stream, &mut Context::from_waker(Waker::noop()), &mut [0]).is_pending()
+    }
 }
 
 /// How much an HTTP/2 upstream may send ahead of a client that reads slowly, in bytes. The engine also takes the second one for what
@@ -46,54 +51,25 @@ struct Unused {
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
 
-/// An HTTP/1.1 connection. Dropping it closes it, also in the middle of an exchange.
-pub(super) struct Http1 {
-    pub(super) sender: http1::SendRequest<RequestBody>,
-    task: AbortHandle,
-}
-
-impl Drop for Http1 {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// A connection that serves one exchange. Dropping it before the end closes the connection.
-pub(super) struct Lease {
-    pub(super) worker: Rc<Worker>,
-    pub(super) upstream: u64,
-    pub(super) connection: Http1,
-    pub(super) progress: Rc<Progress>,
-}
-
-impl Lease {
-    /// The answer has ended. Unless the upstream answered before it had all of the request, the connection
-    /// is free for another.
-    pub(super) fn give_back(self) {
-        if self.progress.done.get() && !self.connection.sender.is_closed() {
-            self.worker.pool().put(self.upstream, self.connection, self.worker.now().monotonic);
-        }
-    }
-}
-
 impl Pool {
-    /// The connection that was used last, if there is one: the others grow old and are closed.
-    pub(super) async fn take(&self, upstream: u64) -> Option<Http1> {
+    /// The HTTP/1.1 connection that was used last, if there is one: the others grow old and are closed.
+    pub(super) fn take(&self, upstream: u64) -> Option<Stream> {
+        let mut pool = self.http1.borrow_mut();
+        let unused = pool.get_mut(&upstream)?;
         loop {
-            let mut unused = self.http1.borrow_mut().get_mut(&upstream)?.pop()?;
-            let sender = &mut unused.connection.sender;
-            // One whose upstream answered but never read the rest of the request does not get ready.
-            if sender.is_ready() || tokio::time::timeout(SETTLING, sender.ready()).await.is_ok_and(|ready| ready.is_ok()) {
-                return Some(unused.connection);
+            let mut last = unused.pop()?;
+            if last.is_good() {
+                return Some(last.stream);
             }
         }
     }
 
-    fn put(&self, upstream: u64, connection: Http1, now: u64) {
+    /// Keeps a connection for another request. `now`: monotonic nanoseconds.
+    pub(super) fn put(&self, upstream: u64, stream: Stream, now: u64) {
         let mut pool = self.http1.borrow_mut();
         let unused = pool.entry(upstream).or_default();
         if unused.len() < MOST_UNUSED {
-            unused.push(Unused { connection, since: now });
+            unused.push(Unused { stream, since: now });
         }
     }
 
@@ -109,7 +85,7 @@ impl Pool {
         self.http1.borrow_mut().retain(|id, unused| {
             let Some(api) = known(*id) else { return false };
             let longest = u64::try_from(api.config.keep_alive.as_nanos()).unwrap_or(u64::MAX);
-            unused.retain(|unused| !unused.connection.sender.is_closed() && now.saturating_sub(unused.since) < longest);
+            unused.retain_mut(|unused| now.saturating_sub(unused.since) < longest && unused.is_good());
             true
         });
         self.http2.borrow_mut().retain(|id, _| known(*id).is_some());
@@ -122,16 +98,8 @@ impl Pool {
 }
 
 /// Makes an HTTP/1.1 connection.
-pub(super) async fn connect_http1(worker: &Worker, upstream: &UpstreamState, deadline: Duration) -> io::Result<Http1> {
-    within(worker, deadline, async {
-        let stream = connect(worker, upstream).await?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-        let task = tokio::task::spawn_local(async move {
-            let _ = connection.with_upgrades().await;
-        });
-        Ok(Http1 { sender, task: task.abort_handle() })
-    })
-    .await
+pub(super) async fn connect_http1(worker: &Worker, upstream: &UpstreamState, deadline: Duration) -> io::Result<Stream> {
+    within(worker, deadline, connect(worker, upstream)).await
 }
 
 /// Makes an HTTP/2 connection.
@@ -192,7 +160,7 @@ async fn connect(worker: &Worker, upstream: &UpstreamState) -> io::Result<Stream
     let Place::Tcp(host, _) = &upstream.settings.place else { return Ok(Stream::Tcp(stream)) };
     let name = ServerName::try_from(host.to_string()).map_err(io::Error::other)?;
     let stream = tokio_rustls::TlsConnector::from(Arc::clone(&tls)).connect(name, stream).await?;
-    Ok(Stream::Tls(Box::new(stream)))
+    Ok(Stream::Tls(Box::new(stream.into())))
 }
 
 fn is_encrypted(protocol: Protocol) -> bool {

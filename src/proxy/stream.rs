@@ -6,10 +6,10 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-/// A connection to an upstream. TLS state is large, so it stands apart.
+/// A connection to an upstream or from a client. TLS state is large, so it stands apart.
 pub(super) enum Stream {
     Tcp(TcpStream),
-    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+    Tls(Box<tokio_rustls::TlsStream<TcpStream>>),
     Unix(UnixStream),
 }
 

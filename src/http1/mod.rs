@@ -1,0 +1,26 @@
+//! HTTP/1.1 as bytes (RFC 9112), without input or output: heads and bodies are read out of what has arrived and written into
+//! buffers. One reading only: what the standard lets a lenient parser repair (a bare LF, a folded line, white space before a colon,
+//! two lengths) is refused, because another parser could read it differently.
+
+mod body;
+mod head;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub use body::{Body, Piece};
+pub use head::{Limits, RequestHead, ResponseHead, find_end, request, request_body, response, response_body};
+pub use write::{LAST_CHUNK, chunk, line, request_line, status_line, trailers};
+
+/// Why bytes are not a message that Keygate accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Malformed {
+    /// The head, or a body's trailer section, is larger than allowed or has more fields.
+    TooLarge,
+    /// It breaks the grammar.
+    Syntax,
+    /// A version other than HTTP/1.0 and HTTP/1.1.
+    Version,
+    /// Where the body ends can be read in two ways, or in none.
+    Framing,
+}

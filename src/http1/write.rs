@@ -1,0 +1,74 @@
+//! Writing heads and bodies. What is written was checked when it was read or is Keygate's own.
+
+use crate::policy::{Sink, Target};
+use http::{HeaderMap, Method, StatusCode};
+
+/// What ends a chunked body without trailers (RFC 9112 §7.1).
+pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// An HTTP/1.1 head under construction.
+impl Sink for Vec<u8> {
+    fn put(&mut self, name: &str, value: &[u8]) {
+        line(self, name, value);
+    }
+
+    fn put_lines(&mut self, lines: &[u8]) {
+        self.extend_from_slice(lines);
+    }
+}
+
+/// Writes a field.
+pub fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.reserve(name.len() + value.len() + 4);
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Begins a request: method, path and query byte for byte (RFC 9112 §3.2.1).
+pub fn request_line(out: &mut Vec<u8>, method: &Method, target: &Target<'_>) {
+    out.extend_from_slice(method.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(target.path.as_bytes());
+    if let Some(query) = target.query {
+        out.push(b'?');
+        out.extend_from_slice(query.as_bytes());
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+}
+
+/// Begins a response (RFC 9112 §4).
+pub fn status_line(out: &mut Vec<u8>, status: StatusCode) {
+    if status == StatusCode::OK {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        return;
+    }
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes a chunk (RFC 9112 §7.1). An empty one would end the body, so nothing is written for it.
+pub fn chunk(out: &mut Vec<u8>, data: &[u8]) {
+    if data.is_empty() {
+        return;
+    }
+    let digits = (usize::BITS - data.len().leading_zeros()).div_ceil(4);
+    out.reserve(data.len() + 20);
+    out.extend((0..digits).rev().map(|place| b"0123456789abcdef"[data.len() >> (4 * place) & 15]));
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(data);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Ends a chunked body with trailers (RFC 9112 §7.1.2).
+pub fn trailers(out: &mut Vec<u8>, trailers: &HeaderMap) {
+    out.extend_from_slice(b"0\r\n");
+    for (name, value) in trailers {
+        line(out, name.as_str(), value.as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
+}

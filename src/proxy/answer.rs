@@ -1,0 +1,73 @@
+//! An answer under construction, in the form that the client's protocol wants.
+
+use super::body::{AnswerBody, Content};
+use super::record::Record;
+use crate::policy::Sink;
+use http::{HeaderMap, StatusCode};
+
+/// How long an answer's body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Length {
+    /// In bytes.
+    Exact(u64),
+    /// It is seen at the end.
+    Unknown,
+    /// There is none, and nothing is said about it (RFC 9110 §8.6).
+    Absent,
+}
+
+/// The head of an answer, without what is about the connection.
+pub(super) struct AnswerHead {
+    pub(super) status: StatusCode,
+    pub(super) length: Length,
+    pub(super) fields: AnswerFields,
+}
+
+pub(super) enum AnswerFields {
+    /// The lines between the first one and those about the connection.
+    Http1(Vec<u8>),
+    Http2(HeaderMap),
+}
+
+/// Room for most heads.
+const ROOM: usize = 1024;
+
+impl AnswerHead {
+    /// `http2`: whether the client speaks HTTP/2.
+    pub(super) fn new(http2: bool, status: StatusCode, length: Length) -> Self {
+        let fields = if http2 { AnswerFields::Http2(HeaderMap::with_capacity(16)) } else { AnswerFields::Http1(Vec::with_capacity(ROOM)) };
+        Self { status, length, fields }
+    }
+}
+
+impl Sink for AnswerHead {
+    fn put(&mut self, name: &str, value: &[u8]) {
+        match &mut self.fields {
+            AnswerFields::Http1(head) => head.put(name, value),
+            AnswerFields::Http2(fields) => fields.put(name, value),
+        }
+    }
+
+    fn put_lines(&mut self, lines: &[u8]) {
+        match &mut self.fields {
+            AnswerFields::Http1(head) => head.put_lines(lines),
+            AnswerFields::Http2(fields) => fields.put_lines(lines),
+        }
+    }
+}
+
+/// A whole answer.
+pub(super) struct Answer {
+    pub(super) head: AnswerHead,
+    pub(super) body: AnswerBody,
+    /// Whether nothing may follow on the connection.
+    pub(super) close: bool,
+    /// Whether the client takes trailers (RFC 9110 §6.5.1).
+    pub(super) trailers: bool,
+}
+
+impl Answer {
+    pub(super) fn new(head: AnswerHead, content: Content, record: Record, grpc: bool) -> Self {
+        Self { head, body: AnswerBody::new(content, record, grpc), close: false, trailers: false }
+    }
+}

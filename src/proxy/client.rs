@@ -1,0 +1,209 @@
+//! The bytes of an HTTP/1.1 client: what it has sent, what it is to be sent.
+
+use super::stream::Stream;
+use super::worker::Worker;
+use crate::http1::{Body, Limits, Malformed, Piece, find_end};
+use bytes::{Buf as _, Bytes, BytesMut};
+use http_body::Frame;
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+
+/// What a client may send ahead of the answer that it waits for, in bytes.
+const AHEAD: usize = 16 * 1024;
+
+/// Shared by the connection's own task and whoever sends the body of its request to the upstream.
+pub(super) struct Client {
+    worker: Rc<Worker>,
+    io: RefCell<Io>,
+}
+
+pub(super) struct Io {
+    pub(super) stream: Stream,
+    /// Received and not read yet.
+    rest: BytesMut,
+    /// How much of the rest was searched for the end of a head.
+    searched: usize,
+    /// The body of the request that is being served.
+    body: Body,
+    /// Whether the client waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1).
+    waits: bool,
+    /// To be sent.
+    pub(super) out: Vec<u8>,
+    /// How much of it has been sent.
+    sent: usize,
+}
+
+/// A whole head has come. It stands in the worker's client buffer.
+pub(super) struct Arrived {
+    /// Its length in bytes.
+    pub(super) head: usize,
+    /// How many bytes of the buffer are filled.
+    filled: usize,
+}
+
+impl Client {
+    pub(super) fn new(worker: &Rc<Worker>, stream: Stream) -> Rc<Self> {
+        let io = Io { stream, rest: BytesMut::new(), searched: 0, body: Body::NONE, waits: false, out: Vec::new(), sent: 0 };
+        Rc::new(Self { worker: worker.clone(), io: RefCell::new(io) })
+    }
+
+    pub(super) fn io(&self) -> std::cell::RefMut<'_, Io> {
+        self.io.borrow_mut()
+    }
+
+    /// Resolves when a whole head stands at the start of the worker's client buffer, where it stays until the task waits for something.
+    /// `None`: the client has left.
+    pub(super) fn poll_head(&self, cx: &mut Context<'_>, limits: Limits) -> Poll<Option<Result<Arrived, Malformed>>> {
+        let io = &mut *self.io.borrow_mut();
+        let mut buffer = self.worker.client_buffer();
+        let least = limits.size.max(io.rest.len()) + 1;
+        if buffer.len() < least {
+            buffer.resize(least, 0);
+        }
+        let mut filled = io.rest.len();
+        buffer[..filled].copy_from_slice(&io.rest);
+        let arrived = loop {
+            match find_end(&buffer[..filled], io.searched, limits.size) {
+                Ok(Some(head)) => break Ok(Arrived { head, filled }),
+                Ok(None) => io.searched = filled,
+                Err(malformed) => break Err(malformed),
+            }
+            match poll_read(&mut io.stream, cx, &mut buffer[filled..]) {
+                Poll::Ready(Ok(read)) if read > 0 => filled += read,
+                Poll::Ready(_) => return Poll::Ready(None),
+                Poll::Pending => {
+                    io.rest.clear();
+                    io.rest.extend_from_slice(&buffer[..filled]);
+                    return Poll::Pending;
+                }
+            }
+        };
+        io.rest = BytesMut::new();
+        io.searched = 0;
+        Poll::Ready(Some(arrived))
+    }
+
+    /// Whether a part of a head has come.
+    pub(super) fn has_begun(&self) -> bool {
+        !self.io.borrow().rest.is_empty()
+    }
+
+    /// Goes on behind the head that arrived: with this body, if any, and what else has come. `waits`: for `100 Continue`.
+    pub(super) fn begin(&self, arrived: &Arrived, buffer: &[u8], body: Body, waits: bool) {
+        let io = &mut *self.io.borrow_mut();
+        io.rest.extend_from_slice(&buffer[arrived.head..arrived.filled]);
+        io.waits = waits && io.rest.is_empty() && !body.is_done();
+        io.body = body;
+    }
+
+    /// Whether the whole request has been read.
+    pub(super) fn is_read(&self) -> bool {
+        self.io.borrow().body.is_done()
+    }
+
+    /// Whether the client still waits for `100 Continue`.
+    pub(super) fn waits(&self) -> bool {
+        self.io.borrow().waits
+    }
+
+    /// The length of the body that is still to come, where it is known.
+    pub(super) fn body_length(&self) -> Option<u64> {
+        self.io.borrow().body.length()
+    }
+
+    /// The next part of the request's body; `None` at its end.
+    pub(super) fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let io = &mut *self.io.borrow_mut();
+        if io.waits {
+            io.waits = false;
+            io.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+            let _ = io.poll_out(cx);
+        }
+        let mut buffer = self.worker.client_buffer();
+        loop {
+            if io.body.is_done() {
+                return Poll::Ready(None);
+            }
+            let from_rest = !io.rest.is_empty();
+            let filled = if from_rest {
+                0
+            } else {
+                match ready!(poll_read(&mut io.stream, cx, &mut buffer)) {
+                    Ok(0) => return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into()))),
+                    Ok(read) => read,
+                    Err(error) => return Poll::Ready(Some(Err(error))),
+                }
+            };
+            let input = if from_rest { &io.rest[..] } else { &buffer[..filled] };
+            let (read, piece) = match io.body.read(input) {
+                Ok(read) => read,
+                Err(_) => return Poll::Ready(Some(Err(io::ErrorKind::InvalidData.into()))),
+            };
+            let frame = match piece {
+                Piece::Data(range) => Some(Frame::data(Bytes::copy_from_slice(&input[range]))),
+                Piece::Trailers(trailers) => Some(Frame::trailers(trailers)),
+                Piece::End | Piece::More => None,
+            };
+            if from_rest {
+                io.rest.advance(read);
+            } else {
+                io.rest.extend_from_slice(&buffer[read..filled]);
+            }
+            if frame.is_some() {
+                return Poll::Ready(frame.map(Ok));
+            }
+        }
+    }
+
+    /// Ready when the client has closed its side. What it sends ahead meanwhile is kept.
+    pub(super) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let Ok(mut io) = self.io.try_borrow_mut() else { return Poll::Pending };
+        let io = &mut *io;
+        // Else whoever reads the body finds out.
+        while io.body.is_done() && io.rest.len() < AHEAD {
+            let mut buffer = self.worker.client_buffer();
+            match ready!(poll_read(&mut io.stream, cx, &mut buffer[..AHEAD])) {
+                Ok(read) if read > 0 => io.rest.extend_from_slice(&buffer[..read]),
+                _ => return Poll::Ready(()),
+            }
+        }
+        Poll::Pending
+    }
+
+    /// The stream and what has come on it, after a protocol switch.
+    pub(super) fn into_stream(self) -> (Stream, BytesMut) {
+        let io = self.io.into_inner();
+        (io.stream, io.rest)
+    }
+}
+
+impl Io {
+    /// Sends what is to be sent.
+    pub(super) fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.sent < self.out.len() {
+            match ready!(Pin::new(&mut self.stream).poll_write(cx, &self.out[self.sent..]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                sent => self.sent += sent,
+            }
+        }
+        self.sent = 0;
+        self.out.clear();
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    /// Reads and forgets until the client has nothing more to say.
+    pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        poll_read(&mut self.stream, cx, buffer)
+    }
+}
+
+/// Reads into the buffer; 0: the other side has closed.
+pub(super) fn poll_read(stream: &mut Stream, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    let mut buffer = ReadBuf::new(buffer);
+    ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+    Poll::Ready(Ok(buffer.filled().len()))
+}

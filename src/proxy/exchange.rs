@@ -1,0 +1,304 @@
+//! One exchange with an HTTP/1.1 upstream: the request goes out, the answer comes back, both on the task of whoever asks for more.
+
+use super::body::RequestBody;
+use super::client::poll_read;
+use super::stream::Stream;
+use super::worker::Worker;
+use crate::http1::{self, Body, LAST_CHUNK, Limits, Piece, ResponseHead, find_end};
+use crate::policy::{Fields, Known};
+use bytes::{Buf as _, Bytes, BytesMut};
+use http::{StatusCode, Version};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use tokio::io::AsyncWrite as _;
+
+/// The head of an upstream's answer.
+const ANSWER: Limits = Limits { size: 128 * 1024, fields: 256 };
+/// Interim answers (RFC 9110 §15.2) before the final one.
+const MOST_INTERIM: u32 = 32;
+
+/// Dropping it before its end closes the connection.
+pub(super) struct Exchange {
+    worker: Rc<Worker>,
+    /// Id of the upstream.
+    upstream: u64,
+    /// None once the connection has been given back.
+    stream: Option<Stream>,
+    /// The request's head, kept until there is an answer; then chunks of its body.
+    out: Vec<u8>,
+    sent: usize,
+    /// The part of the body that is being sent.
+    data: Bytes,
+    body: RequestBody,
+    /// Whether the body is sent in chunks.
+    chunked: bool,
+    /// Whether nothing more of the request is to come into `out` and `data`.
+    ended: bool,
+    /// Whether the upstream takes no more of the request.
+    deaf: bool,
+    /// Received and not read yet.
+    rest: BytesMut,
+    searched: usize,
+    interim: u32,
+    answer: Body,
+    /// Whether the connection may serve another request.
+    reusable: bool,
+}
+
+/// Why an exchange has no answer.
+pub(super) enum Failed {
+    /// The upstream closed the connection without a word; `unsent`: before it was given anything.
+    Closed {
+        /// What was to be sent.
+        request: Unanswered,
+        unsent: bool,
+    },
+    /// The client's body broke off.
+    Client,
+    /// Anything else.
+    Upstream(io::Error),
+}
+
+/// A request that was not answered.
+pub(super) struct Unanswered {
+    pub(super) head: Vec<u8>,
+    pub(super) body: RequestBody,
+}
+
+impl Exchange {
+    /// `head`: the request's whole head. `chunked`: how it says that the body comes.
+    pub(super) fn new(worker: &Rc<Worker>, upstream: u64, stream: Stream, request: Unanswered, chunked: bool) -> Self {
+        let Unanswered { head, body } = request;
+        Self {
+            worker: worker.clone(),
+            upstream,
+            stream: Some(stream),
+            out: head,
+            sent: 0,
+            data: Bytes::new(),
+            ended: body.progress().done.get(),
+            body,
+            chunked,
+            deaf: false,
+            rest: BytesMut::new(),
+            searched: 0,
+            interim: 0,
+            answer: Body::NONE,
+            reusable: false,
+        }
+    }
+
+    /// Sends what can be sent. Ready when the request has been sent, or cannot be.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(())) };
+        loop {
+            while self.sent < self.out.len() {
+                self.sent += written(ready!(Pin::new(&mut *stream).poll_write(cx, &self.out[self.sent..])))?;
+            }
+            while !self.data.is_empty() {
+                let written = written(ready!(Pin::new(&mut *stream).poll_write(cx, &self.data)))?;
+                self.data.advance(written);
+            }
+            if self.ended {
+                return Pin::new(stream).poll_flush(cx);
+            }
+            let Poll::Ready(part) = self.body.poll(cx) else {
+                ready!(Pin::new(stream).poll_flush(cx))?;
+                return Poll::Pending;
+            };
+            self.out.clear();
+            self.sent = 0;
+            match part.transpose().map_err(io::Error::other)?.map(http_body::Frame::into_data) {
+                Some(Ok(data)) if self.chunked => http1::chunk(&mut self.out, &data),
+                Some(Ok(data)) => self.data = data,
+                Some(Err(frame)) => {
+                    self.ended = true;
+                    if let (true, Ok(trailers)) = (self.chunked, frame.into_trailers()) {
+                        http1::trailers(&mut self.out, &trailers);
+                    }
+                }
+                None => {
+                    self.ended = true;
+                    if self.chunked {
+                        self.out.extend_from_slice(LAST_CHUNK);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The head of the final answer, as soon as it is there; `read` makes of it what is kept. To be called until it is ready once.
+    pub(super) fn poll_head<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        to_head: bool,
+        read: &mut impl FnMut(&ResponseHead<'_>) -> T,
+    ) -> Poll<Result<T, Failed>> {
+        if !self.deaf
+            && let Poll::Ready(Err(error)) = self.poll_send(cx)
+        {
+            if self.body.progress().failed.get() {
+                return Poll::Ready(Err(Failed::Client));
+            }
+            // It may have answered before it stopped listening.
+            self.deaf = true;
+            tracing::debug!(%error, "the upstream does not take the request");
+        }
+        let worker = self.worker.clone();
+        let mut buffer = worker.upstream_buffer();
+        let mut filled = self.rest.len();
+        buffer[..filled].copy_from_slice(&self.rest);
+        self.rest.clear();
+        loop {
+            match find_end(&buffer[..filled], self.searched, ANSWER.size) {
+                Ok(Some(end)) => {
+                    let (head, rest) = buffer[..filled].split_at_mut(end);
+                    let head = match http1::response(head, ANSWER.fields) {
+                        Ok(head) => head,
+                        Err(malformed) => return Poll::Ready(Err(nonsense(malformed))),
+                    };
+                    self.searched = 0;
+                    if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
+                        self.interim += 1;
+                        if self.interim > MOST_INTERIM {
+                            return Poll::Ready(Err(Failed::Upstream(io::ErrorKind::InvalidData.into())));
+                        }
+                        buffer.copy_within(end..filled, 0);
+                        filled -= end;
+                        continue;
+                    }
+                    self.answer = match http1::response_body(&head, to_head) {
+                        Ok(body) => body,
+                        Err(malformed) => return Poll::Ready(Err(nonsense(malformed))),
+                    };
+                    self.reusable = keeps_alive(head.version, &head.fields);
+                    self.rest.extend_from_slice(rest);
+                    let kept = read(&head);
+                    self.settle();
+                    return Poll::Ready(Ok(kept));
+                }
+                Ok(None) => self.searched = filled,
+                Err(malformed) => return Poll::Ready(Err(nonsense(malformed))),
+            }
+            let Some(stream) = &mut self.stream else { return Poll::Ready(Err(Failed::Upstream(io::ErrorKind::NotConnected.into()))) };
+            if filled == buffer.len() {
+                let larger = buffer.len() * 2;
+                buffer.resize(larger, 0);
+            }
+            match poll_read(stream, cx, &mut buffer[filled..]) {
+                Poll::Ready(Ok(read)) if read > 0 => filled += read,
+                Poll::Pending => {
+                    self.rest.extend_from_slice(&buffer[..filled]);
+                    return Poll::Pending;
+                }
+                Poll::Ready(ended) => {
+                    let error = ended.err().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into());
+                    let closed = matches!(
+                        error.kind(),
+                        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+                    );
+                    if filled > 0 || !closed {
+                        return Poll::Ready(Err(Failed::Upstream(error)));
+                    }
+                    let body = std::mem::replace(&mut self.body, RequestBody::none());
+                    let request = Unanswered { head: std::mem::take(&mut self.out), body };
+                    return Poll::Ready(Err(Failed::Closed { request, unsent: self.sent == 0 }));
+                }
+            }
+        }
+    }
+
+    /// What stands next in the answer's body: data at a place of `buffer`, trailers, or the end. What is left of the request is
+    /// sent meanwhile.
+    pub(super) fn poll_body(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<Piece>> {
+        if !self.ended
+            && !self.deaf
+            && let Poll::Ready(Err(_)) = self.poll_send(cx)
+        {
+            self.deaf = true;
+        }
+        loop {
+            if self.answer.is_done() {
+                self.settle();
+                return Poll::Ready(Ok(Piece::End));
+            }
+            let kept = self.rest.len().min(buffer.len());
+            let filled = if kept > 0 {
+                buffer[..kept].copy_from_slice(&self.rest[..kept]);
+                kept
+            } else {
+                let Some(stream) = &mut self.stream else { return Poll::Ready(Err(io::ErrorKind::NotConnected.into())) };
+                ready!(poll_read(stream, cx, buffer))?
+            };
+            if filled == 0 {
+                self.reusable = false;
+                if self.answer.close() {
+                    continue;
+                }
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+            let (read, piece) = self.answer.read(&buffer[..filled]).map_err(|_| io::ErrorKind::InvalidData)?;
+            if kept > 0 {
+                self.rest.advance(read);
+            } else {
+                self.rest.extend_from_slice(&buffer[read..filled]);
+            }
+            if !matches!(piece, Piece::More) {
+                self.settle();
+                return Poll::Ready(Ok(piece));
+            }
+        }
+    }
+
+    /// Gives the connection back once the answer has ended, unless the upstream answered before it had all of the request or sent more
+    /// than one answer.
+    fn settle(&mut self) {
+        let sent = self.ended && self.sent == self.out.len() && self.data.is_empty();
+        if self.answer.is_done()
+            && self.reusable
+            && sent
+            && self.rest.is_empty()
+            && let Some(stream) = self.stream.take()
+        {
+            self.worker.pool().put(self.upstream, stream, self.worker.last_now().monotonic);
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.answer.is_done()
+    }
+
+    /// How much of the answer's body is still to come, in bytes, where that is known.
+    pub(super) fn length(&self) -> Option<u64> {
+        self.answer.length()
+    }
+
+    /// Cuts of the request are told to whoever shares this.
+    pub(super) fn progress(&self) -> &Rc<super::body::Progress> {
+        self.body.progress()
+    }
+
+    /// The stream and what has come on it, after a protocol switch.
+    pub(super) fn take_stream(&mut self) -> Option<(Stream, BytesMut)> {
+        Some((self.stream.take()?, std::mem::take(&mut self.rest)))
+    }
+}
+
+fn written(outcome: io::Result<usize>) -> io::Result<usize> {
+    outcome.and_then(|written| if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(written) })
+}
+
+fn nonsense(malformed: http1::Malformed) -> Failed {
+    Failed::Upstream(io::Error::new(io::ErrorKind::InvalidData, format!("the upstream's answer is malformed: {malformed:?}")))
+}
+
+/// RFC 9112 §9.3.
+pub(super) fn keeps_alive(version: Version, fields: &Fields<'_>) -> bool {
+    let names = |wanted: &[u8]| {
+        let options = fields.all(Known::Connection).flat_map(|value| value.split(|byte| *byte == b','));
+        options.into_iter().any(|option| option.trim_ascii().eq_ignore_ascii_case(wanted))
+    };
+    if version == Version::HTTP_11 { !names(b"close") } else { names(b"keep-alive") && !names(b"close") }
+}
