@@ -9,11 +9,11 @@ use super::record::Record;
 use super::websocket;
 use super::worker::{Current, Worker};
 use crate::policy::{
-    Admission, Caller, Head, Now, Peer, Refusal, Refused, authorise, charge, client_address, contains_key, is_grpc, prepare_request,
-    prepare_response, refuse,
+    Admission, Caller, Fields, Head, Known, Now, Peer, Refusal, Refused, Target, authorise, charge, client_address, contains_key,
+    field_text, is_grpc, prepare_request, prepare_response, refuse,
 };
 use crate::state::RefusedRequest;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body as _, Incoming};
 use std::cell::Cell;
@@ -78,8 +78,9 @@ pub(super) async fn handle(connection: Rc<Connection>, request: Request<Incoming
     let request_id = worker.request_id(request.headers(), &current);
     let mut record = Record::start(&connection, &current, &request, &request_id, now);
 
-    let head = Head { method: request.method(), uri: request.uri(), headers: request.headers(), peer: &connection.peer };
-    let grpc = is_grpc(request.headers());
+    let fields = Fields::from(request.headers());
+    let head = Head { method: request.method(), target: Target::from(request.uri()), fields: &fields, peer: &connection.peer };
+    let grpc = is_grpc(&fields);
     let http2 = request.version() == Version::HTTP_2;
     let head_only = *request.method() == Method::HEAD;
     let refused = match authorise(&head, &current.snapshot, now).and_then(|permit| charge(permit, now)) {
@@ -141,13 +142,13 @@ fn remember(worker: &Worker, head: &Head<'_>, refused: &Refused<'_>, request_id:
     let current = worker.current();
     let apis = current.site.routes.apis();
     let safe = |text| redacted(text, |text| contains_key(apis, text));
-    let field = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let host = head.uri.authority().map_or_else(|| field(header::HOST), http::uri::Authority::as_str);
-    let referrer = field(header::REFERER);
+    let field = |known| head.fields.first(known).and_then(field_text).unwrap_or_default();
+    let host = head.target.authority.unwrap_or_else(|| field(Known::Host));
+    let referrer = field(Known::Referer);
     let referrer = referrer.split_once(['?', '#']).map_or(referrer, |(page, _)| page);
-    let texts = [request_id.to_str().unwrap_or_default(), safe(head.method.as_str()), safe(host), safe(head.uri.path()), safe(referrer)];
+    let texts = [request_id.to_str().unwrap_or_default(), safe(head.method.as_str()), safe(host), safe(head.target.path), safe(referrer)];
     let api = refused.api.map(|(_, api)| api.definition().name.clone());
-    let address = client_address(head.peer.address, head.headers, current.site.routes.trusted_proxies()).unwrap_or(head.peer.address);
+    let address = client_address(head.peer.address, head.fields, current.site.routes.trusted_proxies()).unwrap_or(head.peer.address);
     worker.remember_refused(RefusedRequest::new(now.unix, refused.refusal, api, refused.key.cloned(), address, texts));
 }
 
@@ -167,14 +168,17 @@ pub(super) fn turn_away(
     now: Now,
     mut record: Record,
 ) -> Response<ResponseBody> {
-    let mut response = refuse(refused, request_id, grpc, now);
+    let mut response = Response::new(());
+    let id = request_id.to_str().unwrap_or_default();
+    let (status, body) = refuse(refused, id, grpc, now, response.headers_mut());
+    *response.status_mut() = status;
     if refused.refusal == Refusal::MalformedFraming || record.cut().is_some() {
         // Where a request with such framing ends is a guess, so nothing behind it is read as another one (RFC 9112 §6.3); the
         // end of one that was cut is not waited for.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     record.set_refused(refused.refusal, response.status().as_u16());
-    response.map(|body| ResponseBody::fixed(body, record))
+    response.map(|()| ResponseBody::fixed(body, record))
 }
 
 /// An upstream's answer, and what is needed to pass it back.
@@ -202,12 +206,13 @@ async fn exchange(
     let switch = wants_websocket(request.method(), request.version(), request.headers()).then(|| hyper::upgrade::on(&mut request));
     let (mut parts, body) = request.into_parts();
     let trusted = current.snapshot.routes.trusted_proxies();
-    prepare_request(&mut parts.headers, &parts.uri, parts.version, admission, &connection.peer, trusted, request_id);
-    if api.config.rewrite_host
-        && let Ok(host) = HeaderValue::from_str(&upstream.settings.authority)
-    {
-        parts.headers.insert(header::HOST, host);
-    }
+    let sent = std::mem::take(&mut parts.headers);
+    let fields = Fields::from(&sent);
+    let head = Head { method: &parts.method, target: Target::from(&parts.uri), fields: &fields, peer: &connection.peer };
+    let host = api.config.rewrite_host.then_some(&*upstream.settings.authority);
+    let id = request_id.to_str().unwrap_or_default();
+    prepare_request(&head, parts.version, admission, trusted, id, host, &mut parts.headers);
+    copy_length(&sent, &mut parts.headers);
     if switch.is_some() {
         websocket::mark(&mut parts.headers);
     }
@@ -226,6 +231,12 @@ async fn exchange(
     Ok((Answer { response, lease, switch }, worker.now().monotonic.saturating_sub(sent)))
 }
 
+fn copy_length(from: &HeaderMap, to: &mut HeaderMap) {
+    if let Some(length) = from.get(header::CONTENT_LENGTH) {
+        to.insert(header::CONTENT_LENGTH, length.clone());
+    }
+}
+
 fn pass_back(
     answer: Answer,
     admission: &Admission<'_>,
@@ -235,7 +246,10 @@ fn pass_back(
     grpc: bool,
 ) -> Response<ResponseBody> {
     let Answer { mut response, lease, switch } = answer;
-    prepare_response(response.headers_mut(), admission, request_id, now);
+    let got = std::mem::take(response.headers_mut());
+    let id = request_id.to_str().unwrap_or_default();
+    prepare_response(&Fields::from(&got), admission, id, now, response.headers_mut());
+    copy_length(&got, response.headers_mut());
     // The server side chooses the version that its client speaks.
     *response.version_mut() = Version::HTTP_11;
     match (switch, lease) {

@@ -4,10 +4,10 @@ use super::body::ResponseBody;
 use super::handler::turn_away;
 use super::record::Record;
 use super::worker::Worker;
-use crate::policy::{Admission, Caller, Now, Refusal, prepare_response};
+use crate::policy::{Admission, Caller, Fields, Now, Refusal, prepare_response};
 use crate::state::{KeyAnswer, KeyCall};
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub(super) async fn answer(
             record.set_answered(answer.status.as_u16());
             let mut response = Response::new(answer.body);
             *response.status_mut() = answer.status;
-            let headers = response.headers_mut();
+            let mut headers = HeaderMap::new();
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             if let Some(content_type) = answer.content_type {
                 headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -42,7 +42,8 @@ pub(super) async fn answer(
             if let Some(allow) = answer.allow {
                 headers.insert(header::ALLOW, HeaderValue::from_static(allow));
             }
-            prepare_response(headers, admission, request_id, now);
+            let id = request_id.to_str().unwrap_or_default();
+            prepare_response(&Fields::from(&headers), admission, id, now, response.headers_mut());
             response.map(|body| ResponseBody::fixed(body, record))
         }
         Err(refusal) => turn_away(&admission.refused(refusal), request_id, grpc, now, record),
