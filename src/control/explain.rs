@@ -6,7 +6,9 @@ use super::office::Actor;
 use super::registry::Registry;
 use super::table::Trial;
 use crate::config::{Config, Entry, Problems, locate, parse};
-use crate::policy::{Api, Caller, Check, Head, KeyRecord, Now, Peer, Permit, Refusal, Refused, Snapshot, StandIn, authorise_traced};
+use crate::policy::{
+    Api, Caller, Check, Fields, Head, KeyRecord, Now, Peer, Permit, Refusal, Refused, Snapshot, StandIn, Target, authorise_traced,
+};
 use crate::state::{RefusedRequest, Shared};
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
 use serde::{Deserialize, Serialize};
@@ -222,7 +224,8 @@ impl Case<'_> {
             headers.insert(header::REFERER, value("referrer", referrer)?);
         }
         let peer = Peer::new(address, self.config.tls.is_some(), None);
-        let head = Head { method: &method, uri: &uri, headers: &headers, peer: &peer };
+        let fields = Fields::from(&headers);
+        let head = Head { method: &method, target: Target::from(&uri), fields: &fields, peer: &peer };
         let stand_in = self.record.map(|record| StandIn { record, environment: None });
         let mut passed = Vec::new();
         let outcome = authorise_traced(&head, stand_in, self.snapshot, self.now, &mut passed);

@@ -1,7 +1,7 @@
 //! Client addresses: ranges of them, and which one a request really comes from.
 
+use super::fields::{Fields, Known, field_text};
 use super::refusal::Refusal;
-use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 use std::fmt;
 use std::net::IpAddr;
@@ -66,21 +66,19 @@ impl AddressRange {
     }
 }
 
-pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-
 /// The client's address: the peer's, or, while that is a trusted proxy, the one before it in
 /// `X-Forwarded-For`, read from the right. Where every hop is trusted, the first one.
 ///
 /// # Errors
 /// [`Refusal::MalformedForwardedFor`] where an entry that has to be believed is no address.
-pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[AddressRange]) -> Result<IpAddr, Refusal> {
+pub fn client_address(peer: IpAddr, fields: &Fields<'_>, trusted: &[AddressRange]) -> Result<IpAddr, Refusal> {
     let is_trusted = |address| trusted.iter().any(|range| range.contains(address));
     let mut client = peer.to_canonical();
     if trusted.is_empty() || !is_trusted(client) {
         return Ok(client);
     }
-    for field in headers.get_all(&X_FORWARDED_FOR).iter().rev() {
-        let field = field.to_str().map_err(|_| Refusal::MalformedForwardedFor)?;
+    for field in fields.all(Known::XForwardedFor).rev() {
+        let field = field_text(field).ok_or(Refusal::MalformedForwardedFor)?;
         for entry in field.rsplit(',') {
             let address: IpAddr = entry.trim().parse().map_err(|_| Refusal::MalformedForwardedFor)?;
             client = address.to_canonical();

@@ -1,10 +1,12 @@
 //! One API that Keygate stands in front of, as the decision needs it.
 
-use super::forwarding::encoded_value;
+use super::fields::{Sink as _, line};
+use super::identity::encoded;
 use super::key_api::KeyApi;
 use super::pattern::{Claims, EndpointTable, Pattern};
 use super::quota::Limit;
 use super::reply::Challenges;
+use super::withheld::Withheld;
 use http::{HeaderName, HeaderValue};
 use std::sync::Arc;
 
@@ -179,8 +181,11 @@ pub struct Api {
     pub(super) definition: ApiDefinition,
     pub(super) endpoints: EndpointTable,
     pub(super) challenges: Challenges,
+    pub(super) withheld: Withheld,
     /// The names of the environments as the upstream is told them.
-    pub(super) environment_values: Vec<HeaderValue>,
+    pub(super) environment_lines: Vec<Box<[u8]>>,
+    /// `upstream_headers` as they are sent.
+    pub(super) upstream_lines: Box<[u8]>,
 }
 
 impl Api {
@@ -198,8 +203,14 @@ impl Api {
             .chain(definition.pass_through_allows.iter().map(|pattern| (pattern, pass_through)));
         let endpoints = EndpointTable::new(patterns, definition.case_insensitive_paths);
         let challenges = Challenges::new(&definition);
-        let environment_values = definition.environments.iter().map(|environment| encoded_value(&environment.name)).collect();
-        Self { definition, endpoints, challenges, environment_values }
+        let withheld = Withheld::new(&definition);
+        let environment_line = |environment: &Environment| line("x-keygate-environment", encoded(&environment.name).as_bytes());
+        let environment_lines = definition.environments.iter().map(environment_line).collect();
+        let mut upstream_lines = Vec::new();
+        for (name, value) in &definition.upstream_headers {
+            upstream_lines.put(name.as_str(), value.as_bytes());
+        }
+        Self { definition, endpoints, challenges, withheld, environment_lines, upstream_lines: upstream_lines.into() }
     }
 
     /// What it was made from.

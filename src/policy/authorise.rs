@@ -5,14 +5,15 @@ use super::api::Api;
 use super::check::{Check, Trace};
 use super::credential::{find_key, has_pass_through, query_holds_key};
 use super::digest::Digest;
+use super::fields::{Fields, Known, Target};
 use super::key::{Grant, KeyRecord};
 use super::pattern::Claims;
 use super::quota::Allowance;
 use super::refusal::Refusal;
 use super::snapshot::Snapshot;
 use super::target::{Host, check_path, host_of};
-use super::{Now, forwarding::Peer};
-use http::{HeaderMap, Method, Uri, header};
+use super::{Now, peer::Peer};
+use http::Method;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -22,9 +23,9 @@ pub struct Head<'h> {
     /// The method, as sent.
     pub method: &'h Method,
     /// The target, as sent.
-    pub uri: &'h Uri,
+    pub target: Target<'h>,
     /// All header fields, as sent.
-    pub headers: &'h HeaderMap,
+    pub fields: &'h Fields<'h>,
     /// Who is at the other end of the connection.
     pub peer: &'h Peer,
 }
@@ -200,10 +201,10 @@ pub fn authorise_traced<'s>(
     trace: &mut impl Trace,
 ) -> Result<Permit<'s>, Refused<'s>> {
     let routes = &*snapshot.routes;
-    let path = head.uri.path();
+    let path = head.target.path;
     let host = parse(head).map_err(Refused::early)?;
     trace.passed(Check::Request);
-    let client = client_address(head.peer.address, head.headers, &routes.trusted_proxies).map_err(Refused::early)?;
+    let client = client_address(head.peer.address, head.fields, &routes.trusted_proxies).map_err(Refused::early)?;
     trace.passed(Check::ClientAddress);
     let (api_index, api) = routes.find_api(host, path, head.peer).map_err(Refused::early)?;
     trace.passed(Check::Api);
@@ -211,7 +212,7 @@ pub fn authorise_traced<'s>(
     let refused = |refusal| Refused { api: Some((api_index, api)), ..Refused::early(refusal) };
     let permit = |caller, key_endpoint| Permit { api, api_index, caller, client, key_endpoint };
 
-    if head.uri.query().is_some_and(|query| query_holds_key(api, query)) {
+    if head.target.query.is_some_and(|query| query_holds_key(api, query)) {
         return Err(refused(Refusal::KeyInQuery));
     }
     trace.passed(Check::Query);
@@ -226,8 +227,8 @@ pub fn authorise_traced<'s>(
             (record, record.secrets().next().map_or(Digest::of(b""), |secret| secret.digest), environment)
         }
         None => {
-            let Some(key) = find_key(api, head.headers).map_err(refused)? else {
-                if claims.pass_through && has_pass_through(api, head.headers) {
+            let Some(key) = find_key(api, head.fields).map_err(refused)? else {
+                if claims.pass_through && has_pass_through(api, head.fields) {
                     return Ok(permit(Caller::PassThrough, false));
                 }
                 return Err(refused(Refusal::MissingKey));
@@ -287,16 +288,15 @@ fn parse<'h>(head: &Head<'h>) -> Result<Host<'h>, Refusal> {
     if head.method == Method::CONNECT || head.method == Method::TRACE {
         return Err(Refusal::MethodNotAllowed);
     }
-    check_framing(head.headers)?;
-    check_path(head.uri.path()).map_err(Refusal::MalformedTarget)?;
-    host_of(head.uri, head.headers).map_err(|_| Refusal::MalformedHost)
+    check_framing(head.fields)?;
+    check_path(head.target.path).map_err(Refusal::MalformedTarget)?;
+    host_of(&head.target, head.fields).map_err(|_| Refusal::MalformedHost)
 }
 
 /// RFC 9112 §6.1: a body is `chunked` or has a length, never both, and no other coding is understood.
-fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+fn check_framing(fields: &Fields<'_>) -> Result<(), Refusal> {
+    let mut codings = fields.all(Known::TransferEncoding);
     let Some(coding) = codings.next() else { return Ok(()) };
-    let sound =
-        coding.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none() && !headers.contains_key(header::CONTENT_LENGTH);
+    let sound = coding.eq_ignore_ascii_case(b"chunked") && codings.next().is_none() && !fields.has(Known::ContentLength);
     if sound { Ok(()) } else { Err(Refusal::MalformedFraming) }
 }

@@ -1,26 +1,26 @@
 //! Finding the API key in a request.
 
 use super::api::{Api, CredentialPlace, PassThrough};
+use super::fields::{Fields, Known};
 use super::refusal::Refusal;
 use super::target::decode_escape;
-use http::{HeaderMap, HeaderValue, header};
 
 /// The key that the request presents, trimmed, or nothing if it presents none.
 ///
 /// # Errors
 /// [`Refusal::AmbiguousCredential`] where two places carry a key, or one of them stands twice
 /// (RFC 6750 §3.1 `invalid_request`): another server could read the other one.
-pub(super) fn find_key<'h>(api: &Api, headers: &'h HeaderMap) -> Result<Option<&'h [u8]>, Refusal> {
+pub(super) fn find_key<'h>(api: &Api, fields: &Fields<'h>) -> Result<Option<&'h [u8]>, Refusal> {
     let mut found = None;
     for place in &api.definition.credentials {
-        let mut values = headers.get_all(place.header()).iter();
+        let mut values = fields.named(place.header().as_str());
         let Some(value) = values.next() else { continue };
         if values.next().is_some() {
             return Err(Refusal::AmbiguousCredential);
         }
         let key = match place {
             CredentialPlace::Bearer => bearer_token(value),
-            CredentialPlace::Header(_) => Some(value.as_bytes().trim_ascii()).filter(|key| !key.is_empty()),
+            CredentialPlace::Header(_) => Some(value.trim_ascii()).filter(|key| !key.is_empty()),
         };
         if key.is_some() && found.is_some() {
             return Err(Refusal::AmbiguousCredential);
@@ -32,21 +32,21 @@ pub(super) fn find_key<'h>(api: &Api, headers: &'h HeaderMap) -> Result<Option<&
 
 /// The token of `Bearer TOKEN`: the scheme in any letter case (RFC 9110 §11.1), one space or several.
 /// Nothing for another scheme or for no token.
-fn bearer_token(value: &HeaderValue) -> Option<&[u8]> {
-    let (scheme, rest) = value.as_bytes().trim_ascii().split_at_checked(6)?;
+fn bearer_token(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, rest) = value.trim_ascii().split_at_checked(6)?;
     let spaced = rest.first().is_some_and(|byte| matches!(byte, b' ' | b'\t'));
     let token = rest.trim_ascii();
     (scheme.eq_ignore_ascii_case(b"bearer") && spaced && !token.is_empty()).then_some(token)
 }
 
 /// Whether the request carries a credential that the upstream checks itself.
-pub(super) fn has_pass_through(api: &Api, headers: &HeaderMap) -> bool {
+pub(super) fn has_pass_through(api: &Api, fields: &Fields<'_>) -> bool {
     api.definition.pass_through.iter().any(|place| match place {
-        PassThrough::Header(name) => headers.get_all(name).iter().any(|value| !value.as_bytes().trim_ascii().is_empty()),
-        PassThrough::Cookie(name) => headers
-            .get_all(header::COOKIE)
-            .iter()
-            .any(|cookies| cookie_pairs(cookies.as_bytes()).any(|pair| is_cookie(pair, name) && pair.len() > name.len() + 1)),
+        PassThrough::Header(name) => fields.named(name.as_str()).any(|value| !value.trim_ascii().is_empty()),
+        PassThrough::Cookie(name) => {
+            let mut pairs = fields.all(Known::Cookie).flat_map(cookie_pairs);
+            pairs.any(|pair| is_cookie(pair, name) && pair.len() > name.len() + 1)
+        }
     })
 }
 

@@ -3,10 +3,10 @@
 use super::account::Account;
 use super::api::ScopeSet;
 use super::digest::Digest;
-use super::forwarding::{Identity, encoded_value};
+use super::fields::line;
+use super::identity::encoded_list;
 use super::quota::Limit;
 use super::restriction::Restrictions;
-use http::HeaderValue;
 use once_cell::race::OnceBox;
 use std::sync::Arc;
 
@@ -14,15 +14,13 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Organization {
     name: Box<str>,
-    /// The same, as the upstream is told it.
-    pub(super) value: HeaderValue,
 }
 
 impl Organization {
     /// By its name.
     #[must_use]
     pub fn new(name: &str) -> Arc<Self> {
-        Arc::new(Self { name: name.into(), value: encoded_value(name) })
+        Arc::new(Self { name: name.into() })
     }
 
     /// Its name.
@@ -82,7 +80,7 @@ pub struct Grant {
     /// Whether it opens the API's own key endpoints.
     pub(super) manages_keys: bool,
     /// The scopes' names as the upstream is told them.
-    pub(super) scopes_value: HeaderValue,
+    pub(super) scopes_line: Box<[u8]>,
     /// Own or the API's; empty: none.
     pub(super) limits: Arc<[Limit]>,
 }
@@ -91,8 +89,8 @@ impl Grant {
     /// In the API at this index: these scopes, or `everything`, within these limits. `names` are what the upstream is told.
     #[must_use]
     pub fn new(api: usize, scopes: ScopeSet, everything: bool, names: &[&str], limits: Arc<[Limit]>) -> Self {
-        let scopes_value = super::forwarding::encoded_list(names);
-        Self { api, scopes, everything, manages_keys: everything, scopes_value, limits }
+        let scopes_line = line("x-keygate-scopes", encoded_list(names).as_bytes());
+        Self { api, scopes, everything, manages_keys: everything, scopes_line, limits }
     }
 
     /// Index of the API in the snapshot.
@@ -135,8 +133,8 @@ pub struct KeyRecord {
     stored: bool,
     pub(super) organization: Option<Arc<Organization>>,
     pub(super) restrictions: Option<Box<Restrictions>>,
-    /// The header values that tell the upstream who calls; made on first use.
-    pub(super) identity: OnceBox<Identity>,
+    /// The header lines that tell the upstream who calls; made on first use.
+    pub(super) identity: OnceBox<Box<[u8]>>,
     /// While it is rotated. Behind a thin pointer, because nearly all keys have none.
     #[allow(clippy::box_collection)]
     other_secrets: Option<Box<Vec<Secret>>>,

@@ -13,12 +13,15 @@ mod authorise;
 mod check;
 mod credential;
 mod digest;
+mod fields;
 mod forwarding;
+mod identity;
 mod key;
 mod key_api;
 mod key_format;
 mod keyring;
 mod pattern;
+mod peer;
 mod quota;
 mod refusal;
 mod reply;
@@ -27,6 +30,7 @@ mod snapshot;
 mod target;
 #[cfg(test)]
 mod tests;
+mod withheld;
 
 pub use account::{Account, Collected, Departed};
 pub use address::{AddressRange, BadAddressRange, client_address};
@@ -35,18 +39,21 @@ pub use authorise::{Admission, Caller, Head, Permit, Refused, StandIn, authorise
 pub use check::{Check, Trace};
 pub use credential::{contains_key, query_holds_key};
 pub use digest::Digest;
-pub use forwarding::{Peer, is_gateway_header, prepare_request, prepare_response, prepare_trailers};
+pub use fields::{Field, Fields, Known, Sink, Target, field_text};
+pub use forwarding::{prepare_request, prepare_response, prepare_trailers};
 pub use key::{Grant, KeyDefinition, KeyRecord, Organization, Secret, Terms};
 pub use key_api::{KeyApi, KeyApiStyle};
 pub use key_format::new_key;
 pub use keyring::{Edit, Keyring};
 pub use pattern::{BadPattern, Claims, EndpointTable, Pattern};
+pub use peer::Peer;
 pub use quota::{Allowance, Exhausted, Limit};
 pub use refusal::Refusal;
 pub use reply::{grpc_trailers, is_grpc, limit_headers, refuse};
 pub use restriction::{BadReferrer, ReferrerPattern, Restrictions};
 pub use snapshot::{Closed, Routes, Snapshot};
 pub use target::{BadTarget, Host, check_path, host_of};
+pub use withheld::is_gateway_header;
 
 /// The moment a request is judged at, read once per request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

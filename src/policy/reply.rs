@@ -3,18 +3,12 @@
 use super::Now;
 use super::api::{ApiDefinition, CredentialPlace, ErrorStyle, ResetStyle};
 use super::authorise::Refused;
-use super::forwarding::X_REQUEST_ID;
+use super::fields::{Fields, Known, Sink, line};
 use super::quota::{Allowance, Limit};
 use super::refusal::Refusal;
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-const X_RATELIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
-const X_RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
-const X_RATELIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
-const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
-const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const NANOSECONDS: u64 = 1_000_000_000;
@@ -22,14 +16,14 @@ const NANOSECONDS: u64 = 1_000_000_000;
 /// The one 401 of an API that does not tell reasons apart.
 const INDISTINCT: &str = "Invalid or missing API key";
 
-/// The `WWW-Authenticate` values of an API (RFC 9110 §11.6.1, RFC 6750 §3), made once.
+/// The `WWW-Authenticate` lines of an API (RFC 9110 §11.6.1, RFC 6750 §3), made once.
 #[derive(Debug, Default)]
 pub(super) struct Challenges {
-    plain: Vec<HeaderValue>,
-    invalid_token: Vec<HeaderValue>,
-    invalid_request: Vec<HeaderValue>,
+    plain: Box<[u8]>,
+    invalid_token: Box<[u8]>,
+    invalid_request: Box<[u8]>,
     /// By index of the scope.
-    insufficient_scope: Vec<Vec<HeaderValue>>,
+    insufficient_scope: Box<[Box<[u8]>]>,
 }
 
 impl Challenges {
@@ -37,9 +31,9 @@ impl Challenges {
         let has = |bearer| api.credentials.iter().any(|place| matches!(place, CredentialPlace::Bearer) == bearer);
         let schemes: Vec<&str> =
             [(has(true), "Bearer"), (has(false), "ApiKey")].into_iter().filter_map(|(used, scheme)| used.then_some(scheme)).collect();
-        let with = |error: &str| {
-            let value = |scheme: &&str| HeaderValue::from_str(&format!("{scheme} realm=\"{}\"{error}", api.name)).ok();
-            schemes.iter().filter_map(value).collect::<Vec<_>>()
+        let with = |error: &str| -> Box<[u8]> {
+            let value = |scheme: &&str| line("www-authenticate", format!("{scheme} realm=\"{}\"{error}", api.name).as_bytes());
+            schemes.iter().map(value).collect::<Vec<_>>().concat().into()
         };
         Self {
             plain: with(""),
@@ -55,12 +49,12 @@ impl Challenges {
         }
     }
 
-    fn of(&self, refusal: Refusal, distinguish: bool) -> &[HeaderValue] {
+    fn of(&self, refusal: Refusal, distinguish: bool) -> &[u8] {
         match refusal {
             _ if refusal.is_missing_credential() || (!distinguish && refusal.is_about_credential()) => &self.plain,
             _ if refusal.is_invalid_token() => &self.invalid_token,
             Refusal::AmbiguousCredential => &self.invalid_request,
-            Refusal::InsufficientScope(scope) => self.insufficient_scope.get(scope).map_or(&[], Vec::as_slice),
+            Refusal::InsufficientScope(scope) => self.insufficient_scope.get(scope).map_or(&[], |lines| lines),
             _ => &[],
         }
     }
@@ -68,60 +62,62 @@ impl Challenges {
 
 /// Whether the request is a gRPC call, which reads its errors from `grpc-status`.
 #[must_use]
-pub fn is_grpc(headers: &HeaderMap) -> bool {
-    let rest = headers.get(CONTENT_TYPE).and_then(|value| value.as_bytes().strip_prefix(b"application/grpc"));
+pub fn is_grpc(fields: &Fields<'_>) -> bool {
+    let rest = fields.first(Known::ContentType).and_then(|value| value.strip_prefix(b"application/grpc"));
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
-/// The answer to a refused request. `request_id` is the one that logs show.
-#[must_use]
-pub fn refuse(refused: &Refused<'_>, request_id: &HeaderValue, grpc: bool, now: Now) -> Response<Bytes> {
+/// The answer to a refused request: its header fields, but for those that frame the body, go to the sink. `request_id` is the one that
+/// logs show.
+pub fn refuse(refused: &Refused<'_>, request_id: &str, grpc: bool, now: Now, sink: &mut impl Sink) -> (StatusCode, Bytes) {
     let refusal = refused.refusal;
     let api = refused.api.map(|(_, api)| api);
     let distinguish = api.is_none_or(|api| api.definition.errors_distinguish);
     let indistinct = !distinguish && refusal.is_about_credential();
     let status = refusal.status(distinguish);
 
-    let mut response = Response::new(Bytes::new());
-    let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_REQUEST_ID, request_id.clone());
-    for challenge in api.map_or(&[][..], |api| api.challenges.of(refusal, distinguish)) {
-        headers.append(WWW_AUTHENTICATE, challenge.clone());
-    }
+    sink.put("x-request-id", request_id.as_bytes());
+    sink.put_lines(api.map_or(&[][..], |api| api.challenges.of(refusal, distinguish)));
     if status == StatusCode::METHOD_NOT_ALLOWED {
-        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+        sink.put_lines(b"allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");
     }
     if let Refusal::RateLimited(wait) = refusal {
-        headers.insert(RETRY_AFTER, HeaderValue::from(seconds(wait).max(1)));
+        put_number(sink, "retry-after", seconds(wait).max(1));
     }
     if let (Some(api), Some(allowance), Some((grant, _))) = (api, refused.allowance, refused.grant) {
-        limit_headers(headers, &api.definition, allowance, &grant.limits, now);
+        limit_headers(sink, &api.definition, allowance, &grant.limits, now);
     }
-    let detail = if indistinct { INDISTINCT } else { refusal.detail() };
     if grpc {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        headers.extend(grpc_trailers(refusal, distinguish));
-        return response;
+        sink.put_lines(b"cache-control: no-store\r\ncontent-type: application/grpc\r\n");
+        let (code, message) = grpc_status(refusal, distinguish);
+        sink.put("grpc-status", code.as_bytes());
+        sink.put("grpc-message", message.as_bytes());
+        return (StatusCode::OK, Bytes::new());
     }
     let style = api.map_or(ErrorStyle::Problem, |api| api.definition.errors);
-    let content_type = if style == ErrorStyle::Problem { "application/problem+json" } else { "application/json" };
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    *response.status_mut() = status;
-    *response.body_mut() = match style {
-        ErrorStyle::Detail => format!("{{\"detail\":\"{detail}\"}}").into(),
-        ErrorStyle::Envelope => format!("{{\"success\":false,\"message\":\"{detail}\"}}").into(),
-        ErrorStyle::Problem => problem(refused, status, detail, indistinct, request_id).into(),
+    sink.put_lines(match style {
+        ErrorStyle::Problem => b"cache-control: no-store\r\ncontent-type: application/problem+json\r\n",
+        ErrorStyle::Detail | ErrorStyle::Envelope => b"cache-control: no-store\r\ncontent-type: application/json\r\n",
+    });
+    let detail = if indistinct { INDISTINCT } else { refusal.detail() };
+    let body = match style {
+        ErrorStyle::Detail => ["{\"detail\":\"", detail, "\"}"].concat(),
+        ErrorStyle::Envelope => ["{\"success\":false,\"message\":\"", detail, "\"}"].concat(),
+        ErrorStyle::Problem => problem(refused, status, detail, indistinct, request_id),
     };
-    response
+    (status, body.into())
+}
+
+/// Code and message of a gRPC call that is refused. `distinguish`: whether the API tells reasons apart.
+fn grpc_status(refusal: Refusal, distinguish: bool) -> (&'static str, &'static str) {
+    let indistinct = !distinguish && refusal.is_about_credential();
+    if indistinct { (Refusal::MissingKey.grpc_status(), INDISTINCT) } else { (refusal.grpc_status(), refusal.detail()) }
 }
 
 /// What ends a gRPC call with this refusal. `distinguish`: whether the API tells reasons apart.
 #[must_use]
 pub fn grpc_trailers(refusal: Refusal, distinguish: bool) -> HeaderMap {
-    let indistinct = !distinguish && refusal.is_about_credential();
-    let (code, message) =
-        if indistinct { (Refusal::MissingKey.grpc_status(), INDISTINCT) } else { (refusal.grpc_status(), refusal.detail()) };
+    let (code, message) = grpc_status(refusal, distinguish);
     let mut trailers = HeaderMap::with_capacity(2);
     trailers.insert(GRPC_STATUS, HeaderValue::from_static(code));
     trailers.insert(GRPC_MESSAGE, HeaderValue::from_static(message));
@@ -130,45 +126,43 @@ pub fn grpc_trailers(refusal: Refusal, distinguish: bool) -> HeaderMap {
 
 /// RFC 9457. All texts in it are Keygate's or were checked when the configuration was read, so none needs
 /// escaping; a request id has no character that would.
-fn problem(refused: &Refused<'_>, status: StatusCode, detail: &str, indistinct: bool, request_id: &HeaderValue) -> String {
+fn problem(refused: &Refused<'_>, status: StatusCode, detail: &str, indistinct: bool, request_id: &str) -> String {
     let title = status.canonical_reason().unwrap_or("Error");
     let code = if indistinct { "invalid_or_missing_key" } else { refused.refusal.code() };
-    let request_id = request_id.to_str().unwrap_or("");
-    let mut body = format!(
-        "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{},\"detail\":\"{detail}\",\"code\":\"{code}\",\"request_id\":\"{request_id}\"",
-        status.as_u16()
-    );
+    let mut body = String::with_capacity(320);
+    let start = ["{\"type\":\"about:blank\",\"title\":\"", title, "\",\"status\":", status.as_str(), ",\"detail\":\"", detail];
+    let rest = ["\",\"code\":\"", code, "\",\"request_id\":\"", request_id, "\""];
+    body.extend(start.into_iter().chain(rest));
     if let (Refusal::InsufficientScope(scope), Some((_, api))) = (refused.refusal, refused.api)
         && let Some(scope) = api.scope_name(scope)
     {
-        body.push_str(",\"required_scope\":\"");
-        body.push_str(scope);
-        body.push('"');
+        body.extend([",\"required_scope\":\"", scope, "\""]);
     }
     body.push('}');
     body
 }
 
 /// Sets `X-RateLimit-*`, and on request the `RateLimit` fields of draft-ietf-httpapi-ratelimit-headers.
-pub fn limit_headers(headers: &mut HeaderMap, api: &ApiDefinition, allowance: Allowance, limits: &[Limit], now: Now) {
+pub fn limit_headers(sink: &mut impl Sink, api: &ApiDefinition, allowance: Allowance, limits: &[Limit], now: Now) {
     let wait = seconds(allowance.reset);
     let reset = match api.rate_limit_reset {
         ResetStyle::Seconds => wait,
         ResetStyle::Epoch => wait.saturating_add_signed(now.unix),
     };
-    headers.insert(X_RATELIMIT_LIMIT, HeaderValue::from(allowance.limit.count));
-    headers.insert(X_RATELIMIT_REMAINING, HeaderValue::from(allowance.remaining));
-    headers.insert(X_RATELIMIT_RESET, HeaderValue::from(reset));
+    put_number(sink, "x-ratelimit-limit", allowance.limit.count.into());
+    put_number(sink, "x-ratelimit-remaining", allowance.remaining.into());
+    put_number(sink, "x-ratelimit-reset", reset);
     if api.rate_limit_draft {
         let policies: Vec<String> =
             limits.iter().map(|limit| format!("\"{limit}\";q={};w={}", limit.count, limit.window / NANOSECONDS)).collect();
+        sink.put("ratelimit-policy", policies.join(", ").as_bytes());
         let state = format!("\"{}\";r={};t={wait}", allowance.limit, allowance.remaining);
-        for (name, value) in [(RATELIMIT_POLICY, policies.join(", ")), (RATELIMIT, state)] {
-            if let Ok(value) = HeaderValue::from_str(&value) {
-                headers.insert(name, value);
-            }
-        }
+        sink.put("ratelimit", state.as_bytes());
     }
+}
+
+fn put_number(sink: &mut impl Sink, name: &str, number: u64) {
+    sink.put(name, itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// Whole seconds, rounded up, so that whoever waits them out is never early.

@@ -3,9 +3,10 @@
 use super::address::AddressRange;
 use super::authorise::Head;
 use super::check::{Check, Trace};
+use super::fields::{Fields, Known, field_text};
 use super::pattern::Pattern;
 use super::refusal::Refusal;
-use http::{HeaderMap, Uri, header};
+use http::Uri;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -43,7 +44,7 @@ impl Restrictions {
             trace.passed(Check::Address);
         }
         if !self.referrers.is_empty() {
-            if !self.allows_referrer(head.headers) {
+            if !self.allows_referrer(head.fields) {
                 return Err(Refusal::ReferrerNotAllowed);
             }
             trace.passed(Check::Referrer);
@@ -58,10 +59,10 @@ impl Restrictions {
     }
 
     /// A missing referrer, two of them, or one that is no http(s) URL is not allowed.
-    fn allows_referrer(&self, headers: &HeaderMap) -> bool {
-        let mut fields = headers.get_all(header::REFERER).iter();
-        let (Some(field), None) = (fields.next(), fields.next()) else { return false };
-        let Some(referrer) = field.to_str().ok().and_then(Referrer::parse) else { return false };
+    fn allows_referrer(&self, fields: &Fields<'_>) -> bool {
+        let mut referrers = fields.all(Known::Referer);
+        let (Some(referrer), None) = (referrers.next(), referrers.next()) else { return false };
+        let Some(referrer) = field_text(referrer).and_then(Referrer::parse) else { return false };
         self.referrers.iter().any(|pattern| pattern.matches(&referrer))
     }
 }

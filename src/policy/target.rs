@@ -5,7 +5,7 @@
 //! spelling, empty segments, encoded slashes, backslashes, NUL and control characters, double encoding
 //! of any of these, and percent-encoded letters or digits (RFC 3986 §6.2.2.2 makes `%61` the same as `a`).
 
-use http::{HeaderMap, Uri, header};
+use super::fields::{Fields, Known, Target, field_text};
 
 /// Why a path or a host is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,13 +153,13 @@ pub struct Host<'a> {
 /// # Errors
 /// [`BadTarget::Host`] where there is none, more than one, a malformed one, or where target and field
 /// differ (RFC 9112 §3.2, RFC 9113 §8.3.1).
-pub fn host_of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<Host<'a>, BadTarget> {
-    let mut fields = headers.get_all(header::HOST).iter();
-    let field = fields.next().map(|value| value.to_str().map_err(|_| BadTarget::Host)).transpose()?;
-    if fields.next().is_some() {
+pub fn host_of<'a>(target: &Target<'a>, fields: &Fields<'a>) -> Result<Host<'a>, BadTarget> {
+    let mut hosts = fields.all(Known::Host);
+    let field = hosts.next().map(|value| field_text(value).ok_or(BadTarget::Host)).transpose()?;
+    if hosts.next().is_some() {
         return Err(BadTarget::Host);
     }
-    let authority = match (uri.authority().map(http::uri::Authority::as_str), field) {
+    let authority = match (target.authority, field) {
         (Some(target), Some(field)) if !target.eq_ignore_ascii_case(field) => return Err(BadTarget::Host),
         (Some(authority), _) | (None, Some(authority)) => authority,
         (None, None) => return Err(BadTarget::Host),

@@ -1,0 +1,306 @@
+//! A message's head as the decision sees it, and where header fields are written to.
+//!
+//! Nothing here owns text: fields and target are views of a buffer that was parsed in place, or of an [`http::HeaderMap`]. What the
+//! upstream and the client get is written field by field, or in blocks of lines that were prepared before, to a [`Sink`].
+
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+
+/// One header field.
+#[derive(Debug, Clone, Copy)]
+pub struct Field<'b> {
+    /// In lower case.
+    pub name: &'b str,
+    /// Without white space around it.
+    pub value: &'b [u8],
+    /// What the name means here.
+    pub known: Known,
+}
+
+/// The names that mean something to a gateway, found once when a field comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+#[allow(missing_docs, reason = "each is the field of this name")]
+pub enum Known {
+    /// Nothing, or something to one API only.
+    Other,
+    Authorization,
+    Connection,
+    ContentLength,
+    ContentType,
+    Cookie,
+    Date,
+    Expect,
+    Host,
+    Referer,
+    Te,
+    Trailer,
+    TransferEncoding,
+    Upgrade,
+    Via,
+    XForwardedFor,
+    XForwardedHost,
+    XForwardedProto,
+    XRequestId,
+    /// `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
+    XRateLimit,
+    /// `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers).
+    RateLimit,
+    /// Another field that speaks about one connection only (RFC 9110 §7.6.1), so that it is never passed on.
+    HopByHop,
+    /// `X-Keygate-*`, the other `X-Forwarded-*`, and other names by which an upstream could be told another caller, path or method
+    /// than the ones that were authorised. A client's are never passed on.
+    Override,
+}
+
+impl Known {
+    /// What this name, in lower case, means.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        match (name.len(), name) {
+            (2, "te") => Self::Te,
+            (3, "via") => Self::Via,
+            (4, "host") => Self::Host,
+            (4, "date") => Self::Date,
+            (5, "proxy") => Self::Override, // CGI programs take it for the environment variable HTTP_PROXY
+            (6, "cookie") => Self::Cookie,
+            (6, "expect") => Self::Expect,
+            (7, "referer") => Self::Referer,
+            (7, "trailer") => Self::Trailer,
+            (7, "upgrade") => Self::Upgrade,
+            (9, "ratelimit") => Self::RateLimit,
+            (9, "forwarded" | "x-real-ip") => Self::Override,
+            (10, "connection") => Self::Connection,
+            (10, "keep-alive") => Self::HopByHop,
+            (11, "x-client-ip") => Self::Override,
+            (12, "content-type") => Self::ContentType,
+            (12, "x-request-id") => Self::XRequestId,
+            (13, "authorization") => Self::Authorization,
+            (13, "x-rewrite-url" | "x-http-method") => Self::Override,
+            (14, "content-length") => Self::ContentLength,
+            (14, "http2-settings") => Self::HopByHop,
+            (14, "true-client-ip" | "x-original-url") => Self::Override,
+            (15, "x-forwarded-for") => Self::XForwardedFor,
+            (15, "x-original-host") => Self::Override,
+            (16, "ratelimit-policy") => Self::RateLimit,
+            (16, "proxy-connection") => Self::HopByHop,
+            (16, "x-forwarded-host") => Self::XForwardedHost,
+            (17, "transfer-encoding") => Self::TransferEncoding,
+            (17, "x-forwarded-proto") => Self::XForwardedProto,
+            (17, "x-ratelimit-limit" | "x-ratelimit-reset") => Self::XRateLimit,
+            (17, "x-method-override") => Self::Override,
+            (18, "proxy-authenticate") => Self::HopByHop,
+            (19, "proxy-authorization") => Self::HopByHop,
+            (19, "x-cluster-client-ip") => Self::Override,
+            (21, "x-ratelimit-remaining") => Self::XRateLimit,
+            (22, "x-http-method-override") => Self::Override,
+            _ if name.starts_with("x-keygate-") || name.starts_with("x-forwarded-") => Self::Override,
+            _ => Self::Other,
+        }
+    }
+
+    /// Whether an upstream could take the field for something that Keygate vouches for.
+    pub(super) fn is_override(self) -> bool {
+        matches!(self, Self::Override | Self::XForwardedFor | Self::XForwardedHost | Self::XForwardedProto)
+    }
+
+    /// Whether the field speaks about one connection only, so that it is never passed on.
+    pub(super) fn is_hop_by_hop(self) -> bool {
+        matches!(self, Self::Connection | Self::HopByHop | Self::TransferEncoding | Self::Upgrade)
+    }
+}
+
+/// How many fields are kept in place. Browsers send about twenty.
+const IN_PLACE: usize = 24;
+
+/// Header fields in the order in which they came.
+///
+/// Nothing has to be dropped and the lifetime may shrink, so a buffer can be used again as soon as nobody reads its fields any more.
+#[derive(Debug, Clone)]
+pub struct Fields<'b> {
+    first: [Field<'b>; IN_PLACE],
+    len: usize,
+    /// Those that find no place in `first`.
+    rest: Vec<Field<'b>>,
+    /// One bit for each [`Known`] that is there: most that are asked for are not.
+    present: u32,
+}
+
+impl Default for Fields<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<'b> Fields<'b> {
+    /// No fields.
+    #[must_use]
+    #[inline]
+    pub fn new() -> Self {
+        Self { first: [Field { name: "", value: b"", known: Known::Other }; IN_PLACE], len: 0, rest: Vec::new(), present: 0 }
+    }
+
+    /// Adds a field; `name` is in lower case, and there is no white space around `value`.
+    #[inline]
+    pub fn push(&mut self, name: &'b str, value: &'b [u8]) {
+        let field = Field { name, value, known: Known::of(name) };
+        self.present |= 1 << field.known as u32;
+        match self.first.get_mut(self.len) {
+            Some(place) => *place = field,
+            None => self.rest.push(field),
+        }
+        self.len += 1;
+    }
+
+    /// All of them.
+    #[inline]
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Field<'b>> {
+        self.first[..self.len.min(IN_PLACE)].iter().chain(&self.rest)
+    }
+
+    /// Whether there is one of these.
+    #[must_use]
+    #[inline]
+    pub fn has(&self, known: Known) -> bool {
+        self.present & 1 << known as u32 != 0
+    }
+
+    /// The value of the first one of these.
+    #[must_use]
+    #[inline]
+    pub fn first(&self, known: Known) -> Option<&'b [u8]> {
+        if self.has(known) { self.all(known).next() } else { None }
+    }
+
+    /// The values of all of these.
+    #[inline]
+    pub fn all(&self, known: Known) -> impl DoubleEndedIterator<Item = &'b [u8]> {
+        let end = if self.has(known) { self.len.min(IN_PLACE) } else { 0 };
+        self.first[..end].iter().chain(&self.rest).filter(move |field| field.known == known).map(|field| field.value)
+    }
+
+    /// The values of all fields of this name, which is in lower case.
+    #[inline]
+    pub fn named(&self, name: &str) -> impl Iterator<Item = &'b [u8]> {
+        self.iter().filter(move |field| field.name == name).map(|field| field.value)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+impl<'b> From<&'b HeaderMap> for Fields<'b> {
+    fn from(headers: &'b HeaderMap) -> Self {
+        let mut fields = Self::new();
+        for (name, value) in headers {
+            fields.push(name.as_str(), value.as_bytes().trim_ascii());
+        }
+        fields
+    }
+}
+
+/// The value as text, if it is visible ASCII, spaces and tabs.
+#[must_use]
+pub fn field_text(value: &[u8]) -> Option<&str> {
+    let is_text = value.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
+    if is_text { std::str::from_utf8(value).ok() } else { None }
+}
+
+/// A request target in its parts, as sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'b> {
+    /// Of the absolute form, or HTTP/2's `:authority`.
+    pub authority: Option<&'b str>,
+    /// `*` in the asterisk form.
+    pub path: &'b str,
+    /// What follows the `?`.
+    pub query: Option<&'b str>,
+}
+
+impl<'b> From<&'b Uri> for Target<'b> {
+    fn from(uri: &'b Uri) -> Self {
+        Self { authority: uri.authority().map(http::uri::Authority::as_str), path: uri.path(), query: uri.query() }
+    }
+}
+
+/// Where header fields are written to. What is written is sound: names are in lower case and values hold no control character but
+/// the tab.
+pub trait Sink {
+    /// One field more.
+    fn put(&mut self, name: &str, value: &[u8]);
+
+    /// Several fields more: whole lines, `name: value\r\n`, that were prepared before.
+    fn put_lines(&mut self, lines: &[u8]);
+
+    /// The same, with values that no compression may keep (RFC 7541 §7.1.3).
+    fn put_secret_lines(&mut self, lines: &[u8]) {
+        self.put_lines(lines);
+    }
+}
+
+/// The lines of an HTTP/1.1 head.
+impl Sink for Vec<u8> {
+    #[inline]
+    fn put(&mut self, name: &str, value: &[u8]) {
+        self.reserve(name.len() + value.len() + 4);
+        self.extend_from_slice(name.as_bytes());
+        self.extend_from_slice(b": ");
+        self.extend_from_slice(value);
+        self.extend_from_slice(b"\r\n");
+    }
+
+    #[inline]
+    fn put_lines(&mut self, lines: &[u8]) {
+        self.extend_from_slice(lines);
+    }
+}
+
+/// For HTTP/2. Fields are added, never replaced.
+impl Sink for HeaderMap {
+    fn put(&mut self, name: &str, value: &[u8]) {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
+            self.append(name, value);
+        }
+    }
+
+    fn put_lines(&mut self, lines: &[u8]) {
+        for (name, value) in split_lines(lines) {
+            self.put(name, value);
+        }
+    }
+
+    fn put_secret_lines(&mut self, lines: &[u8]) {
+        for (name, value) in split_lines(lines) {
+            if let (Ok(name), Ok(mut value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
+                value.set_sensitive(true);
+                self.append(name, value);
+            }
+        }
+    }
+}
+
+/// The fields of a block of lines.
+fn split_lines(lines: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
+    lines.split(|byte| *byte == b'\n').filter_map(|line| {
+        let line = line.strip_suffix(b"\r")?;
+        let colon = memchr::memchr(b':', line)?;
+        Some((std::str::from_utf8(&line[..colon]).ok()?, line[colon + 1..].trim_ascii()))
+    })
+}
+
+/// A block of one line; nothing if the value cannot stand in a field.
+pub(super) fn line(name: &str, value: &[u8]) -> Box<[u8]> {
+    let mut lines = Vec::new();
+    if HeaderValue::from_bytes(value).is_ok() {
+        lines.put(name, value);
+    }
+    lines.into()
+}

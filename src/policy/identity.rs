@@ -1,0 +1,35 @@
+//! How the upstream is told who calls: values that any text fits into, and the lines about a key.
+
+use super::fields::Sink as _;
+use super::key::KeyRecord;
+
+/// The lines about a key, made on its first use.
+pub(super) fn lines(record: &KeyRecord) -> Box<[u8]> {
+    let mut lines = Vec::with_capacity(192);
+    lines.put_lines(b"x-keygate-auth: key\r\n");
+    lines.put("x-keygate-key-id", encoded(record.id()).as_bytes());
+    lines.put("x-keygate-key-name", encoded(record.name()).as_bytes());
+    if let Some(organization) = record.organization() {
+        lines.put("x-keygate-organization", encoded(organization).as_bytes());
+    }
+    lines.into()
+}
+
+/// Several texts, separated by spaces, each percent-encoded where it is not a plain token.
+pub(super) fn encoded_list(texts: &[&str]) -> String {
+    let texts: Vec<String> = texts.iter().map(|text| encoded(text)).collect();
+    texts.join(" ")
+}
+
+/// Any text, with what is not visible ASCII percent-encoded, and what separates or quotes values in headers.
+pub(super) fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_graphic() && !b"%,;\"\\".contains(&byte) {
+            out.push(byte as char);
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
