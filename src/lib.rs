@@ -4,6 +4,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod events;
+pub mod http1;
 pub mod keystore;
 pub mod policy;
 pub mod proxy;

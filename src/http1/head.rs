@@ -111,7 +111,7 @@ fn read_version(text: &[u8]) -> Result<Version, Malformed> {
 }
 
 /// RFC 9112 §3.2. What is neither a path nor an absolute URI stays whole, as a path that no rule accepts.
-fn read_target(target: &mut [u8]) -> Result<Target<'_>, Malformed> {
+fn read_target(target: &[u8]) -> Result<Target<'_>, Malformed> {
     // RFC 3986 §2: nothing else may stand in a URI; a fragment is never sent (RFC 9112 §3.2.1).
     if target.is_empty() || !target.iter().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'<' | b'>')) {
         return Err(Malformed::Syntax);

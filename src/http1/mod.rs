@@ -10,7 +10,7 @@ mod write;
 
 pub use body::{Body, Piece};
 pub use head::{Limits, RequestHead, ResponseHead, find_end, request, request_body, response, response_body};
-pub use write::{LAST_CHUNK, chunk, line, request_line, status_line, trailers};
+pub use write::{LAST_CHUNK, chunk, request_line, status_line, trailers};
 
 /// Why bytes are not a message that Keygate accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,26 +6,6 @@ use http::{HeaderMap, Method, StatusCode};
 /// What ends a chunked body without trailers (RFC 9112 §7.1).
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// An HTTP/1.1 head under construction.
-impl Sink for Vec<u8> {
-    fn put(&mut self, name: &str, value: &[u8]) {
-        line(self, name, value);
-    }
-
-    fn put_lines(&mut self, lines: &[u8]) {
-        self.extend_from_slice(lines);
-    }
-}
-
-/// Writes a field.
-pub fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    out.reserve(name.len() + value.len() + 4);
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
-}
-
 /// Begins a request: method, path and query byte for byte (RFC 9112 §3.2.1).
 pub fn request_line(out: &mut Vec<u8>, method: &Method, target: &Target<'_>) {
     out.extend_from_slice(method.as_str().as_bytes());
@@ -68,7 +48,7 @@ pub fn chunk(out: &mut Vec<u8>, data: &[u8]) {
 pub fn trailers(out: &mut Vec<u8>, trailers: &HeaderMap) {
     out.extend_from_slice(b"0\r\n");
     for (name, value) in trailers {
-        line(out, name.as_str(), value.as_bytes());
+        out.put(name.as_str(), value.as_bytes());
     }
     out.extend_from_slice(b"\r\n");
 }

@@ -167,7 +167,9 @@ impl<'s> Refused<'s> {
         record.account.note_use(&api.definition.name, &digest, now.unix).then_some(record)
     }
 
-    fn early(refusal: Refusal) -> Self {
+    /// A request that is refused before anything is known about it.
+    #[must_use]
+    pub fn early(refusal: Refusal) -> Self {
         Self { refusal, api: None, key: None, grant: None, allowance: None }
     }
 }

@@ -95,7 +95,12 @@ impl Check {
     #[must_use]
     pub fn behind(refusal: Refusal) -> Option<Self> {
         Some(match refusal {
-            Refusal::MalformedTarget(_) | Refusal::MalformedHost | Refusal::MalformedFraming | Refusal::MethodNotAllowed => Self::Request,
+            Refusal::MalformedTarget(_)
+            | Refusal::MalformedHost
+            | Refusal::MalformedFraming
+            | Refusal::MalformedHead
+            | Refusal::HeadTooLarge
+            | Refusal::MethodNotAllowed => Self::Request,
             Refusal::MalformedForwardedFor => Self::ClientAddress,
             Refusal::UnknownHost | Refusal::Misdirected | Refusal::UnknownPath => Self::Api,
             Refusal::KeyInQuery => Self::Query,

@@ -15,6 +15,10 @@ pub enum Refusal {
     MalformedForwardedFor,
     /// The message's framing is not one that Keygate forwards.
     MalformedFraming,
+    /// The bytes are no HTTP/1.1 head.
+    MalformedHead,
+    /// The head is larger than allowed or has more fields.
+    HeadTooLarge,
     /// TRACE and CONNECT.
     MethodNotAllowed,
     /// No API claims the host.
@@ -69,7 +73,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason once, for tables of metrics and documents; details are placeholders.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::MalformedTarget(BadTarget::NotAPath),
         Self::MalformedHost,
         Self::MalformedForwardedFor,
@@ -99,6 +103,8 @@ impl Refusal {
         Self::ClientAborted,
         Self::BodyTooLarge,
         Self::KeyOfficeUnavailable,
+        Self::MalformedHead,
+        Self::HeadTooLarge,
     ];
 
     /// Its place in [`Self::ALL`].
@@ -134,6 +140,8 @@ impl Refusal {
             Self::ClientAborted => 26,
             Self::BodyTooLarge => 27,
             Self::KeyOfficeUnavailable => 28,
+            Self::MalformedHead => 29,
+            Self::HeadTooLarge => 30,
         }
     }
 
@@ -146,6 +154,7 @@ impl Refusal {
             | Self::MalformedHost
             | Self::MalformedForwardedFor
             | Self::MalformedFraming
+            | Self::MalformedHead
             | Self::KeyInQuery
             | Self::AmbiguousCredential
             | Self::ClientAborted => StatusCode::BAD_REQUEST,
@@ -167,6 +176,7 @@ impl Refusal {
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::UpstreamUnreachable | Self::UpstreamFailed => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::KeyOfficeUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -180,6 +190,8 @@ impl Refusal {
             Self::MalformedHost => "malformed_host",
             Self::MalformedForwardedFor => "malformed_forwarded_for",
             Self::MalformedFraming => "malformed_framing",
+            Self::MalformedHead => "malformed_head",
+            Self::HeadTooLarge => "head_too_large",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::UnknownHost => "unknown_host",
             Self::Misdirected => "misdirected",
@@ -216,6 +228,8 @@ impl Refusal {
             Self::MalformedHost => BadTarget::Host.explanation(),
             Self::MalformedForwardedFor => "The X-Forwarded-For header holds something that is no address.",
             Self::MalformedFraming => "The length of the request's body is given in a way that is not accepted.",
+            Self::MalformedHead => "The head of the request is not valid HTTP/1.1.",
+            Self::HeadTooLarge => "The head of the request is too large or has too many fields.",
             Self::MethodNotAllowed => "This method is never allowed here.",
             Self::UnknownHost => "No API is served under this host name.",
             Self::Misdirected => "No API is served under this host name, which is not the one the connection was made for.",

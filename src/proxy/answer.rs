@@ -20,6 +20,8 @@ pub(super) enum Length {
 pub(super) struct AnswerHead {
     pub(super) status: StatusCode,
     pub(super) length: Length,
+    /// Whether the fields say when the answer was made (RFC 9110 §6.6.1).
+    pub(super) dated: bool,
     pub(super) fields: AnswerFields,
 }
 
@@ -30,13 +32,13 @@ pub(super) enum AnswerFields {
 }
 
 /// Room for most heads.
-const ROOM: usize = 1024;
+const ROOM: usize = 1000;
 
 impl AnswerHead {
     /// `http2`: whether the client speaks HTTP/2.
     pub(super) fn new(http2: bool, status: StatusCode, length: Length) -> Self {
         let fields = if http2 { AnswerFields::Http2(HeaderMap::with_capacity(16)) } else { AnswerFields::Http1(Vec::with_capacity(ROOM)) };
-        Self { status, length, fields }
+        Self { status, length, dated: false, fields }
     }
 }
 
@@ -62,12 +64,10 @@ pub(super) struct Answer {
     pub(super) body: AnswerBody,
     /// Whether nothing may follow on the connection.
     pub(super) close: bool,
-    /// Whether the client takes trailers (RFC 9110 §6.5.1).
-    pub(super) trailers: bool,
 }
 
 impl Answer {
     pub(super) fn new(head: AnswerHead, content: Content, record: Record, grpc: bool) -> Self {
-        Self { head, body: AnswerBody::new(content, record, grpc), close: false, trailers: false }
+        Self { head, body: AnswerBody::new(content, record, grpc), close: false }
     }
 }

@@ -24,6 +24,8 @@ pub(super) type Broken = Box<dyn std::error::Error + Send + Sync>;
 pub(super) enum ClientBody {
     Http1(Rc<Client>),
     Http2(Incoming),
+    /// There is none, or it is read by somebody else.
+    None,
 }
 
 impl ClientBody {
@@ -32,6 +34,7 @@ impl ClientBody {
         match self {
             Self::Http1(client) => client.is_read(),
             Self::Http2(incoming) => incoming.is_end_stream(),
+            Self::None => true,
         }
     }
 
@@ -40,6 +43,7 @@ impl ClientBody {
         match self {
             Self::Http1(client) => client.body_length(),
             Self::Http2(incoming) => incoming.size_hint().exact(),
+            Self::None => Some(0),
         }
     }
 
@@ -48,6 +52,7 @@ impl ClientBody {
         match self {
             Self::Http1(client) => client.poll_body(cx).map_err(Into::into),
             Self::Http2(incoming) => Pin::new(incoming).poll_frame(cx).map_err(Into::into),
+            Self::None => Poll::Ready(None),
         }
     }
 }
@@ -230,8 +235,8 @@ pub(super) enum Content {
     Fixed(Bytes),
     /// From an HTTP/1.1 upstream.
     Http1(Box<Exchange>),
-    /// From an HTTP/2 upstream.
-    Http2(Incoming),
+    /// From an HTTP/2 upstream, which may still be taking the request.
+    Http2(Incoming, Rc<Progress>),
 }
 
 /// A part of an answer.
@@ -274,7 +279,7 @@ impl AnswerBody {
                 Ok(Piece::End | Piece::More) => return Poll::Ready(None),
                 Err(error) => Err(error.into()),
             },
-            Content::Http2(incoming) => match ready!(Pin::new(incoming).poll_frame(cx)) {
+            Content::Http2(incoming, _) => match ready!(Pin::new(incoming).poll_frame(cx)) {
                 None => return Poll::Ready(None),
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => Ok(Part::Data(data)),
@@ -298,7 +303,14 @@ impl AnswerBody {
         match &self.content {
             Content::Fixed(bytes) => bytes.is_empty(),
             Content::Http1(exchange) => exchange.is_done(),
-            Content::Http2(incoming) => incoming.is_end_stream(),
+            Content::Http2(incoming, _) => incoming.is_end_stream(),
+        }
+    }
+
+    /// Takes what the client still sends away from the upstream.
+    pub(super) fn release(&self) {
+        if let Content::Http2(_, progress) = &self.content {
+            progress.take_incoming();
         }
     }
 
@@ -342,7 +354,7 @@ impl Body for StreamBody {
         match &self.body.content {
             Content::Fixed(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Content::Http1(exchange) => exchange.length().map(SizeHint::with_exact).unwrap_or_default(),
-            Content::Http2(incoming) => incoming.size_hint(),
+            Content::Http2(incoming, _) => incoming.size_hint(),
         }
     }
 }

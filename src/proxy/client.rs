@@ -42,7 +42,7 @@ pub(super) struct Arrived {
     /// Its length in bytes.
     pub(super) head: usize,
     /// How many bytes of the buffer are filled.
-    filled: usize,
+    pub(super) filled: usize,
 }
 
 impl Client {
@@ -92,11 +92,11 @@ impl Client {
         !self.io.borrow().rest.is_empty()
     }
 
-    /// Goes on behind the head that arrived: with this body, if any, and what else has come. `waits`: for `100 Continue`.
-    pub(super) fn begin(&self, arrived: &Arrived, buffer: &[u8], body: Body, waits: bool) {
+    /// Goes on behind the head that arrived, with what else has come: first this body. `waits`: for `100 Continue`.
+    pub(super) fn begin(&self, rest: &[u8], body: Body, waits: bool) {
         let io = &mut *self.io.borrow_mut();
-        io.rest.extend_from_slice(&buffer[arrived.head..arrived.filled]);
-        io.waits = waits && io.rest.is_empty() && !body.is_done();
+        io.rest.extend_from_slice(rest);
+        io.waits = waits && rest.is_empty() && !body.is_done();
         io.body = body;
     }
 
@@ -105,9 +105,9 @@ impl Client {
         self.io.borrow().body.is_done()
     }
 
-    /// Whether the client still waits for `100 Continue`.
-    pub(super) fn waits(&self) -> bool {
-        self.io.borrow().waits
+    /// Whether the client still waits for `100 Continue`. From now on it will not be told.
+    pub(super) fn stop_waiting(&self) -> bool {
+        std::mem::take(&mut self.io.borrow_mut().waits)
     }
 
     /// The length of the body that is still to come, where it is known.
@@ -174,6 +174,11 @@ impl Client {
         Poll::Pending
     }
 
+    /// Reads bytes and forgets them; returns how many.
+    pub(super) fn poll_discard(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        poll_read(&mut self.io.borrow_mut().stream, cx, &mut self.worker.client_buffer()[..AHEAD])
+    }
+
     /// The stream and what has come on it, after a protocol switch.
     pub(super) fn into_stream(self) -> (Stream, BytesMut) {
         let io = self.io.into_inner();
@@ -191,13 +196,9 @@ impl Io {
             }
         }
         self.sent = 0;
-        self.out.clear();
+        // Connections that wait hold no buffers.
+        self.out = Vec::new();
         Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    /// Reads and forgets until the client has nothing more to say.
-    pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        poll_read(&mut self.stream, cx, buffer)
     }
 }
 

@@ -7,8 +7,8 @@ use super::exchange::{Exchange, Failed, Unanswered};
 use super::pool::{connect_http1, connect_http2};
 use super::worker::{Current, Worker};
 use crate::config::{ApiConfig, Protocol};
-use crate::http1::{ResponseHead, line, request_line};
-use crate::policy::{Admission, Caller, Fields, Head, Known, Refusal, prepare_request};
+use crate::http1::{ResponseHead, request_line};
+use crate::policy::{Admission, Caller, Fields, Head, Known, Refusal, Sink as _, prepare_request};
 use crate::state::UpstreamState;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use hyper::body::Incoming;
@@ -62,8 +62,8 @@ impl Outbound {
                 request_line(&mut out, head.method, &head.target);
                 prepare_request(head, version, admission, trusted, request_id, host, &mut out);
                 match body {
-                    Length::Exact(length) => line(&mut out, "content-length", length.to_string().as_bytes()),
-                    Length::Unknown => line(&mut out, "transfer-encoding", b"chunked"),
+                    Length::Exact(length) => out.put("content-length", length.to_string().as_bytes()),
+                    Length::Unknown => out.put("transfer-encoding", b"chunked"),
                     Length::Absent => {}
                 }
                 if switch {
@@ -215,7 +215,7 @@ async fn over_http2(
         deadline.set(Instant::now() + api.response_timeout);
         let mut sending = Box::pin(sender.try_send_request(request));
         match in_time(deadline, &progress, api.response_timeout, |cx| sending.as_mut().poll(cx)).await? {
-            Ok(response) => return Ok(answered(response, read)),
+            Ok(response) => return Ok(answered(response, progress, read)),
             Err(mut error) => match error.take_message() {
                 Some(unsent) if !last => {
                     worker.stats().upstream_retries.add(1);
@@ -228,10 +228,10 @@ async fn over_http2(
     Err(Refusal::UpstreamUnreachable)
 }
 
-fn answered(response: Response<Incoming>, read: Read<'_>) -> (AnswerHead, Content) {
+fn answered(response: Response<Incoming>, progress: Rc<Progress>, read: Read<'_>) -> (AnswerHead, Content) {
     let (parts, body) = response.into_parts();
     let head = ResponseHead { status: parts.status, version: parts.version, fields: Fields::from(&parts.headers) };
-    (read(&head), Content::Http2(body))
+    (read(&head), Content::Http2(body, progress))
 }
 
 /// Waits for the answer's head until nothing has happened for `patience`: not before the request's body has stood still that long.

@@ -5,7 +5,9 @@ use super::answer::{Answer, AnswerHead, Length};
 use super::body::{ClientBody, Content, RequestBody};
 use super::deadline::Deadline;
 use super::forward::{Outbound, forward};
+use super::http2::read_on;
 use super::key_endpoint;
+use super::live::GRACE;
 use super::record::Record;
 use super::request_id::RequestId;
 use super::worker::{Current, Worker};
@@ -93,14 +95,14 @@ pub(super) struct Reply {
     pub(super) to_head: bool,
 }
 
-/// Judges a request by its head. Nothing of the head is borrowed any more when this returns. `length`: of the body, where there is one
-/// and it is known; `body`: whether there is one.
+/// Judges a request by its head. Nothing of the head is borrowed any more when this returns. `body`: how long it is, or why the message
+/// as a whole is refused.
 pub(super) fn judge<'s>(
     connection: &Rc<Connection>,
     current: &'s Current,
     head: &Head<'_>,
     version: Version,
-    body: Length,
+    body: Result<Length, Refusal>,
     now: Now,
 ) -> Judged<'s> {
     let worker = &connection.worker;
@@ -108,8 +110,11 @@ pub(super) fn judge<'s>(
     let mut record = Record::start(connection, current, head, version, &request_id, now);
     let http2 = version == Version::HTTP_2;
     let reply = Reply { request_id, now, http2, grpc: is_grpc(head.fields), to_head: *head.method == Method::HEAD };
-    let outcome = match authorise(head, &current.snapshot, now).and_then(|permit| charge(permit, now)) {
-        Ok(admission) => {
+    let admitted = body
+        .map_err(Refused::early)
+        .and_then(|body| Ok((charge(authorise(head, &current.snapshot, now)?, now)?, body)));
+    let outcome = match admitted {
+        Ok((admission, body)) => {
             let key = if let Caller::Key { record, .. } = admission.caller() { Some(record) } else { None };
             if let Some(key) = admission.note_use(now) {
                 worker.add_used_key(key);
@@ -168,7 +173,12 @@ pub(super) async fn respond(
                 }
                 Err(refusal) => {
                     let refused = match record.cut() {
-                        Some(refusal) => Refused { grant: None, allowance: None, ..admission.refused(refusal) },
+                        Some(refusal) => {
+                            if let Some(rest) = record.take_rest().filter(|_| reply.http2) {
+                                read_on(rest, GRACE);
+                            }
+                            Refused { grant: None, allowance: None, ..admission.refused(refusal) }
+                        }
                         None => admission.refused(refusal),
                     };
                     turn_away(&refused, &reply, record)
@@ -188,6 +198,7 @@ fn pass_back(head: &ResponseHead<'_>, admission: &Admission<'_>, reply: &Reply) 
         _ => declared().map_or(Length::Unknown, Length::Exact),
     };
     let mut answer = AnswerHead::new(reply.http2, head.status, length);
+    answer.dated = head.fields.has(Known::Date);
     prepare_response(&head.fields, admission, reply.request_id.as_str(), reply.now, &mut answer);
     answer
 }
@@ -215,7 +226,8 @@ pub(super) fn turn_away(refused: &Refused<'_>, reply: &Reply, mut record: Record
     record.set_refused(refused.refusal, head.status.as_u16());
     // Where a request with such framing ends is a guess, so nothing behind it is read as another one (RFC 9112 §6.3); the end of one
     // that was cut is not waited for.
-    let close = refused.refusal == Refusal::MalformedFraming || record.cut().is_some();
+    let unsound = matches!(refused.refusal, Refusal::MalformedFraming | Refusal::MalformedHead | Refusal::HeadTooLarge);
+    let close = unsound || record.cut().is_some();
     own_answer(head, body, reply, record, close)
 }
 

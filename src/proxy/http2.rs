@@ -115,7 +115,7 @@ async fn answer(connection: Rc<Connection>, request: Request<Incoming>) -> Resul
     };
     let fields = Fields::from(&parts.headers);
     let head = Head { method: &parts.method, target: Target::from(&parts.uri), fields: &fields, peer: &connection.peer };
-    let judged = judge(&connection, &current, &head, parts.version, length, now);
+    let judged = judge(&connection, &current, &head, parts.version, Ok(length), now);
     drop(fields);
     let mut body = ClientBody::Http2(incoming);
     if let Outcome::Refused(_) = judged.outcome {
@@ -123,7 +123,7 @@ async fn answer(connection: Rc<Connection>, request: Request<Incoming>) -> Resul
         if !parts.headers.contains_key(header::EXPECT) {
             read_on(body, READ_ON_TIME);
         }
-        body = ClientBody::none();
+        body = ClientBody::None;
     }
     drop(parts);
     let mut deadline = Deadline::new(Instant::now() + Duration::from_secs(3600));

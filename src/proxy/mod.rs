@@ -5,14 +5,22 @@
 //! Workers never block, resolve a name or touch the disk.
 
 mod access_log;
+mod answer;
 mod body;
+mod client;
 mod connection;
+mod deadline;
+mod exchange;
 mod forward;
 mod handler;
+mod http1;
+mod http2;
 mod key_endpoint;
 mod live;
+mod places;
 mod pool;
 mod record;
+mod request_id;
 mod stream;
 mod websocket;
 mod worker;

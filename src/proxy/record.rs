@@ -1,13 +1,13 @@
 //! What is remembered about a request while it is served, counted and logged when its answer has ended.
 
 use super::access_log::{Logged, redacted};
-use super::body::Progress;
+use super::body::{ClientBody, Progress};
 use super::handler::Connection;
 use super::live::Entry;
+use super::request_id::RequestId;
 use super::worker::{Current, CurrentSite};
-use crate::policy::{Digest, KeyRecord, Now, Refusal, contains_key};
-use http::{HeaderValue, Method, Uri, Version, header};
-use hyper::body::Incoming;
+use crate::policy::{Digest, Head, KeyRecord, Known, Now, Refusal, contains_key, field_text};
+use http::Version;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -32,33 +32,34 @@ pub(super) struct Record {
 
 /// What only the log needs.
 struct Line {
-    request_id: HeaderValue,
+    request_id: String,
     client: IpAddr,
-    method: Method,
-    uri: Uri,
-    host: Option<HeaderValue>,
+    method: String,
+    path: String,
+    host: String,
     version: Version,
     key: Option<Arc<KeyRecord>>,
 }
 
 impl Record {
-    pub(super) fn start<B>(
+    pub(super) fn start(
         connection: &Rc<Connection>,
         current: &Current,
-        request: &http::Request<B>,
-        request_id: &HeaderValue,
+        head: &Head<'_>,
+        version: Version,
+        request_id: &RequestId,
         now: Now,
     ) -> Self {
         connection.request_started();
         connection.worker.stats().requests_in_flight.add(1);
         let line = current.site.log_requests.then(|| {
             Box::new(Line {
-                request_id: request_id.clone(),
+                request_id: request_id.as_str().to_owned(),
                 client: connection.peer.address,
-                method: request.method().clone(),
-                uri: request.uri().clone(),
-                host: request.headers().get(header::HOST).cloned(),
-                version: request.version(),
+                method: head.method.as_str().to_owned(),
+                path: head.target.path.to_owned(),
+                host: head.fields.first(Known::Host).and_then(field_text).or(head.target.authority).unwrap_or_default().to_owned(),
+                version,
                 key: None,
             })
         });
@@ -92,7 +93,7 @@ impl Record {
     }
 
     /// What the client of a request that was cut still sends, if there is more and the upstream has begun to read it.
-    pub(super) fn take_rest(&self) -> Option<Incoming> {
+    pub(super) fn take_rest(&self) -> Option<ClientBody> {
         let (_, progress) = self.live.as_ref()?;
         progress.take_incoming().filter(|_| progress.last.get().is_some())
     }
@@ -177,14 +178,13 @@ impl Record {
     fn log(&self, line: &Line, api: Option<&str>, duration: u64) {
         let apis = self.site.routes.apis();
         let safe = |text| redacted(text, |text| contains_key(apis, text));
-        let host = line.host.as_ref().and_then(|host| host.to_str().ok());
         let logged = Logged {
             time: self.started.1,
-            request_id: line.request_id.to_str().unwrap_or(""),
+            request_id: &line.request_id,
             client: line.client,
-            method: safe(line.method.as_str()),
-            host: safe(host.or(line.uri.authority().map(http::uri::Authority::as_str)).unwrap_or("")),
-            path: safe(line.uri.path()),
+            method: safe(&line.method),
+            host: safe(&line.host),
+            path: safe(&line.path),
             protocol: match line.version {
                 Version::HTTP_2 => "HTTP/2",
                 Version::HTTP_10 => "HTTP/1.0",

@@ -2,18 +2,17 @@
 //! gateway that stops, or that cuts the connection, can say so with a Close frame where one may stand: between two frames.
 
 use super::body::Progress;
+use super::exchange::Exchange;
 use super::live::GRACE;
-use super::pool::Lease;
 use super::record::Record;
-use super::worker::{OpenConnection, Worker};
+use super::stream::Stream;
+use super::worker::Worker;
 use crate::state::Phase;
-use http::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
+use bytes::BytesMut;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, WriteHalf};
 
 /// How long the other side may take to answer a Close frame.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -29,40 +28,34 @@ const STOPPING: Goodbye = Goodbye { code: 1001, reason: "the gateway is stopping
 /// Whatever has become of the key: with a policy violation, so that clients do not simply connect again.
 const CUT: Goodbye = Goodbye { code: 1008, reason: "the API key is no longer valid" };
 
-/// Says in a message's header that it is about the switch.
-pub(super) fn mark(headers: &mut HeaderMap) {
-    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-}
+/// One side: its stream, and what came on it behind the head.
+type Side = (Stream, BytesMut);
 
 /// Copies between the two sides until both have ended. The record is kept until then.
-pub(super) fn start(client: OnUpgrade, upstream: OnUpgrade, lease: Lease, record: Record) {
-    let worker = lease.worker.clone();
-    let open = OpenConnection::continued(&worker);
-    tokio::task::spawn_local(async move {
-        let (Ok(client), Ok(upstream)) = (client.await, upstream.await) else { return };
-        worker.stats().upgrades_open.add(1);
-        let too_late = async {
-            lease.progress.until_cut().await;
-            tokio::time::sleep(GRACE).await;
-        };
-        tokio::select! {
-            () = run(&worker, &lease.progress, client, upstream) => {}
-            () = too_late => {}
-        }
-        worker.stats().upgrades_open.sub(1);
-        drop((lease, record, open));
-    });
+pub(super) async fn serve(worker: &Rc<Worker>, client: Side, mut exchange: Box<Exchange>, record: Record) {
+    let Some(upstream) = exchange.take_stream() else { return };
+    worker.stats().upgrades_open.add(1);
+    let progress = exchange.progress();
+    let too_late = async {
+        progress.until_cut().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        () = run(worker, progress, client, upstream) => {}
+        () = too_late => {}
+    }
+    worker.stats().upgrades_open.sub(1);
+    drop(record);
 }
 
-async fn run(worker: &Rc<Worker>, progress: &Progress, client: Upgraded, upstream: Upgraded) {
-    let (client_in, client_out) = tokio::io::split(TokioIo::new(client));
-    let (upstream_in, upstream_out) = tokio::io::split(TokioIo::new(upstream));
-    let down = copy(worker, progress, upstream_in, client_out, None);
+async fn run(worker: &Rc<Worker>, progress: &Progress, (client, sent): Side, (upstream, answered): Side) {
+    let (client_in, client_out) = tokio::io::split(client);
+    let (upstream_in, upstream_out) = tokio::io::split(upstream);
+    let down = copy(worker, progress, (&answered[..]).chain(upstream_in), client_out, None);
     // Frames from a client are masked (RFC 6455 §5.3); the mask is random so that nothing can be steered.
     let mut mask = [0; 4];
     let _ = getrandom::fill(&mut mask);
-    let up = copy(worker, progress, client_in, upstream_out, Some(mask));
+    let up = copy(worker, progress, (&sent[..]).chain(client_in), upstream_out, Some(mask));
     tokio::join!(down, up);
 }
 
@@ -70,8 +63,8 @@ async fn run(worker: &Rc<Worker>, progress: &Progress, client: Upgraded, upstrea
 async fn copy(
     worker: &Worker,
     progress: &Progress,
-    mut from: ReadHalf<TokioIo<Upgraded>>,
-    mut to: WriteHalf<TokioIo<Upgraded>>,
+    mut from: impl AsyncRead + Unpin,
+    mut to: WriteHalf<Stream>,
     mask: Option<[u8; 4]>,
 ) {
     let mut phase = worker.shared().phase();
@@ -110,7 +103,7 @@ async fn copy(
     }
 }
 
-async fn pass_on(read: io::Result<usize>, buffer: &[u8], frames: &mut Frames, to: &mut WriteHalf<TokioIo<Upgraded>>) -> io::Result<()> {
+async fn pass_on(read: io::Result<usize>, buffer: &[u8], frames: &mut Frames, to: &mut WriteHalf<Stream>) -> io::Result<()> {
     let bytes = &buffer[..read?];
     if bytes.is_empty() {
         return Err(io::ErrorKind::UnexpectedEof.into());

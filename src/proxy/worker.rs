@@ -3,16 +3,18 @@
 use super::access_log::{AccessLog, LogWriter, Logged};
 use super::connection;
 use super::live::Live;
+use super::places::Places;
 use super::pool::Pool;
-use crate::policy::{KeyRecord, Now, contains_key};
+use super::request_id::RequestId;
+use crate::policy::{Fields, KeyRecord, Known, Now, contains_key, field_text};
 use crate::state::{Phase, Published, Reader, RefusedRequest, Shared, Site};
 use crate::stats::WorkerStats;
-use http::{HeaderMap, HeaderName, HeaderValue};
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::LocalOptions;
@@ -57,7 +59,17 @@ pub struct Worker {
     open: Cell<usize>,
     /// Keys whose use is to be collected.
     used_keys: RefCell<Vec<Arc<KeyRecord>>>,
+    /// What was just read from a client, and from an upstream: shared, because nobody waits for anything while using them.
+    buffers: (RefCell<Vec<u8>>, RefCell<Vec<u8>>),
+    /// The tasks that wait for HTTP/1.1 clients.
+    waiting: Places<Waker>,
+    draining: Cell<bool>,
+    /// The `Date` line of this second (RFC 9110 §6.6.1).
+    date: RefCell<(i64, String)>,
 }
+
+/// Bytes that are read at once. An upstream's large answer comes in parts of this size.
+const BUFFER: usize = 64 * 1024;
 
 /// Binds an address for all workers to accept from. One socket, so that none is lost when a worker is busy.
 ///
@@ -101,6 +113,10 @@ impl Worker {
             ids: (u64::from_le_bytes(start), Cell::new(0)),
             open: Cell::new(0),
             used_keys: RefCell::default(),
+            buffers: (RefCell::new(vec![0; BUFFER]), RefCell::new(vec![0; BUFFER])),
+            waiting: Places::default(),
+            draining: Cell::new(false),
+            date: RefCell::default(),
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
         runtime.block_on(worker.serve(listeners))
@@ -183,26 +199,56 @@ impl Worker {
         self.log.write(line)
     }
 
+    /// For what is read from a client. Not to be held while waiting.
+    pub(super) fn client_buffer(&self) -> RefMut<'_, Vec<u8>> {
+        self.buffers.0.borrow_mut()
+    }
+
+    /// For what is read from an upstream. Not to be held while waiting.
+    pub(super) fn upstream_buffer(&self) -> RefMut<'_, Vec<u8>> {
+        self.buffers.1.borrow_mut()
+    }
+
+    /// Whether no more requests are to be taken.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Wakes a task when the gateway drains, until what is returned is dropped.
+    pub(super) fn wake_when_draining(self: &Rc<Self>, task: Waker) -> impl Drop + use<> {
+        struct Waiting(Rc<Worker>, usize);
+        impl Drop for Waiting {
+            fn drop(&mut self) {
+                self.0.waiting.remove(self.1);
+            }
+        }
+        Waiting(self.clone(), self.waiting.add(task))
+    }
+
+    /// Appends the `Date` line.
+    pub(super) fn write_date(&self, out: &mut Vec<u8>) {
+        let now = self.now().unix;
+        let (second, line) = &mut *self.date.borrow_mut();
+        if *second != now || line.is_empty() {
+            let moment = std::time::UNIX_EPOCH + Duration::from_secs(u64::try_from(now).unwrap_or_default());
+            (*second, *line) = (now, format!("date: {}\r\n", httpdate::fmt_http_date(moment)));
+        }
+        out.extend_from_slice(line.as_bytes());
+    }
+
     /// The client's request id if it is a sound one and holds no key, else a new one.
-    pub(super) fn request_id(&self, headers: &HeaderMap, current: &Published) -> HeaderValue {
-        const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-        let mut sent = headers.get_all(X_REQUEST_ID).iter();
+    pub(super) fn request_id(&self, fields: &Fields<'_>, current: &Published) -> RequestId {
+        let mut sent = fields.all(Known::XRequestId);
         if let (Some(id), None) = (sent.next(), sent.next()) {
             let sound = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-            let text = id.to_str().unwrap_or("");
+            let text = field_text(id).unwrap_or_default();
             if (1..=128).contains(&text.len()) && text.as_bytes().iter().all(sound) && !contains_key(current.snapshot.routes.apis(), text) {
-                return id.clone();
+                return RequestId::Sent(text.into());
             }
         }
         let (start, count) = &self.ids;
         count.set(count.get() + 1);
-        let mut id = [0; 32];
-        for (digits, number) in id.chunks_exact_mut(16).zip([*start, count.get()]) {
-            for (place, digit) in digits.iter_mut().rev().enumerate() {
-                *digit = b"0123456789abcdef"[(number >> (4 * place) & 15) as usize];
-            }
-        }
-        HeaderValue::from_bytes(&id).unwrap_or(HeaderValue::from_static("none"))
+        RequestId::new(*start, count.get())
     }
 }
 
@@ -241,12 +287,6 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener) {
 pub(super) struct OpenConnection(Rc<Worker>);
 
 impl OpenConnection {
-    /// The same connection after a protocol switch, when its first owner lets go of it.
-    pub(super) fn continued(worker: &Rc<Worker>) -> Self {
-        let _ = worker.shared.admit_connection(usize::MAX);
-        Self::new(worker.clone())
-    }
-
     /// A connection that [`Shared::admit_connection`] has counted.
     fn new(worker: Rc<Worker>) -> Self {
         worker.open.set(worker.open.get() + 1);
@@ -267,6 +307,7 @@ impl Drop for OpenConnection {
 /// over log lines.
 async fn upkeep(worker: Rc<Worker>) {
     let mut publications = worker.shared.publications();
+    let mut phase = worker.shared.phase();
     let mut tick = tokio::time::interval(Duration::from_millis(100));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // The publication and the second that live requests were last judged by, and when that was.
@@ -274,6 +315,10 @@ async fn upkeep(worker: Rc<Worker>) {
     loop {
         tokio::select! {
             _ = publications.changed() => {}
+            _ = phase.wait_for(|phase| *phase == Phase::Draining), if !worker.is_draining() => {
+                worker.draining.set(true);
+                worker.waiting.all().iter().flatten().for_each(Waker::wake_by_ref);
+            }
             _ = tick.tick() => {}
         }
         // Read before the snapshot, which is then at least as new.

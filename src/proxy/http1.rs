@@ -1,0 +1,321 @@
+//! A client's HTTP/1.1 connection: one request after the other, each served to its end on this task.
+
+use super::answer::{Answer, AnswerFields, Length};
+use super::body::{AnswerBody, ClientBody, Part};
+use super::client::{Arrived, Client};
+use super::deadline::Deadline;
+use super::exchange::{Exchange, keeps_alive};
+use super::handler::{Connection, judge, respond};
+use super::http2::{READ_ON_BYTES, READ_ON_TIME};
+use super::live::Guard;
+use super::record::Record;
+use super::stream::Stream;
+use super::websocket;
+use super::worker::Worker;
+use crate::http1::{self, Body, LAST_CHUNK, Limits, Malformed, RequestHead};
+use crate::policy::{Fields, Head, Known, Peer, Refusal, Sink as _, Target};
+use http::{Method, StatusCode, Version};
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Poll, ready};
+use std::time::Duration;
+use tokio::io::AsyncWrite as _;
+use tokio::time::Instant;
+
+/// How long a head may take to end when the gateway stops.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// What is collected of an answer before it is sent, in bytes: four TLS records (RFC 8446 §5.1).
+const FULL: usize = 64 * 1024;
+/// Room for the head of most answers.
+const ROOM: usize = 1000;
+
+/// What follows a request.
+enum Next {
+    Request,
+    Close,
+    Switch(Box<Exchange>, Record),
+}
+
+/// Serves a connection until it closes or the gateway has drained.
+pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, peer: Peer) {
+    let connection = Connection::new(worker, peer);
+    let client = Client::new(worker, stream);
+    let mut guard = Guard::new(worker);
+    let switched = {
+        let _idle = worker.wake_when_draining(poll_fn(|cx| Poll::Ready(cx.waker().clone())).await);
+        guard.run(pin!(converse(&connection, &client))).await.flatten()
+    };
+    drop(connection);
+    if let (Some((exchange, record)), Some(client)) = (switched, Rc::into_inner(client)) {
+        let (stream, rest) = client.into_stream();
+        Box::pin(websocket::serve(worker, (stream, rest), exchange, record)).await;
+    }
+}
+
+/// Serves requests. Returns the upstream's side of a protocol switch if it ends with one.
+async fn converse(connection: &Rc<Connection>, client: &Rc<Client>) -> Option<(Box<Exchange>, Record)> {
+    let worker = &connection.worker;
+    let mut deadline = Deadline::new(Instant::now() + worker.current().site.server.header_timeout);
+    while let Some(arrived) = head(worker, client, &mut deadline).await {
+        // Boxed, so that a connection that waits for its next request does not hold the room for it.
+        match Box::pin(exchange(connection, client, arrived, &mut deadline)).await {
+            Next::Request => deadline.set(Instant::now() + worker.current().site.server.header_timeout),
+            Next::Close => break,
+            Next::Switch(exchange, record) => return Some((exchange, record)),
+        }
+    }
+    None
+}
+
+/// The next request's head. `None`: there is none, and the connection is to be closed.
+async fn head(worker: &Worker, client: &Client, deadline: &mut Deadline) -> Option<Result<Arrived, Malformed>> {
+    let mut ending = false;
+    poll_fn(|cx| {
+        let limits = {
+            let current = worker.current();
+            let server = &current.site.server;
+            Limits { size: server.max_header_size, fields: server.max_headers }
+        };
+        if let Poll::Ready(arrived) = client.poll_head(cx, limits) {
+            return Poll::Ready(arrived);
+        }
+        if worker.is_draining() {
+            if !client.has_begun() {
+                return Poll::Ready(None);
+            }
+            if !ending {
+                ending = true;
+                deadline.set(deadline.at().min(Instant::now() + LAST_WORDS));
+            }
+        }
+        deadline.poll(cx).map(|()| None)
+    })
+    .await
+}
+
+/// Serves one request.
+async fn exchange(
+    connection: &Rc<Connection>,
+    client: &Rc<Client>,
+    arrived: Result<Arrived, Malformed>,
+    deadline: &mut Deadline,
+) -> Next {
+    let worker = &connection.worker;
+    let now = worker.now();
+    let current = worker.current();
+    let mut request = Persistence { version: Version::HTTP_11, keep_alive: false, trailers: false };
+    let judged = {
+        let mut buffer = worker.client_buffer();
+        let read = arrived.and_then(|arrived| {
+            let (head, rest) = buffer.split_at_mut(arrived.head);
+            Ok((http1::request(head, current.site.server.max_headers)?, arrived, rest))
+        });
+        match read {
+            Ok((head, arrived, rest)) => {
+                request = Persistence::of(&head);
+                let body = http1::request_body(&head);
+                let length = body.as_ref().map(|body| length_of(&head, body)).map_err(|_| Refusal::MalformedFraming);
+                let waits = request.version == Version::HTTP_11
+                    && head.fields.all(Known::Expect).any(|value| value.eq_ignore_ascii_case(b"100-continue"));
+                client.begin(&rest[..arrived.filled - arrived.head], body.unwrap_or(Body::NONE), waits);
+                let RequestHead { method, target, version, fields } = &head;
+                let head = Head { method, target: *target, fields, peer: &connection.peer };
+                judge(connection, &current, &head, *version, length, now)
+            }
+            Err(malformed) => {
+                let refusal = match malformed {
+                    Malformed::TooLarge => Refusal::HeadTooLarge,
+                    Malformed::Syntax | Malformed::Version | Malformed::Framing => Refusal::MalformedHead,
+                };
+                let nothing = Target { authority: None, path: "", query: None };
+                let head = Head { method: &Method::GET, target: nothing, fields: &Fields::new(), peer: &connection.peer };
+                judge(connection, &current, &head, Version::HTTP_11, Err(refusal), now)
+            }
+        }
+    };
+    let answer = {
+        let mut responding = pin!(respond(worker, &current, judged, ClientBody::Http1(client.clone()), deadline));
+        poll_fn(|cx| match responding.as_mut().poll(cx) {
+            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+            Poll::Pending => client.poll_gone(cx).map(|()| None),
+        })
+        .await
+    };
+    drop(current);
+    match answer {
+        Some(answer) => send(worker, client, answer, request, deadline).await,
+        None => Next::Close,
+    }
+}
+
+/// What a request says about the connection.
+#[derive(Clone, Copy)]
+struct Persistence {
+    version: Version,
+    keep_alive: bool,
+    /// Whether the client takes trailers (RFC 9110 §10.1.4).
+    trailers: bool,
+}
+
+impl Persistence {
+    fn of(head: &RequestHead<'_>) -> Self {
+        let codings = head.fields.all(Known::Te).flat_map(|value| value.split(|byte| *byte == b','));
+        Self {
+            version: head.version,
+            keep_alive: keeps_alive(head.version, &head.fields),
+            trailers: codings.into_iter().any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers")),
+        }
+    }
+}
+
+/// How long a request's body is said to be.
+fn length_of(head: &RequestHead<'_>, body: &Body) -> Length {
+    match body.length() {
+        None => Length::Unknown,
+        Some(0) if !head.fields.has(Known::ContentLength) => Length::Absent,
+        Some(length) => Length::Exact(length),
+    }
+}
+
+/// Sends an answer.
+async fn send(worker: &Rc<Worker>, client: &Rc<Client>, answer: Answer, request: Persistence, deadline: &mut Deadline) -> Next {
+    let Answer { head, mut body, close } = answer;
+    let switching = head.status == StatusCode::SWITCHING_PROTOCOLS;
+    let chunked = head.length == Length::Unknown && request.version == Version::HTTP_11;
+    let until_close = head.length == Length::Unknown && !chunked;
+    // Whether the client will send the body that it waits to send is not known.
+    let close = close || until_close || !request.keep_alive || worker.is_draining() || client.stop_waiting();
+    {
+        let out = &mut client.io().out;
+        out.reserve(ROOM);
+        http1::status_line(out, head.status);
+        if let AnswerFields::Http1(lines) = &head.fields {
+            out.put_lines(lines);
+        }
+        if !head.dated {
+            worker.write_date(out);
+        }
+        match head.length {
+            Length::Exact(length) => out.put("content-length", length.to_string().as_bytes()),
+            Length::Unknown if chunked => out.put_lines(b"transfer-encoding: chunked\r\n"),
+            Length::Unknown | Length::Absent => {}
+        }
+        match (switching, close) {
+            (true, _) => out.put_lines(b"connection: Upgrade\r\nupgrade: websocket\r\n"),
+            (false, true) => out.put_lines(b"connection: close\r\n"),
+            (false, false) if request.version == Version::HTTP_10 => out.put_lines(b"connection: keep-alive\r\n"),
+            (false, false) => {}
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+    let whole = send_body(worker, client, &mut body, chunked, request.trailers).await;
+    if switching && whole {
+        return body.into_switch().map_or(Next::Close, |(exchange, record)| Next::Switch(exchange, record));
+    }
+    body.release();
+    drop(body);
+    if !whole {
+        return Next::Close;
+    }
+    if close {
+        hang_up(client, deadline).await;
+        return Next::Close;
+    }
+    if client.is_read() || read_on(client, deadline).await { Next::Request } else { Next::Close }
+}
+
+/// Sends what is to be sent and then the body; whether the client has got all of it.
+async fn send_body(worker: &Worker, client: &Client, body: &mut AnswerBody, chunked: bool, trailers: bool) -> bool {
+    let mut ended = body.is_done() && !chunked;
+    poll_fn(|cx| {
+        loop {
+            let mut waits = false;
+            while !ended && client.io().out.len() < FULL {
+                let mut buffer = worker.upstream_buffer();
+                let Poll::Ready(part) = body.poll(cx, &mut buffer) else {
+                    waits = true;
+                    break;
+                };
+                let out = &mut client.io().out;
+                let data = match &part {
+                    Some(Ok(Part::Buffered(range))) => &buffer[range.clone()],
+                    Some(Ok(Part::Data(data))) => data,
+                    Some(Ok(Part::Trailers(fields))) => {
+                        ended = true;
+                        if chunked {
+                            if trailers { http1::trailers(out, fields) } else { out.extend_from_slice(LAST_CHUNK) }
+                        }
+                        break;
+                    }
+                    None => {
+                        ended = true;
+                        if chunked {
+                            out.extend_from_slice(LAST_CHUNK);
+                        }
+                        break;
+                    }
+                    // What has come is passed on; an orderly end would make it look like the whole.
+                    Some(Err(_)) => return client.io().poll_out(cx).map(|_| false),
+                };
+                if chunked { http1::chunk(out, data) } else { out.extend_from_slice(data) }
+                ended = !chunked && body.is_done();
+            }
+            if ready!(client.io().poll_out(cx)).is_err() {
+                return Poll::Ready(false);
+            }
+            if ended {
+                return Poll::Ready(true);
+            }
+            if waits {
+                return client.poll_gone(cx).map(|()| false);
+            }
+        }
+    })
+    .await
+}
+
+/// Reads what a request that has been answered still sends, for a while: unread, it would be taken for the next one, and a client that
+/// finds the connection closed may drop the answer. Whether all of it came.
+async fn read_on(client: &Client, deadline: &mut Deadline) -> bool {
+    let mut left = READ_ON_BYTES;
+    deadline.set(Instant::now() + READ_ON_TIME);
+    poll_fn(|cx| {
+        loop {
+            match client.poll_body(cx) {
+                Poll::Ready(None) => return Poll::Ready(true),
+                Poll::Ready(Some(Ok(frame))) => match left.checked_sub(frame.data_ref().map_or(0, bytes::Bytes::len)) {
+                    Some(rest) => left = rest,
+                    None => return Poll::Ready(false),
+                },
+                Poll::Ready(Some(Err(_))) => return Poll::Ready(false),
+                Poll::Pending => return deadline.poll(cx).map(|()| false),
+            }
+        }
+    })
+    .await
+}
+
+/// Closes this side and waits a little for the client to close its own: what it sent meanwhile would make the system reset the
+/// connection, and the client lose the answer (RFC 9112 §9.6).
+async fn hang_up(client: &Client, deadline: &mut Deadline) {
+    let mut left = READ_ON_BYTES;
+    let mut shut = false;
+    deadline.set(Instant::now() + READ_ON_TIME);
+    poll_fn(|cx| {
+        if !shut {
+            if deadline.poll(cx).is_ready() || ready!(Pin::new(&mut client.io().stream).poll_shutdown(cx)).is_err() {
+                return Poll::Ready(());
+            }
+            shut = true;
+        }
+        loop {
+            match client.poll_discard(cx) {
+                Poll::Ready(Ok(read)) if read > 0 && read <= left => left -= read,
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return deadline.poll(cx),
+            }
+        }
+    })
+    .await;
+}
