@@ -173,7 +173,7 @@ impl Exchange {
                         Ok(body) => body,
                         Err(malformed) => return Poll::Ready(Err(nonsense(malformed))),
                     };
-                    self.reusable = keeps_alive(head.version, &head.fields);
+                    self.reusable = head.status != StatusCode::SWITCHING_PROTOCOLS && keeps_alive(head.version, &head.fields);
                     self.rest.extend_from_slice(rest);
                     let kept = read(&head);
                     self.settle();
