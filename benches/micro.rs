@@ -4,7 +4,7 @@
 //! are part of its figure: they grow with the table while the number of steps does not.
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use http::{Method, Version};
 use keygate::policy::*;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -93,25 +93,27 @@ impl Random {
 
 struct Request {
     method: Method,
-    uri: Uri,
-    headers: HeaderMap,
+    path: &'static str,
+    key: String,
     peer: Peer,
 }
 
 impl Request {
     fn new(method: Method, path: &'static str, key: &str) -> Self {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::HOST, HeaderValue::from_static("desk.example"));
-        headers.insert(header::USER_AGENT, HeaderValue::from_static("bench"));
-        headers.insert(HeaderName::from_static("accept"), HeaderValue::from_static("*/*"));
-        if let Ok(value) = HeaderValue::from_str(&format!("Bearer {key}")) {
-            headers.insert(header::AUTHORIZATION, value);
-        }
-        Self { method, uri: Uri::from_static(path), headers, peer: Peer::new([127, 0, 0, 1].into(), true, None) }
+        Self { method, path, key: format!("Bearer {key}"), peer: Peer::new([127, 0, 0, 1].into(), true, None) }
     }
 
-    fn head(&self) -> Head<'_> {
-        Head { method: &self.method, uri: &self.uri, headers: &self.headers, peer: &self.peer }
+    fn fields(&self) -> Fields<'_> {
+        let mut fields = Fields::new();
+        fields.push("host", b"desk.example");
+        fields.push("user-agent", b"bench");
+        fields.push("accept", b"*/*");
+        fields.push("authorization", self.key.as_bytes());
+        fields
+    }
+
+    fn head<'h>(&'h self, fields: &'h Fields<'h>) -> Head<'h> {
+        Head { method: &self.method, target: Target { authority: None, path: self.path, query: None }, fields, peer: &self.peer }
     }
 }
 
@@ -129,7 +131,7 @@ fn decide(bench: &mut Criterion) {
         let mut judge = || {
             monotonic += 10_000;
             let now = Now { monotonic, unix: 1_800_000_000 };
-            let outcome = authorise(&request.head(), &snapshot, now).and_then(|permit| charge(permit, now));
+            let outcome = authorise(&request.head(&request.fields()), &snapshot, now).and_then(|permit| charge(permit, now));
             outcome.map(|admission| admission.allowance()).map_err(|refused| refused.refusal)
         };
         assert_eq!(judge().err(), expected, "{name}");
@@ -155,7 +157,7 @@ fn limiter(bench: &mut Criterion) {
             let permit = || {
                 let now = Now { monotonic, unix: 1_800_000_000 };
                 monotonic += 10_000;
-                authorise(&request.head(), &snapshot, now).map(|permit| (permit, now))
+                authorise(&request.head(&request.fields()), &snapshot, now).map(|permit| (permit, now))
             };
             // Only the charge is timed.
             bencher.iter_batched(
@@ -192,5 +194,75 @@ fn look_up(bench: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decide, limiter, look_up);
+/// What is done to header fields, for an admitted request and for a refused one.
+fn rewrite(bench: &mut Criterion) {
+    const ID: &str = "0123456789abcdef0123456789abcdef";
+    let snapshot = snapshot(definition(u32::MAX), 10_000);
+    let mut group = bench.benchmark_group("rewrite");
+    let now = Now { monotonic: 1_000 * SECOND, unix: 1_800_000_000 };
+    let request = Request::new(Method::GET, "/api/v1/tickets/42", &key_text(5_000));
+    let unknown = Request::new(Method::GET, "/api/v1/tickets/42", &key_text(u64::MAX));
+    let (fields, unknown_fields) = (request.fields(), unknown.fields());
+    let mut answer = Fields::new();
+    for (name, value) in [
+        ("server", "bench"),
+        ("date", "Sun, 22 Nov 2026 05:11:42 GMT"),
+        ("content-type", "application/json"),
+        ("content-length", "120"),
+        ("connection", "keep-alive"),
+    ] {
+        answer.push(name, value.as_bytes());
+    }
+    let mut out: Vec<u8> = Vec::with_capacity(4096);
+    if let Ok(admission) = authorise(&request.head(&fields), &snapshot, now).and_then(|permit| charge(permit, now)) {
+        group.bench_function("fields", |bencher| bencher.iter(|| black_box(request.fields()).len()));
+        group.bench_function("prepare_request", |bencher| {
+            bencher.iter(|| {
+                out.clear();
+                prepare_request(&request.head(&fields), Version::HTTP_11, &admission, &[], ID, None, &mut out);
+                out.len()
+            });
+        });
+        group.bench_function("prepare_response", |bencher| {
+            bencher.iter(|| {
+                out.clear();
+                prepare_response(&answer, &admission, ID, now, &mut out);
+                out.len()
+            });
+        });
+    }
+    if let Err(refused) = authorise(&unknown.head(&unknown_fields), &snapshot, now) {
+        group.bench_function("refuse", |bencher| {
+            bencher.iter(|| {
+                out.clear();
+                refuse(&refused, ID, false, now, &mut out)
+            });
+        });
+    }
+    group.finish();
+}
+
+/// All that the decision costs a request, with each of many keys in turn: memory, above all.
+fn whole(bench: &mut Criterion) {
+    let snapshot = snapshot(definition(u32::MAX), 10_000);
+    let requests: Vec<Request> = (0..10_000).map(|number| Request::new(Method::GET, "/api/v1/tickets/42", &key_text(number))).collect();
+    let (mut at, mut monotonic, mut out) = (0, 1_000 * SECOND, Vec::with_capacity(4096));
+    bench.bench_function("whole", |bencher| {
+        bencher.iter(|| {
+            at = (at + 1) % requests.len();
+            monotonic += 10_000;
+            let (request, now) = (&requests[at], Now { monotonic, unix: 1_800_000_000 });
+            let fields = request.fields();
+            let head = request.head(&fields);
+            let admission = authorise(&head, &snapshot, now).and_then(|permit| charge(permit, now)).ok()?;
+            out.clear();
+            black_box(admission.note_use(now));
+            prepare_request(&head, Version::HTTP_11, &admission, &[], "0123456789abcdef", None, &mut out);
+            prepare_response(&Fields::new(), &admission, "0123456789abcdef", now, &mut out);
+            Some(out.len())
+        });
+    });
+}
+
+criterion_group!(benches, decide, limiter, rewrite, whole, look_up);
 criterion_main!(benches);

@@ -81,16 +81,15 @@ pub fn query_holds_key(api: &Api, query: &str) -> bool {
             !value.is_empty() && KEY_PARAMETERS.into_iter().chain(own).any(by_name)
         } else {
             let begins_with_key = |component: &str| {
-                let text: Vec<u8> = decoded(component).collect();
-                let text = text.trim_ascii_start();
+                let text = decoded(component).skip_while(u8::is_ascii_whitespace);
                 // Somebody copied the whole header field.
-                let text = match text.split_at_checked(6) {
-                    Some((scheme, rest)) if scheme.eq_ignore_ascii_case(b"bearer") => rest.trim_ascii_start(),
-                    _ => text,
-                };
-                environments
-                    .iter()
-                    .any(|environment| text.len() > environment.prefix.len() && text.starts_with(environment.prefix.as_bytes()))
+                let scheme = text.clone().take(6).map(|byte| byte.to_ascii_lowercase());
+                let skipped = if scheme.eq(*b"bearer") { 6 } else { 0 };
+                let key = text.skip(skipped).skip_while(u8::is_ascii_whitespace);
+                environments.iter().any(|environment| {
+                    let mut rest = key.clone();
+                    environment.prefix.bytes().all(|byte| rest.next() == Some(byte)) && rest.next().is_some()
+                })
             };
             begins_with_key(name) || begins_with_key(value)
         }
@@ -98,7 +97,7 @@ pub fn query_holds_key(api: &Api, query: &str) -> bool {
 }
 
 /// The bytes of a query component with its percent-encoding undone.
-fn decoded(component: &str) -> impl Iterator<Item = u8> {
+fn decoded(component: &str) -> impl Iterator<Item = u8> + Clone {
     let mut rest = component.as_bytes();
     std::iter::from_fn(move || {
         let first = *rest.first()?;
@@ -118,7 +117,10 @@ fn decoded(component: &str) -> impl Iterator<Item = u8> {
 pub fn contains_key(apis: &[Api], text: &str) -> bool {
     let holds_key = |text: &[u8]| {
         let prefixes = apis.iter().flat_map(|api| &api.definition.environments).map(|environment| environment.prefix.as_bytes());
-        prefixes.into_iter().any(|prefix| memchr::memmem::find(text, prefix).is_some())
+        // Texts are short: preparing a search would cost more than the search.
+        let holds =
+            |prefix: &[u8]| prefix.first().is_some_and(|first| memchr::memchr_iter(*first, text).any(|at| text[at..].starts_with(prefix)));
+        prefixes.into_iter().any(holds)
     };
     // Whoever reads the log can undo an encoding, too.
     holds_key(text.as_bytes()) || (text.contains('%') && holds_key(&decoded(text).collect::<Vec<_>>()))

@@ -159,6 +159,7 @@ fn put_identity(admission: &Admission<'_>, sink: &mut impl Sink) {
         Caller::PassThrough => sink.put_lines(b"x-keygate-auth: pass-through\r\n"),
         Caller::Public => sink.put_lines(b"x-keygate-auth: public\r\n"),
         Caller::Key { record, grant, environment, .. } => {
+            sink.put_lines(b"x-keygate-auth: key\r\n");
             sink.put_lines(record.identity.get_or_init(|| Box::new(identity::lines(record))));
             sink.put_lines(&grant.scopes_line);
             if let Some(line) = environment.and_then(|index| admission.api().environment_lines.get(index)) {

@@ -2,17 +2,20 @@
 
 use super::fields::Sink as _;
 use super::key::KeyRecord;
+use smallvec::SmallVec;
 
-/// The lines about a key, made on its first use.
-pub(super) fn lines(record: &KeyRecord) -> Box<[u8]> {
-    let mut lines = Vec::with_capacity(192);
-    lines.put_lines(b"x-keygate-auth: key\r\n");
+/// The lines about a key. Nearly all fit in place, so that a request follows one pointer to them.
+pub(super) type Identity = SmallVec<[u8; 136]>;
+
+/// Makes the lines about a key, on its first use.
+pub(super) fn lines(record: &KeyRecord) -> Identity {
+    let mut lines = Vec::new();
     lines.put("x-keygate-key-id", encoded(record.id()).as_bytes());
     lines.put("x-keygate-key-name", encoded(record.name()).as_bytes());
     if let Some(organization) = record.organization() {
         lines.put("x-keygate-organization", encoded(organization).as_bytes());
     }
-    lines.into()
+    Identity::from_slice(&lines)
 }
 
 /// Several texts, separated by spaces, each percent-encoded where it is not a plain token.

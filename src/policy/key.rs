@@ -4,7 +4,7 @@ use super::account::Account;
 use super::api::ScopeSet;
 use super::digest::Digest;
 use super::fields::line;
-use super::identity::encoded_list;
+use super::identity::{Identity, encoded_list};
 use super::quota::Limit;
 use super::restriction::Restrictions;
 use once_cell::race::OnceBox;
@@ -134,7 +134,7 @@ pub struct KeyRecord {
     pub(super) organization: Option<Arc<Organization>>,
     pub(super) restrictions: Option<Box<Restrictions>>,
     /// The header lines that tell the upstream who calls; made on first use.
-    pub(super) identity: OnceBox<Box<[u8]>>,
+    pub(super) identity: OnceBox<Identity>,
     /// While it is rotated. Behind a thin pointer, because nearly all keys have none.
     #[allow(clippy::box_collection)]
     other_secrets: Option<Box<Vec<Secret>>>,

@@ -5,6 +5,7 @@
 //! kept by counting into buckets of 1/60 of the window and summing the 61 that the window can touch: a
 //! request is forgotten only when its whole bucket has left the window.
 
+use smallvec::SmallVec;
 use std::fmt;
 
 /// How many parts a window is counted in. A request is held against its key for at most this fraction
@@ -61,14 +62,18 @@ pub struct Exhausted {
 /// longest known window remembers, so that a reload never forgets.
 #[derive(Debug, Default)]
 pub(super) struct Quota {
-    windows: Vec<Window>,
+    /// Nearly all keys have one limit. Its window is in place: following another pointer would cost a request more than counting does.
+    windows: SmallVec<[Window; 1]>,
 }
 
 impl Quota {
     /// Counts one request in every window if all of them have room, else in none.
     pub(super) fn charge(&mut self, limits: &[Limit], now: u64) -> Result<Option<Allowance>, Exhausted> {
         self.follow(limits, now);
-        if let Some(allowance) = self.tightest(limits, now).filter(|tightest| tightest.remaining == 0) {
+        let is_used_up = |limit: &Limit| self.window(*limit).is_some_and(|window| window.sum >= u64::from(limit.count));
+        if limits.iter().any(is_used_up)
+            && let Some(allowance) = self.tightest(limits, now)
+        {
             let waits = limits.iter().filter_map(|limit| self.window(*limit).map(|window| window.wait(limit.count, now)));
             return Err(Exhausted { allowance, retry: waits.max().unwrap_or(0) });
         }
@@ -100,8 +105,6 @@ impl Quota {
                 self.windows.retain(|window| window.sum > 0 || limits.iter().any(|limit| limit.window == window.length));
                 let longest = self.windows.iter().max_by_key(|window| window.length);
                 let window = Window::seeded(limit.window, now, longest);
-                // Not four at once, as a growing vector would have it: nearly all keys have one limit.
-                self.windows.reserve_exact(1);
                 self.windows.push(window);
             }
         }
@@ -134,11 +137,12 @@ struct Window {
     width: u64,
     /// Number of the current bucket since the clock's zero.
     current: u64,
+    /// When the current bucket ends: nothing changes before, so most requests do not divide.
+    ends: u64,
     /// Number of the oldest bucket that may hold something.
     oldest: u64,
     /// All that is in the buckets.
     sum: u64,
-    /// In place: following another pointer would cost a request more than counting does.
     buckets: [u32; RING],
 }
 
@@ -148,7 +152,7 @@ impl Window {
     fn seeded(length: u64, now: u64, known: Option<&Self>) -> Self {
         let width = length.div_ceil(PARTS).max(1);
         let current = now / width;
-        let mut window = Self { length, width, current, oldest: current, sum: 0, buckets: [0; RING] };
+        let mut window = Self { length, width, current, ends: (current + 1) * width, oldest: current, sum: 0, buckets: [0; RING] };
         let Some(known) = known else { return window };
         for number in known.oldest..=known.current {
             let latest = ((number + 1) * known.width - 1).min(now) / width;
@@ -165,10 +169,11 @@ impl Window {
 
     /// Forgets what has left the window. A `now` before the latest one seen changes nothing.
     fn advance(&mut self, now: u64) {
-        let number = now / self.width;
-        if number <= self.current {
+        if now < self.ends {
             return;
         }
+        let number = now / self.width;
+        self.ends = (number + 1) * self.width;
         let first_kept = number.saturating_sub(PARTS);
         if self.oldest < first_kept {
             for expired in self.oldest..first_kept.min(self.current + 1) {
@@ -193,6 +198,10 @@ impl Window {
     /// Nanoseconds until more of `count` is left than now; 0 where nothing is used. Where a lowered limit is
     /// more than used up, that takes longer than until the oldest request is forgotten.
     fn reset(&self, count: u32, now: u64) -> u64 {
+        if (1..=u64::from(count)).contains(&self.sum) {
+            // The oldest bucket holds something, whatever that is; looking would cost a cache miss.
+            return self.forgotten_at(self.oldest).saturating_sub(now);
+        }
         self.wait(u32::try_from(self.sum).map_or(count, |sum| sum.min(count)), now)
     }
 

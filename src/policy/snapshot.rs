@@ -18,7 +18,8 @@ use std::sync::Arc;
 pub struct Routes {
     apis: Box<[Api]>,
     /// Indices of APIs by host, longest base path first.
-    hosts: HashMap<Box<str>, Box<[usize]>>,
+    /// Only the configuration chooses what is in it, so a hash that is quick will do.
+    hosts: hashbrown::HashMap<Box<str>, Box<[usize]>>,
     /// Indices of APIs for any host, longest base path first.
     any_host: Box<[usize]>,
     pub(super) trusted_proxies: Box<[AddressRange]>,

@@ -136,7 +136,21 @@ pub(super) fn decode_escape(rest: &[u8]) -> Option<u8> {
 
 /// `pchar` of RFC 3986 §3.3 without `%`, which is handled apart.
 fn is_path_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte)
+    const TABLE: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut at = 0;
+        while at < 256 {
+            let byte = at as u8;
+            table[at] = byte.is_ascii_alphanumeric()
+                || matches!(
+                    byte,
+                    b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'@'
+                );
+            at += 1;
+        }
+        table
+    };
+    TABLE[usize::from(byte)]
 }
 
 /// The host of a request: the name alone, and the whole authority with its port.

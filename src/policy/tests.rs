@@ -2,6 +2,7 @@
 
 mod authorise;
 mod credential;
+mod fields;
 mod forwarding;
 mod pattern;
 mod quota;
@@ -165,10 +166,15 @@ impl Call {
         self
     }
 
+    /// Its head; `fields` are its own.
+    pub(super) fn head<'h>(&'h self, fields: &'h Fields<'h>) -> Head<'h> {
+        Head { method: &self.method, target: Target::from(&self.uri), fields, peer: &self.peer }
+    }
+
     /// What becomes of it: `authorise`, then `charge`.
     pub(super) fn judge<'s>(&self, snapshot: &'s Snapshot, now: Now) -> Result<Admission<'s>, Refused<'s>> {
-        let head = Head { method: &self.method, uri: &self.uri, headers: &self.headers, peer: &self.peer };
-        charge(super::authorise(&head, snapshot, now)?, now)
+        let fields = Fields::from(&self.headers);
+        charge(super::authorise(&self.head(&fields), snapshot, now)?, now)
     }
 
     pub(super) fn refusal(&self, snapshot: &Snapshot) -> Option<Refusal> {

@@ -6,9 +6,16 @@ use proptest::prelude::*;
 
 fn prepare(call: &Call, snapshot: &Snapshot, trusted: &[AddressRange]) -> HeaderMap {
     let admission = call.judge(snapshot, NOON).unwrap_or_else(|refused| panic!("{call:?}: {:?}", refused.refusal));
-    let mut headers = call.headers.clone();
-    let request_id = HeaderValue::from_static("made-by-keygate");
-    prepare_request(&mut headers, &call.uri, Version::HTTP_11, &admission, &call.peer, trusted, &request_id);
+    let fields = Fields::from(&call.headers);
+    let mut headers = HeaderMap::new();
+    prepare_request(&call.head(&fields), Version::HTTP_11, &admission, trusted, "made-by-keygate", None, &mut headers);
+    // As lines of HTTP/1.1 it is the same.
+    let mut lines = Vec::new();
+    prepare_request(&call.head(&fields), Version::HTTP_11, &admission, trusted, "made-by-keygate", None, &mut lines);
+    assert!(lines.starts_with(b"host: ") && lines.ends_with(b"\r\n"));
+    let mut again = HeaderMap::new();
+    again.put_lines(&lines);
+    assert_eq!(again, headers);
     headers
 }
 
@@ -124,6 +131,58 @@ fn forwarded_fields_are_continued_behind_a_trusted_proxy_and_replaced_otherwise(
 }
 
 #[test]
+fn host_comes_first_and_is_the_upstreams_where_it_is_rewritten() {
+    let snapshot = snapshot(api(), [key(&good())]);
+    let call = by_key();
+    let admission = call.judge(&snapshot, NOON).expect("a good request");
+    let by_authority = Call { uri: "http://desk.example/api/v1/tickets".parse().expect("a target"), ..call.clone() };
+    for (call, drop_field) in [(&call, false), (&by_authority, true)] {
+        let mut sent = call.headers.clone();
+        if drop_field {
+            sent.remove("host");
+        }
+        let fields = Fields::from(&sent);
+        for (host, expected) in [(None, "desk.example"), (Some("inside:8080"), "inside:8080")] {
+            let mut lines = Vec::new();
+            prepare_request(&call.head(&fields), Version::HTTP_2, &admission, &[], "id", host, &mut lines);
+            let text = String::from_utf8(lines).expect("text");
+            assert!(text.starts_with(&format!("host: {expected}\r\n")), "{text}");
+            assert_eq!(text.matches("\r\nhost: ").count(), 0, "{text}");
+            assert!(text.contains("\r\nx-forwarded-host: desk.example\r\n") && text.contains("\r\nvia: 2 keygate\r\n"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn repeated_fields_stay_repeated_and_in_order() {
+    let snapshot = snapshot(api(), [key(&good())]);
+    let call = by_key().header("accept", "a").header("x-kept", "1").header("accept", "b").header("x-kept", "");
+    let headers = prepare(&call, &snapshot, &[]);
+    assert_eq!(values(&headers, "accept"), ["a", "b"]);
+    assert_eq!(values(&headers, "x-kept"), ["1", ""]);
+}
+
+#[test]
+fn clients_fields_give_way_to_those_that_the_configuration_sets() {
+    let snapshot = snapshot(api(), [key(&good())]);
+    for name in ["x-desk-auth", "x_desk_auth", "x-desk_auth"] {
+        let headers = prepare(&by_key().header(name, "theirs"), &snapshot, &[]);
+        assert_eq!(headers.iter().filter(|(_, value)| *value == "theirs").count(), 0, "{name}");
+        assert_eq!(values(&headers, "x-desk-auth"), ["ours"]);
+    }
+}
+
+#[test]
+fn pass_through_credential_reaches_the_upstream_whatever_its_name_is_like() {
+    let place = PassThrough::Header(HeaderName::from_static("desk_token"));
+    let snapshot = snapshot(ApiDefinition { pass_through: vec![place], ..api() }, [key(&good())]);
+    let call = Call::new("GET", "/api/v1/tickets").header("desk_token", "t").header("connection", "desk_token");
+    assert_eq!(values(&prepare(&call, &snapshot, &[]), "desk_token"), ["t"]);
+    let with_key = by_key().header("desk_token", "t").header("desk-token", "t");
+    assert!(!prepare(&with_key, &snapshot, &[]).contains_key("desk_token"));
+}
+
+#[test]
 fn te_trailers_is_kept_and_other_connection_fields_go() {
     let snapshot = snapshot(api(), [key(&good())]);
     let call = by_key()
@@ -138,10 +197,10 @@ fn te_trailers_is_kept_and_other_connection_fields_go() {
         .header("x-kept", "1");
     let headers = prepare(&call, &snapshot, &[]);
     assert_eq!(values(&headers, "te"), ["trailers"]);
-    for name in ["connection", "x-mine", "keep-alive", "upgrade", "expect"] {
+    // The length is said anew, by whoever frames the body.
+    for name in ["connection", "x-mine", "keep-alive", "upgrade", "expect", "content-length"] {
         assert!(!headers.contains_key(name), "{name}");
     }
-    assert_eq!(values(&headers, "content-length"), ["3"]);
     assert_eq!(values(&headers, "host"), ["desk.example"]);
     assert_eq!(values(&headers, "via"), ["1.0 before", "1.1 keygate"]);
     assert_eq!(values(&headers, "x-kept"), ["1"]);
@@ -152,7 +211,7 @@ fn answers_lose_connection_fields_and_gain_the_request_id_and_the_limit() {
     let limits = [Limit { count: 100, window: MINUTE }];
     let snapshot = snapshot(api(), [TestKey { grants: vec![grant(&[0], &limits)], ..key(&good()) }]);
     let admission = by_key().judge(&snapshot, NOON).expect("a good request");
-    let mut headers = HeaderMap::new();
+    let mut theirs = HeaderMap::new();
     for (name, value) in [
         ("connection", "x-hop"),
         ("x-hop", "1"),
@@ -160,11 +219,15 @@ fn answers_lose_connection_fields_and_gain_the_request_id_and_the_limit() {
         ("x-request-id", "theirs"),
         ("x-ratelimit-limit", "7"),
         ("etag", "e"),
+        ("content-length", "7"),
+        ("transfer-encoding", "chunked"),
+        ("upgrade", "websocket"),
     ] {
-        headers.insert(name, HeaderValue::from_static(value));
+        theirs.insert(name, HeaderValue::from_static(value));
     }
-    prepare_response(&mut headers, &admission, &HeaderValue::from_static("ours"), NOON);
-    for name in ["connection", "x-hop", "keep-alive"] {
+    let mut headers = HeaderMap::new();
+    prepare_response(&Fields::from(&theirs), &admission, "ours", NOON, &mut headers);
+    for name in ["connection", "x-hop", "keep-alive", "content-length", "transfer-encoding", "upgrade"] {
         assert!(!headers.contains_key(name), "{name}");
     }
     for (name, value) in [

@@ -46,7 +46,15 @@ fn every_refusal_has_its_place_status_code_and_grpc_status() {
 
 fn answer(api: &Api, refusal: Refusal, grpc: bool) -> Response<bytes::Bytes> {
     let refused = Refused { refusal, api: Some((0, api)), key: None, grant: None, allowance: None };
-    refuse(&refused, &HeaderValue::from_static("id-1"), grpc, NOON)
+    refusal_of(&refused, grpc)
+}
+
+fn refusal_of(refused: &Refused<'_>, grpc: bool) -> Response<bytes::Bytes> {
+    let mut headers = HeaderMap::new();
+    let (status, body) = refuse(refused, "id-1", grpc, NOON, &mut headers);
+    let mut response = Response::new(body);
+    (*response.status_mut(), *response.headers_mut()) = (status, headers);
+    response
 }
 
 fn challenges(response: &Response<bytes::Bytes>) -> Vec<&str> {
@@ -160,9 +168,12 @@ fn refused_grpc_gets_200_with_its_status_in_the_head_and_no_body() {
 
 #[test]
 fn grpc_is_told_by_its_content_type() {
-    let told = |value: &'static str| is_grpc(&HeaderMap::from_iter([(http::header::CONTENT_TYPE, HeaderValue::from_static(value))]));
+    let told = |value: &'static str| {
+        let headers = HeaderMap::from_iter([(http::header::CONTENT_TYPE, HeaderValue::from_static(value))]);
+        is_grpc(&Fields::from(&headers))
+    };
     assert!(told("application/grpc") && told("application/grpc+proto") && told("application/grpc;x=y"));
-    assert!(!told("application/grpc-web") && !told("application/json") && !is_grpc(&HeaderMap::new()));
+    assert!(!told("application/grpc-web") && !told("application/json") && !is_grpc(&Fields::new()));
 }
 
 fn limited(api: ApiDefinition, limits: &[Limit], requests: usize) -> HeaderMap {
@@ -175,10 +186,10 @@ fn limited(api: ApiDefinition, limits: &[Limit], requests: usize) -> HeaderMap {
     match call.judge(&snapshot, NOON) {
         Ok(admission) => {
             let mut headers = HeaderMap::new();
-            prepare_response(&mut headers, &admission, &HeaderValue::from_static("id-1"), NOON);
+            prepare_response(&Fields::new(), &admission, "id-1", NOON, &mut headers);
             headers
         }
-        Err(refused) => refuse(&refused, &HeaderValue::from_static("id-1"), false, NOON).into_parts().0.headers,
+        Err(refused) => refusal_of(&refused, false).into_parts().0.headers,
     }
 }
 

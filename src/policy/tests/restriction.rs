@@ -58,7 +58,7 @@ fn client(peer: &str, fields: &[&str], trusted: &[&str]) -> Result<IpAddr, Refus
         headers.append("x-forwarded-for", HeaderValue::from_str(field).expect("a field value"));
     }
     let trusted: Vec<AddressRange> = trusted.iter().map(|text| range(text)).collect();
-    client_address(address(peer), &headers, &trusted)
+    client_address(address(peer), &Fields::from(&headers), &trusted)
 }
 
 #[test]

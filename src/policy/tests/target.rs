@@ -194,7 +194,7 @@ fn host(target: &str, fields: &[&str]) -> Option<String> {
         headers.append(http::header::HOST, HeaderValue::from_str(field).expect("a field value"));
     }
     let uri: Uri = target.parse().expect("a target");
-    host_of(&uri, &headers).ok().map(|host| format!("{}|{}", host.name, host.authority))
+    host_of(&Target::from(&uri), &Fields::from(&headers)).ok().map(|host| format!("{}|{}", host.name, host.authority))
 }
 
 #[test]
