@@ -286,6 +286,12 @@ impl Clock {
         Now { monotonic, unix }
     }
 
+    /// The moment that [`Self::now`] gave as this many monotonic nanoseconds.
+    #[must_use]
+    pub fn instant(&self, monotonic: u64) -> Instant {
+        self.start + Duration::from_nanos(monotonic)
+    }
+
     /// Looks at the wall clock again. The control thread does so every second.
     pub fn follow_wall_clock(&self) {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);

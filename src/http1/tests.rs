@@ -1,1 +1,262 @@
-//! Codec tests.
+//! Heads and bodies, sound and hostile.
+
+use super::*;
+use crate::policy::Known;
+use http::{Method, StatusCode, Version};
+use proptest::prelude::*;
+
+fn head(text: &str) -> Result<(String, Vec<(String, String)>), Malformed> {
+    let mut bytes = text.as_bytes().to_vec();
+    let head = request(&mut bytes, 10)?;
+    let fields = head.fields.iter().map(|field| (field.name.to_owned(), String::from_utf8_lossy(field.value).into_owned())).collect();
+    Ok((format!("{} {:?} {} {:?} {:?}", head.method, head.target.authority, head.target.path, head.target.query, head.version), fields))
+}
+
+fn syntax(text: &str) {
+    assert_eq!(head(text).unwrap_err(), Malformed::Syntax, "{text:?}");
+}
+
+#[test]
+fn sound_heads_are_read_as_they_are() {
+    let (line, fields) = head("GET /a?b=c HTTP/1.1\r\nHost: desk\r\nX-Odd:\t \r\nAccept:text/html, */* \r\n\r\n").unwrap();
+    assert_eq!(line, "GET None /a Some(\"b=c\") HTTP/1.1");
+    let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(fields, [("host", "desk"), ("x-odd", ""), ("accept", "text/html, */*")]);
+    let cases = [
+        ("GET http://Desk:80/a HTTP/1.1", "GET Some(\"Desk:80\") /a None HTTP/1.1"),
+        ("GET HTTPS://desk HTTP/1.0", "GET Some(\"desk\") / None HTTP/1.0"),
+        ("GET http://desk?x HTTP/1.1", "GET Some(\"desk\") / Some(\"x\") HTTP/1.1"),
+        ("OPTIONS * HTTP/1.1", "OPTIONS None * None HTTP/1.1"),
+        ("CONNECT desk:443 HTTP/1.1", "CONNECT None desk:443 None HTTP/1.1"),
+        ("PURGE /? HTTP/1.1", "PURGE None / Some(\"\") HTTP/1.1"),
+    ];
+    for (sent, read) in cases {
+        assert_eq!(head(&format!("{sent}\r\n\r\n")).unwrap().0, read);
+    }
+}
+
+#[test]
+fn what_two_parsers_could_read_differently_is_refused() {
+    for line in [
+        "GET  / HTTP/1.1",
+        " GET / HTTP/1.1",
+        "GET / HTTP/1.1 ",
+        "GET /a b HTTP/1.1",
+        "GET\t/ HTTP/1.1",
+        "GET /",
+        "G(T / HTTP/1.1",
+        "GET /a#b HTTP/1.1",
+        "GET /\u{e4} HTTP/1.1",
+        "GET /\u{7f} HTTP/1.1",
+        "GET / http/1.1",
+        "GET / XTTP/1.1",
+        "GET / HTTP/1.1\rX: y",
+        "",
+    ] {
+        syntax(&format!("{line}\r\nHost: a\r\n\r\n"));
+    }
+    for field in [
+        "Host : a", "Host\t: a", " Host: a", "Host", ": a", "Ho st: a", "Host: a\r\n b", "Host: a\0", "Host: a\rX: b", "H\u{e4}st: a", "Host: a\nX: b",
+        "Host: a\u{7f}", "(Host): a",
+    ] {
+        syntax(&format!("GET / HTTP/1.1\r\n{field}\r\n\r\n"));
+    }
+    for version in ["HTTP/2.0", "HTTP/1.2", "HTTP/0.9", "HTTP/1.10"] {
+        assert_eq!(head(&format!("GET / {version}\r\n\r\n")).unwrap_err(), Malformed::Version, "{version}");
+    }
+    let many = "X: y\r\n".repeat(11);
+    assert_eq!(head(&format!("GET / HTTP/1.1\r\n{many}\r\n")).unwrap_err(), Malformed::TooLarge);
+}
+
+#[test]
+fn end_of_a_head_is_found_however_it_comes_and_never_waited_for_in_vain() {
+    let bytes = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nrest";
+    for come in 0..bytes.len() {
+        for searched in 0..=come {
+            let end = find_end(&bytes[..come], searched.min(come), 100);
+            let expected = (come >= 27).then_some(27);
+            if searched < 27 {
+                assert_eq!(end, Ok(expected), "{come} {searched}");
+            }
+        }
+    }
+    assert_eq!(find_end(bytes, 0, 26), Err(Malformed::TooLarge));
+    assert_eq!(find_end(&bytes[..20], 0, 19), Err(Malformed::TooLarge));
+    assert_eq!(find_end(b"GET / HTTP/1.1\nHost: a\n\n", 0, 100), Err(Malformed::Syntax));
+    assert_eq!(find_end(b"\n", 0, 100), Err(Malformed::Syntax));
+}
+
+/// The framing that these lines of a request mean.
+fn framing(lines: &str) -> Result<Option<u64>, Malformed> {
+    let mut bytes = format!("POST / {lines}\r\n").into_bytes();
+    request_body(&request(&mut bytes, 10)?).map(|body| body.length())
+}
+
+#[test]
+fn length_of_a_body_has_one_spelling() {
+    assert_eq!(framing("HTTP/1.1\r\n"), Ok(Some(0)));
+    assert_eq!(framing("HTTP/1.1\r\nContent-Length: 0042\r\n"), Ok(Some(42)));
+    assert_eq!(framing("HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n"), Ok(None));
+    for lines in [
+        "Content-Length: +4",
+        "Content-Length: -1",
+        "Content-Length: 4, 4",
+        "Content-Length: 0x4",
+        "Content-Length:",
+        "Content-Length: 4 4",
+        "Content-Length: 18446744073709551616",
+        "Content-Length: 4\r\nContent-Length: 4",
+        "Content-Length: 4\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: gzip, chunked",
+        "Transfer-Encoding: chunked, identity",
+        "Transfer-Encoding: xchunked",
+        "Transfer-Encoding:",
+    ] {
+        assert_eq!(framing(&format!("HTTP/1.1\r\n{lines}\r\n")), Err(Malformed::Framing), "{lines}");
+    }
+    assert_eq!(framing("HTTP/1.0\r\nTransfer-Encoding: chunked\r\n"), Err(Malformed::Framing));
+}
+
+#[test]
+fn answers_are_read_with_the_length_that_their_status_allows() {
+    let read = |text: &str, to_head| {
+        let mut bytes = text.as_bytes().to_vec();
+        let head = response(&mut bytes, 10).unwrap();
+        (head.status, head.version, response_body(&head, to_head).map(|body| (body.is_done(), body.length())))
+    };
+    let whole = Ok((true, Some(0)));
+    assert_eq!(read("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", false), (StatusCode::OK, Version::HTTP_11, Ok((false, Some(5)))));
+    assert_eq!(read("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", true).2, whole);
+    assert_eq!(read("HTTP/1.1 304\r\ncontent-length: 5\r\n\r\n", false).2, whole);
+    assert_eq!(read("HTTP/1.1 204 \r\n\r\n", false).2, whole);
+    assert_eq!(read("HTTP/1.0 200 Fine\r\n\r\n", false), (StatusCode::OK, Version::HTTP_10, Ok((false, None))));
+    assert_eq!(read("HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n", false).2, Err(Malformed::Framing));
+    for line in ["HTTP/1.1 20 OK", "HTTP/1.1 600 OK", "HTTP/1.1  200", "HTTP/1.1 2000", "HTTP/1.1\t200 OK", "ICY 200 OK", "HTTP/1.1 200 \u{1}", ""] {
+        assert!(response(&mut format!("{line}\r\n\r\n").into_bytes(), 10).is_err(), "{line}");
+    }
+}
+
+/// Reads a body that comes in pieces of at most `cut` bytes; returns its data, its trailers and what follows it.
+fn whole_body(mut body: Body, bytes: &[u8], cut: usize) -> Result<(Vec<u8>, usize, Vec<u8>), Malformed> {
+    let (mut data, mut trailers, mut at) = (Vec::new(), 0, 0);
+    while !body.is_done() {
+        let end = (at + cut).min(bytes.len());
+        assert!(end > at, "the body does not end");
+        let (read, piece) = body.read(&bytes[at..end])?;
+        match piece {
+            Piece::Data(range) => data.extend_from_slice(&bytes[at..end][range]),
+            Piece::Trailers(fields) => trailers = fields.len(),
+            Piece::More => assert_eq!(read, end - at, "a piece was left unread"),
+            Piece::End => {}
+        }
+        at += read;
+    }
+    Ok((data, trailers, bytes[at..].to_vec()))
+}
+
+#[test]
+fn chunk_syntax_has_no_second_reading() {
+    let read = |bytes: &str| (1..8).map(|cut| whole_body(Body::chunked(), bytes.as_bytes(), cut)).collect::<Vec<_>>();
+    for (bytes, data, trailers) in [
+        ("5\r\nhello\r\n0\r\n\r\nnext", "hello", 0),
+        ("005;a=b\r\nhello\r\n1 ;\r\n", "", 9),
+        ("A\r\n0123456789\r\n00\r\nx: y\r\nz: 1\r\n\r\nnext", "0123456789", 2),
+    ] {
+        for outcome in read(bytes) {
+            if trailers == 9 {
+                assert_eq!(outcome, Err(Malformed::Syntax), "{bytes:?}");
+            } else {
+                assert_eq!(outcome, Ok((data.as_bytes().to_vec(), trailers, b"next".to_vec())), "{bytes:?}");
+            }
+        }
+    }
+    for bytes in [
+        "5\nhello\r\n0\r\n\r\n", "5\r\nhello0\r\n\r\n", "5\r\nhello\n0\r\n\r\n", "5\r\nhello\r0\r\n\r\n", "0x5\r\nhello\r\n0\r\n\r\n", "-1\r\n\r\n\r\n", "+5\r\nhello\r\n\r\n",
+        " 5\r\nhello\r\n\r\n", "5 \r\nhello\r\n\r\n", "\r\n\r\n\r\n\r\n", "g\r\n\r\n\r\n\r\n", "1234567890abcdef\r\n\r\n\r\n", "5;\u{0}\r\nhello\r\n\r\n", "0\r\nx y: z\r\n\r\n",
+        "0\r\n x: y\r\n\r\n", "0\r\nx: y\n\n\r\n\r\n",
+    ] {
+        for outcome in read(&format!("{bytes}{}", "\r\n".repeat(20))) {
+            assert_eq!(outcome.map(|(data, ..)| data), Err(Malformed::Syntax), "{bytes:?}");
+        }
+    }
+    let endless = [b"1;".to_vec(), vec![b'a'; 2000]].concat();
+    assert_eq!(whole_body(Body::chunked(), &endless, 100).unwrap_err(), Malformed::TooLarge);
+    let endless = [b"0\r\n".to_vec(), b"x: y\r\n".repeat(4000)].concat();
+    assert_eq!(whole_body(Body::chunked(), &endless, 1000).unwrap_err(), Malformed::TooLarge);
+}
+
+proptest! {
+    #[test]
+    fn bodies_are_the_same_however_they_come(parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..300), 0..6), cut in 1_usize..400) {
+        let mut bytes = Vec::new();
+        parts.iter().for_each(|part| chunk(&mut bytes, part));
+        bytes.extend_from_slice(LAST_CHUNK);
+        bytes.extend_from_slice(b"GET");
+        let data = parts.concat();
+        prop_assert_eq!(whole_body(Body::chunked(), &bytes, cut), Ok((data.clone(), 0, b"GET".to_vec())));
+        let bytes = [&data[..], b"GET"].concat();
+        prop_assert_eq!(whole_body(Body::of_length(data.len() as u64), &bytes, cut), Ok((data, 0, b"GET".to_vec())));
+    }
+
+    #[test]
+    fn no_bytes_make_the_codec_panic_or_read_more_than_came(bytes in prop::collection::vec(any::<u8>(), 0..200), hint in 0..5) {
+        let start: &[u8] = [&b"GET / HTTP/1.1\r\n"[..], b"HTTP/1.1 200 OK\r\n", b"", b"5\r\n", b"0\r\nx: "][hint as usize];
+        let bytes = [start, &bytes, b"\r\n\r\n"].concat();
+        let _ = find_end(&bytes, 0, 100);
+        let _ = request(&mut bytes.clone(), 10);
+        let _ = response(&mut bytes.clone(), 10);
+        let mut body = Body::chunked();
+        let mut at = 0;
+        while let Ok((read, piece)) = body.read(&bytes[at..]) {
+            at += read;
+            if matches!(piece, Piece::More | Piece::End) {
+                break;
+            }
+        }
+        prop_assert!(at <= bytes.len());
+    }
+
+    /// hyper's parser is the more lenient one: whatever this one accepts, that one reads the same way.
+    #[test]
+    fn what_is_accepted_is_read_as_httparse_reads_it(
+        method in "[A-Z]{1,7}",
+        target in "(/|http://[a-z]{1,5}/)[a-zA-Z0-9/._~?&=%-]{0,30}",
+        fields in prop::collection::vec(("[a-zA-Z0-9_-]{1,12}", "[ \t]{0,2}[!-~ ]{0,20}[ \t]{0,2}", 0..12), 0..8),
+    ) {
+        let mut text = format!("{method} {target} HTTP/1.1\r\n");
+        for (name, value, odd) in &fields {
+            let separator = match odd { 0 => " :", 1 => ":\r\n ", 2 => ":\n", _ => ":" };
+            text.push_str(&format!("{name}{separator}{value}\r\n"));
+        }
+        text.push_str("\r\n");
+        let mut bytes = text.clone().into_bytes();
+        if let Ok(head) = request(&mut bytes, 100) {
+            let mut places = [httparse::EMPTY_HEADER; 100];
+            let mut theirs = httparse::Request::new(&mut places);
+            prop_assert!(theirs.parse(text.as_bytes()).unwrap().is_complete());
+            prop_assert_eq!(head.method.as_str(), theirs.method.unwrap());
+            prop_assert_eq!(head.fields.len(), theirs.headers.len());
+            for (ours, theirs) in head.fields.iter().zip(theirs.headers.iter()) {
+                prop_assert!(ours.name.eq_ignore_ascii_case(theirs.name));
+                prop_assert_eq!(ours.value, theirs.value.trim_ascii());
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_written_is_read_back_the_same() {
+    let mut out = Vec::new();
+    let mut sent = b"PUT /a%20b?c=d HTTP/1.1\r\n\r\n".to_vec();
+    let head = request(&mut sent, 10).unwrap();
+    request_line(&mut out, &head.method, &head.target);
+    assert_eq!((head.method, &out[..]), (Method::PUT, &b"PUT /a%20b?c=d HTTP/1.1\r\n"[..]));
+    for code in [200, 201, 404, 599] {
+        let mut out = Vec::new();
+        status_line(&mut out, StatusCode::from_u16(code).unwrap());
+        out.extend_from_slice(b"Date: now\r\n\r\n");
+        let head = response(&mut out, 10).unwrap();
+        assert_eq!((head.status.as_u16(), head.fields.first(Known::Date)), (code, Some(&b"now"[..])));
+    }
+}

@@ -285,7 +285,7 @@ impl Refusal {
             403 => "7",              // PERMISSION_DENIED
             429 => "8",              // RESOURCE_EXHAUSTED
             404 | 405 | 421 => "12", // UNIMPLEMENTED
-            400 => "3",              // INVALID_ARGUMENT
+            400 | 431 => "3",        // INVALID_ARGUMENT
             504 => "4",              // DEADLINE_EXCEEDED
             _ => "14",               // UNAVAILABLE
         }

@@ -262,7 +262,7 @@ impl Exchange {
             && self.rest.is_empty()
             && let Some(stream) = self.stream.take()
         {
-            self.worker.pool().put(self.upstream, stream, self.worker.now().monotonic);
+            self.worker.pool().put(self.upstream, stream, self.worker.recent().monotonic);
         }
     }
 

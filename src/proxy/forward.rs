@@ -17,7 +17,6 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// What reads the head of an upstream's answer.
 type Read<'r> = &'r mut dyn FnMut(&ResponseHead<'_>) -> AnswerHead;
@@ -151,13 +150,17 @@ async fn over_http1(
                 stream
             }
             // Boxed, because it is rare and would make every request's future larger.
-            None => Box::pin(connect_http1(worker, upstream, api.connect_timeout)).await.map_err(|error| connecting_failed(&error))?,
+            None => {
+                let connected = Box::pin(connect_http1(worker, upstream, api.connect_timeout)).await;
+                worker.now();
+                connected.map_err(|error| connecting_failed(&error))?
+            }
         };
         let progress = request.body.progress().clone();
         // What has begun to be sent cannot be sent again.
         let whole = progress.done.get();
         let mut exchange = Box::new(Exchange::new(worker, upstream.id, stream, request, chunked));
-        deadline.set(Instant::now() + api.response_timeout);
+        deadline.set(worker.soon(api.response_timeout));
         let mut read = |head: &ResponseHead<'_>| read(head);
         let poll = |cx: &mut Context<'_>| exchange.poll_head(cx, *method == Method::HEAD, &mut read);
         match in_time(deadline, &progress, api.response_timeout, poll).await? {
@@ -212,7 +215,8 @@ async fn over_http2(
         if ready.is_err() && !last {
             continue;
         }
-        deadline.set(Instant::now() + api.response_timeout);
+        worker.now();
+        deadline.set(worker.soon(api.response_timeout));
         let mut sending = Box::pin(sender.try_send_request(request));
         match in_time(deadline, &progress, api.response_timeout, |cx| sending.as_mut().poll(cx)).await? {
             Ok(response) => return Ok(answered(response, progress, read)),

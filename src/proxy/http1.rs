@@ -60,7 +60,7 @@ async fn converse(connection: &Rc<Connection>, client: &Rc<Client>) -> Option<(B
     while let Some(arrived) = head(worker, client, &mut deadline).await {
         // Boxed, so that a connection that waits for its next request does not hold the room for it.
         match Box::pin(exchange(connection, client, arrived, &mut deadline)).await {
-            Next::Request => deadline.set(Instant::now() + worker.current().site.server.header_timeout),
+            Next::Request => deadline.set(worker.soon(worker.current().site.server.header_timeout)),
             Next::Close => break,
             Next::Switch(exchange, record) => return Some((exchange, record)),
         }

@@ -64,6 +64,7 @@ pub struct Worker {
     /// The tasks that wait for HTTP/1.1 clients.
     waiting: Places<Waker>,
     draining: Cell<bool>,
+    recent: Cell<Now>,
     /// The `Date` line of this second (RFC 9110 §6.6.1).
     date: RefCell<(i64, String)>,
 }
@@ -103,6 +104,7 @@ impl Worker {
         let published = reader.load().clone();
         let site = Rc::new(published.site.clone());
         let current = Rc::new(Held { published, site });
+        let now = shared.clock.now();
         let worker = Rc::new(Self {
             index,
             reader: RefCell::new((reader, current)),
@@ -116,6 +118,7 @@ impl Worker {
             buffers: (RefCell::new(vec![0; BUFFER]), RefCell::new(vec![0; BUFFER])),
             waiting: Places::default(),
             draining: Cell::new(false),
+            recent: Cell::new(now),
             date: RefCell::default(),
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
@@ -157,7 +160,19 @@ impl Worker {
     }
 
     pub(super) fn now(&self) -> Now {
-        self.shared.clock.now()
+        let now = self.shared.clock.now();
+        self.recent.set(now);
+        now
+    }
+
+    /// The last reading of the clock: microseconds old while a request is being served, and free.
+    pub(super) fn recent(&self) -> Now {
+        self.recent.get()
+    }
+
+    /// The moment this long after the last reading of the clock.
+    pub(super) fn soon(&self, time: Duration) -> tokio::time::Instant {
+        (self.shared.clock.instant(self.recent.get().monotonic) + time).into()
     }
 
     pub(super) fn stats(&self) -> &WorkerStats {
@@ -227,7 +242,7 @@ impl Worker {
 
     /// Appends the `Date` line.
     pub(super) fn write_date(&self, out: &mut Vec<u8>) {
-        let now = self.now().unix;
+        let now = self.recent().unix;
         let (second, line) = &mut *self.date.borrow_mut();
         if *second != now || line.is_empty() {
             let moment = std::time::UNIX_EPOCH + Duration::from_secs(u64::try_from(now).unwrap_or_default());
