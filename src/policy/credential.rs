@@ -13,14 +13,9 @@ use super::target::decode_escape;
 pub(super) fn find_key<'h>(api: &Api, fields: &Fields<'h>) -> Result<Option<&'h [u8]>, Refusal> {
     let mut found = None;
     for place in &api.definition.credentials {
-        let mut values = fields.named(place.header().as_str());
-        let Some(value) = values.next() else { continue };
-        if values.next().is_some() {
-            return Err(Refusal::AmbiguousCredential);
-        }
         let key = match place {
-            CredentialPlace::Bearer => bearer_token(value),
-            CredentialPlace::Header(_) => Some(value.trim_ascii()).filter(|key| !key.is_empty()),
+            CredentialPlace::Bearer => only(fields.all(Known::Authorization))?.and_then(bearer_token),
+            CredentialPlace::Header(name) => only(fields.named(name.as_str()))?.map(<[u8]>::trim_ascii).filter(|key| !key.is_empty()),
         };
         if key.is_some() && found.is_some() {
             return Err(Refusal::AmbiguousCredential);
@@ -28,6 +23,12 @@ pub(super) fn find_key<'h>(api: &Api, fields: &Fields<'h>) -> Result<Option<&'h 
         found = found.or(key);
     }
     Ok(found)
+}
+
+/// The one value of a field, if it is there.
+fn only<'h>(mut values: impl Iterator<Item = &'h [u8]>) -> Result<Option<&'h [u8]>, Refusal> {
+    let value = values.next();
+    if values.next().is_some() { Err(Refusal::AmbiguousCredential) } else { Ok(value) }
 }
 
 /// The token of `Bearer TOKEN`: the scheme in any letter case (RFC 9110 §11.1), one space or several.

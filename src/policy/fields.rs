@@ -109,18 +109,18 @@ impl Known {
     }
 }
 
-/// How many fields are kept in place. Browsers send about twenty.
-const IN_PLACE: usize = 24;
+/// How many fields are kept in place; programs send fewer, browsers about as many.
+const IN_PLACE: usize = 16;
 
 /// Header fields in the order in which they came.
 ///
 /// Nothing has to be dropped and the lifetime may shrink, so a buffer can be used again as soon as nobody reads its fields any more.
 #[derive(Debug, Clone)]
 pub struct Fields<'b> {
-    first: [Field<'b>; IN_PLACE],
+    in_place: [Field<'b>; IN_PLACE],
     len: usize,
-    /// Those that find no place in `first`.
-    rest: Vec<Field<'b>>,
+    /// All of them, once there are more than find place.
+    many: Vec<Field<'b>>,
     /// One bit for each [`Known`] that is there: most that are asked for are not.
     present: u32,
 }
@@ -136,7 +136,7 @@ impl<'b> Fields<'b> {
     #[must_use]
     #[inline]
     pub fn new() -> Self {
-        Self { first: [Field { name: "", value: b"", known: Known::Other }; IN_PLACE], len: 0, rest: Vec::new(), present: 0 }
+        Self { in_place: [Field { name: "", value: b"", known: Known::Other }; IN_PLACE], len: 0, many: Vec::new(), present: 0 }
     }
 
     /// Adds a field; `name` is in lower case, and there is no white space around `value`.
@@ -144,17 +144,30 @@ impl<'b> Fields<'b> {
     pub fn push(&mut self, name: &'b str, value: &'b [u8]) {
         let field = Field { name, value, known: Known::of(name) };
         self.present |= 1 << field.known as u32;
-        match self.first.get_mut(self.len) {
+        match self.in_place.get_mut(self.len) {
             Some(place) => *place = field,
-            None => self.rest.push(field),
+            None => self.push_to_many(field),
         }
         self.len += 1;
     }
 
+    #[cold]
+    fn push_to_many(&mut self, field: Field<'b>) {
+        if self.many.is_empty() {
+            self.many.extend(self.in_place);
+        }
+        self.many.push(field);
+    }
+
+    #[inline]
+    fn as_slice(&self) -> &[Field<'b>] {
+        self.in_place.get(..self.len).unwrap_or(&self.many)
+    }
+
     /// All of them.
     #[inline]
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Field<'b>> {
-        self.first[..self.len.min(IN_PLACE)].iter().chain(&self.rest)
+    pub fn iter(&self) -> std::slice::Iter<'_, Field<'b>> {
+        self.as_slice().iter()
     }
 
     /// Whether there is one of these.
@@ -168,14 +181,14 @@ impl<'b> Fields<'b> {
     #[must_use]
     #[inline]
     pub fn first(&self, known: Known) -> Option<&'b [u8]> {
-        if self.has(known) { self.all(known).next() } else { None }
+        self.all(known).next()
     }
 
     /// The values of all of these.
     #[inline]
     pub fn all(&self, known: Known) -> impl DoubleEndedIterator<Item = &'b [u8]> {
-        let end = if self.has(known) { self.len.min(IN_PLACE) } else { 0 };
-        self.first[..end].iter().chain(&self.rest).filter(move |field| field.known == known).map(|field| field.value)
+        let fields = if self.has(known) { self.as_slice() } else { &[] };
+        fields.iter().filter(move |field| field.known == known).map(|field| field.value)
     }
 
     /// The values of all fields of this name, which is in lower case.

@@ -80,7 +80,7 @@ fn each_known_name_is_told_from_its_neighbours() {
 fn fields_keep_their_order_however_many_there_are() {
     let names: Vec<String> = (0..100).map(|number| if number % 7 == 0 { "cookie".to_owned() } else { format!("x-{number}") }).collect();
     let values: Vec<String> = (0..100).map(|number| number.to_string()).collect();
-    for count in [0, 1, 7, 23, 24, 25, 100] {
+    for count in [0, 1, 7, 15, 16, 17, 100] {
         let mut fields = Fields::new();
         for (name, value) in names.iter().zip(&values).take(count) {
             fields.push(name, value.as_bytes());
