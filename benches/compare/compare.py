@@ -12,7 +12,8 @@ from pathlib import Path
 import loads
 import report
 from material import HERE, Material
-from peers import Haproxy, Keygate, Nginx, Upstream, check_job, debian
+from asking import check_job
+from peers import Keygate, Upstream, all_others, debian
 from processes import LOAD_CORE, Failed, Process, raise_file_limit, stop_all
 
 ROOT = HERE.parent.parent
@@ -24,7 +25,7 @@ def arguments():
                         help="the program under test (also: KEYGATE_BIN)")
     parser.add_argument("--also", action="append", default=[], metavar="NAME=PATH", help="another build of Keygate in the same rounds")
     parser.add_argument("--only", default="h1,h2,401", help="loads, by comma")
-    parser.add_argument("--peers", default="all", help="peers besides Keygate, by comma")
+    parser.add_argument("--peers", default="daily", help="`all`, `daily`, `none`, or names by comma")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=int, default=2, help="of one load on one peer in one round")
     parser.add_argument("--generations", type=int, default=1, help="times that all programs are started anew; each has all rounds")
@@ -39,9 +40,12 @@ def choose_peers(options):
     for keygate in keygates:
         if not Path(keygate.program).is_file():
             raise Failed(f"there is no {keygate.program}; `cargo build --locked --profile dist` makes it, or name one by --keygate")
-    others = [Keygate("keygate-public", options.keygate, public=True), Nginx("nginx", debian("nginx")), Haproxy("haproxy", debian("haproxy"))]
-    wanted = options.peers.split(",")
-    return keygates + [peer for peer in others if wanted == ["all"] or peer.name in wanted]
+    others = all_others(options.keygate)
+    wanted = {"all": list(others), "daily": ["keygate-public", "nginx", "haproxy"], "none": []}.get(options.peers, options.peers.split(","))
+    unknown = [name for name in wanted if name not in others]
+    if unknown:
+        raise Failed(f"no peer is called {unknown[0]}; there are {', '.join(others)}")
+    return keygates + [others[name]() for name in wanted]
 
 
 def measure_requests(peers, material, upstream, options):
@@ -55,7 +59,7 @@ def measure_requests(peers, material, upstream, options):
             for load, so_far in rounds.items():
                 made = {}
                 for peer in random.sample(peers, len(peers)):
-                    if load == "401" and getattr(peer, "public", False) or load == "h2" and not peer.http2:
+                    if load == "401" and not peer.keys or load == "h2" and not peer.http2:
                         continue
                     made[peer.name] = loads.measure(load, peer, material, options.seconds if number >= 0 else 1)
                 if number >= 0:

@@ -5,9 +5,9 @@ import os
 import re
 import secrets
 import subprocess
+import time
 
 from material import HERE, PATH
-from peers import settle
 from processes import LOAD_CORE, Failed
 
 LABELS = {
@@ -21,7 +21,7 @@ def measure(load, peer, material, seconds):
     """One round: microseconds of the peer's CPU per answer, answers per second, latencies in microseconds where they are known."""
     before = peer.process.cpu_nanoseconds()
     made = http2(peer, material, seconds) if load == "h2" else http1(load, peer, material, seconds)
-    settle()
+    time.sleep(0.05)  # for what the load leaves behind: closing connections
     peer.process.check_alive()
     made["cpu"] = (peer.process.cpu_nanoseconds() - before) / 1000 / made["answers"]
     return made
@@ -54,8 +54,8 @@ def http2(peer, material, seconds):
     text = run(["h2load", "-t1", "-c8", "-m16", "-D", seconds, "-H", f"authorization: Bearer {key}", "-H", "accept: application/json",
                 f"https://localhost:{peer.port}{PATH}"])
     done = re.search(r"(\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored", text)
-    good = re.search(r"status codes: (\d+) 2xx", text)
+    only_good = re.search(r"status codes: \d+ 2xx, 0 3xx, 0 4xx, 0 5xx", text)
     rate = re.search(r"finished in [\d.]+m?s, ([\d.]+) req/s", text)
-    if "Application protocol: h2" not in text or not done or done.group(1) != good.group(1) or int(done.group(1)) == 0:
+    if "Application protocol: h2" not in text or not done or not only_good or int(done.group(1)) == 0:
         raise Failed(f"{peer.name}, h2: answers that were not expected:\n{text[-1500:]}")
     return {"answers": int(done.group(1)), "rate": float(rate.group(1))}

