@@ -13,8 +13,7 @@ use pingora_limits::rate::Rate;
 use std::collections::HashMap;
 use std::time::Duration;
 
-const REFUSAL: &str =
-    r#"{"type":"about:blank","title":"Unauthorized","status":401,"detail":"The API key is missing or unknown."}"#;
+const REFUSAL: &str = r#"{"type":"about:blank","title":"Unauthorized","status":401,"detail":"The API key is missing or unknown."}"#;
 
 struct Gateway {
     callers: HashMap<String, String>,
@@ -83,7 +82,8 @@ fn main() {
     };
 
     let threads = workers.parse().expect("a number of workers");
-    let mut server = Server::new_with_opt_and_conf(None, ServerConf { threads, upstream_keepalive_pool_size: 256, ..ServerConf::default() });
+    let mut server =
+        Server::new_with_opt_and_conf(None, ServerConf { threads, upstream_keepalive_pool_size: 256, ..ServerConf::default() });
     server.bootstrap();
     let mut tls = TlsSettings::intermediate(cert, key).expect("a certificate");
     tls.set_min_proto_version(Some(SslVersion::TLS1_3)).expect("TLS 1.3");

@@ -1,0 +1,50 @@
+//! Opens `count=` connections that each have one request answered and then stay open, idle, until standard input ends.
+
+use crate::Options;
+use crate::client::{Stream, Target, head, read_answer};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// Handshakes under way at once.
+const AT_ONCE: usize = 32;
+
+pub async fn run(options: &Options) {
+    let (target, keys, count) = (Target::new(options), options.keys(), options.number("count"));
+    let path = options.text("path").to_owned();
+    let local = tokio::task::LocalSet::new();
+    let mut open: Vec<Box<dyn Stream>> = Vec::with_capacity(count);
+    local
+        .run_until(async {
+            let openers: Vec<_> = (0..AT_ONCE)
+                .map(|first| {
+                    let (target, path) = (target.clone(), path.clone());
+                    let mine: Vec<String> = (first..count).step_by(AT_ONCE).map(|at| keys[at % keys.len()].clone()).collect();
+                    tokio::task::spawn_local(async move {
+                        let (mut opened, mut buffer) = (Vec::with_capacity(mine.len()), Vec::with_capacity(4096));
+                        for key in mine {
+                            let mut stream = target.connect().await.expect("a connection");
+                            stream.write_all(head("GET", &path, &key, "").as_bytes()).await.expect("a request");
+                            let (status, ..) = read_answer(&mut stream, &mut buffer).await.expect("an answer");
+                            assert_eq!(status, 200);
+                            opened.push(stream);
+                        }
+                        opened
+                    })
+                })
+                .collect();
+            for opener in openers {
+                open.extend(opener.await.expect("an opener"));
+            }
+        })
+        .await;
+    println!("{{\"opened\": {}}}", open.len());
+
+    let _ = std::io::read_to_string(std::io::stdin());
+    let mut still_open = 0;
+    for stream in &mut open {
+        // An open connection has nothing to say; a closed one says so at once.
+        let closed = tokio::time::timeout(Duration::from_micros(1), stream.read_u8()).await;
+        still_open += u32::from(closed.is_err());
+    }
+    println!("{{\"still_open\": {still_open}}}");
+}
