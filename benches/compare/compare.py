@@ -1,42 +1,71 @@
 #!/usr/bin/env python3
-"""Keygate against other proxies that do the same job: CPU time per request and more. See README.md beside this file."""
+"""Keygate against other proxies that do the same job: CPU time per request and more.
+
+Without options: a few rounds of the three request loads against the Debian packages. With --full: everything, with results to publish.
+"""
 
 import argparse
 import os
-import random
 import signal
 import sys
 import tempfile
 from pathlib import Path
 
-import loads
 import report
+from bench import Bench
 from material import HERE, Material
-from asking import check_job
-from peers import Keygate, Upstream, all_others, debian
+from peers import Keygate, Upstream, all_others, built, debian
 from processes import LOAD_CORE, Failed, Process, raise_file_limit, stop_all
+from rows import bodies, changes, connections, latency, requests, start, window, workers
 
 ROOT = HERE.parent.parent
+REQUESTS = ["h1", "h2", "401"]
+ROWS = {
+    "workers": workers.run,
+    "handshakes": connections.handshakes,
+    "idle": connections.idle,
+    "bodies": bodies.run,
+    "latency": latency.run,
+    "reload": changes.reload,
+    "revocation": changes.revocation,
+    "window": window.run,
+    "start": start.run,
+}
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--keygate", default=os.environ.get("KEYGATE_BIN", ROOT / "target/dist/keygate"), type=Path,
-                        help="the program under test (also: KEYGATE_BIN)")
-    parser.add_argument("--also", action="append", default=[], metavar="NAME=PATH", help="another build of Keygate in the same rounds")
-    parser.add_argument("--only", default="h1,h2,401", help="loads, by comma")
-    parser.add_argument("--peers", default="daily", help="`all`, `daily`, `none`, or names by comma")
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--seconds", type=int, default=2, help="of one load on one peer in one round")
-    parser.add_argument("--generations", type=int, default=1, help="times that all programs are started anew; each has all rounds")
-    return parser.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--full", action="store_true", help="all rows, all peers, enough rounds; writes results/ (about TODO minutes)")
+    add("--keygate", type=Path, default=os.environ.get("KEYGATE_BIN", ROOT / "target/dist/keygate"),
+        help="the program under test; also KEYGATE_BIN (default: target/dist/keygate)")
+    add("--also", action="append", default=[], metavar="NAME=PATH", help="another build of Keygate, in the same rounds")
+    add("--only", help=f"rows by comma: {', '.join([*REQUESTS, *ROWS])} (default: {','.join(REQUESTS)})")
+    add("--peers", help="besides Keygate: all, daily (default), none, or names by comma")
+    add("--rounds", type=int, help="default 5; 9 with --full")
+    add("--seconds", type=int, help="of one load on one peer in one round (default 1; 2 with --full)")
+    add("--generations", type=int, help="how often all is started anew for the request loads (default 1; 3 with --full)")
+    add("--idle-connections", type=int, default=10_000)
+    add("--repeats", type=int, help="of a measurement that starts its program anew (default 1; 3 with --full)")
+    add("--edits", type=int, help="revocations; a fifth as many reloads (default 20; 100 with --full)")
+    add("--results", type=Path, help="folder for table, plot and JSON (with --full: benches/compare/results)")
+    options = parser.parse_args()
+    defaults = {
+        "only": (",".join(REQUESTS), ",".join([*REQUESTS, *ROWS])), "peers": ("daily", "all"), "rounds": (5, 9), "seconds": (1, 2),
+        "generations": (1, 3), "repeats": (1, 3), "edits": (20, 100), "results": (None, HERE / "results"),
+    }
+    for name, (short, full) in defaults.items():
+        if getattr(options, name) is None:
+            setattr(options, name, full if options.full else short)
+    options.only = options.only.split(",")
+    unknown = [row for row in options.only if row not in [*REQUESTS, *ROWS]]
+    if unknown:
+        parser.error(f"there is no row {unknown[0]}")
+    return options
 
 
 def choose_peers(options):
-    keygates = [Keygate("keygate", options.keygate)]
-    for also in options.also:
-        name, _, path = also.partition("=")
-        keygates.append(Keygate(name, path))
+    keygates = [Keygate("keygate", options.keygate)] + [Keygate(*also.split("=", 1)) for also in options.also]
     for keygate in keygates:
         if not Path(keygate.program).is_file():
             raise Failed(f"there is no {keygate.program}; `cargo build --locked --profile dist` makes it, or name one by --keygate")
@@ -48,43 +77,29 @@ def choose_peers(options):
     return keygates + [others[name]() for name in wanted]
 
 
-def measure_requests(peers, material, upstream, options):
-    """All loads on all peers, in rounds; in each the peers take turns in an order of its own."""
-    rounds = {load: [] for load in options.only.split(",")}
-    for generation in range(options.generations):
-        for peer in peers:
-            peer.start(material, upstream.port)
-            check_job(peer, material)
-        for number in range(-1, options.rounds):
-            for load, so_far in rounds.items():
-                made = {}
-                for peer in random.sample(peers, len(peers)):
-                    if load == "401" and not peer.keys or load == "h2" and not peer.http2:
-                        continue
-                    made[peer.name] = loads.measure(load, peer, material, options.seconds if number >= 0 else 1)
-                if number >= 0:
-                    so_far.append(made)
-                    shown = "  ".join(f"{peer.name} {made[peer.name]['cpu']:.2f}" for peer in peers if peer.name in made)
-                    print(f"  round {generation * options.rounds + number + 1}, {load}: {shown}", file=sys.stderr, flush=True)
-        for peer in peers:
-            peer.stop()
-    return rounds
-
-
 def run(options):
+    peers = choose_peers(options)
+    options.load = built("load") if set(options.only) & {"handshakes", "idle", "bodies", "latency", "reload"} else None
     with tempfile.TemporaryDirectory(prefix="keygate-compare-") as folder:
         os.chmod(folder, 0o755)  # nginx's workers are another user
         material = Material(folder)
         try:
-            peers = choose_peers(options)
-            upstream = Upstream(debian("nginx"), material)
-            names = [peer.name for peer in peers]
-            against = "nginx" if "nginx" in names else "keygate"
-            for load, made in measure_requests(peers, material, upstream, options).items():
-                print(report.text_table(load, report.summarise(made, names, against), against))
-        except Exception:
+            bench = Bench(options, material, Upstream(debian("nginx"), material), peers)
+            rows = {}
+            measures = [(row, ROWS[row]) for row in options.only if row in ROWS]
+            loads = [row for row in options.only if row in REQUESTS]
+            if loads:
+                measures.insert(0, ("requests", lambda bench: requests.run(bench, loads)))
+            for _, measure in measures:
+                made = measure(bench)
+                rows |= made
+                print(report.text(made), flush=True)
+            if options.results:
+                report.write(options.results, rows, bench)
+        except BaseException:
             for process in Process.running:
-                print(f"-- the last lines of {process.name}:\n{process.last_words()}", file=sys.stderr)
+                if process.last_words():
+                    print(f"-- the last lines of {process.name}:\n{process.last_words()}", file=sys.stderr)
             raise
         finally:
             stop_all()

@@ -15,7 +15,7 @@ class Material:
         self.cert, self.key, self.both = (self.folder / name for name in ("cert.pem", "key.pem", "both.pem"))
         subprocess.run(
             ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
-             "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+             "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE",
              "-keyout", self.key, "-out", self.cert],
             check=True, capture_output=True,
         )

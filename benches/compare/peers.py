@@ -20,8 +20,9 @@ class Peer:
 
     less = ""
     http2 = True
+    limits = True
     # Whether requests without a key are refused.
-    keys = True
+    checks_keys = True
 
     def __init__(self, name, program):
         self.name, self.program = name, str(program)
@@ -62,11 +63,13 @@ def run_text(command):
 
 
 class Keygate(Peer):
+    is_keygate = True
+
     def __init__(self, name, program, public=False):
         super().__init__(name, program)
         self.public = public
         if public:
-            self.less, self.keys = "the endpoint needs no key", False
+            self.less, self.checks_keys = "the endpoint needs no key", False
 
     def prepare(self, material, upstream, workers, limit):
         self.file = material.fill(
@@ -111,7 +114,7 @@ class Haproxy(Peer):
 class Relay(Haproxy):
     less = "no HTTP, no keys, no limit: the floor"
     template = "relay.cfg"
-    http2 = keys = False
+    http2 = checks_keys = False
 
 
 class Envoy(Peer):
@@ -130,6 +133,7 @@ class Envoy(Peer):
 
 class Caddy(Peer):
     less = "no limit, no scopes"
+    limits = False
 
     def version(self):
         return "caddy " + run_text([self.program, "version"]).split()[0]

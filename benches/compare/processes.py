@@ -58,6 +58,7 @@ class Process:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 
         with open(self.output, "wb") as file:
+            self.begun = time.monotonic()
             self.child = subprocess.Popen(
                 [str(word) for word in command],
                 stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
@@ -99,14 +100,26 @@ class Process:
                     pass
         return total
 
-    def memory(self, field="RssAnon"):
-        """Bytes by a field of `/proc/PID/status`, summed over the tree."""
+    def memory(self, *fields):
+        """Bytes by fields of `/proc/PID/status`, summed over the tree."""
         total = 0
         for pid in tree(self.child.pid):
             for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-                if line.startswith(field + ":"):
-                    total += int(line.split()[1]) * 1024
+                name, _, value = line.partition(":")
+                if name in fields:
+                    total += int(value.split()[0]) * 1024
         return total
+
+
+def run_on_load_core(command):
+    """Runs a program to its end on the load's core; returns what it printed."""
+    process = subprocess.run(
+        [str(word) for word in command], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        preexec_fn=lambda: os.sched_setaffinity(0, (LOAD_CORE,)),
+    )
+    if process.returncode:
+        raise Failed(f"{Path(command[0]).name} failed:\n{(process.stdout + process.stderr)[-1500:]}")
+    return process.stdout
 
 
 def tree(root):

@@ -1,41 +1,26 @@
-"""From rounds to figures, and figures to a table."""
-
-from statistics import median
-
-from loads import LABELS
+"""Figures as a table of plain text."""
 
 
-def spread(values):
-    """Median, least and most."""
-    return {"median": median(values), "least": min(values), "most": max(values)}
-
-
-def ratio(rounds, name, against):
-    """The median of the ratios within each round, which the machine's mood does not touch as it does the figures."""
-    pairs = [(one[name]["cpu"], one[against]["cpu"]) for one in rounds if name in one and against in one]
-    return spread([own / other for own, other in pairs]) if pairs else None
-
-
-def summarise(rounds, names, against):
-    """`rounds` is a list of {peer: measurement}."""
-    figures = {}
-    for name in names:
-        made = [one[name] for one in rounds if name in one]
-        if not made:
-            continue
-        figures[name] = {key: spread([one[key] for one in made]) for key in ("cpu", "rate", "p50", "p99") if key in made[0]}
-        figures[name]["ratio"] = ratio(rounds, name, against)
-    return figures
-
-
-def text_table(load, figures, against):
-    lines = [LABELS[load], f"  {'':24}{'CPU us/request':>15} {'(least-most)':>15} {'x ' + against:>9} {'(least-most)':>13} {'req/s':>8} {'p50 us':>8} {'p99 us':>8}"]
-    for name, figure in figures.items():
-        cpu, against_it = figure["cpu"], figure["ratio"]
-        line = f"  {name:24}{cpu['median']:15.2f} {cpu['least']:8.2f}-{cpu['most']:<6.2f}"
-        line += f" {against_it['median']:9.3f} {against_it['least']:6.2f}-{against_it['most']:<6.2f}" if against_it else " " * 24
-        line += f" {figure['rate']['median']:8.0f}"
-        for latency in ("p50", "p99"):
-            line += f" {figure[latency]['median']:8.0f}" if latency in figure else " " * 9
-        lines.append(line)
+def text(rows):
+    """One block a row: a line for each peer, the median with least and most."""
+    lines = []
+    for row in rows.values():
+        columns = list(dict.fromkeys(column for peer in row["peers"].values() for column in peer))
+        lines += ["", row["title"], " " * 24 + "".join(f"{column:>28}" for column in columns)]
+        for name, peer in row["peers"].items():
+            lines.append(f"  {name:22}" + "".join(f"{shown(peer.get(column)):>28}" for column in columns))
     return "\n".join(lines)
+
+
+def shown(value):
+    if isinstance(value, dict):
+        return f"{number(value['median'])} ({number(value['least'])}–{number(value['most'])})"
+    return "" if value is None else number(value)
+
+
+def number(value):
+    """Three figures or more, never an exponent."""
+    for digits, below in ((3, 2), (2, 100), (1, 1000)):
+        if abs(value) < below and value != int(value):
+            return f"{value:.{digits}f}"
+    return f"{value:,.0f}"
