@@ -2,8 +2,10 @@
 
 use crate::Options;
 use crate::client::{Stream, Target, head, read_answer};
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
 /// Handshakes under way at once.
 const AT_ONCE: usize = 32;
@@ -40,11 +42,18 @@ pub async fn run(options: &Options) {
     println!("{{\"opened\": {}}}", open.len());
 
     let _ = std::io::read_to_string(std::io::stdin());
+    // Lets the runtime see what has been closed meanwhile.
+    tokio::time::sleep(Duration::from_millis(50)).await;
     let mut still_open = 0;
     for stream in &mut open {
-        // An open connection has nothing to say; a closed one says so at once.
-        let closed = tokio::time::timeout(Duration::from_micros(1), stream.read_u8()).await;
-        still_open += u32::from(closed.is_err());
+        let (mut byte, stream) = ([0], Pin::new(stream));
+        let mut byte = ReadBuf::new(&mut byte);
+        still_open += u32::from(!is_readable(stream, &mut byte).await);
     }
     println!("{{\"still_open\": {still_open}}}");
+}
+
+/// Whether there is something to read or the end has come: an open connection that is idle has nothing to say.
+async fn is_readable(mut stream: Pin<&mut Box<dyn Stream>>, byte: &mut ReadBuf<'_>) -> bool {
+    std::future::poll_fn(|context| Poll::Ready(stream.as_mut().poll_read(context, byte).is_ready())).await
 }
