@@ -66,6 +66,11 @@ def spread(values):
     return {"median": median(values), "least": min(values), "most": max(values)}
 
 
+def row(title, rounds, value, against):
+    """A row of the results: the rounds as they were, and what they come to for each peer."""
+    return {"title": title, "value": value, "peers": summarise(rounds, against, value), "rounds": rounds}
+
+
 def summarise(rounds, against, key):
     """By name: every measured value's spread, and as `ratio` the spread of the ratios of `key` within each round, which the machine's
     mood touches less than the values."""

@@ -49,6 +49,7 @@ def arguments():
     add("--repeats", type=int, help="of a measurement that starts its program anew (default 1; 3 with --full)")
     add("--edits", type=int, help="revocations; a fifth as many reloads (default 20; 100 with --full)")
     add("--results", type=Path, help="folder for table, plot and JSON (with --full: benches/compare/results)")
+    add("--render", action="store_true", help="only make tables and plot anew from the JSON in the folder of results")
     options = parser.parse_args()
     defaults = {
         "only": (",".join(REQUESTS), ",".join([*REQUESTS, *ROWS])), "peers": ("daily", "all"), "rounds": (5, 9), "seconds": (1, 2),
@@ -94,6 +95,7 @@ def run(options):
                 made = measure(bench)
                 rows |= made
                 print(report.text(made), flush=True)
+            print(report.goals_text(rows, [peer.name for peer in bench.keygates() if peer.checks_keys]), flush=True)
             if options.results:
                 report.write(options.results, rows, bench)
         except BaseException:
@@ -111,7 +113,10 @@ def main():
     raise_file_limit()
     os.sched_setaffinity(0, (LOAD_CORE,))
     try:
-        run(options)
+        if options.render:
+            report.render(options.results or HERE / "results")
+        else:
+            run(options)
     except Failed as failure:
         sys.exit(f"compare: {failure}")
     except KeyboardInterrupt:

@@ -1,9 +1,10 @@
 """Big bodies: 1 MiB answers and 64 MiB uploads by CPU time, and whether memory stays flat meanwhile."""
 
 import json
+import socket
 import time
 
-from bench import summarise
+from bench import row
 from material import PATH
 from processes import LOAD_CORE, Process, free_port, wait_for
 
@@ -32,15 +33,12 @@ def run(bench):
             with bench.started(list(peers.values()), upstream=port, checked=False):
                 started.update((name, peer.process.memory("VmRSS")) for name, peer in peers.items())
                 made = bench.rounds(kind, list(peers), measure, rounds=bench.options.rounds, shown="mib_per_cpu_second")
-            rows[kind] = {"title": f"{what}: MiB per CPU second", "value": "mib_per_cpu_second", "more_is_better": True,
-                          "peers": summarise(made, bench.against, "mib_per_cpu_second")}
+            rows[kind] = row(f"{what}: MiB per CPU second", made, "mib_per_cpu_second", bench.against)
     finally:
         upstream.stop()
     return rows
 
 
 def is_listening(port):
-    import socket
-
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -5,7 +5,7 @@ import os
 import subprocess
 import time
 
-from bench import spread, summarise
+from bench import row, spread
 from material import PATH
 from processes import LOAD_CORE, Failed
 
@@ -23,10 +23,7 @@ def handshakes(bench):
 
     with bench.started(list(peers.values())):
         made = bench.rounds("handshakes", list(peers), measure, shown="per_cpu_second")
-    return {"handshakes": {
-        "title": "full TLS handshakes per CPU second", "value": "per_cpu_second", "more_is_better": True,
-        "peers": summarise(made, bench.against, "per_cpu_second"),
-    }}
+    return {"handshakes": row("full TLS handshakes per CPU second", made, "per_cpu_second", bench.against)}
 
 
 def idle(bench):

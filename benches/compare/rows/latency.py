@@ -2,7 +2,7 @@
 
 import json
 
-from bench import summarise
+from bench import row
 from material import PATH
 
 RATE = 2000
@@ -23,7 +23,4 @@ def run(bench):
         for name in peers:
             one[name] |= {"added_p50": one[name]["p50"] - direct["p50"], "added_p99": one[name]["p99"] - direct["p99"]}
         del one["direct"]
-    return {"latency": {
-        "title": f"µs of latency added at {RATE:,} requests a second, open loop (p50)", "value": "added_p50",
-        "peers": summarise(made, None, "added_p50"),
-    }}
+    return {"latency": row(f"µs of latency added at {RATE:,} requests a second, open loop", made, "added_p50", None)}

@@ -5,7 +5,7 @@ import re
 import secrets
 import time
 
-from bench import summarise
+from bench import row
 from material import HERE, PATH
 from processes import Failed, run_on_load_core
 
@@ -26,10 +26,7 @@ def run(bench, loads):
                 peers = {peer.name: peer for peer in bench.peers if (load != "h2" or peer.http2) and (load != "401" or peer.checks_keys)}
                 seconds = bench.options.seconds
                 made[load] += bench.rounds(load, list(peers), lambda name: measure(load, peers[name], bench.material, seconds))
-    return {
-        load: {"title": f"µs of CPU per request: {TITLES[load]}", "value": "cpu", "peers": summarise(made[load], bench.against, "cpu")}
-        for load in loads
-    }
+    return {load: row(f"µs of CPU per request: {TITLES[load]}", made[load], "cpu", bench.against) for load in loads}
 
 
 def measure(load, peer, material, seconds):
