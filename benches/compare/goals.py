@@ -3,9 +3,6 @@
 from dataclasses import dataclass
 from statistics import median
 
-# What no figure of Keygate's is held against: itself, and the relay, which does not do the job.
-NO_RIVALS = ("keygate", "keygate-public", "relay")
-
 
 @dataclass
 class Goal:
@@ -34,12 +31,13 @@ class Goal:
         return "–" if value is None else f"{'≥' if self.at_least else '≤'} {self.shown(value)}"
 
 
-def goals(rows, name="keygate"):
-    """Those whose rows were measured."""
-    return list(find(rows, name))
+def goals(rows, builds, name="keygate"):
+    """Those whose rows were measured; `builds` are the names of all that is Keygate."""
+    # The relay does not do the job, so it is nobody's rival.
+    return list(find(rows, name, {*builds, "relay"}))
 
 
-def find(rows, name):
+def find(rows, name, no_rivals):
     def peers(row):
         found = rows.get(row, {}).get("peers", {})
         return found if name in found else {}
@@ -50,7 +48,7 @@ def find(rows, name):
         return median(one[name][key] / one[against][key] for one in rows[row]["rounds"])
 
     def rivals(row):
-        return [peer for peer in peers(row) if not peer.startswith(NO_RIVALS) and peer != name]
+        return [peer for peer in peers(row) if peer not in no_rivals]
 
     if "nginx" in peers("h1"):
         yield Goal("HTTP/1.1, CPU per request against nginx", ratio("h1", "nginx"), 0.80, 0.65)

@@ -31,9 +31,9 @@ def text(rows):
 
 
 def goals_text(rows, keygates):
-    lines = []
-    for name in keygates:
-        made = goals(rows, name)
+    lines, builds = [], [keygate.name for keygate in keygates]
+    for name in [keygate.name for keygate in keygates if keygate.checks_keys]:
+        made = goals(rows, builds, name)
         lines += ["", f"{name} against its goals"] if made else []
         for goal in made:
             lines.append(f"  {goal.what:56}{goal.shown(goal.figure):>12}   must {goal.bound(goal.must):>12}   "
@@ -42,13 +42,15 @@ def goals_text(rows, keygates):
 
 
 def write(folder, rows, bench):
+    builds = [keygate.name for keygate in bench.keygates()]
     results = {
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         "command": "make bench-compare" if sys.argv[1:] == ["--full"] else "benches/compare/compare.py " + " ".join(sys.argv[1:]),
         "machine": machine(),
         "versions": {peer.name: peer.version() for peer in bench.peers} | tools(),
         "does_less": {peer.name: peer.less for peer in bench.peers if peer.less},
-        "goals": [vars(goal) | {"state": goal.state()} for goal in goals(rows)],
+        "builds": builds,
+        "goals": [vars(goal) | {"state": goal.state()} for goal in goals(rows, builds)],
         "rows": rows,
     }
     folder.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ say() { printf 'compare setup: %s\n' "$*" >&2; }
 have() { command -v "$1" >/dev/null || [[ -x /usr/sbin/$1 ]]; }
 as_root() { if [[ $(id -u) == 0 ]]; then "$@"; else sudo "$@"; fi; }
 
-# 1. Debian packages. A server that is installed here must not start, so its service is masked first.
+# 1. Debian packages.
 can_make_venv() { python3 -c 'import ensurepip, venv, sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; }
 missing=()
 have cc || missing+=(gcc libc6-dev)
@@ -31,11 +31,12 @@ if [[ ${#missing[@]} -gt 0 ]]; then
     fi
     say "installing ${missing[*]}"
     as_root apt-get update -qq
-    for server in nginx haproxy; do
-        if [[ " ${missing[*]} " == *" $server "* ]] && [[ -d /run/systemd/system ]]; then
-            as_root systemctl mask --quiet "$server.service"
-        fi
-    done
+    # The servers among them must not start: by Debian's policy, this program is asked whether they may.
+    if ! [[ -e /usr/sbin/policy-rc.d ]]; then
+        trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
+        printf '#!/bin/sh\nexit 101\n' | as_root tee /usr/sbin/policy-rc.d >/dev/null
+        as_root chmod 755 /usr/sbin/policy-rc.d
+    fi
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null >/dev/null
 fi
 
@@ -49,7 +50,8 @@ if [[ "$(cat "$place/python/stamp" 2>/dev/null)" != "$wanted" ]]; then
 fi
 
 # 3. The Pingora program and the load.
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$place/cargo}
+CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-$place/cargo}")
+export CARGO_TARGET_DIR
 cargo build --locked --quiet --manifest-path benches/compare/Cargo.toml --release -p pingora-peer
 cargo build --locked --quiet --manifest-path benches/compare/Cargo.toml --profile load -p load
 ln -sf "$CARGO_TARGET_DIR/release/pingora-peer" "$CARGO_TARGET_DIR/load/load" "$place/"

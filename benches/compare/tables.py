@@ -44,7 +44,7 @@ def peers(results):
     names = [name for name in results["versions"] if any(name in rows[row]["peers"] for row, *_ in columns)]
     lines = [["", *(heading for _, _, heading, _, _ in columns)]]
     for name in names:
-        title = f"**{name}**" if name.startswith("keygate") else name
+        title = f"**{name}**" if name in results["builds"] else name
         line = [title + (" ¹" if name in results["does_less"] else "")]
         for row, key, _, divided, digits in columns:
             peer = rows[row]["peers"].get(name)
