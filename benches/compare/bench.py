@@ -29,6 +29,11 @@ class Bench:
                 if checked:
                     check_job(peer, self.material)
             yield
+        except Exception:
+            for process in [peer.process for peer in peers if peer.process] + [self.upstream.process]:
+                if process.last_words():
+                    print(f"-- the last lines of {process.name}:\n{process.last_words()}", file=sys.stderr)
+            raise
         finally:
             for peer in peers:
                 peer.stop()

@@ -15,7 +15,7 @@ import report
 from bench import Bench
 from material import HERE, Material
 from peers import Keygate, Upstream, all_others, built, debian
-from processes import LOAD_CORE, Failed, Process, raise_file_limit, stop_all
+from processes import LOAD_CORE, Failed, raise_file_limit, stop_all
 from rows import bodies, changes, connections, latency, requests, start, window, workers
 
 TARGET = HERE.parent.parent / os.environ.get("CARGO_TARGET_DIR", "target")
@@ -98,11 +98,6 @@ def run(options):
             print(report.goals_text(rows, bench.keygates()), flush=True)
             if options.results:
                 report.write(options.results, rows, bench)
-        except BaseException:
-            for process in Process.running:
-                if process.last_words():
-                    print(f"-- the last lines of {process.name}:\n{process.last_words()}", file=sys.stderr)
-            raise
         finally:
             stop_all()
 
