@@ -58,8 +58,12 @@ class Bench:
     def named(self, *names):
         return [peer for peer in self.peers if peer.name in names]
 
+    def builds(self):
+        """All that is Keygate, the one with a public endpoint too."""
+        return [peer for peer in self.peers if peer.is_keygate]
+
     def keygates(self):
-        return [peer for peer in self.peers if getattr(peer, "is_keygate", False)]
+        return [peer for peer in self.builds() if peer.checks_keys]
 
     @property
     def against(self):

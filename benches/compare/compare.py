@@ -95,7 +95,7 @@ def run(options):
                 made = measure(bench)
                 rows |= made
                 print(report.text(made), flush=True)
-            print(report.goals_text(rows, bench.keygates()), flush=True)
+            print(report.goals_text(rows, bench), flush=True)
             if options.results:
                 report.write(options.results, rows, bench)
         finally:

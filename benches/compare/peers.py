@@ -21,6 +21,7 @@ class Peer:
     less = ""
     http2 = True
     limits = True
+    is_keygate = False
     # Whether requests without a key are refused.
     checks_keys = True
 

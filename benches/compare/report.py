@@ -30,9 +30,9 @@ def text(rows):
     return "\n".join(lines)
 
 
-def goals_text(rows, keygates):
-    lines, builds = [], [keygate.name for keygate in keygates]
-    for name in [keygate.name for keygate in keygates if keygate.checks_keys]:
+def goals_text(rows, bench):
+    lines, builds = [], [build.name for build in bench.builds()]
+    for name in [keygate.name for keygate in bench.keygates()]:
         made = goals(rows, builds, name)
         lines += ["", f"{name} against its goals"] if made else []
         for goal in made:
@@ -42,7 +42,7 @@ def goals_text(rows, keygates):
 
 
 def write(folder, rows, bench):
-    builds = [keygate.name for keygate in bench.keygates()]
+    builds = [build.name for build in bench.builds()]
     results = {
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         "command": "make bench-compare" if sys.argv[1:] == ["--full"] else "benches/compare/compare.py " + " ".join(sys.argv[1:]),

@@ -9,11 +9,10 @@ from rows import requests
 def run(bench):
     peers = {}
     for peer in [*bench.keygates(), *bench.named("nginx")]:
-        if peer.checks_keys:
-            for workers in (1, 2):
-                one = copy.copy(peer)
-                one.name = f"{peer.name}-{workers}-worker{'s' * (workers - 1)}"
-                peers[one.name] = (one, workers)
+        for workers in (1, 2):
+            one = copy.copy(peer)
+            one.name = f"{peer.name}-{workers}-worker{'s' * (workers - 1)}"
+            peers[one.name] = (one, workers)
     made = []
     for _ in range(bench.options.generations):
         for one, workers in peers.values():
