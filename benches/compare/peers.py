@@ -43,7 +43,7 @@ class Peer:
 
     def version(self):
         """What the program calls its version."""
-        return run_text([self.program, "--version"])
+        return run_text([self.program, "--version"]).split()[-1]
 
     def stop(self):
         if self.process:
@@ -86,10 +86,10 @@ class Nginx(Peer):
     less = "no scopes, no limit headers; a leaky bucket"
 
     def version(self):
-        return run_text([self.program, "-v"]).replace("nginx version: ", "")
+        return run_text([self.program, "-v"]).split("/")[1].split()[0]
 
     def prepare(self, material, upstream, workers, limit):
-        (newer,) = [tuple(int(part) for part in self.version().split("/")[1].split(".")[:2]) >= (1, 25)]
+        newer = tuple(int(part) for part in self.version().split(".")[:2]) >= (1, 25)
         rate, burst = ("1000000r/s", 1000000) if limit == NEVER else (f"{limit}r/m", limit - 1)
         file = material.fill(
             "nginx.conf", f"{self.name}.conf", NAME=self.name, PORT=self.port, UPSTREAM=upstream, WORKERS=workers,
@@ -103,7 +103,7 @@ class Haproxy(Peer):
     template = "haproxy.cfg"
 
     def version(self):
-        return " ".join(run_text([self.program, "-v"]).split()[:3])
+        return run_text([self.program, "-v"]).split()[2]
 
     def prepare(self, material, upstream, workers, limit):
         file = material.fill(
@@ -122,7 +122,7 @@ class Envoy(Peer):
     less = "no scopes, no limit headers; a token bucket"
 
     def version(self):
-        return "envoy " + run_text([self.program, "--version"]).split("/")[-4]
+        return run_text([self.program, "--version"]).split("/")[-4]
 
     def prepare(self, material, upstream, workers, limit):
         credentials = "".join(
@@ -137,7 +137,7 @@ class Caddy(Peer):
     limits = False
 
     def version(self):
-        return "caddy " + run_text([self.program, "version"]).split()[0]
+        return run_text([self.program, "version"]).split()[0]
 
     def prepare(self, material, upstream, workers, limit):
         entries = "".join(f'\t\t"Bearer {key}" key_{number}\n' for number, key in enumerate(material.keys))
@@ -151,7 +151,7 @@ class Pingora(Peer):
 
     def version(self):
         lock = (HERE / "Cargo.lock").read_text()
-        return "pingora " + lock.split('name = "pingora"\nversion = "')[1].split('"')[0]
+        return lock.split('name = "pingora"\nversion = "')[1].split('"')[0]
 
     def prepare(self, material, upstream, workers, limit):
         return [self.program, f"127.0.0.1:{self.port}", f"127.0.0.1:{upstream}", material.cert, material.key,

@@ -85,7 +85,7 @@ def machine():
 def tools():
     commit = subprocess.run(["git", "-C", HERE, "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
     return {
-        "wrk": " ".join(run_text(["wrk", "-v"]).split()[:2]), "h2load": run_text(["h2load", "--version"]),
-        "openssl": " ".join(run_text(["openssl", "version"]).split()[:2]), "rustc": run_text(["rustc", "--version"]),
+        "wrk": run_text(["wrk", "-v"]).split()[1], "h2load": run_text(["h2load", "--version"]).split("/")[-1],
+        "openssl": run_text(["openssl", "version"]).split()[1], "rustc": run_text(["rustc", "--version"]).split()[1],
         "keygate commit": commit.stdout.strip() or "unknown",
     }

@@ -1,5 +1,7 @@
 """Tables in Markdown."""
 
+import textwrap
+
 from goals import Goal
 
 COLUMNS = [
@@ -66,11 +68,16 @@ def goals(results):
 
 
 def readme(results):
-    machine, less = results["machine"], results["does_less"]
-    versions = ", ".join(version if name in version else f"{name} {version}" for name, version in results["versions"].items())
-    return (
-        f"![CPU time and memory of Keygate and other proxies](benches/compare/results/comparison.svg)\n\n{peers(results)}\n"
-        f"¹ does less than Keygate: {'; '.join(f'{name}: {what}' for name, what in less.items())}.\n\n"
-        f"Measured on {results['date']} by `{results['command']}`: {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB,\n"
-        f"{machine['system']}, Linux {machine['kernel']}. {versions}.\n"
-    )
+    machine, less = results["machine"], {}
+    for name, what in results["does_less"].items():
+        less.setdefault(what, []).append(name)
+    left_out = "; ".join(f"{', '.join(names)}: {what}" for what, names in less.items()).replace("; ", " · ")
+    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    notes = [
+        f"¹ does less than Keygate. {left_out}.",
+        f"Measured on {results['date']} by `{results['command']}`: {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
+        f"{machine['system']}, Linux {machine['kernel']}. {versions}. What each row of Keygate's has to reach: "
+        "[goals](benches/compare/results/goals.md).",
+    ]
+    text = "\n\n".join(textwrap.fill(note, 138, break_long_words=False, break_on_hyphens=False) for note in notes)
+    return f"![CPU time and memory of Keygate and other proxies](benches/compare/results/comparison.svg)\n\n{peers(results)}\n{text}\n"
