@@ -71,7 +71,7 @@ def readme(results):
     machine, less = results["machine"], {}
     for name, what in results["does_less"].items():
         less.setdefault(what, []).append(name)
-    left_out = "; ".join(f"{', '.join(names)}: {what}" for what, names in less.items()).replace("; ", " · ")
+    left_out = " · ".join(f"{', '.join(names)}: {what}" for what, names in less.items())
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
     notes = [
         f"¹ does less than Keygate. {left_out}.",
