@@ -112,12 +112,7 @@ pub(super) fn check_whole(text: &str, path: &Path, in_use: &[TlsFiles]) -> Resul
 }
 
 /// The same, key by key. Nothing: the file is not fine, or is better read as a whole.
-pub(super) fn check_pieces(
-    text: &str,
-    path: &Path,
-    in_use: &[TlsFiles],
-    before: Option<&Reading>,
-) -> Option<(Config, Vec<Range<usize>>)> {
+pub(super) fn check_pieces(text: &str, path: &Path, in_use: &[TlsFiles], before: Option<&Reading>) -> Option<(Config, Vec<Range<usize>>)> {
     let pieces = Pieces::of(text)?;
     let report = Report::new(text, path);
     let tree = pieces.read_rest()?;

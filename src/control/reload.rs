@@ -96,8 +96,9 @@ impl Controller {
             return self.refuse(&[problem(&self.path, bad.to_string())]);
         }
         self.note_revocation(&difference, edited);
-        self.config = config;
-        self.reading = reading;
+        let before = (std::mem::replace(&mut self.config, config), std::mem::replace(&mut self.reading, reading));
+        // Letting go of many keys takes long; requests and revocations must not wait for it.
+        drop(tokio::task::spawn_blocking(move || drop(before)));
         self.digest = loaded.digest;
         self.figures.control.load_duration.set(microseconds(started.elapsed()));
         self.figures.control.reloads.add(1);
