@@ -140,7 +140,7 @@ fn read_keys(
     report: &Report<'_>,
     keys: &mut Keys<'_>,
 ) -> Option<Vec<Arc<KeyConfig>>> {
-    let mut known = before.filter(|before| keys.mean_the_same_under(&before.config.apis)).map(Known::new);
+    let mut known = before.filter(|before| keys.hold_under(&before.config.apis)).map(Known::new);
     let mut found = Vec::with_capacity(places.len());
     for place in places {
         let block = &text[place.clone()];

@@ -6,7 +6,7 @@ use super::server::{Revoked, address_ranges};
 use crate::config::document::{Section, Text, type_name};
 use crate::config::report::Report;
 use crate::config::{ApiConfig, KeyConfig, names};
-use crate::policy::{ApiDefinition, Digest, Limit, ReferrerPattern, Restrictions};
+use crate::policy::{ApiDefinition, Digest, Limit, ReferrerPattern, Restrictions, Scope};
 use hashbrown::{Equivalent, HashMap, HashSet};
 use jiff::civil;
 use jiff::tz::Offset;
@@ -46,9 +46,9 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// Whether a key means the same here as under these APIs.
-    pub(super) fn mean_the_same_under(&self, apis: &[Arc<ApiConfig>]) -> bool {
-        apis.len() == self.definitions.len() && apis.iter().zip(&self.definitions).all(|(api, own)| api.definition == **own)
+    /// Whether all that was fine and said of keys under these APIs is so here.
+    pub(super) fn hold_under(&self, apis: &[Arc<ApiConfig>]) -> bool {
+        apis.len() == self.definitions.len() && apis.iter().zip(&self.definitions).all(|(before, now)| keys_hold(&before.definition, now))
     }
 
     /// Whether there is something to say of a key that is fine.
@@ -230,6 +230,30 @@ impl<'a> Keys<'a> {
             report.warn(*at, message, None);
         }
     }
+}
+
+/// Whether an edit of an API leaves all keys that were fine what they are.
+fn keys_hold(before: &ApiDefinition, now: &ApiDefinition) -> bool {
+    let remains = |scope: &Scope| now.scopes.iter().any(|other| other.name == scope.name);
+    // What no key is checked against. Anything else matters, settings that are yet to come too.
+    let before_but_for_these = ApiDefinition {
+        scopes: now.scopes.clone(),
+        credentials: now.credentials.clone(),
+        public: now.public.clone(),
+        pass_through: now.pass_through.clone(),
+        pass_through_allows: now.pass_through_allows.clone(),
+        errors: now.errors,
+        errors_distinguish: now.errors_distinguish,
+        empty_scopes: now.empty_scopes,
+        rate_limit: now.rate_limit.clone(),
+        rate_limit_reset: now.rate_limit_reset,
+        rate_limit_draft: now.rate_limit_draft,
+        upstream_headers: now.upstream_headers.clone(),
+        expiry_warning: now.expiry_warning,
+        expiry_header: now.expiry_header,
+        ..before.clone()
+    };
+    before_but_for_these == *now && before.scopes.iter().all(remains)
 }
 
 /// To look a list of scopes up without making one.

@@ -43,6 +43,10 @@ const HOSTILE: &[&str] = &[
     "expires_at = 2020-01-01T00:00:00Z",
     "upstream = \"http://127.0.0.1:3001\"",
     "colour = \"red\"",
+    "base_path = \"/tickets\"",
+    "base_path = \"/other\"",
+    "rate_limit = \"5/s\"",
+    "environments = [{ name = \"live\", prefix = \"live_\" }]",
     "\u{feff}[[key]]",
     "\r",
     "",
@@ -71,6 +75,10 @@ fn assert_same(text: &str, before: Option<&Reading>) -> bool {
 
 fn key(name: &str) -> String {
     format!("[[key]]\nid = \"{name}\"\norganization = \"org_{name}\"\nsha256 = \"{}\"\n", digest(name))
+}
+
+fn scoped(name: &str) -> String {
+    format!("{}scopes = [\"tickets:read\"]\nallow_endpoints = [\"GET /tickets/*\"]\n", key(name))
 }
 
 fn block() -> impl Strategy<Value = String> {
@@ -139,7 +147,7 @@ proptest! {
         places in vec(any::<Index>(), 3),
         edits in vec(edit(), 0..4),
     ) {
-        let mut blocks: Vec<String> = names.into_iter().map(key).collect();
+        let mut blocks: Vec<String> = names.into_iter().enumerate().map(|(index, name)| if index % 2 == 0 { key(name) } else { scoped(name) }).collect();
         let before = read(&file(&blocks), None);
         prop_assert!(before.is_some());
         for (block, place) in others.into_iter().zip(places) {
@@ -201,7 +209,10 @@ fn key_that_an_edit_leaves_alone_is_not_read_again() {
     assert_eq!(is_kept(&text.replace(&key("alpha"), "")), [true, true, true]);
     assert_eq!(is_kept(&text.replace(&key("alpha"), &format!("{}{}", key("echo"), key("alpha")))), [false, true, true, true, true]);
     assert_eq!(is_kept(&file(&[key("delta"), key("alpha"), key("charlie")])), [true, true, true], "in another order");
-    assert_eq!(is_kept(&text.replace("GET /tickets", "GET /billets")), [false; 4], "the API means something else");
+    let api = |settings: &str| text.replace(API, &format!("{API}{settings}\n"));
+    assert_eq!(is_kept(&api("rate_limit = \"5/s\"\nempty_scopes = \"all\"")), [true; 4], "no key says anything of these");
+    assert_eq!(is_kept(&text.replace("GET /tickets", "GET /billets")), [true; 4]);
+    assert_eq!(is_kept(&api("hosts = [\"api.example.com\"]")), [false; 4], "keys may be restricted to what lies elsewhere now");
 }
 
 #[test]
@@ -218,8 +229,7 @@ fn keys_that_an_edit_leaves_alone_are_checked_against_the_new_ones() {
 
 #[test]
 fn scope_that_an_api_no_longer_has_is_missed_in_a_known_key() {
-    let scoped = format!("{}scopes = [\"tickets:read\"]\n", key("alpha"));
-    let text = file(&[scoped]);
+    let text = file(&[scoped("alpha")]);
     let before = read(&text, None).expect("a good file");
     accepted(&text);
     let renamed = text.replace("[api.scopes.\"tickets:read\"]", "[api.scopes.\"tickets:see\"]");
