@@ -97,6 +97,11 @@ async fn copy(
             read = from.read(&mut buffer) => read,
         };
         if pass_on(read, &buffer, &mut frames, &mut to).await.is_err() {
+            // The client may have been told first and have left before this direction heard of the stop.
+            if goodbye.is_none() && *phase.borrow() == Phase::Draining {
+                goodbye = Some(STOPPING);
+                continue;
+            }
             let _ = to.shutdown().await;
             return;
         }
