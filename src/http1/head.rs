@@ -117,9 +117,9 @@ fn read_target(target: &[u8]) -> Result<Target<'_>, Malformed> {
         return Err(Malformed::Syntax);
     }
     let target = std::str::from_utf8(target).map_err(|_| Malformed::Syntax)?;
-    let scheme = ["http://", "https://"].into_iter().find(|scheme| {
-        target.as_bytes().get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes()))
-    });
+    let scheme = ["http://", "https://"]
+        .into_iter()
+        .find(|scheme| target.as_bytes().get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes())));
     let (authority, rest) = match scheme {
         Some(scheme) => {
             let target = &target[scheme.len()..];
@@ -172,7 +172,10 @@ static TOKEN: [u8; 256] = {
     let mut byte = 0;
     while byte < 128 {
         let allowed = (byte as u8).is_ascii_alphanumeric()
-            || matches!(byte as u8, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~');
+            || matches!(
+                byte as u8,
+                b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+            );
         if allowed {
             table[byte] = (byte as u8).to_ascii_lowercase();
         }
@@ -224,7 +227,10 @@ fn read_length(text: &[u8]) -> Result<u64, Malformed> {
     if text.is_empty() || text.len() > 19 {
         return Err(Malformed::Framing);
     }
-    text.iter().try_fold(0_u64, |sum, byte| {
-        if byte.is_ascii_digit() { Ok(sum * 10 + u64::from(byte - b'0')) } else { Err(Malformed::Framing) }
-    })
+    text.iter().try_fold(
+        0_u64,
+        |sum, byte| {
+            if byte.is_ascii_digit() { Ok(sum * 10 + u64::from(byte - b'0')) } else { Err(Malformed::Framing) }
+        },
+    )
 }

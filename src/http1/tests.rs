@@ -56,8 +56,19 @@ fn what_two_parsers_could_read_differently_is_refused() {
         syntax(&format!("{line}\r\nHost: a\r\n\r\n"));
     }
     for field in [
-        "Host : a", "Host\t: a", " Host: a", "Host", ": a", "Ho st: a", "Host: a\r\n b", "Host: a\0", "Host: a\rX: b", "H\u{e4}st: a", "Host: a\nX: b",
-        "Host: a\u{7f}", "(Host): a",
+        "Host : a",
+        "Host\t: a",
+        " Host: a",
+        "Host",
+        ": a",
+        "Ho st: a",
+        "Host: a\r\n b",
+        "Host: a\0",
+        "Host: a\rX: b",
+        "H\u{e4}st: a",
+        "Host: a\nX: b",
+        "Host: a\u{7f}",
+        "(Host): a",
     ] {
         syntax(&format!("GET / HTTP/1.1\r\n{field}\r\n\r\n"));
     }
@@ -132,7 +143,9 @@ fn answers_are_read_with_the_length_that_their_status_allows() {
     assert_eq!(read("HTTP/1.1 204 \r\n\r\n", false).2, whole);
     assert_eq!(read("HTTP/1.0 200 Fine\r\n\r\n", false), (StatusCode::OK, Version::HTTP_10, Ok((false, None))));
     assert_eq!(read("HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n", false).2, Err(Malformed::Framing));
-    for line in ["HTTP/1.1 20 OK", "HTTP/1.1 600 OK", "HTTP/1.1  200", "HTTP/1.1 2000", "HTTP/1.1\t200 OK", "ICY 200 OK", "HTTP/1.1 200 \u{1}", ""] {
+    for line in
+        ["HTTP/1.1 20 OK", "HTTP/1.1 600 OK", "HTTP/1.1  200", "HTTP/1.1 2000", "HTTP/1.1\t200 OK", "ICY 200 OK", "HTTP/1.1 200 \u{1}", ""]
+    {
         assert!(response(&mut format!("{line}\r\n\r\n").into_bytes(), 10).is_err(), "{line}");
     }
 }
@@ -172,9 +185,22 @@ fn chunk_syntax_has_no_second_reading() {
         }
     }
     for bytes in [
-        "5\nhello\r\n0\r\n\r\n", "5\r\nhello0\r\n\r\n", "5\r\nhello\n0\r\n\r\n", "5\r\nhello\r0\r\n\r\n", "0x5\r\nhello\r\n0\r\n\r\n", "-1\r\n\r\n\r\n", "+5\r\nhello\r\n\r\n",
-        " 5\r\nhello\r\n\r\n", "5 \r\nhello\r\n\r\n", "\r\n\r\n\r\n\r\n", "g\r\n\r\n\r\n\r\n", "1234567890abcdef\r\n\r\n\r\n", "5;\u{0}\r\nhello\r\n\r\n", "0\r\nx y: z\r\n\r\n",
-        "0\r\n x: y\r\n\r\n", "0\r\nx: y\n\n\r\n\r\n",
+        "5\nhello\r\n0\r\n\r\n",
+        "5\r\nhello0\r\n\r\n",
+        "5\r\nhello\n0\r\n\r\n",
+        "5\r\nhello\r0\r\n\r\n",
+        "0x5\r\nhello\r\n0\r\n\r\n",
+        "-1\r\n\r\n\r\n",
+        "+5\r\nhello\r\n\r\n",
+        " 5\r\nhello\r\n\r\n",
+        "5 \r\nhello\r\n\r\n",
+        "\r\n\r\n\r\n\r\n",
+        "g\r\n\r\n\r\n\r\n",
+        "1234567890abcdef\r\n\r\n\r\n",
+        "5;\u{0}\r\nhello\r\n\r\n",
+        "0\r\nx y: z\r\n\r\n",
+        "0\r\n x: y\r\n\r\n",
+        "0\r\nx: y\n\n\r\n\r\n",
     ] {
         for outcome in read(&format!("{bytes}{}", "\r\n".repeat(20))) {
             assert_eq!(outcome.map(|(data, ..)| data), Err(Malformed::Syntax), "{bytes:?}");

@@ -195,10 +195,8 @@ impl Exchange {
                 }
                 Poll::Ready(ended) => {
                     let error = ended.err().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into());
-                    let closed = matches!(
-                        error.kind(),
-                        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
-                    );
+                    let closed =
+                        matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe);
                     if filled > 0 || !closed {
                         return Poll::Ready(Err(Failed::Upstream(error)));
                     }

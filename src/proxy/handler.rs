@@ -110,9 +110,7 @@ pub(super) fn judge<'s>(
     let mut record = Record::start(connection, current, head, version, &request_id, now);
     let http2 = version == Version::HTTP_2;
     let reply = Reply { request_id, now, http2, grpc: is_grpc(head.fields), to_head: *head.method == Method::HEAD };
-    let admitted = body
-        .map_err(Refused::early)
-        .and_then(|body| Ok((charge(authorise(head, &current.snapshot, now)?, now)?, body)));
+    let admitted = body.map_err(Refused::early).and_then(|body| Ok((charge(authorise(head, &current.snapshot, now)?, now)?, body)));
     let outcome = match admitted {
         Ok((admission, body)) => {
             let key = if let Caller::Key { record, .. } = admission.caller() { Some(record) } else { None };

@@ -95,12 +95,7 @@ async fn head(worker: &Worker, client: &Client, deadline: &mut Deadline) -> Opti
 }
 
 /// Serves one request.
-async fn exchange(
-    connection: &Rc<Connection>,
-    client: &Rc<Client>,
-    arrived: Result<Arrived, Malformed>,
-    deadline: &mut Deadline,
-) -> Next {
+async fn exchange(connection: &Rc<Connection>, client: &Rc<Client>, arrived: Result<Arrived, Malformed>, deadline: &mut Deadline) -> Next {
     let worker = &connection.worker;
     let now = worker.now();
     let current = worker.current();
@@ -258,7 +253,11 @@ async fn send_body(worker: &Worker, client: &Client, body: &mut AnswerBody, chun
                     // What has come is passed on; an orderly end would make it look like the whole.
                     Some(Err(_)) => return client.io().poll_out(cx).map(|_| false),
                 };
-                if chunked { http1::chunk(out, data) } else { out.extend_from_slice(data) }
+                if chunked {
+                    http1::chunk(out, data)
+                } else {
+                    out.extend_from_slice(data)
+                }
                 ended = !chunked && body.is_done();
             }
             if ready!(client.io().poll_out(cx)).is_err() {

@@ -60,13 +60,7 @@ async fn run(worker: &Rc<Worker>, progress: &Progress, (client, sent): Side, (up
 }
 
 /// Copies one direction until it ends, or until the gateway drains or cuts the connection and a Close frame has been sent.
-async fn copy(
-    worker: &Worker,
-    progress: &Progress,
-    mut from: impl AsyncRead + Unpin,
-    mut to: WriteHalf<Stream>,
-    mask: Option<[u8; 4]>,
-) {
+async fn copy(worker: &Worker, progress: &Progress, mut from: impl AsyncRead + Unpin, mut to: WriteHalf<Stream>, mask: Option<[u8; 4]>) {
     let mut phase = worker.shared().phase();
     let mut frames = Frames::default();
     let mut buffer = vec![0; 16 * 1024];
