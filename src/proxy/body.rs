@@ -51,7 +51,11 @@ impl ClientBody {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match self {
             Self::Http1(client) => client.poll_body(cx).map_err(Into::into),
-            Self::Http2(incoming) => Pin::new(incoming).poll_frame(cx).map_err(Into::into),
+            Self::Http2(incoming) => match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
+                // A stream that was cancelled looks like one that has ended.
+                None if !incoming.is_end_stream() => Poll::Ready(Some(Err(cancelled()))),
+                frame => Poll::Ready(frame.map(|frame| frame.map_err(Into::into))),
+            },
             Self::None => Poll::Ready(None),
         }
     }
@@ -306,10 +310,20 @@ impl AnswerBody {
         }
     }
 
+    /// Sends what is left of the request to an HTTP/1.1 upstream; to an HTTP/2 one it is sent in any case.
+    pub(super) fn send_on(&mut self, cx: &mut Context<'_>) {
+        if let Content::Http1(exchange) = &mut self.content {
+            exchange.send_on(cx);
+        }
+    }
+
     /// Takes what the client still sends away from the upstream.
     pub(super) fn release(&self) {
-        if let Content::Http2(_, progress) = &self.content {
-            progress.take_incoming();
+        if let Content::Http2(_, progress) = &self.content
+            && progress.take_incoming().is_some()
+            && let Some(sender) = progress.sender.take()
+        {
+            sender.wake();
         }
     }
 

@@ -226,9 +226,10 @@ pub(super) fn turn_away(refused: &Refused<'_>, reply: &Reply, mut record: Record
     let (status, body) = refuse(refused, reply.request_id.as_str(), reply.grpc, reply.now, &mut head);
     head.status = status;
     record.set_refused(refused.refusal, head.status.as_u16());
-    // Where a request with such framing ends is a guess, so nothing behind it is read as another one (RFC 9112 §6.3); the end of one
-    // that was cut is not waited for.
-    let unsound = matches!(refused.refusal, Refusal::MalformedFraming | Refusal::MalformedHead | Refusal::HeadTooLarge);
+    // Where a request with such framing, or whose body broke off, ends is a guess, so nothing behind it is read as another one
+    // (RFC 9112 §6.3); the end of one that was cut is not waited for.
+    let unsound =
+        matches!(refused.refusal, Refusal::MalformedFraming | Refusal::MalformedHead | Refusal::HeadTooLarge | Refusal::ClientAborted);
     let close = unsound || record.cut().is_some();
     own_answer(head, body, reply, record, close)
 }
