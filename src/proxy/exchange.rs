@@ -195,10 +195,8 @@ impl Exchange {
                 }
                 Poll::Ready(ended) => {
                     let error = ended.err().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into());
-                    let closed = matches!(
-                        error.kind(),
-                        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
-                    );
+                    let closed =
+                        matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe);
                     if filled > 0 || !closed {
                         return Poll::Ready(Err(Failed::Upstream(error)));
                     }
@@ -268,11 +266,6 @@ impl Exchange {
 
     pub(super) fn is_done(&self) -> bool {
         self.answer.is_done()
-    }
-
-    /// How much of the answer's body is still to come, in bytes, where that is known.
-    pub(super) fn length(&self) -> Option<u64> {
-        self.answer.length()
     }
 
     /// Cuts of the request are told to whoever shares this.

@@ -5,9 +5,7 @@ use super::answer::{Answer, AnswerHead, Length};
 use super::body::{ClientBody, Content, RequestBody};
 use super::deadline::Deadline;
 use super::forward::{Outbound, forward};
-use super::http2::read_on;
 use super::key_endpoint;
-use super::live::GRACE;
 use super::record::Record;
 use super::request_id::RequestId;
 use super::worker::{Current, Worker};
@@ -53,19 +51,10 @@ impl Connection {
         self.quiet_since.set(self.worker.now().monotonic);
     }
 
-    /// Resolves when there has been no request for this long.
-    pub(super) async fn quiet_for(&self, limit: Duration) {
-        loop {
-            let quiet = self.worker.now().monotonic.saturating_sub(self.quiet_since.get());
-            let left = match self.in_flight.get() {
-                0 => limit.saturating_sub(Duration::from_nanos(quiet)),
-                _ => limit,
-            };
-            if left.is_zero() {
-                return;
-            }
-            tokio::time::sleep(left).await;
-        }
+    /// Whether a request is in flight, and else for how long there has been none.
+    pub(super) fn quiet(&self) -> Option<Duration> {
+        let quiet = self.worker.now().monotonic.saturating_sub(self.quiet_since.get());
+        (self.in_flight.get() == 0).then_some(Duration::from_nanos(quiet))
     }
 }
 
@@ -110,9 +99,7 @@ pub(super) fn judge<'s>(
     let mut record = Record::start(connection, current, head, version, &request_id, now);
     let http2 = version == Version::HTTP_2;
     let reply = Reply { request_id, now, http2, grpc: is_grpc(head.fields), to_head: *head.method == Method::HEAD };
-    let admitted = body
-        .map_err(Refused::early)
-        .and_then(|body| Ok((charge(authorise(head, &current.snapshot, now)?, now)?, body)));
+    let admitted = body.map_err(Refused::early).and_then(|body| Ok((charge(authorise(head, &current.snapshot, now)?, now)?, body)));
     let outcome = match admitted {
         Ok((admission, body)) => {
             let key = if let Caller::Key { record, .. } = admission.caller() { Some(record) } else { None };
@@ -173,12 +160,7 @@ pub(super) async fn respond(
                 }
                 Err(refusal) => {
                     let refused = match record.cut() {
-                        Some(refusal) => {
-                            if let Some(rest) = record.take_rest().filter(|_| reply.http2) {
-                                read_on(rest, GRACE);
-                            }
-                            Refused { grant: None, allowance: None, ..admission.refused(refusal) }
-                        }
+                        Some(refusal) => Refused { grant: None, allowance: None, ..admission.refused(refusal) },
                         None => admission.refused(refusal),
                     };
                     turn_away(&refused, &reply, record)
