@@ -85,7 +85,7 @@ pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {
         };
         if length > count {
             // What is left is padding.
-            return count < 8 && bits >> (64 - count.max(1)) == (1 << count) - u64::from(count > 0);
+            return count < 8 && bits.leading_ones() as usize >= count;
         }
         out.push(symbol);
         bits <<= length;
