@@ -1,6 +1,6 @@
 # What there is to type. `make test` installs what is missing first (as root, or with sudo).
 
-.PHONY: test setup lint format clippy doc dependencies advisories bench bench-scale
+.PHONY: test setup lint format clippy doc dependencies advisories bench bench-scale bench-compare
 
 test: setup
 	cargo test --locked
@@ -32,3 +32,9 @@ bench:
 # A store with a million keys: takes some minutes and 2 GB.
 bench-scale:
 	cargo bench --locked --bench scale
+
+# Keygate against other proxies, which are installed where they are missing: takes about 40 minutes of a machine that is else idle.
+bench-compare:
+	benches/compare/setup.sh
+	cargo build --locked --profile dist
+	benches/compare/compare.py --full

@@ -23,6 +23,12 @@ const LAST_LINES: Duration = Duration::from_secs(2);
 pub fn run(config: &Path) -> anyhow::Result<()> {
     // One provider for the whole process; that it is set already is no mistake.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    // Gathering the process's first randomness takes 20 ms of computing, which the file can be read in. Whoever needs it waits for it.
+    drop(
+        thread::Builder::new()
+            .name("randomness".to_owned())
+            .spawn(|| rustls::crypto::aws_lc_rs::default_provider().secure_random.fill(&mut [0])),
+    );
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the control thread")?;
     let outcome = runtime.block_on(run_control_plane(config));
     // A read from a disk that hangs is not waited for.

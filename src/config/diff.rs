@@ -3,9 +3,10 @@
 use super::units::show_duration;
 use super::{ApiConfig, Config, KeyConfig, Place, Store, TlsFiles, Upstream};
 use crate::policy::{ApiDefinition, CredentialPlace, EmptyScopes, KeyApi, KeyApiStyle, Limit, PassThrough, Pattern, Scope};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use std::fmt::{Debug, Display};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How many lines about keys there are; the rest is counted.
@@ -239,14 +240,40 @@ fn scopes(old: &ApiDefinition, new: &ApiDefinition, lines: &mut Vec<String>) {
     lines.extend(old.scopes.iter().filter(|scope| find(&new.scopes, &scope.name).is_none()).map(|scope| format!("- scope {}", scope.name)));
 }
 
+/// Whether indices of APIs mean the same in both.
+fn same_apis(old: &Config, new: &Config) -> bool {
+    let names = |config: &'_ Config| config.apis.iter().map(|api| api.definition.name.clone()).collect::<Vec<_>>();
+    names(old) == names(new)
+}
+
+/// The keys of `old` that are gone or different in `new`, and the keys of `new` that are new or different, both in file order.
+#[must_use]
+pub fn touched_keys<'c>(old: &'c Config, new: &'c Config) -> (Vec<&'c KeyConfig>, Vec<&'c KeyConfig>) {
+    let (mut before, mut after) = (old.keys.as_slice(), new.keys.as_slice());
+    if !same_apis(old, new) {
+        return (before.iter().map(|key| &**key).collect(), after.iter().map(|key| &**key).collect());
+    }
+    // What was not read again is the same piece of memory.
+    let first = before.iter().zip(after).take_while(|(old, new)| Arc::ptr_eq(old, new)).count();
+    (before, after) = (&before[first..], &after[first..]);
+    let last = before.iter().rev().zip(after.iter().rev()).take_while(|(old, new)| Arc::ptr_eq(old, new)).count();
+    (before, after) = (&before[..before.len() - last], &after[..after.len() - last]);
+    let without = |keys: &'c [Arc<KeyConfig>], others: &[Arc<KeyConfig>]| {
+        let others: HashMap<&str, &Arc<KeyConfig>> = others.iter().map(|key| (&*key.id, key)).collect();
+        let is_touched = |key: &&Arc<KeyConfig>| others.get(&*key.id).is_none_or(|other| !Arc::ptr_eq(key, other) && key != other);
+        keys.iter().filter(is_touched).map(|key| &**key).collect()
+    };
+    (without(before, after), without(after, before))
+}
+
 /// One pass over both lists, whatever their length.
 fn keys(old: &Config, new: &Config, diff: &mut Diff) {
-    let before: HashMap<&str, &KeyConfig> = old.keys.iter().map(|key| (&*key.id, key)).collect();
-    let after: HashMap<&str, &KeyConfig> = new.keys.iter().map(|key| (&*key.id, key)).collect();
+    let (touched, touched_now) = touched_keys(old, new);
+    let before: HashSet<&str> = touched.iter().map(|key| &*key.id).collect();
+    let after: HashMap<&str, &KeyConfig> = touched_now.iter().map(|key| (&*key.id, *key)).collect();
     let mut lines = Lines::default();
     // While the APIs keep their places, equal keys need no closer look.
-    let names = |config: &Config| config.apis.iter().map(|api| api.definition.name.clone()).collect::<Vec<_>>();
-    let same_apis = names(old) == names(new);
+    let same_apis = same_apis(old, new);
 
     // What an operator in a hurry looks for comes first.
     for id in new.revoked.iter().filter(|id| !old.revoked.contains(*id)) {
@@ -263,7 +290,7 @@ fn keys(old: &Config, new: &Config, diff: &mut Diff) {
     for name in old.revoked_organizations.iter().filter(|name| !new.revoked_organizations.contains(*name)) {
         lines.push("organizations no longer revoked", || format!("no longer revoked organization {name}"));
     }
-    for key in &old.keys {
+    for key in touched {
         // A key that was revoked before it was removed lost its access then.
         let had_access = !old.revokes(key);
         match after.get(&*key.id) {
@@ -274,7 +301,7 @@ fn keys(old: &Config, new: &Config, diff: &mut Diff) {
             Some(now) => {
                 let mut changes = Vec::new();
                 if key != *now || !same_apis {
-                    key_changes((old, key), (new, now), &mut changes);
+                    key_changes((old, key), (new, *now), &mut changes);
                 }
                 if !changes.is_empty() {
                     lines.push("changed", || format!("key {}: {}", key.id, changes.join("; ")));
@@ -284,7 +311,7 @@ fn keys(old: &Config, new: &Config, diff: &mut Diff) {
             }
         }
     }
-    for key in new.keys.iter().filter(|key| !before.contains_key(&*key.id)) {
+    for key in touched_now.iter().filter(|key| !before.contains(&*key.id)) {
         lines.push("added", || format!("+ key {} ({})", key.id, key.name));
     }
     diff.changes.extend(lines.finish());
@@ -339,7 +366,7 @@ fn key_changes((old_config, old): (&Config, &KeyConfig), (new_config, new): (&Co
         ("allow_endpoints", old.restrictions.endpoints != new.restrictions.endpoints),
     ];
     lines.extend(restrictions.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| format!("{name} changed")));
-    setting(lines, "rate_limit", &old.rate_limit, &new.rate_limit, |limits: &Option<std::sync::Arc<[Limit]>>| {
+    setting(lines, "rate_limit", &old.rate_limit, &new.rate_limit, |limits: &Option<Arc<[Limit]>>| {
         limits.as_ref().map_or("the API's".to_owned(), |limits| displayed(limits))
     });
 }

@@ -101,6 +101,11 @@ impl<'t> Section<'t> {
         Self { report, kind, table, at }
     }
 
+    /// Opens a value, if it is a table.
+    pub(super) fn of(report: &'t Report<'t>, kind: &'static Kind, value: &'t Spanned<DeValue<'t>>) -> Option<Self> {
+        value.get_ref().as_table().map(|table| Section::open(report, kind, table, value.span().start))
+    }
+
     fn value(&self, name: &'static str) -> Option<&'t Spanned<DeValue<'t>>> {
         debug_assert!(self.kind.settings.contains(&name), "{name} is not listed for {}", self.kind.label);
         self.table.get(name)
@@ -269,8 +274,8 @@ impl<'t> Section<'t> {
         };
         let mut sections = Vec::with_capacity(array.len());
         for value in array.iter() {
-            match value.get_ref().as_table() {
-                Some(table) => sections.push(Section::open(self.report, kind, table, value.span().start)),
+            match Section::of(self.report, kind, value) {
+                Some(section) => sections.push(section),
                 None => wrong(value.span().start),
             }
         }

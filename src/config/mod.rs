@@ -6,6 +6,7 @@ mod diff;
 mod document;
 mod locate;
 mod names;
+mod pieces;
 mod report;
 mod resolve;
 mod rights;
@@ -14,11 +15,11 @@ mod tests;
 mod tls;
 mod units;
 
-pub use diff::{Diff, diff};
+pub use diff::{Diff, diff, touched_keys};
 pub use locate::{Entry, locate};
 pub use names::is_key_id;
 pub use report::{Problem, Problems, Severity};
-pub use resolve::{load, load_while_serving, parse};
+pub use resolve::{Reading, load, load_while_serving, parse};
 pub use rights::Rights;
 pub use tls::{BadCertificate, certified_key, root_store};
 pub use units::{MAX_LIMITS, parse_duration, parse_limit, show_duration};
@@ -48,7 +49,7 @@ pub struct Config {
     /// `[[api]]`, in file order. Never empty.
     pub apis: Vec<Arc<ApiConfig>>,
     /// `[[key]]`, in file order.
-    pub keys: Vec<KeyConfig>,
+    pub keys: Vec<Arc<KeyConfig>>,
     /// `[revoked] keys`. They may name keys that are not in the file.
     pub revoked: BTreeSet<Arc<str>>,
     /// `[revoked] organizations`: none of their keys is good, wherever it is kept.

@@ -1,6 +1,6 @@
 //! What is wrong with a file, all at once, as compilers say it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -75,8 +75,10 @@ impl std::error::Error for Problems {}
 pub(super) struct Report<'t> {
     text: &'t str,
     file: Arc<Path>,
-    /// Byte offset of each line's start.
-    lines: Vec<usize>,
+    /// Byte offset of each line's start, once somebody asks for a line.
+    lines: OnceCell<Vec<usize>>,
+    /// Where the parts of what is being read begin in it, and in the file.
+    places: RefCell<Vec<(usize, usize)>>,
     found: RefCell<Vec<Found>>,
     comparisons: Cell<usize>,
 }
@@ -91,8 +93,28 @@ struct Found {
 
 impl<'t> Report<'t> {
     pub(super) fn new(text: &'t str, file: &Path) -> Self {
-        let lines = std::iter::once(0).chain(memchr::memchr_iter(b'\n', text.as_bytes()).map(|end| end + 1)).collect();
-        Self { text, file: file.into(), lines, found: RefCell::default(), comparisons: Cell::new(COMPARISONS) }
+        Self {
+            text,
+            file: file.into(),
+            lines: OnceCell::new(),
+            places: RefCell::default(),
+            found: RefCell::default(),
+            comparisons: Cell::new(COMPARISONS),
+        }
+    }
+
+    /// From now on byte offsets are those of another text, whose parts begin at these offsets in it, and at those in the file.
+    pub(super) fn reads(&self, places: &[(usize, usize)]) {
+        let mut current = self.places.borrow_mut();
+        current.clear();
+        current.extend_from_slice(places);
+    }
+
+    /// The byte offset in the file.
+    fn in_file(&self, at: usize) -> usize {
+        let places = self.places.borrow();
+        let part = places.partition_point(|(start, _)| *start <= at).checked_sub(1).map(|index| places[index]);
+        part.map_or(at, |(start, in_file)| at - start + in_file)
     }
 
     /// Notes an error at a byte offset.
@@ -111,17 +133,20 @@ impl<'t> Report<'t> {
     }
 
     fn note(&self, at: usize, severity: Severity, message: String, hint: Option<String>) {
-        self.found.borrow_mut().push(Found { at, severity, message, hint });
+        self.found.borrow_mut().push(Found { at: self.in_file(at), severity, message, hint });
     }
 
     /// The line that a byte offset lies in, from 1.
     pub(super) fn line(&self, at: usize) -> usize {
-        self.lines.partition_point(|start| *start <= at)
+        self.place(self.in_file(at)).0
     }
 
-    fn column(&self, at: usize) -> usize {
-        let start = self.lines[self.line(at) - 1];
-        self.text.get(start..at).map_or(0, |before| before.chars().count()) + 1
+    /// Line and column of a byte offset in the file.
+    fn place(&self, at: usize) -> (usize, usize) {
+        let starts = || std::iter::once(0).chain(memchr::memchr_iter(b'\n', self.text.as_bytes()).map(|end| end + 1)).collect();
+        let lines = self.lines.get_or_init(starts);
+        let line = lines.partition_point(|start| *start <= at);
+        (line, self.text.get(lines[line - 1]..at).map_or(0, |before| before.chars().count()) + 1)
     }
 
     /// ``; did you mean `x`?`` for the candidate that differs least from `name`, or nothing if none is close.
@@ -165,14 +190,11 @@ impl<'t> Report<'t> {
             let severity = if errors > 0 { Severity::Error } else { Severity::Warning };
             found.push(Found { at: self.text.len(), severity, message, hint: None });
         }
-        let place = |problem: Found| Problem {
-            file: self.file.clone(),
-            line: self.line(problem.at),
-            column: self.column(problem.at),
-            severity: problem.severity,
-            message: problem.message,
-            hint: problem.hint,
+        let problem = |problem: Found| {
+            let (line, column) = self.place(problem.at);
+            let Found { severity, message, hint, .. } = problem;
+            Problem { file: self.file.clone(), line, column, severity, message, hint }
         };
-        (found.into_iter().map(place).collect(), failed)
+        (found.into_iter().map(problem).collect(), failed)
     }
 }

@@ -8,10 +8,16 @@ mod key_api;
 mod server;
 mod upstream;
 
-use super::document::{self, ROOT, Section};
+use super::document::{self, KEY, ROOT, Section};
+use super::pieces::{self, Pieces};
 use super::report::{Problem, Problems, Report, Severity};
-use super::{Config, Log, LogFormat, Reload, TlsFiles};
+use super::{Config, KeyConfig, Log, LogFormat, Reload, TlsFiles};
+use hashbrown::HashMap;
+use key::Keys;
+use std::cell::OnceCell;
+use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 /// What the parts of a file are read with.
 #[derive(Clone, Copy)]
@@ -23,31 +29,50 @@ struct Context<'t> {
     in_use: &'t [TlsFiles],
 }
 
+/// A text that was read, and what it says; kept so that what an edit leaves alone need not be read again.
+#[derive(Debug)]
+pub struct Reading {
+    /// What it says.
+    pub config: Arc<Config>,
+    text: String,
+    /// Where each key of the configuration stands; nothing if the text was read as a whole.
+    keys: Vec<Range<usize>>,
+}
+
 /// Reads and checks a file, with the files and environment variables that it names.
 ///
 /// # Errors
 /// Everything that is wrong with it, at once.
 pub fn load(path: &Path) -> Result<Config, Problems> {
-    load_while_serving(std::fs::read(path), path, &[])
+    read_text(std::fs::read(path), path).and_then(|text| parse(&text, path))
 }
 
 /// The same with what came of reading the file, for a gateway that serves with the certificates `in_use`: when their files
-/// cannot be used just now, that is a warning only. A renewal that is half done must not keep a revocation back.
+/// cannot be used just now, that is a warning only. A renewal that is half done must not keep a revocation back. The outcome is
+/// the same with and without an earlier reading, but what is new is read much faster where most is known.
 ///
 /// # Errors
 /// Everything else that is wrong with it, at once.
-pub fn load_while_serving(content: std::io::Result<Vec<u8>>, path: &Path, in_use: &[TlsFiles]) -> Result<Config, Problems> {
+pub fn load_while_serving(
+    content: std::io::Result<Vec<u8>>,
+    path: &Path,
+    in_use: &[TlsFiles],
+    before: Option<&Reading>,
+) -> Result<Reading, Problems> {
+    let text = read_text(content, path)?;
+    let (config, keys) = check(&text, path, in_use, before)?;
+    Ok(Reading { config: Arc::new(config), text, keys })
+}
+
+fn read_text(content: std::io::Result<Vec<u8>>, path: &Path) -> Result<String, Problems> {
     let whole =
         |message: String| Problems(vec![Problem { file: path.into(), line: 0, column: 0, severity: Severity::Error, message, hint: None }]);
     let bytes = content.map_err(|error| whole(format!("cannot be read: {error}")))?;
-    match String::from_utf8(bytes) {
-        Ok(text) => check(&text, path, in_use),
-        Err(error) => {
-            let valid = error.utf8_error().valid_up_to();
-            let line = memchr::memchr_iter(b'\n', &error.as_bytes()[..valid]).count() + 1;
-            Err(whole(format!("line {line} is not valid UTF-8")))
-        }
-    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let line = memchr::memchr_iter(b'\n', &error.as_bytes()[..valid]).count() + 1;
+        whole(format!("line {line} is not valid UTF-8"))
+    })
 }
 
 /// Checks the text of a file that is or would be at `path`.
@@ -55,16 +80,28 @@ pub fn load_while_serving(content: std::io::Result<Vec<u8>>, path: &Path, in_use
 /// # Errors
 /// Everything that is wrong with it, at once.
 pub fn parse(text: &str, path: &Path) -> Result<Config, Problems> {
-    check(text, path, &[])
+    check(text, path, &[], None).map(|(config, _)| config)
 }
 
-fn check(text: &str, path: &Path, in_use: &[TlsFiles]) -> Result<Config, Problems> {
+/// The configuration, and where its keys stand if that is known.
+fn check(text: &str, path: &Path, in_use: &[TlsFiles], before: Option<&Reading>) -> Result<(Config, Vec<Range<usize>>), Problems> {
+    // What is wrong with a file is found by reading it as a whole.
+    match check_pieces(text, path, in_use, before) {
+        Some(found) => Ok(found),
+        None => check_whole(text, path, in_use).map(|config| (config, Vec::new())),
+    }
+}
+
+pub(super) fn check_whole(text: &str, path: &Path, in_use: &[TlsFiles]) -> Result<Config, Problems> {
     let report = Report::new(text, path);
     let tree = document::parse(text, &report);
     let folder = path.parent().unwrap_or(Path::new(""));
-    let config = tree.as_ref().map(|tree| {
+    let config = tree.as_ref().and_then(|tree| {
         let context = Context { report: &report, folder, in_use };
-        resolve(context, Section::open(context.report, &ROOT, tree.get_ref(), 0))
+        let root = Section::open(context.report, &ROOT, tree.get_ref(), 0);
+        let sections = root.sections("key", &KEY);
+        let count = sections.len();
+        resolve(context, root, count, |keys| Some(sections.into_iter().map(|section| Arc::new(keys.key(section))).collect()))
     });
     drop(tree);
     let (problems, failed) = report.finish();
@@ -74,13 +111,103 @@ fn check(text: &str, path: &Path, in_use: &[TlsFiles]) -> Result<Config, Problem
     }
 }
 
-fn resolve<'t>(context: Context<'t>, root: Section<'t>) -> Config {
+/// The same, key by key. Nothing: the file is not fine, or is better read as a whole.
+pub(super) fn check_pieces(text: &str, path: &Path, in_use: &[TlsFiles], before: Option<&Reading>) -> Option<(Config, Vec<Range<usize>>)> {
+    let pieces = Pieces::of(text)?;
+    let report = Report::new(text, path);
+    let tree = pieces.read_rest()?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let config = {
+        let context = Context { report: &report, folder, in_use };
+        pieces.report_of_rest(&report);
+        let root = Section::open(context.report, &ROOT, tree.get_ref(), 0);
+        resolve(context, root, pieces.keys.len(), |keys| {
+            let found = read_keys(text, &pieces.keys, before, &report, keys)?;
+            pieces.report_of_rest(&report);
+            Some(found)
+        })?
+    };
+    drop(tree);
+    let (warnings, failed) = report.finish();
+    (!failed).then_some((Config { warnings, ..config }, pieces.keys))
+}
+
+/// Reads the blocks at these places, but for those that have been read before.
+fn read_keys(
+    text: &str,
+    places: &[Range<usize>],
+    before: Option<&Reading>,
+    report: &Report<'_>,
+    keys: &mut Keys<'_>,
+) -> Option<Vec<Arc<KeyConfig>>> {
+    let mut known = before.filter(|before| keys.hold_under(&before.config.apis)).map(Known::new);
+    let mut found = Vec::with_capacity(places.len());
+    for place in places {
+        let block = &text[place.clone()];
+        // The place of a warning is not kept.
+        let same = known.as_mut().and_then(|known| known.find(block)).filter(|key| !keys.is_to_be_warned_of(key));
+        if let Some(key) = same {
+            keys.take_in(key, place.start)?;
+            found.push(key.clone());
+            continue;
+        }
+        let tree = pieces::read_block(block)?;
+        report.reads(&[(0, place.start)]);
+        found.push(Arc::new(keys.key(Section::of(report, &KEY, pieces::key_of(&tree)?)?)));
+    }
+    Some(found)
+}
+
+/// The blocks of an earlier reading.
+struct Known<'r> {
+    reading: &'r Reading,
+    /// Behind the last one that was found: most files are in the same order as before.
+    next: usize,
+    by_text: OnceCell<HashMap<&'r str, usize>>,
+}
+
+impl<'r> Known<'r> {
+    fn new(reading: &'r Reading) -> Self {
+        Self { reading, next: 0, by_text: OnceCell::new() }
+    }
+
+    fn text(&self, index: usize) -> Option<&'r str> {
+        self.reading.text.get(self.reading.keys.get(index)?.clone())
+    }
+
+    fn find(&mut self, block: &str) -> Option<&'r Arc<KeyConfig>> {
+        let index = if self.text(self.next) == Some(block) {
+            self.next
+        } else {
+            let texts = || (0..self.reading.keys.len()).filter_map(|index| Some((self.text(index)?, index))).collect();
+            *self.by_text.get_or_init(texts).get(block)?
+        };
+        self.next = index + 1;
+        self.reading.config.keys.get(index)
+    }
+}
+
+/// Reads all tables; `read_keys` the keys.
+fn resolve<'t>(
+    context: Context<'t>,
+    root: Section<'t>,
+    count: usize,
+    read_keys: impl FnOnce(&mut Keys<'_>) -> Option<Vec<Arc<KeyConfig>>>,
+) -> Option<Config> {
     let (server, tls) = server::server(context, root);
     let admin = server::admin(context, root, &server.listen);
     let apis = api::apis(context, root);
     let revoked = server::revoked(root);
-    let keys = key::keys(root, &apis, &revoked);
-    Config {
+    let keys = {
+        let mut keys = Keys::new(&apis, count);
+        let found = read_keys(&mut keys)?;
+        // With a store, only the running gateway knows every key.
+        if !root.has("store") {
+            keys.check_revoked(context.report, &revoked);
+        }
+        found
+    };
+    Some(Config {
         server,
         tls,
         admin,
@@ -92,7 +219,7 @@ fn resolve<'t>(context: Context<'t>, root: Section<'t>) -> Config {
         revoked: revoked.keys.into_keys().map(Into::into).collect(),
         revoked_organizations: revoked.organizations.into_keys().map(Into::into).collect(),
         warnings: Vec::new(),
-    }
+    })
 }
 
 fn log(root: Section<'_>) -> Log {

@@ -8,6 +8,7 @@ mod files;
 mod key;
 mod key_office;
 mod locate;
+mod pieces;
 mod server;
 mod units;
 

@@ -1,7 +1,7 @@
 //! A guard against accidents: an edit that drops a large part of the file's keys is probably a slip, such as a file that was cut
 //! off, and waits for somebody who says that it is meant.
 
-use crate::config::{Config, KeyConfig};
+use crate::config::{Config, KeyConfig, touched_keys};
 use hashbrown::HashMap;
 use std::fmt;
 
@@ -30,12 +30,13 @@ impl fmt::Display for Objection {
 /// lift the guard at once. A key that either file revokes is not dropped: that is meant.
 pub(super) fn objection(running: &Config, new: &Config) -> Option<Objection> {
     let (of, allowed) = (running.keys.len(), running.reload.max_removed_percent);
-    let after: HashMap<&str, &KeyConfig> = new.keys.iter().map(|key| (&*key.id, key)).collect();
-    let is_dropped = |key: &&KeyConfig| {
+    let (before, after) = touched_keys(running, new);
+    let after: HashMap<&str, &KeyConfig> = after.into_iter().map(|key| (&*key.id, key)).collect();
+    let is_dropped = |key: &&&KeyConfig| {
         let remains = after.get(&*key.id).is_some_and(|now| now.digests.iter().any(|digest| key.digests.contains(digest)));
         !remains && !running.revokes(key) && !new.revokes(key)
     };
-    let dropped = running.keys.iter().filter(is_dropped).count();
+    let dropped = before.iter().filter(is_dropped).count();
     (dropped > ALWAYS_ALLOWED && dropped * 100 > of * usize::from(allowed)).then_some(Objection { dropped, of, allowed })
 }
 

@@ -2,7 +2,7 @@
 
 use super::files::identity;
 use super::watch::Identity;
-use crate::config::{self, Config, Problem, Problems, Severity, TlsFiles};
+use crate::config::{self, Problem, Problems, Reading, Severity, TlsFiles};
 use sha2::Digest as _;
 use std::path::Path;
 
@@ -13,7 +13,7 @@ pub(super) struct Loaded {
     pub(super) identity: Option<Identity>,
     /// Of its content; nothing if it could not be read.
     pub(super) digest: Option<[u8; 32]>,
-    pub(super) config: Result<Config, Problems>,
+    pub(super) reading: Result<Reading, Problems>,
 }
 
 impl Loaded {
@@ -23,19 +23,19 @@ impl Loaded {
     }
 }
 
-/// Reads and checks the file, for a gateway that serves with the certificates `in_use`.
-pub(super) fn load(path: &Path, in_use: &[TlsFiles]) -> Loaded {
+/// Reads and checks the file, for a gateway that serves with the certificates `in_use` and has read it before (`known`).
+pub(super) fn load(path: &Path, in_use: &[TlsFiles], known: Option<&Reading>) -> Loaded {
     let before = identity(path);
     if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
         // Reading a pipe may never end, and then no later edit, such as a revocation, would be seen.
         let problem = problem(path, "this is not a regular file".to_owned());
-        return Loaded { identity: before, digest: None, config: Err(Problems(vec![problem])) };
+        return Loaded { identity: before, digest: None, reading: Err(Problems(vec![problem])) };
     }
     let content = std::fs::read(path);
     let digest = content.as_ref().ok().map(|content| sha2::Sha256::digest(content).into());
-    let config = config::load_while_serving(content, path, in_use);
+    let reading = config::load_while_serving(content, path, in_use, known);
     let identity = identity(path).filter(|after| before == Some(*after));
-    Loaded { identity, digest, config }
+    Loaded { identity, digest, reading }
 }
 
 /// A mistake that is in no line of the file.

@@ -24,7 +24,7 @@ mod terms;
 mod uses;
 mod watch;
 
-use crate::config::{BadCertificate, Config, Problems};
+use crate::config::{BadCertificate, Config, Problems, Reading};
 use crate::keystore::{Health, KeyStore, OpenError};
 use crate::state::{Clock, KeyRequest, Published, Shared};
 use admin::{ReloadRequest, Settings};
@@ -122,6 +122,8 @@ pub struct Controller {
     key_calls: Option<mpsc::Receiver<KeyRequest>>,
     /// What runs.
     config: Arc<Config>,
+    /// The last reading of the file that was put in force.
+    reading: Arc<Reading>,
     /// Of the file that it is from.
     digest: Option<[u8; 32]>,
     /// What the file was like when it was last refused.
@@ -142,8 +144,9 @@ pub struct Controller {
 /// # Errors
 /// Whatever is wrong with the file or with what it names.
 pub fn start(path: &Path, listen_to_events: impl FnOnce(&Config)) -> Result<Startup, StartError> {
-    let loaded = load(path, &[]);
-    let config = Arc::new(loaded.config.map_err(StartError::Config)?);
+    let loaded = load(path, &[], None);
+    let reading = Arc::new(loaded.reading.map_err(StartError::Config)?);
+    let config = reading.config.clone();
     listen_to_events(&config);
     let workers = match config.server.workers {
         0 => std::thread::available_parallelism().map_or(1, Into::into),
@@ -182,6 +185,7 @@ pub fn start(path: &Path, listen_to_events: impl FnOnce(&Config)) -> Result<Star
         office,
         key_calls: Some(key_calls),
         config: config.clone(),
+        reading,
         digest: loaded.digest,
         refused: None,
         started: reload::without_keys(&config),

@@ -59,13 +59,14 @@ impl Controller {
             return ReloadReport::Refused { errors: Vec::new() };
         }
         self.refused = None;
-        let config = match loaded.config {
+        let reading = match loaded.reading {
             Err(problems) => {
                 self.refused = state;
                 return self.refuse(&problems.0);
             }
-            Ok(config) => Arc::new(config),
+            Ok(reading) => Arc::new(reading),
         };
+        let config = reading.config.clone();
         if cause == Cause::Edit && loaded.digest.is_some() && loaded.digest == self.digest {
             if self.figures.control.file_differs.value() > 0 {
                 tracing::info!(file = %self.path.display(), "the file is what runs again");
@@ -95,7 +96,9 @@ impl Controller {
             return self.refuse(&[problem(&self.path, bad.to_string())]);
         }
         self.note_revocation(&difference, edited);
-        self.config = config;
+        let before = (std::mem::replace(&mut self.config, config), std::mem::replace(&mut self.reading, reading));
+        // Letting go of many keys takes long; requests and revocations must not wait for it.
+        drop(tokio::task::spawn_blocking(move || drop(before)));
         self.digest = loaded.digest;
         self.figures.control.load_duration.set(microseconds(started.elapsed()));
         self.figures.control.reloads.add(1);
@@ -148,12 +151,13 @@ impl Controller {
         let path = self.path.clone();
         let admin = self.config.admin.as_ref().and_then(|admin| admin.tls.clone());
         let in_use: Vec<_> = self.config.tls.iter().cloned().chain(admin).collect();
-        let loaded = tokio::task::spawn_blocking(move || load(&path, &in_use)).await;
+        let before = self.reading.clone();
+        let loaded = tokio::task::spawn_blocking(move || load(&path, &in_use, Some(&before))).await;
         // A panic in there is a mistake of ours, which must not end the gateway.
         loaded.unwrap_or_else(|_| Loaded {
             identity: super::files::identity(&self.path),
             digest: None,
-            config: Err(crate::config::Problems(vec![problem(&self.path, "reading the file failed unexpectedly".to_owned())])),
+            reading: Err(crate::config::Problems(vec![problem(&self.path, "reading the file failed unexpectedly".to_owned())])),
         })
     }
 

@@ -2,7 +2,7 @@
 //! a [`Snapshot`]; putting that in force is [`super::registry`]'s.
 
 use super::terms::TermsTable;
-use crate::config::{Config, Entry, KeyConfig, Problem, Rights, Severity, locate, parse_limit};
+use crate::config::{Config, Entry, KeyConfig, Problem, Rights, Severity, locate, parse_limit, touched_keys};
 use crate::keystore::{StoredKey, StoredOrganization};
 use crate::policy::{
     Account, AddressRange, Closed, Departed, Digest, Edit, KeyDefinition, KeyRecord, Keyring, Organization, Pattern, ReferrerPattern,
@@ -105,7 +105,7 @@ impl Table {
         self.directory.reserve(loaded.len(), |record| self.hasher.hash_one(record.id()));
         loaded.into_iter().for_each(|record| self.register(record));
         let config = self.config.clone();
-        let clashes = self.clashes(&config);
+        let clashes = self.clashes_of(config.keys.iter().map(|key| &**key));
         if !clashes.is_empty() {
             return Err(clashes);
         }
@@ -200,10 +200,14 @@ impl Table {
         self.refresh_closed();
     }
 
-    /// Keys of this file that cannot stand beside those of the store.
+    /// Keys of a new file that cannot stand beside those of the store. Those that stay what they are already do.
     pub(super) fn clashes(&self, config: &Config) -> Vec<Clash> {
+        self.clashes_of(touched_keys(&self.config, config).1)
+    }
+
+    fn clashes_of<'k>(&self, keys: impl IntoIterator<Item = &'k KeyConfig>) -> Vec<Clash> {
         let mut clashes = Vec::new();
-        for key in &config.keys {
+        for key in keys {
             if self.key(&key.id).is_some_and(|known| known.is_stored()) {
                 clashes.push(Clash { id: key.id.clone(), same_digest_as: None });
             }
@@ -225,29 +229,23 @@ impl Table {
     /// Follows an edit of the file, `now` in monotonic nanoseconds. The routes are the file's.
     pub(super) fn follow(&mut self, config: &Arc<Config>, routes: Arc<Routes>, now: u64) {
         let before = std::mem::replace(&mut self.config, config.clone());
-        let names = |config: &Config| config.apis.iter().map(|api| api.definition.name.clone()).collect::<Vec<_>>();
-        let same_apis = names(&before) == names(config);
-        let old: HashMap<&str, &KeyConfig> = before.keys.iter().map(|key| (&*key.id, key)).collect();
-        let new: HashSet<&str> = config.keys.iter().map(|key| &*key.id).collect();
+        let (touched, touched_now) = touched_keys(&before, config);
+        let new: HashSet<&str> = touched_now.iter().map(|key| &*key.id).collect();
 
         let mut records = Vec::new();
-        for key in &config.keys {
-            let same = same_apis && old.get(&*key.id).is_some_and(|before| *before == key);
-            let same = same && self.key(&key.id).is_some_and(|record| record.is_revoked() == self.is_revoked(&key.id));
-            if !same {
-                let account = self.account(&key.id);
-                let definition = self.define_file(key, account);
-                records.push(Arc::new(KeyRecord::new(definition)));
-            }
+        for key in touched_now {
+            let account = self.account(&key.id);
+            let definition = self.define_file(key, account);
+            records.push(Arc::new(KeyRecord::new(definition)));
         }
-        // Keys of the store, which `[revoked]` concerns too.
+        // All others that `[revoked]` concerns, those of the store too.
         for id in before.revoked.symmetric_difference(&config.revoked).filter(|id| !new.contains(&***id)) {
             let revoked = self.is_revoked(id);
-            if let Some(record) = self.key(id).filter(|record| record.is_stored() && record.is_revoked() != revoked) {
+            if let Some(record) = self.key(id).filter(|record| record.is_revoked() != revoked) {
                 records.push(Arc::new(record.with(revoked, record.is_paused())));
             }
         }
-        let gone: Vec<Box<str>> = old.into_keys().filter(|id| !new.contains(id)).map(Into::into).collect();
+        let gone: Vec<Box<str>> = touched.iter().filter(|key| !new.contains(&*key.id)).map(|key| (&*key.id).into()).collect();
         self.replace(records, &gone, now);
         self.snapshot.routes = routes;
         self.refresh_terms();

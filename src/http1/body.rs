@@ -1,7 +1,8 @@
 //! Reading bodies (RFC 9112 §6 and §7).
 
 use super::Malformed;
-use super::head::read_fields;
+use super::head::{all, is_value_byte, read_fields};
+use crate::policy::Fields;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::ops::Range;
 
@@ -195,8 +196,7 @@ fn chunk_size(line: &[u8]) -> Result<u64, Malformed> {
     let line = line.strip_suffix(b"\r\n").ok_or(Malformed::Syntax)?;
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let (size, extensions) = line.split_at(digits);
-    let printable = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f);
-    if !(1..=15).contains(&digits) || !matches!(extensions.first(), None | Some(b';')) || !extensions.iter().all(printable) {
+    if !(1..=15).contains(&digits) || !matches!(extensions.first(), None | Some(b';')) || !all(extensions, is_value_byte) {
         return Err(Malformed::Syntax);
     }
     let digit = |byte: &u8| (*byte as char).to_digit(16).map_or(0, u64::from);
@@ -204,7 +204,8 @@ fn chunk_size(line: &[u8]) -> Result<u64, Malformed> {
 }
 
 fn read_trailers(section: &mut [u8]) -> Result<HeaderMap, Malformed> {
-    let fields = read_fields(section, MOST_TRAILERS)?;
+    let mut fields = Fields::new();
+    read_fields(section, MOST_TRAILERS, &mut fields)?;
     let mut trailers = HeaderMap::with_capacity(fields.len());
     for field in fields.iter() {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Malformed::Syntax)?;

@@ -13,7 +13,7 @@ pub struct Limits {
     pub fields: usize,
 }
 
-/// A request's head, read in place.
+/// A request's first line, read in place.
 #[derive(Debug)]
 pub struct RequestHead<'b> {
     /// The method.
@@ -22,19 +22,17 @@ pub struct RequestHead<'b> {
     pub target: Target<'b>,
     /// HTTP/1.0 or HTTP/1.1.
     pub version: Version,
-    /// The fields.
-    pub fields: Fields<'b>,
 }
 
-/// A response's head, read in place.
+/// A response's head.
 #[derive(Debug)]
-pub struct ResponseHead<'b> {
+pub struct ResponseHead<'f, 'b> {
     /// The status.
     pub status: StatusCode,
-    /// HTTP/1.0 or HTTP/1.1.
+    /// The version.
     pub version: Version,
     /// The fields.
-    pub fields: Fields<'b>,
+    pub fields: &'f Fields<'b>,
 }
 
 /// Where the head that `bytes` begin with ends, behind its empty line; `None` while that has not come. `searched` bytes were looked at
@@ -44,21 +42,22 @@ pub struct ResponseHead<'b> {
 /// [`Malformed::TooLarge`], and [`Malformed::Syntax`] for a line that ends without CR, which would be waited for in vain.
 pub fn find_end(bytes: &[u8], searched: usize, size: usize) -> Result<Option<usize>, Malformed> {
     let from = searched.saturating_sub(3);
-    let end = memchr::memmem::find(&bytes[from..], b"\r\n\r\n").map(|at| from + at + 4);
-    if end.unwrap_or(bytes.len()) > size {
-        return Err(Malformed::TooLarge);
+    for at in memchr::memchr_iter(b'\n', &bytes[from..]).map(|at| from + at) {
+        if at == 0 || bytes[at - 1] != b'\r' {
+            return Err(if at < size { Malformed::Syntax } else { Malformed::TooLarge });
+        }
+        if bytes[..=at].ends_with(b"\r\n\r\n") {
+            return if at < size { Ok(Some(at + 1)) } else { Err(Malformed::TooLarge) };
+        }
     }
-    if end.is_none() && memchr::memchr_iter(b'\n', &bytes[from..]).any(|at| from + at == 0 || bytes[from + at - 1] != b'\r') {
-        return Err(Malformed::Syntax);
-    }
-    Ok(end)
+    if bytes.len() > size { Err(Malformed::TooLarge) } else { Ok(None) }
 }
 
-/// Reads a request's whole head, from the method to the empty line. Names of fields become lower case in place.
+/// Reads a request's whole head, from the method to the empty line, and adds to `fields`. Names of fields become lower case in place.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn request(head: &mut [u8], most_fields: usize) -> Result<RequestHead<'_>, Malformed> {
+pub fn request<'b>(head: &'b mut [u8], most_fields: usize, fields: &mut Fields<'b>) -> Result<RequestHead<'b>, Malformed> {
     let (line, rest) = first_line(head)?;
     let mut parts = line.split(|byte| *byte == b' ');
     let (Some(method), Some(target), Some(version), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
@@ -66,21 +65,21 @@ pub fn request(head: &mut [u8], most_fields: usize) -> Result<RequestHead<'_>, M
     };
     let version = read_version(version)?;
     let method = Method::from_bytes(method).map_err(|_| Malformed::Syntax)?;
-    Ok(RequestHead { method, target: read_target(target)?, version, fields: read_fields(rest, most_fields)? })
+    read_fields(rest, most_fields, fields)?;
+    Ok(RequestHead { method, target: read_target(target)?, version })
 }
 
-/// Reads a response's whole head, from the version to the empty line.
+/// Reads a response's whole head, from the version to the empty line, and adds to `fields`.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn response(head: &mut [u8], most_fields: usize) -> Result<ResponseHead<'_>, Malformed> {
+pub fn response<'b>(head: &'b mut [u8], most_fields: usize, fields: &mut Fields<'b>) -> Result<(StatusCode, Version), Malformed> {
     let (line, rest) = first_line(head)?;
     // The reason may be empty, and so may the space before it be missing, as some servers have it.
     let (version, status) = line.split_at_checked(8).ok_or(Malformed::Syntax)?;
     let status = status.strip_prefix(b" ").ok_or(Malformed::Syntax)?;
     let (code, reason) = status.split_at_checked(3).ok_or(Malformed::Syntax)?;
-    let printable = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f);
-    if !matches!(reason.first(), None | Some(b' ')) || !reason.iter().all(printable) {
+    if !matches!(reason.first(), None | Some(b' ')) || !all(reason, is_value_byte) {
         return Err(Malformed::Syntax);
     }
     let version = read_version(version)?;
@@ -88,7 +87,8 @@ pub fn response(head: &mut [u8], most_fields: usize) -> Result<ResponseHead<'_>,
     if status.as_u16() >= 600 {
         return Err(Malformed::Syntax);
     }
-    Ok(ResponseHead { status, version, fields: read_fields(rest, most_fields)? })
+    read_fields(rest, most_fields, fields)?;
+    Ok((status, version))
 }
 
 /// The line without its CRLF, and what follows.
@@ -113,13 +113,13 @@ fn read_version(text: &[u8]) -> Result<Version, Malformed> {
 /// RFC 9112 §3.2. What is neither a path nor an absolute URI stays whole, as a path that no rule accepts.
 fn read_target(target: &[u8]) -> Result<Target<'_>, Malformed> {
     // RFC 3986 §2: nothing else may stand in a URI; a fragment is never sent (RFC 9112 §3.2.1).
-    if target.is_empty() || !target.iter().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'<' | b'>')) {
+    if target.is_empty() || !all(target, |byte| byte.is_ascii_graphic() & !matches!(byte, b'#' | b'<' | b'>')) {
         return Err(Malformed::Syntax);
     }
     let target = std::str::from_utf8(target).map_err(|_| Malformed::Syntax)?;
-    let scheme = ["http://", "https://"].into_iter().find(|scheme| {
-        target.as_bytes().get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes()))
-    });
+    let scheme = ["http://", "https://"]
+        .into_iter()
+        .find(|scheme| target.as_bytes().get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes())));
     let (authority, rest) = match scheme {
         Some(scheme) => {
             let target = &target[scheme.len()..];
@@ -134,13 +134,12 @@ fn read_target(target: &[u8]) -> Result<Target<'_>, Malformed> {
 }
 
 /// RFC 9112 §5. `lines` ends with the empty line.
-pub(super) fn read_fields(mut lines: &mut [u8], most: usize) -> Result<Fields<'_>, Malformed> {
-    let mut fields = Fields::new();
+pub(super) fn read_fields<'b>(mut lines: &'b mut [u8], most: usize, fields: &mut Fields<'b>) -> Result<(), Malformed> {
     loop {
         let (line, rest) = first_line(lines)?;
         lines = rest;
         if line.is_empty() {
-            return if lines.is_empty() { Ok(fields) } else { Err(Malformed::Syntax) };
+            return if lines.is_empty() { Ok(()) } else { Err(Malformed::Syntax) };
         }
         if fields.len() == most {
             return Err(Malformed::TooLarge);
@@ -148,7 +147,7 @@ pub(super) fn read_fields(mut lines: &mut [u8], most: usize) -> Result<Fields<'_
         let colon = memchr::memchr(b':', line).ok_or(Malformed::Syntax)?;
         let (name, value) = line.split_at_mut(colon);
         let value = value[1..].trim_ascii();
-        if name.is_empty() || !lower_token(name) || !value.iter().all(|byte| is_value_byte(*byte)) {
+        if name.is_empty() || !lower_token(name) || !all(value, is_value_byte) {
             return Err(Malformed::Syntax);
         }
         fields.push(std::str::from_utf8(name).map_err(|_| Malformed::Syntax)?, value);
@@ -172,7 +171,10 @@ static TOKEN: [u8; 256] = {
     let mut byte = 0;
     while byte < 128 {
         let allowed = (byte as u8).is_ascii_alphanumeric()
-            || matches!(byte as u8, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~');
+            || matches!(
+                byte as u8,
+                b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+            );
         if allowed {
             table[byte] = (byte as u8).to_ascii_lowercase();
         }
@@ -182,24 +184,29 @@ static TOKEN: [u8; 256] = {
 };
 
 /// RFC 9110 §5.5.
-fn is_value_byte(byte: u8) -> bool {
-    (byte >= b' ' && byte != 0x7f) || byte == b'\t'
+pub(super) fn is_value_byte(byte: u8) -> bool {
+    ((byte >= b' ') & (byte != 0x7f)) | (byte == b'\t')
+}
+
+/// Whether all bytes are as they should be. It never stops early, so that many are looked at together.
+pub(super) fn all(bytes: &[u8], sound: impl Fn(u8) -> bool) -> bool {
+    bytes.iter().fold(true, |all, byte| all & sound(*byte))
 }
 
 /// How a request's body is framed (RFC 9112 §6.3). A head whose framing is ambiguous has none.
 ///
 /// # Errors
 /// [`Malformed::Framing`].
-pub fn request_body(head: &RequestHead<'_>) -> Result<Body, Malformed> {
-    Ok(framing(&head.fields, head.version)?.unwrap_or(Body::NONE))
+pub fn request_body(version: Version, fields: &Fields<'_>) -> Result<Body, Malformed> {
+    Ok(framing(fields, version)?.unwrap_or(Body::NONE))
 }
 
 /// How a response's body is framed (RFC 9112 §6.3). `to_head`: whether it answers a HEAD request.
 ///
 /// # Errors
 /// [`Malformed::Framing`].
-pub fn response_body(head: &ResponseHead<'_>, to_head: bool) -> Result<Body, Malformed> {
-    let framing = framing(&head.fields, head.version)?;
+pub fn response_body(head: &ResponseHead<'_, '_>, to_head: bool) -> Result<Body, Malformed> {
+    let framing = framing(head.fields, head.version)?;
     let bodiless = to_head || head.status.is_informational() || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     Ok(if bodiless { Body::NONE } else { framing.unwrap_or(Body::UNTIL_CLOSE) })
 }
@@ -224,7 +231,10 @@ fn read_length(text: &[u8]) -> Result<u64, Malformed> {
     if text.is_empty() || text.len() > 19 {
         return Err(Malformed::Framing);
     }
-    text.iter().try_fold(0_u64, |sum, byte| {
-        if byte.is_ascii_digit() { Ok(sum * 10 + u64::from(byte - b'0')) } else { Err(Malformed::Framing) }
-    })
+    text.iter().try_fold(
+        0_u64,
+        |sum, byte| {
+            if byte.is_ascii_digit() { Ok(sum * 10 + u64::from(byte - b'0')) } else { Err(Malformed::Framing) }
+        },
+    )
 }

@@ -131,7 +131,7 @@ impl ScopeSet {
 }
 
 /// An `[[api]]` block, checked; what [`Api::new`] takes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiDefinition {
     /// Unique; the realm of its challenges and the `api` label of its metrics.
     pub name: Arc<str>,

@@ -116,8 +116,7 @@ impl Progress {
     }
 
     /// The outcome of what is done for the request, unless it is cut before.
-    pub(super) async fn unless_cut<T>(&self, work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
-        let mut work = std::pin::pin!(work);
+    pub(super) async fn unless_cut<T>(&self, mut work: Pin<&mut impl Future<Output = Result<T, Refusal>>>) -> Result<T, Refusal> {
         std::future::poll_fn(|cx| self.cut().map_or_else(|| work.as_mut().poll(cx), |refusal| Poll::Ready(Err(refusal)))).await
     }
 

@@ -134,7 +134,7 @@ impl Exchange {
         &mut self,
         cx: &mut Context<'_>,
         to_head: bool,
-        read: &mut impl FnMut(&ResponseHead<'_>) -> T,
+        read: &mut impl FnMut(&ResponseHead<'_, '_>) -> T,
     ) -> Poll<Result<T, Failed>> {
         if !self.deaf
             && let Poll::Ready(Err(error)) = self.poll_send(cx)
@@ -155,8 +155,9 @@ impl Exchange {
             match find_end(&buffer[..filled], self.searched, ANSWER.size) {
                 Ok(Some(end)) => {
                     let (head, rest) = buffer[..filled].split_at_mut(end);
-                    let head = match http1::response(head, ANSWER.fields) {
-                        Ok(head) => head,
+                    let mut fields = Fields::new();
+                    let head = match http1::response(head, ANSWER.fields, &mut fields) {
+                        Ok((status, version)) => ResponseHead { status, version, fields: &fields },
                         Err(malformed) => return Poll::Ready(Err(nonsense(malformed))),
                     };
                     self.searched = 0;
@@ -173,7 +174,7 @@ impl Exchange {
                         Ok(body) => body,
                         Err(malformed) => return Poll::Ready(Err(nonsense(malformed))),
                     };
-                    self.reusable = head.status != StatusCode::SWITCHING_PROTOCOLS && keeps_alive(head.version, &head.fields);
+                    self.reusable = head.status != StatusCode::SWITCHING_PROTOCOLS && keeps_alive(head.version, &fields);
                     self.rest.extend_from_slice(rest);
                     let kept = read(&head);
                     self.settle();

@@ -19,7 +19,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 /// What reads the head of an upstream's answer.
-type Read<'r> = &'r mut dyn FnMut(&ResponseHead<'_>) -> AnswerHead;
+type Read<'r> = &'r mut dyn FnMut(&ResponseHead<'_, '_>) -> AnswerHead;
 
 /// A request as its upstream gets it, but for the body.
 pub(super) struct Outbound {
@@ -121,7 +121,7 @@ pub(super) async fn forward(
         }
         OutboundHead::Http2(request) => {
             let request = request.map(|()| body);
-            over_http2(worker, api, upstream, request, deadline, read).await?
+            Box::pin(over_http2(worker, api, upstream, request, deadline, read)).await?
         }
     };
     if answer.status == StatusCode::SWITCHING_PROTOCOLS && !switch {
@@ -161,7 +161,7 @@ async fn over_http1(
         let whole = progress.done.get();
         let mut exchange = Box::new(Exchange::new(worker, upstream.id, stream, request, chunked));
         deadline.set(worker.soon(api.response_timeout));
-        let mut read = |head: &ResponseHead<'_>| read(head);
+        let mut read = |head: &ResponseHead<'_, '_>| read(head);
         let poll = |cx: &mut Context<'_>| exchange.poll_head(cx, *method == Method::HEAD, &mut read);
         match in_time(deadline, &progress, api.response_timeout, poll).await? {
             Ok(answer) => return Ok((answer, Content::Http1(exchange))),
@@ -234,7 +234,8 @@ async fn over_http2(
 
 fn answered(response: Response<Incoming>, progress: Rc<Progress>, read: Read<'_>) -> (AnswerHead, Content) {
     let (parts, body) = response.into_parts();
-    let head = ResponseHead { status: parts.status, version: parts.version, fields: Fields::from(&parts.headers) };
+    let fields = Fields::from(&parts.headers);
+    let head = ResponseHead { status: parts.status, version: parts.version, fields: &fields };
     (read(&head), Content::Http2(body, progress))
 }
 

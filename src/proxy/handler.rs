@@ -18,6 +18,7 @@ use crate::state::{KeyCall, RefusedRequest};
 use bytes::Bytes;
 use http::{Method, StatusCode, Version};
 use std::cell::Cell;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -140,7 +141,10 @@ pub(super) async fn respond(
     let Judged { outcome, mut record, reply } = judged;
     match outcome {
         Outcome::Refused(refused) => turn_away(&refused, &reply, record),
-        Outcome::KeyEndpoint(admission, call) => key_endpoint::answer(worker, &admission, call, body, &reply, record).await,
+        Outcome::KeyEndpoint(admission, call) => {
+            // Boxed, because it is rare and would make every request's future larger.
+            Box::pin(key_endpoint::answer(worker, &admission, call, body, &reply, record)).await
+        }
         Outcome::Forward(admission, outbound) => {
             let body = RequestBody::new(body, &current.site, admission.api_index());
             let progress = body.progress().clone();
@@ -148,11 +152,11 @@ pub(super) async fn respond(
                 record.set_live(digest, admission.api_index(), &progress);
             }
             let answered = Cell::new(0);
-            let mut read = |head: &ResponseHead<'_>| {
+            let mut read = |head: &ResponseHead<'_, '_>| {
                 answered.set(worker.now().monotonic);
                 pass_back(head, &admission, &reply)
             };
-            let exchange = forward(worker, current, &admission, outbound, body, deadline, &mut read);
+            let exchange = pin!(forward(worker, current, &admission, outbound, body, deadline, &mut read));
             match progress.unless_cut(exchange).await {
                 Ok((head, content)) => {
                     record.set_forwarded(head.status.as_u16(), answered.get().saturating_sub(reply.now.monotonic));
@@ -171,7 +175,7 @@ pub(super) async fn respond(
 }
 
 /// What the client gets of the head of the upstream's answer.
-fn pass_back(head: &ResponseHead<'_>, admission: &Admission<'_>, reply: &Reply) -> AnswerHead {
+fn pass_back(head: &ResponseHead<'_, '_>, admission: &Admission<'_>, reply: &Reply) -> AnswerHead {
     let declared = || head.fields.first(Known::ContentLength).and_then(|length| std::str::from_utf8(length).ok()?.parse().ok());
     let length = match head.status {
         StatusCode::NO_CONTENT | StatusCode::SWITCHING_PROTOCOLS => Length::Absent,
@@ -181,7 +185,7 @@ fn pass_back(head: &ResponseHead<'_>, admission: &Admission<'_>, reply: &Reply) 
     };
     let mut answer = AnswerHead::new(reply.http2, head.status, length);
     answer.dated = head.fields.has(Known::Date);
-    prepare_response(&head.fields, admission, reply.request_id.as_str(), reply.now, &mut answer);
+    prepare_response(head.fields, admission, reply.request_id.as_str(), reply.now, &mut answer);
     answer
 }
 

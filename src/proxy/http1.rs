@@ -104,21 +104,22 @@ async fn exchange(connection: &Rc<Connection>, client: &Rc<Client>, arrived: Res
     let mut request = Persistence { version: Version::HTTP_11, keep_alive: false, trailers: false };
     let judged = {
         let mut buffer = worker.client_buffer();
+        let mut fields = Fields::new();
         let read = arrived.and_then(|arrived| {
             let (head, rest) = buffer.split_at_mut(arrived.head);
-            Ok((http1::request(head, current.site.server.max_headers)?, arrived, rest))
+            let head = http1::request(head, current.site.server.max_headers, &mut fields)?;
+            Ok((head, &rest[..arrived.filled - arrived.head]))
         });
         match read {
-            Ok((head, arrived, rest)) => {
-                request = Persistence::of(&head);
-                let body = http1::request_body(&head);
-                let length = body.as_ref().map(|body| length_of(&head, body)).map_err(|_| Refusal::MalformedFraming);
-                let waits = request.version == Version::HTTP_11
-                    && head.fields.all(Known::Expect).any(|value| value.eq_ignore_ascii_case(b"100-continue"));
-                client.begin(&rest[..arrived.filled - arrived.head], body.unwrap_or(Body::NONE), waits);
-                let RequestHead { method, target, version, fields } = &head;
-                let head = Head { method, target: *target, fields, peer: &connection.peer };
-                judge(connection, &current, &head, *version, length, now)
+            Ok((RequestHead { method, target, version }, rest)) => {
+                request = Persistence::of(version, &fields);
+                let body = http1::request_body(version, &fields);
+                let length = body.as_ref().map(|body| length_of(body, &fields)).map_err(|_| Refusal::MalformedFraming);
+                let waits =
+                    version == Version::HTTP_11 && fields.all(Known::Expect).any(|value| value.eq_ignore_ascii_case(b"100-continue"));
+                client.begin(rest, body.unwrap_or(Body::NONE), waits);
+                let head = Head { method: &method, target, fields: &fields, peer: &connection.peer };
+                judge(connection, &current, &head, version, length, now)
             }
             Err(malformed) => {
                 let refusal = match malformed {
@@ -156,21 +157,21 @@ struct Persistence {
 }
 
 impl Persistence {
-    fn of(head: &RequestHead<'_>) -> Self {
-        let codings = head.fields.all(Known::Te).flat_map(|value| value.split(|byte| *byte == b','));
+    fn of(version: Version, fields: &Fields<'_>) -> Self {
+        let codings = fields.all(Known::Te).flat_map(|value| value.split(|byte| *byte == b','));
         Self {
-            version: head.version,
-            keep_alive: keeps_alive(head.version, &head.fields),
+            version,
+            keep_alive: keeps_alive(version, fields),
             trailers: codings.into_iter().any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers")),
         }
     }
 }
 
 /// How long a request's body is said to be.
-fn length_of(head: &RequestHead<'_>, body: &Body) -> Length {
+fn length_of(body: &Body, fields: &Fields<'_>) -> Length {
     match body.length() {
         None => Length::Unknown,
-        Some(0) if !head.fields.has(Known::ContentLength) => Length::Absent,
+        Some(0) if !fields.has(Known::ContentLength) => Length::Absent,
         Some(length) => Length::Exact(length),
     }
 }

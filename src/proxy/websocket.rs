@@ -60,13 +60,7 @@ async fn run(worker: &Rc<Worker>, progress: &Progress, (client, sent): Side, (up
 }
 
 /// Copies one direction until it ends, or until the gateway drains or cuts the connection and a Close frame has been sent.
-async fn copy(
-    worker: &Worker,
-    progress: &Progress,
-    mut from: impl AsyncRead + Unpin,
-    mut to: WriteHalf<Stream>,
-    mask: Option<[u8; 4]>,
-) {
+async fn copy(worker: &Worker, progress: &Progress, mut from: impl AsyncRead + Unpin, mut to: WriteHalf<Stream>, mask: Option<[u8; 4]>) {
     let mut phase = worker.shared().phase();
     let mut frames = Frames::default();
     let mut buffer = vec![0; 16 * 1024];
@@ -97,6 +91,11 @@ async fn copy(
             read = from.read(&mut buffer) => read,
         };
         if pass_on(read, &buffer, &mut frames, &mut to).await.is_err() {
+            // The client may have been told first and have left before this direction heard of the stop.
+            if goodbye.is_none() && *phase.borrow() == Phase::Draining {
+                goodbye = Some(STOPPING);
+                continue;
+            }
             let _ = to.shutdown().await;
             return;
         }

@@ -3,11 +3,11 @@
 use super::api::{self, ResolvedApi};
 use super::endpoints::{self, Endpoint};
 use super::server::{Revoked, address_ranges};
-use crate::config::document::{KEY, Section, Text, type_name};
+use crate::config::document::{Section, Text, type_name};
 use crate::config::report::Report;
-use crate::config::{KeyConfig, names};
-use crate::policy::{ApiDefinition, Digest, Limit, ReferrerPattern, Restrictions};
-use hashbrown::HashMap;
+use crate::config::{ApiConfig, KeyConfig, names};
+use crate::policy::{ApiDefinition, Digest, Limit, ReferrerPattern, Restrictions, Scope};
+use hashbrown::{Equivalent, HashMap, HashSet};
 use jiff::civil;
 use jiff::tz::Offset;
 use std::sync::Arc;
@@ -15,49 +15,65 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use toml::de::DeValue;
 use toml::value::{Datetime, Offset as TomlOffset};
 
-/// What all keys of a file share.
-struct Keys<'t, 'a> {
-    report: &'t Report<'t>,
-    apis: &'a [ResolvedApi<'t>],
+/// Reads the keys of a file, one after the other.
+pub(super) struct Keys<'a> {
+    apis: &'a [ResolvedApi<'a>],
     definitions: Vec<&'a ApiDefinition>,
     api_indices: HashMap<&'a str, usize>,
-    ids: HashMap<&'t str, usize>,
+    /// Of all keys, and where they stand.
+    ids: HashMap<Arc<str>, usize>,
     digests: HashMap<Digest, usize>,
     /// Equal lists and names are kept once.
-    scope_lists: HashMap<Vec<&'t str>, Arc<[Box<str>]>>,
-    organizations: HashMap<&'t str, Arc<str>>,
+    scope_lists: HashSet<Arc<[Box<str>]>>,
+    organizations: HashSet<Arc<str>>,
     /// Seconds since the Unix epoch.
     now: i64,
 }
 
-pub(super) fn keys<'t>(root: Section<'t>, apis: &[ResolvedApi<'t>], revoked: &Revoked<'t>) -> Vec<KeyConfig> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
-    let sections = root.sections("key", &KEY);
-    let mut keys = Keys {
-        report: root.report,
-        apis,
-        definitions: apis.iter().map(|api| &api.config.definition).collect(),
-        api_indices: apis.iter().enumerate().map(|(index, api)| (&*api.config.definition.name, index)).collect(),
-        ids: HashMap::with_capacity(sections.len()),
-        digests: HashMap::with_capacity(sections.len()),
-        scope_lists: HashMap::new(),
-        organizations: HashMap::new(),
-        now: i64::try_from(now).unwrap_or(i64::MAX),
-    };
-    let configs = sections.into_iter().map(|section| keys.key(section)).collect();
-    // With a store, only the running gateway knows every key.
-    if !root.has("store") {
-        keys.check_revoked(revoked);
+impl<'a> Keys<'a> {
+    /// For about this many keys.
+    pub(super) fn new(apis: &'a [ResolvedApi<'a>], count: usize) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
+        Self {
+            apis,
+            definitions: apis.iter().map(|api| &api.config.definition).collect(),
+            api_indices: apis.iter().enumerate().map(|(index, api)| (&*api.config.definition.name, index)).collect(),
+            ids: HashMap::with_capacity(count),
+            digests: HashMap::with_capacity(count),
+            scope_lists: HashSet::new(),
+            organizations: HashSet::new(),
+            now: i64::try_from(now).unwrap_or(i64::MAX),
+        }
     }
-    configs
-}
 
-impl<'t> Keys<'t, '_> {
-    fn key(&mut self, section: Section<'t>) -> KeyConfig {
-        let report = self.report;
+    /// Whether all that was fine and said of keys under these APIs is so here.
+    pub(super) fn hold_under(&self, apis: &[Arc<ApiConfig>]) -> bool {
+        apis.len() == self.definitions.len() && apis.iter().zip(&self.definitions).all(|(before, now)| keys_hold(&before.definition, now))
+    }
+
+    /// Whether there is something to say of a key that is fine.
+    pub(super) fn is_to_be_warned_of(&self, key: &KeyConfig) -> bool {
+        key.expires_at.is_some_and(|expires_at| expires_at <= self.now)
+    }
+
+    /// Takes in a key that was read before. Nothing: its id or one of its digests is another's.
+    pub(super) fn take_in(&mut self, key: &KeyConfig, at: usize) -> Option<()> {
+        if let Some(name) = &key.organization
+            && !self.organizations.contains(name)
+        {
+            self.organizations.insert(name.clone());
+        }
+        let is_new = self.ids.insert(key.id.clone(), at).is_none();
+        let digests_are_new = key.digests.iter().all(|digest| self.digests.insert(*digest, at).is_none());
+        (is_new && digests_are_new).then_some(())
+    }
+
+    /// Reads the next key.
+    pub(super) fn key(&mut self, section: Section<'_>) -> KeyConfig {
+        let report = section.report;
         let id = self.id(section);
-        let name = section.text("name").map_or(id, |text| names::free_text(report, "name", text));
-        let organization = organization(section).map(|name| self.organizations.entry(name).or_insert_with(|| name.into()).clone());
+        let name = section.text("name").map_or(&*id, |text| names::free_text(report, "name", text)).into();
+        let organization = organization(section).map(|name| self.organizations.get_or_insert_with(name, |name| name.into()).clone());
         let apis = self.apis_of(section);
         let environment = self.environment_of(section, &apis);
         let digests = self.digests_of(section);
@@ -68,7 +84,7 @@ impl<'t> Keys<'t, '_> {
         }
         let endpoints = endpoints::endpoints(section, "allow_endpoints");
         for endpoint in &endpoints {
-            self.check_endpoint(endpoint, &apis);
+            self.check_endpoint(report, endpoint, &apis);
         }
         let restrictions = Restrictions {
             addresses: address_ranges(section, "allow_ips"),
@@ -82,76 +98,69 @@ impl<'t> Keys<'t, '_> {
             }
         }
         let rate_limit = rate_limit(section);
-        KeyConfig {
-            id: id.into(),
-            name: name.into(),
-            organization,
-            apis,
-            environment,
-            digests,
-            scopes,
-            expires_at,
-            restrictions,
-            rate_limit,
-        }
+        KeyConfig { id, name, organization, apis, environment, digests, scopes, expires_at, restrictions, rate_limit }
     }
 
-    fn id(&mut self, section: Section<'t>) -> &'t str {
+    fn id(&mut self, section: Section<'_>) -> Arc<str> {
+        let report = section.report;
         section.require("id", "a name that never changes, such as `id = \"key_crm\"`; it is no secret");
-        let Some(text) = section.text("id") else { return "" };
+        let Some(text) = section.text("id") else { return Arc::default() };
         if !names::is_key_id(text.value) {
-            self.report.error(text.at, "a key's id has 1 to 128 of letters, digits, `.`, `_`, `:` and `-`");
-            return "";
+            report.error(text.at, "a key's id has 1 to 128 of letters, digits, `.`, `_`, `:` and `-`");
+            return Arc::default();
         }
-        if let Some(first) = self.ids.insert(text.value, text.at) {
-            let message = format!("two keys have the id `{}`; the first is on line {}", text.value, self.report.line(first));
-            self.report.error(text.at, message);
+        let id: Arc<str> = text.value.into();
+        if let Some(first) = self.ids.insert(id.clone(), text.at) {
+            let message = format!("two keys have the id `{id}`; the first is on line {}", report.line(first));
+            report.error(text.at, message);
         }
-        text.value
+        id
     }
 
-    fn apis_of(&self, section: Section<'t>) -> Vec<usize> {
+    fn apis_of(&self, section: Section<'_>) -> Vec<usize> {
+        let report = section.report;
         let names = || self.apis.iter().map(|api| &*api.config.definition.name);
         if !section.has("apis") {
             if self.apis.len() > 1 {
                 let hint = format!("`apis = [\"…\"]` with one or several of: {}", names().take(20).collect::<Vec<_>>().join(", "));
-                self.report.error_with_hint(section.at, "[[key]] has no `apis`, and there are several `[[api]]`", hint);
+                report.error_with_hint(section.at, "[[key]] has no `apis`, and there are several `[[api]]`", hint);
             }
             return if self.apis.len() == 1 { vec![0] } else { Vec::new() };
         }
         let mut indices = Vec::new();
         let texts = section.texts("apis");
         if section.is_empty_list("apis") {
-            self.report.error(section.at("apis"), "`apis` is empty, so the key opens nothing");
+            report.error(section.at("apis"), "`apis` is empty, so the key opens nothing");
         }
         for text in texts {
             match self.api_indices.get(text.value) {
                 Some(index) if indices.contains(index) => {
-                    self.report.error(text.at, format!("`{}` stands twice in `apis`", text.value));
+                    report.error(text.at, format!("`{}` stands twice in `apis`", text.value));
                 }
                 Some(index) => indices.push(*index),
                 None => {
-                    let nearest = self.report.did_you_mean(text.value, names());
-                    self.report.error(text.at, format!("there is no `[[api]]` named `{}`{nearest}", text.value.escape_debug()));
+                    let nearest = report.did_you_mean(text.value, names());
+                    report.error(text.at, format!("there is no `[[api]]` named `{}`{nearest}", text.value.escape_debug()));
                 }
             }
         }
         indices
     }
 
-    fn environment_of(&self, section: Section<'t>, apis: &[usize]) -> Option<Box<str>> {
+    fn environment_of(&self, section: Section<'_>, apis: &[usize]) -> Option<Box<str>> {
+        let report = section.report;
         let text = section.text("environment")?;
         let environments = || apis.iter().flat_map(|index| &self.apis[*index].config.definition.environments).map(|known| &*known.name);
         // Where the APIs are unknown, there is nothing to compare with.
         if !apis.is_empty() && !environments().any(|name| name == text.value) {
-            let nearest = self.report.did_you_mean(text.value, environments());
-            self.report.error(text.at, format!("no API of this key has the environment `{}`{nearest}", text.value.escape_debug()));
+            let nearest = report.did_you_mean(text.value, environments());
+            report.error(text.at, format!("no API of this key has the environment `{}`{nearest}", text.value.escape_debug()));
         }
         Some(text.value.into())
     }
 
-    fn digests_of(&mut self, section: Section<'t>) -> Vec<Digest> {
-        let report = self.report;
+    fn digests_of(&mut self, section: Section<'_>) -> Vec<Digest> {
+        let report = section.report;
         section.require("sha256", "the digest of the key: `keygate keys hash` makes it");
         let texts = section.text_or_texts("sha256");
         if section.is_empty_list("sha256") || texts.len() > 2 {
@@ -169,7 +178,8 @@ impl<'t> Keys<'t, '_> {
         digests
     }
 
-    fn scopes_of(&mut self, section: Section<'t>, apis: &[usize]) -> Arc<[Box<str>]> {
+    fn scopes_of(&mut self, section: Section<'_>, apis: &[usize]) -> Arc<[Box<str>]> {
+        let report = section.report;
         let texts = section.texts("scopes");
         for text in &texts {
             let defined = |index: &usize| {
@@ -180,26 +190,21 @@ impl<'t> Keys<'t, '_> {
             // Where the APIs are unknown, there is nothing to compare with.
             if text.value != "*" && !apis.is_empty() && !apis.iter().any(defined) {
                 let known = apis.iter().flat_map(|index| &self.apis[*index].config.definition.scopes).map(|scope| &*scope.name);
-                let nearest = self.report.did_you_mean(text.value, known);
+                let nearest = report.did_you_mean(text.value, known);
                 let message = format!("no API of this key defines the scope `{}`{nearest}", text.value.escape_debug());
-                self.report.error(text.at, message);
+                report.error(text.at, message);
             }
         }
         let list: Vec<&str> = texts.iter().map(|text| text.value).collect();
         for (index, text) in texts.iter().enumerate() {
             if list[..index].contains(&text.value) {
-                self.report.error(text.at, format!("`{}` stands twice in `scopes`", text.value.escape_debug()));
+                report.error(text.at, format!("`{}` stands twice in `scopes`", text.value.escape_debug()));
             }
         }
-        if let Some(known) = self.scope_lists.get(&list) {
-            return known.clone();
-        }
-        let shared: Arc<[Box<str>]> = list.iter().map(|name| Box::from(*name)).collect();
-        self.scope_lists.insert(list, shared.clone());
-        shared
+        self.scope_lists.get_or_insert_with(&ScopeNames(&list), |names| names.0.iter().map(|name| Box::from(*name)).collect()).clone()
     }
 
-    fn check_endpoint(&self, endpoint: &Endpoint<'_>, apis: &[usize]) {
+    fn check_endpoint(&self, report: &Report<'_>, endpoint: &Endpoint<'_>, apis: &[usize]) {
         let mut reasons = Vec::new();
         for index in apis {
             match endpoints::reach(endpoint.text.value, *index, &self.definitions) {
@@ -209,21 +214,55 @@ impl<'t> Keys<'t, '_> {
         }
         if !reasons.is_empty() {
             let message = format!("`{}` can never match in an API of this key", endpoint.pattern);
-            self.report.error_with_hint(endpoint.text.at, message, reasons.join("; "));
+            report.error_with_hint(endpoint.text.at, message, reasons.join("; "));
         }
     }
 
     /// A mistyped id or name revokes nothing, which must be seen at once.
-    fn check_revoked(&self, revoked: &Revoked<'_>) {
-        for (id, at) in revoked.keys.iter().filter(|(id, _)| !self.ids.contains_key(*id)) {
-            let nearest = self.report.did_you_mean(id, self.ids.keys().copied());
-            self.report.warn(*at, format!("no key in this file has the id `{id}`{nearest}"), None);
+    pub(super) fn check_revoked(&self, report: &Report<'_>, revoked: &Revoked<'_>) {
+        for (id, at) in revoked.keys.iter().filter(|(id, _)| !self.ids.contains_key(**id)) {
+            let nearest = report.did_you_mean(id, self.ids.keys().map(|id| &**id));
+            report.warn(*at, format!("no key in this file has the id `{id}`{nearest}"), None);
         }
-        for (name, at) in revoked.organizations.iter().filter(|(name, _)| !self.organizations.contains_key(*name)) {
-            let nearest = self.report.did_you_mean(name, self.organizations.keys().copied());
+        for (name, at) in revoked.organizations.iter().filter(|(name, _)| !self.organizations.contains(**name)) {
+            let nearest = report.did_you_mean(name, self.organizations.iter().map(|name| &**name));
             let message = format!("no key in this file belongs to the organization `{}`{nearest}", name.escape_debug());
-            self.report.warn(*at, message, None);
+            report.warn(*at, message, None);
         }
+    }
+}
+
+/// Whether an edit of an API leaves all keys that were fine what they are.
+fn keys_hold(before: &ApiDefinition, now: &ApiDefinition) -> bool {
+    let remains = |scope: &Scope| now.scopes.iter().any(|other| other.name == scope.name);
+    // What no key is checked against. Anything else matters, settings that are yet to come too.
+    let before_but_for_these = ApiDefinition {
+        scopes: now.scopes.clone(),
+        credentials: now.credentials.clone(),
+        public: now.public.clone(),
+        pass_through: now.pass_through.clone(),
+        pass_through_allows: now.pass_through_allows.clone(),
+        errors: now.errors,
+        errors_distinguish: now.errors_distinguish,
+        empty_scopes: now.empty_scopes,
+        rate_limit: now.rate_limit.clone(),
+        rate_limit_reset: now.rate_limit_reset,
+        rate_limit_draft: now.rate_limit_draft,
+        upstream_headers: now.upstream_headers.clone(),
+        expiry_warning: now.expiry_warning,
+        expiry_header: now.expiry_header,
+        ..before.clone()
+    };
+    before_but_for_these == *now && before.scopes.iter().all(remains)
+}
+
+/// To look a list of scopes up without making one.
+#[derive(Hash)]
+struct ScopeNames<'l>(&'l [&'l str]);
+
+impl Equivalent<Arc<[Box<str>]>> for ScopeNames<'_> {
+    fn equivalent(&self, list: &Arc<[Box<str>]>) -> bool {
+        self.0.len() == list.len() && self.0.iter().zip(list.iter()).all(|(left, right)| **left == **right)
     }
 }
 

@@ -106,7 +106,7 @@ impl Desk {
 
     /// All keys that the caller sees, those of the file first, then the oldest first. Revoked ones are not among them.
     async fn visible(&self, caller: &Caller<'_>) -> Answer<Vec<KeyView>> {
-        let file: Vec<&KeyConfig> = caller.config.keys.iter().filter(|key| self.sees_of_file(caller, key)).collect();
+        let file: Vec<&KeyConfig> = caller.config.keys.iter().map(|key| &**key).filter(|key| self.sees_of_file(caller, key)).collect();
         let mut views = self.file_views(caller.config, &file).await;
         for view in &mut views {
             // Its prefix is not known, but its environment is, and so is how that begins.

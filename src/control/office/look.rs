@@ -66,7 +66,7 @@ impl Desk {
                         && filter.status.is_none_or(|wanted| self.status(&key) == wanted)
                 })
         };
-        let mut keys: Vec<&KeyConfig> = config.keys.iter().filter(fits).collect();
+        let mut keys: Vec<&KeyConfig> = config.keys.iter().map(|key| &**key).filter(fits).collect();
         keys.sort_unstable_by(|left, right| left.id.cmp(&right.id));
         keys.truncate(limit);
         self.file_views(config, &keys).await

@@ -1,0 +1,59 @@
+//! Opens `count=` connections that each have one request answered and then stay open, idle, until standard input ends.
+
+use crate::Options;
+use crate::client::{Stream, Target, head, read_answer};
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+
+/// Handshakes under way at once.
+const AT_ONCE: usize = 32;
+
+pub async fn run(options: &Options) {
+    let (target, keys, count) = (Target::new(options), options.keys(), options.number("count"));
+    let path = options.text("path").to_owned();
+    let local = tokio::task::LocalSet::new();
+    let mut open: Vec<Box<dyn Stream>> = Vec::with_capacity(count);
+    local
+        .run_until(async {
+            let openers: Vec<_> = (0..AT_ONCE)
+                .map(|first| {
+                    let (target, path) = (target.clone(), path.clone());
+                    let mine: Vec<String> = (first..count).step_by(AT_ONCE).map(|at| keys[at % keys.len()].clone()).collect();
+                    tokio::task::spawn_local(async move {
+                        let (mut opened, mut buffer) = (Vec::with_capacity(mine.len()), Vec::with_capacity(4096));
+                        for key in mine {
+                            let mut stream = target.connect().await.expect("a connection");
+                            stream.write_all(head("GET", &path, &key, "").as_bytes()).await.expect("a request");
+                            let (status, ..) = read_answer(&mut stream, &mut buffer).await.expect("an answer");
+                            assert_eq!(status, 200);
+                            opened.push(stream);
+                        }
+                        opened
+                    })
+                })
+                .collect();
+            for opener in openers {
+                open.extend(opener.await.expect("an opener"));
+            }
+        })
+        .await;
+    println!("{{\"opened\": {}}}", open.len());
+
+    let _ = std::io::read_to_string(std::io::stdin());
+    // Lets the runtime see what has been closed meanwhile.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let mut still_open = 0;
+    for stream in &mut open {
+        let (mut byte, stream) = ([0], Pin::new(stream));
+        let mut byte = ReadBuf::new(&mut byte);
+        still_open += u32::from(!is_readable(stream, &mut byte).await);
+    }
+    println!("{{\"still_open\": {still_open}}}");
+}
+
+/// Whether there is something to read or the end has come: an open connection that is idle has nothing to say.
+async fn is_readable(mut stream: Pin<&mut Box<dyn Stream>>, byte: &mut ReadBuf<'_>) -> bool {
+    std::future::poll_fn(|context| Poll::Ready(stream.as_mut().poll_read(context, byte).is_ready())).await
+}
