@@ -14,6 +14,7 @@ mod explain;
 mod guard;
 mod harness;
 mod headers;
+mod http2;
 mod limits;
 mod logs;
 mod metrics;
