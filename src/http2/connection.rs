@@ -2,7 +2,7 @@
 
 use super::budget::{self, Budget};
 use super::decode::Decoder;
-use super::encode::{HeaderBlock, no_table, status as put_status};
+use super::encode::{self, HeaderBlock};
 use super::frame::{self, END_HEADERS, END_STREAM};
 use super::streams::Streams;
 use super::{Block, Reason, inbound};
@@ -189,12 +189,8 @@ impl Connection {
 
     /// Sends an answer's head. `fields`: all but the status. `ended`: there is no body.
     pub fn send_head(&mut self, place: usize, status: StatusCode, fields: &HeaderBlock, ended: bool) {
-        let mut start = Vec::with_capacity(8);
-        if !self.table_closed {
-            self.table_closed = true;
-            no_table(&mut start);
-        }
-        put_status(&mut start, status);
+        let first = !std::mem::replace(&mut self.table_closed, true);
+        let start = encode::status(status, first);
         self.send_block(place, &start, &fields.0, ended);
     }
 

@@ -3,6 +3,7 @@
 use super::table::static_name;
 use crate::policy::{Sink, split_lines};
 use http::StatusCode;
+use smallvec::SmallVec;
 
 /// A literal that nobody on the way may add to a table (RFC 7541 §6.2.3), and one that is only not added by this one (§6.2.2).
 const NEVER_INDEXED: u8 = 0x10;
@@ -56,8 +57,13 @@ fn literal(out: &mut Vec<u8>, mut form: u8, name: &str, value: &[u8]) {
     out.extend_from_slice(value);
 }
 
-/// Appends `:status`.
-pub(super) fn status(out: &mut Vec<u8>, status: StatusCode) {
+/// What an answer's header block starts with. `first`: whether it is the first one of the connection; then it also says that no dynamic
+/// table is used (RFC 7541 §6.3), so that the client may let go of its own, and need not be told when it makes it smaller (§4.2).
+pub(super) fn status(status: StatusCode, first: bool) -> SmallVec<[u8; 8]> {
+    let mut out = SmallVec::new();
+    if first {
+        out.push(0x20);
+    }
     let index = match status.as_u16() {
         200 => 8,
         204 => 9,
@@ -69,16 +75,11 @@ pub(super) fn status(out: &mut Vec<u8>, status: StatusCode) {
         _ => {
             out.extend_from_slice(&[8, 3]);
             out.extend_from_slice(status.as_str().as_bytes());
-            return;
+            return out;
         }
     };
     out.push(0x80 | index);
-}
-
-/// Appends what says that no dynamic table is used (RFC 7541 §6.3), so that the client may let go of its own, and need not be told when
-/// it makes it smaller (§4.2).
-pub(super) fn no_table(out: &mut Vec<u8>) {
-    out.push(0x20);
+    out
 }
 
 /// RFC 7541 §5.1. `form`: what the first byte says besides.

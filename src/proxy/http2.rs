@@ -258,6 +258,8 @@ impl Client {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         self.sent = 0;
         out.clear();
+        // Many small requests at once may have had large answers.
+        out.shrink_to(2 * FULL);
         Poll::Ready(Ok(()))
     }
 
