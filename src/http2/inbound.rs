@@ -122,7 +122,7 @@ impl Connection {
         if id <= self.last {
             return self.late(id);
         }
-        if id % 2 == 0 {
+        if id.is_multiple_of(2) {
             return Err(Reason::PROTOCOL_ERROR);
         }
         self.last = id;
