@@ -282,11 +282,6 @@ impl Exchange {
         self.answer.is_done()
     }
 
-    /// How much of the answer's body is still to come, in bytes, where that is known.
-    pub(super) fn length(&self) -> Option<u64> {
-        self.answer.length()
-    }
-
     /// Cuts of the request are told to whoever shares this.
     pub(super) fn progress(&self) -> &Rc<super::body::Progress> {
         self.body.progress()

@@ -6,7 +6,6 @@ use super::client::{Arrived, Client};
 use super::deadline::Deadline;
 use super::exchange::{Exchange, keeps_alive};
 use super::handler::{Connection, judge, respond};
-use super::http2::{READ_ON_BYTES, READ_ON_TIME};
 use super::live::Guard;
 use super::record::Record;
 use super::stream::Stream;
@@ -27,6 +26,9 @@ use tokio::time::Instant;
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// What is collected of an answer before it is sent, in bytes: four TLS records (RFC 8446 §5.1).
 const FULL: usize = 64 * 1024;
+/// How much of the body of a request that has been answered is read, and for how long.
+pub(super) const READ_ON_BYTES: usize = 256 * 1024;
+pub(super) const READ_ON_TIME: Duration = Duration::from_secs(5);
 /// Room for the head of most answers.
 const ROOM: usize = 1000;
 

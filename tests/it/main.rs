@@ -15,6 +15,7 @@ mod guard;
 mod harness;
 mod headers;
 mod hostile;
+mod http2;
 mod limits;
 mod logs;
 mod metrics;
