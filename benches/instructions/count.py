@@ -96,15 +96,33 @@ def tools():
 
 
 def compare(figures, baseline):
-    """Prints each figure beside the baseline's; returns those that have grown too much, or that nobody has looked at yet."""
-    grown = []
+    """Prints each figure beside the baseline's; returns what is wrong: those that have grown too much or are in one of both only."""
+    wrong = [f"{name}: in the baseline, but not counted any more" for name in baseline.keys() - figures.keys()]
     for name, now in figures.items():
-        before = baseline["instructions"].get(name)
-        change = f"{now / before - 1:+.1%}" if before else "new"
-        print(f"{name:24}{before or 0:>10,} → {now:>10,}   {change}")
-        if not before or now > before * MOST:
-            grown.append(f"{name}: from {before or 0:,} to {now:,} instructions ({change})")
-    return grown
+        if name not in baseline:
+            wrong.append(f"{name}: {now:,} instructions, not in the baseline")
+            continue
+        before = baseline[name]
+        change = f"{now / before - 1:+.1%}"
+        hint = "   renew the baseline to keep this" if now < before / MOST else ""
+        print(f"{name:24}{before:>10,} → {now:>10,}   {change}{hint}")
+        if now > before * MOST:
+            wrong.append(f"{name}: from {before:,} to {now:,} instructions ({change})")
+    sys.stdout.flush()
+    return wrong
+
+
+def explain(wrong, before):
+    """What is wrong, how to look further, and what to do about it."""
+    listed = "\n  ".join(wrong)
+    return f"""
+More than {MOST - 1:.0%} above {BASELINE.relative_to(ROOT)}, or not to be compared with it:
+  {listed}
+Where it is: `callgrind_annotate {PROFILES.relative_to(ROOT)}/NAME`, here and on the commit before
+(with lines of the source: CARGO_PROFILE_BENCH_DEBUG=line-tables-only make bench-instructions).
+The baseline was made with {" and ".join(before)}; this is {" and ".join(tools())}.
+Another compiler or dependency may be the reason, too. If it is, or the growth is worth it, say so in the commit and renew:
+  UPDATE_GOLDEN=1 make bench-instructions"""
 
 
 def main():
@@ -115,21 +133,8 @@ def main():
     if os.environ.get("UPDATE_GOLDEN"):
         BASELINE.write_text(json.dumps({"tools": tools(), "instructions": figures}, indent=2) + "\n")
     baseline = json.loads(BASELINE.read_text())
-    grown = compare(figures, baseline)
-    if not grown:
-        return
-    places = PROFILES.relative_to(ROOT)
-    print(
-        f"\nMore than {MOST - 1:.0%} above the baseline, {BASELINE.relative_to(ROOT)}:",
-        *(f"  {line}" for line in grown),
-        f"See where: `callgrind_annotate {places}/NAME`, and the same on the commit before. With lines of the source, if",
-        "it is run with CARGO_PROFILE_BENCH_DEBUG=line-tables-only.",
-        f"The baseline was made with {', '.join(baseline['tools'])}; this is {', '.join(tools())}. A change of the",
-        "compiler or of a dependency may be the reason, too. If the growth is worth it, say why in the commit, and renew the baseline:",
-        "  UPDATE_GOLDEN=1 make bench-instructions",
-        sep="\n", file=sys.stderr,
-    )
-    sys.exit(1)
+    if wrong := compare(figures, baseline["instructions"]):
+        sys.exit(explain(wrong, baseline["tools"]))
 
 
 if __name__ == "__main__":
