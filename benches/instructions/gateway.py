@@ -67,7 +67,7 @@ class Gateway:
         (folder / "gateway.toml").write_text(toml)
         self.process = subprocess.Popen(
             ["valgrind", "-q", "--tool=callgrind", "--instr-atstart=no", "--separate-threads=yes", f"--callgrind-out-file={folder}/end",
-             program, "serve", "--config", folder / "gateway.toml"],
+             f"--vgdb-prefix={folder}/vgdb", program, "serve", "--config", folder / "gateway.toml"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )
         self.port = self.wait_until_ready()
@@ -97,7 +97,7 @@ class Gateway:
 
     def command(self, *words):
         """A monitor command of callgrind's (valgrind manual, 6.5)."""
-        subprocess.run(["vgdb", f"--pid={self.process.pid}", *words], check=True, capture_output=True)
+        subprocess.run(["vgdb", f"--vgdb-prefix={self.folder}/vgdb", f"--pid={self.process.pid}", *words], check=True, capture_output=True)
 
     def stop(self):
         self.process.kill()
