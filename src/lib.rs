@@ -5,6 +5,7 @@ pub mod config;
 pub mod control;
 pub mod events;
 pub mod http1;
+pub mod http2;
 pub mod keystore;
 pub mod policy;
 pub mod proxy;

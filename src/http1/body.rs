@@ -23,7 +23,7 @@ enum State {
     /// So many bytes.
     Length(u64),
     UntilClose,
-    Chunked(Chunk, Box<Vec<u8>>),
+    Chunked(Chunk, Vec<u8>),
 }
 
 /// Where in a chunked body the reading stands (RFC 9112 §7.1). Lines that have not come whole are kept in the state's buffer.
@@ -66,7 +66,7 @@ impl Body {
     /// One in chunks.
     #[must_use]
     pub fn chunked() -> Self {
-        Self(State::Chunked(Chunk::Size, Box::default()))
+        Self(State::Chunked(Chunk::Size, Vec::new()))
     }
 
     /// Whether nothing more comes.

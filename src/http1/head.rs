@@ -146,11 +146,12 @@ pub(super) fn read_fields<'b>(mut lines: &'b mut [u8], most: usize, fields: &mut
         }
         let colon = memchr::memchr(b':', line).ok_or(Malformed::Syntax)?;
         let (name, value) = line.split_at_mut(colon);
-        let value = value[1..].trim_ascii();
+        let value = &value[1..];
         if name.is_empty() || !lower_token(name) || !all(value, is_value_byte) {
             return Err(Malformed::Syntax);
         }
-        fields.push(std::str::from_utf8(name).map_err(|_| Malformed::Syntax)?, value);
+        // Of what this trims, only spaces and tabs can still be there (RFC 9112 §5.1).
+        fields.push(std::str::from_utf8(name).map_err(|_| Malformed::Syntax)?, value.trim_ascii());
     }
 }
 

@@ -70,6 +70,9 @@ fn what_two_parsers_could_read_differently_is_refused() {
         "Host: a\nX: b",
         "Host: a\u{7f}",
         "(Host): a",
+        "Host: a\r",
+        "Host:\u{c}a",
+        "Host: a\u{b}",
     ] {
         syntax(&format!("GET / HTTP/1.1\r\n{field}\r\n\r\n"));
     }

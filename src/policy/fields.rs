@@ -300,8 +300,8 @@ impl Sink for HeaderMap {
     }
 }
 
-/// The fields of a block of lines.
-fn split_lines(lines: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
+/// Names and values of a block of lines.
+pub fn split_lines(lines: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
     lines.split(|byte| *byte == b'\n').filter_map(|line| {
         let line = line.strip_suffix(b"\r")?;
         let colon = memchr::memchr(b':', line)?;

@@ -2,8 +2,9 @@
 
 use super::body::{AnswerBody, Content};
 use super::record::Record;
+use crate::http2::HeaderBlock;
 use crate::policy::Sink;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
 /// How long an answer's body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +29,8 @@ pub(super) struct AnswerHead {
 pub(super) enum AnswerFields {
     /// The lines between the first one and those about the connection.
     Http1(Vec<u8>),
-    Http2(HeaderMap),
+    /// All but the status and what is about the body.
+    Http2(HeaderBlock),
 }
 
 /// Room for most heads.
@@ -37,7 +39,8 @@ const ROOM: usize = 1000;
 impl AnswerHead {
     /// `http2`: whether the client speaks HTTP/2.
     pub(super) fn new(http2: bool, status: StatusCode, length: Length) -> Self {
-        let fields = if http2 { AnswerFields::Http2(HeaderMap::with_capacity(16)) } else { AnswerFields::Http1(Vec::with_capacity(ROOM)) };
+        let fields =
+            if http2 { AnswerFields::Http2(HeaderBlock::with_capacity(ROOM)) } else { AnswerFields::Http1(Vec::with_capacity(ROOM)) };
         Self { status, length, dated: false, fields }
     }
 }

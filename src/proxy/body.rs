@@ -3,7 +3,8 @@
 use super::client::Client;
 use super::exchange::Exchange;
 use super::record::Record;
-use super::worker::{CurrentSite, Worker};
+use super::upload::Upload;
+use super::worker::CurrentSite;
 use crate::http1::Piece;
 use crate::policy::{Refusal, grpc_trailers, prepare_trailers};
 use bytes::Bytes;
@@ -23,7 +24,7 @@ pub(super) type Broken = Box<dyn std::error::Error + Send + Sync>;
 /// Where a client's body comes from.
 pub(super) enum ClientBody {
     Http1(Rc<Client>),
-    Http2(Incoming),
+    Http2(Rc<Upload>),
     /// There is none, or it is read by somebody else.
     None,
 }
@@ -33,7 +34,7 @@ impl ClientBody {
     pub(super) fn is_done(&self) -> bool {
         match self {
             Self::Http1(client) => client.is_read(),
-            Self::Http2(incoming) => incoming.is_end_stream(),
+            Self::Http2(upload) => upload.is_done(),
             Self::None => true,
         }
     }
@@ -42,7 +43,7 @@ impl ClientBody {
     fn length(&self) -> Option<u64> {
         match self {
             Self::Http1(client) => client.body_length(),
-            Self::Http2(incoming) => incoming.size_hint().exact(),
+            Self::Http2(upload) => upload.length(),
             Self::None => Some(0),
         }
     }
@@ -51,7 +52,7 @@ impl ClientBody {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match self {
             Self::Http1(client) => client.poll_body(cx).map_err(Into::into),
-            Self::Http2(incoming) => Pin::new(incoming).poll_frame(cx).map_err(Into::into),
+            Self::Http2(upload) => upload.poll(cx),
             Self::None => Poll::Ready(None),
         }
     }
@@ -306,10 +307,25 @@ impl AnswerBody {
         }
     }
 
+    /// Sends what is left of the request to an HTTP/1.1 upstream; to an HTTP/2 one it is sent in any case.
+    pub(super) fn send_on(&mut self, cx: &mut Context<'_>) {
+        if let Content::Http1(exchange) = &mut self.content {
+            exchange.send_on(cx);
+        }
+    }
+
+    /// Whether the request was cut.
+    pub(super) fn is_cut(&self) -> bool {
+        self.record.as_ref().is_some_and(|record| record.cut().is_some())
+    }
+
     /// Takes what the client still sends away from the upstream.
     pub(super) fn release(&self) {
-        if let Content::Http2(_, progress) = &self.content {
-            progress.take_incoming();
+        if let Content::Http2(_, progress) = &self.content
+            && progress.take_incoming().is_some()
+            && let Some(sender) = progress.sender.take()
+        {
+            sender.wake();
         }
     }
 
@@ -318,42 +334,6 @@ impl AnswerBody {
         match (self.content, self.record) {
             (Content::Http1(exchange), Some(record)) => Some((exchange, record)),
             _ => None,
-        }
-    }
-}
-
-/// The body of an answer over HTTP/2.
-pub(super) struct StreamBody {
-    pub(super) body: AnswerBody,
-    pub(super) worker: Rc<Worker>,
-}
-
-impl Body for StreamBody {
-    type Data = Bytes;
-    type Error = Broken;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let this = &mut *self;
-        let mut buffer = this.worker.upstream_buffer();
-        let part = ready!(this.body.poll(cx, &mut buffer));
-        Poll::Ready(part.map(|part| {
-            part.map(|part| match part {
-                Part::Buffered(range) => Frame::data(Bytes::copy_from_slice(&buffer[range])),
-                Part::Data(data) => Frame::data(data),
-                Part::Trailers(trailers) => Frame::trailers(trailers),
-            })
-        }))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_done()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.body.content {
-            Content::Fixed(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Content::Http1(exchange) => exchange.length().map(SizeHint::with_exact).unwrap_or_default(),
-            Content::Http2(incoming, _) => incoming.size_hint(),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
 /// What a client may send ahead of the answer that it waits for, in bytes.
@@ -29,6 +29,8 @@ pub(super) struct Io {
     searched: usize,
     /// The body of the request that is being served.
     body: Body,
+    /// The task to wake when that body has come to its end.
+    watcher: Option<Waker>,
     /// Whether the client waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1).
     waits: bool,
     /// To be sent.
@@ -47,7 +49,7 @@ pub(super) struct Arrived {
 
 impl Client {
     pub(super) fn new(worker: &Rc<Worker>, stream: Stream) -> Rc<Self> {
-        let io = Io { stream, rest: BytesMut::new(), searched: 0, body: Body::NONE, waits: false, out: Vec::new(), sent: 0 };
+        let io = Io { stream, rest: BytesMut::new(), searched: 0, body: Body::NONE, watcher: None, waits: false, out: Vec::new(), sent: 0 };
         Rc::new(Self { worker: worker.clone(), io: RefCell::new(io) })
     }
 
@@ -119,9 +121,13 @@ impl Client {
     pub(super) fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let io = &mut *self.io.borrow_mut();
         if io.waits {
+            if io.out.is_empty() {
+                io.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+            }
+            if let Err(error) = ready!(io.poll_out(cx)) {
+                return Poll::Ready(Some(Err(error)));
+            }
             io.waits = false;
-            io.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
-            let _ = io.poll_out(cx);
         }
         let mut buffer = self.worker.client_buffer();
         loop {
@@ -141,8 +147,17 @@ impl Client {
             let input = if from_rest { &io.rest[..] } else { &buffer[..filled] };
             let (read, piece) = match io.body.read(input) {
                 Ok(read) => read,
-                Err(_) => return Poll::Ready(Some(Err(io::ErrorKind::InvalidData.into()))),
+                Err(_) => {
+                    // Where it ends is unknown, so nothing behind it is another request.
+                    io.body = Body::UNTIL_CLOSE;
+                    return Poll::Ready(Some(Err(io::ErrorKind::InvalidData.into())));
+                }
             };
+            if io.body.is_done()
+                && let Some(watcher) = io.watcher.take()
+            {
+                watcher.wake();
+            }
             let frame = match piece {
                 Piece::Data(range) => Some(Frame::data(Bytes::copy_from_slice(&input[range]))),
                 Piece::Trailers(trailers) => Some(Frame::trailers(trailers)),
@@ -161,10 +176,13 @@ impl Client {
 
     /// Ready when the client has closed its side. What it sends ahead meanwhile is kept.
     pub(super) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let Ok(mut io) = self.io.try_borrow_mut() else { return Poll::Pending };
-        let io = &mut *io;
-        // Else whoever reads the body finds out.
-        while io.body.is_done() && io.rest.len() < AHEAD {
+        let io = &mut *self.io.borrow_mut();
+        if !io.body.is_done() {
+            // Whoever reads the body finds out, which may be another task.
+            io.watcher = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        while io.rest.len() < AHEAD {
             let mut buffer = self.worker.client_buffer();
             match ready!(poll_read(&mut io.stream, cx, &mut buffer[..AHEAD])) {
                 Ok(read) if read > 0 => io.rest.extend_from_slice(&buffer[..read]),

@@ -129,6 +129,17 @@ impl Exchange {
         }
     }
 
+    /// Sends what can be sent, as long as the upstream takes it.
+    pub(super) fn send_on(&mut self, cx: &mut Context<'_>) {
+        if !self.deaf
+            && let Poll::Ready(Err(error)) = self.poll_send(cx)
+        {
+            // It may have answered before it stopped listening.
+            self.deaf = true;
+            tracing::debug!(%error, "the upstream does not take the request");
+        }
+    }
+
     /// The head of the final answer, as soon as it is there; `read` makes of it what is kept. To be called until it is ready once.
     pub(super) fn poll_head<T>(
         &mut self,
@@ -136,15 +147,9 @@ impl Exchange {
         to_head: bool,
         read: &mut impl FnMut(&ResponseHead<'_, '_>) -> T,
     ) -> Poll<Result<T, Failed>> {
-        if !self.deaf
-            && let Poll::Ready(Err(error)) = self.poll_send(cx)
-        {
-            if self.body.progress().failed.get() {
-                return Poll::Ready(Err(Failed::Client));
-            }
-            // It may have answered before it stopped listening.
-            self.deaf = true;
-            tracing::debug!(%error, "the upstream does not take the request");
+        self.send_on(cx);
+        if self.body.progress().failed.get() {
+            return Poll::Ready(Err(Failed::Client));
         }
         let worker = self.worker.clone();
         let mut buffer = worker.upstream_buffer();
@@ -212,25 +217,37 @@ impl Exchange {
     /// What stands next in the answer's body: data at a place of `buffer`, trailers, or the end. What is left of the request is
     /// sent meanwhile.
     pub(super) fn poll_body(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<Piece>> {
-        if !self.ended
-            && !self.deaf
-            && let Poll::Ready(Err(_)) = self.poll_send(cx)
-        {
-            self.deaf = true;
+        self.send_on(cx);
+        if self.body.progress().failed.get() {
+            // The upstream may wait for the rest in vain.
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
         }
         loop {
             if self.answer.is_done() {
                 self.settle();
                 return Poll::Ready(Ok(Piece::End));
             }
-            let kept = self.rest.len().min(buffer.len());
-            let filled = if kept > 0 {
-                buffer[..kept].copy_from_slice(&self.rest[..kept]);
-                kept
-            } else {
-                let Some(stream) = &mut self.stream else { return Poll::Ready(Err(io::ErrorKind::NotConnected.into())) };
-                ready!(poll_read(stream, cx, buffer))?
-            };
+            if !self.rest.is_empty() {
+                let kept = self.rest.len().min(buffer.len());
+                let (read, piece) = self.answer.read(&self.rest[..kept]).map_err(|_| io::ErrorKind::InvalidData)?;
+                // Only this piece, for there may be many.
+                let piece = match piece {
+                    Piece::Data(range) => {
+                        let length = range.len();
+                        buffer[..length].copy_from_slice(&self.rest[range]);
+                        Piece::Data(0..length)
+                    }
+                    piece => piece,
+                };
+                self.rest.advance(read);
+                if !matches!(piece, Piece::More) {
+                    self.settle();
+                    return Poll::Ready(Ok(piece));
+                }
+                continue;
+            }
+            let Some(stream) = &mut self.stream else { return Poll::Ready(Err(io::ErrorKind::NotConnected.into())) };
+            let filled = ready!(poll_read(stream, cx, buffer))?;
             if filled == 0 {
                 self.reusable = false;
                 if self.answer.close() {
@@ -239,11 +256,7 @@ impl Exchange {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
             let (read, piece) = self.answer.read(&buffer[..filled]).map_err(|_| io::ErrorKind::InvalidData)?;
-            if kept > 0 {
-                self.rest.advance(read);
-            } else {
-                self.rest.extend_from_slice(&buffer[read..filled]);
-            }
+            self.rest.extend_from_slice(&buffer[read..filled]);
             if !matches!(piece, Piece::More) {
                 self.settle();
                 return Poll::Ready(Ok(piece));
@@ -267,11 +280,6 @@ impl Exchange {
 
     pub(super) fn is_done(&self) -> bool {
         self.answer.is_done()
-    }
-
-    /// How much of the answer's body is still to come, in bytes, where that is known.
-    pub(super) fn length(&self) -> Option<u64> {
-        self.answer.length()
     }
 
     /// Cuts of the request are told to whoever shares this.

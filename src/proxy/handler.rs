@@ -5,9 +5,7 @@ use super::answer::{Answer, AnswerHead, Length};
 use super::body::{ClientBody, Content, RequestBody};
 use super::deadline::Deadline;
 use super::forward::{Outbound, forward};
-use super::http2::read_on;
 use super::key_endpoint;
-use super::live::GRACE;
 use super::record::Record;
 use super::request_id::RequestId;
 use super::worker::{Current, Worker};
@@ -54,19 +52,10 @@ impl Connection {
         self.quiet_since.set(self.worker.now().monotonic);
     }
 
-    /// Resolves when there has been no request for this long.
-    pub(super) async fn quiet_for(&self, limit: Duration) {
-        loop {
-            let quiet = self.worker.now().monotonic.saturating_sub(self.quiet_since.get());
-            let left = match self.in_flight.get() {
-                0 => limit.saturating_sub(Duration::from_nanos(quiet)),
-                _ => limit,
-            };
-            if left.is_zero() {
-                return;
-            }
-            tokio::time::sleep(left).await;
-        }
+    /// Whether a request is in flight, and else for how long there has been none.
+    pub(super) fn quiet(&self) -> Option<Duration> {
+        let quiet = self.worker.now().monotonic.saturating_sub(self.quiet_since.get());
+        (self.in_flight.get() == 0).then_some(Duration::from_nanos(quiet))
     }
 }
 
@@ -175,12 +164,7 @@ pub(super) async fn respond(
                 }
                 Err(refusal) => {
                     let refused = match record.cut() {
-                        Some(refusal) => {
-                            if let Some(rest) = record.take_rest().filter(|_| reply.http2) {
-                                read_on(rest, GRACE);
-                            }
-                            Refused { grant: None, allowance: None, ..admission.refused(refusal) }
-                        }
+                        Some(refusal) => Refused { grant: None, allowance: None, ..admission.refused(refusal) },
                         None => admission.refused(refusal),
                     };
                     turn_away(&refused, &reply, record)
@@ -226,9 +210,10 @@ pub(super) fn turn_away(refused: &Refused<'_>, reply: &Reply, mut record: Record
     let (status, body) = refuse(refused, reply.request_id.as_str(), reply.grpc, reply.now, &mut head);
     head.status = status;
     record.set_refused(refused.refusal, head.status.as_u16());
-    // Where a request with such framing ends is a guess, so nothing behind it is read as another one (RFC 9112 §6.3); the end of one
-    // that was cut is not waited for.
-    let unsound = matches!(refused.refusal, Refusal::MalformedFraming | Refusal::MalformedHead | Refusal::HeadTooLarge);
+    // Where a request with such framing, or whose body broke off, ends is a guess, so nothing behind it is read as another one
+    // (RFC 9112 §6.3); the end of one that was cut is not waited for.
+    let unsound =
+        matches!(refused.refusal, Refusal::MalformedFraming | Refusal::MalformedHead | Refusal::HeadTooLarge | Refusal::ClientAborted);
     let close = unsound || record.cut().is_some();
     own_answer(head, body, reply, record, close)
 }

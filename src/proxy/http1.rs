@@ -6,7 +6,6 @@ use super::client::{Arrived, Client};
 use super::deadline::Deadline;
 use super::exchange::{Exchange, keeps_alive};
 use super::handler::{Connection, judge, respond};
-use super::http2::{READ_ON_BYTES, READ_ON_TIME};
 use super::live::Guard;
 use super::record::Record;
 use super::stream::Stream;
@@ -27,6 +26,9 @@ use tokio::time::Instant;
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// What is collected of an answer before it is sent, in bytes: four TLS records (RFC 8446 §5.1).
 const FULL: usize = 64 * 1024;
+/// How much of the body of a request that has been answered is read, and for how long.
+pub(super) const READ_ON_BYTES: usize = 256 * 1024;
+pub(super) const READ_ON_TIME: Duration = Duration::from_secs(5);
 /// Room for the head of most answers.
 const ROOM: usize = 1000;
 
@@ -58,8 +60,7 @@ async fn converse(connection: &Rc<Connection>, client: &Rc<Client>) -> Option<(B
     let worker = &connection.worker;
     let mut deadline = Deadline::new(Instant::now() + worker.current().site.server.header_timeout);
     while let Some(arrived) = head(worker, client, &mut deadline).await {
-        // Boxed, so that a connection that waits for its next request does not hold the room for it.
-        match Box::pin(exchange(connection, client, arrived, &mut deadline)).await {
+        match exchange(connection, client, arrived, &mut deadline).await {
             Next::Request => deadline.set(worker.soon(worker.current().site.server.header_timeout)),
             Next::Close => break,
             Next::Switch(exchange, record) => return Some((exchange, record)),
@@ -181,7 +182,9 @@ async fn send(worker: &Rc<Worker>, client: &Rc<Client>, answer: Answer, request:
     let chunked = head.length == Length::Unknown && request.version == Version::HTTP_11;
     let until_close = head.length == Length::Unknown && !chunked;
     // Whether the client will send the body that it waits to send is not known.
-    let close = close || until_close || !request.keep_alive || worker.is_draining() || client.stop_waiting();
+    let close = client.stop_waiting() || close || until_close || !request.keep_alive || worker.is_draining();
+    // An HTTP/2 upstream may send content nevertheless, which would be taken for the next answer.
+    let bodiless = head.length == Length::Absent || head.status == StatusCode::NOT_MODIFIED;
     {
         let out = &mut client.io().out;
         out.reserve(ROOM);
@@ -205,7 +208,7 @@ async fn send(worker: &Rc<Worker>, client: &Rc<Client>, answer: Answer, request:
         }
         out.extend_from_slice(b"\r\n");
     }
-    let whole = send_body(worker, client, &mut body, chunked, request.trailers).await;
+    let whole = send_body(worker, client, &mut body, bodiless, chunked, request.trailers).await;
     if switching && whole {
         return body.into_switch().map_or(Next::Close, |(exchange, record)| Next::Switch(exchange, record));
     }
@@ -222,8 +225,9 @@ async fn send(worker: &Rc<Worker>, client: &Rc<Client>, answer: Answer, request:
 }
 
 /// Sends what is to be sent and then the body; whether the client has got all of it.
-async fn send_body(worker: &Worker, client: &Client, body: &mut AnswerBody, chunked: bool, trailers: bool) -> bool {
-    let mut ended = body.is_done() && !chunked;
+async fn send_body(worker: &Worker, client: &Client, body: &mut AnswerBody, bodiless: bool, chunked: bool, trailers: bool) -> bool {
+    let mut ended = bodiless || (body.is_done() && !chunked);
+    let mut whole = true;
     poll_fn(|cx| {
         loop {
             let mut waits = false;
@@ -252,7 +256,10 @@ async fn send_body(worker: &Worker, client: &Client, body: &mut AnswerBody, chun
                         break;
                     }
                     // What has come is passed on; an orderly end would make it look like the whole.
-                    Some(Err(_)) => return client.io().poll_out(cx).map(|_| false),
+                    Some(Err(_)) => {
+                        (ended, whole) = (true, false);
+                        break;
+                    }
                 };
                 if chunked {
                     http1::chunk(out, data)
@@ -261,11 +268,16 @@ async fn send_body(worker: &Worker, client: &Client, body: &mut AnswerBody, chun
                 }
                 ended = !chunked && body.is_done();
             }
-            if ready!(client.io().poll_out(cx)).is_err() {
-                return Poll::Ready(false);
-            }
-            if ended {
-                return Poll::Ready(true);
+            let written = client.io().poll_out(cx);
+            match written {
+                Poll::Ready(Ok(())) if ended => return Poll::Ready(whole),
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(false),
+                Poll::Pending => {
+                    // Many clients read the answer only when they have sent everything.
+                    body.send_on(cx);
+                    return Poll::Pending;
+                }
             }
             if waits {
                 return client.poll_gone(cx).map(|()| false);

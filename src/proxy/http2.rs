@@ -1,163 +1,354 @@
-//! A client's HTTP/2 connection: hyper is the engine.
+//! A client's HTTP/2 connection: one task reads it, serves its streams and writes to it.
 
-use super::answer::{Answer, AnswerFields, Length};
-use super::body::{ClientBody, StreamBody};
+use super::client::poll_read;
 use super::deadline::Deadline;
-use super::handler::{Connection, Outcome, judge, respond};
-use super::live::Guard;
+use super::handler::Connection;
+use super::http1::{READ_ON_BYTES, READ_ON_TIME};
+use super::http2_stream::{FULL, Slot};
 use super::stream::Stream;
+use super::wakes::Wakes;
 use super::worker::Worker;
-use crate::policy::{Fields, Head, Peer, Target};
-use crate::state::Phase;
-use http::{HeaderValue, Request, Response, header};
-use hyper::body::{Body as _, Incoming};
-use hyper::server::conn::http2;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use std::convert::Infallible;
+use crate::http2::{self, Event, Limits, Reason};
+use crate::policy::Peer;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use tokio::io::AsyncWrite as _;
 use tokio::time::Instant;
 
 /// How long a client may take to answer a ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a connection that is to end may stay without a request in flight: for what is still to be written.
 const LAST_WORDS: Duration = Duration::from_secs(5);
-/// How much of a refused request's body is read, and for how long.
-pub(super) const READ_ON_BYTES: usize = 256 * 1024;
-pub(super) const READ_ON_TIME: Duration = Duration::from_secs(5);
+/// How long a connection must have been without a request before it gives back what it holds for the next one.
+const TIDY: Duration = Duration::from_secs(2);
 
-/// Spawns on the worker's own thread.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct LocalExecutor;
-
-impl<F> hyper::rt::Executor<F> for LocalExecutor
-where
-    F: Future<Output = ()> + 'static,
-{
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
-    }
+/// How a connection has ended.
+enum End {
+    /// The client is not there any more.
+    Gone,
+    /// The client was told. It may still be sending.
+    Told,
 }
 
-/// The same for the streams of clients, each under a guard.
-#[derive(Clone)]
-struct StreamExecutor(Rc<Worker>);
-
-impl<F> hyper::rt::Executor<F> for StreamExecutor
-where
-    F: Future<Output = ()> + 'static,
-{
-    fn execute(&self, stream: F) {
-        let mut guard = Guard::new(&self.0);
-        tokio::task::spawn_local(async move {
-            // Dropped, a stream that has not ended is reset.
-            guard.run(pin!(stream)).await;
-        });
-    }
+/// One connection.
+struct Client {
+    connection: Rc<Connection>,
+    stream: Stream,
+    http: http2::Connection,
+    /// Received and not read yet: a part of a frame.
+    rest: Vec<u8>,
+    /// How much of what is to be sent has been sent.
+    sent: usize,
+    /// By the places of streams.
+    slots: Vec<Slot>,
+    wakes: Arc<Wakes>,
+    /// The place that is served first.
+    turn: usize,
+    /// When to look after everything that takes time.
+    deadline: Deadline,
+    /// When something last came, and when the client was asked whether it is there, in monotonic nanoseconds.
+    heard: u64,
+    asked: Option<u64>,
+    /// Whether the connection ends as soon as everything has been sent.
+    told: bool,
 }
 
 /// Serves a connection until it closes or the gateway has drained.
 pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, peer: Peer) {
-    let connection = Connection::new(worker, peer);
-    let served = connection.clone();
-    let service = service_fn(move |request| answer(served.clone(), request));
-    let (quiet, serving) = {
+    let mut client = Client::new(worker, stream, peer);
+    let _idle = worker.wake_when_draining(poll_fn(|cx| Poll::Ready(cx.waker().clone())).await);
+    if let End::Told = poll_fn(|cx| client.poll(cx)).await {
+        let Client { mut stream, mut deadline, .. } = client;
+        hang_up(worker, &mut stream, &mut deadline).await;
+    }
+}
+
+impl Client {
+    fn new(worker: &Rc<Worker>, stream: Stream, peer: Peer) -> Self {
+        let now = worker.now().monotonic;
         let current = worker.current();
         let server = &current.site.server;
-        let serving = http2::Builder::new(StreamExecutor(worker.clone()))
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(server.max_streams)
-            .max_header_list_size(u32::try_from(server.max_header_size).unwrap_or(u32::MAX))
+        let limits = Limits { streams: server.max_streams, size: server.max_header_size, fields: server.max_headers };
+        Self {
+            connection: Connection::new(worker, peer),
+            stream,
+            http: http2::Connection::new(limits, now),
+            rest: Vec::new(),
+            sent: 0,
+            slots: Vec::new(),
+            wakes: Wakes::new(server.max_streams as usize),
+            turn: 0,
+            deadline: Deadline::new(Instant::now() + server.idle_timeout.min(TIDY)),
+            heard: now,
+            asked: None,
+            told: false,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        self.wakes.serve_on(cx);
+        loop {
+            let mut again = false;
+            while !self.told {
+                // Whoever does not read what it gets is not read either.
+                if self.http.out.len() >= FULL {
+                    again = true;
+                    break;
+                }
+                match self.poll_input(cx) {
+                    Poll::Pending => break,
+                    Poll::Ready(Ok(true)) => {}
+                    Poll::Ready(Ok(false)) => return Poll::Ready(End::Gone),
+                    Poll::Ready(Err(reason)) => {
+                        self.http.go_away(reason);
+                        self.slots.clear();
+                        self.told = true;
+                        self.last_words();
+                    }
+                }
+            }
+            again |= self.serve_marked();
+            if self.connection.worker.is_draining() && !self.http.is_winding_down() {
+                self.wind_down();
+            }
+            self.told |= self.http.is_over();
+            match self.poll_out(cx) {
+                Poll::Ready(Ok(())) if self.told => return Poll::Ready(End::Told),
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(End::Gone),
+                Poll::Pending => break,
+            }
+            if !again {
+                break;
+            }
+        }
+        while self.deadline.poll(cx).is_ready() {
+            if let Some(end) = self.look_after() {
+                return Poll::Ready(end);
+            }
+            if let Poll::Ready(Err(_)) = self.poll_out(cx) {
+                return Poll::Ready(End::Gone);
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Reads once, and does what it says. False: the client has closed its side.
+    fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Reason>> {
+        let worker = self.connection.worker.clone();
+        let mut buffer = worker.client_buffer();
+        let before = self.rest.len();
+        let Ok(read) = ready!(poll_read(&mut self.stream, cx, &mut buffer[before..])) else { return Poll::Ready(Ok(false)) };
+        if read == 0 {
+            return Poll::Ready(Ok(false));
+        }
+        buffer[..before].copy_from_slice(&self.rest);
+        self.rest.clear();
+        self.heard = worker.now().monotonic;
+        self.asked = None;
+        let mut input = &buffer[..before + read];
+        loop {
+            let next = self.http.read(input, &mut worker.block(), self.heard)?;
+            let Some((length, event)) = next else { break };
+            input = &input[length..];
+            self.take(event);
+        }
+        if !input.is_empty() {
+            self.rest.extend_from_slice(input);
+        }
+        Poll::Ready(Ok(true))
+    }
+
+    fn take(&mut self, event: Event<'_>) {
+        let http = &mut self.http;
+        match event {
+            Event::Nothing => {}
+            Event::Request { place, ended } => {
+                while self.slots.len() <= place {
+                    self.slots.push(Slot::new(&self.connection.worker, self.wakes.waker(self.slots.len())));
+                }
+                self.slots[place].begin(&self.connection, ended);
+                // At once, because its head is to be read before the next one comes.
+                self.serve_at(place);
+            }
+            Event::Data { place, data, ended } => {
+                if let Some(slot) = self.slots.get_mut(place) {
+                    slot.add(http, place, data, ended);
+                }
+            }
+            Event::Trailers { place, trailers } => {
+                if let Some(slot) = self.slots.get_mut(place) {
+                    slot.end(http, place, trailers);
+                }
+            }
+            Event::Reset { place } => {
+                if let Some(slot) = self.slots.get_mut(place) {
+                    slot.break_off(http, place);
+                }
+            }
+            Event::Window { place: Some(place) } => {
+                self.wakes.mark(place);
+            }
+            Event::Window { place: None } => {
+                for (place, _) in self.slots.iter().enumerate().filter(|(_, slot)| slot.is_answering()) {
+                    self.wakes.mark(place);
+                }
+            }
+        }
+    }
+
+    /// Serves the streams that are marked, in turn, as long as there is room for what they send. Returns whether that was too little.
+    fn serve_marked(&mut self) -> bool {
+        let words = self.slots.len().div_ceil(64).max(1);
+        let mut more = false;
+        let (first, shift) = (self.turn / 64, self.turn as u32 % 64);
+        for offset in 0..words {
+            let word = (first + offset) % words;
+            // The marks from `turn` on come first.
+            let shift = if offset == 0 { shift } else { 0 };
+            let mut marks = self.wakes.take(word).rotate_right(shift);
+            while marks != 0 {
+                if self.http.out.len() >= FULL {
+                    self.wakes.put_back(word, marks.rotate_left(shift));
+                    return true;
+                }
+                let place = word * 64 + ((marks.trailing_zeros() + shift) % 64) as usize;
+                marks &= marks - 1;
+                self.turn = place + 1;
+                more |= self.serve_at(place);
+            }
+        }
+        self.turn %= words * 64;
+        more
+    }
+
+    fn serve_at(&mut self, place: usize) -> bool {
+        let Some(slot) = self.slots.get_mut(place) else { return false };
+        let more = slot.serve(&mut self.http, place, &self.connection.worker);
+        if more {
+            self.wakes.mark(place);
+        }
+        if let Some(until) = slot.reads_until() {
+            let left = Duration::from_nanos(until.saturating_sub(self.connection.worker.recent().monotonic));
+            let at = self.connection.worker.soon(left);
+            if at < self.deadline.at() {
+                self.deadline.set(at);
+            }
+        }
+        more
+    }
+
+    /// Sends what is to be sent.
+    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let out = &mut self.http.out;
+        if out.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        while self.sent < out.len() {
+            match ready!(Pin::new(&mut self.stream).poll_write(cx, &out[self.sent..]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                sent => self.sent += sent,
+            }
+        }
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        self.sent = 0;
+        out.clear();
+        // Many small requests at once may have had large answers.
+        out.shrink_to(2 * FULL);
+        Poll::Ready(Ok(()))
+    }
+
+    fn wind_down(&mut self) {
+        self.http.wind_down();
+        self.last_words();
+    }
+
+    fn last_words(&mut self) {
+        self.connection.restart_quiet();
+        self.deadline.set(self.deadline.at().min(self.connection.worker.soon(LAST_WORDS)));
+    }
+
+    /// Does what time brings, and sets the deadline for the next look.
+    fn look_after(&mut self) -> Option<End> {
+        let worker = self.connection.worker.clone();
+        let now = worker.now().monotonic;
+        let idle = worker.current().site.server.idle_timeout;
+        let since = |moment: u64| Duration::from_nanos(now.saturating_sub(moment));
+        let mut next = idle;
+        for (place, slot) in self.slots.iter_mut().enumerate() {
+            match slot.reads_until() {
+                Some(until) if until <= now => slot.stop_reading(&mut self.http, place),
+                Some(until) => next = next.min(Duration::from_nanos(until - now)),
+                None => {}
+            }
+        }
+        match self.connection.quiet() {
+            Some(quiet) if self.told || self.http.is_winding_down() => {
+                if quiet >= LAST_WORDS {
+                    return Some(End::Gone);
+                }
+                next = next.min(LAST_WORDS - quiet);
+            }
+            Some(quiet) if quiet >= idle => {
+                self.wind_down();
+                next = next.min(LAST_WORDS);
+            }
+            Some(quiet) => {
+                next = next.min(idle - quiet);
+                if quiet < TIDY {
+                    next = next.min(TIDY - quiet);
+                } else if self.http.is_quiet() {
+                    self.slots = Vec::new();
+                    if self.http.out.is_empty() {
+                        self.http.out = Vec::new();
+                    }
+                    self.rest.shrink_to_fit();
+                }
+            }
             // Finds out about clients that are gone without a word while a request is in flight.
-            .keep_alive_interval(server.idle_timeout)
-            .keep_alive_timeout(PING_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), service);
-        (server.idle_timeout, serving)
-    };
-    let mut serving = pin!(serving);
-    let mut guard = Guard::new(worker);
-    tokio::select! {
-        biased;
-        _ = guard.run(serving.as_mut()) => return,
-        () = must_end(&connection, quiet) => {}
-    }
-    serving.as_mut().graceful_shutdown();
-    connection.restart_quiet();
-    tokio::select! {
-        biased;
-        _ = guard.run(serving.as_mut()) => {}
-        () = connection.quiet_for(LAST_WORDS) => {}
-    }
-}
-
-/// Resolves when the gateway drains, or when the connection has been without a request for this long.
-async fn must_end(connection: &Connection, quiet: Duration) {
-    let mut phase = connection.worker.shared().phase();
-    tokio::select! {
-        _ = phase.wait_for(|phase| *phase == Phase::Draining) => {}
-        () = connection.quiet_for(quiet) => {}
-    }
-}
-
-/// Answers one request.
-async fn answer(connection: Rc<Connection>, request: Request<Incoming>) -> Result<Response<StreamBody>, Infallible> {
-    let worker = &connection.worker;
-    let now = worker.now();
-    let current = worker.current();
-    let (parts, incoming) = request.into_parts();
-    let length = match incoming.size_hint().exact() {
-        _ if incoming.is_end_stream() && !parts.headers.contains_key(header::CONTENT_LENGTH) => Length::Absent,
-        Some(length) => Length::Exact(length),
-        None => Length::Unknown,
-    };
-    let fields = Fields::from(&parts.headers);
-    let head = Head { method: &parts.method, target: Target::from(&parts.uri), fields: &fields, peer: &connection.peer };
-    let judged = judge(&connection, &current, &head, parts.version, Ok(length), now);
-    drop(fields);
-    let mut body = ClientBody::Http2(incoming);
-    if let Outcome::Refused(_) = judged.outcome {
-        // A client that waits for `100 Continue` sends nothing, and reading would tell it to.
-        if !parts.headers.contains_key(header::EXPECT) {
-            read_on(body, READ_ON_TIME);
+            None => match self.asked {
+                Some(asked) if since(asked) >= PING_TIMEOUT => return Some(End::Gone),
+                Some(asked) => next = next.min(PING_TIMEOUT - since(asked)),
+                None if since(self.heard) >= idle => {
+                    self.http.ping();
+                    self.asked = Some(now);
+                    next = next.min(PING_TIMEOUT);
+                }
+                None => next = next.min(idle - since(self.heard)),
+            },
         }
-        body = ClientBody::None;
+        self.deadline.set(worker.soon(next.max(Duration::from_millis(1))));
+        None
     }
-    drop(parts);
-    let mut deadline = Deadline::new(Instant::now() + Duration::from_secs(3600));
-    let answer = respond(worker, &current, judged, body, &mut deadline).await;
-    Ok(finish(answer, worker))
 }
 
-/// The answer as hyper wants it.
-fn finish(answer: Answer, worker: &Rc<Worker>) -> Response<StreamBody> {
-    let Answer { head, body, .. } = answer;
-    let mut response = Response::new(StreamBody { body, worker: worker.clone() });
-    *response.status_mut() = head.status;
-    if let AnswerFields::Http2(fields) = head.fields {
-        *response.headers_mut() = fields;
-    }
-    if let Length::Exact(length) = head.length {
-        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    }
-    response
-}
-
-/// Reads for a while what a request that is over still sends. Unread, the stream would be reset right behind the answer, as
-/// RFC 9113 §8.1 allows; some clients then drop the answer and report a broken connection.
-pub(super) fn read_on(mut body: ClientBody, time: Duration) {
-    if body.is_done() {
-        return;
-    }
-    let reading = async move {
-        let mut left = READ_ON_BYTES;
-        while let Some(Ok(frame)) = poll_fn(|cx| body.poll(cx)).await {
-            let length = frame.data_ref().map_or(0, bytes::Bytes::len);
-            let Some(rest) = left.checked_sub(length) else { return };
-            left = rest;
+/// Closes this side and waits a little for the client to close its own: what it sent meanwhile would make the system reset the
+/// connection, and the client lose what it was told.
+async fn hang_up(worker: &Worker, stream: &mut Stream, deadline: &mut Deadline) {
+    let mut left = READ_ON_BYTES;
+    let mut shut = false;
+    deadline.set(Instant::now() + READ_ON_TIME);
+    poll_fn(|cx| {
+        if deadline.poll(cx).is_ready() {
+            return Poll::Ready(());
         }
-    };
-    tokio::task::spawn_local(tokio::time::timeout(time, reading));
+        if !shut {
+            if ready!(Pin::new(&mut *stream).poll_shutdown(cx)).is_err() {
+                return Poll::Ready(());
+            }
+            shut = true;
+        }
+        loop {
+            match ready!(poll_read(stream, cx, &mut worker.client_buffer())) {
+                Ok(read) if read > 0 && read <= left => left -= read,
+                _ => return Poll::Ready(()),
+            }
+        }
+    })
+    .await;
 }

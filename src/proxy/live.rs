@@ -82,7 +82,8 @@ impl Guard {
         std::future::poll_fn(|cx| self.poll(task.as_mut(), cx)).await
     }
 
-    fn poll<F: Future>(&mut self, task: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
+    /// The same, step by step.
+    pub(super) fn poll<F: Future>(&mut self, task: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
         let polled = task.poll(cx);
         let entered = self.worker.live().entered.take();
         if let Poll::Ready(output) = polled {

@@ -15,13 +15,17 @@ mod forward;
 mod handler;
 mod http1;
 mod http2;
+mod http2_stream;
 mod key_endpoint;
 mod live;
 mod places;
 mod pool;
 mod record;
 mod request_id;
+mod responder;
 mod stream;
+mod upload;
+mod wakes;
 mod websocket;
 mod worker;
 

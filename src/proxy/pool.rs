@@ -2,7 +2,6 @@
 
 use super::body::RequestBody;
 use super::client::poll_read;
-use super::http2::LocalExecutor;
 use super::stream::Stream;
 use super::worker::Worker;
 use crate::config::{Place, Protocol};
@@ -18,6 +17,19 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
+
+/// Spawns on the worker's own thread.
+#[derive(Debug, Clone, Copy)]
+struct LocalExecutor;
+
+impl<F> hyper::rt::Executor<F> for LocalExecutor
+where
+    F: Future<Output = ()> + 'static,
+{
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
 
 /// Unused connections kept for one upstream; more are closed.
 const MOST_UNUSED: usize = 256;

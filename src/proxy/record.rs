@@ -1,7 +1,7 @@
 //! What is remembered about a request while it is served, counted and logged when its answer has ended.
 
 use super::access_log::{Logged, redacted};
-use super::body::{ClientBody, Progress};
+use super::body::Progress;
 use super::handler::Connection;
 use super::live::Entry;
 use super::request_id::RequestId;
@@ -90,12 +90,6 @@ impl Record {
     pub(super) fn set_live(&mut self, digest: Digest, api: usize, progress: &Rc<Progress>) {
         let entry = Entry { digest, site: self.site.clone(), api, progress: progress.clone() };
         self.live = Some((self.connection.worker.live().add(entry), progress.clone()));
-    }
-
-    /// What the client of a request that was cut still sends, if there is more and the upstream has begun to read it.
-    pub(super) fn take_rest(&self) -> Option<ClientBody> {
-        let (_, progress) = self.live.as_ref()?;
-        progress.take_incoming().filter(|_| progress.last.get().is_some())
     }
 
     /// Why the request was cut, if it was.

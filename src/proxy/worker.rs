@@ -6,7 +6,8 @@ use super::live::Live;
 use super::places::Places;
 use super::pool::Pool;
 use super::request_id::RequestId;
-use crate::policy::{Fields, KeyRecord, Known, Now, contains_key, field_text};
+use crate::http2::Block;
+use crate::policy::{Fields, KeyRecord, Known, Now, Sink, contains_key, field_text};
 use crate::state::{Phase, Published, Reader, RefusedRequest, Shared, Site};
 use crate::stats::WorkerStats;
 use std::cell::{Cell, RefCell, RefMut};
@@ -61,7 +62,9 @@ pub struct Worker {
     used_keys: RefCell<Vec<Arc<KeyRecord>>>,
     /// What was just read from a client, and from an upstream: shared, because nobody waits for anything while using them.
     buffers: (RefCell<Vec<u8>>, RefCell<Vec<u8>>),
-    /// The tasks that wait for HTTP/1.1 clients.
+    /// The head of the HTTP/2 request that was just read.
+    block: RefCell<Block>,
+    /// The tasks that serve clients.
     waiting: Places<Waker>,
     draining: Cell<bool>,
     recent: Cell<Now>,
@@ -116,6 +119,7 @@ impl Worker {
             open: Cell::new(0),
             used_keys: RefCell::default(),
             buffers: (RefCell::new(vec![0; BUFFER]), RefCell::new(vec![0; BUFFER])),
+            block: RefCell::default(),
             waiting: Places::default(),
             draining: Cell::new(false),
             recent: Cell::new(now),
@@ -224,6 +228,11 @@ impl Worker {
         self.buffers.1.borrow_mut()
     }
 
+    /// For the head of a request over HTTP/2. Not to be held while waiting.
+    pub(super) fn block(&self) -> RefMut<'_, Block> {
+        self.block.borrow_mut()
+    }
+
     /// Whether no more requests are to be taken.
     pub(super) fn is_draining(&self) -> bool {
         self.draining.get()
@@ -240,15 +249,15 @@ impl Worker {
         Waiting(self.clone(), self.waiting.add(task))
     }
 
-    /// Appends the `Date` line.
-    pub(super) fn write_date(&self, out: &mut Vec<u8>) {
+    /// Writes the `Date` field.
+    pub(super) fn write_date(&self, sink: &mut impl Sink) {
         let now = self.recent().unix;
         let (second, line) = &mut *self.date.borrow_mut();
         if *second != now || line.is_empty() {
             let moment = std::time::UNIX_EPOCH + Duration::from_secs(u64::try_from(now).unwrap_or_default());
             (*second, *line) = (now, format!("date: {}\r\n", httpdate::fmt_http_date(moment)));
         }
-        out.extend_from_slice(line.as_bytes());
+        sink.put_lines(line.as_bytes());
     }
 
     /// The client's request id if it is a sound one and holds no key, else a new one.

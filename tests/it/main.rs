@@ -14,6 +14,8 @@ mod explain;
 mod guard;
 mod harness;
 mod headers;
+mod hostile;
+mod http2;
 mod limits;
 mod logs;
 mod metrics;

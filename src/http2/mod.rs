@@ -1,0 +1,39 @@
+//! HTTP/2 as bytes (RFC 9113, RFC 7541), without input or output: the server's side of a connection. Frames are read out of what has
+//! arrived, frames are written into a buffer. What the standard calls malformed is refused, never repaired, and whoever makes work
+//! without asking for anything runs out of budget.
+
+mod budget;
+mod connection;
+mod decode;
+mod encode;
+mod frame;
+mod huffman;
+mod inbound;
+mod request;
+mod streams;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use connection::{Connection, Event, Limits, PREFACE};
+pub use decode::Block;
+pub use encode::HeaderBlock;
+pub use request::{Malformed, RequestHead, request};
+
+/// Why a connection or a stream ends (RFC 9113 §7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reason(pub u32);
+
+#[allow(missing_docs, reason = "each is the code of this name in RFC 9113 §7")]
+impl Reason {
+    pub const NO_ERROR: Self = Self(0);
+    pub const PROTOCOL_ERROR: Self = Self(1);
+    pub const INTERNAL_ERROR: Self = Self(2);
+    pub const FLOW_CONTROL_ERROR: Self = Self(3);
+    pub const STREAM_CLOSED: Self = Self(5);
+    pub const FRAME_SIZE_ERROR: Self = Self(6);
+    pub const REFUSED_STREAM: Self = Self(7);
+    pub const CANCEL: Self = Self(8);
+    pub const COMPRESSION_ERROR: Self = Self(9);
+    pub const ENHANCE_YOUR_CALM: Self = Self(11);
+}

@@ -1,0 +1,153 @@
+//! What a header block says as a request (RFC 9113 §8.2 and §8.3).
+
+use super::Block;
+use crate::policy::{Fields, Known, Target};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+/// The block is not a request, or not trailers: the stream ends with PROTOCOL_ERROR (RFC 9113 §8.1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Malformed;
+
+/// A request's head, read in place.
+#[derive(Debug)]
+pub struct RequestHead<'b> {
+    /// The method.
+    pub method: Method,
+    /// The target, as sent.
+    pub target: Target<'b>,
+    /// The fields.
+    pub fields: Fields<'b>,
+    /// How long the body is said to be, in bytes.
+    pub length: Option<u64>,
+}
+
+/// Reads a request's head.
+///
+/// # Errors
+/// It is malformed.
+pub fn request(block: &Block) -> Result<RequestHead<'_>, Malformed> {
+    let mut fields = Fields::new();
+    let (mut method, mut scheme, mut authority, mut path) = (None, None, None, None);
+    for (name, value) in block.fields() {
+        if !value.iter().all(|byte| is_value_byte(*byte)) {
+            return Err(Malformed);
+        }
+        if name.first() == Some(&b':') {
+            let place = match name {
+                b":method" => &mut method,
+                b":scheme" => &mut scheme,
+                b":authority" => &mut authority,
+                b":path" => &mut path,
+                _ => return Err(Malformed),
+            };
+            // They come first, and once.
+            if !fields.is_empty() || place.replace(value).is_some() {
+                return Err(Malformed);
+            }
+            continue;
+        }
+        fields.push(field_name(name)?, bare(value)?);
+    }
+    let method = Method::from_bytes(method.ok_or(Malformed)?).map_err(|_| Malformed)?;
+    let target = if method == Method::CONNECT {
+        // RFC 9113 §8.5.
+        if scheme.is_some() || path.is_some() || authority.is_none() {
+            return Err(Malformed);
+        }
+        Target { authority: authority.map(uri_text).transpose()?, path: "", query: None }
+    } else {
+        if !is_scheme(scheme.ok_or(Malformed)?) {
+            return Err(Malformed);
+        }
+        let path = uri_text(path.ok_or(Malformed)?)?;
+        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+        Target { authority: authority.map(uri_text).transpose()?, path, query }
+    };
+    let length = check(&fields)?;
+    Ok(RequestHead { method, target, fields, length })
+}
+
+/// Reads trailers.
+pub(super) fn trailers(block: &Block) -> Result<HeaderMap, Malformed> {
+    let mut trailers = HeaderMap::new();
+    let mut fields = Fields::new();
+    for (name, value) in block.fields() {
+        let (name, value) = (field_name(name)?, bare(value)?);
+        fields.push(name, value);
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Malformed)?;
+        trailers.append(name, HeaderValue::from_bytes(value).map_err(|_| Malformed)?);
+    }
+    check(&fields)?;
+    Ok(trailers)
+}
+
+/// Refuses fields that speak about a connection (RFC 9113 §8.2.2); returns the declared length.
+fn check(fields: &Fields<'_>) -> Result<Option<u64>, Malformed> {
+    let about_connection = [Known::Connection, Known::TransferEncoding, Known::Upgrade].into_iter().any(|known| fields.has(known))
+        || fields.has(Known::HopByHop)
+            && ["keep-alive", "proxy-connection", "http2-settings"].into_iter().any(|name| fields.named(name).next().is_some());
+    if about_connection || !fields.all(Known::Te).all(|te| te.eq_ignore_ascii_case(b"trailers")) {
+        return Err(Malformed);
+    }
+    let mut lengths = fields.all(Known::ContentLength);
+    match (lengths.next(), lengths.next()) {
+        (None, _) => Ok(None),
+        (Some(length), None) => digits(length).map(Some),
+        _ => Err(Malformed),
+    }
+}
+
+/// Digits only (RFC 9110 §8.6): no sign, no list.
+fn digits(text: &[u8]) -> Result<u64, Malformed> {
+    if text.is_empty() || text.len() > 19 {
+        return Err(Malformed);
+    }
+    text.iter().try_fold(0_u64, |sum, byte| if byte.is_ascii_digit() { Ok(sum * 10 + u64::from(byte - b'0')) } else { Err(Malformed) })
+}
+
+/// A token without upper case letters (RFC 9113 §8.2.1).
+fn field_name(name: &[u8]) -> Result<&str, Malformed> {
+    if name.is_empty() || !name.iter().all(|byte| NAME[usize::from(*byte)]) {
+        return Err(Malformed);
+    }
+    std::str::from_utf8(name).map_err(|_| Malformed)
+}
+
+/// Whether a byte may stand in a name.
+static NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let character = byte as u8;
+        table[byte] = character.is_ascii_lowercase()
+            || character.is_ascii_digit()
+            || matches!(character, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~');
+        byte += 1;
+    }
+    table
+};
+
+/// A value has no white space around it (RFC 9113 §8.2.1).
+fn bare(value: &[u8]) -> Result<&[u8], Malformed> {
+    let space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    if space(value.first()) || space(value.last()) { Err(Malformed) } else { Ok(value) }
+}
+
+/// RFC 9110 §5.5.
+fn is_value_byte(byte: u8) -> bool {
+    (byte >= b' ' && byte != 0x7f) || byte == b'\t'
+}
+
+/// RFC 3986 §2: nothing else may stand in a URI; a fragment is never sent (RFC 9113 §8.3.1). An empty one is malformed.
+fn uri_text(text: &[u8]) -> Result<&str, Malformed> {
+    if text.is_empty() || !text.iter().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'<' | b'>')) {
+        return Err(Malformed);
+    }
+    std::str::from_utf8(text).map_err(|_| Malformed)
+}
+
+/// RFC 3986 §3.1.
+fn is_scheme(text: &[u8]) -> bool {
+    text.first().is_some_and(u8::is_ascii_alphabetic)
+        && text.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
+}

@@ -1,0 +1,5 @@
+//! Tests of the codec.
+
+mod frames;
+mod hpack;
+mod requests;
