@@ -98,8 +98,9 @@ class Http2:
         while True:
             kind, flags, stream, payload = self.read_frame()
             if kind == self.HEADERS:
-                # RFC 7541, appendix A: only `:status: 200` is of interest here.
-                status = 200 if payload[:1] == b"\x88" else 0
+                # RFC 7541, 6.3: the first answer may begin with the size of the table, 0. Appendix A: only `:status: 200` is of
+                # interest here.
+                status = 200 if payload.lstrip(b"\x20")[:1] == b"\x88" else 0
             if kind in (self.SETTINGS, self.PING) and not flags & self.ACK:
                 self.stream.sendall(frame(kind, self.ACK, 0, payload if kind == self.PING else b""))
             if kind == self.GOAWAY:
