@@ -1,6 +1,6 @@
 # What there is to type. `make test` installs what is missing first (as root, or with sudo).
 
-.PHONY: test setup lint format clippy doc dependencies advisories bench bench-scale bench-compare
+.PHONY: test setup lint format clippy doc dependencies advisories bench bench-scale bench-compare bench-instructions
 
 test: setup
 	cargo test --locked
@@ -28,6 +28,10 @@ advisories:
 
 bench:
 	cargo bench --locked --bench end_to_end --bench micro
+
+# Fails where the decision or a request costs more than 5 % more instructions than the baseline; UPDATE_GOLDEN=1 renews it.
+bench-instructions: setup
+	benches/instructions/count.py
 
 # A store with a million keys: takes some minutes and 2 GB.
 bench-scale:

@@ -3,81 +3,14 @@
 //! `cargo bench --bench micro`. The look-up takes uniformly random keys, so the processor's cache misses
 //! are part of its figure: they grow with the table while the number of steps does not.
 
+#[path = "shared/decision.rs"]
+mod decision;
+
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
+use decision::*;
 use http::{Method, Version};
 use keygate::policy::*;
 use std::hint::black_box;
-use std::sync::Arc;
-
-const SECOND: u64 = 1_000_000_000;
-
-fn key_text(number: u64) -> String {
-    format!("sk_{}_{number:030}", "live")
-}
-
-fn definition(count: u32) -> ApiDefinition {
-    let scope = |name: &str, allows: &[&str]| Scope {
-        name: name.into(),
-        description: "".into(),
-        allows: allows.iter().filter_map(|text| Pattern::parse(text).ok()).collect(),
-    };
-    ApiDefinition {
-        name: "desk".into(),
-        hosts: vec!["desk.example".into()],
-        base_path: "/".into(),
-        credentials: vec![CredentialPlace::Bearer],
-        environments: vec![Environment { name: "live".into(), prefix: format!("sk_{}_", "live").into() }],
-        scopes: vec![
-            scope("tickets:read", &["GET /api/v1/tickets", "GET /api/v1/tickets/**"]),
-            scope("tickets:write", &["POST /api/v1/tickets", "PATCH /api/v1/tickets/*"]),
-        ],
-        public: Vec::new(),
-        pass_through: Vec::new(),
-        pass_through_allows: Vec::new(),
-        errors: ErrorStyle::Problem,
-        errors_distinguish: true,
-        empty_scopes: EmptyScopes::None,
-        case_insensitive_paths: false,
-        rate_limit_reset: ResetStyle::Seconds,
-        rate_limit_draft: false,
-        rate_limit: Arc::new([Limit { count, window: 60 * SECOND }]),
-        upstream_headers: Vec::new(),
-        key_api: None,
-        expiry_warning: 14 * 86_400,
-        expiry_header: false,
-    }
-}
-
-fn key(number: u64) -> Arc<KeyRecord> {
-    Arc::new(KeyRecord::new(KeyDefinition {
-        id: format!("key_{number}").into(),
-        name: "CRM Integration".into(),
-        organization: None,
-        secrets: vec![Secret { digest: Digest::of(key_text(number).as_bytes()), ends_at: None }],
-        expires_at: None,
-        revoked: false,
-        paused: false,
-        stored: true,
-        restrictions: Restrictions::default(),
-        terms: 0,
-        account: Arc::default(),
-    }))
-}
-
-fn keyring(size: u64) -> Keyring {
-    Keyring::new((0..size).map(key))
-}
-
-/// Keys that read tickets, within the API's limit.
-fn snapshot(definition: ApiDefinition, size: u64) -> Snapshot {
-    let grant = Grant::new(0, ScopeSet::default().with(0), false, &["tickets:read"], definition.rate_limit.clone());
-    Snapshot {
-        routes: Arc::new(Routes::new(vec![Api::new(definition)], Vec::new())),
-        terms: Arc::new([Arc::new([grant])]),
-        keyring: keyring(size),
-        closed: Arc::default(),
-    }
-}
 
 /// A small generator of well spread numbers (splitmix64), so that the benchmark measures the look-up and not itself.
 struct Random(u64);
@@ -88,32 +21,6 @@ impl Random {
         let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         (mixed ^ mixed >> 31) % bound
-    }
-}
-
-struct Request {
-    method: Method,
-    path: &'static str,
-    key: String,
-    peer: Peer,
-}
-
-impl Request {
-    fn new(method: Method, path: &'static str, key: &str) -> Self {
-        Self { method, path, key: format!("Bearer {key}"), peer: Peer::new([127, 0, 0, 1].into(), true, None) }
-    }
-
-    fn fields(&self) -> Fields<'_> {
-        let mut fields = Fields::new();
-        fields.push("host", b"desk.example");
-        fields.push("user-agent", b"bench");
-        fields.push("accept", b"*/*");
-        fields.push("authorization", self.key.as_bytes());
-        fields
-    }
-
-    fn head<'h>(&'h self, fields: &'h Fields<'h>) -> Head<'h> {
-        Head { method: &self.method, target: Target { authority: None, path: self.path, query: None }, fields, peer: &self.peer }
     }
 }
 
@@ -203,16 +110,7 @@ fn rewrite(bench: &mut Criterion) {
     let request = Request::new(Method::GET, "/api/v1/tickets/42", &key_text(5_000));
     let unknown = Request::new(Method::GET, "/api/v1/tickets/42", &key_text(u64::MAX));
     let (fields, unknown_fields) = (request.fields(), unknown.fields());
-    let mut answer = Fields::new();
-    for (name, value) in [
-        ("server", "bench"),
-        ("date", "Sun, 22 Nov 2026 05:11:42 GMT"),
-        ("content-type", "application/json"),
-        ("content-length", "120"),
-        ("connection", "keep-alive"),
-    ] {
-        answer.push(name, value.as_bytes());
-    }
+    let answer = upstream_answer();
     let mut out: Vec<u8> = Vec::with_capacity(4096);
     if let Ok(admission) = authorise(&request.head(&fields), &snapshot, now).and_then(|permit| charge(permit, now)) {
         group.bench_function("fields", |bencher| bencher.iter(|| black_box(request.fields()).len()));
