@@ -191,6 +191,13 @@ impl<'b> Fields<'b> {
         fields.iter().filter(move |field| field.known == known).map(|field| field.value)
     }
 
+    /// Whether the lists in these fields name this token, in any letter case (RFC 9110 §5.6.1).
+    #[must_use]
+    pub fn lists(&self, known: Known, token: &[u8]) -> bool {
+        let mut tokens = self.all(known).flat_map(|value| value.split(|byte| *byte == b','));
+        tokens.any(|listed| listed.trim_ascii().eq_ignore_ascii_case(token))
+    }
+
     /// The values of all fields of this name, which is in lower case.
     #[inline]
     pub fn named(&self, name: &str) -> impl Iterator<Item = &'b [u8]> {

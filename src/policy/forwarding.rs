@@ -101,9 +101,9 @@ impl<'b> Nominated<'b> {
 }
 
 /// RFC 9110 §10.1.4: `TE: trailers` is the one coding that a proxy can promise to pass on.
-fn accepts_trailers(fields: &Fields<'_>) -> bool {
-    let mut codings = fields.all(Known::Te).flat_map(|value| value.split(|byte| *byte == b','));
-    codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+#[must_use]
+pub fn accepts_trailers(fields: &Fields<'_>) -> bool {
+    fields.lists(Known::Te, b"trailers")
 }
 
 fn is_bearer(value: &[u8]) -> bool {

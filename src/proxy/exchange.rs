@@ -303,9 +303,6 @@ fn nonsense(malformed: http1::Malformed) -> Failed {
 
 /// RFC 9112 §9.3.
 pub(super) fn keeps_alive(version: Version, fields: &Fields<'_>) -> bool {
-    let names = |wanted: &[u8]| {
-        let options = fields.all(Known::Connection).flat_map(|value| value.split(|byte| *byte == b','));
-        options.into_iter().any(|option| option.trim_ascii().eq_ignore_ascii_case(wanted))
-    };
+    let names = |option| fields.lists(Known::Connection, option);
     if version == Version::HTTP_11 { !names(b"close") } else { names(b"keep-alive") && !names(b"close") }
 }

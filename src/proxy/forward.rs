@@ -291,9 +291,6 @@ fn absolute(head: &Head<'_>, upstream: &UpstreamState, host: Option<&HeaderValue
 
 /// Whether the request asks to switch to the WebSocket protocol (RFC 6455 §4.1), the one switch that is passed on.
 fn wants_websocket(method: &Method, version: Version, fields: &Fields<'_>) -> bool {
-    let lists = |name, wanted: &[u8]| {
-        let tokens = fields.all(name).flat_map(|value| value.split(|byte| *byte == b','));
-        tokens.into_iter().any(|token| token.trim_ascii().eq_ignore_ascii_case(wanted))
-    };
-    version == Version::HTTP_11 && method == Method::GET && lists(Known::Upgrade, b"websocket") && lists(Known::Connection, b"upgrade")
+    let asks = fields.lists(Known::Upgrade, b"websocket") && fields.lists(Known::Connection, b"upgrade");
+    asks && version == Version::HTTP_11 && method == Method::GET
 }

@@ -12,7 +12,7 @@ use super::stream::Stream;
 use super::websocket;
 use super::worker::Worker;
 use crate::http1::{self, Body, LAST_CHUNK, Limits, Malformed, RequestHead};
-use crate::policy::{Fields, Head, Known, Peer, Refusal, Sink as _, Target};
+use crate::policy::{Fields, Head, Known, Peer, Refusal, Sink as _, Target, accepts_trailers};
 use http::{Method, StatusCode, Version};
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -157,12 +157,7 @@ struct Persistence {
 
 impl Persistence {
     fn of(version: Version, fields: &Fields<'_>) -> Self {
-        let codings = fields.all(Known::Te).flat_map(|value| value.split(|byte| *byte == b','));
-        Self {
-            version,
-            keep_alive: keeps_alive(version, fields),
-            trailers: codings.into_iter().any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers")),
-        }
+        Self { version, keep_alive: keeps_alive(version, fields), trailers: accepts_trailers(fields) }
     }
 }
 
