@@ -3,6 +3,7 @@
 
 mod programs;
 mod schemathesis;
+mod sslyze;
 
 use super::harness::{Client, Gateway, Key, Message, Request, Upstream, wait_for};
 use programs::{Program, Server, file, tool};
