@@ -27,6 +27,7 @@ debian() {
 can_make_venv() { "$1" -c 'import ensurepip, venv, sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; }
 missing=()
 have cc || missing+=(gcc libc6-dev)
+have c++ || missing+=(g++)
 have curl || missing+=(curl)
 have node || missing+=(nodejs)
 have npm || missing+=(npm)

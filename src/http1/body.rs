@@ -154,7 +154,7 @@ fn read_chunked(at: &mut Chunk, kept: &mut Vec<u8>, input: &[u8]) -> Result<(usi
                     keep(kept, rest, LONGEST_CHUNK_LINE)?;
                     return Ok((input.len(), Piece::More));
                 };
-                let size = if kept.is_empty() {
+                let size = if kept.is_empty() && end < LONGEST_CHUNK_LINE {
                     chunk_size(&rest[..=end])?
                 } else {
                     keep(kept, &rest[..=end], LONGEST_CHUNK_LINE)?;
