@@ -1,6 +1,6 @@
 # What there is to type. `make test` installs what is missing first (as root, or with sudo).
 
-.PHONY: test setup lint format clippy doc dependencies advisories fuzz bench bench-scale bench-compare bench-instructions
+.PHONY: test setup lint format clippy doc dependencies advisories fuzz soak bench bench-scale bench-compare bench-instructions
 
 test: setup
 	cargo test --locked
@@ -29,7 +29,11 @@ advisories:
 
 # Each target for so many seconds.
 fuzz: setup
-	fuzz/run.sh $(or $(SECONDS_EACH),60)
+	fuzz/run.sh $(or $(FOR),60)
+
+# Everything at once for so many seconds: good traffic, attacks, faults, edits.
+soak:
+	KEYGATE_SOAK_SECONDS=$(or $(FOR),1800) cargo test --locked --test it soak -- --nocapture
 
 bench:
 	cargo bench --locked --bench end_to_end --bench micro

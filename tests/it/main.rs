@@ -24,4 +24,5 @@ mod readme;
 mod real;
 mod reload;
 mod serving;
+mod soak;
 mod stopping;
