@@ -7,6 +7,7 @@ use crate::policy::Sink as _;
 use http::{HeaderMap, StatusCode};
 use proptest::prelude::*;
 
+const LIMITS: Limits = Limits { streams: 4, size: 2000, fields: 20, budget: 10_000 };
 const SECOND: u64 = 1_000_000_000;
 /// A GET of `/`.
 const GET: [u8; 4] = [0x82, 0x87, 0x84, 0x81];
@@ -43,19 +44,20 @@ struct Peer {
 
 impl Peer {
     fn new() -> Self {
-        let limits = Limits { streams: 4, size: 2000, fields: 20 };
-        let mut peer = Self { connection: Connection::new(limits, 0), block: Block::default(), now: 0 };
+        let mut peer = Self { connection: Connection::new(LIMITS, 0), block: Block::default(), now: 0 };
         assert_eq!(peer.feed(PREFACE), Ok(vec![]));
         assert_eq!(peer.feed(&frame(frame::SETTINGS, 0, 0, &[])), Ok(vec![]));
         peer.connection.out.clear();
         peer
     }
 
+    /// Reads it all; what is malformed is refused, as whoever judges requests does.
     fn feed(&mut self, mut input: &[u8]) -> Result<Vec<Seen>, Reason> {
         let mut seen = Vec::new();
         while let Some((read, event)) = self.connection.read(input, &mut self.block, self.now)? {
             input = &input[read..];
             match event {
+                Event::Request { place, .. } if super::super::request(&self.block).is_err() => self.connection.refuse(place),
                 Event::Request { place, ended } => seen.push(Seen::Request(place, ended)),
                 Event::Data { place, data, ended } => seen.push(Seen::Data(place, data.to_vec(), ended)),
                 Event::Trailers { place, trailers } => seen.push(Seen::Trailers(place, trailers)),
@@ -101,9 +103,8 @@ impl Peer {
 
 #[test]
 fn connection_starts_with_the_preface_and_settings() {
-    let limits = Limits { streams: 4, size: 2000, fields: 20 };
     let fed = |bytes: &[u8]| {
-        let mut peer = Peer { connection: Connection::new(limits, 0), block: Block::default(), now: 0 };
+        let mut peer = Peer { connection: Connection::new(LIMITS, 0), block: Block::default(), now: 0 };
         peer.feed(bytes)
     };
     assert_eq!(fed(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"), Err(Reason::PROTOCOL_ERROR));
@@ -165,6 +166,7 @@ fn frames_in_the_wrong_place_or_of_the_wrong_size_end_the_connection() {
     let cases = [
         (frame(frame::DATA, 0, 0, b"x"), Reason::PROTOCOL_ERROR),
         (frame(frame::DATA, 0, 1, b"x"), Reason::PROTOCOL_ERROR),
+        (frame(frame::DATA, 0, 2, b"x"), Reason::PROTOCOL_ERROR),
         (frame(frame::HEADERS, END_HEADERS, 0, &get()), Reason::PROTOCOL_ERROR),
         (frame(frame::HEADERS, END_HEADERS, 2, &get()), Reason::PROTOCOL_ERROR),
         (frame(frame::HEADERS, END_HEADERS | PADDED, 1, &[9, 0x82]), Reason::PROTOCOL_ERROR),
@@ -247,6 +249,12 @@ fn more_than_the_windows_allow_is_an_error_and_what_is_taken_is_given_back() {
     let mut peer = Peer::new();
     let place = peer.open(1, false);
     let piece = frame(frame::DATA, 0, 1, &[0; 16_384]);
+    // Another stream's body is passed on, so that the window of all streams is at its largest.
+    let other = peer.open(3, false);
+    for _ in 0..CONNECTION_WINDOW / 16_384 {
+        assert_eq!(peer.feed(&frame(frame::DATA, 0, 3, &[0; 16_384])).unwrap().len(), 1);
+        peer.connection.passed_on(other, 16_384);
+    }
     for _ in 0..STREAM_WINDOW / 16_384 {
         assert_eq!(peer.feed(&piece).unwrap().len(), 1);
     }
@@ -258,7 +266,7 @@ fn more_than_the_windows_allow_is_an_error_and_what_is_taken_is_given_back() {
     let mut given_back = [0; 2];
     for _ in 0..4 * CONNECTION_WINDOW / 16_384 {
         assert_eq!(peer.feed(&piece).unwrap().len(), 1);
-        peer.connection.give_back(place, 16_384);
+        peer.connection.passed_on(place, 16_384);
         for (kind, _, id, payload) in peer.sent() {
             assert_eq!(kind, frame::WINDOW_UPDATE);
             given_back[id as usize] += u32::from_be_bytes(payload.try_into().unwrap()) as usize;
@@ -271,6 +279,27 @@ fn more_than_the_windows_allow_is_an_error_and_what_is_taken_is_given_back() {
     let flood = (0..3 * STREAM_WINDOW / 16_384).map(|number| frame(frame::DATA, 0, 1 + 2 * (number as u32 % 3), &[0; 16_384]));
     let outcome = flood.map(|bytes| peer.feed(&bytes)).find_map(Result::err);
     assert_eq!(outcome, Some(Reason::FLOW_CONTROL_ERROR), "the window of all streams");
+}
+
+#[test]
+fn bodies_that_nobody_takes_find_less_room_than_those_that_are_passed_on() {
+    let fed = |passed_on: bool| {
+        let mut peer = Peer::new();
+        let place = peer.open(1, false);
+        let small = frame(frame::DATA, 0, 1, &[0; 1000]);
+        for _ in 0..2000 {
+            assert_eq!(peer.feed(&small).unwrap().len(), 1);
+            if passed_on {
+                peer.connection.passed_on(place, 1000)
+            } else {
+                peer.connection.give_back(place, 1000)
+            };
+        }
+        let other = peer.open(3, false);
+        (1..).find(|_| peer.feed(&frame(frame::DATA, 0, 3, &[0; 1000])) != Ok(vec![Seen::Data(other, vec![0; 1000], false)])).unwrap()
+    };
+    assert!((40..=66).contains(&fed(false)), "{}", fed(false));
+    assert!((390..=525).contains(&fed(true)), "{}", fed(true));
 }
 
 #[test]
@@ -320,6 +349,8 @@ fn clients_that_only_make_work_are_told_to_calm_down() {
         (number(frame::WINDOW_UPDATE, 0, 1).repeat(20_000), "WINDOW_UPDATE"),
         ([frame(frame::HEADERS, END_HEADERS, 1, &get()), frame(frame::DATA, 0, 1, &[]).repeat(20_000)].concat(), "empty DATA"),
         (rapid, "streams that are reset at once"),
+        ((1..1000).step_by(2).flat_map(|id| frame(frame::HEADERS, END_HEADERS, id, &[])).collect(), "requests of nothing"),
+        (frame(frame::SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 9].repeat(2000)).repeat(10), "settings of many values"),
     ];
     for (flood, what) in floods {
         assert_eq!(Peer::new().feed(&flood), Err(Reason::ENHANCE_YOUR_CALM), "{what}");
