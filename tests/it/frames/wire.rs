@@ -241,13 +241,13 @@ impl Wire {
     /// The code of the GOAWAY that the connection ends with.
     #[track_caller]
     pub(super) fn goodbye(&mut self) -> u32 {
-        let mut code = None;
-        while let Some(frame) = self.read() {
-            if frame.kind == GOAWAY {
-                code = Some(frame.code());
-            }
-        }
-        code.expect("GOAWAY before the end")
+        self.end().expect("GOAWAY before the end")
+    }
+
+    /// Waits for the end; the code of the GOAWAY before it. That one is lost where more was sent than the gateway reads behind it.
+    #[track_caller]
+    pub(super) fn end(&mut self) -> Option<u32> {
+        std::iter::from_fn(|| self.read()).filter(|frame| frame.kind == GOAWAY).last().map(|frame| frame.code())
     }
 }
 
