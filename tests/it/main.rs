@@ -11,6 +11,7 @@ mod decision;
 mod documents;
 mod expiry;
 mod explain;
+mod frames;
 mod guard;
 mod harness;
 mod headers;
