@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Brings what the tests and `make bench-instructions` need besides Rust, where it is missing: curl, Node, OpenSSL, Valgrind, Prometheus
-# and a Python environment.
+# Brings what the tests and `make bench-instructions` need besides Rust, where it is missing: curl, Node, OpenSSL, Valgrind, Prometheus,
+# nginx, HAProxy and a Python environment.
 # Python 2.7, which the Autobahn test suite needs, is the one thing that it finds but cannot bring: Debian has none any more.
 # A second run does nothing. Everything that is not a Debian package of general use lies below target/test-tools.
 set -euo pipefail
@@ -55,7 +55,30 @@ if ! [[ -x $tools/prometheus/promtool ]]; then
     fi
 fi
 
-# 3. The Python environment, made anew when its list changes.
+# 3. nginx and HAProxy as origins, likewise, with the libraries that are not there yet.
+if ! [[ -x $tools/servers/haproxy ]]; then
+    mkdir -p "$tools/servers"
+    path=$PATH:/usr/sbin
+    if PATH=$path have nginx && PATH=$path have haproxy; then
+        ln -sf "$(PATH=$path command -v nginx)" "$(PATH=$path command -v haproxy)" "$tools/servers/"
+    else
+        say "fetching nginx and haproxy"
+        debian
+        fetched=$(mktemp -d)
+        mkdir "$fetched/partial"
+        as_root apt-get install -y -qq --download-only --no-install-recommends -o APT::Sandbox::User=root \
+            -o Dir::Cache::archives="$fetched" nginx haproxy </dev/null >/dev/null
+        for package in "$fetched"/*.deb; do dpkg-deb -x "$package" "$tools/servers/unpacked"; done
+        as_root rm -rf "$fetched"
+        libraries=$tools/servers/unpacked/usr/lib/$(dpkg-architecture -qDEB_HOST_MULTIARCH 2>/dev/null || gcc -dumpmachine)
+        for server in nginx haproxy; do
+            printf '#!/bin/sh\nLD_LIBRARY_PATH=%q exec %q "$@"\n' "$libraries" "$tools/servers/unpacked/usr/sbin/$server" >"$tools/servers/$server"
+            chmod 755 "$tools/servers/$server"
+        done
+    fi
+fi
+
+# 4. The Python environment, made anew when its list changes.
 lists=(examples/django-helpdesk/requirements.txt tests/real/requirements.txt tests/real/constraints.txt)
 wanted=$(sha256sum "${lists[@]}")
 if [[ "$(cat "$tools/python/stamp" 2>/dev/null)" != "$wanted" ]]; then
@@ -66,7 +89,7 @@ if [[ "$(cat "$tools/python/stamp" 2>/dev/null)" != "$wanted" ]]; then
     printf '%s\n' "$wanted" >"$tools/python/stamp"
 fi
 
-# 4. Node's packages, beside the programs that import them, because that is where Node looks.
+# 5. Node's packages, beside the programs that import them, because that is where Node looks.
 wanted=$(sha256sum tests/real/package-lock.json)
 if [[ "$(cat tests/real/node_modules/.stamp 2>/dev/null)" != "$wanted" ]]; then
     say "installing Node's packages"

@@ -41,10 +41,11 @@ kinds! {
         "name", "hosts", "base_path", "upstream", "upstream_ca", "host_header", "connect_timeout", "response_timeout", "keep_alive",
         "credentials", "environments", "rate_limit", "rate_limit_reset", "rate_limit_draft", "errors", "errors_distinguish",
         "empty_scopes", "case_insensitive_paths", "public", "pass_through", "pass_through_allows", "expiry_warning",
-        "expiry_header", "upstream_headers", "scopes", "key_api"
+        "expiry_header", "upstream_headers", "proxy_headers", "scopes", "key_api", "cors"
     ];
     SCOPE = "[api.scopes]": ["description", "allows"];
     KEY_API = "[api.key_api]": ["path", "style", "scope", "create"];
+    CORS = "[api.cors]": ["origins", "methods", "headers", "expose_headers", "max_age", "credentials"];
     KEY = "[[key]]": [
         "id", "name", "organization", "apis", "environment", "sha256", "scopes", "expires_at", "allow_ips", "allow_referrers", "allow_endpoints",
         "rate_limit"

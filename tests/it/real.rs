@@ -2,6 +2,7 @@
 //! `scripts/setup.sh`, which `make test` runs first, brings what they need.
 
 mod autobahn;
+mod differential;
 mod programs;
 mod schemathesis;
 
