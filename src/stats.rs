@@ -3,6 +3,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Events that were thrown away because standard error could not keep up. Any thread may lose one.
+pub static EVENTS_LOST: AtomicU64 = AtomicU64::new(0);
+
 /// A counter or gauge with one writer at a time.
 #[derive(Debug, Default)]
 pub struct Count(AtomicU64);
@@ -98,6 +101,8 @@ pub struct WorkerStats {
     pub connections: Count,
     /// Connections open.
     pub connections_open: Count,
+    /// Times that the system had no connection to give, for lack of descriptors or memory.
+    pub accepts_failed: Count,
     /// Connections closed at once because too many were open.
     pub connections_refused: Count,
     /// TLS handshakes done.
@@ -132,6 +137,7 @@ impl WorkerStats {
             refused: counts(refusals),
             connections: Count::default(),
             connections_open: Count::default(),
+            accepts_failed: Count::default(),
             connections_refused: Count::default(),
             handshakes: Count::default(),
             handshakes_failed: Count::default(),

@@ -6,7 +6,7 @@ use super::figures::Figures;
 use crate::keystore::Health;
 use crate::policy::Refusal;
 use crate::state::{ApiState, Published};
-use crate::stats::{ApiStats, Count, Histogram, LATENCY_BOUNDS, WorkerStats};
+use crate::stats::{ApiStats, Count, EVENTS_LOST, Histogram, LATENCY_BOUNDS, WorkerStats};
 use std::sync::atomic::Ordering;
 
 /// The media type of [`render`]'s text.
@@ -122,6 +122,8 @@ fn connections(text: &mut Exposition, figures: &Figures) {
     text.counter("keygate_connections_total", "Connections accepted.").sample(&[], total(|worker| &worker.connections));
     text.counter("keygate_connections_refused_total", "Connections closed at once because too many were open.");
     text.sample(&[], total(|worker| &worker.connections_refused));
+    text.counter("keygate_accept_failures_total", "Times that no connection could be accepted, for lack of file descriptors or memory.");
+    text.sample(&[], total(|worker| &worker.accepts_failed));
     text.gauge("keygate_connections_open", "Connections open.").sample(&[], figures.shared.connections.load(Ordering::Relaxed));
     text.gauge("keygate_upgrades_open", "Connections that switched to another protocol, such as WebSockets.");
     text.sample(&[], total(|worker| &worker.upgrades_open));
@@ -130,6 +132,8 @@ fn connections(text: &mut Exposition, figures: &Figures) {
         .sample(&[("result", "failure")], total(|worker| &worker.handshakes_failed));
     text.counter("keygate_log_lines_lost_total", "Log lines thrown away because the log could not keep up.");
     text.sample(&[], total(|worker| &worker.log_lines_lost));
+    text.counter("keygate_events_lost_total", "Events thrown away because standard error could not keep up.");
+    text.sample(&[], EVENTS_LOST.load(Ordering::Relaxed));
 }
 
 fn upstreams(text: &mut Exposition, figures: &Figures) {
@@ -193,6 +197,9 @@ fn process(text: &mut Exposition, figures: &Figures) {
     if let Ok(files) = std::fs::read_dir("/proc/self/fd") {
         // One is the directory that is being read.
         text.gauge("process_open_fds", "Number of open file descriptors.").sample(&[], files.count().saturating_sub(1));
+    }
+    if let Some(most) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
+        text.gauge("process_max_fds", "Maximum number of open file descriptors.").sample(&[], most);
     }
 }
 
