@@ -52,6 +52,22 @@ fn python_understands_what_was_authorised() {
     run(&mut Origin::python());
 }
 
+#[test]
+fn test_itself_notices_what_nobody_authorised() {
+    let mut origin = Origin::python();
+    let authorised = "POST /good HTTP/1.1\r\nHost: a\r\nX-Keygate-Auth: public\r\nContent-Length: 5\r\n\r\nhello";
+    let smuggled = "POST /bad HTTP/1.1\r\nHost: a\r\nX-Keygate-Auth: public\r\nContent-Length: +5\r\n\r\nhello";
+    let last = "GET /last HTTP/1.1\r\nHost: a\r\nX-Keygate-Auth: public\r\nConnection: close\r\n\r\n";
+    let sent = format!("{authorised}{smuggled}{last}");
+    let mut stream = TcpStream::connect(origin.url().trim_start_matches("http://")).expect("the origin accepts");
+    stream.write_all(sent.as_bytes()).expect("it is sent");
+    let _ = stream.read_to_end(&mut Vec::new());
+    let arrived = origin.arrived_until("/last");
+    let reading = reference::read(sent.as_bytes());
+    assert_eq!((reading.authorised.len(), arrived.len()), (1, 2), "the lenient origin understands more");
+    assert_eq!(first_stranger(&reading.authorised, &arrived).map(|seen| &*seen.target), Some("/bad"));
+}
+
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
