@@ -84,6 +84,7 @@ fn server(old: &Config, new: &Config, diff: &mut Diff) {
     setting(lines, "server.max_header_size", &before.max_header_size, &after.max_header_size, |size| super::units::show_size(*size));
     setting(lines, "server.max_headers", &before.max_headers, &after.max_headers, debug);
     setting(lines, "server.max_streams", &before.max_streams, &after.max_streams, debug);
+    setting(lines, "server.http2_frame_budget", &before.http2_frame_budget, &after.http2_frame_budget, debug);
     setting(lines, "log.requests", &old.log.requests, &new.log.requests, bool::to_string);
     tls("", old.tls.as_ref(), new.tls.as_ref(), lines);
     if let (Some(before), Some(after)) = (&old.admin, &new.admin) {

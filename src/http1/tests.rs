@@ -183,6 +183,15 @@ fn whole_body(mut body: Body, bytes: &[u8], cut: usize) -> Result<(Vec<u8>, usiz
 }
 
 #[test]
+fn line_of_a_chunk_is_as_long_as_allowed_however_it_arrives() {
+    let body = |length: usize| format!("1;{}\r\nx\r\n0\r\n\r\n", "e".repeat(length - "1;\r\n".len()));
+    for cut in [1, 1000, 10_000] {
+        assert_eq!(whole_body(Body::chunked(), body(1024).as_bytes(), cut), Ok((b"x".to_vec(), 0, Vec::new())), "{cut}");
+        assert_eq!(whole_body(Body::chunked(), body(1025).as_bytes(), cut), Err(Malformed::TooLarge), "{cut}");
+    }
+}
+
+#[test]
 fn chunk_syntax_has_no_second_reading() {
     let read = |bytes: &str| (1..8).map(|cut| whole_body(Body::chunked(), bytes.as_bytes(), cut)).collect::<Vec<_>>();
     for (bytes, data, trailers) in [

@@ -42,6 +42,7 @@ struct ServerView {
     max_header_size: usize,
     max_headers: usize,
     max_streams: u32,
+    http2_frame_budget: usize,
 }
 
 /// `[server.tls]` or `[admin.tls]`: paths of files.
@@ -178,6 +179,7 @@ impl From<&Config> for RunningConfig {
                 max_header_size: server.max_header_size,
                 max_headers: server.max_headers,
                 max_streams: server.max_streams,
+                http2_frame_budget: server.http2_frame_budget,
             },
             tls: config.tls.as_ref().map(tls),
             admin: config.admin.as_ref().map(|admin| AdminView {

@@ -263,6 +263,11 @@ impl Gateway {
         figure.expect("the line")
     }
 
+    /// How many files and sockets it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("its descriptors").count()
+    }
+
     /// Sends SIGTERM and waits for the end.
     pub(crate) fn stop(self) -> ExitStatus {
         self.signal("TERM");

@@ -4,6 +4,7 @@
 //! What was authorised is what Keygate's own codec and rules make of the bytes that were sent; the origins tell what they understood.
 //! `KEYGATE_DIFFERENTIAL_CASES` says how many cases each origin gets, `KEYGATE_DIFFERENTIAL_SEED` repeats a run.
 
+mod answers;
 mod mutation;
 mod origin;
 mod reference;
@@ -72,6 +73,11 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
+fn seed() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    number("KEYGATE_DIFFERENTIAL_SEED").unwrap_or(now)
+}
+
 #[derive(Debug, Default)]
 struct Tally {
     /// Requests that Keygate's codec and rules accept.
@@ -82,7 +88,7 @@ struct Tally {
 
 fn run(origin: &mut Origin) {
     let cases = number("KEYGATE_DIFFERENTIAL_CASES").map_or(CASES, |cases| usize::try_from(cases).expect("a number of cases"));
-    let seed = number("KEYGATE_DIFFERENTIAL_SEED").unwrap_or_else(|| u64::from(std::process::id()) ^ 0x5eed_0000_0000);
+    let seed = seed();
     let methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"].map(|method| format!("{method} /**"));
     let gateway = Gateway::serve(
         &format!(

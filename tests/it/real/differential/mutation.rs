@@ -181,6 +181,26 @@ pub(super) fn case(random: &mut Random, number: usize) -> Vec<u8> {
     bytes
 }
 
+/// An answer of an upstream, mutated up to three times, perhaps with another one behind it.
+pub(super) fn answer(random: &mut Random) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if random.below(8) == 0 {
+        bytes.extend_from_slice(random.pick(&[&b"HTTP/1.1 100 Continue\r\n\r\n"[..], b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"]));
+    }
+    let version = if random.below(10) == 0 { "1.0" } else { "1.1" };
+    let status = random.pick(&["200 OK", "200 OK", "200", "404 Not Found", "204 No Content", "304 Not Modified", "201 Odd words: here"]);
+    bytes.extend_from_slice(format!("HTTP/{version} {status}\r\nDate: now\r\n").as_bytes());
+    let body = random.pick(&[&b""[..], b"hello", b"0\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"]);
+    frame(random, &mut bytes, body);
+    if random.below(4) == 0 {
+        bytes.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil");
+    }
+    for _ in 0..random.below(4) {
+        mutate(random, &mut bytes);
+    }
+    bytes
+}
+
 fn request(random: &mut Random, number: usize, part: usize) -> Vec<u8> {
     let method = random.pick(&["GET", "GET", "POST", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH"]);
     let host = format!("h{number}.example");
@@ -200,6 +220,12 @@ fn request(random: &mut Random, number: usize, part: usize) -> Vec<u8> {
         out.extend_from_slice(b"\r\n");
     }
     let body = random.pick(&[&b""[..], b"hello", b"0\r\n\r\n", b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n", b"\x00\xff\r\n", b"a=b&c=d"]);
+    frame(random, &mut out, body);
+    out
+}
+
+/// Ends the head, and adds the body: none, with its length, or in chunks.
+fn frame(random: &mut Random, out: &mut Vec<u8>, body: &[u8]) {
     match random.below(4) {
         0 => out.extend_from_slice(b"\r\n"),
         1 => out.extend([format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes(), body].concat()),
@@ -213,7 +239,6 @@ fn request(random: &mut Random, number: usize, part: usize) -> Vec<u8> {
             out.extend_from_slice(format!("0\r\n{trailers}\r\n").as_bytes());
         }
     }
-    out
 }
 
 fn mutate(random: &mut Random, bytes: &mut Vec<u8>) {
