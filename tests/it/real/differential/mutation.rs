@@ -15,11 +15,11 @@ impl Random {
         mixed ^ mixed >> 31
     }
 
-    fn below(&mut self, limit: usize) -> usize {
+    pub(super) fn below(&mut self, limit: usize) -> usize {
         (self.next() % limit.max(1) as u64) as usize
     }
 
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+    pub(super) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.below(of.len())]
     }
 }
@@ -129,7 +129,7 @@ const ENDS: [&str; 24] = [
 ];
 
 /// Pieces that are put somewhere.
-const PIECES: [&[u8]; 40] = [
+pub(super) const PIECES: [&[u8]; 40] = [
     b" ",
     b"\t",
     b"\r",
@@ -201,12 +201,18 @@ pub(super) fn answer(random: &mut Random) -> Vec<u8> {
     bytes
 }
 
+/// A target that names its case.
+pub(super) fn target(random: &mut Random, number: usize, part: usize) -> String {
+    format!("/c{number}-{part}{}", random.pick(&ENDS))
+}
+
 fn request(random: &mut Random, number: usize, part: usize) -> Vec<u8> {
     let method = random.pick(&["GET", "GET", "POST", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH"]);
     let host = format!("h{number}.example");
     let form = if random.below(12) == 0 { format!("http://{host}") } else { String::new() };
     let version = if random.below(10) == 0 { "1.0" } else { "1.1" };
-    let mut out = format!("{method} {form}/c{number}-{part}{} HTTP/{version}\r\nHost: {host}\r\n", random.pick(&ENDS)).into_bytes();
+    let target = target(random, number, part);
+    let mut out = format!("{method} {form}{target} HTTP/{version}\r\nHost: {host}\r\n").into_bytes();
     for _ in 0..random.below(3) {
         // Mostly honest: mutations add the others.
         out.extend_from_slice(random.pick(&[
