@@ -55,27 +55,31 @@ if ! [[ -x $tools/prometheus/promtool ]]; then
     fi
 fi
 
-# 3. nginx and HAProxy as origins, likewise, with the libraries that are not there yet.
-if ! [[ -x $tools/servers/haproxy ]]; then
-    mkdir -p "$tools/servers"
-    path=$PATH:/usr/sbin
-    if PATH=$path have nginx && PATH=$path have haproxy; then
-        ln -sf "$(PATH=$path command -v nginx)" "$(PATH=$path command -v haproxy)" "$tools/servers/"
+# 3. nginx and HAProxy, likewise, with those of their libraries that are not there yet.
+mkdir -p "$tools/servers"
+fetch=()
+for server in nginx haproxy; do
+    [[ -x $tools/servers/$server ]] && continue
+    if found=$(PATH=$PATH:/usr/sbin command -v "$server"); then
+        ln -sf "$found" "$tools/servers/$server"
     else
-        say "fetching nginx and haproxy"
-        debian
-        fetched=$(mktemp -d)
-        mkdir "$fetched/partial"
-        as_root apt-get install -y -qq --download-only --no-install-recommends -o APT::Sandbox::User=root \
-            -o Dir::Cache::archives="$fetched" nginx haproxy </dev/null >/dev/null
-        for package in "$fetched"/*.deb; do dpkg-deb -x "$package" "$tools/servers/unpacked"; done
-        as_root rm -rf "$fetched"
-        libraries=$tools/servers/unpacked/usr/lib/$(dpkg-architecture -qDEB_HOST_MULTIARCH 2>/dev/null || gcc -dumpmachine)
-        for server in nginx haproxy; do
-            printf '#!/bin/sh\nLD_LIBRARY_PATH=%q exec %q "$@"\n' "$libraries" "$tools/servers/unpacked/usr/sbin/$server" >"$tools/servers/$server"
-            chmod 755 "$tools/servers/$server"
-        done
+        fetch+=("$server")
     fi
+done
+if [[ ${#fetch[@]} -gt 0 ]]; then
+    say "fetching ${fetch[*]}"
+    debian
+    fetched=$(mktemp -d)
+    mkdir "$fetched/partial"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --download-only --no-install-recommends \
+        -o APT::Sandbox::User=root -o Dir::Cache::archives="$fetched" "${fetch[@]}" </dev/null >/dev/null
+    for package in "$fetched"/*.deb; do dpkg-deb -x "$package" "$tools/servers/unpacked"; done
+    as_root rm -rf "$fetched"
+    for server in "${fetch[@]}"; do
+        printf '#!/bin/sh\nLD_LIBRARY_PATH=%q exec %q "$@"\n' \
+            "$tools/servers/unpacked/usr/lib/$(cc -dumpmachine)" "$tools/servers/unpacked/usr/sbin/$server" >"$tools/servers/$server"
+        chmod 755 "$tools/servers/$server"
+    done
 fi
 
 # 4. The Python environments, each made anew when its lists change: `environment NAME REQUIREMENTS CONSTRAINTS [MORE LISTS]`.
