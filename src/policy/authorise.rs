@@ -86,10 +86,29 @@ impl<'s> Permit<'s> {
         self.api
     }
 
+    /// Its index in the snapshot.
+    #[must_use]
+    pub fn api_index(&self) -> usize {
+        self.api_index
+    }
+
     /// Who calls.
     #[must_use]
     pub fn caller(&self) -> Caller<'s> {
         self.caller
+    }
+
+    /// Who answers the request.
+    #[must_use]
+    pub fn responder(&self) -> Responder {
+        self.responder
+    }
+
+    /// The same request as one that is refused all the same. It is not counted.
+    #[must_use]
+    pub fn refused(self, refusal: Refusal, now: Now) -> Refused<'s> {
+        let allowance = self.allowance(now);
+        Admission { permit: self, allowance }.refused(refusal)
     }
 
     /// What the limit leaves before this request; nothing where there is no limit.
@@ -304,8 +323,8 @@ pub fn charge(permit: Permit<'_>, now: Now) -> Result<Admission<'_>, Refused<'_>
 /// What every request must satisfy before anybody asks whom it is for.
 fn parse<'h>(head: &Head<'h>) -> Result<Host<'h>, Refusal> {
     // Some servers read methods in any letter case.
-    let is = |method: Method| head.method.as_str().eq_ignore_ascii_case(method.as_str());
-    if is(Method::CONNECT) || is(Method::TRACE) {
+    let method = head.method.as_str();
+    if method.eq_ignore_ascii_case("CONNECT") || method.eq_ignore_ascii_case("TRACE") {
         return Err(Refusal::MethodNotAllowed);
     }
     check_framing(head.fields)?;

@@ -168,13 +168,6 @@ pub(super) fn headers(
     headers
 }
 
-/// What a file holds, without its final newline.
-fn secret(path: &Path) -> std::io::Result<Zeroizing<String>> {
-    let content = Zeroizing::new(files::read(path, files::SECRET)?);
-    let text = std::str::from_utf8(&content).map_err(|_| std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not valid UTF-8"))?;
-    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
-}
-
 /// `proxy_headers`: what trusted proxies say and the upstream wants to hear.
 pub(super) fn proxy_headers(root: Section<'_>, api: Section<'_>) -> Vec<HeaderName> {
     let report = api.report;
@@ -201,6 +194,13 @@ pub(super) fn proxy_headers(root: Section<'_>, api: Section<'_>) -> Vec<HeaderNa
         report.error_with_hint(api.at("proxy_headers"), "`proxy_headers` has no use where no proxy is trusted", hint);
     }
     headers
+}
+
+/// What a file holds, without its final newline.
+fn secret(path: &Path) -> std::io::Result<Zeroizing<String>> {
+    let content = Zeroizing::new(files::read(path, files::SECRET)?);
+    let text = std::str::from_utf8(&content).map_err(|_| std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not valid UTF-8"))?;
+    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 /// A value as it is, or from `env:NAME` or `file:PATH`.
