@@ -131,8 +131,7 @@ pub struct Controller {
     /// What the file was like when it was last refused.
     refused: Option<(watch::Identity, [u8; 32])>,
     complained_of: Vec<Problem>,
-    /// When a file that was refused is read again without an edit, and what it is like.
-    retry: Option<(std::time::Instant, watch::Identity)>,
+    retry: Option<reload::Retry>,
     /// What the process was started with, without its keys.
     started: Config,
     watch: Watch,
@@ -183,7 +182,8 @@ pub fn start(path: &Path, listen_to_events: impl FnOnce(&Config)) -> Result<Star
     let clock = shared.clone();
     let office = Office::new(registry.clone(), store.clone(), move || clock.clock.now().unix);
     let moment = watch::Moment { monotonic: Duration::from_nanos(shared.clock.now().monotonic), wall: std::time::SystemTime::now() };
-    let admin_handshakes = admin_tls.as_ref().map(ListenerTls::config);
+    let handshakes = admin_tls.as_ref().map(ListenerTls::config);
+    let settings = Settings { admin: config.admin.clone(), tls: handshakes, digest: loaded.digest };
     let mut controller = Controller {
         path: path.to_owned(),
         shared: shared.clone(),
@@ -203,11 +203,11 @@ pub fn start(path: &Path, listen_to_events: impl FnOnce(&Config)) -> Result<Star
         started: reload::without_keys(&config),
         watch: Watch::new(loaded.identity, moment),
         listener: listener.transpose()?,
-        settings: Arc::new(ArcSwap::from_pointee(Settings { admin: config.admin.clone(), tls: admin_handshakes, digest: loaded.digest })),
+        settings: Arc::new(ArcSwap::from_pointee(settings)),
         tls,
         server_tls,
         admin_tls,
-        told: certificate_expiry::Told::default(),
+        told: Default::default(),
     };
     controller.note_loaded();
     controller.look_at_certificates();
@@ -334,9 +334,7 @@ impl Controller {
                         self.reload(Cause::Demand).await;
                     }
                     self.look_at_certificates();
-                    if self.retry.is_some_and(|(at, _)| at <= std::time::Instant::now()) {
-                        self.reload(Cause::Retry).await;
-                    }
+                    self.retry().await;
                     self.registry.sweep();
                     if Instant::now() >= forget {
                         self.figures.forget(self.registry.forget());

@@ -31,6 +31,14 @@ pub(super) enum Cause {
     Retry,
 }
 
+/// A file that was refused and is to be read again without an edit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Retry {
+    at: Instant,
+    /// What it was like.
+    refused: Identity,
+}
+
 impl Controller {
     /// Loads the file and puts it in force if it is good. Everything is logged and counted here.
     pub(super) async fn reload(&mut self, cause: Cause) -> ReloadReport {
@@ -52,7 +60,7 @@ impl Controller {
                 Cause::Demand | Cause::Force => self.refuse(cause, &[Problem::of_file(&self.path, "the file is being written to")]),
             };
         }
-        if cause == Cause::Retry && retried.is_none_or(|(_, refused)| loaded.identity != Some(refused)) {
+        if cause == Cause::Retry && retried.is_none_or(|retried| loaded.identity != Some(retried.refused)) {
             // Another file by now, which may be half-written: the watch decides when that one is read.
             return ReloadReport::Refused { errors: Vec::new() };
         }
@@ -219,8 +227,15 @@ impl Controller {
     /// A file that could not be read, for lack of descriptors perhaps, is no mistake that waits for an edit: what it revokes must not be
     /// forgotten. Looking again costs a twentieth of a core at most.
     fn try_again_if_it_may_pass(&mut self, problems: &[Problem], refused: Option<Identity>, started: Instant) {
-        let again_at = Instant::now() + RETRY.max(started.elapsed() * 20);
-        self.retry = refused.filter(|_| problems.iter().any(|problem| problem.may_pass)).map(|refused| (again_at, refused));
+        let at = Instant::now() + RETRY.max(started.elapsed() * 20);
+        self.retry = refused.filter(|_| problems.iter().any(|problem| problem.may_pass)).map(|refused| Retry { at, refused });
+    }
+
+    /// Does so when it is time. To be called every second.
+    pub(super) async fn retry(&mut self) {
+        if self.retry.is_some_and(|retry| retry.at <= Instant::now()) {
+            self.reload(Cause::Retry).await;
+        }
     }
 
     fn refuse(&mut self, cause: Cause, problems: &[Problem]) -> ReloadReport {

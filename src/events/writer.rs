@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Events that may wait.
@@ -35,10 +35,17 @@ impl EventWriter {
 
     /// Waits until everything has been written, or for this long.
     pub(super) fn flush(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
         let (sender, receiver) = sync_channel(0);
-        if self.0.try_send(Message::Flush(sender)).is_ok() {
-            let _ = receiver.recv_timeout(patience);
+        let mut message = Message::Flush(sender);
+        while let Err(TrySendError::Full(unsent)) = self.0.try_send(message) {
+            if Instant::now() >= deadline {
+                return;
+            }
+            message = unsent;
+            thread::sleep(Duration::from_millis(5));
         }
+        let _ = receiver.recv_timeout(deadline.saturating_duration_since(Instant::now()));
     }
 }
 

@@ -8,8 +8,10 @@ use std::path::Path;
 use std::process::Command;
 use std::thread;
 
-/// What a file turns into, and what becomes of it.
-const FAULTS: [(&str, fn(&Path)); 12] = [
+/// What a file turns into, and how.
+type Fault = (&'static str, fn(&Path));
+
+const FAULTS: [Fault; 12] = [
     ("it is deleted", |_| ()),
     ("it is a folder", |file| fs::create_dir(file).unwrap()),
     ("it is a pipe", make_pipe),

@@ -272,9 +272,18 @@ impl Gateway {
         parse(&self.log).into_iter().filter(|line| field(line, name).is_some_and(|found| found == value)).collect()
     }
 
-    /// Events whose message is this.
+    /// Events whose message is this. They are written by a thread of their own, a moment after what they tell of can be seen, so none is
+    /// believed to be there only after that moment.
     pub(crate) fn events(&self, message: &str) -> Vec<Value> {
-        parse(&self.events).into_iter().filter(|event| field(event, "message").is_some_and(|found| found == message)).collect()
+        let deadline = Instant::now() + Duration::from_millis(300);
+        loop {
+            let found = |event: &Value| field(event, "message").is_some_and(|found| found == message);
+            let events: Vec<Value> = parse(&self.events).into_iter().filter(found).collect();
+            if !events.is_empty() || Instant::now() >= deadline {
+                return events;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// All that was written to either stream.
