@@ -84,6 +84,10 @@ pub struct Server {
     pub header_timeout: Duration,
     /// For an HTTP/2 connection without requests.
     pub idle_timeout: Duration,
+    /// How long a client may keep a request waiting: for the next part of its body, or by not taking the answer.
+    pub body_timeout: Duration,
+    /// Bytes a second that a client is to send or to take while it is waited for; 0: any number will do.
+    pub min_transfer_rate: usize,
     /// For requests in flight when the gateway is told to stop.
     pub drain_timeout: Duration,
     /// Size of a request head, in bytes.

@@ -1,7 +1,7 @@
 //! A client's HTTP/2 connection: one task reads it, serves its streams and writes to it.
 
 use super::client::poll_read;
-use super::deadline::Deadline;
+use super::deadline::{Deadline, Patience};
 use super::handler::Connection;
 use super::http1::{READ_ON_BYTES, READ_ON_TIME};
 use super::http2_stream::{FULL, Slot};
@@ -50,6 +50,8 @@ struct Client {
     wakes: Arc<Wakes>,
     /// The place that is served first.
     turn: usize,
+    /// How long the client may be waited for that does not take what is sent, once it has held something up.
+    patience: Option<Patience>,
     /// When to look after everything that takes time.
     deadline: Deadline,
     /// When something last came, and when the client was asked whether it is there, in monotonic nanoseconds.
@@ -90,6 +92,7 @@ impl Client {
             slots: Vec::new(),
             wakes: Wakes::new(server.max_streams as usize),
             turn: 0,
+            patience: None,
             deadline: Deadline::new(Instant::now() + server.idle_timeout.min(server.header_timeout).min(TIDY)),
             heard: now,
             asked: None,
@@ -123,7 +126,10 @@ impl Client {
                 Poll::Ready(Ok(())) if self.told => return Poll::Ready(End::Told),
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(End::Gone),
-                Poll::Pending => break,
+                Poll::Pending => {
+                    self.wait();
+                    break;
+                }
             }
             if !again {
                 break;
@@ -140,6 +146,16 @@ impl Client {
             }
         }
         Poll::Pending
+    }
+
+    /// The client does not take what is sent.
+    fn wait(&mut self) {
+        let worker = &self.connection.worker;
+        let patience = self.patience.get_or_insert_with(|| Patience::new(&worker.current().site.server));
+        patience.wait(|| worker.soon(Duration::ZERO));
+        if let Some(end) = patience.ends().filter(|end| *end < self.deadline.at()) {
+            self.deadline.set(end);
+        }
     }
 
     /// Ends the connection with all that is on it, and says why.
@@ -248,12 +264,10 @@ impl Client {
         if more {
             self.wakes.mark(place);
         }
-        if let Some(until) = slot.reads_until() {
-            let left = Duration::from_nanos(until.saturating_sub(self.connection.worker.recent().monotonic));
-            let at = self.connection.worker.soon(left);
-            if at < self.deadline.at() {
-                self.deadline.set(at);
-            }
+        let worker = &self.connection.worker;
+        let reads = slot.reads_until().map(|until| worker.soon(Duration::from_nanos(until.saturating_sub(worker.recent().monotonic))));
+        if let Some(at) = reads.or(slot.waits_until()).filter(|at| *at < self.deadline.at()) {
+            self.deadline.set(at);
         }
         more
     }
@@ -267,10 +281,18 @@ impl Client {
         while self.sent < out.len() {
             match ready!(Pin::new(&mut self.stream).poll_write(cx, &out[self.sent..]))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                sent => self.sent += sent,
+                sent => {
+                    self.sent += sent;
+                    if let Some(patience) = &mut self.patience {
+                        patience.moved(sent, self.connection.worker.soon(Duration::ZERO));
+                    }
+                }
             }
         }
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        if let Some(patience) = &mut self.patience {
+            patience.moved(0, self.connection.worker.soon(Duration::ZERO));
+        }
         self.sent = 0;
         out.clear();
         // Many small requests at once may have had large answers.
@@ -296,6 +318,10 @@ impl Client {
         let server = &current.site.server;
         let (idle, header) = (server.idle_timeout, server.header_timeout);
         let since = |moment: u64| Duration::from_nanos(now.saturating_sub(moment));
+        let at = worker.soon(Duration::ZERO);
+        if self.patience.and_then(|patience| patience.ends()).is_some_and(|end| end <= at) {
+            return Some(End::Gone);
+        }
         // What begins after this look is looked after in time.
         let mut next = idle.min(header);
         let begun = (!self.rest.is_empty()).then_some(self.rest_since);
@@ -312,6 +338,14 @@ impl Client {
                 Some(until) => next = next.min(Duration::from_nanos(until - now)),
                 None => {}
             }
+            match slot.waits_until() {
+                Some(until) if until <= at => slot.give_up(&mut self.http, place),
+                Some(until) => next = next.min(until - at),
+                None => {}
+            }
+        }
+        if let Some(end) = self.patience.and_then(|patience| patience.ends()) {
+            next = next.min(end - at);
         }
         match self.connection.quiet() {
             Some(quiet) if self.told || self.http.is_winding_down() => {
