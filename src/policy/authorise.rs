@@ -75,10 +75,29 @@ impl<'s> Permit<'s> {
         self.api
     }
 
+    /// Its index in the snapshot.
+    #[must_use]
+    pub fn api_index(&self) -> usize {
+        self.api_index
+    }
+
     /// Who calls.
     #[must_use]
     pub fn caller(&self) -> Caller<'s> {
         self.caller
+    }
+
+    /// Whether the request is for the API's own key endpoints, which Keygate answers itself.
+    #[must_use]
+    pub fn is_key_endpoint(&self) -> bool {
+        self.key_endpoint
+    }
+
+    /// The same request as one that is refused all the same. It is not counted.
+    #[must_use]
+    pub fn refused(self, refusal: Refusal, now: Now) -> Refused<'s> {
+        let allowance = self.allowance(now);
+        Admission { permit: self, allowance }.refused(refusal)
     }
 
     /// What the limit leaves before this request; nothing where there is no limit.

@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn client_that_trickles_runs_out_of_time_and_one_at_the_rate_never_does() {
         assert_eq!(rounds(patience(100), SECOND, 1), Some(11), "a byte a second gives back a hundredth of it");
-        assert_eq!(rounds(patience(100), SECOND, 99), Some(902), "a little too slow is found out in the end");
+        assert_eq!(rounds(patience(100), SECOND, 99), Some(901), "a little too slow is found out in the end");
         assert_eq!(rounds(patience(100), SECOND, 100), None);
         assert_eq!(rounds(patience(100), 9 * SECOND, 900), None, "pauses are no fault");
     }

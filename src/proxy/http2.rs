@@ -1,9 +1,10 @@
 //! A client's HTTP/2 connection: one task reads it, serves its streams and writes to it.
 
+mod upkeep;
+
 use super::client::poll_read;
 use super::deadline::{Deadline, Patience};
 use super::handler::Connection;
-use super::http1::{READ_ON_BYTES, READ_ON_TIME};
 use super::http2_stream::{FULL, Slot};
 use super::stream::Stream;
 use super::wakes::Wakes;
@@ -62,17 +63,18 @@ struct Client {
 }
 
 /// Serves a connection until it closes or the gateway has drained.
-pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, peer: Peer) {
-    let mut client = Client::new(worker, stream, peer);
+pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, peer: Peer, surplus: bool) {
+    let mut client = Client::new(Connection::new(worker, peer, surplus), stream);
     let _idle = worker.wake_when_draining(poll_fn(|cx| Poll::Ready(cx.waker().clone())).await);
     if let End::Told = poll_fn(|cx| client.poll(cx)).await {
         let Client { mut stream, mut deadline, .. } = client;
-        hang_up(worker, &mut stream, &mut deadline).await;
+        upkeep::hang_up(worker, &mut stream, &mut deadline).await;
     }
 }
 
 impl Client {
-    fn new(worker: &Rc<Worker>, stream: Stream, peer: Peer) -> Self {
+    fn new(connection: Rc<Connection>, stream: Stream) -> Self {
+        let worker = &connection.worker;
         let now = worker.now().monotonic;
         let current = worker.current();
         let server = &current.site.server;
@@ -83,7 +85,6 @@ impl Client {
             budget: server.http2_frame_budget as u64,
         };
         Self {
-            connection: Connection::new(worker, peer),
             stream,
             http: http2::Connection::new(limits, now),
             rest: Vec::new(),
@@ -97,6 +98,7 @@ impl Client {
             heard: now,
             asked: None,
             told: false,
+            connection,
         }
     }
 
@@ -114,11 +116,15 @@ impl Client {
                     Poll::Pending => break,
                     Poll::Ready(Ok(true)) => {}
                     Poll::Ready(Ok(false)) => return Poll::Ready(End::Gone),
-                    Poll::Ready(Err(reason)) => self.dismiss(reason),
+                    Poll::Ready(Err(reason)) => {
+                        let kind = usize::from(reason == Reason::ENHANCE_YOUR_CALM);
+                        self.connection.worker.stats().http2_dismissed[kind].add(1);
+                        self.dismiss(reason);
+                    }
                 }
             }
             again |= self.serve_marked();
-            if self.connection.worker.is_draining() && !self.http.is_winding_down() {
+            if (self.connection.worker.is_draining() || self.connection.surplus) && !self.http.is_winding_down() {
                 self.wind_down();
             }
             self.told |= self.http.is_over();
@@ -146,24 +152,6 @@ impl Client {
             }
         }
         Poll::Pending
-    }
-
-    /// The client does not take what is sent.
-    fn wait(&mut self) {
-        let worker = &self.connection.worker;
-        let patience = self.patience.get_or_insert_with(|| Patience::new(&worker.current().site.server));
-        patience.wait(|| worker.soon(Duration::ZERO));
-        if let Some(end) = patience.ends().filter(|end| *end < self.deadline.at()) {
-            self.deadline.set(end);
-        }
-    }
-
-    /// Ends the connection with all that is on it, and says why.
-    fn dismiss(&mut self, reason: Reason) {
-        self.http.go_away(reason);
-        self.slots.clear();
-        self.told = true;
-        self.last_words();
     }
 
     /// Reads once, and does what it says. False: the client has closed its side.
@@ -299,116 +287,4 @@ impl Client {
         out.shrink_to(2 * FULL);
         Poll::Ready(Ok(()))
     }
-
-    fn wind_down(&mut self) {
-        self.http.wind_down();
-        self.last_words();
-    }
-
-    fn last_words(&mut self) {
-        self.connection.restart_quiet();
-        self.deadline.set(self.deadline.at().min(self.connection.worker.soon(LAST_WORDS)));
-    }
-
-    /// Does what time brings, and sets the deadline for the next look.
-    fn look_after(&mut self) -> Option<End> {
-        let worker = self.connection.worker.clone();
-        let now = worker.now().monotonic;
-        let current = worker.current();
-        let server = &current.site.server;
-        let (idle, header) = (server.idle_timeout, server.header_timeout);
-        let since = |moment: u64| Duration::from_nanos(now.saturating_sub(moment));
-        let at = worker.soon(Duration::ZERO);
-        if self.patience.and_then(|patience| patience.ends()).is_some_and(|end| end <= at) {
-            return Some(End::Gone);
-        }
-        // What begins after this look is looked after in time.
-        let mut next = idle.min(header);
-        let begun = (!self.rest.is_empty()).then_some(self.rest_since);
-        if let Some(begun) = self.http.unfinished_since().into_iter().chain(begun).min().filter(|_| !self.told) {
-            if since(begun) >= header {
-                self.dismiss(Reason::ENHANCE_YOUR_CALM);
-            } else {
-                next = next.min(header - since(begun));
-            }
-        }
-        for (place, slot) in self.slots.iter_mut().enumerate() {
-            match slot.reads_until() {
-                Some(until) if until <= now => slot.stop_reading(&mut self.http, place),
-                Some(until) => next = next.min(Duration::from_nanos(until - now)),
-                None => {}
-            }
-            match slot.waits_until() {
-                Some(until) if until <= at => slot.give_up(&mut self.http, place),
-                Some(until) => next = next.min(until - at),
-                None => {}
-            }
-        }
-        if let Some(end) = self.patience.and_then(|patience| patience.ends()) {
-            next = next.min(end - at);
-        }
-        match self.connection.quiet() {
-            Some(quiet) if self.told || self.http.is_winding_down() => {
-                if quiet >= LAST_WORDS {
-                    return Some(End::Gone);
-                }
-                next = next.min(LAST_WORDS - quiet);
-            }
-            Some(quiet) if quiet >= idle => {
-                self.wind_down();
-                next = next.min(LAST_WORDS);
-            }
-            Some(quiet) => {
-                next = next.min(idle - quiet);
-                if quiet < TIDY {
-                    next = next.min(TIDY - quiet);
-                } else if self.http.is_quiet() {
-                    self.slots = Vec::new();
-                    if self.http.out.is_empty() {
-                        self.http.out = Vec::new();
-                    }
-                    self.rest.shrink_to_fit();
-                }
-            }
-            // Finds out about clients that are gone without a word while a request is in flight.
-            None => match self.asked {
-                Some(asked) if since(asked) >= PING_TIMEOUT => return Some(End::Gone),
-                Some(asked) => next = next.min(PING_TIMEOUT - since(asked)),
-                None if since(self.heard) >= idle => {
-                    self.http.ping();
-                    self.asked = Some(now);
-                    next = next.min(PING_TIMEOUT);
-                }
-                None => next = next.min(idle - since(self.heard)),
-            },
-        }
-        self.deadline.set(worker.soon(next.max(Duration::from_millis(1))));
-        None
-    }
-}
-
-/// Closes this side and waits a little for the client to close its own: what it sent meanwhile would make the system reset the
-/// connection, and the client lose what it was told.
-async fn hang_up(worker: &Worker, stream: &mut Stream, deadline: &mut Deadline) {
-    let mut left = READ_ON_BYTES;
-    let mut shut = false;
-    deadline.set(Instant::now() + READ_ON_TIME);
-    poll_fn(|cx| {
-        if deadline.poll(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        if !shut {
-            if ready!(Pin::new(&mut *stream).poll_shutdown(cx)).is_err() {
-                return Poll::Ready(());
-            }
-            shut = true;
-        }
-        loop {
-            match ready!(poll_read(stream, cx, &mut worker.client_buffer())) {
-                Ok(read) if read > 0 && read <= left => left -= read,
-                _ => return Poll::Ready(()),
-            }
-        }
-    })
-    .await;
 }

@@ -10,7 +10,7 @@ use super::responder::{Mailbox, answer_all};
 use super::upload::Upload;
 use super::worker::Worker;
 use crate::http2::{self, HeaderBlock, Reason};
-use crate::policy::Sink as _;
+use crate::policy::{Refusal, Sink as _};
 use bytes::Bytes;
 use http::HeaderMap;
 use std::future::poll_fn;
@@ -150,8 +150,16 @@ impl Slot {
 
     /// Gives up on a client that lets too little of the answer through.
     pub(super) fn give_up(&mut self, http: &mut http2::Connection, place: usize) {
+        self.blame_client();
         http.reset(place, Reason::CANCEL);
         self.break_off(http, place);
+    }
+
+    /// Notes that an answer ends before its time because the client does not take it.
+    pub(super) fn blame_client(&self) {
+        if let Stage::Answering { body, .. } = &self.stage {
+            body.give_up(Refusal::ClientTimeout);
+        }
     }
 
     /// Stops reading behind the answer.
@@ -289,6 +297,7 @@ fn send(
             let part = rest.split_to(room.min(rest.len()));
             if let Some(patience) = patience {
                 patience.moved(part.len(), worker.soon(Duration::ZERO));
+                body.note_taken();
             }
             let ended = rest.is_empty() && body.is_done();
             http.send_data(place, &part, ended);
