@@ -156,7 +156,7 @@ fn body_is_passed_on_while_its_client_does_not_read_the_answer_yet() {
 }
 
 /// An HTTP/2 upstream that answers once it has the whole request: `answer` says how, if at all. Tells what becomes of the streams.
-fn http2_upstream(
+pub(crate) fn http2_upstream(
     answer: impl Fn(h2::server::SendResponse<Bytes>) -> Option<h2::server::SendResponse<Bytes>> + Send + Sync + 'static,
 ) -> (String, Arc<Mutex<usize>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

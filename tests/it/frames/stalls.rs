@@ -129,11 +129,11 @@ fn connection_whose_client_never_reads_is_closed_and_gives_back_what_it_held() {
     let gateway = setup(&upstream.url()).start();
     let honest = Honest::start(&gateway);
     let before = gateway.memory("VmRSS");
-    let wires: Vec<Wire> = (0..10)
+    let wires: Vec<Wire> = (0..5)
         .map(|_| {
             let mut wire = Wire::open_with(&gateway, &[(WINDOW, i32::MAX as u32)]);
             wire.send(&number(WINDOW_UPDATE, 0, 1 << 30));
-            wire.send(&(0..100).flat_map(|at| get(2 * at + 1, "/large")).collect::<Vec<u8>>());
+            wire.send(&(0..60).flat_map(|at| get(2 * at + 1, "/large")).collect::<Vec<u8>>());
             wire
         })
         .collect();
@@ -215,6 +215,97 @@ fn stream_that_is_silent_while_both_sides_are_content_lives_on() {
     }
     assert_eq!(come, b"data: 1\n\n".repeat(3));
     assert_eq!(events.join().unwrap()[0], "POST /events HTTP/1.1");
+}
+
+#[test]
+fn grpc_stream_of_few_messages_lives_on_though_it_is_below_the_rate() {
+    let (url, _) = crate::hostile::http2_upstream(|mut respond| {
+        respond.send_response(http::Response::new(()), true).unwrap();
+        None
+    });
+    let gateway = setup(&url).start();
+    let mut wire = Wire::open(&gateway);
+    wire.send(&frame(
+        HEADERS,
+        END_HEADERS,
+        1,
+        &request("POST", "/desk.Desk/Tell", &[("content-type", "application/grpc"), ("te", "trailers")]),
+    ));
+    for _ in 0..20 {
+        std::thread::sleep(TICK);
+        wire.send(&frame(DATA, 0, 1, b"\0\0\0\0\x03abc"));
+    }
+    wire.send(&frame(DATA, END_STREAM, 1, b""));
+    assert_eq!(wire.status(1), 200);
+}
+
+/// Sends as much of a body as the windows allow; how much that was.
+fn fill(wire: &mut Wire, stream: u32) -> usize {
+    let (mut room, mut sent) = ([65_535_usize, 512 << 10], 0);
+    wire.set_patience(TICK);
+    loop {
+        let part = room[0].min(room[1]).min(16_384);
+        if part > 0 {
+            wire.send(&frame(DATA, 0, stream, &vec![0; part]));
+            room = room.map(|room| room - part);
+            sent += part;
+            continue;
+        }
+        match wire.try_read() {
+            Ok(Some(frame)) if frame.kind == WINDOW_UPDATE => {
+                room[usize::from(frame.stream != 0)] += u32::from_be_bytes(frame.payload.try_into().unwrap()) as usize;
+            }
+            Ok(Some(_)) => {}
+            _ => return sent,
+        }
+    }
+}
+
+#[test]
+fn bodies_that_the_upstream_does_not_take_are_held_within_the_windows_and_for_a_while_only() {
+    const CLIENTS: usize = 8;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    // It takes connections and nothing else.
+    std::thread::spawn(move || listener.incoming().collect::<Vec<_>>());
+    let gateway = setup(&url).api("response_timeout = \"4s\"").start();
+    let before = gateway.memory("VmRSS");
+    let mut wires = Vec::new();
+    let mut sent = 0;
+    for _ in 0..CLIENTS {
+        let mut wire = Wire::open(&gateway);
+        wire.send(&post(1, "/x"));
+        sent += fill(&mut wire, 1);
+        wires.push(wire);
+    }
+    let held = gateway.memory("VmHWM");
+    println!("{sent} bytes sent, {before} KiB before, {held} KiB at most");
+    assert!(held < before + (CLIENTS as u64) * 1024 + (8 << 10), "{before} KiB before and {held} KiB at most");
+    for wire in &mut wires {
+        wire.set_patience(SOON);
+        assert_eq!(wire.status(1), 504);
+    }
+    wait_for("nothing in flight", || (in_flight(&gateway) == 0).then_some(()));
+}
+
+#[test]
+fn connections_that_wait_cost_little_memory() {
+    const CLIENTS: usize = 500;
+    let upstream = upstream();
+    let gateway = Gateway::in_front_of(&upstream).api(r#"public = ["GET /**"]"#).start();
+    let ask = || {
+        let mut wire = Wire::open(&gateway);
+        wire.send(&get(1, "/"));
+        assert_eq!(wire.status(1), 200);
+        wire.read_until(Frame::ends_stream);
+        wire
+    };
+    let mut wires: Vec<Wire> = (0..50).map(|_| ask()).collect();
+    let before = gateway.memory("VmRSS");
+    wires.extend((0..CLIENTS).map(|_| ask()));
+    let grown = || gateway.memory("VmRSS").saturating_sub(before) * 1024 / CLIENTS as u64;
+    println!("{} bytes each", grown());
+    assert!(grown() < 40 << 10, "{} bytes each", grown());
 }
 
 fn in_flight(gateway: &Gateway) -> usize {
