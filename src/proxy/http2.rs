@@ -44,6 +44,8 @@ struct Client {
     /// Received and not read yet: a part of a frame; and since when, in monotonic nanoseconds.
     rest: Vec<u8>,
     rest_since: u64,
+    /// When something was last left unread because the client does not read either, in monotonic nanoseconds.
+    unread: u64,
     /// How much of what is to be sent has been sent.
     sent: usize,
     /// By the places of streams.
@@ -89,6 +91,7 @@ impl Client {
             http: http2::Connection::new(limits, now),
             rest: Vec::new(),
             rest_since: now,
+            unread: now,
             sent: 0,
             slots: Vec::new(),
             wakes: Wakes::new(server.max_streams as usize),
@@ -109,6 +112,7 @@ impl Client {
             while !self.told {
                 // Whoever does not read what it gets is not read either.
                 if self.http.out.len() >= FULL {
+                    self.unread = self.connection.worker.recent().monotonic;
                     again = true;
                     break;
                 }

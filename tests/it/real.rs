@@ -2,8 +2,10 @@
 //! `scripts/setup.sh`, which `make test` runs first, brings what they need.
 
 mod autobahn;
+mod differential;
 mod programs;
 mod schemathesis;
+mod sslyze;
 
 use super::harness::{Client, Gateway, Key, Message, Request, Upstream, wait_for};
 use programs::{Program, Server, file, tool};

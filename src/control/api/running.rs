@@ -1,6 +1,6 @@
 //! The running configuration as `GET /v1/config` shows it. What may be a secret is not in it.
 
-use crate::config::{ApiConfig, Config, LogFormat, Place, Protocol, TlsFiles, Upstream, show_duration};
+use crate::config::{ApiConfig, Config, LogFormat, Place, Protocol, Tls, TlsFiles, TlsProfile, Upstream, show_duration};
 use crate::policy::{CredentialPlace, EmptyScopes, ErrorStyle, KeyApiStyle, PassThrough, Pattern, ResetStyle};
 use serde::Serialize;
 use std::time::Duration;
@@ -53,6 +53,17 @@ struct ServerView {
 /// `[server.tls]` or `[admin.tls]`: paths of files.
 #[derive(Debug, Serialize, ToSchema)]
 struct TlsView {
+    cert: String,
+    key: String,
+    /// `intermediate` or `modern`.
+    profile: &'static str,
+    /// Served by name.
+    certificate: Vec<CertificateView>,
+}
+
+/// `[[server.tls.certificate]]` or `[[admin.tls.certificate]]`.
+#[derive(Debug, Serialize, ToSchema)]
+struct CertificateView {
     cert: String,
     key: String,
 }
@@ -129,7 +140,10 @@ struct ApiView {
     host_header: &'static str,
     /// Their names; the values may be secrets.
     upstream_headers: Vec<String>,
+    /// Passed on from trusted proxies only.
+    proxy_headers: Vec<String>,
     key_api: Option<KeyApiView>,
+    cors: Option<CorsView>,
     expiry_warning: String,
     expiry_header: bool,
     connect_timeout: String,
@@ -140,6 +154,19 @@ struct ApiView {
     /// In bytes.
     max_body_size: usize,
     max_requests: usize,
+}
+
+/// `[api.cors]`.
+#[derive(Debug, Serialize, ToSchema)]
+struct CorsView {
+    /// `*` alone is any.
+    origins: Vec<String>,
+    methods: Vec<String>,
+    headers: Vec<String>,
+    expose_headers: Vec<String>,
+    /// In seconds.
+    max_age: u64,
+    credentials: bool,
 }
 
 /// One of an API's `environments`.
@@ -268,6 +295,15 @@ fn api(config: &ApiConfig) -> ApiView {
         case_insensitive_paths: api.case_insensitive_paths,
         host_header: if config.rewrite_host { "upstream" } else { "keep" },
         upstream_headers: api.upstream_headers.iter().map(|(name, _)| name.to_string()).collect(),
+        proxy_headers: texts(&api.proxy_headers),
+        cors: api.cors.as_ref().map(|cors| CorsView {
+            origins: if cors.origins.is_empty() { vec!["*".to_owned()] } else { texts(&cors.origins) },
+            methods: texts(&cors.methods),
+            headers: texts(&cors.headers),
+            expose_headers: texts(&cors.expose_headers),
+            max_age: cors.max_age,
+            credentials: cors.credentials,
+        }),
         key_api: api.key_api.as_ref().map(|endpoints| KeyApiView {
             path: endpoints.path.to_string(),
             style: match endpoints.style {
@@ -302,8 +338,14 @@ fn upstream(upstream: &Upstream) -> String {
     }
 }
 
-fn tls(files: &TlsFiles) -> TlsView {
-    TlsView { cert: files.cert.display().to_string(), key: files.key.display().to_string() }
+fn tls(tls: &Tls) -> TlsView {
+    let view = |files: &TlsFiles| CertificateView { cert: files.cert.display().to_string(), key: files.key.display().to_string() };
+    let CertificateView { cert, key } = view(&tls.default);
+    let profile = match tls.profile {
+        TlsProfile::Intermediate => "intermediate",
+        TlsProfile::Modern => "modern",
+    };
+    TlsView { cert, key, profile, certificate: tls.further.iter().map(view).collect() }
 }
 
 fn texts<'t, T: ToString + 't>(items: impl IntoIterator<Item = &'t T>) -> Vec<String> {

@@ -3,7 +3,7 @@
 use super::super::client::poll_read;
 use super::super::deadline::{Deadline, Patience};
 use super::super::http1::{READ_ON_BYTES, READ_ON_TIME};
-use super::super::http2_stream::Slot;
+use super::super::http2_stream::{FULL, Slot};
 use super::super::stream::Stream;
 use super::super::worker::Worker;
 use super::{Client, End, LAST_WORDS, PING_TIMEOUT, TIDY};
@@ -33,7 +33,9 @@ impl Client {
         // What begins after this look is looked after in time.
         let mut next = idle.min(header);
         let begun = (!self.rest.is_empty()).then_some(self.rest_since);
-        if let Some(begun) = self.http.unfinished_since().into_iter().chain(begun).min().filter(|_| !self.told) {
+        let is_read = !self.told && self.http.out.len() < FULL;
+        if let Some(begun) = self.http.unfinished_since().into_iter().chain(begun).min().filter(|_| is_read) {
+            let begun = begun.max(self.unread);
             if since(begun) >= header {
                 worker.stats().connections_silent.add(1);
                 self.dismiss(Reason::ENHANCE_YOUR_CALM);

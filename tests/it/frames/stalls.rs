@@ -185,6 +185,19 @@ fn client_that_is_slow_but_fast_enough_gets_all_of_its_answer() {
 }
 
 #[test]
+fn frame_that_stands_unread_behind_answers_that_are_not_taken_yet_is_no_offence() {
+    let upstream = upstream();
+    let gateway = Gateway::in_front_of(&upstream).server("header_timeout = \"1s\"").api(r#"public = ["GET /**"]"#).start();
+    let mut wire = Wire::open_with(&gateway, &[(WINDOW, i32::MAX as u32)]);
+    let last = get(101, "/");
+    let (begun, rest) = last.split_at(12);
+    wire.send(&[number(WINDOW_UPDATE, 0, 1 << 30), (0..30).flat_map(|at| get(2 * at + 1, "/large")).collect(), begun.to_vec()].concat());
+    std::thread::sleep(Duration::from_secs(3));
+    wire.send(rest);
+    assert_eq!(wire.status(101), 200);
+}
+
+#[test]
 fn stream_that_is_silent_while_both_sides_are_content_lives_on() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
