@@ -39,9 +39,11 @@ struct Case {
     bytes: Vec<u8>,
     /// The requests that may arrive, in their order.
     authorised: Vec<Seen>,
-    /// Whether all answers are among these bytes.
-    ended: Box<dyn Fn(&[u8]) -> bool>,
+    ended: Ended,
 }
+
+/// Whether all answers are among these bytes.
+type Ended = Box<dyn Fn(&[u8]) -> bool>;
 
 /// A case of HTTP/1.1.
 fn http1(random: &mut Random, number: usize) -> Case {
