@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Brings what the tests and `make bench-instructions` need besides Rust, where it is missing: curl, Node, OpenSSL, Valgrind, Prometheus,
-# nginx, HAProxy and a Python environment.
+# nginx, HAProxy and Python environments.
 # Python 2.7, which the Autobahn test suite needs, is the one thing that it finds but cannot bring: Debian has none any more.
 # A second run does nothing. Everything that is not a Debian package of general use lies below target/test-tools.
 set -euo pipefail
@@ -82,16 +82,19 @@ if [[ ${#fetch[@]} -gt 0 ]]; then
     done
 fi
 
-# 4. The Python environment, made anew when its list changes.
-lists=(examples/django-helpdesk/requirements.txt tests/real/requirements.txt tests/real/constraints.txt)
-wanted=$(sha256sum "${lists[@]}")
-if [[ "$(cat "$tools/python/stamp" 2>/dev/null)" != "$wanted" ]]; then
-    say "making the Python environment"
-    "$python" -m venv --clear "$tools/python"
-    "$tools/python/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
-        -r tests/real/requirements.txt -c tests/real/constraints.txt
-    printf '%s\n' "$wanted" >"$tools/python/stamp"
-fi
+# 4. The Python environments, each made anew when its lists change: `environment NAME REQUIREMENTS CONSTRAINTS [MORE LISTS]`.
+environment() {
+    local place=$tools/$1 wanted
+    wanted=$(sha256sum "${@:2}")
+    if [[ "$(cat "$place/stamp" 2>/dev/null)" != "$wanted" ]]; then
+        say "making the Python environment $1"
+        "$python" -m venv --clear "$place"
+        "$place/bin/python" -m pip install --quiet --disable-pip-version-check --no-input -r "$2" -c "$3"
+        printf '%s\n' "$wanted" >"$place/stamp"
+    fi
+}
+environment python tests/real/requirements.txt tests/real/constraints.txt examples/django-helpdesk/requirements.txt
+environment sslyze tests/real/sslyze.txt tests/real/sslyze-constraints.txt
 
 # 5. Node's packages, beside the programs that import them, because that is where Node looks.
 wanted=$(sha256sum tests/real/package-lock.json)

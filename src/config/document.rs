@@ -29,9 +29,11 @@ kinds! {
         "listen", "trusted_proxies", "workers", "max_connections", "handshake_timeout", "header_timeout", "idle_timeout",
         "drain_timeout", "max_header_size", "max_headers", "max_streams", "http2_frame_budget", "tls"
     ];
-    SERVER_TLS = "[server.tls]": ["cert", "key"];
+    SERVER_TLS = "[server.tls]": ["cert", "key", "profile", "certificate"];
+    SERVER_CERTIFICATE = "[[server.tls.certificate]]": ["cert", "key"];
     ADMIN = "[admin]": ["listen", "hosts", "tls", "token"];
-    ADMIN_TLS = "[admin.tls]": ["cert", "key"];
+    ADMIN_TLS = "[admin.tls]": ["cert", "key", "profile", "certificate"];
+    ADMIN_CERTIFICATE = "[[admin.tls.certificate]]": ["cert", "key"];
     ADMIN_TOKEN = "[[admin.token]]": ["name", "sha256", "role", "organization"];
     LOG = "[log]": ["requests", "format"];
     STORE = "[store]": ["path", "audit_retention", "keys_per_organization"];

@@ -28,3 +28,4 @@ mod reload;
 mod serving;
 mod soak;
 mod stopping;
+mod tls;
