@@ -106,7 +106,10 @@ struct Tally {
     /// Requests that may arrive, as far as is known here.
     authorised: usize,
     arrived: usize,
+    /// Connections whose answers did not all come in time.
     stalled: usize,
+    /// Connections on which the origin was blamed.
+    blamed: usize,
 }
 
 fn run(origin: &mut Origin, case: fn(&mut Random, usize) -> Case) {
@@ -124,8 +127,16 @@ fn run(origin: &mut Origin, case: fn(&mut Random, usize) -> Case) {
     let mut random = Random::new(seed);
     for batch in 0..cases.div_ceil(BATCH) {
         let sent: Vec<Case> = (0..BATCH).map(|number| case(&mut random, batch * BATCH + number)).collect();
-        let stalled = sent.iter().filter(|case| !exchange(&gateway, case)).count();
-        tally.stalled += stalled;
+        for case in &sent {
+            let (come, whole) = exchange(&gateway, case);
+            let blames = memchr::memmem::find(&come, b"HTTP/1.1 50").is_some();
+            tally.stalled += usize::from(!whole);
+            tally.blamed += usize::from(blames);
+            if blames || !whole {
+                let (sent, come) = (case.bytes.escape_ascii(), come.escape_ascii());
+                println!("{}: seed {seed}: answered {} by {come}: {sent}", origin.name(), if whole { "wrongly" } else { "too late" });
+            }
+        }
         let expected: Vec<Seen> = sent.iter().flat_map(|case| case.authorised.clone()).collect();
         let last = format!("/barrier-{batch}");
         let bytes = format!("GET {last} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").into_bytes();
@@ -140,11 +151,12 @@ fn run(origin: &mut Origin, case: fn(&mut Random, usize) -> Case) {
     }
     println!("{}: seed {seed}, {cases} cases, {tally:?}", origin.name());
     assert!(tally.arrived * 10 > tally.authorised, "seed {seed}: {tally:?}: hardly anything arrives");
+    assert_eq!(tally.blamed, 0, "seed {seed}: {tally:?}: a client's mistake is not the origin's");
     assert!(tally.stalled * 50 < cases, "seed {seed}: {tally:?}: clients wait for answers in vain");
 }
 
-/// Sends a case and reads its answers; whether all of them came.
-fn exchange(gateway: &Gateway, case: &Case) -> bool {
+/// Sends a case and reads its answers. Returns them, and whether all have come.
+fn exchange(gateway: &Gateway, case: &Case) -> (Vec<u8>, bool) {
     let mut stream = TcpStream::connect(gateway.address()).expect("the gateway accepts");
     stream.set_read_timeout(Some(STALLED)).expect("a deadline");
     stream.set_write_timeout(Some(PATIENCE)).expect("a deadline");
@@ -155,11 +167,11 @@ fn exchange(gateway: &Gateway, case: &Case) -> bool {
     while !(case.ended)(&come) {
         match stream.read(&mut buffer) {
             Ok(read) if read > 0 => come.extend_from_slice(&buffer[..read]),
-            Ok(_) => return true,
-            Err(error) => return error.kind() == std::io::ErrorKind::ConnectionReset,
+            Ok(_) => return (come, true),
+            Err(error) => return (come, error.kind() == std::io::ErrorKind::ConnectionReset),
         }
     }
-    true
+    (come, true)
 }
 
 /// How many final answers there are. No origin says these words in a body.
