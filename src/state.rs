@@ -1,8 +1,10 @@
 //! What the two planes share: the published configuration, which has one writer and many readers, the
 //! clock, and the signals between them.
 
+mod connections;
 mod refused;
 
+pub use connections::{Admitted, Connections, TooMany};
 pub use refused::{RefusedRequest, RefusedRequests};
 
 use crate::config::{ApiConfig, Server, Upstream};
@@ -12,7 +14,7 @@ use arc_swap::{ArcSwap, Cache};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -142,8 +144,8 @@ pub struct Shared {
     pub clock: Clock,
     /// By worker.
     pub workers: Box<[WorkerStats]>,
-    /// Over all workers; only accepting and closing touch it.
-    pub connections: AtomicUsize,
+    /// Over all workers.
+    pub connections: Connections,
     /// Keys that were used, handed over by the workers a few times a second.
     used_keys: Mutex<Vec<Arc<KeyRecord>>>,
     key_calls: mpsc::Sender<KeyRequest>,
@@ -162,7 +164,7 @@ impl Shared {
             phase: watch::Sender::new(Phase::Running),
             clock,
             workers: (0..workers).map(|_| WorkerStats::new(Refusal::ALL.len())).collect(),
-            connections: AtomicUsize::new(0),
+            connections: Connections::default(),
             used_keys: Mutex::default(),
             key_calls,
             refused: (0..workers).map(|_| RefusedRequests::default()).collect(),
@@ -223,21 +225,6 @@ impl Shared {
     #[must_use]
     pub fn phase(&self) -> watch::Receiver<Phase> {
         self.phase.subscribe()
-    }
-
-    /// Counts a connection unless there are `most` already.
-    #[must_use]
-    pub fn admit_connection(&self, most: usize) -> bool {
-        let admitted = self.connections.fetch_add(1, Ordering::Relaxed) < most;
-        if !admitted {
-            self.release_connection();
-        }
-        admitted
-    }
-
-    /// Gives back what [`Self::admit_connection`] counted.
-    pub fn release_connection(&self) {
-        self.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

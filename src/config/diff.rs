@@ -1,5 +1,7 @@
 //! What an edit changes, in words that an operator can check against what was meant.
 
+mod limits;
+
 use super::units::show_duration;
 use super::{ApiConfig, Config, KeyConfig, Place, Store, Tls, TlsFiles, TlsProfile, Upstream};
 use crate::policy::{ApiDefinition, CredentialPlace, EmptyScopes, KeyApi, KeyApiStyle, Limit, PassThrough, Pattern, Scope};
@@ -73,18 +75,7 @@ fn server(old: &Config, new: &Config, diff: &mut Diff) {
     if before.trusted_proxies != after.trusted_proxies {
         lines.push(format!("server.trusted_proxies changed ({} → {})", before.trusted_proxies.len(), after.trusted_proxies.len()));
     }
-    fn debug<T: Debug>(value: &T) -> String {
-        format!("{value:?}")
-    }
-    setting(lines, "server.max_connections", &before.max_connections, &after.max_connections, debug);
-    setting(lines, "server.handshake_timeout", &before.handshake_timeout, &after.handshake_timeout, debug);
-    setting(lines, "server.header_timeout", &before.header_timeout, &after.header_timeout, debug);
-    setting(lines, "server.idle_timeout", &before.idle_timeout, &after.idle_timeout, debug);
-    setting(lines, "server.drain_timeout", &before.drain_timeout, &after.drain_timeout, debug);
-    setting(lines, "server.max_header_size", &before.max_header_size, &after.max_header_size, |size| super::units::show_size(*size));
-    setting(lines, "server.max_headers", &before.max_headers, &after.max_headers, debug);
-    setting(lines, "server.max_streams", &before.max_streams, &after.max_streams, debug);
-    setting(lines, "server.http2_frame_budget", &before.http2_frame_budget, &after.http2_frame_budget, debug);
+    limits::compare(&limits::of_server(before), &limits::of_server(after), lines);
     setting(lines, "log.requests", &old.log.requests, &new.log.requests, bool::to_string);
     tls("", old.tls.as_ref(), new.tls.as_ref(), lines);
     if let (Some(before), Some(after)) = (&old.admin, &new.admin) {
@@ -154,9 +145,7 @@ fn api(old: &ApiConfig, new: &ApiConfig, all: &mut Vec<String>) {
     let ca = |api: &ApiConfig| api.upstreams.iter().find_map(|upstream| upstream.ca.clone());
     setting(lines, "upstream_ca", &ca(old), &ca(new), |path| path.as_ref().map_or("none".into(), |path| path.display().to_string()));
     setting(lines, "host_header", &old.rewrite_host, &new.rewrite_host, |rewrite| if *rewrite { "upstream" } else { "keep" }.to_owned());
-    setting(lines, "connect_timeout", &old.connect_timeout, &new.connect_timeout, debug);
-    setting(lines, "response_timeout", &old.response_timeout, &new.response_timeout, debug);
-    setting(lines, "keep_alive", &old.keep_alive, &new.keep_alive, debug);
+    limits::compare(&limits::of_api(old), &limits::of_api(new), lines);
     setting(lines, "credentials", &before.credentials, &after.credentials, |places| list(places, credential));
     setting(lines, "environments", &before.environments, &after.environments, |all| {
         list(all, |one| format!("{} {}", one.name, one.prefix))

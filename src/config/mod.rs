@@ -80,12 +80,18 @@ pub struct Server {
     pub workers: usize,
     /// Connections open at once, over all workers.
     pub max_connections: usize,
+    /// Of these, from one address (IPv6: one /64 network) that is no trusted proxy's; 0: as many as there are.
+    pub max_connections_per_address: usize,
     /// For the TLS handshake.
     pub handshake_timeout: Duration,
-    /// For a whole request head, and between requests of one HTTP/1.1 connection.
+    /// For a whole request head.
     pub header_timeout: Duration,
-    /// For an HTTP/2 connection without requests.
+    /// For a connection between two requests.
     pub idle_timeout: Duration,
+    /// How long a client may keep a request waiting: for the next part of its body, or by not taking the answer.
+    pub body_timeout: Duration,
+    /// Bytes a second that a client is to send or to take while it is waited for; 0: any number will do.
+    pub min_transfer_rate: usize,
     /// For requests in flight when the gateway is told to stop.
     pub drain_timeout: Duration,
     /// Size of a request head, in bytes.
@@ -217,6 +223,14 @@ pub struct ApiConfig {
     pub response_timeout: Duration,
     /// How long an unused connection to the upstream is kept.
     pub keep_alive: Duration,
+    /// How long an answer that has begun, or a WebSocket, may go on without a byte in either direction.
+    pub idle_timeout: Duration,
+    /// For a request from its head to the end of its answer.
+    pub request_timeout: Duration,
+    /// Size of a request's body, in bytes.
+    pub max_body_size: usize,
+    /// Requests at once that were sent on and whose answers have not ended, over all workers.
+    pub max_requests: usize,
 }
 
 /// Where requests go.

@@ -10,18 +10,23 @@ use axum::Router;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
-/// Connections served at once; more wait in the system's queue.
+/// Connections served at once.
 const CONNECTIONS: usize = 64;
 /// For the TLS handshake, for a request's head, for its body, and between two requests.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+/// How often it is looked whether one can be closed, while all of them are busy.
+const LOOK: Duration = Duration::from_millis(50);
 /// How long connections may take to finish when the process stops.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -78,43 +83,74 @@ pub(super) struct State {
     pub(super) store: Option<PathBuf>,
 }
 
+/// One that is open.
+struct Open {
+    /// Whether a request is being answered.
+    busy: Arc<AtomicBool>,
+    task: AbortHandle,
+}
+
+/// Those that are open, the oldest first.
+#[derive(Default)]
+struct Connections(VecDeque<Open>);
+
+impl Connections {
+    /// Makes room for one more, if need be by closing the one that has been open for the longest without asking anything: silent
+    /// connections, however many, must not keep anybody from the figures. Whether there is room.
+    fn make_room(&mut self) -> bool {
+        self.0.retain(|open| !open.task.is_finished());
+        if self.0.len() < CONNECTIONS {
+            return true;
+        }
+        let silent = self.0.iter().position(|open| !open.busy.load(Ordering::Relaxed));
+        silent.and_then(|at| self.0.remove(at)).inspect(|open| open.task.abort()).is_some()
+    }
+}
+
 /// Serves until `stop` is told, then lets connections finish.
 pub(super) async fn serve(listener: TcpListener, state: Arc<State>, mut stop: watch::Receiver<bool>) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut connections = Connections::default();
+    let mut tasks = JoinSet::new();
     let router = api::router(state.clone());
     loop {
-        let accepted = async {
-            let slot = slots.clone().acquire_owned().await;
-            (slot, listener.accept().await)
-        };
-        let (slot, accepted) = tokio::select! {
-            accepted = accepted => accepted,
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stop| *stop) => break,
         };
-        let Ok(slot) = slot else { break };
         let Ok((stream, _)) = accepted else {
             // Out of file descriptors, most likely: trying again at once would only spin.
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let (state, router, stop) = (state.clone(), router.clone(), stop.clone());
-        tokio::spawn(async move {
-            let tls = state.settings.load().tls.clone();
-            match tls {
-                None => connection(stream, false, router, stop).await,
-                Some(config) => {
-                    let handshake = tokio_rustls::TlsAcceptor::from(config).accept(stream);
-                    if let Ok(Ok(stream)) = timeout(PATIENCE, handshake).await {
-                        connection(stream, true, router, stop).await;
-                    }
-                }
+        while tasks.try_join_next().is_some() {}
+        let room = async {
+            while !connections.make_room() {
+                let _ = timeout(LOOK, tasks.join_next()).await;
             }
-            drop(slot);
-        });
+        };
+        tokio::select! {
+            () = room => {}
+            _ = stop.wait_for(|stop| *stop) => break,
+        }
+        let busy = Arc::new(AtomicBool::new(false));
+        let task = tasks.spawn(converse(stream, state.clone(), router.clone(), stop.clone(), busy.clone()));
+        connections.0.push_back(Open { busy, task });
     }
     drop(listener);
-    let all = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
-    let _ = timeout(FAREWELL, slots.acquire_many(all)).await;
+    let _ = timeout(FAREWELL, async { while tasks.join_next().await.is_some() {} }).await;
+}
+
+async fn converse(stream: TcpStream, state: Arc<State>, router: Router, stop: watch::Receiver<bool>, busy: Arc<AtomicBool>) {
+    let tls = state.settings.load().tls.clone();
+    match tls {
+        None => connection(stream, false, router, stop, busy).await,
+        Some(config) => {
+            let handshake = tokio_rustls::TlsAcceptor::from(config).accept(stream);
+            if let Ok(Ok(stream)) = timeout(PATIENCE, handshake).await {
+                connection(stream, true, router, stop, busy).await;
+            }
+        }
+    }
 }
 
 async fn connection(
@@ -122,12 +158,18 @@ async fn connection(
     encrypted: bool,
     router: Router,
     mut stop: watch::Receiver<bool>,
+    busy: Arc<AtomicBool>,
 ) {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request| {
         request.extensions_mut().insert(Encrypted(encrypted));
-        let answer = router.call(request);
-        async move { answer.await.map(api::finish) }
+        busy.store(true, Ordering::Relaxed);
+        let (answer, busy) = (router.call(request), busy.clone());
+        async move {
+            let answer = answer.await.map(api::finish);
+            busy.store(false, Ordering::Relaxed);
+            answer
+        }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

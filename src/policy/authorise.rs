@@ -86,10 +86,29 @@ impl<'s> Permit<'s> {
         self.api
     }
 
+    /// Its index in the snapshot.
+    #[must_use]
+    pub fn api_index(&self) -> usize {
+        self.api_index
+    }
+
     /// Who calls.
     #[must_use]
     pub fn caller(&self) -> Caller<'s> {
         self.caller
+    }
+
+    /// Who answers the request.
+    #[must_use]
+    pub fn responder(&self) -> Responder {
+        self.responder
+    }
+
+    /// The same request as one that is refused all the same. It is not counted.
+    #[must_use]
+    pub fn refused(self, refusal: Refusal, now: Now) -> Refused<'s> {
+        let allowance = self.allowance(now);
+        Admission { permit: self, allowance }.refused(refusal)
     }
 
     /// What the limit leaves before this request; nothing where there is no limit.

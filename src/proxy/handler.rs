@@ -11,8 +11,8 @@ use super::request_id::RequestId;
 use super::worker::{Current, Worker};
 use crate::http1::ResponseHead;
 use crate::policy::{
-    Admission, Caller, Head, Known, Now, Peer, Refusal, Refused, Responder, Sink as _, authorise, charge, client_address, contains_key,
-    is_grpc, prepare_response, refuse,
+    Admission, Caller, Head, Known, Now, Peer, Permit, Refusal, Refused, Responder, Sink as _, authorise, charge, client_address,
+    contains_key, is_grpc, prepare_response, refuse,
 };
 use crate::state::{KeyCall, RefusedRequest};
 use bytes::Bytes;
@@ -26,6 +26,8 @@ use std::time::Duration;
 pub(super) struct Connection {
     pub(super) worker: Rc<Worker>,
     pub(super) peer: Peer,
+    /// Whether there are so many connections that this one is open only to be told so.
+    pub(super) surplus: bool,
     /// Requests whose answer has not ended.
     in_flight: Cell<usize>,
     /// Since when there is none, in monotonic nanoseconds.
@@ -33,9 +35,9 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(worker: &Rc<Worker>, peer: Peer) -> Rc<Self> {
+    pub(super) fn new(worker: &Rc<Worker>, peer: Peer, surplus: bool) -> Rc<Self> {
         let quiet_since = Cell::new(worker.now().monotonic);
-        Rc::new(Self { worker: worker.clone(), peer, in_flight: Cell::new(0), quiet_since })
+        Rc::new(Self { worker: worker.clone(), peer, surplus, in_flight: Cell::new(0), quiet_since })
     }
 
     pub(super) fn request_started(&self) {
@@ -104,7 +106,14 @@ pub(super) fn judge<'s>(
     let mut record = Record::start(connection, current, head, version, &request_id, now);
     let http2 = version == Version::HTTP_2;
     let mut reply = Reply { request_id, now, http2, grpc: is_grpc(head.fields), to_head: *head.method == Method::HEAD, cors: &[] };
-    let admitted = body.map_err(Refused::early).and_then(|body| Ok((charge(authorise(head, &current.snapshot, now)?, now)?, body)));
+    let body = if connection.surplus { Err(Refusal::Overloaded) } else { body };
+    let admitted = body.map_err(Refused::early).and_then(|body| {
+        let permit = authorise(head, &current.snapshot, now)?;
+        match has_room(worker, current, &permit, body) {
+            Ok(()) => Ok((charge(permit, now)?, body)),
+            Err(refusal) => Err(permit.refused(refusal, now)),
+        }
+    });
     let outcome = match admitted {
         Ok((admission, body)) => {
             let key = if let Caller::Key { record, .. } = admission.caller() { Some(record) } else { None };
@@ -138,6 +147,22 @@ pub(super) fn judge<'s>(
     Judged { outcome, record, reply }
 }
 
+/// Whether a request that was authorised is not too large, and its API not serving as many as it may already. Only a worker that has more
+/// than its share looks at what the others have.
+fn has_room(worker: &Worker, current: &Current, permit: &Permit<'_>, body: Length) -> Result<(), Refusal> {
+    let forwarded = permit.responder() == Responder::Upstream;
+    let Some(api) = current.site.apis.get(permit.api_index()).filter(|_| forwarded) else { return Ok(()) };
+    if let Length::Exact(length) = body
+        && length > api.config.max_body_size as u64
+    {
+        return Err(Refusal::BodyTooLarge);
+    }
+    let most = api.config.max_requests as u64;
+    let own = api.stats.get(worker.index()).map_or(0, |stats| stats.in_flight.value());
+    let is_full = (own + 1) * api.stats.len() as u64 > most && api.stats.iter().map(|stats| stats.in_flight.value()).sum::<u64>() >= most;
+    if is_full { Err(Refusal::Overloaded) } else { Ok(()) }
+}
+
 /// Answers a request that has been judged. `body` is the client's; `deadline` the one that is kept while an answer is waited for.
 pub(super) async fn respond(
     worker: &Rc<Worker>,
@@ -157,12 +182,12 @@ pub(super) async fn respond(
         Outcome::Forward(admission, outbound) => {
             let body = RequestBody::new(body, &current.site, admission.api_index());
             let progress = body.progress().clone();
-            if let Caller::Key { digest, .. } = admission.caller() {
-                record.set_live(digest, admission.api_index(), &progress);
-            }
+            let digest = if let Caller::Key { digest, .. } = admission.caller() { Some(digest) } else { None };
+            record.set_live(digest, admission.api_index(), &progress);
             let answered = Cell::new(0);
             let mut read = |head: &ResponseHead<'_, '_>| {
                 answered.set(worker.now().monotonic);
+                progress.moved(worker.soon(Duration::ZERO));
                 pass_back(head, &admission, &reply)
             };
             let exchange = pin!(forward(worker, current, &admission, outbound, body, deadline, &mut read));
@@ -173,8 +198,11 @@ pub(super) async fn respond(
                 }
                 Err(refusal) => {
                     let refused = match record.cut() {
-                        Some(refusal) => Refused { grant: None, allowance: None, ..admission.refused(refusal) },
-                        None => admission.refused(refusal),
+                        // Its limit is not shown to one that is no good any more.
+                        Some(refusal) if refusal.is_invalid_token() => {
+                            Refused { grant: None, allowance: None, ..admission.refused(refusal) }
+                        }
+                        _ => admission.refused(refusal),
                     };
                     turn_away(&refused, &reply, record)
                 }
@@ -221,10 +249,11 @@ pub(super) fn turn_away(refused: &Refused<'_>, reply: &Reply<'_>, mut record: Re
     head.put_lines(reply.cors);
     record.set_refused(refused.refusal, head.status.as_u16());
     // Where a request with such framing, or whose body broke off, ends is a guess, so nothing behind it is read as another one
-    // (RFC 9112 §6.3); the end of one that was cut is not waited for.
+    // (RFC 9112 §6.3); the end of one that was cut, is too slow or too large is not waited for.
     let unsound =
         matches!(refused.refusal, Refusal::MalformedFraming | Refusal::MalformedHead | Refusal::HeadTooLarge | Refusal::ClientAborted);
-    let close = unsound || record.cut().is_some();
+    let unwanted = matches!(refused.refusal, Refusal::BodyTooLarge | Refusal::ClientTimeout);
+    let close = unsound || unwanted || record.cut().is_some();
     own_answer(head, body, reply, record, close)
 }
 

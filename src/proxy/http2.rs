@@ -60,8 +60,8 @@ struct Client {
 }
 
 /// Serves a connection until it closes or the gateway has drained.
-pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, peer: Peer) {
-    let mut client = Client::new(worker, stream, peer);
+pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, peer: Peer, surplus: bool) {
+    let mut client = Client::new(Connection::new(worker, peer, surplus), stream);
     let _idle = worker.wake_when_draining(poll_fn(|cx| Poll::Ready(cx.waker().clone())).await);
     if let End::Told = poll_fn(|cx| client.poll(cx)).await {
         let Client { mut stream, mut deadline, .. } = client;
@@ -70,7 +70,8 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, peer: Peer) {
 }
 
 impl Client {
-    fn new(worker: &Rc<Worker>, stream: Stream, peer: Peer) -> Self {
+    fn new(connection: Rc<Connection>, stream: Stream) -> Self {
+        let worker = &connection.worker;
         let now = worker.now().monotonic;
         let current = worker.current();
         let server = &current.site.server;
@@ -81,7 +82,6 @@ impl Client {
             budget: server.http2_frame_budget as u64,
         };
         Self {
-            connection: Connection::new(worker, peer),
             stream,
             http: http2::Connection::new(limits, now),
             rest: Vec::new(),
@@ -94,6 +94,7 @@ impl Client {
             heard: now,
             asked: None,
             told: false,
+            connection,
         }
     }
 
@@ -115,7 +116,7 @@ impl Client {
                 }
             }
             again |= self.serve_marked();
-            if self.connection.worker.is_draining() && !self.http.is_winding_down() {
+            if (self.connection.worker.is_draining() || self.connection.surplus) && !self.http.is_winding_down() {
                 self.wind_down();
             }
             self.told |= self.http.is_over();

@@ -66,7 +66,7 @@ pub(super) async fn answer(
 
 async fn exchange(worker: &Worker, mut call: KeyCall, body: ClientBody) -> Result<KeyAnswer, Refusal> {
     let read = tokio::time::timeout(BODY_TIME, whole(body)).await;
-    call.body = read.unwrap_or(Err(Refusal::ClientAborted))?;
+    call.body = read.unwrap_or(Err(Refusal::ClientTimeout))?;
     // The store's disk may hang.
     let answer = tokio::time::timeout(ANSWER_TIME, worker.shared().answer(call)).await;
     answer.ok().flatten().ok_or(Refusal::KeyOfficeUnavailable)

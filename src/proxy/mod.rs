@@ -20,6 +20,7 @@ mod key_endpoint;
 mod live;
 mod places;
 mod pool;
+mod progress;
 mod record;
 mod request_id;
 mod responder;

@@ -23,9 +23,12 @@ pub(super) fn server<'t>(context: Context<'t>, root: Section<'t>) -> (Server, Op
         trusted_proxies: Vec::new(),
         workers: 0,
         max_connections: 10_000,
+        max_connections_per_address: 1000,
         handshake_timeout: 10 * SECOND,
         header_timeout: 30 * SECOND,
         idle_timeout: 75 * SECOND,
+        body_timeout: 60 * SECOND,
+        min_transfer_rate: 256,
         drain_timeout: 30 * SECOND,
         max_header_size: 32 << 10,
         max_headers: 100,
@@ -52,6 +55,10 @@ pub(super) fn server<'t>(context: Context<'t>, root: Section<'t>) -> (Server, Op
     server.trusted_proxies = address_ranges(section, "trusted_proxies");
     server.workers = section.number("workers", server.workers, 0..=1024);
     server.max_connections = section.number("max_connections", server.max_connections, 1..=10_000_000);
+    let per_address = section.number("max_connections_per_address", server.max_connections_per_address, 0..=10_000_000);
+    server.max_connections_per_address = per_address;
+    server.body_timeout = section.duration("body_timeout", server.body_timeout, TIMEOUTS);
+    server.min_transfer_rate = section.size("min_transfer_rate", server.min_transfer_rate, 0..=1 << 30);
     server.handshake_timeout = section.duration("handshake_timeout", server.handshake_timeout, TIMEOUTS);
     server.header_timeout = section.duration("header_timeout", server.header_timeout, TIMEOUTS);
     server.idle_timeout = section.duration("idle_timeout", server.idle_timeout, TIMEOUTS);

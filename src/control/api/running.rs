@@ -34,9 +34,14 @@ struct ServerView {
     /// 0: one per core.
     workers: usize,
     max_connections: usize,
+    /// 0: no limit.
+    max_connections_per_address: usize,
     handshake_timeout: String,
     header_timeout: String,
     idle_timeout: String,
+    body_timeout: String,
+    /// In bytes a second.
+    min_transfer_rate: usize,
     drain_timeout: String,
     /// In bytes.
     max_header_size: usize,
@@ -143,7 +148,12 @@ struct ApiView {
     expiry_header: bool,
     connect_timeout: String,
     response_timeout: String,
+    idle_timeout: String,
+    request_timeout: String,
     keep_alive: String,
+    /// In bytes.
+    max_body_size: usize,
+    max_requests: usize,
 }
 
 /// `[api.cors]`.
@@ -183,9 +193,12 @@ impl From<&Config> for RunningConfig {
                 trusted_proxies: texts(&server.trusted_proxies),
                 workers: server.workers,
                 max_connections: server.max_connections,
+                max_connections_per_address: server.max_connections_per_address,
                 handshake_timeout: show_duration(server.handshake_timeout),
                 header_timeout: show_duration(server.header_timeout),
                 idle_timeout: show_duration(server.idle_timeout),
+                body_timeout: show_duration(server.body_timeout),
+                min_transfer_rate: server.min_transfer_rate,
                 drain_timeout: show_duration(server.drain_timeout),
                 max_header_size: server.max_header_size,
                 max_headers: server.max_headers,
@@ -304,7 +317,11 @@ fn api(config: &ApiConfig) -> ApiView {
         expiry_header: api.expiry_header,
         connect_timeout: show_duration(config.connect_timeout),
         response_timeout: show_duration(config.response_timeout),
+        idle_timeout: show_duration(config.idle_timeout),
+        request_timeout: show_duration(config.request_timeout),
         keep_alive: show_duration(config.keep_alive),
+        max_body_size: config.max_body_size,
+        max_requests: config.max_requests,
     }
 }
 

@@ -5,7 +5,7 @@ use http::Response;
 use serde_json::Value;
 
 /// Status, code and gRPC status of every reason, in the order of [`Refusal::ALL`].
-const TABLE: [(u16, &str, &str); 29] = [
+const TABLE: [(u16, &str, &str); Refusal::ALL.len()] = [
     (400, "malformed_target", "3"),
     (400, "malformed_host", "3"),
     (400, "malformed_forwarded_for", "3"),
@@ -33,8 +33,12 @@ const TABLE: [(u16, &str, &str); 29] = [
     (502, "upstream_failed", "14"),
     (504, "upstream_timeout", "4"),
     (400, "client_aborted", "3"),
-    (413, "body_too_large", "14"),
+    (413, "body_too_large", "8"),
     (503, "key_office_unavailable", "14"),
+    (400, "malformed_head", "3"),
+    (431, "head_too_large", "3"),
+    (408, "client_timeout", "4"),
+    (503, "overloaded", "14"),
 ];
 
 #[test]
@@ -164,6 +168,12 @@ fn refused_grpc_gets_200_with_its_status_in_the_head_and_no_body() {
         assert_eq!(response.headers()["grpc-status"], refusal.grpc_status());
         assert!(response.body().is_empty());
     }
+}
+
+#[test]
+fn whoever_is_shed_is_told_when_to_come_again() {
+    let response = answer(&Api::new(definition()), Refusal::Overloaded, false);
+    assert_eq!((response.status().as_u16(), response.headers()["retry-after"].as_bytes()), (503, &b"5"[..]));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 type Lines = Arc<Mutex<Vec<String>>>;
@@ -282,6 +283,18 @@ impl Gateway {
     /// How many files and sockets it has open.
     pub(crate) fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("its descriptors").count()
+    }
+
+    /// The same, once no thread is still starting.
+    pub(crate) fn descriptors_at_rest(&self) -> usize {
+        let mut seen = (self.descriptors(), Instant::now());
+        wait_for("a steady number of descriptors", || {
+            let now = self.descriptors();
+            if now != seen.0 {
+                seen = (now, Instant::now());
+            }
+            (seen.1.elapsed() > Duration::from_millis(300)).then_some(now)
+        })
     }
 
     /// Sends SIGTERM and waits for the end.
