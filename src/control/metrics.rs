@@ -134,6 +134,9 @@ fn connections(text: &mut Exposition, figures: &Figures) {
     text.sample(&[], total(|worker| &worker.connections_silent));
     text.counter("keygate_accept_failures_total", "Times that no connection could be accepted, for lack of file descriptors or memory.");
     text.sample(&[], total(|worker| &worker.accepts_failed));
+    text.counter("keygate_http2_dismissals_total", "HTTP/2 connections ended because of what their clients sent, by reason.")
+        .sample(&[("reason", "protocol_error")], total(|worker| &worker.http2_dismissed[0]))
+        .sample(&[("reason", "flood")], total(|worker| &worker.http2_dismissed[1]));
     text.gauge("keygate_connections_open", "Connections open.").sample(&[], figures.shared.connections.open());
     text.gauge("keygate_upgrades_open", "Connections that switched to another protocol, such as WebSockets.");
     text.sample(&[], total(|worker| &worker.upgrades_open));
