@@ -32,21 +32,17 @@ pub(crate) fn t(a: &Sample, b: &Sample) -> f64 {
     (a.mean - b.mean) / (a.variance() + b.variance()).sqrt()
 }
 
-/// The t of two lists of pairs that were measured in turn, the slowest tenth of all left out: what interrupts a measurement has
-/// nothing to do with what is measured.
-pub(crate) fn compare(pairs: &[(f64, f64)]) -> (Sample, Sample, f64) {
-    let mut all: Vec<f64> = pairs.iter().flat_map(|(a, b)| [*a, *b]).collect();
-    all.sort_by(f64::total_cmp);
-    let most = all.get(all.len() * 9 / 10).copied().unwrap_or(f64::INFINITY);
-    let (mut first, mut second) = (Sample::default(), Sample::default());
-    for (a, b) in pairs {
-        if *a <= most {
-            first.add(*a);
+/// What two kinds of things take, each measured many times, and their t. One thing counts once, with its median: where its digest happens to
+/// fall in a table makes a difference that is its own, however often it is measured.
+pub(crate) fn compare(mut first: Vec<Vec<f64>>, mut second: Vec<Vec<f64>>) -> (Sample, Sample, f64) {
+    let sample = |things: &mut Vec<Vec<f64>>| {
+        let mut sample = Sample::default();
+        for times in things {
+            times.sort_by(f64::total_cmp);
+            sample.add(times[times.len() / 2]);
         }
-        if *b <= most {
-            second.add(*b);
-        }
-    }
-    let t = t(&first, &second);
-    (first, second, t)
+        sample
+    };
+    let (first, second) = (sample(&mut first), sample(&mut second));
+    (first, second, t(&first, &second))
 }

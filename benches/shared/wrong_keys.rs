@@ -2,23 +2,32 @@
 
 use keygate::policy::{Digest, new_key};
 
-/// What each is, and the key. `real` is one that the gateway knows.
-pub(crate) fn wrong_keys(real: &str) -> Vec<(&'static str, String)> {
-    let prefix = &real[..real.len().min(8)];
-    let mut last = real.to_owned();
-    let end = if last.ends_with('0') { '1' } else { '0' };
-    last.pop();
-    last.push(end);
+/// As many keys of each kind, and what they are. `real` is one that the gateway knows; those of a kind are as long, because hashing takes as long as
+/// what is hashed.
+pub(crate) fn wrong_keys(real: &str, count: usize) -> Vec<(&'static str, Vec<String>)> {
+    let (prefix, start) = (&real[..8], Digest::of(real.as_bytes()).as_bytes()[0]);
+    // No real key ends so: those of tests and benchmarks are numbers.
+    let letter = |number: usize| char::from(b"ghijklmnopqrstuvwxyz"[number % 20]);
+    let ends_wrongly = |number: usize| format!("{}{}{}", &real[..real.len() - 2], letter(number / 20), letter(number));
+    let begins_alike = |key: &String| Digest::of(key.as_bytes()).as_bytes()[0] == start;
     vec![
-        ("its last character is wrong", last),
-        ("its digest begins as that of the real one", with_the_same_start(real)),
-        ("its checksum is right", new_key(prefix, &[7; 64]).expect("enough random bytes")),
+        ("their last characters are wrong", (0..count).map(ends_wrongly).collect()),
+        (
+            "their digests begin as that of the real one",
+            (1_000_000..).map(|number| unlike(real, number)).filter(begins_alike).take(count).collect(),
+        ),
+        ("their checksums are right", (0..count).map(|number| checked(prefix, real.len(), number)).collect()),
     ]
 }
 
-/// A key of the same length and prefix whose digest has the first byte of the real one's.
-fn with_the_same_start(real: &str) -> String {
-    let start = Digest::of(real.as_bytes()).as_bytes()[0];
-    let candidates = (0_u64..).map(|number| format!("{}{number:0width$}", &real[..8], width = real.len() - 8));
-    candidates.filter(|key| Digest::of(key.as_bytes()).as_bytes()[0] == start).find(|key| key != real).expect("one in 256 has it")
+/// A key that has nothing but its prefix and its length in common with the real one.
+pub(crate) fn unlike(real: &str, number: usize) -> String {
+    let text = Digest::of(&number.to_le_bytes()).to_string();
+    format!("{}x{}", &real[..8], &text[..real.len() - 9])
+}
+
+/// As new keys are made, and as long as those are.
+fn checked(prefix: &str, length: usize, number: usize) -> String {
+    let random: Vec<u8> = (0..length).map(|at| u8::try_from((at * 31 + number * 17) % 240).unwrap_or(0)).collect();
+    new_key(prefix, &random).expect("enough random bytes")
 }

@@ -1,7 +1,7 @@
 //! Whether the time of a refusal tells how near a wrong key is to a real one: Welch's t-test between a key that is like no other and keys
-//! that nearly are one.
+//! that nearly are one. Each key is one observation.
 //!
-//! `cargo bench --bench timing`; `KEYGATE_TIMING_PAIRS` says how many pairs are measured of each kind. It fails where a |t| is beyond 4.5.
+//! `cargo bench --bench timing`; `KEYGATE_TIMING_ROUNDS` says how often each is measured. It fails where a |t| is beyond 4.5.
 //!
 //! By design there is nothing to measure. The whole key is hashed before anything is compared, whatever it is, and what is looked up is
 //! its digest: how many of its bytes agree with those of a real one is as good as thrown by dice, and nobody can try for more of them
@@ -27,29 +27,34 @@ const BOUND: f64 = 4.5;
 /// Decisions that are timed together, because one is over before the clock moves.
 const AT_ONCE: u32 = 20;
 
+/// Keys of each kind.
+const KEYS: usize = 201;
+
 fn main() -> ExitCode {
-    let pairs = std::env::var("KEYGATE_TIMING_PAIRS").ok().and_then(|pairs| pairs.parse().ok()).unwrap_or(200_000);
+    let rounds = std::env::var("KEYGATE_TIMING_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1000);
     let snapshot = snapshot(definition(u32::MAX), 10_000);
     let real = key_text(5_000);
+    let request = |key: &String| Request::new(Method::GET, "/api/v1/tickets/42", key);
     let mut failed = false;
-    for (what, key) in wrong_keys::wrong_keys(&real) {
-        // The same length, because hashing takes as long as what is hashed.
-        let far = format!("{}{}", &real[..8], "x".repeat(key.len() - 8));
-        let far = Request::new(Method::GET, "/api/v1/tickets/42", &far);
-        let near = Request::new(Method::GET, "/api/v1/tickets/42", &key);
-        let mut measured = Vec::with_capacity(pairs);
-        for turn in 0..pairs {
+    for (what, near) in wrong_keys::wrong_keys(&real, KEYS) {
+        let length = near[0].len();
+        let far: Vec<Request> =
+            (0..KEYS).map(|number| request(&wrong_keys::unlike(&format!("{real:0<length$}")[..length], number))).collect();
+        let near: Vec<Request> = near.iter().map(request).collect();
+        let mut times = (vec![Vec::with_capacity(rounds); KEYS], vec![Vec::with_capacity(rounds); KEYS]);
+        for turn in 0..rounds * KEYS {
+            let key = turn % KEYS;
             // Neither is always the first.
-            measured.push(if turn % 2 == 0 {
-                let far = time(&snapshot, &far);
-                (far, time(&snapshot, &near))
+            if turn % 2 == 0 {
+                times.0[key].push(time(&snapshot, &far[key]));
+                times.1[key].push(time(&snapshot, &near[key]));
             } else {
-                let near = time(&snapshot, &near);
-                (time(&snapshot, &far), near)
-            });
+                times.1[key].push(time(&snapshot, &near[key]));
+                times.0[key].push(time(&snapshot, &far[key]));
+            }
         }
-        let (far, near, t) = welch::compare(&measured);
-        println!("{what}: {:.1} ns against {:.1} ns of a key that is like no other, t = {t:.2}", near.mean(), far.mean());
+        let (far, near, t) = welch::compare(times.0, times.1);
+        println!("{what}: {:.1} ns against {:.1} ns of keys that are like no other, t = {t:.2}", near.mean(), far.mean());
         failed |= t.abs() > BOUND;
     }
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
