@@ -54,13 +54,8 @@ fn server(old: &Config, new: &Config, diff: &mut Diff) {
     let (before, after) = (&old.server, &new.server);
     let restart = &mut diff.needs_restart;
     setting(restart, "server.listen", &before.listen, &after.listen, |value| displayed(value));
-    setting(
-        restart,
-        "server.workers",
-        &before.workers,
-        &after.workers,
-        |value| if *value == 0 { "auto".into() } else { value.to_string() },
-    );
+    let workers = |value: &usize| if *value == 0 { "auto".into() } else { value.to_string() };
+    setting(restart, "server.workers", &before.workers, &after.workers, workers);
     let admin_listen = |config: &Config| config.admin.as_ref().map(|admin| admin.listen);
     setting(restart, "admin.listen", &admin_listen(old), &admin_listen(new), |value| {
         value.map_or("none".into(), |address| address.to_string())
@@ -150,6 +145,8 @@ fn api(old: &ApiConfig, new: &ApiConfig, all: &mut Vec<String>) {
     let warning = |api: &ApiDefinition| show_duration(Duration::from_secs(api.expiry_warning));
     setting(lines, "expiry_warning", &warning(before), &warning(after), Clone::clone);
     setting(lines, "expiry_header", &before.expiry_header, &after.expiry_header, debug);
+    setting(lines, "proxy_headers", &before.proxy_headers, &after.proxy_headers, |names| displayed(names));
+    setting(lines, "cors", &before.cors, &after.cors, |cors| cors.as_ref().map_or("none".into(), ToString::to_string));
     upstream_headers(before, after, lines);
     scopes(before, after, lines);
     all.extend(lines.drain(..).map(|line| format!("api {}: {line}", after.name)));

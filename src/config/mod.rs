@@ -98,6 +98,8 @@ pub struct Server {
     pub max_headers: usize,
     /// Requests at once on one HTTP/2 connection.
     pub max_streams: u32,
+    /// Frames that one HTTP/2 connection may send at once without asking for anything.
+    pub http2_frame_budget: usize,
 }
 
 /// `[server.tls]` and `[admin.tls]`: PEM files.

@@ -1,6 +1,7 @@
 //! From the text of a file to a [`Config`]: every table in turn, then what holds between them.
 
 mod api;
+mod cors;
 mod credentials;
 mod endpoints;
 mod key;

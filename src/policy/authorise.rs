@@ -57,7 +57,18 @@ pub struct Permit<'s> {
     api_index: usize,
     caller: Caller<'s>,
     client: IpAddr,
-    key_endpoint: bool,
+    responder: Responder,
+}
+
+/// Who answers an admitted request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Responder {
+    /// The upstream.
+    Upstream,
+    /// Keygate itself, at the API's own key endpoints.
+    KeyEndpoints,
+    /// Keygate itself: a browser asks whether a page may make a request.
+    Preflight,
 }
 
 /// The witness that a request was authorised and counted. Only [`charge`] makes one, and nothing is sent
@@ -87,10 +98,10 @@ impl<'s> Permit<'s> {
         self.caller
     }
 
-    /// Whether the request is for the API's own key endpoints, which Keygate answers itself.
+    /// Who answers it.
     #[must_use]
-    pub fn is_key_endpoint(&self) -> bool {
-        self.key_endpoint
+    pub fn responder(&self) -> Responder {
+        self.responder
     }
 
     /// The same request as one that is refused all the same. It is not counted.
@@ -140,10 +151,10 @@ impl<'s> Admission<'s> {
         record.account.note_use(&self.permit.api.definition.name, &digest, now.unix).then_some(record)
     }
 
-    /// Whether the request is for the API's own key endpoints, which Keygate answers itself.
+    /// Who answers it.
     #[must_use]
-    pub fn is_key_endpoint(&self) -> bool {
-        self.permit.key_endpoint
+    pub fn responder(&self) -> Responder {
+        self.permit.responder
     }
 
     /// What the limit leaves; nothing where there is no limit.
@@ -231,8 +242,12 @@ pub fn authorise_traced<'s>(
     trace.passed(Check::Api);
 
     let refused = |refusal| Refused { api: Some((api_index, api)), ..Refused::early(refusal) };
-    let permit = |caller, key_endpoint| Permit { api, api_index, caller, client, key_endpoint };
+    let permit = |caller, responder| Permit { api, api_index, caller, client, responder };
 
+    // Browsers send no key with it (Fetch §3.3.5), and it reaches nothing that one would protect.
+    if api.is_preflight(head.method, head.fields) {
+        return Ok(permit(Caller::Public, Responder::Preflight));
+    }
     if head.target.query.is_some_and(|query| query_holds_key(api, query)) {
         return Err(refused(Refusal::KeyInQuery));
     }
@@ -240,7 +255,7 @@ pub fn authorise_traced<'s>(
     let key_endpoint = api.is_key_endpoint(path);
     let claims = if key_endpoint { Claims::default() } else { api.endpoints.claims(head.method, path) };
     if claims.public {
-        return Ok(permit(Caller::Public, false));
+        return Ok(permit(Caller::Public, Responder::Upstream));
     }
     trace.passed(Check::NeedsKey);
     let (record, digest, environment) = match stand_in {
@@ -250,7 +265,7 @@ pub fn authorise_traced<'s>(
         None => {
             let Some(key) = find_key(api, head.fields).map_err(refused)? else {
                 if claims.pass_through && has_pass_through(api, head.fields) {
-                    return Ok(permit(Caller::PassThrough, false));
+                    return Ok(permit(Caller::PassThrough, Responder::Upstream));
                 }
                 return Err(refused(Refusal::MissingKey));
             };
@@ -281,7 +296,8 @@ pub fn authorise_traced<'s>(
         return Err(refused_valid(wanted.map_or(Refusal::NoScopeAllows, Refusal::InsufficientScope)));
     }
     trace.passed(Check::Scope);
-    Ok(permit(Caller::Key { record, grant, digest, environment }, key_endpoint))
+    let responder = if key_endpoint { Responder::KeyEndpoints } else { Responder::Upstream };
+    Ok(permit(Caller::Key { record, grant, digest, environment }, responder))
 }
 
 /// Counts an authorised request against its key's limits: in every window, or, if one is used up, in none.
@@ -306,7 +322,9 @@ pub fn charge(permit: Permit<'_>, now: Now) -> Result<Admission<'_>, Refused<'_>
 
 /// What every request must satisfy before anybody asks whom it is for.
 fn parse<'h>(head: &Head<'h>) -> Result<Host<'h>, Refusal> {
-    if head.method == Method::CONNECT || head.method == Method::TRACE {
+    // Some servers read methods in any letter case.
+    let is = |method: Method| head.method.as_str().eq_ignore_ascii_case(method.as_str());
+    if is(Method::CONNECT) || is(Method::TRACE) {
         return Err(Refusal::MethodNotAllowed);
     }
     check_framing(head.fields)?;

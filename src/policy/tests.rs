@@ -6,6 +6,7 @@ mod fields;
 mod forwarding;
 mod pattern;
 mod quota;
+mod readings;
 mod reply;
 mod restriction;
 mod target;
@@ -60,6 +61,8 @@ pub(super) fn definition() -> ApiDefinition {
         key_api: None,
         expiry_warning: 14 * 86_400,
         expiry_header: false,
+        proxy_headers: Vec::new(),
+        cors: None,
     }
 }
 

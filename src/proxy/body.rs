@@ -8,7 +8,7 @@ use super::record::Record;
 use super::upload::Upload;
 use super::worker::CurrentSite;
 use crate::http1::Piece;
-use crate::policy::{Refusal, grpc_trailers, prepare_trailers};
+use crate::policy::{Refusal, grpc_trailers, prepare_answer_trailers, prepare_trailers};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
@@ -225,6 +225,16 @@ impl AnswerBody {
                 },
                 Some(Err(error)) => Err(error.into()),
             },
+        };
+        let part = match part {
+            Ok(Part::Trailers(mut trailers)) => {
+                prepare_answer_trailers(&mut trailers);
+                if trailers.is_empty() {
+                    return Poll::Ready(None);
+                }
+                Ok(Part::Trailers(trailers))
+            }
+            part => part,
         };
         if let Some(record) = &mut self.record {
             match &part {

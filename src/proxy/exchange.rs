@@ -167,6 +167,11 @@ impl Exchange {
                         Err(malformed) => return Poll::Ready(Err(nonsense(malformed))),
                     };
                     self.searched = 0;
+                    // RFC 9110 §15.2.2: a switch says what to.
+                    let websocket = || fields.lists(Known::Upgrade, b"websocket") && fields.lists(Known::Connection, b"upgrade");
+                    if head.status == StatusCode::SWITCHING_PROTOCOLS && !websocket() {
+                        return Poll::Ready(Err(nonsense(http1::Malformed::Syntax)));
+                    }
                     if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
                         self.interim += 1;
                         if self.interim > MOST_INTERIM {

@@ -55,7 +55,9 @@ impl Outbound {
         let (api, upstream) = destination(current, admission).ok_or(Refusal::UpstreamUnreachable)?;
         let host = api.rewrite_host.then_some(&*upstream.settings.authority);
         let trusted = current.snapshot.routes.trusted_proxies();
-        let switch = wants_websocket(head.method, version, head.fields);
+        // Where a body stands, the place where another protocol begins would be a guess. Its request is served as an ordinary one, as a
+        // server may always do (RFC 9110 §7.8).
+        let switch = matches!(body, Length::Absent | Length::Exact(0)) && wants_websocket(head.method, version, head.fields);
         let (method, chunked) = (head.method.clone(), body == Length::Unknown);
         let head = match upstream.settings.protocol {
             Protocol::Http1 | Protocol::Http1Tls => {

@@ -122,8 +122,7 @@ async fn exchange(connection: &Rc<Connection>, client: &Rc<Client>, arrived: Res
                 request.keep_alive &= !connection.surplus;
                 let body = http1::request_body(version, &fields);
                 let length = body.as_ref().map(|body| length_of(body, &fields)).map_err(|_| Refusal::MalformedFraming);
-                let waits =
-                    version == Version::HTTP_11 && fields.all(Known::Expect).any(|value| value.eq_ignore_ascii_case(b"100-continue"));
+                let waits = version == Version::HTTP_11 && fields.lists(Known::Expect, b"100-continue");
                 client.begin(rest, body.unwrap_or(Body::NONE), waits);
                 let head = Head { method: &method, target, fields: &fields, peer: &connection.peer };
                 judge(connection, &current, &head, version, length, now)

@@ -43,7 +43,7 @@ pub(super) async fn answer(
     admission: &Admission<'_>,
     call: KeyCall,
     body: ClientBody,
-    reply: &Reply,
+    reply: &Reply<'_>,
     mut record: Record,
 ) -> Answer {
     let answer = match exchange(worker, call, body).await {
@@ -60,7 +60,7 @@ pub(super) async fn answer(
         fields.push("allow", allow.as_bytes());
     }
     let mut head = AnswerHead::new(reply.http2, answer.status, Length::Absent);
-    prepare_response(&fields, admission, reply.request_id.as_str(), reply.now, &mut head);
+    prepare_response(&fields, admission, reply.request_id.as_str(), reply.now, reply.cors, &mut head);
     own_answer(head, answer.body, reply, record, false)
 }
 

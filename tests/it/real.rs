@@ -1,6 +1,8 @@
 //! Real clients and servers of other makers and languages, through Keygate. Their programs are in `tests/real/`;
 //! `scripts/setup.sh`, which `make test` runs first, brings what they need.
 
+mod autobahn;
+mod differential;
 mod programs;
 mod schemathesis;
 

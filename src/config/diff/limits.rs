@@ -20,6 +20,7 @@ pub(super) fn of_server(server: &Server) -> Vec<Shown> {
         ("server.max_header_size", show_size(server.max_header_size)),
         ("server.max_headers", server.max_headers.to_string()),
         ("server.max_streams", server.max_streams.to_string()),
+        ("server.http2_frame_budget", server.http2_frame_budget.to_string()),
     ]
 }
 

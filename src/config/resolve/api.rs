@@ -3,7 +3,7 @@
 use super::Context;
 use super::endpoints::{self, Endpoint, Unreachable, endpoints};
 use super::server::TIMEOUTS;
-use super::{credentials, key_api, upstream};
+use super::{cors, credentials, key_api, upstream};
 use crate::config::document::{API, SCOPE, Section, Text, as_text, type_name};
 use crate::config::{ApiConfig, names, units};
 use crate::policy::{ApiDefinition, EmptyScopes, Environment, ErrorStyle, Limit, ResetStyle, Scope, ScopeSet};
@@ -72,6 +72,8 @@ fn api<'t>(context: Context<'t>, root: Section<'t>, section: Section<'t>) -> Res
     let key_api = key_api::key_api(root, section);
     let key_api_at = section.at("key_api");
     let upstream_headers = upstream::headers(context, section, &credentials, &pass_through);
+    let rate_limit_draft = section.boolean("rate_limit_draft", false);
+    let cors = cors::cors(section, &credentials, rate_limit_draft);
     let (upstreams, upstream_by_environment) = upstream::upstreams(context, section, &environments);
     let styles = [("problem", ErrorStyle::Problem), ("detail", ErrorStyle::Detail), ("envelope", ErrorStyle::Envelope)];
     let definition = ApiDefinition {
@@ -93,12 +95,14 @@ fn api<'t>(context: Context<'t>, root: Section<'t>, section: Section<'t>) -> Res
             ResetStyle::Seconds,
             &[("seconds", ResetStyle::Seconds), ("epoch", ResetStyle::Epoch)],
         ),
-        rate_limit_draft: section.boolean("rate_limit_draft", false),
+        rate_limit_draft,
         rate_limit: limits(section, &section.text_or_texts("rate_limit")),
         upstream_headers,
         key_api,
         expiry_warning: section.duration("expiry_warning", 14 * DAY, Duration::ZERO..=3650 * DAY).as_secs(),
         expiry_header: section.boolean("expiry_header", false),
+        proxy_headers: upstream::proxy_headers(root, section),
+        cors,
     };
     let config = ApiConfig {
         definition,

@@ -31,6 +31,7 @@ pub(super) fn server<'t>(context: Context<'t>, root: Section<'t>) -> (Server, Op
         max_header_size: 32 << 10,
         max_headers: 100,
         max_streams: 128,
+        http2_frame_budget: 10_000,
     };
     if !root.require("server", "`[server]` with `listen = \"127.0.0.1:8080\"` says where requests come in") {
         return (server, None);
@@ -64,6 +65,7 @@ pub(super) fn server<'t>(context: Context<'t>, root: Section<'t>) -> (Server, Op
     server.max_header_size = section.size("max_header_size", server.max_header_size, 8 << 10..=1 << 20);
     server.max_headers = section.number("max_headers", server.max_headers, 10..=10_000);
     server.max_streams = u32::try_from(section.number("max_streams", 128, 1..=100_000)).unwrap_or(server.max_streams);
+    server.http2_frame_budget = section.number("http2_frame_budget", server.http2_frame_budget, 1000..=1_000_000_000);
     (server, tls_files(context, section, &SERVER_TLS))
 }
 

@@ -3,7 +3,7 @@
 use super::Context;
 use crate::config::document::{Section, Text, as_text, type_name};
 use crate::config::{Place, Protocol, Upstream, names, tls};
-use crate::policy::{CredentialPlace, Environment, PassThrough};
+use crate::policy::{CredentialPlace, Environment, PassThrough, is_proxy_header};
 use http::{HeaderName, HeaderValue, header};
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
@@ -161,6 +161,34 @@ pub(super) fn headers(
         if let Some(value) = header_value(context, text) {
             headers.push((header, value));
         }
+    }
+    headers
+}
+
+/// `proxy_headers`: what trusted proxies say and the upstream wants to hear.
+pub(super) fn proxy_headers(root: Section<'_>, api: Section<'_>) -> Vec<HeaderName> {
+    let report = api.report;
+    let mut headers: Vec<HeaderName> = Vec::new();
+    for text in api.texts("proxy_headers") {
+        let Ok(header) = HeaderName::from_bytes(text.value.as_bytes()) else {
+            report.error(text.at, "this is no header name");
+            continue;
+        };
+        if names::is_reserved_header(&header) {
+            report.error(text.at, format!("`{header}` is a header that Keygate sets itself"));
+        } else if !is_proxy_header(&header) {
+            let hint = "here stand headers that Keygate drops unless a trusted proxy sends them, such as `CF-Connecting-IP`";
+            report.error_with_hint(text.at, format!("`{header}` is passed on from everybody, so it need not stand here"), hint);
+        } else if headers.contains(&header) {
+            report.error(text.at, format!("`{header}` stands twice in `proxy_headers`"));
+        }
+        headers.push(header);
+    }
+    let trusted = root.raw("server").and_then(|server| server.get_ref().as_table()?.get("trusted_proxies"));
+    let trusts_nobody = trusted.is_none_or(|trusted| trusted.get_ref().as_array().is_some_and(|list| list.is_empty()));
+    if !headers.is_empty() && trusts_nobody {
+        let hint = "list the proxies in `trusted_proxies` of [server]";
+        report.error_with_hint(api.at("proxy_headers"), "`proxy_headers` has no use where no proxy is trusted", hint);
     }
     headers
 }

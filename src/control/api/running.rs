@@ -47,6 +47,7 @@ struct ServerView {
     max_header_size: usize,
     max_headers: usize,
     max_streams: u32,
+    http2_frame_budget: usize,
 }
 
 /// `[server.tls]` or `[admin.tls]`: paths of files.
@@ -128,7 +129,10 @@ struct ApiView {
     host_header: &'static str,
     /// Their names; the values may be secrets.
     upstream_headers: Vec<String>,
+    /// Passed on from trusted proxies only.
+    proxy_headers: Vec<String>,
     key_api: Option<KeyApiView>,
+    cors: Option<CorsView>,
     expiry_warning: String,
     expiry_header: bool,
     connect_timeout: String,
@@ -139,6 +143,19 @@ struct ApiView {
     /// In bytes.
     max_body_size: usize,
     max_requests: usize,
+}
+
+/// `[api.cors]`.
+#[derive(Debug, Serialize, ToSchema)]
+struct CorsView {
+    /// `*` alone is any.
+    origins: Vec<String>,
+    methods: Vec<String>,
+    headers: Vec<String>,
+    expose_headers: Vec<String>,
+    /// In seconds.
+    max_age: u64,
+    credentials: bool,
 }
 
 /// One of an API's `environments`.
@@ -175,6 +192,7 @@ impl From<&Config> for RunningConfig {
                 max_header_size: server.max_header_size,
                 max_headers: server.max_headers,
                 max_streams: server.max_streams,
+                http2_frame_budget: server.http2_frame_budget,
             },
             tls: config.tls.as_ref().map(tls),
             admin: config.admin.as_ref().map(|admin| AdminView {
@@ -266,6 +284,15 @@ fn api(config: &ApiConfig) -> ApiView {
         case_insensitive_paths: api.case_insensitive_paths,
         host_header: if config.rewrite_host { "upstream" } else { "keep" },
         upstream_headers: api.upstream_headers.iter().map(|(name, _)| name.to_string()).collect(),
+        proxy_headers: texts(&api.proxy_headers),
+        cors: api.cors.as_ref().map(|cors| CorsView {
+            origins: if cors.origins.is_empty() { vec!["*".to_owned()] } else { texts(&cors.origins) },
+            methods: texts(&cors.methods),
+            headers: texts(&cors.headers),
+            expose_headers: texts(&cors.expose_headers),
+            max_age: cors.max_age,
+            credentials: cors.credentials,
+        }),
         key_api: api.key_api.as_ref().map(|endpoints| KeyApiView {
             path: endpoints.path.to_string(),
             style: match endpoints.style {

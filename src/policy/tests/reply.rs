@@ -196,7 +196,7 @@ fn limited(api: ApiDefinition, limits: &[Limit], requests: usize) -> HeaderMap {
     match call.judge(&snapshot, NOON) {
         Ok(admission) => {
             let mut headers = HeaderMap::new();
-            prepare_response(&Fields::new(), &admission, "id-1", NOON, &mut headers);
+            prepare_response(&Fields::new(), &admission, "id-1", NOON, &[], &mut headers);
             headers
         }
         Err(refused) => refusal_of(&refused, false).into_parts().0.headers,

@@ -4,7 +4,7 @@ use super::*;
 use crate::policy::target::decode_escape;
 
 /// Percent-decodes what can be decoded and leaves the rest.
-fn decode(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn decode(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
@@ -123,6 +123,44 @@ fn every_path_of_hostile_pieces_that_is_accepted_has_one_reading() {
 }
 
 #[test]
+fn every_path_of_encoded_pieces_that_is_accepted_has_one_reading() {
+    let pieces: [&[u8]; 30] = [
+        b"/",
+        b".",
+        b"..",
+        b";",
+        b"%3b",
+        b"%3B",
+        b"%2F",
+        b"%2f",
+        b"%5C",
+        b"\\",
+        b"%25",
+        b"25",
+        b"%252f",
+        b"%255c",
+        b"%253b",
+        b"%25252e",
+        b"%c0",
+        b"%ae",
+        b"%AF",
+        b"%e0",
+        b"%80",
+        b"a",
+        b"%41",
+        b"#",
+        b" ",
+        b"%0a",
+        b"%7f",
+        b"\xc3\xa9",
+        b"+",
+        b"%2",
+    ];
+    let (seen, accepted) = check_all(&pieces, 4);
+    assert!(seen > 800_000 && accepted > 10_000, "{seen} {accepted}");
+}
+
+#[test]
 fn overlong_utf8_is_refused_and_other_encodings_are_not() {
     for path in ["/a/%c0%ae%C0%AE/b", "/a/%c0%af", "/a%c1%9cb", "/%e0%80%af", "/%E0%80%AE/x", "/%f0%80%80%af"] {
         assert_eq!(check_path(path), Err(BadTarget::Encoded), "{path}");
@@ -227,6 +265,11 @@ fn missing_repeated_malformed_and_contradictory_hosts_are_refused() {
         "[::1]x",
         "[x]",
         "[::1]:x",
+        ".",
+        ".a",
+        "a.",
+        "a.:80",
+        "a..b",
         "a,b",
         "a?b",
         "a#b",

@@ -264,7 +264,7 @@ impl Gateway {
         figure.expect("the line")
     }
 
-    /// How many descriptors it has open.
+    /// How many files and sockets it has open.
     pub(crate) fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("its descriptors").count()
     }

@@ -67,6 +67,11 @@ impl Server {
         server
     }
 
+    /// Where what it says is collected.
+    pub(super) fn output(&self) -> &Path {
+        self.output.path()
+    }
+
     fn said(&self) -> String {
         std::fs::read_to_string(self.output.path()).expect("its output is text")
     }
