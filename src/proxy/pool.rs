@@ -99,6 +99,14 @@ impl Pool {
         connection
     }
 
+    /// Lets no other request use this connection, on which an answer was waited for in vain: its upstream may be gone without a word.
+    pub(super) fn give_up_http2(&self, upstream: u64, connection: &Rc<Http2>) {
+        let mut http2 = self.http2.borrow_mut();
+        if http2.get(&upstream).is_some_and(|known| Rc::ptr_eq(known, connection)) {
+            http2.remove(&upstream);
+        }
+    }
+
     /// Closes connections that have been unused for too long, that the upstream has closed, or whose
     /// upstream is not in the configuration any more.
     pub(super) fn close_unused(&self, current: &Published, now: u64) {
