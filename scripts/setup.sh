@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Brings what the tests and `make bench-instructions` need besides Rust, where it is missing: curl, Node, OpenSSL, Valgrind,
-# slowhttptest, Prometheus, nginx, HAProxy and a Python environment.
+# slowhttptest, Prometheus, nginx, HAProxy and Python environments.
 # Python 2.7, which the Autobahn test suite needs, is the one thing that it finds but cannot bring: Debian has none any more.
 # A second run does nothing. Everything that is not a Debian package of general use lies below target/test-tools.
 set -euo pipefail
@@ -56,39 +56,46 @@ if ! [[ -x $tools/prometheus/promtool ]]; then
     fi
 fi
 
-# 3. nginx and HAProxy as origins, likewise, with the libraries that are not there yet.
-if ! [[ -x $tools/servers/haproxy ]]; then
-    mkdir -p "$tools/servers"
-    path=$PATH:/usr/sbin
-    if PATH=$path have nginx && PATH=$path have haproxy; then
-        ln -sf "$(PATH=$path command -v nginx)" "$(PATH=$path command -v haproxy)" "$tools/servers/"
+# 3. nginx and HAProxy, likewise, with those of their libraries that are not there yet.
+mkdir -p "$tools/servers"
+fetch=()
+for server in nginx haproxy; do
+    [[ -x $tools/servers/$server ]] && continue
+    if found=$(PATH=$PATH:/usr/sbin command -v "$server"); then
+        ln -sf "$found" "$tools/servers/$server"
     else
-        say "fetching nginx and haproxy"
-        debian
-        fetched=$(mktemp -d)
-        mkdir "$fetched/partial"
-        as_root apt-get install -y -qq --download-only --no-install-recommends -o APT::Sandbox::User=root \
-            -o Dir::Cache::archives="$fetched" nginx haproxy </dev/null >/dev/null
-        for package in "$fetched"/*.deb; do dpkg-deb -x "$package" "$tools/servers/unpacked"; done
-        as_root rm -rf "$fetched"
-        libraries=$tools/servers/unpacked/usr/lib/$(dpkg-architecture -qDEB_HOST_MULTIARCH 2>/dev/null || gcc -dumpmachine)
-        for server in nginx haproxy; do
-            printf '#!/bin/sh\nLD_LIBRARY_PATH=%q exec %q "$@"\n' "$libraries" "$tools/servers/unpacked/usr/sbin/$server" >"$tools/servers/$server"
-            chmod 755 "$tools/servers/$server"
-        done
+        fetch+=("$server")
     fi
+done
+if [[ ${#fetch[@]} -gt 0 ]]; then
+    say "fetching ${fetch[*]}"
+    debian
+    fetched=$(mktemp -d)
+    mkdir "$fetched/partial"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --download-only --no-install-recommends \
+        -o APT::Sandbox::User=root -o Dir::Cache::archives="$fetched" "${fetch[@]}" </dev/null >/dev/null
+    for package in "$fetched"/*.deb; do dpkg-deb -x "$package" "$tools/servers/unpacked"; done
+    as_root rm -rf "$fetched"
+    for server in "${fetch[@]}"; do
+        printf '#!/bin/sh\nLD_LIBRARY_PATH=%q exec %q "$@"\n' \
+            "$tools/servers/unpacked/usr/lib/$(cc -dumpmachine)" "$tools/servers/unpacked/usr/sbin/$server" >"$tools/servers/$server"
+        chmod 755 "$tools/servers/$server"
+    done
 fi
 
-# 4. The Python environment, made anew when its list changes.
-lists=(examples/django-helpdesk/requirements.txt tests/real/requirements.txt tests/real/constraints.txt)
-wanted=$(sha256sum "${lists[@]}")
-if [[ "$(cat "$tools/python/stamp" 2>/dev/null)" != "$wanted" ]]; then
-    say "making the Python environment"
-    "$python" -m venv --clear "$tools/python"
-    "$tools/python/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
-        -r tests/real/requirements.txt -c tests/real/constraints.txt
-    printf '%s\n' "$wanted" >"$tools/python/stamp"
-fi
+# 4. The Python environments, each made anew when its lists change: `environment NAME REQUIREMENTS CONSTRAINTS [MORE LISTS]`.
+environment() {
+    local place=$tools/$1 wanted
+    wanted=$(sha256sum "${@:2}")
+    if [[ "$(cat "$place/stamp" 2>/dev/null)" != "$wanted" ]]; then
+        say "making the Python environment $1"
+        "$python" -m venv --clear "$place"
+        "$place/bin/python" -m pip install --quiet --disable-pip-version-check --no-input -r "$2" -c "$3"
+        printf '%s\n' "$wanted" >"$place/stamp"
+    fi
+}
+environment python tests/real/requirements.txt tests/real/constraints.txt examples/django-helpdesk/requirements.txt
+environment sslyze tests/real/sslyze.txt tests/real/sslyze-constraints.txt
 
 # 5. Node's packages, beside the programs that import them, because that is where Node looks.
 wanted=$(sha256sum tests/real/package-lock.json)

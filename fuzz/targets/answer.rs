@@ -31,7 +31,7 @@ fuzz_target!(|data: &[u8]| {
         Err(_) => return,
     };
     let mut sent = b"HTTP/1.1 200 OK\r\n".to_vec();
-    prepare_response(&fields, &admission, "id", NOW, &mut sent);
+    prepare_response(&fields, &admission, "id", NOW, &[], &mut sent);
     sent.extend_from_slice(b"\r\n");
     let mut passed = Fields::new();
     http1::response(&mut sent, 1000, &mut passed).expect("what is sent on is a sound head");

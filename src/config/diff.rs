@@ -3,7 +3,7 @@
 mod limits;
 
 use super::units::show_duration;
-use super::{ApiConfig, Config, KeyConfig, Place, Store, TlsFiles, Upstream};
+use super::{ApiConfig, Config, KeyConfig, Place, Store, Tls, TlsFiles, TlsProfile, Upstream};
 use crate::policy::{ApiDefinition, CredentialPlace, EmptyScopes, KeyApi, KeyApiStyle, Limit, PassThrough, Pattern, Scope};
 use hashbrown::{HashMap, HashSet};
 use std::fmt::{Debug, Display};
@@ -91,14 +91,33 @@ fn server(old: &Config, new: &Config, diff: &mut Diff) {
     }
 }
 
-fn tls(prefix: &str, old: Option<&TlsFiles>, new: Option<&TlsFiles>, lines: &mut Vec<String>) {
+fn tls(prefix: &str, old: Option<&Tls>, new: Option<&Tls>, lines: &mut Vec<String>) {
     fn show(path: &Option<&Path>) -> String {
         path.map_or("none".to_owned(), |path| path.display().to_string())
     }
-    let cert = |files: Option<&'_ TlsFiles>| files.map(|files| files.cert.clone());
-    let key = |files: Option<&'_ TlsFiles>| files.map(|files| files.key.clone());
-    setting(lines, &format!("{prefix}certificate file"), &cert(old).as_deref(), &cert(new).as_deref(), show);
-    setting(lines, &format!("{prefix}private key file"), &key(old).as_deref(), &key(new).as_deref(), show);
+    let first = |tls: Option<&'_ Tls>| tls.map(|tls| tls.default.clone());
+    let (before, after) = (first(old), first(new));
+    let cert = |files: &Option<TlsFiles>| files.as_ref().map(|files| files.cert.clone());
+    let key = |files: &Option<TlsFiles>| files.as_ref().map(|files| files.key.clone());
+    setting(lines, &format!("{prefix}certificate file"), &cert(&before).as_deref(), &cert(&after).as_deref(), show);
+    setting(lines, &format!("{prefix}private key file"), &key(&before).as_deref(), &key(&after).as_deref(), show);
+    let further = |tls: Option<&'_ Tls>| tls.map_or(Vec::new(), |tls| tls.further.clone());
+    let (before, after) = (further(old), further(new));
+    lines.extend(
+        before.iter().filter(|files| !after.contains(files)).map(|files| format!("- {prefix}certificate {}", files.cert.display())),
+    );
+    lines.extend(
+        after.iter().filter(|files| !before.contains(files)).map(|files| format!("+ {prefix}certificate {}", files.cert.display())),
+    );
+    if before.len() == after.len() && before != after && before.iter().all(|files| after.contains(files)) {
+        lines.push(format!("{prefix}certificates are in another order"));
+    }
+    let profile = |tls: Option<&'_ Tls>| tls.map(|tls| tls.profile);
+    setting(lines, &format!("{prefix}TLS profile"), &profile(old), &profile(new), |profile| match profile {
+        None => "none".to_owned(),
+        Some(TlsProfile::Intermediate) => "intermediate".to_owned(),
+        Some(TlsProfile::Modern) => "modern".to_owned(),
+    });
 }
 
 fn apis(old: &Config, new: &Config, lines: &mut Vec<String>) {

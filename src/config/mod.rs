@@ -4,6 +4,7 @@
 
 mod diff;
 mod document;
+mod files;
 mod locate;
 mod names;
 mod pieces;
@@ -16,12 +17,13 @@ mod tls;
 mod units;
 
 pub use diff::{Diff, diff, touched_keys};
+pub use files::{PEM as MOST_PEM, TOML as MOST_TOML, read as read_file};
 pub use locate::{Entry, locate};
 pub use names::is_key_id;
 pub use report::{Problem, Problems, Severity};
 pub use resolve::{Reading, load, load_while_serving, parse};
 pub use rights::Rights;
-pub use tls::{BadCertificate, certified_key, root_store};
+pub use tls::{BadCertificate, Certificate, root_store};
 pub use units::{MAX_LIMITS, parse_duration, parse_limit, show_duration};
 
 use crate::policy::{AddressRange, ApiDefinition, Digest, Limit, Restrictions};
@@ -37,7 +39,7 @@ pub struct Config {
     /// `[server]`.
     pub server: Server,
     /// `[server.tls]`; none: plain HTTP.
-    pub tls: Option<TlsFiles>,
+    pub tls: Option<Tls>,
     /// `[admin]`; none: no admin address.
     pub admin: Option<Admin>,
     /// `[log]`.
@@ -102,7 +104,35 @@ pub struct Server {
     pub http2_frame_budget: usize,
 }
 
-/// `[server.tls]` and `[admin.tls]`: PEM files.
+/// `[server.tls]` and `[admin.tls]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// Which versions are spoken.
+    pub profile: TlsProfile,
+    /// Served where none is for the name that a client asks for.
+    pub default: TlsFiles,
+    /// `[[server.tls.certificate]]`: further ones, in file order.
+    pub further: Vec<TlsFiles>,
+}
+
+impl Tls {
+    /// All of them, the default first.
+    pub fn certificates(&self) -> impl Iterator<Item = &TlsFiles> {
+        std::iter::once(&self.default).chain(&self.further)
+    }
+}
+
+/// What Mozilla's guidelines for servers call a configuration.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TlsProfile {
+    /// TLS 1.2 and 1.3.
+    #[default]
+    Intermediate,
+    /// TLS 1.3 alone.
+    Modern,
+}
+
+/// The PEM files of one certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
     /// Certificate chain, the server's own first.
@@ -117,7 +147,7 @@ pub struct Admin {
     /// A change needs a restart.
     pub listen: SocketAddr,
     /// Required where the address is not loopback.
-    pub tls: Option<TlsFiles>,
+    pub tls: Option<Tls>,
     /// `[[admin.token]]`.
     pub tokens: Vec<AdminToken>,
     /// Host names, besides addresses and `localhost`, under which token-protected calls are accepted.

@@ -7,6 +7,7 @@ mod endpoints;
 mod key;
 mod key_api;
 mod server;
+mod tls;
 mod upstream;
 
 use super::document::{self, KEY, ROOT, Section};

@@ -171,6 +171,16 @@ fn reloads(text: &mut Exposition, figures: &Figures) {
     text.counter("keygate_certificate_reloads_total", "Certificates whose files changed, by result.")
         .sample(&[("result", "success")], control.certificates_reloaded.value())
         .sample(&[("result", "failure")], control.certificates_failed.value());
+    let certificates = figures.certificates();
+    if !certificates.is_empty() {
+        text.gauge(
+            "keygate_certificate_expiry_timestamp_seconds",
+            "When a certificate that is served with ends, in seconds since the Unix epoch.",
+        );
+        for expiry in &certificates {
+            text.sample(&[("listener", expiry.listener), ("file", &expiry.file)], expiry.validity.end);
+        }
+    }
 }
 
 fn store(text: &mut Exposition, health: &Health) {

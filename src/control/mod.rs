@@ -5,6 +5,7 @@ mod access;
 mod admin;
 mod api;
 mod busy_keys;
+mod certificate_expiry;
 mod certificates;
 mod expiry;
 mod explain;
@@ -21,6 +22,7 @@ mod resolve_upstreams;
 mod site;
 mod table;
 mod terms;
+mod tls;
 mod uses;
 mod watch;
 
@@ -29,7 +31,6 @@ use crate::keystore::{Health, KeyStore, OpenError};
 use crate::state::{Clock, KeyRequest, Published, Shared};
 use admin::{ReloadRequest, Settings};
 use arc_swap::ArcSwap;
-use certificates::CertificateWatch;
 use figures::Figures;
 use files::FileEvents;
 use load::load;
@@ -44,6 +45,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use table::Table;
+use tls::{ListenerTls, TlsMaker};
 use tokio::signal::unix::Signal;
 use tokio::sync::{Semaphore, mpsc, watch as channel};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -133,8 +135,11 @@ pub struct Controller {
     watch: Watch,
     listener: Option<TcpListener>,
     settings: Arc<ArcSwap<Settings>>,
-    server_certificate: Option<CertificateWatch>,
-    admin_certificate: Option<CertificateWatch>,
+    tls: TlsMaker,
+    server_tls: Option<ListenerTls>,
+    admin_tls: Option<ListenerTls>,
+    /// Of certificates that end.
+    told: certificate_expiry::Told,
 }
 
 /// Loads the file and builds all that the process starts with, the admin address bound included. Names of
@@ -153,13 +158,13 @@ pub fn start(path: &Path, listen_to_events: impl FnOnce(&Config)) -> Result<Star
         workers => workers,
     };
     let clock = Clock::default();
-    let mut builder = SiteBuilder::new(workers).map_err(StartError::Tls)?;
+    let tls = TlsMaker::new().map_err(StartError::Tls)?;
+    let server_tls = config.tls.as_ref().map(|settings| tls.data(settings, None)).transpose().map_err(StartError::Certificate)?;
     let admin_tls = config.admin.as_ref().and_then(|admin| admin.tls.as_ref());
-    let server_certificate = config.tls.as_ref().map(CertificateWatch::new);
-    let admin_certificate = admin_tls.map(CertificateWatch::new);
-    let tls = admin_tls.map(|files| builder.server_config(files, site::ADMIN_PROTOCOLS)).transpose();
-    let tls = tls.map_err(StartError::Certificate)?;
-    let site = Arc::new(builder.build(&config, Arc::new(config.routes()), None).map_err(StartError::Certificate)?);
+    let admin_tls = admin_tls.map(|settings| tls.admin(settings, None)).transpose().map_err(StartError::Certificate)?;
+    let mut builder = SiteBuilder::new(workers);
+    let handshakes = server_tls.as_ref().map(ListenerTls::config);
+    let site = Arc::new(builder.build(&config, Arc::new(config.routes()), handshakes, None).map_err(StartError::Certificate)?);
     let mut table = Table::new(&config, site.routes.clone());
     let store = open_store(&config, &mut table)?;
     table.build().map_err(|clashes| {
@@ -174,7 +179,8 @@ pub fn start(path: &Path, listen_to_events: impl FnOnce(&Config)) -> Result<Star
     let clock = shared.clone();
     let office = Office::new(registry.clone(), store.clone(), move || clock.clock.now().unix);
     let moment = watch::Moment { monotonic: Duration::from_nanos(shared.clock.now().monotonic), wall: std::time::SystemTime::now() };
-    let controller = Controller {
+    let admin_handshakes = admin_tls.as_ref().map(ListenerTls::config);
+    let mut controller = Controller {
         path: path.to_owned(),
         shared: shared.clone(),
         figures,
@@ -191,11 +197,14 @@ pub fn start(path: &Path, listen_to_events: impl FnOnce(&Config)) -> Result<Star
         started: reload::without_keys(&config),
         watch: Watch::new(loaded.identity, moment),
         listener: listener.transpose()?,
-        settings: Arc::new(ArcSwap::from_pointee(Settings { admin: config.admin.clone(), tls, digest: loaded.digest })),
-        server_certificate,
-        admin_certificate,
+        settings: Arc::new(ArcSwap::from_pointee(Settings { admin: config.admin.clone(), tls: admin_handshakes, digest: loaded.digest })),
+        tls,
+        server_tls,
+        admin_tls,
+        told: certificate_expiry::Told::default(),
     };
     controller.note_loaded();
+    controller.look_at_certificates();
     Ok(Startup { config, shared, controller })
 }
 
@@ -318,6 +327,7 @@ impl Controller {
                         // An edit may have been refused for half a renewal.
                         self.reload(Cause::Demand).await;
                     }
+                    self.look_at_certificates();
                     self.registry.sweep();
                     if Instant::now() >= forget {
                         self.figures.forget(self.registry.forget());

@@ -98,7 +98,7 @@ impl<'s> Permit<'s> {
         self.caller
     }
 
-    /// Who answers it.
+    /// Who answers the request.
     #[must_use]
     pub fn responder(&self) -> Responder {
         self.responder
@@ -323,8 +323,8 @@ pub fn charge(permit: Permit<'_>, now: Now) -> Result<Admission<'_>, Refused<'_>
 /// What every request must satisfy before anybody asks whom it is for.
 fn parse<'h>(head: &Head<'h>) -> Result<Host<'h>, Refusal> {
     // Some servers read methods in any letter case.
-    let is = |method: Method| head.method.as_str().eq_ignore_ascii_case(method.as_str());
-    if is(Method::CONNECT) || is(Method::TRACE) {
+    let method = head.method.as_str();
+    if method.eq_ignore_ascii_case("CONNECT") || method.eq_ignore_ascii_case("TRACE") {
         return Err(Refusal::MethodNotAllowed);
     }
     check_framing(head.fields)?;

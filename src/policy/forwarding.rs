@@ -1,7 +1,7 @@
 //! What changes about a request on its way to the upstream, and about the answer on its way back.
 
 use super::Now;
-use super::address::AddressRange;
+use super::address::{AddressRange, last_entry};
 use super::api::{ApiDefinition, PassThrough};
 use super::authorise::{Admission, Caller, Head};
 use super::credential::{cookie_pairs, is_cookie};
@@ -146,9 +146,9 @@ fn put_origin(head: &Head<'_>, own_host: Option<&[u8]>, is_trusted: bool, sink: 
         }
         chain.extend_from_slice(peer.address_text.as_bytes());
         sink.put("x-forwarded-for", &chain);
-        sink.put("x-forwarded-proto", fields.first(Known::XForwardedProto).unwrap_or(peer.scheme().as_bytes()));
+        sink.put("x-forwarded-proto", last_entry(fields, Known::XForwardedProto).unwrap_or(peer.scheme().as_bytes()));
     }
-    let believed = fields.first(Known::XForwardedHost).filter(|_| is_trusted);
+    let believed = last_entry(fields, Known::XForwardedHost).filter(|_| is_trusted);
     if let Some(host) = believed.or(own_host) {
         sink.put("x-forwarded-host", host);
     }

@@ -11,7 +11,7 @@ pub enum Refusal {
     MalformedTarget(BadTarget),
     /// The host is missing, repeated, malformed or contradictory.
     MalformedHost,
-    /// A trusted proxy sent an `X-Forwarded-For` that cannot be read.
+    /// A trusted proxy sent an `X-Forwarded-For`, `-Proto` or `-Host` that cannot be read.
     MalformedForwardedFor,
     /// The message's framing is not one that Keygate forwards.
     MalformedFraming,
@@ -237,7 +237,7 @@ impl Refusal {
         match self {
             Self::MalformedTarget(why) => why.explanation(),
             Self::MalformedHost => BadTarget::Host.explanation(),
-            Self::MalformedForwardedFor => "The X-Forwarded-For header holds something that is no address.",
+            Self::MalformedForwardedFor => "An X-Forwarded header holds something that is no address, scheme or host.",
             Self::MalformedFraming => "The length of the request's body is given in a way that is not accepted.",
             Self::MalformedHead => "The head of the request is not valid HTTP/1.1.",
             Self::HeadTooLarge => "The head of the request is too large or has too many fields.",

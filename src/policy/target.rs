@@ -183,7 +183,7 @@ pub fn host_of<'a>(target: &Target<'a>, fields: &Fields<'a>) -> Result<Host<'a>,
 }
 
 /// The name in `name[:port]`, or nothing if either is malformed.
-fn host_name(authority: &str) -> Option<&str> {
+pub(super) fn host_name(authority: &str) -> Option<&str> {
     let (name, port) = if authority.starts_with('[') {
         let end = authority.find(']')?;
         authority[1..end].parse::<std::net::Ipv6Addr>().ok()?;

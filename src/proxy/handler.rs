@@ -150,7 +150,8 @@ pub(super) fn judge<'s>(
 /// Whether a request that was authorised is not too large, and its API not serving as many as it may already. Only a worker that has more
 /// than its share, or that knows of many elsewhere, looks at what the others have.
 fn has_room(worker: &Worker, current: &Current, permit: &Permit<'_>, body: Length) -> Result<(), Refusal> {
-    let Some(api) = current.site.apis.get(permit.api_index()).filter(|_| permit.responder() == Responder::Upstream) else { return Ok(()) };
+    let forwarded = permit.responder() == Responder::Upstream;
+    let Some(api) = current.site.apis.get(permit.api_index()).filter(|_| forwarded) else { return Ok(()) };
     if let Length::Exact(length) = body
         && length > api.config.max_body_size as u64
     {

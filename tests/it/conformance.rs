@@ -101,6 +101,7 @@ impl Stand {
     /// Runs all cases and tells of each that fails.
     #[track_caller]
     fn check(&self, cases: &[Case]) {
+        println!("{} cases", cases.len());
         let failures: Vec<String> =
             cases.iter().filter_map(|case| self.run(case).err().map(|why| format!("{why}\n{}", show(case)))).collect();
         assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), cases.len(), failures.join("\n"));

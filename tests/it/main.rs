@@ -32,4 +32,5 @@ mod serving;
 mod slow;
 mod soak;
 mod stopping;
+mod tls;
 mod upstreams;

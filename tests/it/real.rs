@@ -5,6 +5,7 @@ mod autobahn;
 mod differential;
 mod programs;
 mod schemathesis;
+mod sslyze;
 
 use super::harness::{Client, Gateway, Key, Message, Request, Upstream, wait_for};
 use programs::{Program, Server, file, tool};

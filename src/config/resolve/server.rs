@@ -2,20 +2,22 @@
 
 use super::Context;
 use super::key::{digest, organization};
-use crate::config::document::{ADMIN, ADMIN_TLS, ADMIN_TOKEN, Kind, REVOKED, SERVER, SERVER_TLS, STORE, Section, Text};
-use crate::config::{Admin, AdminToken, Server, Store, TlsFiles, names, tls};
+use super::tls::tls;
+use crate::config::document::{
+    ADMIN, ADMIN_CERTIFICATE, ADMIN_TLS, ADMIN_TOKEN, REVOKED, SERVER, SERVER_CERTIFICATE, SERVER_TLS, STORE, Section, Text,
+};
+use crate::config::{Admin, AdminToken, Server, Store, Tls, names};
 use crate::policy::AddressRange;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-use std::path::Path;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// What a timeout may be.
 pub(super) const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(86_400);
 
-pub(super) fn server<'t>(context: Context<'t>, root: Section<'t>) -> (Server, Option<TlsFiles>) {
+pub(super) fn server<'t>(context: Context<'t>, root: Section<'t>) -> (Server, Option<Tls>) {
     let mut server = Server {
         listen: Vec::new(),
         trusted_proxies: Vec::new(),
@@ -66,12 +68,12 @@ pub(super) fn server<'t>(context: Context<'t>, root: Section<'t>) -> (Server, Op
     server.max_headers = section.number("max_headers", server.max_headers, 10..=10_000);
     server.max_streams = u32::try_from(section.number("max_streams", 128, 1..=100_000)).unwrap_or(server.max_streams);
     server.http2_frame_budget = section.number("http2_frame_budget", server.http2_frame_budget, 1000..=1_000_000_000);
-    (server, tls_files(context, section, &SERVER_TLS))
+    (server, tls(context, section, &SERVER_TLS, &SERVER_CERTIFICATE))
 }
 
 pub(super) fn admin<'t>(context: Context<'t>, root: Section<'t>, data: &[SocketAddr]) -> Option<Admin> {
     let section = root.section("admin", &ADMIN)?;
-    let tls = tls_files(context, section, &ADMIN_TLS);
+    let tls = tls(context, section, &ADMIN_TLS, &ADMIN_CERTIFICATE);
     let tokens = tokens(section);
     let mut hosts = Vec::new();
     for text in section.texts("hosts") {
@@ -116,42 +118,6 @@ fn tokens(admin: Section<'_>) -> Vec<AdminToken> {
         tokens.push(AdminToken { name: name.to_owned(), digest, may_manage, organization });
     }
     tokens
-}
-
-/// `[server.tls]` or `[admin.tls]`. The files are read too, so that a mistake in them is found now.
-fn tls_files<'t>(context: Context<'t>, parent: Section<'t>, kind: &'static Kind) -> Option<TlsFiles> {
-    let section = parent.section("tls", kind)?;
-    let path = |name, hint| {
-        section.require(name, hint);
-        section.text(name).map(|text| context.folder.join(text.value))
-    };
-    let cert = path("cert", "the PEM file of the certificate chain");
-    let key = path("key", "the PEM file of the private key");
-    let files = TlsFiles { cert: cert?, key: key? };
-    if let Err(bad) = tls::certified_key(&files) {
-        let at = section.at(if bad.file == files.key { "key" } else { "cert" });
-        if context.in_use.contains(&files) {
-            section.report.warn(at, format!("{bad}; the certificate in use goes on"), None);
-        } else {
-            section.report.error(at, bad.to_string());
-        }
-    }
-    if is_world_readable(&files.key) {
-        let hint = format!("chmod o-rwx {}", files.key.display());
-        section.report.warn(section.at("key"), "everybody on this machine can read this private key", Some(hint));
-    }
-    Some(files)
-}
-
-#[cfg(unix)]
-fn is_world_readable(file: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
-}
-
-#[cfg(not(unix))]
-fn is_world_readable(_: &Path) -> bool {
-    false
 }
 
 pub(super) fn store<'t>(context: Context<'t>, root: Section<'t>) -> Option<Store> {

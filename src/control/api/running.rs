@@ -1,6 +1,6 @@
 //! The running configuration as `GET /v1/config` shows it. What may be a secret is not in it.
 
-use crate::config::{ApiConfig, Config, LogFormat, Place, Protocol, TlsFiles, Upstream, show_duration};
+use crate::config::{ApiConfig, Config, LogFormat, Place, Protocol, Tls, TlsFiles, TlsProfile, Upstream, show_duration};
 use crate::policy::{CredentialPlace, EmptyScopes, ErrorStyle, KeyApiStyle, PassThrough, Pattern, ResetStyle};
 use serde::Serialize;
 use std::time::Duration;
@@ -53,6 +53,17 @@ struct ServerView {
 /// `[server.tls]` or `[admin.tls]`: paths of files.
 #[derive(Debug, Serialize, ToSchema)]
 struct TlsView {
+    cert: String,
+    key: String,
+    /// `intermediate` or `modern`.
+    profile: &'static str,
+    /// Served by name.
+    certificate: Vec<CertificateView>,
+}
+
+/// `[[server.tls.certificate]]` or `[[admin.tls.certificate]]`.
+#[derive(Debug, Serialize, ToSchema)]
+struct CertificateView {
     cert: String,
     key: String,
 }
@@ -327,8 +338,14 @@ fn upstream(upstream: &Upstream) -> String {
     }
 }
 
-fn tls(files: &TlsFiles) -> TlsView {
-    TlsView { cert: files.cert.display().to_string(), key: files.key.display().to_string() }
+fn tls(tls: &Tls) -> TlsView {
+    let view = |files: &TlsFiles| CertificateView { cert: files.cert.display().to_string(), key: files.key.display().to_string() };
+    let CertificateView { cert, key } = view(&tls.default);
+    let profile = match tls.profile {
+        TlsProfile::Intermediate => "intermediate",
+        TlsProfile::Modern => "modern",
+    };
+    TlsView { cert, key, profile, certificate: tls.further.iter().map(view).collect() }
 }
 
 fn texts<'t, T: ToString + 't>(items: impl IntoIterator<Item = &'t T>) -> Vec<String> {

@@ -279,3 +279,43 @@ fn missing_repeated_malformed_and_contradictory_hosts_are_refused() {
         assert_eq!(host("/", &[bad]), None, "{bad:?}");
     }
 }
+
+/// The names that careless servers find in a `Host`.
+fn careless_names(host: &str) -> Vec<&str> {
+    let before = |text: &'static str| host.split(|letter| text.contains(letter)).next().unwrap_or_default();
+    let mut names = vec![
+        host.rsplit('@').next().unwrap_or_default(),
+        host.split(',').next().unwrap_or_default(),
+        host.rsplit(',').next().unwrap_or_default().trim(),
+        before("/?#\\"),
+        before(" \t;"),
+        host.trim_end_matches('.'),
+        host.trim_start_matches('.'),
+    ];
+    if !host.starts_with('[') {
+        names.push(before(":"));
+        names.push(host.rsplit_once(':').map_or(host, |(name, _)| name));
+    }
+    names
+}
+
+#[test]
+fn every_short_host_that_is_accepted_names_one_host() {
+    let pieces: [&[u8]; 16] = [b"a", b"A", b".", b":", b"1", b"@", b",", b"[::1]", b"[", b"]", b"/", b"\\", b"%2e", b" ", b"_", b";"];
+    let (mut seen, mut accepted) = (0, 0);
+    every_path(&pieces, 5, &mut Vec::new(), &mut |host| {
+        seen += 1;
+        let host = std::str::from_utf8(host).expect("ASCII");
+        let mut head = Fields::new();
+        head.push("host", host.trim().as_bytes());
+        let Ok(read) = host_of(&Target { authority: None, path: "/", query: None }, &head) else { return };
+        accepted += 1;
+        let bare = |name: &str| name.strip_suffix(&read.authority[read.name.len()..]).unwrap_or(name).to_owned();
+        for name in careless_names(read.authority) {
+            assert_eq!(bare(name), read.name, "{host:?}");
+        }
+        let port = &read.authority[read.name.len()..];
+        assert!(port.is_empty() || port[1..].parse::<u16>().is_ok(), "{host:?}");
+    });
+    assert!(seen > 1_000_000 && accepted > 1_000, "{seen} {accepted}");
+}

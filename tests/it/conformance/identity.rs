@@ -212,6 +212,38 @@ fn address_of_the_client_is_read_from_the_right_and_nothing_else_is_one() {
 }
 
 #[test]
+fn scheme_and_host_that_a_trusted_proxy_says_are_read_from_the_right_too() {
+    let stand = Stand::with("trusted_proxies = [\"127.0.0.0/8\"]", "");
+    let with = |lines: &str| PLAIN.replace("Connection", &format!("{lines}\r\nConnection"));
+    for (said, proto, host) in [
+        ("X-Forwarded-Proto: https", "https", "a"),
+        ("X-Forwarded-Proto: http, https", "https", "a"),
+        ("X-Forwarded-Proto: http\r\nX-Forwarded-Proto: https", "https", "a"),
+        ("X-Forwarded-Host: evil.example, desk.example", "http", "desk.example"),
+        ("X-Forwarded-Host: evil.example\r\nX-Forwarded-Host: desk.example:8443", "http", "desk.example:8443"),
+        ("X-Forwarded-Host: [::1]:80", "http", "[::1]:80"),
+    ] {
+        let seen = arrived(&stand, &with(said));
+        assert_eq!((seen.header("x-forwarded-proto"), seen.header("x-forwarded-host")), (Some(proto), Some(host)), "{said}");
+    }
+    let cases = [
+        "Proto:",
+        "Proto: ftp",
+        "Proto: https,",
+        "Proto: https http",
+        "Host:",
+        "Host: a,",
+        "Host: a b",
+        "Host: user@a",
+        "Host: a/b",
+        "Host: a.",
+        "Host: caf\u{e9}",
+    ];
+    let cases = cases.map(|line| declined(400, "7239 §5.4", PLAIN.replace("Connection: close", &format!("X-Forwarded-{line}"))));
+    stand.check(&cases);
+}
+
+#[test]
 fn proxys_own_headers_pass_only_where_they_are_named_and_only_from_trusted_proxies() {
     let sent = PLAIN
         .replace("Connection", "CF-Connecting-IP: 203.0.113.5\r\nCf_Connecting_Ip: 192.0.2.1\r\nTrue-Client-IP: 192.0.2.1\r\nConnection");

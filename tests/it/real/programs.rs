@@ -104,6 +104,11 @@ impl Program {
         Self::new(&tool("python/bin/python"), name)
     }
 
+    /// One that needs sslyze, which has an environment of its own: it wants other versions of what the others need.
+    pub(super) fn sslyze(name: &str) -> Self {
+        Self::new(&tool("sslyze/bin/python"), name)
+    }
+
     pub(super) fn node(name: &str) -> Self {
         // "localhost" may be an IPv6 address first, where the gateway of a test does not listen.
         Self::new(Path::new("node"), name).env("NODE_OPTIONS", "--dns-result-order=ipv4first")

@@ -73,6 +73,11 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 128
     daemon_threads = True
 
+    def handle_error(self, request, client_address):
+        error = sys.exc_info()[1]
+        if not isinstance(error, ConnectionError):  # the gateway may close whenever it likes
+            say(method="unreadable", target=repr(error), host="", auth="public", body="")
+
 
 server = Server(("127.0.0.1", 0), Handler)
 print("listening", server.server_address[1], flush=True)

@@ -15,11 +15,11 @@ impl Random {
         mixed ^ mixed >> 31
     }
 
-    fn below(&mut self, limit: usize) -> usize {
+    pub(super) fn below(&mut self, limit: usize) -> usize {
         (self.next() % limit.max(1) as u64) as usize
     }
 
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+    pub(super) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.below(of.len())]
     }
 }
@@ -129,7 +129,7 @@ const ENDS: [&str; 24] = [
 ];
 
 /// Pieces that are put somewhere.
-const PIECES: [&[u8]; 40] = [
+pub(super) const PIECES: [&[u8]; 40] = [
     b" ",
     b"\t",
     b"\r",
@@ -181,12 +181,38 @@ pub(super) fn case(random: &mut Random, number: usize) -> Vec<u8> {
     bytes
 }
 
+/// An answer of an upstream, mutated up to three times, perhaps with another one behind it.
+pub(super) fn answer(random: &mut Random) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if random.below(8) == 0 {
+        bytes.extend_from_slice(random.pick(&[&b"HTTP/1.1 100 Continue\r\n\r\n"[..], b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"]));
+    }
+    let version = if random.below(10) == 0 { "1.0" } else { "1.1" };
+    let status = random.pick(&["200 OK", "200 OK", "200", "404 Not Found", "204 No Content", "304 Not Modified", "201 Odd words: here"]);
+    bytes.extend_from_slice(format!("HTTP/{version} {status}\r\nDate: now\r\n").as_bytes());
+    let body = random.pick(&[&b""[..], b"hello", b"0\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"]);
+    frame(random, &mut bytes, body);
+    if random.below(4) == 0 {
+        bytes.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil");
+    }
+    for _ in 0..random.below(4) {
+        mutate(random, &mut bytes);
+    }
+    bytes
+}
+
+/// A target that names its case.
+pub(super) fn target(random: &mut Random, number: usize, part: usize) -> String {
+    format!("/c{number}-{part}{}", random.pick(&ENDS))
+}
+
 fn request(random: &mut Random, number: usize, part: usize) -> Vec<u8> {
     let method = random.pick(&["GET", "GET", "POST", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH"]);
     let host = format!("h{number}.example");
     let form = if random.below(12) == 0 { format!("http://{host}") } else { String::new() };
     let version = if random.below(10) == 0 { "1.0" } else { "1.1" };
-    let mut out = format!("{method} {form}/c{number}-{part}{} HTTP/{version}\r\nHost: {host}\r\n", random.pick(&ENDS)).into_bytes();
+    let target = target(random, number, part);
+    let mut out = format!("{method} {form}{target} HTTP/{version}\r\nHost: {host}\r\n").into_bytes();
     for _ in 0..random.below(3) {
         // Mostly honest: mutations add the others.
         out.extend_from_slice(random.pick(&[
@@ -200,6 +226,12 @@ fn request(random: &mut Random, number: usize, part: usize) -> Vec<u8> {
         out.extend_from_slice(b"\r\n");
     }
     let body = random.pick(&[&b""[..], b"hello", b"0\r\n\r\n", b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n", b"\x00\xff\r\n", b"a=b&c=d"]);
+    frame(random, &mut out, body);
+    out
+}
+
+/// Ends the head, and adds the body: none, with its length, or in chunks.
+fn frame(random: &mut Random, out: &mut Vec<u8>, body: &[u8]) {
     match random.below(4) {
         0 => out.extend_from_slice(b"\r\n"),
         1 => out.extend([format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes(), body].concat()),
@@ -213,7 +245,6 @@ fn request(random: &mut Random, number: usize, part: usize) -> Vec<u8> {
             out.extend_from_slice(format!("0\r\n{trailers}\r\n").as_bytes());
         }
     }
-    out
 }
 
 fn mutate(random: &mut Random, bytes: &mut Vec<u8>) {

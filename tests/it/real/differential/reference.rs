@@ -18,12 +18,6 @@ pub(super) struct Reading {
     pub(super) answers: usize,
 }
 
-impl Reading {
-    pub(super) fn of_answers(answers: usize) -> Self {
-        Self { answers, ..Self::default() }
-    }
-}
-
 pub(super) fn read(bytes: &[u8]) -> Reading {
     let mut reading = Reading::default();
     let mut at = 0;
