@@ -257,3 +257,16 @@ async fn body_that_an_http2_client_cancels_does_not_look_whole() {
     let rest = tokio::task::spawn_blocking(move || told.recv_timeout(PATIENCE).expect("the end")).await.unwrap();
     assert_eq!(rest, b"", "nothing that ends the body");
 }
+
+#[test]
+fn malformed_body_is_its_clients_fault_in_front_of_an_http2_upstream_too() {
+    let (url, _) = http2_upstream(Some);
+    let gateway = open(&url);
+    for body in ["x\r\n", "5\r\nhellox\r\n", "5\r\nhello\r\n0x0\r\n\r\n", "5\r\nhello\r\n0\r\nno field\r\n\r\n"] {
+        let mut stream = connect(&gateway);
+        post(&mut stream, CHUNKED);
+        stream.write_all(body.as_bytes()).unwrap();
+        read_until(&mut stream, b"HTTP/1.1 400");
+    }
+    assert_nothing_in_flight(&gateway);
+}
