@@ -58,6 +58,12 @@ pub struct ApiState {
 }
 
 impl ApiState {
+    /// Requests that were sent on and whose answers have not ended.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        self.stats.iter().map(|stats| stats.in_flight.value()).sum()
+    }
+
     /// Where a request of this environment goes; `None` is traffic without a key.
     #[must_use]
     pub fn upstream(&self, environment: Option<usize>) -> Option<&Arc<UpstreamState>> {

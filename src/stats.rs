@@ -73,6 +73,8 @@ pub struct ApiStats {
     pub refused: Box<[Count]>,
     /// Requests that were sent on and whose answers have not ended.
     pub in_flight: Count,
+    /// The same of the other workers, as they were a moment ago.
+    pub elsewhere: Count,
     /// From the request's head to the answer's end.
     pub duration: Histogram,
     /// From sending the request on to the answer's head.
@@ -88,6 +90,7 @@ impl ApiStats {
             answered: Default::default(),
             refused: counts(refusals),
             in_flight: Count::default(),
+            elsewhere: Count::default(),
             duration: Histogram::default(),
             upstream: Histogram::default(),
         }

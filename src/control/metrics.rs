@@ -66,7 +66,7 @@ fn requests(text: &mut Exposition, figures: &Figures, apis: &[ApiState]) {
     text.gauge("keygate_requests_in_flight", "Requests that are being answered.").sample(&[], in_flight);
     text.gauge("keygate_api_requests_in_flight", "Requests that were sent on to an API and whose answers have not ended.");
     for api in apis {
-        text.sample(&[("api", &api.config.definition.name)], sum(&api.stats, |stats| &stats.in_flight));
+        text.sample(&[("api", &api.config.definition.name)], api.in_flight());
     }
     text.counter(
         "keygate_cuts_total",

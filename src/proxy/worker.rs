@@ -373,6 +373,11 @@ async fn upkeep(worker: Rc<Worker>) {
             (judged, judged_at) = ((generation, now.unix), now.monotonic);
             worker.live.cut(&current.snapshot, now, worker.soon(Duration::ZERO), |refusal| worker.stats().cuts[refusal.index()].add(1));
         }
+        for api in &current.site.apis {
+            if let Some(stats) = api.stats.get(worker.index) {
+                stats.elsewhere.set(api.in_flight().saturating_sub(stats.in_flight.value()));
+            }
+        }
         worker.pool.close_unused(&current, now.monotonic);
         worker.stats().upstream_idle.set(worker.pool.idle() as u64);
         worker.stats().log_lines_lost.add(worker.log.flush());
