@@ -31,6 +31,7 @@ pub fn run(config: &Path) -> anyhow::Result<()> {
     );
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the control thread")?;
     let outcome = runtime.block_on(run_control_plane(config));
+    events::flush(LAST_LINES);
     // A read from a disk that hangs is not waited for.
     runtime.shutdown_background();
     outcome
@@ -42,7 +43,10 @@ async fn run_control_plane(path: &Path) -> anyhow::Result<()> {
     let hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let control::Startup { config, shared, controller } = control::start(path, |config| events::install(config.log.format))?;
+    let control::Startup { config, shared, controller } = control::start(path, |config| {
+        // Where not even this thread can be started, the next one says so.
+        let _ = events::install(config.log.format);
+    })?;
 
     let mut listeners = Vec::new();
     for address in &config.server.listen {
@@ -61,6 +65,8 @@ async fn run_control_plane(path: &Path) -> anyhow::Result<()> {
     let workers = start_workers(&shared, &listeners, &Arc::new(log))?;
     drop(listeners);
     tracing::info!(workers = workers.threads.len(), apis = config.apis.len(), keys = config.keys.len(), "ready");
+    // It would outlive its time, with its keys and secrets.
+    drop(config);
 
     let stopped = async {
         tokio::select! {

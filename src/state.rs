@@ -2,9 +2,11 @@
 //! clock, and the signals between them.
 
 mod connections;
+mod descriptors;
 mod refused;
 
 pub use connections::{Admitted, Connections, TooMany};
+pub use descriptors::{Descriptors, UpstreamPlace};
 pub use refused::{RefusedRequest, RefusedRequests};
 
 use crate::config::{ApiConfig, Server, Upstream};
@@ -13,6 +15,7 @@ use crate::stats::{ApiStats, WorkerStats};
 use arc_swap::{ArcSwap, Cache};
 use bytes::Bytes;
 use http::{Method, StatusCode};
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -112,7 +115,7 @@ pub struct KeyCall {
 }
 
 /// The answer to a [`KeyCall`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct KeyAnswer {
     /// The status.
     pub status: StatusCode,
@@ -122,6 +125,13 @@ pub struct KeyAnswer {
     pub allow: Option<&'static str>,
     /// The whole body.
     pub body: Bytes,
+}
+
+/// Without the body, which may hold a new key.
+impl fmt::Debug for KeyAnswer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("KeyAnswer").field("status", &self.status).finish_non_exhaustive()
+    }
 }
 
 /// A [`KeyCall`] and who waits for its answer. If nobody will answer, the sender is dropped.
@@ -157,12 +167,19 @@ pub struct Shared {
     key_calls: mpsc::Sender<KeyRequest>,
     /// By worker.
     pub refused: Box<[RefusedRequests]>,
+    /// For connections to upstreams.
+    pub descriptors: Arc<Descriptors>,
 }
 
 impl Shared {
     /// The first configuration, for this many workers, and where calls of key endpoints come in.
     #[must_use]
-    pub fn new(published: Published, workers: usize, clock: Clock) -> (Arc<Self>, mpsc::Receiver<KeyRequest>) {
+    pub fn new(
+        published: Published,
+        workers: usize,
+        clock: Clock,
+        descriptors: Arc<Descriptors>,
+    ) -> (Arc<Self>, mpsc::Receiver<KeyRequest>) {
         let (key_calls, receiver) = mpsc::channel(KEY_CALLS);
         let shared = Arc::new(Self {
             published: Arc::new(ArcSwap::from_pointee(published)),
@@ -174,6 +191,7 @@ impl Shared {
             used_keys: Mutex::default(),
             key_calls,
             refused: (0..workers).map(|_| RefusedRequests::default()).collect(),
+            descriptors,
         });
         (shared, receiver)
     }

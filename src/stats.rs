@@ -3,6 +3,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Events that were thrown away because standard error could not keep up. Any thread may lose one.
+pub static EVENTS_LOST: AtomicU64 = AtomicU64::new(0);
+
 /// A counter or gauge with one writer at a time.
 #[derive(Debug, Default)]
 pub struct Count(AtomicU64);
@@ -104,6 +107,8 @@ pub struct WorkerStats {
     pub connections: Count,
     /// Connections open.
     pub connections_open: Count,
+    /// Times that the system had no connection to give, for lack of descriptors or memory.
+    pub accepts_failed: Count,
     /// Connections refused because too many were open, and because too many of one address were.
     pub connections_refused: [Count; 2],
     /// Connections closed because they were silent for too long: in the head, or between requests.
@@ -142,6 +147,7 @@ impl WorkerStats {
             refused: counts(refusals),
             connections: Count::default(),
             connections_open: Count::default(),
+            accepts_failed: Count::default(),
             connections_refused: Default::default(),
             connections_silent: Count::default(),
             http2_dismissed: Default::default(),

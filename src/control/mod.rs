@@ -26,9 +26,9 @@ mod tls;
 mod uses;
 mod watch;
 
-use crate::config::{BadCertificate, Config, Problems, Reading};
+use crate::config::{BadCertificate, Config, Problem, Problems, Reading};
 use crate::keystore::{Health, KeyStore, OpenError};
-use crate::state::{Clock, KeyRequest, Published, Shared};
+use crate::state::{Clock, Descriptors, KeyRequest, Published, Shared};
 use admin::{ReloadRequest, Settings};
 use arc_swap::ArcSwap;
 use figures::Figures;
@@ -130,6 +130,8 @@ pub struct Controller {
     digest: Option<[u8; 32]>,
     /// What the file was like when it was last refused.
     refused: Option<(watch::Identity, [u8; 32])>,
+    complained_of: Vec<Problem>,
+    retry: Option<reload::Retry>,
     /// What the process was started with, without its keys.
     started: Config,
     watch: Watch,
@@ -162,7 +164,8 @@ pub fn start(path: &Path, listen_to_events: impl FnOnce(&Config)) -> Result<Star
     let server_tls = config.tls.as_ref().map(|settings| tls.data(settings, None)).transpose().map_err(StartError::Certificate)?;
     let admin_tls = config.admin.as_ref().and_then(|admin| admin.tls.as_ref());
     let admin_tls = admin_tls.map(|settings| tls.admin(settings, None)).transpose().map_err(StartError::Certificate)?;
-    let mut builder = SiteBuilder::new(workers);
+    let descriptors = Arc::new(Descriptors::claim(workers));
+    let mut builder = SiteBuilder::new(workers, descriptors.clients);
     let handshakes = server_tls.as_ref().map(ListenerTls::config);
     let site = Arc::new(builder.build(&config, Arc::new(config.routes()), handshakes, None).map_err(StartError::Certificate)?);
     let mut table = Table::new(&config, site.routes.clone());
@@ -173,13 +176,14 @@ pub fn start(path: &Path, listen_to_events: impl FnOnce(&Config)) -> Result<Star
     })?;
     let revoked_in_file = table.keep_revoked();
     let listener = config.admin.as_ref().map(|admin| bind(admin.listen).map_err(|error| StartError::Admin(admin.listen, error)));
-    let (shared, key_calls) = Shared::new(Published { snapshot: table.snapshot(), site: site.clone() }, workers, clock);
+    let (shared, key_calls) = Shared::new(Published { snapshot: table.snapshot(), site: site.clone() }, workers, clock, descriptors);
     let figures = Arc::new(Figures::new(shared.clone(), store.as_ref().map(KeyStore::health)));
     let registry = Arc::new(Registry::new(shared.clone(), table, site));
     let clock = shared.clone();
     let office = Office::new(registry.clone(), store.clone(), move || clock.clock.now().unix);
     let moment = watch::Moment { monotonic: Duration::from_nanos(shared.clock.now().monotonic), wall: std::time::SystemTime::now() };
-    let admin_handshakes = admin_tls.as_ref().map(ListenerTls::config);
+    let handshakes = admin_tls.as_ref().map(ListenerTls::config);
+    let settings = Settings { admin: config.admin.clone(), tls: handshakes, digest: loaded.digest };
     let mut controller = Controller {
         path: path.to_owned(),
         shared: shared.clone(),
@@ -194,14 +198,16 @@ pub fn start(path: &Path, listen_to_events: impl FnOnce(&Config)) -> Result<Star
         reading,
         digest: loaded.digest,
         refused: None,
+        complained_of: Vec::new(),
+        retry: None,
         started: reload::without_keys(&config),
         watch: Watch::new(loaded.identity, moment),
         listener: listener.transpose()?,
-        settings: Arc::new(ArcSwap::from_pointee(Settings { admin: config.admin.clone(), tls: admin_handshakes, digest: loaded.digest })),
+        settings: Arc::new(ArcSwap::from_pointee(settings)),
         tls,
         server_tls,
         admin_tls,
-        told: certificate_expiry::Told::default(),
+        told: Default::default(),
     };
     controller.note_loaded();
     controller.look_at_certificates();
@@ -328,6 +334,7 @@ impl Controller {
                         self.reload(Cause::Demand).await;
                     }
                     self.look_at_certificates();
+                    self.retry().await;
                     self.registry.sweep();
                     if Instant::now() >= forget {
                         self.figures.forget(self.registry.forget());

@@ -125,6 +125,17 @@ impl Pool {
             .retain(|id, connection| longest(*id).is_some_and(|longest| now.saturating_sub(connection.asked.get()) < longest));
     }
 
+    /// Closes a connection that waits for a request, to make room for one that is needed.
+    fn close_one(&self) {
+        let longest = self
+            .http1
+            .borrow_mut()
+            .values_mut()
+            .max_by_key(|unused| unused.len())
+            .and_then(|unused| (!unused.is_empty()).then(|| unused.remove(0)));
+        drop(longest);
+    }
+
     /// How many connections wait for a request.
     pub(super) fn idle(&self) -> usize {
         self.http1.borrow().values().map(Vec::len).sum()
@@ -171,8 +182,17 @@ async fn within<T>(worker: &Worker, deadline: Duration, connecting: impl Future<
     connected
 }
 
-/// Tries each address once, starting with another one each time.
 async fn connect(worker: &Worker, upstream: &UpstreamState, deadline: Duration) -> io::Result<Stream> {
+    let descriptors = &worker.shared().descriptors;
+    let place = descriptors.take().or_else(|full| {
+        worker.pool().close_one();
+        descriptors.take().map_err(|_| full)
+    })?;
+    Ok(Stream::Counted(Box::new((open(worker, upstream, deadline).await?, place))))
+}
+
+/// Tries each address once, starting with another one each time.
+async fn open(worker: &Worker, upstream: &UpstreamState, deadline: Duration) -> io::Result<Stream> {
     if let Place::Unix(path) = &upstream.settings.place {
         return UnixStream::connect(path).await.map(Stream::Unix);
     }

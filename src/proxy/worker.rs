@@ -47,6 +47,9 @@ const BACKLOG: i32 = 4096;
 #[cfg(target_os = "linux")]
 const MOST_UNSENT: u32 = 256 * 1024;
 
+/// When it is said again that connections cannot be accepted, in nanoseconds.
+const TELL_AGAIN: u64 = 60_000_000_000;
+
 /// The shortest time between two looks at all live requests, in nanoseconds; a little less than the time between two ticks.
 const BETWEEN_LOOKS: u64 = 80_000_000;
 
@@ -286,6 +289,7 @@ impl Worker {
 /// Accepts until the gateway drains.
 async fn accept(worker: Rc<Worker>, listener: TcpListener) {
     let mut phase = worker.shared.phase();
+    let mut told_at = None;
     loop {
         let accepted = tokio::select! {
             _ = phase.wait_for(|phase| *phase == Phase::Draining) => return,
@@ -293,9 +297,16 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener) {
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
+            // That client has left already.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
             Err(error) => {
                 // Out of descriptors or memory: give connections that are open time to end.
-                tracing::error!(%error, "cannot accept a connection");
+                worker.stats().accepts_failed.add(1);
+                let now = worker.now().monotonic;
+                if told_at.is_none_or(|told_at| now - told_at >= TELL_AGAIN) {
+                    told_at = Some(now);
+                    tracing::error!(%error, "cannot accept connections");
+                }
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }
