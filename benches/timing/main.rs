@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         let far: Vec<Request> =
             (0..KEYS).map(|number| request(&wrong_keys::unlike(&format!("{real:0<length$}")[..length], number))).collect();
         let near: Vec<Request> = near.iter().map(request).collect();
-        let mut times = (vec![Vec::with_capacity(rounds); KEYS], vec![Vec::with_capacity(rounds); KEYS]);
+        let mut times = (vec![Vec::new(); KEYS], vec![Vec::new(); KEYS]);
         for turn in 0..rounds * KEYS {
             let key = turn % KEYS;
             // Neither is always the first.

@@ -47,7 +47,7 @@ enum Stage {
         /// Data that the client has not let through.
         rest: Bytes,
         /// How long it may be waited for, once it has held something up.
-        patience: Option<Patience>,
+        patience: Option<Box<Patience>>,
     },
     /// The answer has been sent. What the request still sends is read for a while, because some clients drop the answer and report a
     /// broken connection when the stream is reset right behind it, as RFC 9113 §8.1 allows.
@@ -290,7 +290,7 @@ fn send(
         let room = http.room(place);
         if !rest.is_empty() {
             if room == 0 {
-                let patience = patience.get_or_insert_with(|| Patience::new(&worker.current().site.server));
+                let patience = patience.get_or_insert_with(|| Box::new(Patience::new(&worker.current().site.server)));
                 patience.wait(|| worker.soon(Duration::ZERO));
                 return Poll::Pending;
             }

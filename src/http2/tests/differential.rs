@@ -152,7 +152,7 @@ fn exchange_of(block: &Block) -> (usize, Exchange) {
 }
 
 /// Asks for one of them; returns the answer.
-async fn ask(client: h2::client::SendRequest<Bytes>, number: usize, exchange: Exchange) -> (StatusCode, HeaderMap, Vec<u8>, HeaderMap) {
+async fn ask(client: h2::client::SendRequest<Bytes>, number: usize, exchange: Exchange) -> Answered {
     let (authority, path, query) = &exchange.target;
     let query = query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
     let mut request = Request::new(());
@@ -188,8 +188,11 @@ async fn ask(client: h2::client::SendRequest<Bytes>, number: usize, exchange: Ex
     tokio::join!(receiving, sending).0
 }
 
+/// What h2 was answered: status, fields, body and trailers.
+type Answered = (StatusCode, HeaderMap, Vec<u8>, HeaderMap);
+
 /// Lets h2 ask for all of them at once.
-pub(super) fn converse(exchanges: &[Exchange], cut: usize) -> (Heard, Vec<(StatusCode, HeaderMap, Vec<u8>, HeaderMap)>) {
+pub(super) fn converse(exchanges: &[Exchange], cut: usize) -> (Heard, Vec<Answered>) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(async {
         let (near, far) = tokio::io::duplex(10_000);
