@@ -63,6 +63,7 @@ fn server(old: &Config, new: &Config, diff: &mut Diff) {
     setting(restart, "admin.listen", &admin_listen(old), &admin_listen(new), |value| {
         value.map_or("none".into(), |address| address.to_string())
     });
+    setting(restart, "server.core_dumps", &before.core_dumps, &after.core_dumps, bool::to_string);
     setting(restart, "log.format", &old.log.format, &new.log.format, |value| format!("{value:?}").to_lowercase());
 
     let path = |store: &Option<Store>| store.as_ref().map_or("none".to_owned(), |store| store.path.display().to_string());
@@ -85,6 +86,8 @@ fn server(old: &Config, new: &Config, diff: &mut Diff) {
     setting(lines, "server.handshake_timeout", &before.handshake_timeout, &after.handshake_timeout, debug);
     setting(lines, "server.header_timeout", &before.header_timeout, &after.header_timeout, debug);
     setting(lines, "server.idle_timeout", &before.idle_timeout, &after.idle_timeout, debug);
+    setting(lines, "server.shutdown_delay", &before.shutdown_delay, &after.shutdown_delay, debug);
+    setting(lines, "server.upgrade_drain_timeout", &before.upgrade_drain_timeout, &after.upgrade_drain_timeout, debug);
     setting(lines, "server.drain_timeout", &before.drain_timeout, &after.drain_timeout, debug);
     setting(lines, "server.max_header_size", &before.max_header_size, &after.max_header_size, |size| super::units::show_size(*size));
     setting(lines, "server.max_headers", &before.max_headers, &after.max_headers, debug);

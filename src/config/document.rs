@@ -27,7 +27,7 @@ kinds! {
     ROOT = "gateway.toml": ["server", "admin", "log", "store", "reload", "revoked", "api", "key"];
     SERVER = "[server]": [
         "listen", "trusted_proxies", "workers", "max_connections", "handshake_timeout", "header_timeout", "idle_timeout",
-        "drain_timeout", "max_header_size", "max_headers", "max_streams", "tls"
+        "shutdown_delay", "drain_timeout", "upgrade_drain_timeout", "max_header_size", "max_headers", "max_streams", "core_dumps", "tls"
     ];
     SERVER_TLS = "[server.tls]": ["cert", "key"];
     ADMIN = "[admin]": ["listen", "hosts", "tls", "token"];

@@ -84,14 +84,20 @@ pub struct Server {
     pub header_timeout: Duration,
     /// For an HTTP/2 connection without requests.
     pub idle_timeout: Duration,
+    /// How long the gateway serves on after it was told to stop, while `/readyz` says that it will.
+    pub shutdown_delay: Duration,
     /// For requests in flight when the gateway is told to stop.
     pub drain_timeout: Duration,
+    /// For connections that are open when another process takes over.
+    pub upgrade_drain_timeout: Duration,
     /// Size of a request head, in bytes.
     pub max_header_size: usize,
     /// Header fields in a request.
     pub max_headers: usize,
     /// Requests at once on one HTTP/2 connection.
     pub max_streams: u32,
+    /// Whether the process may leave its memory in a file when it crashes. A change needs a restart.
+    pub core_dumps: bool,
 }
 
 /// `[server.tls]` and `[admin.tls]`: PEM files.

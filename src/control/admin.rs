@@ -4,6 +4,7 @@ use super::api::{self, Encrypted};
 use super::figures::Figures;
 use super::office::Office;
 use super::registry::Registry;
+use super::upgrade::UpgradeRequest;
 use crate::config::Admin;
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -19,7 +20,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 /// Connections served at once; more wait in the system's queue.
-const CONNECTIONS: usize = 64;
+pub(super) const CONNECTIONS: usize = 64;
 /// For the TLS handshake, for a request's head, for its body, and between two requests.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// How long connections may take to finish when the process stops.
@@ -52,6 +53,16 @@ pub(super) struct ReloadRequest {
     pub(super) answer: oneshot::Sender<ReloadReport>,
 }
 
+/// Whether connections are accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gate {
+    Open,
+    /// Not now: those that come wait in the system's queue. Those that are open end with their request.
+    Closed,
+    /// Nor ever again.
+    Shut,
+}
+
 /// What an edit may change.
 #[derive(Debug, Default)]
 pub(super) struct Settings {
@@ -68,6 +79,7 @@ pub(super) struct State {
     pub(super) figures: Arc<Figures>,
     pub(super) settings: Arc<ArcSwap<Settings>>,
     pub(super) reloads: mpsc::Sender<ReloadRequest>,
+    pub(super) upgrades: mpsc::Sender<UpgradeRequest>,
     /// Every upstream's name has been resolved, or tried.
     pub(super) settled: watch::Receiver<bool>,
     pub(super) registry: Arc<Registry>,
@@ -78,18 +90,22 @@ pub(super) struct State {
     pub(super) store: Option<PathBuf>,
 }
 
-/// Serves until `stop` is told, then lets connections finish.
-pub(super) async fn serve(listener: TcpListener, state: Arc<State>, mut stop: watch::Receiver<bool>) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+/// Serves whenever the gate is open until it is shut, then lets connections finish. `slots` are [`CONNECTIONS`].
+pub(super) async fn serve(listener: TcpListener, state: Arc<State>, mut gate: watch::Receiver<Gate>, slots: Arc<Semaphore>) {
     let router = api::router(state.clone());
     loop {
+        match gate.wait_for(|gate| *gate != Gate::Closed).await.as_deref() {
+            Ok(Gate::Open) => {}
+            Ok(Gate::Closed) => continue,
+            Ok(Gate::Shut) | Err(_) => break,
+        }
         let accepted = async {
             let slot = slots.clone().acquire_owned().await;
             (slot, listener.accept().await)
         };
         let (slot, accepted) = tokio::select! {
             accepted = accepted => accepted,
-            _ = stop.wait_for(|stop| *stop) => break,
+            _ = gate.wait_for(|gate| *gate != Gate::Open) => continue,
         };
         let Ok(slot) = slot else { break };
         let Ok((stream, _)) = accepted else {
@@ -97,15 +113,15 @@ pub(super) async fn serve(listener: TcpListener, state: Arc<State>, mut stop: wa
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let (state, router, stop) = (state.clone(), router.clone(), stop.clone());
+        let (state, router, gate) = (state.clone(), router.clone(), gate.clone());
         tokio::spawn(async move {
             let tls = state.settings.load().tls.clone();
             match tls {
-                None => connection(stream, false, router, stop).await,
+                None => connection(stream, false, router, gate).await,
                 Some(config) => {
                     let handshake = tokio_rustls::TlsAcceptor::from(config).accept(stream);
                     if let Ok(Ok(stream)) = timeout(PATIENCE, handshake).await {
-                        connection(stream, true, router, stop).await;
+                        connection(stream, true, router, gate).await;
                     }
                 }
             }
@@ -121,7 +137,7 @@ async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     encrypted: bool,
     router: Router,
-    mut stop: watch::Receiver<bool>,
+    mut gate: watch::Receiver<Gate>,
 ) {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request| {
@@ -137,7 +153,7 @@ async fn connection(
     tokio::select! {
         // A connection that breaks is the scraper's affair.
         _ = connection.as_mut() => return,
-        _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+        _ = gate.wait_for(|gate| *gate != Gate::Open) => connection.as_mut().graceful_shutdown(),
     }
     let _ = connection.await;
 }

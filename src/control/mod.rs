@@ -12,6 +12,7 @@ mod exposition;
 mod figures;
 mod files;
 mod guard;
+mod key_calls;
 mod load;
 mod metrics;
 mod office;
@@ -21,17 +22,22 @@ mod resolve_upstreams;
 mod site;
 mod table;
 mod terms;
+mod upgrade;
 mod uses;
 mod watch;
 
 use crate::config::{BadCertificate, Config, Problems, Reading};
 use crate::keystore::{Health, KeyStore, OpenError};
-use crate::state::{Clock, KeyRequest, Published, Shared};
-use admin::{ReloadRequest, Settings};
+use crate::policy::AccountState;
+use crate::state::Site;
+use crate::state::{Clock, KeyRequest, Phase, Published, Shared};
+use crate::systemd;
+use admin::{CONNECTIONS, Gate, ReloadRequest, Settings};
 use arc_swap::ArcSwap;
 use certificates::CertificateWatch;
 use figures::Figures;
 use files::FileEvents;
+use key_calls::KeyDesk;
 use load::load;
 use office::Office;
 use registry::Registry;
@@ -40,14 +46,19 @@ use site::SiteBuilder;
 use std::fmt;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use table::Table;
 use tokio::signal::unix::Signal;
-use tokio::sync::{Semaphore, mpsc, watch as channel};
+use tokio::sync::{Mutex, Semaphore, mpsc, watch as channel};
 use tokio::time::{Instant, sleep_until, timeout};
+use upgrade::{Estate, UpgradeRequest};
+use uses::Destination;
 use watch::{Decision, Event, Watch};
+
+pub use upgrade::{Handover, Inheritance, Program, Purpose};
 
 /// How often everything is looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -57,9 +68,7 @@ const LOOK_CLOSELY: Duration = Duration::from_millis(200);
 const FORGET: Duration = Duration::from_secs(60);
 /// How long a store may take to be closed when the process stops: its disk may hang.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// Calls of key endpoints that are answered at once: with a disk that hangs, they take long.
-const KEY_CALLS: usize = 64;
-/// Reloads by request that may wait.
+/// Reloads and upgrades by request that may wait.
 const RELOADS: usize = 16;
 
 /// What the process starts with.
@@ -132,71 +141,129 @@ pub struct Controller {
     started: Config,
     watch: Watch,
     listener: Option<TcpListener>,
+    /// The process from which this one has taken over.
+    predecessor: Option<UnixStream>,
     settings: Arc<ArcSwap<Settings>>,
     server_certificate: Option<CertificateWatch>,
     admin_certificate: Option<CertificateWatch>,
 }
 
-/// Loads the file and builds all that the process starts with, the admin address bound included. Names of
-/// upstreams are resolved later, and one that cannot be is no reason not to start. Blocks. `listen_to_events` is called as soon as the
-/// file is known, so that what the store and its keys give reason to say is heard.
+/// All that can be known before the store is open.
+#[derive(Debug)]
+pub struct Prepared {
+    path: PathBuf,
+    reading: Arc<Reading>,
+    identity: Option<watch::Identity>,
+    digest: Option<[u8; 32]>,
+    workers: usize,
+    clock: Clock,
+    builder: SiteBuilder,
+    site: Arc<Site>,
+    admin_tls: Option<Arc<rustls::ServerConfig>>,
+    server_certificate: Option<CertificateWatch>,
+    admin_certificate: Option<CertificateWatch>,
+    listener: Option<TcpListener>,
+}
+
+/// Loads the file and what it names, and binds the admin address. Names of upstreams are resolved later, and one that cannot be is no
+/// reason not to start. Blocks. `inheritance` is that of a process that takes over from another. `listen_to_events` is called as soon
+/// as the file is known, so that what the store and its keys give reason to say is heard.
 ///
 /// # Errors
 /// Whatever is wrong with the file or with what it names.
-pub fn start(path: &Path, listen_to_events: impl FnOnce(&Config)) -> Result<Startup, StartError> {
+pub fn prepare(
+    path: &Path,
+    mut inheritance: Option<&mut Inheritance>,
+    listen_to_events: impl FnOnce(&Config),
+) -> Result<Prepared, StartError> {
     let loaded = load(path, &[], None);
     let reading = Arc::new(loaded.reading.map_err(StartError::Config)?);
-    let config = reading.config.clone();
-    listen_to_events(&config);
+    let config = &reading.config;
+    listen_to_events(config);
     let workers = match config.server.workers {
         0 => std::thread::available_parallelism().map_or(1, Into::into),
         workers => workers,
     };
-    let clock = Clock::default();
+    let clock = inheritance.as_ref().map_or_else(Clock::default, |inheritance| inheritance.clock());
     let mut builder = SiteBuilder::new(workers).map_err(StartError::Tls)?;
     let admin_tls = config.admin.as_ref().and_then(|admin| admin.tls.as_ref());
     let server_certificate = config.tls.as_ref().map(CertificateWatch::new);
     let admin_certificate = admin_tls.map(CertificateWatch::new);
     let tls = admin_tls.map(|files| builder.server_config(files, site::ADMIN_PROTOCOLS)).transpose();
-    let tls = tls.map_err(StartError::Certificate)?;
-    let site = Arc::new(builder.build(&config, Arc::new(config.routes()), None).map_err(StartError::Certificate)?);
-    let mut table = Table::new(&config, site.routes.clone());
-    let store = open_store(&config, &mut table)?;
-    table.build().map_err(|clashes| {
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        StartError::Config(Problems(clashes.iter().map(|clash| clash.problem(path, &text)).collect()))
-    })?;
-    let revoked_in_file = table.keep_revoked();
-    let listener = config.admin.as_ref().map(|admin| bind(admin.listen).map_err(|error| StartError::Admin(admin.listen, error)));
-    let (shared, key_calls) = Shared::new(Published { snapshot: table.snapshot(), site: site.clone() }, workers, clock);
-    let figures = Arc::new(Figures::new(shared.clone(), store.as_ref().map(KeyStore::health)));
-    let registry = Arc::new(Registry::new(shared.clone(), table, site));
-    let clock = shared.clone();
-    let office = Office::new(registry.clone(), store.clone(), move || clock.clock.now().unix);
-    let moment = watch::Moment { monotonic: Duration::from_nanos(shared.clock.now().monotonic), wall: std::time::SystemTime::now() };
-    let controller = Controller {
+    let admin_tls = tls.map_err(StartError::Certificate)?;
+    let site = Arc::new(builder.build(config, Arc::new(config.routes()), None).map_err(StartError::Certificate)?);
+    let listener = config.admin.as_ref().map(|admin| {
+        let inherited = inheritance.as_mut().and_then(|inheritance| inheritance.socket(Purpose::Admin, admin.listen));
+        inherited.map_or_else(|| bind(admin.listen), Ok).map_err(|error| StartError::Admin(admin.listen, error))
+    });
+    Ok(Prepared {
         path: path.to_owned(),
-        shared: shared.clone(),
-        figures,
-        builder,
-        registry,
-        store,
-        revoked_in_file,
-        office,
-        key_calls: Some(key_calls),
-        config: config.clone(),
-        reading,
+        identity: loaded.identity,
         digest: loaded.digest,
-        refused: None,
-        started: reload::without_keys(&config),
-        watch: Watch::new(loaded.identity, moment),
-        listener: listener.transpose()?,
-        settings: Arc::new(ArcSwap::from_pointee(Settings { admin: config.admin.clone(), tls, digest: loaded.digest })),
+        workers,
+        clock,
+        builder,
+        site,
+        admin_tls,
         server_certificate,
         admin_certificate,
-    };
-    controller.note_loaded();
-    Ok(Startup { config, shared, controller })
+        listener: listener.transpose()?,
+        reading,
+    })
+}
+
+impl Prepared {
+    /// As it stands in the file.
+    #[must_use]
+    pub fn config(&self) -> &Arc<Config> {
+        &self.reading.config
+    }
+
+    /// Opens the store and builds all that the process starts with. Blocks.
+    ///
+    /// # Errors
+    /// The store cannot be opened, or its keys cannot stand beside those of the file.
+    pub fn open(self) -> Result<Startup, StartError> {
+        let Self { path, reading, identity, digest, workers, clock, builder, site, .. } = self;
+        let config = reading.config.clone();
+        let mut table = Table::new(&config, site.routes.clone());
+        let store = open_store(&config, &mut table)?;
+        table.build().map_err(|clashes| {
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            StartError::Config(Problems(clashes.iter().map(|clash| clash.problem(&path, &text)).collect()))
+        })?;
+        let revoked_in_file = table.keep_revoked();
+        let (shared, key_calls) = Shared::new(Published { snapshot: table.snapshot(), site: site.clone() }, workers, clock);
+        let figures = Arc::new(Figures::new(shared.clone(), store.as_ref().map(KeyStore::health)));
+        let registry = Arc::new(Registry::new(shared.clone(), table, site));
+        let clock = shared.clone();
+        let office = Office::new(registry.clone(), store.clone(), move || clock.clock.now().unix);
+        let moment = watch::Moment { monotonic: Duration::from_nanos(shared.clock.now().monotonic), wall: std::time::SystemTime::now() };
+        let controller = Controller {
+            path,
+            shared: shared.clone(),
+            figures,
+            builder,
+            registry,
+            store,
+            revoked_in_file,
+            office,
+            key_calls: Some(key_calls),
+            config: config.clone(),
+            reading,
+            digest,
+            refused: None,
+            started: reload::without_keys(&config),
+            watch: Watch::new(identity, moment),
+            listener: self.listener,
+            predecessor: None,
+            settings: Arc::new(ArcSwap::from_pointee(Settings { admin: config.admin.clone(), tls: self.admin_tls, digest })),
+            server_certificate: self.server_certificate,
+            admin_certificate: self.admin_certificate,
+        };
+        controller.note_loaded();
+        Ok(Startup { config, shared, controller })
+    }
 }
 
 /// Opens the store, if there is one, and takes in what it knows.
@@ -221,26 +288,72 @@ impl Controller {
         self.listener.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
+    /// The admin socket as it is handed over, with the address as the file names it.
+    ///
+    /// # Errors
+    /// There are no file descriptors left.
+    pub fn admin_socket(&self) -> std::io::Result<Option<(Purpose, SocketAddr, TcpListener)>> {
+        let Some((admin, listener)) = self.config.admin.as_ref().zip(self.listener.as_ref()) else { return Ok(None) };
+        Ok(Some((Purpose::Admin, admin.listen, listener.try_clone()?)))
+    }
+
+    /// Goes on with what another process knew of keys.
+    fn import(&self, known: &[(Box<str>, AccountState)]) {
+        self.registry.import(known);
+    }
+
+    /// Takes over from another process: what has changed in the file since it was read is put in force before anybody is served.
+    ///
+    /// # Errors
+    /// The process before is gone.
+    pub async fn take_over(&mut self, inheritance: Inheritance) -> std::io::Result<()> {
+        let path = self.path.clone();
+        let identity = tokio::task::spawn_blocking(move || files::identity(&path)).await;
+        if identity.is_ok_and(|identity| identity.is_some() && self.watch.differs(identity)) {
+            self.reload(Cause::Edit).await;
+        }
+        self.shared.enter(Phase::Running);
+        self.predecessor = Some(inheritance.taken_over()?);
+        Ok(())
+    }
+
     /// Runs on a current-thread runtime with I/O and time, loading the file at each `hangup`, until `shutdown` resolves, which should be when
-    /// the workers are done: until then edits are put in force and `/readyz` tells that the process drains.
+    /// the workers are done: until then edits are put in force and `/readyz` tells that the process drains. At each `upgrade`, another
+    /// process takes over if it can.
     ///
     /// # Errors
     /// The runtime cannot listen for signals or on the admin address.
-    pub async fn run(mut self, mut hangup: Signal, shutdown: impl Future<Output = ()>) -> std::io::Result<()> {
+    pub async fn run(
+        mut self,
+        handover: Handover,
+        (mut hangup, upgrade): (Signal, Signal),
+        shutdown: impl Future<Output = ()>,
+    ) -> std::io::Result<()> {
         let Some(key_calls) = self.key_calls.take() else { return Ok(()) };
         self.office.note_revoked_in_file(std::mem::take(&mut self.revoked_in_file));
         let (reload_sender, mut reloads) = mpsc::channel(RELOADS);
+        let (upgrade_sender, upgrades) = mpsc::channel(RELOADS);
         let (settled_sender, settled) = channel::channel(false);
-        let (stop, stopped) = channel::channel(false);
+        let gate = Arc::new(channel::Sender::new(Gate::Open));
+        let admin_slots = Arc::new(Semaphore::new(CONNECTIONS));
+        let key_desk = KeyDesk::new();
+        let destination = self.store.clone().map_or(Destination::Nowhere, Destination::Store);
+        let destination = Arc::new(Mutex::new(destination));
         self.config.warnings.iter().for_each(reload::log);
         let resolver = tokio::spawn(resolve_upstreams::run(self.shared.clone(), settled_sender));
         let clock = tokio::spawn(follow_wall_clock(self.shared.clone()));
-        let uses = tokio::spawn(uses::run(self.figures.clone(), self.store.clone()));
+        let uses = tokio::spawn(uses::run(self.figures.clone(), destination.clone()));
         let hanging = self.figures.store.clone().map(|health| tokio::spawn(tell_of_hanging_store(health)));
         let expiry = tokio::spawn(expiry::run(self.figures.clone()));
-        let answering = tokio::spawn(answer_key_calls(self.office.clone(), key_calls));
+        let answering = tokio::spawn(key_desk.clone().run(self.office.clone(), key_calls));
         let prune = self.store.clone().zip(self.config.store.clone());
         let prune = prune.map(|(store, settings)| tokio::spawn(uses::prune(self.figures.clone(), store, settings)));
+        let predecessor = self.predecessor.take().map(|stream| {
+            stream.set_nonblocking(true)?;
+            let stream = tokio::net::UnixStream::from_std(stream)?;
+            std::io::Result::Ok(tokio::spawn(upgrade::follow(stream, self.registry.clone(), self.figures.clone())))
+        });
+        let predecessor = predecessor.transpose()?;
         let admin = match self.listener.take() {
             Some(listener) => {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -251,16 +364,33 @@ impl Controller {
                     figures,
                     settings,
                     reloads: reload_sender,
+                    upgrades: upgrade_sender.clone(),
                     settled,
                     registry,
                     office,
                     store,
                     file: self.path.clone(),
                 });
-                Some(tokio::spawn(admin::serve(listener, state, stopped)))
+                Some(tokio::spawn(admin::serve(listener, state, gate.subscribe(), admin_slots.clone())))
             }
             None => None,
         };
+        let tasks = prune.iter().chain(&hanging).map(tokio::task::JoinHandle::abort_handle).collect();
+        let estate = Estate {
+            handover,
+            shared: self.shared.clone(),
+            registry: self.registry.clone(),
+            figures: self.figures.clone(),
+            store: self.store.clone().zip(self.config.store.as_ref().map(|store| store.path.clone())),
+            destination: destination.clone(),
+            office: self.office.clone(),
+            key_desk,
+            gate: gate.clone(),
+            admin_slots,
+            tasks,
+        };
+        let asking = tokio::spawn(ask_for_upgrades(upgrade, upgrade_sender));
+        let attending = tokio::spawn(upgrade::attend(estate, upgrades));
         tokio::select! {
             () = shutdown => {}
             () = self.watch_all(&mut hangup, &mut reloads) => {}
@@ -274,19 +404,28 @@ impl Controller {
         answering.abort();
         hanging.inspect(tokio::task::JoinHandle::abort);
         expiry.abort();
-        stop.send_replace(true);
+        asking.abort();
+        gate.send_replace(Gate::Shut);
         if let Some(admin) = admin {
             let _ = admin.await;
         }
-        if timeout(FAREWELL, self.close_store()).await.is_err() {
+        let relay = timeout(FAREWELL, attending).await.ok().and_then(Result::ok).flatten();
+        if timeout(FAREWELL, self.close_store(&destination)).await.is_err() {
             tracing::error!("the store does not answer; stopping without it");
         }
+        if let Some(relay) = relay {
+            // Its last uses are told.
+            *destination.lock().await = Destination::Nowhere;
+            let _ = timeout(FAREWELL, relay).await;
+        }
+        predecessor.inspect(tokio::task::JoinHandle::abort);
         Ok(())
     }
 
-    async fn close_store(&mut self) {
+    async fn close_store(&mut self, destination: &Mutex<Destination>) {
+        let destination = destination.lock().await;
         self.office.settle().await;
-        uses::write_down(&self.figures, self.store.as_ref()).await;
+        uses::write_down(&self.figures, &destination).await;
         if let Some(store) = self.store.take() {
             store.close().await;
         }
@@ -306,7 +445,9 @@ impl Controller {
                 }
                 Some(()) = hangup.recv() => {
                     tracing::info!("reload asked for by SIGHUP");
+                    systemd::notify_reloading();
                     self.reload(Cause::Demand).await;
+                    systemd::notify("READY=1");
                 }
                 () = sleep_until(look) => {
                     events.follow();
@@ -340,20 +481,18 @@ impl Controller {
     }
 }
 
-/// Answers what comes to the documents' own key endpoints. Never ends while there are workers.
-async fn answer_key_calls(office: Office, mut calls: mpsc::Receiver<KeyRequest>) {
-    let slots = Arc::new(Semaphore::new(KEY_CALLS));
-    while let Ok(slot) = slots.clone().acquire_owned().await {
-        let Some((call, answer)) = calls.recv().await else { return };
-        // The client went away while this waited, and was perhaps told that it was not done.
-        if answer.is_closed() {
-            continue;
+/// Asks for an upgrade at each signal; the log tells what came of it. Never ends.
+async fn ask_for_upgrades(mut signal: Signal, requests: mpsc::Sender<UpgradeRequest>) {
+    while signal.recv().await.is_some() {
+        tracing::info!("upgrade asked for by SIGUSR2");
+        let (answer, outcome) = tokio::sync::oneshot::channel();
+        if requests.send(UpgradeRequest { waiting: 0, answer }).await.is_err() {
+            return;
         }
-        let office = office.clone();
         tokio::spawn(async move {
-            // Nobody is left to be told if the client went away meanwhile.
-            let _ = answer.send(office.answer(call).await);
-            drop(slot);
+            if let Ok(Err(why)) = outcome.await {
+                tracing::error!(%why, "no upgrade");
+            }
         });
     }
 }

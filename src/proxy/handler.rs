@@ -11,8 +11,7 @@ use super::request_id::RequestId;
 use super::worker::{Current, Worker};
 use crate::http1::ResponseHead;
 use crate::policy::{
-    Admission, Caller, Head, Known, Now, Peer, Refusal, Refused, authorise, charge, client_address, contains_key, is_grpc,
-    prepare_response, refuse,
+    Admission, Caller, Head, Known, Now, Peer, Refusal, Refused, authorise, client_address, contains_key, is_grpc, prepare_response, refuse,
 };
 use crate::state::{KeyCall, RefusedRequest};
 use bytes::Bytes;
@@ -100,7 +99,7 @@ pub(super) fn judge<'s>(
     let mut record = Record::start(connection, current, head, version, &request_id, now);
     let http2 = version == Version::HTTP_2;
     let reply = Reply { request_id, now, http2, grpc: is_grpc(head.fields), to_head: *head.method == Method::HEAD };
-    let admitted = body.map_err(Refused::early).and_then(|body| Ok((charge(authorise(head, &current.snapshot, now)?, now)?, body)));
+    let admitted = body.map_err(Refused::early).and_then(|body| Ok((worker.charge(authorise(head, &current.snapshot, now)?, now)?, body)));
     let outcome = match admitted {
         Ok((admission, body)) => {
             let key = if let Caller::Key { record, .. } = admission.caller() { Some(record) } else { None };

@@ -81,7 +81,8 @@ async fn head(worker: &Worker, client: &Client, deadline: &mut Deadline) -> Opti
         if let Poll::Ready(arrived) = client.poll_head(cx, limits) {
             return Poll::Ready(arrived);
         }
-        if worker.is_draining() {
+        // While another process takes over, a connection may have one more request: to close it could lose one that is on its way.
+        if worker.is_stopping() {
             if !client.has_begun() {
                 return Poll::Ready(None);
             }

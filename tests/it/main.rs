@@ -25,3 +25,4 @@ mod real;
 mod reload;
 mod serving;
 mod stopping;
+mod upgrade;

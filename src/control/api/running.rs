@@ -37,11 +37,14 @@ struct ServerView {
     handshake_timeout: String,
     header_timeout: String,
     idle_timeout: String,
+    shutdown_delay: String,
     drain_timeout: String,
+    upgrade_drain_timeout: String,
     /// In bytes.
     max_header_size: usize,
     max_headers: usize,
     max_streams: u32,
+    core_dumps: bool,
 }
 
 /// `[server.tls]` or `[admin.tls]`: paths of files.
@@ -158,10 +161,13 @@ impl From<&Config> for RunningConfig {
                 handshake_timeout: show_duration(server.handshake_timeout),
                 header_timeout: show_duration(server.header_timeout),
                 idle_timeout: show_duration(server.idle_timeout),
+                shutdown_delay: show_duration(server.shutdown_delay),
                 drain_timeout: show_duration(server.drain_timeout),
+                upgrade_drain_timeout: show_duration(server.upgrade_drain_timeout),
                 max_header_size: server.max_header_size,
                 max_headers: server.max_headers,
                 max_streams: server.max_streams,
+                core_dumps: server.core_dumps,
             },
             tls: config.tls.as_ref().map(tls),
             admin: config.admin.as_ref().map(|admin| AdminView {
