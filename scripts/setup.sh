@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Brings what the tests and `make bench-instructions` need besides Rust, where it is missing: curl, Node, OpenSSL, Valgrind, Prometheus
+# Brings what the tests and `make bench-instructions` need besides Rust, where it is missing: curl, Node, OpenSSL, Valgrind, systemd-analyze, Prometheus
 # and a Python environment.
 # A second run does nothing. Everything that is not a Debian package of general use lies below target/test-tools.
 set -euo pipefail
@@ -32,6 +32,7 @@ have node || missing+=(nodejs)
 have npm || missing+=(npm)
 have openssl || missing+=(openssl)
 have valgrind || missing+=(valgrind)
+have systemd-analyze || missing+=(systemd)
 can_make_venv python3 || missing+=(python3 python3-venv)
 [[ ${#missing[@]} == 0 ]] || debian ca-certificates "${missing[@]}"
 python=python3

@@ -1,7 +1,8 @@
 //! The composition root: the log, the workers, the control plane, and how they start, stop and take over.
 
 use crate::config::{Config, LogFormat, Server};
-use crate::control::{self, Handover, Inheritance, Program, Purpose};
+pub use crate::control::Program;
+use crate::control::{self, Handover, Inheritance, Purpose};
 use crate::events;
 use crate::proxy::{LogWriter, Worker, bind};
 use crate::state::{Phase, Shared};
@@ -12,6 +13,7 @@ use std::io::IsTerminal;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -169,8 +171,15 @@ async fn relieved(shared: &Shared, workers: &Workers) {
     let mut phase = shared.phase();
     // The sender lives in `shared`, so there is no error.
     let _ = phase.wait_for(|phase| *phase >= Phase::Relieved).await;
+    let served = async {
+        workers.finished().await;
+        // Through this process, the one before is told what is revoked, and its requests are counted.
+        while shared.has_predecessor.load(Ordering::Relaxed) {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
     tokio::select! {
-        () = workers.finished() => {}
+        () = served => {}
         () = sleep(shared.published().site.server.upgrade_drain_timeout) => {}
         _ = phase.wait_for(|phase| *phase >= Phase::Draining) => {}
     }

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use std::borrow::Cow;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -158,6 +158,8 @@ pub struct Shared {
     key_calls: mpsc::Sender<KeyRequest>,
     /// In which process requests are counted.
     pub counting: Counting,
+    /// Whether the process from which this one has taken over still serves connections.
+    pub has_predecessor: AtomicBool,
     /// By worker.
     pub refused: Box<[RefusedRequests]>,
 }
@@ -177,6 +179,7 @@ impl Shared {
             used_keys: Mutex::default(),
             key_calls,
             counting: Counting::new(workers),
+            has_predecessor: AtomicBool::new(false),
             refused: (0..workers).map(|_| RefusedRequests::default()).collect(),
         });
         (shared, receiver)

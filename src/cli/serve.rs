@@ -1,8 +1,7 @@
 //! `keygate serve`.
 
 use super::DEFAULT_CONFIG;
-use crate::control::Program;
-use crate::serve;
+use crate::serve::{self, Program};
 use clap::Args;
 use std::path::PathBuf;
 

@@ -101,10 +101,13 @@ impl Quota {
         self.tightest(limits, now)
     }
 
-    /// What is remembered at `now`; windows without any request are left out.
+    /// What is remembered at `now`. An empty window is told of too where another is not: else it would be seeded from that.
     pub(super) fn counts(&mut self, now: u64) -> Vec<WindowCounts> {
         self.follow(&[], now);
-        self.windows.iter().filter(|window| window.sum > 0).map(Window::counts).collect()
+        if self.windows.iter().all(|window| window.sum == 0) {
+            return Vec::new();
+        }
+        self.windows.iter().map(Window::counts).collect()
     }
 
     /// Remembers what another process did. What makes no sense is left out, and so is a window that is known.

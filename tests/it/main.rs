@@ -20,6 +20,7 @@ mod limits;
 mod logs;
 mod metrics;
 mod office;
+mod packaging;
 mod readme;
 mod real;
 mod reload;

@@ -20,6 +20,8 @@ fn defaults_are_those_of_the_example() {
     let seconds =
         [server.handshake_timeout, server.header_timeout, server.idle_timeout, server.drain_timeout].map(|timeout| timeout.as_secs());
     assert_eq!(seconds, [10, 30, 75, 30]);
+    assert_eq!([server.shutdown_delay, server.upgrade_drain_timeout].map(|time| time.as_secs()), [0, 3600]);
+    assert!(!server.core_dumps);
     assert!(config.log.requests && config.log.format == LogFormat::Auto && config.admin.is_none() && config.tls.is_none());
 }
 
@@ -43,6 +45,15 @@ fn listen_takes_addresses_with_ports_only() {
 fn numbers_and_sizes_out_of_range_are_refused() {
     let text = "listen = \"127.0.0.1:0\"\nworkers = ⟦-1\nmax_connections = ⟦0\nmax_header_size = ⟦\"1KiB\"\nmax_streams = ⟦0x1000000";
     refused(&with_server(text), &["from 0 to 1024", "from 1 to", "from 8KiB to 1MiB", "from 1 to 100000"]);
+}
+
+#[test]
+fn times_before_and_after_the_stop_have_units_and_bounds() {
+    let text = "listen = \"127.0.0.1:0\"\nshutdown_delay = \"15s\"\nupgrade_drain_timeout = \"0s\"\ncore_dumps = true";
+    let server = &accepted(&with_server(text)).server;
+    assert_eq!((server.shutdown_delay.as_secs(), server.upgrade_drain_timeout.as_secs(), server.core_dumps), (15, 0, true));
+    let text = "listen = \"127.0.0.1:0\"\nshutdown_delay = ⟦15\nupgrade_drain_timeout = ⟦\"2d\"\ncore_dumps = ⟦\"no\"";
+    refused(&with_server(text), &["`shutdown_delay` cannot be read", "must be from 0ms to", "`true` or `false`"]);
 }
 
 #[test]

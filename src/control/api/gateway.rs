@@ -161,7 +161,7 @@ async fn upgrade(Caller(actor): Operator, Parameters(Nothing {}): Parameters<Not
         Err(why @ (Refused::UnderWay | Refused::Impossible(_))) => Err(Problem::new(StatusCode::CONFLICT, "no_upgrade", format!("{why}."))),
         Err(Refused::Failed(why)) => {
             let detail = format!("The upgrade failed; what ran before goes on. {why}");
-            Err(Problem::new(StatusCode::BAD_GATEWAY, "upgrade_failed", detail))
+            Err(Problem::new(StatusCode::CONFLICT, "upgrade_failed", detail))
         }
     }
 }

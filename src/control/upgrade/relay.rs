@@ -9,6 +9,7 @@ use crate::state::{KeyAnswer, KeyRequest, Phase, Shared};
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
@@ -78,6 +79,7 @@ pub(in crate::control) async fn follow(stream: UnixStream, registry: Arc<Registr
     let (mut incoming, mut outgoing) = stream.into_split();
     let mut changes = registry.follow_changes();
     let (answer, mut answers) = unbounded_channel();
+    let shared = figures.shared.clone();
     let mut listening = tokio::spawn(async move {
         while let Ok(message) = handover::receive::<ToSuccessor>(&mut incoming).await {
             match message {
@@ -107,5 +109,6 @@ pub(in crate::control) async fn follow(stream: UnixStream, registry: Arc<Registr
         }
     }
     listening.abort();
+    shared.has_predecessor.store(false, Ordering::Relaxed);
     tracing::info!("the process before has served its last connection");
 }

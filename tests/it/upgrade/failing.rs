@@ -37,7 +37,7 @@ impl Desk {
     fn assert_refused(&self, why: &str) {
         let before = self.gateway.process();
         let answer = ask(&self.gateway, "POST", "/v1/upgrade", &Value::Null);
-        assert_eq!(answer.status(), 502, "{}", answer.text());
+        assert_eq!((answer.status(), answer.json()["code"].as_str()), (409, Some("upgrade_failed")), "{}", answer.text());
         assert!(answer.text().contains(why), "no `{why}` in {}", answer.text());
         assert_eq!(self.gateway.process(), before);
         self.assert_serves();

@@ -49,8 +49,7 @@ fn serve(stream: TcpStream, requests: &AtomicUsize) -> Option<()> {
         requests.fetch_add(1, Ordering::SeqCst);
         let target = head.split(' ').nth(1)?;
         if target == "/live" {
-            let switch =
-                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n";
+            let switch = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n";
             stream.get_mut().write_all(switch.as_bytes()).ok()?;
             return echo(&mut stream);
         }

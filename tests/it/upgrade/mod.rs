@@ -93,12 +93,38 @@ fn counts_pass_through_several_generations_that_serve_at_once() {
 }
 
 #[test]
+fn process_that_was_relieved_twice_over_goes_on_while_a_later_one_has_nothing_left_to_serve() {
+    let world = World::start();
+    let (leaked, other) = (Key::live("key_leaked").scopes(&["*"]), Key::live("key_other").scopes(&["*"]));
+    let gateway = Gateway::in_front_of_url(&world.url()).key(&leaked).key(&other).more(&token()).more(STORE).start();
+    let mut cut = load::WebSocket::open(gateway.address(), None, &leaked);
+    let mut kept = load::WebSocket::open(gateway.address(), None, &other);
+    for _ in 0..3 {
+        gateway.upgrade();
+    }
+    // The processes in between would have ended by now, had they only themselves to think of.
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(cut.echo(b"one") && kept.echo(b"one"));
+    assert_eq!(ask(&gateway, "POST", "/v1/keys/key_leaked/revoke", &json!({})).status(), 200);
+    assert_eq!(cut.closed_with(), Some(1008));
+    assert!(kept.echo(b"two"));
+    kept.close();
+    let served = "the process before has served its last connection";
+    wait_for("all of them end", || (gateway.events(served).len() == 3).then_some(()));
+    assert!(gateway.stop().success());
+}
+
+#[test]
 fn changed_listener_and_workers_are_in_force_after_an_upgrade_and_the_other_address_stays() {
     let upstream = Upstream::start();
     let key = Key::live("key_crm").scopes(&["*"]);
     let gateway = Gateway::in_front_of(&upstream).key(&key).start();
     gateway.edit(|toml| {
-        *toml = toml.replacen("workers = 2", "workers = 1", 1).replacen("listen = \"127.0.0.1:0\"", "listen = [\"127.0.0.1:0\", \"[::1]:0\"]", 1);
+        *toml = toml.replacen("workers = 2", "workers = 1", 1).replacen(
+            "listen = \"127.0.0.1:0\"",
+            "listen = [\"127.0.0.1:0\", \"[::1]:0\"]",
+            1,
+        );
     });
     wait_for("the warning", || (!gateway.events("needs a restart").is_empty()).then_some(()));
     gateway.upgrade();
@@ -123,7 +149,7 @@ fn upgrade_by_request_tells_the_new_process_and_the_store_goes_with_it() {
     let (_, second) = make(&gateway);
     assert_eq!(gateway.send(&get(&second)).status(), 200);
     wait_for("the use from before is written down", || {
-        let day = ask(&gateway, "GET", &format!("/v1/keys/{id}/usage"), &Value::Null);
+        let day = ask(&gateway, "GET", &format!("/v1/keys/{id}/use"), &Value::Null);
         day.text().contains("\"requests\":").then_some(())
     });
     assert_eq!(gateway.send(&Request::get("/x")).status(), 401);
@@ -176,7 +202,7 @@ fn key_made_while_the_old_process_drains_is_known_to_it_and_its_uses_are_written
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(old.send(&get(&key)).status(), 200, "the old process knows it");
     wait_for("its use is written down by the new one", || {
-        let day = ask(&gateway, "GET", &format!("/v1/keys/{id}/usage"), &Value::Null);
+        let day = ask(&gateway, "GET", &format!("/v1/keys/{id}/use"), &Value::Null);
         day.text().contains("\"requests\":1").then_some(())
     });
 }
