@@ -52,13 +52,8 @@ fn server(old: &Config, new: &Config, diff: &mut Diff) {
     let (before, after) = (&old.server, &new.server);
     let restart = &mut diff.needs_restart;
     setting(restart, "server.listen", &before.listen, &after.listen, |value| displayed(value));
-    setting(
-        restart,
-        "server.workers",
-        &before.workers,
-        &after.workers,
-        |value| if *value == 0 { "auto".into() } else { value.to_string() },
-    );
+    let workers = |value: &usize| if *value == 0 { "auto".into() } else { value.to_string() };
+    setting(restart, "server.workers", &before.workers, &after.workers, workers);
     let admin_listen = |config: &Config| config.admin.as_ref().map(|admin| admin.listen);
     setting(restart, "admin.listen", &admin_listen(old), &admin_listen(new), |value| {
         value.map_or("none".into(), |address| address.to_string())

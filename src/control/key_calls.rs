@@ -7,7 +7,7 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Calls that are answered at once: with a disk that hangs, they take long.
-const KEY_CALLS: usize = 64;
+pub(super) const KEY_CALLS: usize = 64;
 
 /// Who answers, and how many calls at once.
 #[derive(Debug)]

@@ -97,6 +97,8 @@ pub struct Controller {
     listener: Option<TcpListener>,
     /// The process from which this one has taken over.
     predecessor: Option<UnixStream>,
+    /// If the file is watched already.
+    events: Option<FileEvents>,
     settings: Arc<ArcSwap<Settings>>,
     server_certificate: Option<CertificateWatch>,
     admin_certificate: Option<CertificateWatch>,
@@ -128,6 +130,8 @@ impl Controller {
     /// # Errors
     /// The process before is gone.
     pub async fn take_over(&mut self, inheritance: Inheritance) -> std::io::Result<()> {
+        // First, so that an edit is either found here or told of.
+        self.events = Some(FileEvents::new(&self.path));
         let path = self.path.clone();
         let identity = tokio::task::spawn_blocking(move || files::identity(&path)).await;
         if identity.is_ok_and(|identity| identity.is_some() && self.watch.differs(identity)) {
@@ -255,7 +259,7 @@ impl Controller {
 
     /// Never ends.
     async fn watch_all(&mut self, hangup: &mut Signal, reloads: &mut mpsc::Receiver<ReloadRequest>) {
-        let mut events = FileEvents::new(&self.path);
+        let mut events = self.events.take().unwrap_or_else(|| FileEvents::new(&self.path));
         let (mut look, mut tidy, mut forget) = (Instant::now(), Instant::now() + LOOK, Instant::now() + FORGET);
         loop {
             tokio::select! {

@@ -140,6 +140,7 @@ impl Prepared {
             watch: watch::Watch::new(identity, moment),
             listener: self.listener,
             predecessor: None,
+            events: None,
             settings: Arc::new(ArcSwap::from_pointee(Settings { admin: config.admin.clone(), tls: self.admin_tls, digest })),
             server_certificate: self.server_certificate,
             admin_certificate: self.admin_certificate,
