@@ -1,6 +1,6 @@
 # What there is to type. `make test` installs what is missing first (as root, or with sudo).
 
-.PHONY: test setup lint format clippy doc dependencies advisories bench bench-scale bench-compare bench-instructions
+.PHONY: test setup lint format clippy doc dependencies advisories fuzz soak bench bench-scale bench-compare bench-instructions
 
 test: setup
 	cargo test --locked
@@ -12,6 +12,7 @@ lint: format clippy doc dependencies
 
 format:
 	cargo fmt --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 
 clippy:
 	cargo clippy --locked --all-targets -- -D warnings
@@ -25,6 +26,14 @@ dependencies:
 # Known vulnerabilities: needs the network, so it is no part of `make lint`.
 advisories:
 	scripts/dependencies.sh advisories
+
+# Each target for so many seconds.
+fuzz: setup
+	fuzz/run.sh $(or $(FOR),60)
+
+# Everything at once for so many seconds: good traffic, attacks, faults, edits.
+soak:
+	KEYGATE_SOAK_SECONDS=$(or $(FOR),1800) cargo test --locked --test it soak -- --nocapture
 
 bench:
 	cargo bench --locked --bench end_to_end --bench micro

@@ -124,7 +124,7 @@ fn rewrite(bench: &mut Criterion) {
         group.bench_function("prepare_response", |bencher| {
             bencher.iter(|| {
                 out.clear();
-                prepare_response(&answer, &admission, ID, now, &mut out);
+                prepare_response(&answer, &admission, ID, now, &[], &mut out);
                 out.len()
             });
         });
@@ -156,7 +156,7 @@ fn whole(bench: &mut Criterion) {
             out.clear();
             black_box(admission.note_use(now));
             prepare_request(&head, Version::HTTP_11, &admission, &[], "0123456789abcdef", None, &mut out);
-            prepare_response(&Fields::new(), &admission, "0123456789abcdef", now, &mut out);
+            prepare_response(&Fields::new(), &admission, "0123456789abcdef", now, &[], &mut out);
             Some(out.len())
         });
     });

@@ -1,9 +1,11 @@
 //! What the two planes share: the published configuration, which has one writer and many readers, the
 //! clock, and the signals between them.
 
+mod connections;
 mod counting;
 mod refused;
 
+pub use connections::{Admitted, Connections, TooMany};
 pub use counting::{Clerk, Counting};
 pub use refused::{RefusedRequest, RefusedRequests};
 
@@ -15,7 +17,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use std::borrow::Cow;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -151,8 +153,8 @@ pub struct Shared {
     pub clock: Clock,
     /// By worker.
     pub workers: Box<[WorkerStats]>,
-    /// Over all workers; only accepting and closing touch it.
-    pub connections: AtomicUsize,
+    /// Over all workers.
+    pub connections: Connections,
     /// Keys that were used, handed over by the workers a few times a second.
     used_keys: Mutex<Vec<Arc<KeyRecord>>>,
     key_calls: mpsc::Sender<KeyRequest>,
@@ -175,7 +177,7 @@ impl Shared {
             phase: watch::Sender::new(Phase::Starting),
             clock,
             workers: (0..workers).map(|_| WorkerStats::new(Refusal::ALL.len())).collect(),
-            connections: AtomicUsize::new(0),
+            connections: Connections::default(),
             used_keys: Mutex::default(),
             key_calls,
             counting: Counting::new(workers),
@@ -242,21 +244,6 @@ impl Shared {
     #[must_use]
     pub fn phase(&self) -> watch::Receiver<Phase> {
         self.phase.subscribe()
-    }
-
-    /// Counts a connection unless there are `most` already.
-    #[must_use]
-    pub fn admit_connection(&self, most: usize) -> bool {
-        let admitted = self.connections.fetch_add(1, Ordering::Relaxed) < most;
-        if !admitted {
-            self.release_connection();
-        }
-        admitted
-    }
-
-    /// Gives back what [`Self::admit_connection`] counted.
-    pub fn release_connection(&self) {
-        self.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

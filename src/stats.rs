@@ -68,6 +68,8 @@ pub struct ApiStats {
     pub answered: [Count; 5],
     /// Refusals of Keygate, by the refusal's index.
     pub refused: Box<[Count]>,
+    /// Requests that were sent on and whose answers have not ended.
+    pub in_flight: Count,
     /// From the request's head to the answer's end.
     pub duration: Histogram,
     /// From sending the request on to the answer's head.
@@ -82,6 +84,7 @@ impl ApiStats {
             forwarded: Default::default(),
             answered: Default::default(),
             refused: counts(refusals),
+            in_flight: Count::default(),
             duration: Histogram::default(),
             upstream: Histogram::default(),
         }
@@ -98,15 +101,17 @@ pub struct WorkerStats {
     pub connections: Count,
     /// Connections open.
     pub connections_open: Count,
-    /// Connections closed at once because too many were open.
-    pub connections_refused: Count,
+    /// Connections refused because too many were open, and because too many of one address were.
+    pub connections_refused: [Count; 2],
+    /// Connections closed because they were silent for too long: in the head, or between requests.
+    pub connections_silent: Count,
     /// TLS handshakes done.
     pub handshakes: Count,
     /// TLS handshakes that failed or took too long.
     pub handshakes_failed: Count,
     /// Requests in flight.
     pub requests_in_flight: Count,
-    /// Requests that were cut because their key had lost its right, by the refusal's index.
+    /// Requests that were cut because their key had lost its right or a deadline had passed, by the refusal's index.
     pub cuts: Box<[Count]>,
     /// Connections made to upstreams.
     pub upstream_connections: Count,
@@ -132,7 +137,8 @@ impl WorkerStats {
             refused: counts(refusals),
             connections: Count::default(),
             connections_open: Count::default(),
-            connections_refused: Count::default(),
+            connections_refused: Default::default(),
+            connections_silent: Count::default(),
             handshakes: Count::default(),
             handshakes_failed: Count::default(),
             requests_in_flight: Count::default(),

@@ -52,7 +52,7 @@ fn run(part: &str, calls: u64) -> Option<()> {
                 black_box(charge(permit, now).ok()?.allowance());
             }
             "prepare_request" => prepare_request(black_box(&head), Version::HTTP_11, &admission, &[], ID, None, &mut out),
-            "prepare_response" => prepare_response(black_box(&answer), &admission, ID, NOW, &mut out),
+            "prepare_response" => prepare_response(black_box(&answer), &admission, ID, NOW, &[], &mut out),
             "refuse" => drop(black_box(refuse(black_box(&refused), ID, false, NOW, &mut out))),
             _ => return None,
         }

@@ -42,6 +42,8 @@ pub(crate) fn definition(count: u32) -> ApiDefinition {
         key_api: None,
         expiry_warning: 14 * 86_400,
         expiry_header: false,
+        proxy_headers: Vec::new(),
+        cors: None,
     }
 }
 

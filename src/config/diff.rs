@@ -1,7 +1,9 @@
 //! What an edit changes, in words that an operator can check against what was meant.
 
+mod limits;
+
 use super::units::show_duration;
-use super::{ApiConfig, Config, KeyConfig, Place, Store, TlsFiles, Upstream};
+use super::{ApiConfig, Config, KeyConfig, Place, Store, Tls, TlsFiles, TlsProfile, Upstream};
 use crate::policy::{ApiDefinition, CredentialPlace, EmptyScopes, KeyApi, KeyApiStyle, Limit, PassThrough, Pattern, Scope};
 use hashbrown::{HashMap, HashSet};
 use std::fmt::{Debug, Display};
@@ -74,19 +76,7 @@ fn server(old: &Config, new: &Config, diff: &mut Diff) {
     if before.trusted_proxies != after.trusted_proxies {
         lines.push(format!("server.trusted_proxies changed ({} → {})", before.trusted_proxies.len(), after.trusted_proxies.len()));
     }
-    fn debug<T: Debug>(value: &T) -> String {
-        format!("{value:?}")
-    }
-    setting(lines, "server.max_connections", &before.max_connections, &after.max_connections, debug);
-    setting(lines, "server.handshake_timeout", &before.handshake_timeout, &after.handshake_timeout, debug);
-    setting(lines, "server.header_timeout", &before.header_timeout, &after.header_timeout, debug);
-    setting(lines, "server.idle_timeout", &before.idle_timeout, &after.idle_timeout, debug);
-    setting(lines, "server.shutdown_delay", &before.shutdown_delay, &after.shutdown_delay, debug);
-    setting(lines, "server.upgrade_drain_timeout", &before.upgrade_drain_timeout, &after.upgrade_drain_timeout, debug);
-    setting(lines, "server.drain_timeout", &before.drain_timeout, &after.drain_timeout, debug);
-    setting(lines, "server.max_header_size", &before.max_header_size, &after.max_header_size, |size| super::units::show_size(*size));
-    setting(lines, "server.max_headers", &before.max_headers, &after.max_headers, debug);
-    setting(lines, "server.max_streams", &before.max_streams, &after.max_streams, debug);
+    limits::compare(&limits::of_server(before), &limits::of_server(after), lines);
     setting(lines, "log.requests", &old.log.requests, &new.log.requests, bool::to_string);
     tls("", old.tls.as_ref(), new.tls.as_ref(), lines);
     if let (Some(before), Some(after)) = (&old.admin, &new.admin) {
@@ -102,14 +92,33 @@ fn server(old: &Config, new: &Config, diff: &mut Diff) {
     }
 }
 
-fn tls(prefix: &str, old: Option<&TlsFiles>, new: Option<&TlsFiles>, lines: &mut Vec<String>) {
+fn tls(prefix: &str, old: Option<&Tls>, new: Option<&Tls>, lines: &mut Vec<String>) {
     fn show(path: &Option<&Path>) -> String {
         path.map_or("none".to_owned(), |path| path.display().to_string())
     }
-    let cert = |files: Option<&'_ TlsFiles>| files.map(|files| files.cert.clone());
-    let key = |files: Option<&'_ TlsFiles>| files.map(|files| files.key.clone());
-    setting(lines, &format!("{prefix}certificate file"), &cert(old).as_deref(), &cert(new).as_deref(), show);
-    setting(lines, &format!("{prefix}private key file"), &key(old).as_deref(), &key(new).as_deref(), show);
+    let first = |tls: Option<&'_ Tls>| tls.map(|tls| tls.default.clone());
+    let (before, after) = (first(old), first(new));
+    let cert = |files: &Option<TlsFiles>| files.as_ref().map(|files| files.cert.clone());
+    let key = |files: &Option<TlsFiles>| files.as_ref().map(|files| files.key.clone());
+    setting(lines, &format!("{prefix}certificate file"), &cert(&before).as_deref(), &cert(&after).as_deref(), show);
+    setting(lines, &format!("{prefix}private key file"), &key(&before).as_deref(), &key(&after).as_deref(), show);
+    let further = |tls: Option<&'_ Tls>| tls.map_or(Vec::new(), |tls| tls.further.clone());
+    let (before, after) = (further(old), further(new));
+    lines.extend(
+        before.iter().filter(|files| !after.contains(files)).map(|files| format!("- {prefix}certificate {}", files.cert.display())),
+    );
+    lines.extend(
+        after.iter().filter(|files| !before.contains(files)).map(|files| format!("+ {prefix}certificate {}", files.cert.display())),
+    );
+    if before.len() == after.len() && before != after && before.iter().all(|files| after.contains(files)) {
+        lines.push(format!("{prefix}certificates are in another order"));
+    }
+    let profile = |tls: Option<&'_ Tls>| tls.map(|tls| tls.profile);
+    setting(lines, &format!("{prefix}TLS profile"), &profile(old), &profile(new), |profile| match profile {
+        None => "none".to_owned(),
+        Some(TlsProfile::Intermediate) => "intermediate".to_owned(),
+        Some(TlsProfile::Modern) => "modern".to_owned(),
+    });
 }
 
 fn apis(old: &Config, new: &Config, lines: &mut Vec<String>) {
@@ -137,9 +146,7 @@ fn api(old: &ApiConfig, new: &ApiConfig, all: &mut Vec<String>) {
     let ca = |api: &ApiConfig| api.upstreams.iter().find_map(|upstream| upstream.ca.clone());
     setting(lines, "upstream_ca", &ca(old), &ca(new), |path| path.as_ref().map_or("none".into(), |path| path.display().to_string()));
     setting(lines, "host_header", &old.rewrite_host, &new.rewrite_host, |rewrite| if *rewrite { "upstream" } else { "keep" }.to_owned());
-    setting(lines, "connect_timeout", &old.connect_timeout, &new.connect_timeout, debug);
-    setting(lines, "response_timeout", &old.response_timeout, &new.response_timeout, debug);
-    setting(lines, "keep_alive", &old.keep_alive, &new.keep_alive, debug);
+    limits::compare(&limits::of_api(old), &limits::of_api(new), lines);
     setting(lines, "credentials", &before.credentials, &after.credentials, |places| list(places, credential));
     setting(lines, "environments", &before.environments, &after.environments, |all| {
         list(all, |one| format!("{} {}", one.name, one.prefix))
@@ -158,6 +165,8 @@ fn api(old: &ApiConfig, new: &ApiConfig, all: &mut Vec<String>) {
     let warning = |api: &ApiDefinition| show_duration(Duration::from_secs(api.expiry_warning));
     setting(lines, "expiry_warning", &warning(before), &warning(after), Clone::clone);
     setting(lines, "expiry_header", &before.expiry_header, &after.expiry_header, debug);
+    setting(lines, "proxy_headers", &before.proxy_headers, &after.proxy_headers, |names| displayed(names));
+    setting(lines, "cors", &before.cors, &after.cors, |cors| cors.as_ref().map_or("none".into(), ToString::to_string));
     upstream_headers(before, after, lines);
     scopes(before, after, lines);
     all.extend(lines.drain(..).map(|line| format!("api {}: {line}", after.name)));

@@ -4,6 +4,7 @@
 
 mod diff;
 mod document;
+mod files;
 mod locate;
 mod names;
 mod pieces;
@@ -16,12 +17,13 @@ mod tls;
 mod units;
 
 pub use diff::{Diff, diff, touched_keys};
+pub use files::{PEM as MOST_PEM, TOML as MOST_TOML, read as read_file};
 pub use locate::{Entry, locate};
 pub use names::is_key_id;
 pub use report::{Problem, Problems, Severity};
 pub use resolve::{Reading, load, load_while_serving, parse};
 pub use rights::Rights;
-pub use tls::{BadCertificate, certified_key, root_store};
+pub use tls::{BadCertificate, Certificate, root_store};
 pub use units::{MAX_LIMITS, parse_duration, parse_limit, show_duration};
 
 use crate::policy::{AddressRange, ApiDefinition, Digest, Limit, Restrictions};
@@ -37,7 +39,7 @@ pub struct Config {
     /// `[server]`.
     pub server: Server,
     /// `[server.tls]`; none: plain HTTP.
-    pub tls: Option<TlsFiles>,
+    pub tls: Option<Tls>,
     /// `[admin]`; none: no admin address.
     pub admin: Option<Admin>,
     /// `[log]`.
@@ -78,12 +80,18 @@ pub struct Server {
     pub workers: usize,
     /// Connections open at once, over all workers.
     pub max_connections: usize,
+    /// Of these, from one address (IPv6: one /64 network) that is no trusted proxy's; 0: as many as there are.
+    pub max_connections_per_address: usize,
     /// For the TLS handshake.
     pub handshake_timeout: Duration,
-    /// For a whole request head, and between requests of one HTTP/1.1 connection.
+    /// For a whole request head.
     pub header_timeout: Duration,
-    /// For an HTTP/2 connection without requests.
+    /// For a connection between two requests.
     pub idle_timeout: Duration,
+    /// How long a client may keep a request waiting: for the next part of its body, or by not taking the answer.
+    pub body_timeout: Duration,
+    /// Bytes a second that a client is to send or to take while it is waited for; 0: any number will do.
+    pub min_transfer_rate: usize,
     /// How long the gateway serves on after it was told to stop, while `/readyz` says that it will.
     pub shutdown_delay: Duration,
     /// For requests in flight when the gateway is told to stop.
@@ -96,11 +104,41 @@ pub struct Server {
     pub max_headers: usize,
     /// Requests at once on one HTTP/2 connection.
     pub max_streams: u32,
+    /// Frames that one HTTP/2 connection may send at once without asking for anything.
+    pub http2_frame_budget: usize,
     /// Whether the process may leave its memory in a file when it crashes. A change needs a restart.
     pub core_dumps: bool,
 }
 
-/// `[server.tls]` and `[admin.tls]`: PEM files.
+/// `[server.tls]` and `[admin.tls]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// Which versions are spoken.
+    pub profile: TlsProfile,
+    /// Served where none is for the name that a client asks for.
+    pub default: TlsFiles,
+    /// `[[server.tls.certificate]]`: further ones, in file order.
+    pub further: Vec<TlsFiles>,
+}
+
+impl Tls {
+    /// All of them, the default first.
+    pub fn certificates(&self) -> impl Iterator<Item = &TlsFiles> {
+        std::iter::once(&self.default).chain(&self.further)
+    }
+}
+
+/// What Mozilla's guidelines for servers call a configuration.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TlsProfile {
+    /// TLS 1.2 and 1.3.
+    #[default]
+    Intermediate,
+    /// TLS 1.3 alone.
+    Modern,
+}
+
+/// The PEM files of one certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
     /// Certificate chain, the server's own first.
@@ -115,7 +153,7 @@ pub struct Admin {
     /// A change needs a restart.
     pub listen: SocketAddr,
     /// Required where the address is not loopback.
-    pub tls: Option<TlsFiles>,
+    pub tls: Option<Tls>,
     /// `[[admin.token]]`.
     pub tokens: Vec<AdminToken>,
     /// Host names, besides addresses and `localhost`, under which token-protected calls are accepted.
@@ -191,6 +229,14 @@ pub struct ApiConfig {
     pub response_timeout: Duration,
     /// How long an unused connection to the upstream is kept.
     pub keep_alive: Duration,
+    /// How long an answer that has begun, or a WebSocket, may go on without a byte in either direction.
+    pub idle_timeout: Duration,
+    /// For a request from its head to the end of its answer.
+    pub request_timeout: Duration,
+    /// Size of a request's body, in bytes.
+    pub max_body_size: usize,
+    /// Requests at once that were sent on and whose answers have not ended, over all workers.
+    pub max_requests: usize,
 }
 
 /// Where requests go.

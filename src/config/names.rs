@@ -2,21 +2,21 @@
 
 use super::document::Text;
 use super::report::Report;
-use crate::policy::is_gateway_header;
+use crate::policy::{hyphened, is_gateway_header};
 use http::HeaderName;
 use std::net::Ipv6Addr;
 
 /// Header fields that no setting may name, besides those that are Keygate's own to say.
 const RESERVED_HEADERS: [&str; 3] = ["content-encoding", "trailer", "date"];
 
-/// Whether a header field is one that no setting may name, whichever of `-` and `_` it is written with.
+/// Whether a header field is one that no setting may name, in whichever spelling servers take for it.
 pub(super) fn is_reserved_header(name: &HeaderName) -> bool {
     is_gateway_header(name) || RESERVED_HEADERS.contains(&same_header(name).as_str())
 }
 
-/// The name as servers that read `_` like `-` see it.
+/// The name as servers see it that read others like it.
 pub(super) fn same_header(name: &HeaderName) -> String {
-    name.as_str().replace('_', "-")
+    hyphened(name.as_str())
 }
 
 fn is_plain(text: &str, longest: usize, extra: &[u8]) -> bool {

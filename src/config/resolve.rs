@@ -1,11 +1,13 @@
 //! From the text of a file to a [`Config`]: every table in turn, then what holds between them.
 
 mod api;
+mod cors;
 mod credentials;
 mod endpoints;
 mod key;
 mod key_api;
 mod server;
+mod tls;
 mod upstream;
 
 use super::document::{self, KEY, ROOT, Section};

@@ -2,6 +2,7 @@
 
 mod api;
 mod changes;
+mod cors;
 mod document;
 mod examples;
 mod files;

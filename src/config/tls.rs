@@ -1,13 +1,30 @@
 //! Certificates, keys and authorities from PEM files.
 
-use super::TlsFiles;
+mod validity;
+
+use super::{TlsFiles, files};
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SigningKey};
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use webpki::EndEntityCert;
+use zeroize::{Zeroize as _, Zeroizing};
+
+/// A certificate chain with its private key, ready to be served with.
+#[derive(Debug, Clone)]
+pub struct Certificate {
+    /// For the handshake.
+    pub key: Arc<CertifiedKey>,
+    /// The DNS names that it is for, in lower case; a wildcard starts with `*.` (RFC 9525 §6.3).
+    pub names: Arc<[Box<str>]>,
+    /// From when until when it is good, in Unix seconds.
+    pub validity: Range<i64>,
+}
 
 /// A file of certificates or keys that cannot be used.
 #[derive(Debug)]
@@ -41,24 +58,42 @@ impl BadCertificate {
     }
 }
 
-/// Reads a certificate chain and the private key that belongs to it.
-///
-/// # Errors
-/// A file that cannot be read or holds nothing of the kind, or a key that is not the certificate's.
-pub fn certified_key(files: &TlsFiles) -> Result<CertifiedKey, BadCertificate> {
-    let chain = certificates(&files.cert)?;
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| BadCertificate::pem(&files.key, "private key", error))?;
-    let provider = aws_lc_rs::default_provider();
-    let key =
-        provider.key_provider.load_private_key(key).map_err(|_| BadCertificate::new(&files.key, "this private key cannot be used"))?;
-    let certified = CertifiedKey::new(chain, key);
-    match certified.keys_match() {
-        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(certified),
-        Err(rustls::Error::InconsistentKeys(_)) => {
-            Err(BadCertificate::new(&files.key, format_args!("this is not the private key of {}", files.cert.display())))
+impl Certificate {
+    /// Reads a certificate chain and the private key that belongs to it.
+    ///
+    /// # Errors
+    /// A file that cannot be read or holds nothing of the kind, or a key that is not the certificate's.
+    pub fn read(files: &TlsFiles) -> Result<Self, BadCertificate> {
+        let chain = certificates(&files.cert)?;
+        let first = chain.first().cloned().unwrap_or_else(|| Vec::new().into());
+        let unreadable = || BadCertificate::new(&files.cert, "its first certificate cannot be read");
+        let names = EndEntityCert::try_from(&first)
+            .map_err(|_| unreadable())?
+            .valid_dns_names()
+            .map(str::to_ascii_lowercase)
+            .map(Into::into)
+            .collect();
+        let validity = validity::read(&first).ok_or_else(unreadable)?;
+        let certified = CertifiedKey::new(chain, private_key(&files.key)?);
+        match certified.keys_match() {
+            Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
+                Ok(Self { key: Arc::new(certified), names, validity })
+            }
+            Err(rustls::Error::InconsistentKeys(_)) => {
+                Err(BadCertificate::new(&files.key, format_args!("this is not the private key of {}", files.cert.display())))
+            }
+            Err(error) => Err(BadCertificate::new(&files.cert, error)),
         }
-        Err(error) => Err(BadCertificate::new(&files.cert, error)),
     }
+}
+
+/// Our copy of the text is wiped; what the cryptographic library keeps of it is its own to wipe.
+fn private_key(file: &Path) -> Result<Arc<dyn SigningKey>, BadCertificate> {
+    let text = Zeroizing::new(files::read(file, files::PEM).map_err(|error| BadCertificate::new(file, error))?);
+    let mut key = PrivateKeyDer::from_pem_slice(&text).map_err(|error| BadCertificate::pem(file, "private key", error))?;
+    let loaded = aws_lc_rs::sign::any_supported_type(&key);
+    key.zeroize();
+    loaded.map_err(|_| BadCertificate::new(file, "this private key cannot be used"))
 }
 
 /// The authorities that an upstream's certificate is checked against: those of a PEM file, or the system's.
@@ -86,7 +121,8 @@ pub fn root_store(ca: Option<&Path>) -> Result<RootCertStore, BadCertificate> {
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, BadCertificate> {
+    let text = files::read(file, files::PEM).map_err(|error| BadCertificate::new(file, error))?;
     let bad = |error| BadCertificate::pem(file, "certificate", error);
-    let certificates = CertificateDer::pem_file_iter(file).map_err(bad)?.collect::<Result<Vec<_>, _>>().map_err(bad)?;
+    let certificates = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>().map_err(bad)?;
     if certificates.is_empty() { Err(bad(pem::Error::NoItemsFound)) } else { Ok(certificates) }
 }

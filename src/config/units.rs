@@ -4,7 +4,7 @@ use crate::policy::Limit;
 use std::time::Duration;
 
 const DURATION_FORM: &str = "write a whole number with its unit: `\"250ms\"`, `\"10s\"`, `\"5min\"`, `\"1h\"` or `\"14d\"`";
-const SIZE_FORM: &str = "write a whole number with its unit: `\"512B\"`, `\"32KiB\"` or `\"1MiB\"`";
+const SIZE_FORM: &str = "write a whole number with its unit: `\"512B\"`, `\"32KiB\"`, `\"1MiB\"` or `\"1GiB\"`";
 const LIMIT_FORM: &str = "write `N/s`, `N/min`, `N/hour`, `N/day` or with a longer window `N/10s`, such as `\"100/min\"`";
 const PERCENT_FORM: &str = "write a whole number from 1 to 100 with its sign: `\"50%\"`";
 const NANOSECONDS: u64 = 1_000_000_000;
@@ -53,7 +53,7 @@ pub(super) fn parse_percent(text: &str) -> Result<u8, &'static str> {
     u8::try_from(number).ok().filter(|percent| (1..=100).contains(percent)).ok_or(PERCENT_FORM)
 }
 
-/// Reads `512B`, `32KiB`, `1MiB`.
+/// Reads `512B`, `32KiB`, `1MiB`, `1GiB`.
 ///
 /// # Errors
 /// How it should be written.
@@ -63,6 +63,7 @@ pub(super) fn parse_size(text: &str) -> Result<usize, &'static str> {
         "B" => 1,
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
         _ => return Err(SIZE_FORM),
     };
     number.checked_mul(bytes).and_then(|bytes| usize::try_from(bytes).ok()).ok_or(SIZE_FORM)
@@ -70,11 +71,10 @@ pub(super) fn parse_size(text: &str) -> Result<usize, &'static str> {
 
 /// The size as [`parse_size`] reads it.
 pub(super) fn show_size(bytes: usize) -> String {
-    match bytes {
-        bytes if bytes > 0 && bytes % (1 << 20) == 0 => format!("{}MiB", bytes >> 20),
-        bytes if bytes > 0 && bytes % (1 << 10) == 0 => format!("{}KiB", bytes >> 10),
-        bytes => format!("{bytes}B"),
-    }
+    let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let whole = units.into_iter().find(|(_, bits)| bytes > 0 && bytes.is_multiple_of(1 << bits));
+    let (unit, bits) = whole.unwrap_or(("B", 0));
+    format!("{}{unit}", bytes >> bits)
 }
 
 /// Reads one limit such as `100/min` or `5/10s`.

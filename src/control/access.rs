@@ -66,9 +66,12 @@ impl Denied {
     }
 }
 
-/// Refuses what may come from a web page that somebody else made.
-pub(super) fn check_origin(headers: &HeaderMap, encrypted: bool, admin: &Admin) -> Result<(), Denied> {
+/// Refuses what may come from a web page that somebody else made. `target`: the host of an absolute request target.
+pub(super) fn check_origin(target: Option<&str>, headers: &HeaderMap, encrypted: bool, admin: &Admin) -> Result<(), Denied> {
     let host = only(headers, header::HOST).filter(|host| is_safe(host, &admin.hosts)).ok_or(Denied::Host)?;
+    if target.is_some_and(|target| !target.eq_ignore_ascii_case(host)) {
+        return Err(Denied::Host);
+    }
     if headers.contains_key(header::ORIGIN) {
         let scheme = if encrypted { "https://" } else { "http://" };
         let same = only(headers, header::ORIGIN).and_then(|origin| origin.strip_prefix(scheme)).is_some_and(|origin| origin == host);
@@ -98,15 +101,16 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer")).then_some(token.trim())
 }
 
-/// Whether a `Host` is an address, `localhost` or listed; its port does not matter.
+/// Whether a `Host` is an address, `localhost` or listed, with any port and nothing else (RFC 9110 §4.2.4: no user).
 fn is_safe(host: &str, listed: &[String]) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split_once(']').map_or("", |(address, _)| address),
-        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    let (name, port) = match host.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').unwrap_or_default(),
+        None => host.split_at(host.find(':').unwrap_or(host.len())),
     };
-    name.parse::<IpAddr>().is_ok()
-        || name.eq_ignore_ascii_case("localhost")
-        || listed.iter().any(|listed| listed.eq_ignore_ascii_case(name))
+    let port_is_good = port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+    let is_address = name.parse::<IpAddr>().is_ok_and(|address| address.is_ipv6() == host.starts_with('['));
+    let is_listed = || listed.iter().any(|listed| listed.eq_ignore_ascii_case(name));
+    port_is_good && (is_address || (!host.starts_with('[') && (name.eq_ignore_ascii_case("localhost") || is_listed())))
 }
 
 #[cfg(test)]
@@ -123,7 +127,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         fields.for_each(|(name, value)| _ = headers.append(name, value));
         let admin = admin();
-        check_origin(&headers, false, &admin)?;
+        check_origin(None, &headers, false, &admin)?;
         token(&headers, &admin.tokens).map(|token| token.name.clone())
     }
 
@@ -149,11 +153,34 @@ mod tests {
         for host in ["127.0.0.1", "[::1]:9090", "[::1]", "localhost:9090", "LOCALHOST", "keygate.internal:9090"] {
             assert_eq!(verdict(&[("host", host), OPS]), Ok("ops".to_owned()), "{host}");
         }
-        for host in ["evil.example:9090", "localhost.evil.example", "", "[::1", "127.0.0.1.evil.example"] {
+        for host in [
+            "evil.example:9090",
+            "localhost.evil.example",
+            "",
+            "[::1",
+            "127.0.0.1.evil.example",
+            "127.0.0.1:1@evil.example",
+            "127.0.0.1@evil.example",
+            "localhost:80:80",
+            "localhost:x",
+            "[::1]evil.example",
+            "[::1]:1@evil.example",
+            "[localhost]",
+            "::1",
+        ] {
             assert_eq!(verdict(&[("host", host), OPS]), Err(Denied::Host), "{host}");
         }
         assert_eq!(verdict(&[OPS]), Err(Denied::Host));
         assert_eq!(verdict(&[HERE, HERE, OPS]), Err(Denied::Host));
+    }
+
+    #[test]
+    fn absolute_target_names_the_same_host() {
+        let headers = HeaderMap::from_iter([(header::HOST, header::HeaderValue::from_static("localhost:9090"))]);
+        assert_eq!(check_origin(Some("LOCALHOST:9090"), &headers, false, &admin()), Ok(()));
+        for target in ["localhost", "localhost:9091", "user@localhost:9090", "evil.example", ""] {
+            assert_eq!(check_origin(Some(target), &headers, false, &admin()), Err(Denied::Host), "{target}");
+        }
     }
 
     #[test]

@@ -11,18 +11,23 @@ use axum::Router;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
-/// Connections served at once; more wait in the system's queue.
-pub(super) const CONNECTIONS: usize = 64;
+/// Connections served at once.
+const CONNECTIONS: usize = 64;
 /// For the TLS handshake, for a request's head, for its body, and between two requests.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+/// How often it is looked whether one can be closed, while all of them are busy.
+const LOOK: Duration = Duration::from_millis(50);
 /// How long connections may take to finish when the process stops.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -90,8 +95,55 @@ pub(super) struct State {
     pub(super) store: Option<PathBuf>,
 }
 
-/// Serves whenever the gate is open until it is shut, then lets connections finish. `slots` are [`CONNECTIONS`].
-pub(super) async fn serve(listener: TcpListener, state: Arc<State>, mut gate: watch::Receiver<Gate>, slots: Arc<Semaphore>) {
+/// One that is open.
+struct Open {
+    /// Whether a request is being answered.
+    busy: Arc<AtomicBool>,
+    task: AbortHandle,
+}
+
+/// Those that are open, the oldest first.
+#[derive(Default)]
+struct Connections(VecDeque<Open>);
+
+impl Connections {
+    /// Makes room for one more, if need be by closing the one that has been open for the longest without asking anything: silent
+    /// connections, however many, must not keep anybody from the figures. Whether there is room.
+    fn make_room(&mut self) -> bool {
+        self.0.retain(|open| !open.task.is_finished());
+        if self.0.len() < CONNECTIONS {
+            return true;
+        }
+        let silent = self.0.iter().position(|open| !open.busy.load(Ordering::Relaxed));
+        silent.and_then(|at| self.0.remove(at)).inspect(|open| open.task.abort()).is_some()
+    }
+}
+
+/// A request that is being answered.
+struct Answering {
+    busy: Arc<AtomicBool>,
+    all: Arc<AtomicUsize>,
+}
+
+impl Answering {
+    fn begin(busy: &Arc<AtomicBool>, all: &Arc<AtomicUsize>) -> Self {
+        busy.store(true, Ordering::Relaxed);
+        all.fetch_add(1, Ordering::Relaxed);
+        Self { busy: busy.clone(), all: all.clone() }
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.busy.store(false, Ordering::Relaxed);
+        self.all.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Serves whenever the gate is open until it is shut, then lets connections finish. Counts the requests that are being answered.
+pub(super) async fn serve(listener: TcpListener, state: Arc<State>, mut gate: watch::Receiver<Gate>, answering: Arc<AtomicUsize>) {
+    let mut connections = Connections::default();
+    let mut tasks = JoinSet::new();
     let router = api::router(state.clone());
     loop {
         match gate.wait_for(|gate| *gate != Gate::Closed).await.as_deref() {
@@ -99,38 +151,48 @@ pub(super) async fn serve(listener: TcpListener, state: Arc<State>, mut gate: wa
             Ok(Gate::Closed) => continue,
             Ok(Gate::Shut) | Err(_) => break,
         }
-        let accepted = async {
-            let slot = slots.clone().acquire_owned().await;
-            (slot, listener.accept().await)
-        };
-        let (slot, accepted) = tokio::select! {
-            accepted = accepted => accepted,
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
             _ = gate.wait_for(|gate| *gate != Gate::Open) => continue,
         };
-        let Ok(slot) = slot else { break };
         let Ok((stream, _)) = accepted else {
             // Out of file descriptors, most likely: trying again at once would only spin.
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let (state, router, gate) = (state.clone(), router.clone(), gate.clone());
-        tokio::spawn(async move {
-            let tls = state.settings.load().tls.clone();
-            match tls {
-                None => connection(stream, false, router, gate).await,
-                Some(config) => {
-                    let handshake = tokio_rustls::TlsAcceptor::from(config).accept(stream);
-                    if let Ok(Ok(stream)) = timeout(PATIENCE, handshake).await {
-                        connection(stream, true, router, gate).await;
-                    }
-                }
+        while tasks.try_join_next().is_some() {}
+        let room = async {
+            while !connections.make_room() {
+                let _ = timeout(LOOK, tasks.join_next()).await;
             }
-            drop(slot);
-        });
+        };
+        tokio::select! {
+            () = room => {}
+            _ = gate.wait_for(|gate| *gate == Gate::Shut) => break,
+        }
+        let busy = Arc::new(AtomicBool::new(false));
+        let (state, router, gate, answering) = (state.clone(), router.clone(), gate.clone(), answering.clone());
+        let task = tasks.spawn(converse(stream, state, router, gate, (busy.clone(), answering)));
+        connections.0.push_back(Open { busy, task });
     }
     drop(listener);
-    let all = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
-    let _ = timeout(FAREWELL, slots.acquire_many(all)).await;
+    let _ = timeout(FAREWELL, async { while tasks.join_next().await.is_some() {} }).await;
+}
+
+/// Whether this connection's request is being answered, and how many of all connections are.
+type Answered = (Arc<AtomicBool>, Arc<AtomicUsize>);
+
+async fn converse(stream: TcpStream, state: Arc<State>, router: Router, gate: watch::Receiver<Gate>, answered: Answered) {
+    let tls = state.settings.load().tls.clone();
+    match tls {
+        None => connection(stream, false, router, gate, answered).await,
+        Some(config) => {
+            let handshake = tokio_rustls::TlsAcceptor::from(config).accept(stream);
+            if let Ok(Ok(stream)) = timeout(PATIENCE, handshake).await {
+                connection(stream, true, router, gate, answered).await;
+            }
+        }
+    }
 }
 
 async fn connection(
@@ -138,12 +200,19 @@ async fn connection(
     encrypted: bool,
     router: Router,
     mut gate: watch::Receiver<Gate>,
+    (busy, all): Answered,
 ) {
     let router = TowerToHyperService::new(router);
+    let asked = gate.clone();
     let service = service_fn(move |mut request| {
         request.extensions_mut().insert(Encrypted(encrypted));
-        let answer = router.call(request);
-        async move { answer.await.map(api::finish) }
+        let (router, mut gate, busy, all) = (router.clone(), asked.clone(), busy.clone(), all.clone());
+        async move {
+            // A request that comes while the store changes hands waits; nothing may change meanwhile.
+            let _ = gate.wait_for(|gate| *gate != Gate::Closed).await;
+            let _answering = Answering::begin(&busy, &all);
+            router.call(request).await.map(api::finish)
+        }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

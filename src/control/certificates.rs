@@ -9,7 +9,7 @@ use crate::config::TlsFiles;
 type Pair = [Option<Identity>; 2];
 
 /// Watches a certificate and its key.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct CertificateWatch {
     files: TlsFiles,
     /// What is in force.

@@ -236,6 +236,9 @@ impl Case<'_> {
         if outcome.is_ok() && refusal.is_none() {
             passed.push(Check::Limit);
         }
+        if method == Method::OPTIONS && api.is_some_and(|api| api.definition().cors.is_some()) {
+            notes.push("a browser's preflight here is answered by Keygate itself, by [api.cors]".to_owned());
+        }
         let facts = Facts { method: &method, path: uri.path(), host: &host, address };
         let public = matches!(&outcome, Ok(permit) if !matches!(permit.caller(), Caller::Key { .. }));
         let passes = |check| passed.contains(&check) || (public && check == Check::NeedsKey);

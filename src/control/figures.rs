@@ -1,6 +1,7 @@
 //! Where the figures come from, for the one who renders them.
 
 use super::busy_keys::BusyKeys;
+use super::certificate_expiry::Expiry;
 use super::uses::{Unwritten, notes_of};
 use crate::keystore::Health;
 use crate::policy::KeyRecord;
@@ -30,6 +31,7 @@ pub(super) struct Figures {
     busy_keys: Mutex<BusyKeys>,
     /// Keys that expire soon, by API.
     expiring: Mutex<Vec<(Arc<str>, u64)>>,
+    certificates: Mutex<Vec<Expiry>>,
 }
 
 impl Figures {
@@ -45,6 +47,7 @@ impl Figures {
             unwritten: Mutex::default(),
             busy_keys: Mutex::default(),
             expiring: Mutex::default(),
+            certificates: Mutex::default(),
         }
     }
 
@@ -55,6 +58,15 @@ impl Figures {
 
     pub(super) fn set_expiring(&self, counts: Vec<(Arc<str>, u64)>) {
         *self.expiring.lock().unwrap_or_else(PoisonError::into_inner) = counts;
+    }
+
+    /// When the certificates that are served with end.
+    pub(super) fn certificates(&self) -> Vec<Expiry> {
+        self.certificates.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_certificates(&self, certificates: Vec<Expiry>) {
+        *self.certificates.lock().unwrap_or_else(PoisonError::into_inner) = certificates;
     }
 
     /// Takes in what the workers have handed over. In between, others have their turn. Whoever waits for this may leave before its
@@ -127,8 +139,8 @@ mod tests {
     fn figures() -> Figures {
         let file = "[server]\nlisten = \"127.0.0.1:0\"\n[[api]]\nname = \"desk\"\nupstream = \"http://127.0.0.1:3000\"\n";
         let config = Arc::new(parse(file, Path::new("gateway.toml")).expect("a good file"));
-        let site = SiteBuilder::new(1).map(|mut builder| builder.build(&config, Arc::new(config.routes()), None));
-        let site = Arc::new(site.expect("a provider").expect("no certificates"));
+        let site = SiteBuilder::new(1).build(&config, Arc::new(config.routes()), None, None);
+        let site = Arc::new(site.expect("no authorities"));
         let snapshot = Table::new(&config, site.routes.clone()).snapshot();
         let (shared, _) = Shared::new(Published { snapshot, site }, 1, Clock::default());
         Figures::new(shared, None)

@@ -2,7 +2,7 @@
 
 use super::files::identity;
 use super::watch::Identity;
-use crate::config::{self, Problem, Problems, Reading, Severity, TlsFiles};
+use crate::config::{self, MOST_TOML, Problem, Problems, Reading, Severity, TlsFiles};
 use sha2::Digest as _;
 use std::path::Path;
 
@@ -31,7 +31,7 @@ pub(super) fn load(path: &Path, in_use: &[TlsFiles], known: Option<&Reading>) ->
         let problem = problem(path, "this is not a regular file".to_owned());
         return Loaded { identity: before, digest: None, reading: Err(Problems(vec![problem])) };
     }
-    let content = std::fs::read(path);
+    let content = config::read_file(path, MOST_TOML);
     let digest = content.as_ref().ok().map(|content| sha2::Sha256::digest(content).into());
     let reading = config::load_while_serving(content, path, in_use, known);
     let identity = identity(path).filter(|after| before == Some(*after));

@@ -5,9 +5,8 @@ use super::exposition::{Exposition, seconds};
 use super::figures::Figures;
 use crate::keystore::Health;
 use crate::policy::Refusal;
-use crate::state::{ApiState, Published};
+use crate::state::{ApiState, Published, TooMany};
 use crate::stats::{ApiStats, Count, Histogram, LATENCY_BOUNDS, WorkerStats};
-use std::sync::atomic::Ordering;
 
 /// The media type of [`render`]'s text.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -64,8 +63,15 @@ fn requests(text: &mut Exposition, figures: &Figures, apis: &[ApiState]) {
     }
     let in_flight = sum(&figures.shared.workers, |stats| &stats.requests_in_flight);
     text.gauge("keygate_requests_in_flight", "Requests that are being answered.").sample(&[], in_flight);
-    text.counter("keygate_cuts_total", "Requests that were ended in the middle because their key had lost its right, by reason.");
-    for refusal in Refusal::ALL.into_iter().filter(|refusal| refusal.is_invalid_token()) {
+    text.gauge("keygate_api_requests_in_flight", "Requests that were sent on to an API and whose answers have not ended.");
+    for api in apis {
+        text.sample(&[("api", &api.config.definition.name)], sum(&api.stats, |stats| &stats.in_flight));
+    }
+    text.counter(
+        "keygate_cuts_total",
+        "Requests that were ended in the middle because their key had lost its right or their time was up, by reason.",
+    );
+    for refusal in Refusal::ALL.into_iter().filter(|refusal| refusal.is_invalid_token() || refusal.is_about_time()) {
         text.sample(&[("outcome", refusal.code())], sum(&figures.shared.workers, |stats| &stats.cuts[refusal.index()]));
     }
 }
@@ -120,9 +126,12 @@ fn keys(text: &mut Exposition, figures: &Figures, published: &Published) {
 fn connections(text: &mut Exposition, figures: &Figures) {
     let total = |pick: fn(&WorkerStats) -> &Count| sum(&figures.shared.workers, pick);
     text.counter("keygate_connections_total", "Connections accepted.").sample(&[], total(|worker| &worker.connections));
-    text.counter("keygate_connections_refused_total", "Connections closed at once because too many were open.");
-    text.sample(&[], total(|worker| &worker.connections_refused));
-    text.gauge("keygate_connections_open", "Connections open.").sample(&[], figures.shared.connections.load(Ordering::Relaxed));
+    text.counter("keygate_connections_refused_total", "Connections refused because too many were open: in all, or of one address.")
+        .sample(&[("limit", "total")], total(|worker| &worker.connections_refused[TooMany::InAll as usize]))
+        .sample(&[("limit", "address")], total(|worker| &worker.connections_refused[TooMany::FromAddress as usize]));
+    text.counter("keygate_connections_silent_total", "Connections closed because no whole request head came in time.");
+    text.sample(&[], total(|worker| &worker.connections_silent));
+    text.gauge("keygate_connections_open", "Connections open.").sample(&[], figures.shared.connections.open());
     text.gauge("keygate_upgrades_open", "Connections that switched to another protocol, such as WebSockets.");
     text.sample(&[], total(|worker| &worker.upgrades_open));
     text.counter("keygate_tls_handshakes_total", "TLS handshakes by result.")
@@ -162,6 +171,16 @@ fn reloads(text: &mut Exposition, figures: &Figures) {
     text.counter("keygate_certificate_reloads_total", "Certificates whose files changed, by result.")
         .sample(&[("result", "success")], control.certificates_reloaded.value())
         .sample(&[("result", "failure")], control.certificates_failed.value());
+    let certificates = figures.certificates();
+    if !certificates.is_empty() {
+        text.gauge(
+            "keygate_certificate_expiry_timestamp_seconds",
+            "When a certificate that is served with ends, in seconds since the Unix epoch.",
+        );
+        for expiry in &certificates {
+            text.sample(&[("listener", expiry.listener), ("file", &expiry.file)], expiry.validity.end);
+        }
+    }
 }
 
 fn store(text: &mut Exposition, health: &Health) {

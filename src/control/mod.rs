@@ -5,6 +5,7 @@ mod access;
 mod admin;
 mod api;
 mod busy_keys;
+mod certificate_expiry;
 mod certificates;
 mod expiry;
 mod explain;
@@ -23,6 +24,7 @@ mod site;
 mod start;
 mod table;
 mod terms;
+mod tls;
 mod upgrade;
 mod uses;
 mod watch;
@@ -32,9 +34,8 @@ use crate::keystore::{Health, KeyStore};
 use crate::policy::AccountState;
 use crate::state::{KeyRequest, Phase, Shared};
 use crate::systemd;
-use admin::{CONNECTIONS, Gate, ReloadRequest, Settings};
+use admin::{Gate, ReloadRequest, Settings};
 use arc_swap::ArcSwap;
-use certificates::CertificateWatch;
 use figures::Figures;
 use files::FileEvents;
 use key_calls::KeyDesk;
@@ -47,10 +48,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use tls::{ListenerTls, TlsMaker};
 use tokio::signal::unix::Signal;
-use tokio::sync::{Mutex, Semaphore, mpsc, watch as channel};
+use tokio::sync::{Mutex, mpsc, watch as channel};
 use tokio::time::{Instant, sleep_until, timeout};
 use upgrade::{Estate, UpgradeRequest};
 use uses::Destination;
@@ -100,8 +102,11 @@ pub struct Controller {
     /// If the file is watched already.
     events: Option<FileEvents>,
     settings: Arc<ArcSwap<Settings>>,
-    server_certificate: Option<CertificateWatch>,
-    admin_certificate: Option<CertificateWatch>,
+    tls: TlsMaker,
+    server_tls: Option<ListenerTls>,
+    admin_tls: Option<ListenerTls>,
+    /// Of certificates that end.
+    told: certificate_expiry::Told,
 }
 
 impl Controller {
@@ -161,7 +166,7 @@ impl Controller {
         let (upgrade_sender, upgrades) = mpsc::channel(RELOADS);
         let (settled_sender, settled) = channel::channel(false);
         let gate = Arc::new(channel::Sender::new(Gate::Open));
-        let admin_slots = Arc::new(Semaphore::new(CONNECTIONS));
+        let answering_admin = Arc::new(AtomicUsize::new(0));
         let key_desk = KeyDesk::new();
         let destination = self.store.clone().map_or(Destination::Nowhere, Destination::Store);
         let destination = Arc::new(Mutex::new(destination));
@@ -197,7 +202,7 @@ impl Controller {
                     store,
                     file: self.path.clone(),
                 });
-                Some(tokio::spawn(admin::serve(listener, state, gate.subscribe(), admin_slots.clone())))
+                Some(tokio::spawn(admin::serve(listener, state, gate.subscribe(), answering_admin.clone())))
             }
             None => None,
         };
@@ -212,7 +217,7 @@ impl Controller {
             office: self.office.clone(),
             key_desk,
             gate: gate.clone(),
-            admin_slots,
+            answering_admin,
             tasks,
         };
         let asking = tokio::spawn(ask_for_upgrades(upgrade, upgrade_sender));
@@ -285,6 +290,7 @@ impl Controller {
                         // An edit may have been refused for half a renewal.
                         self.reload(Cause::Demand).await;
                     }
+                    self.look_at_certificates();
                     self.registry.sweep();
                     if Instant::now() >= forget {
                         self.figures.forget(self.registry.forget());

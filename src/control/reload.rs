@@ -2,12 +2,12 @@
 
 use super::Controller;
 use super::admin::{ReloadReport, Settings};
-use super::certificates::CertificateWatch;
 use super::guard::{self, Objection};
 use super::load::{Loaded, load, problem};
-use super::site::{ADMIN_PROTOCOLS, DATA_PROTOCOLS};
+use super::tls::{ListenerTls, Served};
 use super::watch::Moment;
 use crate::config::{BadCertificate, Config, Diff, Problem, Severity, diff};
+use crate::stats::ControlStats;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -150,7 +150,8 @@ impl Controller {
     async fn read(&self) -> Loaded {
         let path = self.path.clone();
         let admin = self.config.admin.as_ref().and_then(|admin| admin.tls.clone());
-        let in_use: Vec<_> = self.config.tls.iter().cloned().chain(admin).collect();
+        let in_use: Vec<_> =
+            self.config.tls.iter().cloned().chain(admin).flat_map(|tls| tls.certificates().cloned().collect::<Vec<_>>()).collect();
         let before = self.reading.clone();
         let loaded = tokio::task::spawn_blocking(move || load(&path, &in_use, Some(&before))).await;
         // A panic in there is a mistake of ours, which must not end the gateway.
@@ -163,26 +164,22 @@ impl Controller {
 
     /// Builds all that can fail, then publishes once.
     fn put_in_force(&mut self, config: &Arc<Config>, digest: Option<[u8; 32]>) -> Result<(), BadCertificate> {
-        let server_watch = follow(self.server_certificate.as_ref(), config.tls.as_ref());
-        let admin_tls = config.admin.as_ref().and_then(|admin| admin.tls.as_ref());
-        let admin_watch = follow(self.admin_certificate.as_ref(), admin_tls);
-        let admin_config = match (&admin_watch, admin_tls) {
-            (Some(_), Some(files)) => Some(self.builder.server_config(files, ADMIN_PROTOCOLS)?),
-            (None, Some(_)) => self.settings.load().tls.clone(),
-            (_, None) => None,
+        let tls = config.tls.as_ref().map(|settings| self.tls.data(settings, self.server_tls.as_ref())).transpose()?;
+        let admin_tls = match &config.admin {
+            Some(admin) => admin.tls.as_ref().map(|settings| self.tls.admin(settings, self.admin_tls.as_ref())).transpose()?,
+            // Only a restart closes the address; until then it stays encrypted.
+            None => self.admin_tls.clone(),
         };
         let running = self.registry.site();
-        let site = self.builder.build(config, Arc::new(config.routes()), Some((&self.config, &running)))?;
+        let handshakes = tls.as_ref().map(ListenerTls::config);
+        let site = self.builder.build(config, Arc::new(config.routes()), handshakes, Some(&running))?;
         drop(running);
         let revoked = self.registry.follow(config, site);
         self.office.note_revoked_in_file(revoked);
-        self.settings.store(Arc::new(Settings { admin: config.admin.clone(), tls: admin_config, digest }));
-        if server_watch.is_some() || config.tls.is_none() {
-            self.server_certificate = server_watch;
-        }
-        if admin_watch.is_some() || admin_tls.is_none() {
-            self.admin_certificate = admin_watch;
-        }
+        let handshakes = admin_tls.as_ref().map(ListenerTls::config);
+        self.settings.store(Arc::new(Settings { admin: config.admin.clone(), tls: handshakes, digest }));
+        (self.server_tls, self.admin_tls) = (tls, admin_tls);
+        self.look_at_certificates();
         Ok(())
     }
 
@@ -231,51 +228,39 @@ impl Controller {
 
     /// Puts renewed certificates in force, and leaves everything else as it is. Returns whether there were any.
     pub(super) fn renew_certificates(&mut self) -> bool {
-        let before = self.figures.control.certificates_reloaded.value();
-        if let Some(mut watch) = self.server_certificate.take() {
-            if watch.is_due() {
-                let result = self.builder.server_config(watch.files(), DATA_PROTOCOLS).map(|tls| self.registry.renew(tls));
-                self.note_renewal(&mut watch, result);
-            }
-            self.server_certificate = Some(watch);
+        let figures = self.figures.clone();
+        let tell = |served: &Served, outcome| note_renewal(&figures.control, served, outcome);
+        let mut renewed = false;
+        if let Some(tls) = &mut self.server_tls
+            && tls.renew(&self.tls, tell)
+        {
+            self.registry.renew(tls.config());
+            renewed = true;
         }
-        if let Some(mut watch) = self.admin_certificate.take() {
-            if watch.is_due() {
-                let result = self.builder.server_config(watch.files(), ADMIN_PROTOCOLS);
-                let result = result.map(|tls| {
-                    let settings = self.settings.load_full();
-                    let (admin, digest) = (settings.admin.clone(), settings.digest);
-                    self.settings.store(Arc::new(Settings { admin, tls: Some(tls), digest }));
-                });
-                self.note_renewal(&mut watch, result);
-            }
-            self.admin_certificate = Some(watch);
+        if let Some(tls) = &mut self.admin_tls
+            && tls.renew(&self.tls, tell)
+        {
+            let settings = self.settings.load_full();
+            let (admin, digest) = (settings.admin.clone(), settings.digest);
+            self.settings.store(Arc::new(Settings { admin, tls: Some(tls.config()), digest }));
+            renewed = true;
         }
-        self.figures.control.certificates_reloaded.value() > before
-    }
-
-    fn note_renewal(&self, watch: &mut CertificateWatch, result: Result<(), BadCertificate>) {
-        let file = watch.files().cert.display().to_string();
-        match result {
-            Ok(()) => {
-                watch.loaded();
-                self.figures.control.certificates_reloaded.add(1);
-                tracing::info!(file, "certificate reloaded");
-            }
-            Err(error) => {
-                if watch.refused() {
-                    self.figures.control.certificates_failed.add(1);
-                    tracing::error!(file, %error, "changed certificate cannot be used; the one before goes on");
-                }
-            }
-        }
+        renewed
     }
 }
 
-/// A watch for files that are about to be read; nothing where they are watched already, or are none.
-fn follow(watched: Option<&CertificateWatch>, files: Option<&crate::config::TlsFiles>) -> Option<CertificateWatch> {
-    let files = files?;
-    (watched.map(CertificateWatch::files) != Some(files)).then(|| CertificateWatch::new(files))
+fn note_renewal(control: &ControlStats, served: &Served, outcome: Result<(), BadCertificate>) {
+    let file = served.file();
+    match outcome {
+        Ok(()) => {
+            control.certificates_reloaded.add(1);
+            tracing::info!(file, "certificate reloaded");
+        }
+        Err(error) => {
+            control.certificates_failed.add(1);
+            tracing::error!(file, %error, "changed certificate cannot be used; the one before goes on");
+        }
+    }
 }
 
 /// What is kept of the first configuration, to compare what needs a restart.

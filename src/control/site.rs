@@ -1,25 +1,16 @@
 //! From a checked configuration to what the workers serve by besides the keys, carrying over everything that must survive
-//! an edit: statistics, upstream connections and TLS session keys.
+//! an edit: statistics and upstream connections.
 
-use crate::config::{ApiConfig, BadCertificate, Config, Protocol, TlsFiles, Upstream, certified_key, root_store};
+use crate::config::{ApiConfig, BadCertificate, Config, MOST_PEM, Protocol, Upstream, read_file, root_store};
 use crate::policy::Routes;
 use crate::state::{ApiState, Site, UpstreamState, api_stats};
 use arc_swap::ArcSwap;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::{ProducesTickets, ServerSessionMemoryCache, StoresServerSessions};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ServerConfig};
 use sha2::Digest as _;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-
-/// Sessions of TLS 1.2 clients without tickets that are remembered.
-const SESSIONS: usize = 4096;
-/// What is spoken to clients over TLS, in order of preference (RFC 7301).
-pub(super) const DATA_PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
-/// The same at the admin address.
-pub(super) const ADMIN_PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
 
 /// Makes every [`Site`]; lives as long as the process.
 #[derive(Debug)]
@@ -27,9 +18,6 @@ pub(super) struct SiteBuilder {
     workers: usize,
     next_upstream: u64,
     provider: Arc<CryptoProvider>,
-    /// Kept, so that clients can resume their sessions after a reload.
-    ticketer: Arc<dyn ProducesTickets>,
-    sessions: Arc<dyn StoresServerSessions>,
     clients: HashMap<ClientKey, Client>,
 }
 
@@ -45,60 +33,26 @@ struct Client {
 
 impl SiteBuilder {
     /// For this many workers.
-    ///
-    /// # Errors
-    /// No randomness for the ticket keys.
-    pub(super) fn new(workers: usize) -> Result<Self, rustls::Error> {
-        Ok(Self {
-            workers,
-            next_upstream: 0,
-            provider: Arc::new(aws_lc_rs::default_provider()),
-            ticketer: aws_lc_rs::Ticketer::new()?,
-            sessions: ServerSessionMemoryCache::new(SESSIONS),
-            clients: HashMap::new(),
-        })
+    pub(super) fn new(workers: usize) -> Self {
+        Self { workers, next_upstream: 0, provider: Arc::new(aws_lc_rs::default_provider()), clients: HashMap::new() }
     }
 
-    /// Builds what a configuration amounts to besides its keys, on the foundation of what runs.
+    /// Builds what a configuration amounts to besides its keys, on the foundation of what runs. `tls`: for handshakes.
     ///
     /// # Errors
-    /// Certificates that cannot be read.
+    /// Authorities that cannot be read.
     pub(super) fn build(
         &mut self,
         config: &Config,
         routes: Arc<Routes>,
-        running: Option<(&Config, &Site)>,
+        tls: Option<Arc<ServerConfig>>,
+        running: Option<&Site>,
     ) -> Result<Site, BadCertificate> {
-        let tls = match (&config.tls, running) {
-            (None, _) => None,
-            // A renewal that is under way must not keep an edit back; watching the files is another's task.
-            (Some(files), Some((before, site))) if before.tls.as_ref() == Some(files) && site.tls.is_some() => site.tls.clone(),
-            (Some(files), _) => Some(self.server_config(files, DATA_PROTOCOLS)?),
-        };
         let mut apis = Vec::with_capacity(config.apis.len());
         for api in &config.apis {
-            apis.push(self.api_state(api, running.map(|(_, site)| site))?);
+            apis.push(self.api_state(api, running)?);
         }
         Ok(Site { routes, apis, server: config.server.clone(), tls, log_requests: config.log.requests })
-    }
-
-    /// A TLS server with the certificate in these files.
-    ///
-    /// # Errors
-    /// They cannot be read or do not belong together.
-    pub(super) fn server_config(&self, files: &TlsFiles, protocols: &[&[u8]]) -> Result<Arc<ServerConfig>, BadCertificate> {
-        Ok(self.server_config_of(certified_key(files)?, protocols))
-    }
-
-    fn server_config_of(&self, certificate: CertifiedKey, protocols: &[&[u8]]) -> Arc<ServerConfig> {
-        let builder = ServerConfig::builder_with_provider(self.provider.clone())
-            .with_safe_default_protocol_versions()
-            .expect("the provider supports the default versions");
-        let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(SingleCertAndKey::from(certificate)));
-        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-        config.ticketer = self.ticketer.clone();
-        config.session_storage = self.sessions.clone();
-        Arc::new(config)
     }
 
     fn api_state(&mut self, api: &Arc<ApiConfig>, running: Option<&Site>) -> Result<ApiState, BadCertificate> {
@@ -132,7 +86,7 @@ impl SiteBuilder {
     /// One for each set of authorities, made anew when their file has changed.
     fn client_config(&mut self, settings: &Upstream, http2: bool) -> Result<Arc<ClientConfig>, BadCertificate> {
         let key = (settings.ca.clone(), http2);
-        let content = settings.ca.as_ref().map(std::fs::read).transpose();
+        let content = settings.ca.as_ref().map(|file| read_file(file, MOST_PEM)).transpose();
         // An unreadable file is for `root_store` to complain of.
         let digest = content.unwrap_or_default().map(|content| sha2::Sha256::digest(content).into());
         if let Some(known) = self.clients.get(&key).filter(|known| known.digest == digest) {

@@ -1,15 +1,15 @@
 //! What the process starts with: the file is read, the admin address bound, the store opened, in this order.
 
 use super::admin::Settings;
-use super::certificates::CertificateWatch;
 use super::figures::Figures;
 use super::load::load;
 use super::office::Office;
 use super::registry::Registry;
-use super::site::{self, SiteBuilder};
+use super::site::SiteBuilder;
 use super::table::Table;
+use super::tls::{ListenerTls, TlsMaker};
 use super::upgrade::{Inheritance, Purpose};
-use super::{Controller, reload, watch};
+use super::{Controller, certificate_expiry, reload, watch};
 use crate::config::{BadCertificate, Config, Problems, Reading};
 use crate::keystore::{KeyStore, OpenError};
 use crate::state::{Clock, Published, Shared, Site};
@@ -42,9 +42,9 @@ pub struct Prepared {
     clock: Clock,
     builder: SiteBuilder,
     site: Arc<Site>,
-    admin_tls: Option<Arc<rustls::ServerConfig>>,
-    server_certificate: Option<CertificateWatch>,
-    admin_certificate: Option<CertificateWatch>,
+    tls: TlsMaker,
+    server_tls: Option<ListenerTls>,
+    admin_tls: Option<ListenerTls>,
     listener: Option<TcpListener>,
 }
 
@@ -68,13 +68,13 @@ pub fn prepare(
         workers => workers,
     };
     let clock = inheritance.as_ref().map_or_else(Clock::default, |inheritance| inheritance.clock());
-    let mut builder = SiteBuilder::new(workers).map_err(StartError::Tls)?;
+    let tls = TlsMaker::new().map_err(StartError::Tls)?;
+    let server_tls = config.tls.as_ref().map(|settings| tls.data(settings, None)).transpose().map_err(StartError::Certificate)?;
     let admin_tls = config.admin.as_ref().and_then(|admin| admin.tls.as_ref());
-    let server_certificate = config.tls.as_ref().map(CertificateWatch::new);
-    let admin_certificate = admin_tls.map(CertificateWatch::new);
-    let tls = admin_tls.map(|files| builder.server_config(files, site::ADMIN_PROTOCOLS)).transpose();
-    let admin_tls = tls.map_err(StartError::Certificate)?;
-    let site = Arc::new(builder.build(config, Arc::new(config.routes()), None).map_err(StartError::Certificate)?);
+    let admin_tls = admin_tls.map(|settings| tls.admin(settings, None)).transpose().map_err(StartError::Certificate)?;
+    let mut builder = SiteBuilder::new(workers);
+    let handshakes = server_tls.as_ref().map(ListenerTls::config);
+    let site = Arc::new(builder.build(config, Arc::new(config.routes()), handshakes, None).map_err(StartError::Certificate)?);
     let listener = config.admin.as_ref().map(|admin| {
         let inherited = inheritance.as_mut().and_then(|inheritance| inheritance.socket(Purpose::Admin, admin.listen));
         inherited.map_or_else(|| bind(admin.listen), Ok).map_err(|error| StartError::Admin(admin.listen, error))
@@ -87,9 +87,9 @@ pub fn prepare(
         clock,
         builder,
         site,
+        tls,
+        server_tls,
         admin_tls,
-        server_certificate,
-        admin_certificate,
         listener: listener.transpose()?,
         reading,
     })
@@ -122,7 +122,8 @@ impl Prepared {
         let clock = shared.clone();
         let office = Office::new(registry.clone(), store.clone(), move || clock.clock.now().unix);
         let moment = watch::Moment { monotonic: Duration::from_nanos(shared.clock.now().monotonic), wall: std::time::SystemTime::now() };
-        let controller = Controller {
+        let handshakes = self.admin_tls.as_ref().map(ListenerTls::config);
+        let mut controller = Controller {
             path,
             shared: shared.clone(),
             figures,
@@ -141,11 +142,14 @@ impl Prepared {
             listener: self.listener,
             predecessor: None,
             events: None,
-            settings: Arc::new(ArcSwap::from_pointee(Settings { admin: config.admin.clone(), tls: self.admin_tls, digest })),
-            server_certificate: self.server_certificate,
-            admin_certificate: self.admin_certificate,
+            settings: Arc::new(ArcSwap::from_pointee(Settings { admin: config.admin.clone(), tls: handshakes, digest })),
+            tls: self.tls,
+            server_tls: self.server_tls,
+            admin_tls: self.admin_tls,
+            told: certificate_expiry::Told::default(),
         };
         controller.note_loaded();
+        controller.look_at_certificates();
         Ok(Startup { config, shared, controller })
     }
 }

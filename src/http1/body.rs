@@ -1,7 +1,7 @@
 //! Reading bodies (RFC 9112 §6 and §7).
 
 use super::Malformed;
-use super::head::{all, is_value_byte, read_fields};
+use super::head::{is_token_byte, is_value_byte, read_fields};
 use crate::policy::Fields;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::ops::Range;
@@ -154,7 +154,7 @@ fn read_chunked(at: &mut Chunk, kept: &mut Vec<u8>, input: &[u8]) -> Result<(usi
                     keep(kept, rest, LONGEST_CHUNK_LINE)?;
                     return Ok((input.len(), Piece::More));
                 };
-                let size = if kept.is_empty() {
+                let size = if kept.is_empty() && end < LONGEST_CHUNK_LINE {
                     chunk_size(&rest[..=end])?
                 } else {
                     keep(kept, &rest[..=end], LONGEST_CHUNK_LINE)?;
@@ -196,11 +196,47 @@ fn chunk_size(line: &[u8]) -> Result<u64, Malformed> {
     let line = line.strip_suffix(b"\r\n").ok_or(Malformed::Syntax)?;
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let (size, extensions) = line.split_at(digits);
-    if !(1..=15).contains(&digits) || !matches!(extensions.first(), None | Some(b';')) || !all(extensions, is_value_byte) {
+    if !(1..=15).contains(&digits) {
         return Err(Malformed::Syntax);
     }
+    skip_extensions(extensions).ok_or(Malformed::Syntax)?;
     let digit = |byte: &u8| (*byte as char).to_digit(16).map_or(0, u64::from);
     Ok(size.iter().fold(0, |sum, byte| sum << 4 | digit(byte)))
+}
+
+/// Reads over chunk extensions (RFC 9112 §7.1.1), without the white space that is obsolete there. Nothing: they are none. What looks
+/// like one and is not may be taken for the end of the line, or not, by somebody else.
+fn skip_extensions(mut rest: &[u8]) -> Option<()> {
+    while !rest.is_empty() {
+        let after = skip_token(rest.strip_prefix(b";")?)?;
+        rest = match after.strip_prefix(b"=") {
+            None => after,
+            Some(value) => match value.strip_prefix(b"\"") {
+                None => skip_token(value)?,
+                Some(quoted) => skip_quoted(quoted)?,
+            },
+        };
+    }
+    Some(())
+}
+
+/// What follows a token of one byte at least.
+fn skip_token(text: &[u8]) -> Option<&[u8]> {
+    let end = text.iter().take_while(|byte| is_token_byte(**byte)).count();
+    (end > 0).then(|| &text[end..])
+}
+
+/// What follows the closing quote (RFC 9110 §5.6.4).
+fn skip_quoted(mut text: &[u8]) -> Option<&[u8]> {
+    loop {
+        let (first, rest) = text.split_first()?;
+        text = match first {
+            b'"' => return Some(rest),
+            b'\\' => rest.split_first().filter(|(escaped, _)| is_value_byte(**escaped))?.1,
+            byte if is_value_byte(*byte) => rest,
+            _ => return None,
+        };
+    }
 }
 
 fn read_trailers(section: &mut [u8]) -> Result<HeaderMap, Malformed> {

@@ -66,7 +66,12 @@ pub fn request<'b>(head: &'b mut [u8], most_fields: usize, fields: &mut Fields<'
     let version = read_version(version)?;
     let method = Method::from_bytes(method).map_err(|_| Malformed::Syntax)?;
     read_fields(rest, most_fields, fields)?;
-    Ok(RequestHead { method, target: read_target(target)?, version })
+    let mut target = read_target(target)?;
+    // RFC 9112 §3.2: the field has to be there in any case, so what the target says does not stand in for it.
+    if version == Version::HTTP_11 && !fields.has(Known::Host) {
+        target.authority = None;
+    }
+    Ok(RequestHead { method, target, version })
 }
 
 /// Reads a response's whole head, from the version to the empty line, and adds to `fields`.
@@ -164,6 +169,11 @@ fn lower_token(name: &mut [u8]) -> bool {
         *byte = lower;
     }
     sound
+}
+
+/// RFC 9110 §5.6.2.
+pub(super) fn is_token_byte(byte: u8) -> bool {
+    TOKEN[usize::from(byte)] != 0
 }
 
 /// The lower case of each byte that a token may hold, 0 for all others.

@@ -32,8 +32,14 @@ fn sound_heads_are_read_as_they_are() {
         ("PURGE /? HTTP/1.1", "PURGE None / Some(\"\") HTTP/1.1"),
     ];
     for (sent, read) in cases {
-        assert_eq!(head(&format!("{sent}\r\n\r\n")).unwrap().0, read);
+        assert_eq!(head(&format!("{sent}\r\nHost: desk\r\n\r\n")).unwrap().0, read);
     }
+}
+
+#[test]
+fn host_of_the_target_does_not_stand_in_for_the_field_of_http11() {
+    assert_eq!(head("GET http://desk/a HTTP/1.1\r\nAccept: */*\r\n\r\n").unwrap().0, "GET None /a None HTTP/1.1");
+    assert_eq!(head("GET http://desk/a HTTP/1.0\r\nAccept: */*\r\n\r\n").unwrap().0, "GET Some(\"desk\") /a None HTTP/1.0");
 }
 
 #[test]
@@ -177,11 +183,21 @@ fn whole_body(mut body: Body, bytes: &[u8], cut: usize) -> Result<(Vec<u8>, usiz
 }
 
 #[test]
+fn line_of_a_chunk_is_as_long_as_allowed_however_it_arrives() {
+    let body = |length: usize| format!("1;{}\r\nx\r\n0\r\n\r\n", "e".repeat(length - "1;\r\n".len()));
+    for cut in [1, 1000, 10_000] {
+        assert_eq!(whole_body(Body::chunked(), body(1024).as_bytes(), cut), Ok((b"x".to_vec(), 0, Vec::new())), "{cut}");
+        assert_eq!(whole_body(Body::chunked(), body(1025).as_bytes(), cut), Err(Malformed::TooLarge), "{cut}");
+    }
+}
+
+#[test]
 fn chunk_syntax_has_no_second_reading() {
     let read = |bytes: &str| (1..8).map(|cut| whole_body(Body::chunked(), bytes.as_bytes(), cut)).collect::<Vec<_>>();
     for (bytes, data, trailers) in [
         ("5\r\nhello\r\n0\r\n\r\nnext", "hello", 0),
         ("005;a=b\r\nhello\r\n1 ;\r\n", "", 9),
+        ("5;a;b=c;d=\"e;\\\"f\"\r\nhello\r\n0\r\n\r\nnext", "hello", 0),
         ("A\r\n0123456789\r\n00\r\nx: y\r\nz: 1\r\n\r\nnext", "0123456789", 2),
     ] {
         for outcome in read(bytes) {
@@ -206,6 +222,10 @@ fn chunk_syntax_has_no_second_reading() {
         "g\r\n\r\n\r\n\r\n",
         "1234567890abcdef\r\n\r\n\r\n",
         "5;\u{0}\r\nhello\r\n\r\n",
+        "5;\r\nhello\r\n\r\n",
+        "5;a=\r\nhello\r\n\r\n",
+        "5;a=\"\r\nhello\r\n\r\n",
+        "5; a=b\r\nhello\r\n\r\n",
         "0\r\nx y: z\r\n\r\n",
         "0\r\n x: y\r\n\r\n",
         "0\r\nx: y\n\n\r\n\r\n",
@@ -216,6 +236,8 @@ fn chunk_syntax_has_no_second_reading() {
     }
     let endless = [b"1;".to_vec(), vec![b'a'; 2000]].concat();
     assert_eq!(whole_body(Body::chunked(), &endless, 100).unwrap_err(), Malformed::TooLarge);
+    let long = [&endless[..], b"\r\nx\r\n0\r\n\r\n"].concat();
+    assert_eq!(whole_body(Body::chunked(), &long, 10_000).unwrap_err(), Malformed::TooLarge, "also where all of it comes at once");
     let endless = [b"0\r\n".to_vec(), b"x: y\r\n".repeat(4000)].concat();
     assert_eq!(whole_body(Body::chunked(), &endless, 1000).unwrap_err(), Malformed::TooLarge);
 }

@@ -2,10 +2,6 @@
 
 use super::Reason;
 
-/// What is there at first, and at most.
-const MOST: u64 = 10_000;
-/// What comes back in a second.
-const A_SECOND: u64 = 5_000;
 const NANOSECONDS: u64 = 1_000_000_000;
 
 /// What a frame costs that is only read, or answered with a few bytes.
@@ -19,19 +15,24 @@ pub(super) const SENT: u64 = 2;
 #[derive(Debug)]
 pub(super) struct Budget {
     left: u64,
+    /// What is there at first, and at most. Half of it comes back in a second.
+    most: u64,
     /// When it was last filled up, in monotonic nanoseconds.
     filled: u64,
+    /// Whether more was charged than was left.
+    overdrawn: bool,
 }
 
 impl Budget {
-    pub(super) fn new(now: u64) -> Self {
-        Self { left: MOST, filled: now }
+    /// A full one.
+    pub(super) fn new(most: u64, now: u64) -> Self {
+        Self { left: most, most, filled: now, overdrawn: false }
     }
 
     /// Takes so much. Nothing is left: the client goes.
     pub(super) fn spend(&mut self, cost: u64, now: u64) -> Result<(), Reason> {
-        if self.left < MOST / 2 {
-            let back = (u128::from(now.saturating_sub(self.filled)) * u128::from(A_SECOND) / u128::from(NANOSECONDS)) as u64;
+        if self.left < self.most / 2 {
+            let back = (u128::from(now.saturating_sub(self.filled)) * u128::from(self.most / 2) / u128::from(NANOSECONDS)) as u64;
             if back > 0 {
                 self.earn(back);
                 self.filled = now;
@@ -43,8 +44,18 @@ impl Budget {
         Ok(())
     }
 
+    /// Takes so much where there is nobody to tell that nothing is left: the next frame finds out.
+    pub(super) fn charge(&mut self, cost: u64, now: u64) {
+        self.overdrawn |= self.spend(cost, now).is_err();
+    }
+
+    /// Whether the client is to go.
+    pub(super) fn is_overdrawn(&self) -> bool {
+        self.overdrawn
+    }
+
     /// Gives so much back.
     pub(super) fn earn(&mut self, gain: u64) {
-        self.left = (self.left.saturating_add(gain)).min(MOST);
+        self.left = (self.left.saturating_add(gain)).min(self.most);
     }
 }

@@ -12,10 +12,11 @@ use http::{HeaderMap, StatusCode};
 /// What a client starts with (RFC 9113 §3.4).
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// How much of a body may come before somebody takes it, in bytes, on one stream and on all.
+/// How much of a body may come on one stream before somebody takes it, in bytes.
 pub(super) const STREAM_WINDOW: usize = 512 * 1024;
+/// The same on all streams, once as much has been passed on: what nobody takes is held, so there is less room for it.
 pub(super) const CONNECTION_WINDOW: usize = 1024 * 1024;
-/// What both are before anything is said about them, and the most that they can be (RFC 9113 §6.9).
+/// What windows are before anything is said about them, and the most that they can be (RFC 9113 §6.9).
 pub(super) const FIRST_WINDOW: usize = 65_535;
 pub(super) const LARGEST_WINDOW: i64 = (1 << 31) - 1;
 /// The highest id of a stream.
@@ -33,6 +34,9 @@ pub struct Limits {
     pub size: usize,
     /// Header fields of a request.
     pub fields: usize,
+    /// What frames that ask for nothing may cost at once; half of it comes back in a second. A frame costs 1, a stream that comes to
+    /// nothing 50.
+    pub budget: u64,
 }
 
 /// What has come.
@@ -102,12 +106,16 @@ pub struct Connection {
     pub(super) window_out: i64,
     pub(super) window_in: usize,
     pub(super) credit: usize,
+    /// How large the window in which the client sends is to be.
+    window: usize,
     /// What the client says that streams start with.
     pub(super) first_window_out: i64,
     /// Whether it was said that no dynamic table is used.
     table_closed: bool,
     pub(super) budget: Budget,
     pub(super) now: u64,
+    /// When it began, in monotonic nanoseconds.
+    began: u64,
     pub(super) ending: Ending,
     /// Whether the client will open no more streams.
     pub(super) client_leaves: bool,
@@ -125,7 +133,6 @@ impl Connection {
             (frame::MAX_HEADER_LIST_SIZE, size),
         ];
         frame::settings(&mut out, &settings);
-        frame::with_number(&mut out, frame::WINDOW_UPDATE, 0, (CONNECTION_WINDOW - FIRST_WINDOW) as u32);
         Self {
             out,
             limits,
@@ -135,12 +142,14 @@ impl Connection {
             streams: Streams::default(),
             last: 0,
             window_out: FIRST_WINDOW as i64,
-            window_in: CONNECTION_WINDOW,
+            window_in: FIRST_WINDOW,
             credit: 0,
+            window: FIRST_WINDOW,
             first_window_out: FIRST_WINDOW as i64,
             table_closed: false,
-            budget: Budget::new(now),
+            budget: Budget::new(limits.budget, now),
             now,
+            began: now,
             ending: Ending::No,
             client_leaves: false,
         }
@@ -154,6 +163,12 @@ impl Connection {
     pub fn read<'i>(&mut self, input: &'i [u8], block: &mut Block, now: u64) -> Result<Option<(usize, Event<'i>)>, Reason> {
         self.now = now;
         self.read_on(input, block)
+    }
+
+    /// Since when the client has left its first words or a header block unfinished, in monotonic nanoseconds; none where it has not.
+    #[must_use]
+    pub fn unfinished_since(&self) -> Option<u64> {
+        if self.stage == inbound::Stage::Open { self.unfinished.as_ref().map(|unfinished| unfinished.since) } else { Some(self.began) }
     }
 
     /// Whether the stream at this place is open.
@@ -261,6 +276,12 @@ impl Connection {
         }
     }
 
+    /// Resets a stream whose request is malformed (RFC 9113 §8.1.1). Those are counted.
+    pub fn refuse(&mut self, place: usize) {
+        self.budget.charge(budget::RESET, self.now);
+        self.reset(place, Reason::PROTOCOL_ERROR);
+    }
+
     /// Resets a stream.
     pub fn reset(&mut self, place: usize, reason: Reason) {
         let Some(stream) = self.streams.get(place) else { return };
@@ -272,7 +293,15 @@ impl Connection {
         self.streams.remove(place);
     }
 
-    /// Lets so much more of a request's body come, because it was taken.
+    /// Lets so much more of a request's body come, because it was passed on; and still more, because somebody takes what comes.
+    pub fn passed_on(&mut self, place: usize, bytes: usize) {
+        let more = bytes.min(CONNECTION_WINDOW - self.window);
+        self.window += more;
+        self.credit += more;
+        self.give_back(place, bytes);
+    }
+
+    /// Lets so much more of a request's body come, because it is not kept any more.
     pub fn give_back(&mut self, place: usize, taken: usize) {
         if let Some(stream) = self.streams.get_mut(place).filter(|stream| !stream.ended_in) {
             stream.credit += taken;
@@ -287,7 +316,7 @@ impl Connection {
     /// The same where the stream is closed.
     pub(super) fn give_back_to_all(&mut self, taken: usize) {
         self.credit += taken;
-        if self.credit >= CONNECTION_WINDOW / 4 {
+        if self.credit >= self.window / 4 {
             frame::with_number(&mut self.out, frame::WINDOW_UPDATE, 0, self.credit as u32);
             self.window_in += std::mem::take(&mut self.credit);
         }

@@ -21,6 +21,8 @@ pub(super) struct Unfinished {
     ended: bool,
     block: Vec<u8>,
     frames: usize,
+    /// When it began, in monotonic nanoseconds.
+    pub(super) since: u64,
 }
 
 type Outcome<'i> = Result<Event<'i>, Reason>;
@@ -51,6 +53,9 @@ impl Connection {
     fn frame<'i>(&mut self, head: FrameHead, payload: &'i [u8], block: &mut Block) -> Outcome<'i> {
         if self.stage == Stage::Settings && (head.kind != frame::SETTINGS || head.has(ACK)) {
             return Err(Reason::PROTOCOL_ERROR);
+        }
+        if self.budget.is_overdrawn() {
+            return Err(Reason::ENHANCE_YOUR_CALM);
         }
         // RFC 9113 §6.10: nothing comes between the parts of a header block.
         let continues = self.unfinished.as_ref().map(|unfinished| unfinished.stream);
@@ -93,7 +98,7 @@ impl Connection {
         if head.has(END_HEADERS) {
             return self.header_block(head.stream, ended, fragment, block);
         }
-        self.unfinished = Some(Unfinished { stream: head.stream, ended, block: fragment.to_vec(), frames: 1 });
+        self.unfinished = Some(Unfinished { stream: head.stream, ended, block: fragment.to_vec(), frames: 1, since: self.now });
         Ok(Event::Nothing)
     }
 
@@ -119,7 +124,7 @@ impl Connection {
         if let Some(place) = self.streams.find(id) {
             return self.trailers(place, ended, block);
         }
-        if id <= self.last {
+        if !self.is_idle(id) {
             return self.late(id);
         }
         if id.is_multiple_of(2) {
@@ -127,7 +132,7 @@ impl Connection {
         }
         self.last = id;
         if self.is_ignored(id) {
-            return Ok(Event::Nothing);
+            return self.late(id);
         }
         if self.streams.len() >= self.limits.streams as usize {
             self.budget.spend(budget::RESET, self.now)?;
@@ -164,7 +169,7 @@ impl Connection {
         }
         let Some(place) = self.streams.find(head.stream) else {
             self.give_back_to_all(payload.len());
-            return if head.stream > self.last { Err(Reason::PROTOCOL_ERROR) } else { self.late(head.stream) };
+            return if self.is_idle(head.stream) { Err(Reason::PROTOCOL_ERROR) } else { self.late(head.stream) };
         };
         let Some(stream) = self.streams.get_mut(place) else { return Ok(Event::Nothing) };
         let mut mistake = None;
@@ -206,6 +211,11 @@ impl Connection {
         Ok(Event::Nothing)
     }
 
+    /// Whether the stream was never open (RFC 9113 §5.1). Those with even ids are the server's to open, which it never does.
+    fn is_idle(&self, id: u32) -> bool {
+        id > self.last || id.is_multiple_of(2)
+    }
+
     /// Whether the stream came after the end was announced.
     fn is_ignored(&self, id: u32) -> bool {
         matches!(self.ending, Ending::After(last) if id > last)
@@ -222,7 +232,7 @@ impl Connection {
         if payload.len() != 4 {
             return Err(Reason::FRAME_SIZE_ERROR);
         }
-        if head.stream > self.last {
+        if self.is_idle(head.stream) {
             return Err(Reason::PROTOCOL_ERROR);
         }
         let Some(place) = self.streams.find(head.stream) else {
@@ -236,7 +246,8 @@ impl Connection {
     }
 
     fn settings<'i>(&mut self, head: FrameHead, payload: &[u8]) -> Outcome<'i> {
-        self.budget.spend(FRAME, self.now)?;
+        // Each setting may change the windows of all streams.
+        self.budget.spend(FRAME + payload.len() as u64 / 6, self.now)?;
         if head.has(ACK) {
             return if payload.is_empty() { Ok(Event::Nothing) } else { Err(Reason::FRAME_SIZE_ERROR) };
         }
@@ -284,7 +295,7 @@ impl Connection {
                 _ => Ok(Event::Window { place: None }),
             };
         }
-        if head.stream > self.last {
+        if self.is_idle(head.stream) {
             return Err(Reason::PROTOCOL_ERROR);
         }
         let Some(place) = self.streams.find(head.stream) else { return Ok(Event::Nothing) };

@@ -77,8 +77,8 @@ pub(super) fn trailers(block: &Block) -> Result<HeaderMap, Malformed> {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Malformed)?;
         trailers.append(name, HeaderValue::from_bytes(value).map_err(|_| Malformed)?);
     }
-    check(&fields)?;
-    Ok(trailers)
+    // A length behind the body is none; whoever believed it would read another message (RFC 9110 §6.5.1).
+    if check(&fields)?.is_some() { Err(Malformed) } else { Ok(trailers) }
 }
 
 /// Refuses fields that speak about a connection (RFC 9113 §8.2.2); returns the declared length.
@@ -146,8 +146,7 @@ fn uri_text(text: &[u8]) -> Result<&str, Malformed> {
     std::str::from_utf8(text).map_err(|_| Malformed)
 }
 
-/// RFC 3986 §3.1.
+/// The schemes that there are requests for here (RFC 9110 §4.2). Which of them it is says the connection, or a proxy that is believed.
 fn is_scheme(text: &[u8]) -> bool {
-    text.first().is_some_and(u8::is_ascii_alphabetic)
-        && text.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
+    text.eq_ignore_ascii_case(b"http") || text.eq_ignore_ascii_case(b"https")
 }

@@ -1,5 +1,15 @@
 //! Tests of the codec.
 
+mod differential;
 mod frames;
 mod hpack;
+mod mutations;
+mod peer;
 mod requests;
+mod windows;
+
+/// So many cases of a property, or as many as `PROPTEST_CASES` says.
+fn cases(short: u32) -> proptest::prelude::ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(short);
+    proptest::prelude::ProptestConfig::with_cases(cases)
+}

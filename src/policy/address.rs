@@ -2,6 +2,7 @@
 
 use super::fields::{Fields, Known, field_text};
 use super::refusal::Refusal;
+use super::target::host_name;
 use ipnet::IpNet;
 use std::fmt;
 use std::net::IpAddr;
@@ -70,13 +71,14 @@ impl AddressRange {
 /// `X-Forwarded-For`, read from the right. Where every hop is trusted, the first one.
 ///
 /// # Errors
-/// [`Refusal::MalformedForwardedFor`] where an entry that has to be believed is no address.
+/// [`Refusal::MalformedForwardedFor`] where an entry that has to be believed is no address, or what else the proxy says cannot be read.
 pub fn client_address(peer: IpAddr, fields: &Fields<'_>, trusted: &[AddressRange]) -> Result<IpAddr, Refusal> {
     let is_trusted = |address| trusted.iter().any(|range| range.contains(address));
     let mut client = peer.to_canonical();
     if trusted.is_empty() || !is_trusted(client) {
         return Ok(client);
     }
+    check_scheme_and_host(fields)?;
     for field in fields.all(Known::XForwardedFor).rev() {
         let field = field_text(field).ok_or(Refusal::MalformedForwardedFor)?;
         for entry in field.rsplit(',') {
@@ -88,4 +90,19 @@ pub fn client_address(peer: IpAddr, fields: &Fields<'_>, trusted: &[AddressRange
         }
     }
     Ok(client)
+}
+
+/// What a trusted proxy says of the scheme and the host that its client used.
+fn check_scheme_and_host(fields: &Fields<'_>) -> Result<(), Refusal> {
+    let is_scheme = |scheme: &[u8]| scheme.eq_ignore_ascii_case(b"https") || scheme.eq_ignore_ascii_case(b"http");
+    let is_host = |host: &[u8]| field_text(host).and_then(host_name).is_some();
+    let sound =
+        last_entry(fields, Known::XForwardedProto).is_none_or(is_scheme) && last_entry(fields, Known::XForwardedHost).is_none_or(is_host);
+    if sound { Ok(()) } else { Err(Refusal::MalformedForwardedFor) }
+}
+
+/// The last entry of the lists in these fields: the one that the proxy itself has added. What stands before it came from its client.
+pub(super) fn last_entry<'b>(fields: &Fields<'b>, known: Known) -> Option<&'b [u8]> {
+    let list = fields.all(known).next_back()?;
+    list.rsplit(|byte| *byte == b',').next().map(<[u8]>::trim_ascii)
 }

@@ -1,6 +1,7 @@
 //! One API that Keygate stands in front of, as the decision needs it.
 
-use super::fields::{Sink as _, line};
+use super::cors::{Cors, CorsDefinition, is_preflight};
+use super::fields::{Fields, Sink as _, line};
 use super::identity::encoded;
 use super::key_api::KeyApi;
 use super::pattern::{Claims, EndpointTable, Pattern};
@@ -173,6 +174,10 @@ pub struct ApiDefinition {
     pub expiry_warning: u64,
     /// Whether answers to a key that expires soon say when (`X-Keygate-Key-Expires`).
     pub expiry_header: bool,
+    /// Fields that are passed on from trusted proxies, and dropped if anybody else sends them.
+    pub proxy_headers: Vec<HeaderName>,
+    /// What browsers are told about pages of other origins; none: nothing.
+    pub cors: Option<CorsDefinition>,
 }
 
 /// An API with all that can be worked out before the first request.
@@ -186,6 +191,7 @@ pub struct Api {
     pub(super) environment_lines: Vec<Box<[u8]>>,
     /// `upstream_headers` as they are sent.
     pub(super) upstream_lines: Box<[u8]>,
+    cors: Option<Cors>,
 }
 
 impl Api {
@@ -210,13 +216,31 @@ impl Api {
         for (name, value) in &definition.upstream_headers {
             upstream_lines.put(name.as_str(), value.as_bytes());
         }
-        Self { definition, endpoints, challenges, withheld, environment_lines, upstream_lines: upstream_lines.into() }
+        let cors = definition.cors.as_ref().map(Cors::new);
+        Self { definition, endpoints, challenges, withheld, environment_lines, upstream_lines: upstream_lines.into(), cors }
     }
 
     /// What it was made from.
     #[must_use]
     pub fn definition(&self) -> &ApiDefinition {
         &self.definition
+    }
+
+    /// What browsers are told in the answer to this request, refusals included, as whole lines.
+    #[must_use]
+    pub fn cors_lines(&self, fields: &Fields<'_>) -> &[u8] {
+        self.cors.as_ref().map_or(&[], |cors| cors.answer(fields))
+    }
+
+    /// What the answer to this preflight says, as whole lines.
+    #[must_use]
+    pub fn preflight_lines(&self, fields: &Fields<'_>) -> &[u8] {
+        self.cors.as_ref().map_or(&[], |cors| cors.preflight(fields))
+    }
+
+    /// Whether it is a preflight, which Keygate itself answers.
+    pub(super) fn is_preflight(&self, method: &http::Method, fields: &Fields<'_>) -> bool {
+        self.cors.is_some() && is_preflight(method, fields)
     }
 
     /// The environment that a key belongs to by its prefix (the longest that fits), as an index into

@@ -59,7 +59,18 @@ pub struct Permit<'s> {
     api_index: usize,
     caller: Caller<'s>,
     client: IpAddr,
-    key_endpoint: bool,
+    responder: Responder,
+}
+
+/// Who answers an admitted request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Responder {
+    /// The upstream.
+    Upstream,
+    /// Keygate itself, at the API's own key endpoints.
+    KeyEndpoints,
+    /// Keygate itself: a browser asks whether a page may make a request.
+    Preflight,
 }
 
 /// The witness that a request was authorised and counted. Only [`charge`] makes one, and nothing is sent
@@ -77,10 +88,29 @@ impl<'s> Permit<'s> {
         self.api
     }
 
+    /// Its index in the snapshot.
+    #[must_use]
+    pub fn api_index(&self) -> usize {
+        self.api_index
+    }
+
     /// Who calls.
     #[must_use]
     pub fn caller(&self) -> Caller<'s> {
         self.caller
+    }
+
+    /// Who answers the request.
+    #[must_use]
+    pub fn responder(&self) -> Responder {
+        self.responder
+    }
+
+    /// The same request as one that is refused all the same. It is not counted.
+    #[must_use]
+    pub fn refused(self, refusal: Refusal, now: Now) -> Refused<'s> {
+        let allowance = self.allowance(now);
+        Admission { permit: self, allowance }.refused(refusal)
     }
 
     /// What the limit leaves before this request; nothing where there is no limit.
@@ -123,10 +153,10 @@ impl<'s> Admission<'s> {
         record.account.note_use(&self.permit.api.definition.name, &digest, now.unix).then_some(record)
     }
 
-    /// Whether the request is for the API's own key endpoints, which Keygate answers itself.
+    /// Who answers it.
     #[must_use]
-    pub fn is_key_endpoint(&self) -> bool {
-        self.permit.key_endpoint
+    pub fn responder(&self) -> Responder {
+        self.permit.responder
     }
 
     /// What the limit leaves; nothing where there is no limit.
@@ -214,8 +244,12 @@ pub fn authorise_traced<'s>(
     trace.passed(Check::Api);
 
     let refused = |refusal| Refused { api: Some((api_index, api)), ..Refused::early(refusal) };
-    let permit = |caller, key_endpoint| Permit { api, api_index, caller, client, key_endpoint };
+    let permit = |caller, responder| Permit { api, api_index, caller, client, responder };
 
+    // Browsers send no key with it (Fetch §3.3.5), and it reaches nothing that one would protect.
+    if api.is_preflight(head.method, head.fields) {
+        return Ok(permit(Caller::Public, Responder::Preflight));
+    }
     if head.target.query.is_some_and(|query| query_holds_key(api, query)) {
         return Err(refused(Refusal::KeyInQuery));
     }
@@ -223,7 +257,7 @@ pub fn authorise_traced<'s>(
     let key_endpoint = api.is_key_endpoint(path);
     let claims = if key_endpoint { Claims::default() } else { api.endpoints.claims(head.method, path) };
     if claims.public {
-        return Ok(permit(Caller::Public, false));
+        return Ok(permit(Caller::Public, Responder::Upstream));
     }
     trace.passed(Check::NeedsKey);
     let (record, digest, environment) = match stand_in {
@@ -233,7 +267,7 @@ pub fn authorise_traced<'s>(
         None => {
             let Some(key) = find_key(api, head.fields).map_err(refused)? else {
                 if claims.pass_through && has_pass_through(api, head.fields) {
-                    return Ok(permit(Caller::PassThrough, false));
+                    return Ok(permit(Caller::PassThrough, Responder::Upstream));
                 }
                 return Err(refused(Refusal::MissingKey));
             };
@@ -264,7 +298,8 @@ pub fn authorise_traced<'s>(
         return Err(refused_valid(wanted.map_or(Refusal::NoScopeAllows, Refusal::InsufficientScope)));
     }
     trace.passed(Check::Scope);
-    Ok(permit(Caller::Key { record, grant, digest, environment }, key_endpoint))
+    let responder = if key_endpoint { Responder::KeyEndpoints } else { Responder::Upstream };
+    Ok(permit(Caller::Key { record, grant, digest, environment }, responder))
 }
 
 /// What is to be counted of an authorised request.
@@ -325,7 +360,9 @@ pub fn charge_by<'s>(
 
 /// What every request must satisfy before anybody asks whom it is for.
 fn parse<'h>(head: &Head<'h>) -> Result<Host<'h>, Refusal> {
-    if head.method == Method::CONNECT || head.method == Method::TRACE {
+    // Some servers read methods in any letter case.
+    let method = head.method.as_str();
+    if method.eq_ignore_ascii_case("CONNECT") || method.eq_ignore_ascii_case("TRACE") {
         return Err(Refusal::MethodNotAllowed);
     }
     check_framing(head.fields)?;

@@ -120,7 +120,9 @@ impl Check {
             | Refusal::UpstreamFailed
             | Refusal::UpstreamTimeout
             | Refusal::ClientAborted
+            | Refusal::ClientTimeout
             | Refusal::BodyTooLarge
+            | Refusal::Overloaded
             | Refusal::KeyOfficeUnavailable => return None,
         })
     }

@@ -3,6 +3,7 @@
 //! Nothing here owns text: fields and target are views of a buffer that was parsed in place, or of an [`http::HeaderMap`]. What the
 //! upstream and the client get is written field by field, or in blocks of lines that were prepared before, to a [`Sink`].
 
+pub use super::known::Known;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 /// One header field.
@@ -14,99 +15,6 @@ pub struct Field<'b> {
     pub value: &'b [u8],
     /// What the name means here.
     pub known: Known,
-}
-
-/// The names that mean something to a gateway, found once when a field comes in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-#[allow(missing_docs, reason = "each is the field of this name")]
-pub enum Known {
-    /// Nothing, or something to one API only.
-    Other,
-    Authorization,
-    Connection,
-    ContentLength,
-    ContentType,
-    Cookie,
-    Date,
-    Expect,
-    Host,
-    Referer,
-    Te,
-    Trailer,
-    TransferEncoding,
-    Upgrade,
-    Via,
-    XForwardedFor,
-    XForwardedHost,
-    XForwardedProto,
-    XRequestId,
-    /// `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
-    XRateLimit,
-    /// `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers).
-    RateLimit,
-    /// Another field that speaks about one connection only (RFC 9110 §7.6.1), so that it is never passed on.
-    HopByHop,
-    /// `X-Keygate-*`, the other `X-Forwarded-*`, and other names by which an upstream could be told another caller, path or method
-    /// than the ones that were authorised. A client's are never passed on.
-    Override,
-}
-
-impl Known {
-    /// What this name, in lower case, means.
-    #[must_use]
-    pub fn of(name: &str) -> Self {
-        match (name.len(), name) {
-            (2, "te") => Self::Te,
-            (3, "via") => Self::Via,
-            (4, "host") => Self::Host,
-            (4, "date") => Self::Date,
-            (5, "proxy") => Self::Override, // CGI programs take it for the environment variable HTTP_PROXY
-            (6, "cookie") => Self::Cookie,
-            (6, "expect") => Self::Expect,
-            (7, "referer") => Self::Referer,
-            (7, "trailer") => Self::Trailer,
-            (7, "upgrade") => Self::Upgrade,
-            (9, "ratelimit") => Self::RateLimit,
-            (9, "forwarded" | "x-real-ip") => Self::Override,
-            (10, "connection") => Self::Connection,
-            (10, "keep-alive") => Self::HopByHop,
-            (11, "x-client-ip") => Self::Override,
-            (12, "content-type") => Self::ContentType,
-            (12, "x-request-id") => Self::XRequestId,
-            (13, "authorization") => Self::Authorization,
-            (13, "x-rewrite-url" | "x-http-method") => Self::Override,
-            (14, "content-length") => Self::ContentLength,
-            (14, "http2-settings") => Self::HopByHop,
-            (14, "true-client-ip" | "x-original-url") => Self::Override,
-            (15, "x-forwarded-for") => Self::XForwardedFor,
-            (15, "x-original-host") => Self::Override,
-            (16, "ratelimit-policy") => Self::RateLimit,
-            (16, "proxy-connection") => Self::HopByHop,
-            (16, "x-forwarded-host") => Self::XForwardedHost,
-            (17, "transfer-encoding") => Self::TransferEncoding,
-            (17, "x-forwarded-proto") => Self::XForwardedProto,
-            (17, "x-ratelimit-limit" | "x-ratelimit-reset") => Self::XRateLimit,
-            (17, "x-method-override") => Self::Override,
-            (18, "proxy-authenticate") => Self::HopByHop,
-            (19, "proxy-authorization") => Self::HopByHop,
-            (19, "x-cluster-client-ip") => Self::Override,
-            (21, "x-ratelimit-remaining") => Self::XRateLimit,
-            (22, "x-http-method-override") => Self::Override,
-            _ if name.starts_with("x-keygate-") || name.starts_with("x-forwarded-") => Self::Override,
-            _ => Self::Other,
-        }
-    }
-
-    /// Whether an upstream could take the field for something that Keygate vouches for.
-    pub(super) fn is_override(self) -> bool {
-        matches!(self, Self::Override | Self::XForwardedFor | Self::XForwardedHost | Self::XForwardedProto)
-    }
-
-    /// Whether the field speaks about one connection only, so that it is never passed on.
-    pub(super) fn is_hop_by_hop(self) -> bool {
-        matches!(self, Self::Connection | Self::HopByHop | Self::TransferEncoding | Self::Upgrade)
-    }
 }
 
 /// How many fields are kept in place; programs send fewer, browsers about as many.

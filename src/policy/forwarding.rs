@@ -1,15 +1,15 @@
 //! What changes about a request on its way to the upstream, and about the answer on its way back.
 
 use super::Now;
-use super::address::AddressRange;
-use super::api::{Api, ApiDefinition, PassThrough};
+use super::address::{AddressRange, last_entry};
+use super::api::{ApiDefinition, PassThrough};
 use super::authorise::{Admission, Caller, Head};
 use super::credential::{cookie_pairs, is_cookie};
 use super::fields::{Fields, Known, Sink};
 use super::identity;
 use super::key::KeyRecord;
 use super::reply::limit_headers;
-use http::{HeaderMap, HeaderName, Version};
+use http::Version;
 use smallvec::SmallVec;
 
 /// Writes the header fields that the upstream gets: the client's without the key and everything that could contradict the decision,
@@ -31,19 +31,20 @@ pub fn prepare_request(
     if let Some(host) = host.map(str::as_bytes).or(own_host) {
         sink.put("host", host);
     }
-    pass_on(fields, admission, sink);
+    let is_trusted = trusted_proxies.iter().any(|range| range.contains(head.peer.address));
+    pass_on(fields, admission, is_trusted, sink);
     if accepts_trailers(fields) {
         sink.put_lines(b"te: trailers\r\n");
     }
-    put_origin(head, own_host, trusted_proxies, sink);
+    put_origin(head, own_host, is_trusted, sink);
     sink.put_lines(via(version));
     sink.put("x-request-id", request_id.as_bytes());
     put_identity(admission, sink);
     sink.put_secret_lines(&admission.api().upstream_lines);
 }
 
-/// The client's own fields, as far as they may pass.
-fn pass_on(fields: &Fields<'_>, admission: &Admission<'_>, sink: &mut impl Sink) {
+/// The client's own fields, as far as they may pass. `is_trusted`: whether it is a trusted proxy.
+fn pass_on(fields: &Fields<'_>, admission: &Admission<'_>, is_trusted: bool, sink: &mut impl Sink) {
     let api = admission.api();
     let with_key = matches!(admission.caller(), Caller::Key { .. });
     let nominated = Nominated::by(fields);
@@ -51,7 +52,10 @@ fn pass_on(fields: &Fields<'_>, admission: &Admission<'_>, sink: &mut impl Sink)
     let mut cookies = tidied_cookies(fields, &api.definition, with_key);
     for field in fields.iter() {
         let known = field.known;
-        if known.is_hop_by_hop() || known.is_override() || (known == Known::Authorization && key_in_authorization) {
+        if known.is_hop_by_hop() || (known == Known::Authorization && key_in_authorization) {
+            continue;
+        }
+        if known.is_override() && !(known == Known::Override && is_wanted(field.name, &api.definition, is_trusted)) {
             continue;
         }
         // Keygate answers an expectation itself, once the request is admitted.
@@ -75,6 +79,12 @@ fn pass_on(fields: &Fields<'_>, admission: &Admission<'_>, sink: &mut impl Sink)
             _ => sink.put(field.name, field.value),
         }
     }
+}
+
+/// What a trusted proxy says is passed on where the API asks for it, and what let a request pass in any case.
+#[cold]
+fn is_wanted(name: &str, api: &ApiDefinition, is_trusted: bool) -> bool {
+    (is_trusted && api.proxy_headers.iter().any(|wanted| wanted == name)) || is_needed(name, api)
 }
 
 /// What let a request pass must reach whoever checks it.
@@ -124,9 +134,8 @@ fn tidied_cookies(fields: &Fields<'_>, api: &ApiDefinition, with_key: bool) -> O
 }
 
 /// Where the request comes from. Only a trusted proxy is believed about what was before it.
-fn put_origin(head: &Head<'_>, own_host: Option<&[u8]>, trusted_proxies: &[AddressRange], sink: &mut impl Sink) {
+fn put_origin(head: &Head<'_>, own_host: Option<&[u8]>, is_trusted: bool, sink: &mut impl Sink) {
     let (fields, peer) = (head.fields, head.peer);
-    let is_trusted = trusted_proxies.iter().any(|range| range.contains(peer.address));
     if !is_trusted {
         sink.put_lines(&peer.forwarded);
     } else {
@@ -137,9 +146,9 @@ fn put_origin(head: &Head<'_>, own_host: Option<&[u8]>, trusted_proxies: &[Addre
         }
         chain.extend_from_slice(peer.address_text.as_bytes());
         sink.put("x-forwarded-for", &chain);
-        sink.put("x-forwarded-proto", fields.first(Known::XForwardedProto).unwrap_or(peer.scheme().as_bytes()));
+        sink.put("x-forwarded-proto", last_entry(fields, Known::XForwardedProto).unwrap_or(peer.scheme().as_bytes()));
     }
-    let believed = fields.first(Known::XForwardedHost).filter(|_| is_trusted);
+    let believed = last_entry(fields, Known::XForwardedHost).filter(|_| is_trusted);
     if let Some(host) = believed.or(own_host) {
         sink.put("x-forwarded-host", host);
     }
@@ -170,8 +179,8 @@ fn put_identity(admission: &Admission<'_>, sink: &mut impl Sink) {
 }
 
 /// Writes the header fields that the client gets: the upstream's without connection matters and framing, then the request id and the
-/// limit figures.
-pub fn prepare_response(fields: &Fields<'_>, admission: &Admission<'_>, request_id: &str, now: Now, sink: &mut impl Sink) {
+/// limit figures, and these lines of `[api.cors]`, if there are any, instead of the upstream's own.
+pub fn prepare_response(fields: &Fields<'_>, admission: &Admission<'_>, request_id: &str, now: Now, cors: &[u8], sink: &mut impl Sink) {
     let api = &admission.api().definition;
     let (limited, expiry) = match admission.caller() {
         Caller::Key { record, grant, .. } => (admission.allowance().map(|allowance| (allowance, grant)), expiry(api, record, now)),
@@ -183,7 +192,8 @@ pub fn prepare_response(fields: &Fields<'_>, admission: &Admission<'_>, request_
             Known::ContentLength | Known::XRequestId => true,
             Known::XRateLimit => limited.is_some(),
             Known::RateLimit => limited.is_some() && api.rate_limit_draft,
-            Known::Override => expiry.is_some() && field.name == EXPIRES,
+            Known::Keygate => expiry.is_some() && field.name == EXPIRES,
+            Known::Other => !cors.is_empty() && field.name.starts_with("access-control-"),
             known => known.is_hop_by_hop(),
         };
         if !replaced && (field.known == Known::Host || !nominated.contains(field.name)) {
@@ -197,6 +207,9 @@ pub fn prepare_response(fields: &Fields<'_>, admission: &Admission<'_>, request_
     if let Some(moment) = expiry {
         sink.put(EXPIRES, moment.as_bytes());
     }
+    if !cors.is_empty() {
+        sink.put_lines(cors);
+    }
 }
 
 const EXPIRES: &str = "x-keygate-key-expires";
@@ -209,19 +222,4 @@ fn expiry(api: &ApiDefinition, record: &KeyRecord, now: Now) -> Option<String> {
     let soon = |end: &i64| u64::try_from(end.saturating_sub(now.unix)).is_ok_and(|left| left <= api.expiry_warning);
     let end = record.expires_at().filter(soon)?;
     Some(jiff::Timestamp::from_second(end).ok()?.to_string())
-}
-
-/// Makes a client's trailers those that the upstream gets. Some servers take a trailer for a header field (RFC 9110 §6.5.1 allows
-/// it), so nothing passes that a header could not say, and no name that Keygate sets itself.
-pub fn prepare_trailers(trailers: &mut HeaderMap, api: &Api) {
-    let is_dropped = |name: &HeaderName| {
-        let known = Known::of(name.as_str());
-        known.is_override()
-            || matches!(known, Known::XRequestId | Known::Via | Known::Authorization | Known::Cookie | Known::Host)
-            || api.withheld.is_meant_by(name.as_str())
-    };
-    let dropped: Vec<HeaderName> = trailers.keys().filter(|name| is_dropped(name)).cloned().collect();
-    for name in dropped {
-        trailers.remove(name);
-    }
 }

@@ -11,6 +11,7 @@ mod address;
 mod api;
 mod authorise;
 mod check;
+mod cors;
 mod credential;
 mod digest;
 mod fields;
@@ -20,6 +21,7 @@ mod key;
 mod key_api;
 mod key_format;
 mod keyring;
+mod known;
 mod pattern;
 mod peer;
 mod quota;
@@ -30,21 +32,24 @@ mod snapshot;
 mod target;
 #[cfg(test)]
 mod tests;
+mod trailers;
 mod withheld;
 
 pub use account::{Account, AccountState, Collected, Departed};
 pub use address::{AddressRange, BadAddressRange, client_address};
 pub use api::{Api, ApiDefinition, CredentialPlace, EmptyScopes, Environment, ErrorStyle, PassThrough, ResetStyle, Scope, ScopeSet};
-pub use authorise::{Admission, Caller, Charge, Head, Permit, Refused, StandIn, authorise, authorise_traced, charge, charge_by};
+pub use authorise::{Admission, Caller, Charge, Head, Permit, Refused, Responder, StandIn, authorise, authorise_traced, charge, charge_by};
 pub use check::{Check, Trace};
+pub use cors::CorsDefinition;
 pub use credential::{contains_key, query_holds_key};
 pub use digest::Digest;
 pub use fields::{Field, Fields, Known, Sink, Target, field_text, split_lines};
-pub use forwarding::{accepts_trailers, prepare_request, prepare_response, prepare_trailers};
+pub use forwarding::{accepts_trailers, prepare_request, prepare_response};
 pub use key::{Grant, KeyDefinition, KeyRecord, Organization, Secret, Terms};
 pub use key_api::{KeyApi, KeyApiStyle};
 pub use key_format::new_key;
 pub use keyring::{Edit, Keyring};
+pub use known::hyphened;
 pub use pattern::{BadPattern, Claims, EndpointTable, Pattern};
 pub use peer::Peer;
 pub use quota::{Allowance, Exhausted, Limit, WindowCounts};
@@ -53,7 +58,8 @@ pub use reply::{grpc_trailers, is_grpc, limit_headers, refuse};
 pub use restriction::{BadReferrer, ReferrerPattern, Restrictions};
 pub use snapshot::{Closed, Routes, Snapshot};
 pub use target::{BadTarget, Host, check_path, host_of};
-pub use withheld::is_gateway_header;
+pub use trailers::{prepare_answer_trailers, prepare_trailers};
+pub use withheld::{is_gateway_header, is_proxy_header};
 
 /// The moment a request is judged at, read once per request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

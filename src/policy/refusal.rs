@@ -11,7 +11,7 @@ pub enum Refusal {
     MalformedTarget(BadTarget),
     /// The host is missing, repeated, malformed or contradictory.
     MalformedHost,
-    /// A trusted proxy sent an `X-Forwarded-For` that cannot be read.
+    /// A trusted proxy sent an `X-Forwarded-For`, `-Proto` or `-Host` that cannot be read.
     MalformedForwardedFor,
     /// The message's framing is not one that Keygate forwards.
     MalformedFraming,
@@ -65,15 +65,19 @@ pub enum Refusal {
     UpstreamTimeout,
     /// The client broke off or sent a malformed body; it will hardly read the answer.
     ClientAborted,
-    /// The body is larger than a key endpoint takes.
+    /// The client was too slow with its body, or with taking the answer.
+    ClientTimeout,
+    /// The body is larger than the API or a key endpoint takes.
     BodyTooLarge,
+    /// More connections or requests than there is to be room for.
+    Overloaded,
     /// The key endpoints cannot answer now.
     KeyOfficeUnavailable,
 }
 
 impl Refusal {
     /// Every reason once, for tables of metrics and documents; details are placeholders.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::MalformedTarget(BadTarget::NotAPath),
         Self::MalformedHost,
         Self::MalformedForwardedFor,
@@ -105,6 +109,8 @@ impl Refusal {
         Self::KeyOfficeUnavailable,
         Self::MalformedHead,
         Self::HeadTooLarge,
+        Self::ClientTimeout,
+        Self::Overloaded,
     ];
 
     /// Its place in [`Self::ALL`].
@@ -142,6 +148,8 @@ impl Refusal {
             Self::KeyOfficeUnavailable => 28,
             Self::MalformedHead => 29,
             Self::HeadTooLarge => 30,
+            Self::ClientTimeout => 31,
+            Self::Overloaded => 32,
         }
     }
 
@@ -178,7 +186,8 @@ impl Refusal {
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::KeyOfficeUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ClientTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::KeyOfficeUnavailable | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -215,7 +224,9 @@ impl Refusal {
             Self::UpstreamFailed => "upstream_failed",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::ClientAborted => "client_aborted",
+            Self::ClientTimeout => "client_timeout",
             Self::BodyTooLarge => "body_too_large",
+            Self::Overloaded => "overloaded",
             Self::KeyOfficeUnavailable => "key_office_unavailable",
         }
     }
@@ -226,7 +237,7 @@ impl Refusal {
         match self {
             Self::MalformedTarget(why) => why.explanation(),
             Self::MalformedHost => BadTarget::Host.explanation(),
-            Self::MalformedForwardedFor => "The X-Forwarded-For header holds something that is no address.",
+            Self::MalformedForwardedFor => "An X-Forwarded header holds something that is no address, scheme or host.",
             Self::MalformedFraming => "The length of the request's body is given in a way that is not accepted.",
             Self::MalformedHead => "The head of the request is not valid HTTP/1.1.",
             Self::HeadTooLarge => "The head of the request is too large or has too many fields.",
@@ -253,7 +264,9 @@ impl Refusal {
             Self::UpstreamFailed => "The service behind the gateway did not give a complete answer.",
             Self::UpstreamTimeout => "The service behind the gateway did not answer in time.",
             Self::ClientAborted => "The request's body ended early or was malformed.",
+            Self::ClientTimeout => "The request's body did not come fast enough.",
             Self::BodyTooLarge => "The request's body is too large for this endpoint.",
+            Self::Overloaded => "Too many requests are being served. Wait as long as the Retry-After header says.",
             Self::KeyOfficeUnavailable => "Keys cannot be managed at the moment. Try again later.",
         }
     }
@@ -277,16 +290,22 @@ impl Refusal {
         )
     }
 
+    /// Whether it is about a deadline: those that can befall a request in its middle.
+    #[must_use]
+    pub fn is_about_time(self) -> bool {
+        matches!(self, Self::ClientTimeout | Self::UpstreamTimeout)
+    }
+
     /// The gRPC status (`google.rpc.Code`) that stands for it.
     #[must_use]
     pub fn grpc_status(self) -> &'static str {
         match self.status(true).as_u16() {
             401 => "16",             // UNAUTHENTICATED
             403 => "7",              // PERMISSION_DENIED
-            429 => "8",              // RESOURCE_EXHAUSTED
+            413 | 429 => "8",        // RESOURCE_EXHAUSTED
             404 | 405 | 421 => "12", // UNIMPLEMENTED
             400 | 431 => "3",        // INVALID_ARGUMENT
-            504 => "4",              // DEADLINE_EXCEEDED
+            408 | 504 => "4",        // DEADLINE_EXCEEDED
             _ => "14",               // UNAVAILABLE
         }
     }

@@ -13,6 +13,9 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const NANOSECONDS: u64 = 1_000_000_000;
 
+/// How many seconds whoever finds the gateway overloaded is to wait.
+const SHED: u64 = 5;
+
 /// The one 401 of an API that does not tell reasons apart.
 const INDISTINCT: &str = "Invalid or missing API key";
 
@@ -81,8 +84,10 @@ pub fn refuse(refused: &Refused<'_>, request_id: &str, grpc: bool, now: Now, sin
     if status == StatusCode::METHOD_NOT_ALLOWED {
         sink.put_lines(b"allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");
     }
-    if let Refusal::RateLimited(wait) = refusal {
-        put_number(sink, "retry-after", seconds(wait).max(1));
+    match refusal {
+        Refusal::RateLimited(wait) => put_number(sink, "retry-after", seconds(wait).max(1)),
+        Refusal::Overloaded => put_number(sink, "retry-after", SHED),
+        _ => {}
     }
     if let (Some(api), Some(allowance), Some((grant, _))) = (api, refused.allowance, refused.grant) {
         limit_headers(sink, &api.definition, allowance, &grant.limits, now);

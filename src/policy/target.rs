@@ -183,7 +183,7 @@ pub fn host_of<'a>(target: &Target<'a>, fields: &Fields<'a>) -> Result<Host<'a>,
 }
 
 /// The name in `name[:port]`, or nothing if either is malformed.
-fn host_name(authority: &str) -> Option<&str> {
+pub(super) fn host_name(authority: &str) -> Option<&str> {
     let (name, port) = if authority.starts_with('[') {
         let end = authority.find(']')?;
         authority[1..end].parse::<std::net::Ipv6Addr>().ok()?;
@@ -191,8 +191,14 @@ fn host_name(authority: &str) -> Option<&str> {
     } else {
         let end = authority.find(':').unwrap_or(authority.len());
         let name = &authority[..end];
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-        if name.is_empty() || !name.bytes().all(plain) {
+        // Labels are not empty, the last one neither: `a.` is the same host as `a` to whoever resolves names, and another to who compares.
+        let mut before = b'.';
+        let sound = name.bytes().all(|byte| {
+            let sound = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') || (byte == b'.' && before != b'.');
+            before = byte;
+            sound
+        });
+        if !sound || before == b'.' {
             return None;
         }
         (name, &authority[end..])

@@ -7,6 +7,7 @@ mod forwarding;
 mod handover;
 mod pattern;
 mod quota;
+mod readings;
 mod reply;
 mod restriction;
 mod target;
@@ -61,6 +62,8 @@ pub(super) fn definition() -> ApiDefinition {
         key_api: None,
         expiry_warning: 14 * 86_400,
         expiry_header: false,
+        proxy_headers: Vec::new(),
+        cors: None,
     }
 }
 

@@ -1,23 +1,25 @@
 //! Names of fields that a client's request must not bring to the upstream, or that no setting may name.
 
 use super::api::{ApiDefinition, CredentialPlace, PassThrough};
-use super::fields::Known;
+use super::known::{Known, has_twin, hyphened};
 use http::HeaderName;
 
-/// Whether Keygate says, changes or removes this field itself, so that no setting may name it. An underscore
-/// spelling counts as the field.
+/// Whether Keygate says or handles this field itself, so that no setting may name it. Another spelling that servers take for the field
+/// counts as the field.
 #[must_use]
 pub fn is_gateway_header(name: &HeaderName) -> bool {
-    let known = Known::of(&name.as_str().replace('_', "-"));
-    known.is_override()
+    let known = Known::of(&hyphened(name.as_str()));
+    known.is_own()
         || known.is_hop_by_hop()
-        || is_message(known)
+        || known.is_message()
         || matches!(known, Known::XRequestId | Known::Te | Known::Expect | Known::Via)
+        || name == "forwarded"
 }
 
-/// Fields that say what the message itself is.
-fn is_message(known: Known) -> bool {
-    matches!(known, Known::ContentLength | Known::ContentType | Known::Host)
+/// Whether this field of a client is dropped because a proxy or a login in front could have said it.
+#[must_use]
+pub fn is_proxy_header(name: &HeaderName) -> bool {
+    Known::of(name.as_str()) == Known::Override
 }
 
 /// The names that mean something to one API, worked out once.
@@ -29,7 +31,7 @@ pub(super) struct Withheld {
     always: Box<[Box<str>]>,
     /// Credentials that the upstream checks itself, which a key takes the place of.
     with_key: Box<[Box<str>]>,
-    /// All of these names, and `authorization` where it can hold a key, with hyphens for underscores.
+    /// All of these names, and `authorization` where it can hold a key, as [`hyphened`] makes them.
     hyphened: Box<[Box<str>]>,
     /// Whether `Authorization` can hold a key. Another scheme than Bearer, such as Basic, is none.
     pub(super) bearer: bool,
@@ -55,7 +57,7 @@ impl Withheld {
         let places = api.credentials.iter().map(|place| place.header().as_str());
         Self {
             lengths: names().fold(0, |lengths, name| lengths | length_bit(name)),
-            hyphened: names().map(|name| &**name).chain(places).map(|name| name.replace('_', "-").into()).collect(),
+            hyphened: names().map(|name| &**name).chain(places).map(|name| hyphened(name).into()).collect(),
             bearer: api.credentials.contains(&CredentialPlace::Bearer),
             always,
             with_key,
@@ -68,19 +70,19 @@ impl Withheld {
         self.lengths & length_bit(name) != 0 && (among(&self.always) || (with_key && among(&self.with_key)))
     }
 
-    /// CGI and WSGI servers read `X_Api_Key` as `X-Api-Key`; so an underscore spelling of any name that has a
-    /// meaning here is as good as the name itself.
+    /// Some servers read `X_Api_Key` as `X-Api-Key`; so another spelling of any name that has a meaning here is as good as the name
+    /// itself.
     pub(super) fn is_twin(&self, name: &str) -> bool {
-        memchr::memchr(b'_', name.as_bytes()).is_some() && self.is_meant_by(name)
+        has_twin(name) && self.is_meant_by(name)
     }
 
     /// Whether a field of this name could be read as one of these, or as one that says what the message is.
     pub(super) fn is_meant_by(&self, name: &str) -> bool {
-        let hyphened = name.replace('_', "-");
+        let hyphened = hyphened(name);
         let known = Known::of(&hyphened);
         known.is_override()
             || known.is_hop_by_hop()
-            || is_message(known)
+            || known.is_message()
             || matches!(known, Known::XRequestId | Known::Cookie)
             || self.hyphened.iter().any(|known| **known == *hyphened)
     }

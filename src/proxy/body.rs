@@ -1,22 +1,22 @@
 //! Bodies as they pass through: nothing is kept, only watched.
 
 use super::client::Client;
+use super::deadline::Patience;
 use super::exchange::Exchange;
+use super::progress::Progress;
 use super::record::Record;
 use super::upload::Upload;
 use super::worker::CurrentSite;
 use crate::http1::Piece;
-use crate::policy::{Refusal, grpc_trailers, prepare_trailers};
+use crate::policy::{Refusal, grpc_trailers, prepare_answer_trailers, prepare_trailers};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
-use tokio::time::Instant;
+use std::task::{Context, Poll, ready};
 
 /// What a body that ends badly ends with. An [`h2::Error`] in it says what an HTTP/2 stream is reset with.
 pub(super) type Broken = Box<dyn std::error::Error + Send + Sync>;
@@ -58,81 +58,6 @@ impl ClientBody {
     }
 }
 
-/// How far a request's body has come, and whether the request was cut. Shared by all who work on the request.
-pub(super) struct Progress {
-    /// Whether the upstream has been given all of it.
-    pub(super) done: Cell<bool>,
-    /// Whether the client broke off.
-    pub(super) failed: Cell<bool>,
-    /// Whether the client's next bytes are waited for. Else the upstream is the one that does not take them.
-    pub(super) waiting: Cell<bool>,
-    /// When something was last passed on, if there is a body.
-    pub(super) last: Cell<Option<Instant>>,
-    /// Where the client's body comes from, while there is more of it to pass on.
-    incoming: RefCell<Option<ClientBody>>,
-    cut: Cell<Option<Refusal>>,
-    /// The tasks that a cut must wake: the one that serves the client, and the one that sends the body to the upstream.
-    server: RefCell<Option<Waker>>,
-    sender: RefCell<Option<Waker>>,
-}
-
-impl Progress {
-    fn new(incoming: Option<ClientBody>) -> Rc<Self> {
-        Rc::new(Self {
-            done: Cell::new(incoming.is_none()),
-            failed: Cell::new(false),
-            waiting: Cell::new(false),
-            last: Cell::new(None),
-            incoming: RefCell::new(incoming),
-            cut: Cell::new(None),
-            server: RefCell::default(),
-            sender: RefCell::default(),
-        })
-    }
-
-    /// Why the request was cut, if it was.
-    pub(super) fn cut(&self) -> Option<Refusal> {
-        self.cut.get()
-    }
-
-    /// Cuts the request: nothing more of it is passed on in either direction.
-    pub(super) fn cut_off(&self, refusal: Refusal) {
-        self.cut.set(Some(refusal));
-        [&self.server, &self.sender].into_iter().filter_map(|task| task.borrow_mut().take()).for_each(Waker::wake);
-    }
-
-    /// The running task is the one that serves the client.
-    pub(super) fn wake_when_cut(&self, cx: &Context<'_>) {
-        remember(&self.server, cx);
-    }
-
-    /// Resolves when the request is cut. One task at a time can wait for it.
-    pub(super) async fn until_cut(&self) -> Refusal {
-        std::future::poll_fn(|cx| {
-            self.wake_when_cut(cx);
-            self.cut().map_or(Poll::Pending, Poll::Ready)
-        })
-        .await
-    }
-
-    /// The outcome of what is done for the request, unless it is cut before.
-    pub(super) async fn unless_cut<T>(&self, mut work: Pin<&mut impl Future<Output = Result<T, Refusal>>>) -> Result<T, Refusal> {
-        std::future::poll_fn(|cx| self.cut().map_or_else(|| work.as_mut().poll(cx), |refusal| Poll::Ready(Err(refusal)))).await
-    }
-
-    /// Takes what the client still sends away from the upstream.
-    pub(super) fn take_incoming(&self) -> Option<ClientBody> {
-        self.incoming.take()
-    }
-}
-
-fn remember(place: &RefCell<Option<Waker>>, cx: &Context<'_>) {
-    let mut known = place.borrow_mut();
-    if !known.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-        *known = Some(cx.waker().clone());
-    }
-}
-
 /// RFC 9113 §7: the stream is no longer needed.
 pub(super) fn cancelled() -> Broken {
     h2::Error::from(h2::Reason::CANCEL).into()
@@ -142,18 +67,21 @@ pub(super) fn cancelled() -> Broken {
 pub(super) struct RequestBody {
     /// What the request is served by, and its API's index: they say which trailers may pass. None where there is no body.
     api: Option<(CurrentSite, usize)>,
+    /// How many bytes more the API takes.
+    room: usize,
     progress: Rc<Progress>,
 }
 
 impl RequestBody {
     pub(super) fn new(incoming: ClientBody, site: &CurrentSite, api: usize) -> Self {
         let incoming = (!incoming.is_done()).then_some(incoming);
-        Self { api: incoming.is_some().then(|| (site.clone(), api)), progress: Progress::new(incoming) }
+        let room = site.apis.get(api).map_or(0, |api| api.config.max_body_size);
+        Self { api: incoming.is_some().then(|| (site.clone(), api)), room, progress: Progress::new(incoming, Patience::new(&site.server)) }
     }
 
     /// No body.
     pub(super) fn none() -> Self {
-        Self { api: None, progress: Progress::new(None) }
+        Self { api: None, room: 0, progress: Progress::new(None, Patience::default()) }
     }
 
     pub(super) fn progress(&self) -> &Rc<Progress> {
@@ -164,27 +92,36 @@ impl RequestBody {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let Some((site, api)) = &self.api else { return Poll::Ready(None) };
         let progress = &self.progress;
-        let mut incoming = progress.incoming.borrow_mut();
-        let Some(incoming) = incoming.as_mut().filter(|_| progress.cut().is_none()) else {
+        let mut incoming = progress.incoming();
+        let Some(incoming) = incoming.as_mut().filter(|_| progress.cut().is_none() && progress.failed().is_none()) else {
             // An orderly end would tell the upstream that it has the whole body.
             return Poll::Ready(Some(Err(cancelled())));
         };
-        remember(&progress.sender, cx);
-        let polled = incoming.poll(cx);
-        progress.waiting.set(polled.is_pending());
-        let mut polled = ready!(polled);
-        progress.last.set(Some(Instant::now()));
-        if let Some(Ok(frame)) = &mut polled
-            && let (Some(trailers), Some(api)) = (frame.trailers_mut(), site.routes.apis().get(*api))
-        {
-            prepare_trailers(trailers, api);
-        }
-        match &polled {
-            Some(Ok(_)) => progress.done.set(incoming.is_done()),
-            Some(Err(_)) => progress.failed.set(true),
+        progress.wake_sender_when_cut(cx);
+        let Poll::Ready(mut part) = incoming.poll(cx) else {
+            progress.wait();
+            return Poll::Pending;
+        };
+        let length = part.as_ref().and_then(|part| part.as_ref().ok()?.data_ref()).map_or(0, Bytes::len);
+        progress.passed(length);
+        match &mut part {
+            Some(Ok(frame)) => {
+                match self.room.checked_sub(length) {
+                    Some(room) => self.room = room,
+                    None => {
+                        progress.fail(Refusal::BodyTooLarge);
+                        return Poll::Ready(Some(Err(cancelled())));
+                    }
+                }
+                if let (Some(trailers), Some(api)) = (frame.trailers_mut(), site.routes.apis().get(*api)) {
+                    prepare_trailers(trailers, api);
+                }
+                progress.done.set(incoming.is_done());
+            }
+            Some(Err(_)) => progress.fail(Refusal::ClientAborted),
             None => progress.done.set(true),
         }
-        Poll::Ready(polled)
+        Poll::Ready(part)
     }
 }
 
@@ -197,14 +134,14 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &*self.progress.incoming.borrow() {
+        match &*self.progress.incoming() {
             Some(incoming) => incoming.is_done(),
             None => self.api.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        let length = match &*self.progress.incoming.borrow() {
+        let length = match &*self.progress.incoming() {
             Some(incoming) => incoming.length(),
             None => self.api.is_none().then_some(0),
         };
@@ -279,7 +216,8 @@ impl AnswerBody {
                 Ok(Piece::End | Piece::More) => return Poll::Ready(None),
                 Err(error) => Err(error.into()),
             },
-            Content::Http2(incoming, _) => match ready!(Pin::new(incoming).poll_frame(cx)) {
+            Content::Http2(incoming, progress) => match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
+                None if is_torn(incoming, progress) => Err(h2::Error::from(h2::Reason::INTERNAL_ERROR).into()),
                 None => return Poll::Ready(None),
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => Ok(Part::Data(data)),
@@ -287,6 +225,16 @@ impl AnswerBody {
                 },
                 Some(Err(error)) => Err(error.into()),
             },
+        };
+        let part = match part {
+            Ok(Part::Trailers(mut trailers)) => {
+                prepare_answer_trailers(&mut trailers);
+                if trailers.is_empty() {
+                    return Poll::Ready(None);
+                }
+                Ok(Part::Trailers(trailers))
+            }
+            part => part,
         };
         if let Some(record) = &mut self.record {
             match &part {
@@ -314,6 +262,20 @@ impl AnswerBody {
         }
     }
 
+    /// Notes that a part of it has reached the client.
+    pub(super) fn note_taken(&self) {
+        if let Some(record) = &self.record {
+            record.note_moved();
+        }
+    }
+
+    /// Gives it up because of this.
+    pub(super) fn give_up(&self, refusal: Refusal) {
+        if let Some(record) = &self.record {
+            record.give_up(refusal);
+        }
+    }
+
     /// Whether the request was cut.
     pub(super) fn is_cut(&self) -> bool {
         self.record.as_ref().is_some_and(|record| record.cut().is_some())
@@ -323,9 +285,8 @@ impl AnswerBody {
     pub(super) fn release(&self) {
         if let Content::Http2(_, progress) = &self.content
             && progress.take_incoming().is_some()
-            && let Some(sender) = progress.sender.take()
         {
-            sender.wake();
+            progress.wake_sender();
         }
     }
 
@@ -336,4 +297,11 @@ impl AnswerBody {
             _ => None,
         }
     }
+}
+
+/// Whether an answer whose end the engine reports was in truth reset in its middle: hyper takes a reset with NO_ERROR for an end, which it
+/// is only behind a whole answer to a request that was not (RFC 9113 §8.1).
+fn is_torn(incoming: &Incoming, progress: &Progress) -> bool {
+    let short = incoming.size_hint().exact().is_some_and(|left| left > 0);
+    !incoming.is_end_stream() && (short || progress.done.get())
 }

@@ -37,6 +37,8 @@ pub(super) struct Io {
     pub(super) out: Vec<u8>,
     /// How much of it has been sent.
     sent: usize,
+    /// How much the client has taken in all, in bytes.
+    pub(super) taken: usize,
 }
 
 /// A whole head has come. It stands in the worker's client buffer.
@@ -49,7 +51,17 @@ pub(super) struct Arrived {
 
 impl Client {
     pub(super) fn new(worker: &Rc<Worker>, stream: Stream) -> Rc<Self> {
-        let io = Io { stream, rest: BytesMut::new(), searched: 0, body: Body::NONE, watcher: None, waits: false, out: Vec::new(), sent: 0 };
+        let io = Io {
+            stream,
+            rest: BytesMut::new(),
+            searched: 0,
+            body: Body::NONE,
+            watcher: None,
+            waits: false,
+            out: Vec::new(),
+            sent: 0,
+            taken: 0,
+        };
         Rc::new(Self { worker: worker.clone(), io: RefCell::new(io) })
     }
 
@@ -210,7 +222,10 @@ impl Io {
         while self.sent < self.out.len() {
             match ready!(Pin::new(&mut self.stream).poll_write(cx, &self.out[self.sent..]))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                sent => self.sent += sent,
+                sent => {
+                    self.sent += sent;
+                    self.taken = self.taken.wrapping_add(sent);
+                }
             }
         }
         self.sent = 0;

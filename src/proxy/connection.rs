@@ -1,31 +1,54 @@
 //! A client's connection: TLS, and the choice of protocol.
 
+use super::deadline::Deadline;
 use super::stream::Stream;
 use super::worker::Worker;
 use super::{http1, http2};
 use crate::policy::Peer;
+use std::future::poll_fn;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 /// What an HTTP/2 connection starts with (RFC 9113 §3.4); no HTTP/1.1 request does.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0";
+/// How long a connection that is there only to be told that there are too many may take, TLS handshake included.
+const SURPLUS_TIME: Duration = Duration::from_secs(3);
+/// How long a TLS handshake, or a head, may take to end when the gateway stops.
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// Serves a connection until it closes or the gateway has drained.
-pub(super) async fn serve(worker: &Rc<Worker>, stream: TcpStream, peer: IpAddr) {
+/// Serves a connection until it closes or the gateway has drained. `surplus`: it is there only to be told that there are too many.
+pub(super) async fn serve(worker: &Rc<Worker>, stream: TcpStream, peer: IpAddr, surplus: bool) {
+    let serving = begin(worker, stream, peer, surplus);
+    if surplus {
+        let _ = Box::pin(tokio::time::timeout(SURPLUS_TIME, serving)).await;
+    } else {
+        serving.await;
+    }
+}
+
+async fn begin(worker: &Rc<Worker>, stream: TcpStream, peer: IpAddr, surplus: bool) {
     let _ = stream.set_nodelay(true);
     let current = worker.current();
-    let Some(tls) = current.site.tls.clone() else {
-        let deadline = current.site.server.header_timeout;
-        drop(current);
-        let Ok(http2) = tokio::time::timeout(deadline, starts_http2(&stream)).await else { return };
-        return converse(worker, Stream::Tcp(stream), Peer::new(peer, false, None), http2).await;
-    };
-    let handshake = tokio_rustls::TlsAcceptor::from(tls).accept(stream);
-    let deadline = current.site.server.handshake_timeout;
+    let (handshake, header) = (current.site.server.handshake_timeout, current.site.server.header_timeout);
+    let tls = current.site.tls.clone();
     drop(current);
+    let now = Instant::now();
+    let Some(tls) = tls else {
+        // The time for the first head runs already; a client that has said nothing does not hold up a stop.
+        match in_time(worker, now + header, Duration::ZERO, starts_http2(&stream)).await {
+            Some(http2) => converse(worker, Stream::Tcp(stream), Peer::new(peer, false, None), http2, surplus, now + header).await,
+            None => worker.stats().connections_silent.add(1),
+        }
+        return;
+    };
+    let accepting = tokio_rustls::TlsAcceptor::from(tls).accept(stream);
     // Boxed, so that a connection does not hold the room for it all its life.
-    let Ok(Ok(stream)) = Box::pin(tokio::time::timeout(deadline, handshake)).await else {
+    let Some(Ok(stream)) = Box::pin(in_time(worker, now + handshake, LAST_WORDS, accepting)).await else {
         worker.stats().handshakes_failed.add(1);
         return;
     };
@@ -33,15 +56,35 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: TcpStream, peer: IpAddr) 
     let (_, session) = stream.get_ref();
     let http2 = session.alpn_protocol() == Some(b"h2");
     let peer = Peer::new(peer, true, session.server_name().map(Into::into));
-    converse(worker, Stream::Tls(Box::new(stream.into())), peer, http2).await;
+    converse(worker, Stream::Tls(Box::new(stream.into())), peer, http2, surplus, Instant::now() + header).await;
 }
 
-async fn converse(worker: &Rc<Worker>, stream: Stream, peer: Peer, http2: bool) {
+/// `until`: when the first head must have come.
+async fn converse(worker: &Rc<Worker>, stream: Stream, peer: Peer, http2: bool, surplus: bool, until: Instant) {
     if http2 {
-        Box::pin(http2::serve(worker, stream, peer)).await;
+        Box::pin(http2::serve(worker, stream, peer, surplus)).await;
     } else {
-        http1::serve(worker, stream, peer).await;
+        http1::serve(worker, stream, peer, surplus, until).await;
     }
+}
+
+/// What the work comes to, unless it takes too long. When the gateway stops, it has only this much time left.
+async fn in_time<T>(worker: &Rc<Worker>, until: Instant, at_stop: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let _told = worker.wake_when_draining(poll_fn(|cx| Poll::Ready(cx.waker().clone())).await);
+    let mut work = pin!(work);
+    let mut deadline = Deadline::new(until);
+    let mut stopping = false;
+    poll_fn(|cx| {
+        if let Poll::Ready(outcome) = work.as_mut().poll(cx) {
+            return Poll::Ready(Some(outcome));
+        }
+        if worker.is_stopping() && !stopping {
+            stopping = true;
+            deadline.set(deadline.at().min(Instant::now() + at_stop));
+        }
+        deadline.poll(cx).map(|()| None)
+    })
+    .await
 }
 
 /// Whether an unencrypted connection speaks HTTP/2 (gRPC behind a TLS terminator does).

@@ -2,6 +2,7 @@
 
 use super::body::RequestBody;
 use super::client::poll_read;
+use super::progress::Progress;
 use super::stream::Stream;
 use super::worker::Worker;
 use crate::http1::{self, Body, LAST_CHUNK, Limits, Piece, ResponseHead, find_end};
@@ -55,7 +56,7 @@ pub(super) enum Failed {
         request: Unanswered,
         unsent: bool,
     },
-    /// The client's body broke off.
+    /// The client's body broke off, or may not go on.
     Client,
     /// Anything else.
     Upstream(io::Error),
@@ -148,7 +149,7 @@ impl Exchange {
         read: &mut impl FnMut(&ResponseHead<'_, '_>) -> T,
     ) -> Poll<Result<T, Failed>> {
         self.send_on(cx);
-        if self.body.progress().failed.get() {
+        if self.body.progress().failed().is_some() {
             return Poll::Ready(Err(Failed::Client));
         }
         let worker = self.worker.clone();
@@ -166,6 +167,11 @@ impl Exchange {
                         Err(malformed) => return Poll::Ready(Err(nonsense(malformed))),
                     };
                     self.searched = 0;
+                    // RFC 9110 §15.2.2: a switch says what to.
+                    let websocket = || fields.lists(Known::Upgrade, b"websocket") && fields.lists(Known::Connection, b"upgrade");
+                    if head.status == StatusCode::SWITCHING_PROTOCOLS && !websocket() {
+                        return Poll::Ready(Err(nonsense(http1::Malformed::Syntax)));
+                    }
                     if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
                         self.interim += 1;
                         if self.interim > MOST_INTERIM {
@@ -218,7 +224,7 @@ impl Exchange {
     /// sent meanwhile.
     pub(super) fn poll_body(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<Piece>> {
         self.send_on(cx);
-        if self.body.progress().failed.get() {
+        if self.body.progress().failed().is_some() {
             // The upstream may wait for the rest in vain.
             return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
         }
@@ -283,7 +289,7 @@ impl Exchange {
     }
 
     /// Cuts of the request are told to whoever shares this.
-    pub(super) fn progress(&self) -> &Rc<super::body::Progress> {
+    pub(super) fn progress(&self) -> &Rc<Progress> {
         self.body.progress()
     }
 

@@ -1,10 +1,11 @@
 //! One exchange with an upstream: connection, request, head of the answer.
 
 use super::answer::{AnswerHead, Length};
-use super::body::{Content, Progress, RequestBody};
+use super::body::{Content, RequestBody};
 use super::deadline::Deadline;
 use super::exchange::{Exchange, Failed, Unanswered};
 use super::pool::{connect_http1, connect_http2};
+use super::progress::Progress;
 use super::worker::{Current, Worker};
 use crate::config::{ApiConfig, Protocol};
 use crate::http1::{ResponseHead, request_line};
@@ -15,8 +16,9 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// What reads the head of an upstream's answer.
 type Read<'r> = &'r mut dyn FnMut(&ResponseHead<'_, '_>) -> AnswerHead;
@@ -53,7 +55,9 @@ impl Outbound {
         let (api, upstream) = destination(current, admission).ok_or(Refusal::UpstreamUnreachable)?;
         let host = api.rewrite_host.then_some(&*upstream.settings.authority);
         let trusted = current.snapshot.routes.trusted_proxies();
-        let switch = wants_websocket(head.method, version, head.fields);
+        // Where a body stands, the place where another protocol begins would be a guess. Its request is served as an ordinary one, as a
+        // server may always do (RFC 9110 §7.8).
+        let switch = matches!(body, Length::Absent | Length::Exact(0)) && wants_websocket(head.method, version, head.fields);
         let (method, chunked) = (head.method.clone(), body == Length::Unknown);
         let head = match upstream.settings.protocol {
             Protocol::Http1 | Protocol::Http1Tls => {
@@ -160,10 +164,9 @@ async fn over_http1(
         // What has begun to be sent cannot be sent again.
         let whole = progress.done.get();
         let mut exchange = Box::new(Exchange::new(worker, upstream.id, stream, request, chunked));
-        deadline.set(worker.soon(api.response_timeout));
         let mut read = |head: &ResponseHead<'_, '_>| read(head);
         let poll = |cx: &mut Context<'_>| exchange.poll_head(cx, *method == Method::HEAD, &mut read);
-        match in_time(deadline, &progress, api.response_timeout, poll).await? {
+        match in_time(deadline, worker.soon(Duration::ZERO), &progress, api.response_timeout, poll).await? {
             Ok(answer) => return Ok((answer, Content::Http1(exchange))),
             // An upstream may close a connection at the moment that it is used again. What it never read it may be sent again
             // (RFC 9112 §9.3.1), if that is harmless.
@@ -171,7 +174,7 @@ async fn over_http1(
                 worker.stats().upstream_retries.add(1);
                 request = unanswered;
             }
-            Err(Failed::Client) => return Err(Refusal::ClientAborted),
+            Err(Failed::Client) => return Err(progress.failed().unwrap_or(Refusal::ClientAborted)),
             Err(Failed::Closed { .. }) => {
                 tracing::debug!("the upstream closed the connection without an answer");
                 return Err(Refusal::UpstreamFailed);
@@ -194,10 +197,10 @@ async fn over_http2(
 ) -> Result<(AnswerHead, Content), Refusal> {
     let progress = request.body().progress().clone();
     for last in [false, true] {
-        let shared = worker.pool().http2(upstream.id);
+        let shared = worker.pool().http2(upstream.id, worker.recent().monotonic);
         let mut sender = {
             // Whoever holds it is connecting; of all who wait, none may wait for the others' attempts one after another.
-            let held = tokio::time::timeout(api.connect_timeout, shared.lock()).await;
+            let held = tokio::time::timeout(api.connect_timeout, shared.sender.lock()).await;
             let mut held = held.map_err(|_| Refusal::UpstreamTimeout)?;
             match held.as_ref().filter(|sender| !sender.is_closed()) {
                 Some(sender) => {
@@ -216,9 +219,9 @@ async fn over_http2(
             continue;
         }
         worker.now();
-        deadline.set(worker.soon(api.response_timeout));
+        let begun = worker.soon(Duration::ZERO);
         let mut sending = Box::pin(sender.try_send_request(request));
-        match in_time(deadline, &progress, api.response_timeout, |cx| sending.as_mut().poll(cx)).await? {
+        match in_time(deadline, begun, &progress, api.response_timeout, |cx| sending.as_mut().poll(cx)).await? {
             Ok(response) => return Ok(answered(response, progress, read)),
             Err(mut error) => match error.take_message() {
                 Some(unsent) if !last => {
@@ -239,9 +242,11 @@ fn answered(response: Response<Incoming>, progress: Rc<Progress>, read: Read<'_>
     (read(&head), Content::Http2(body, progress))
 }
 
-/// Waits for the answer's head until nothing has happened for `patience`: not before the request's body has stood still that long.
+/// Waits for the answer's head: for the upstream until nothing has happened for `patience` since the request `begun` or a part of its
+/// body was passed on, and for a client that is to send its body as long as that one may take.
 async fn in_time<T>(
     deadline: &mut Deadline,
+    begun: Instant,
     progress: &Progress,
     patience: Duration,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
@@ -250,14 +255,12 @@ async fn in_time<T>(
         if let Poll::Ready(answer) = poll(cx) {
             return Poll::Ready(Ok(answer));
         }
-        loop {
-            ready!(deadline.poll(cx));
-            match progress.last.get().map(|last| last + patience) {
-                Some(moved) if moved > deadline.at() => deadline.set(moved),
-                _ if progress.waiting.get() => return Poll::Ready(Err(Refusal::ClientAborted)),
-                _ => return Poll::Ready(Err(Refusal::UpstreamTimeout)),
-            }
-        }
+        let (at, refusal) = match progress.waits_until() {
+            Some(until) => (until, Refusal::ClientTimeout),
+            None => (progress.last_passed().unwrap_or(begun) + patience, Refusal::UpstreamTimeout),
+        };
+        deadline.set(at);
+        deadline.poll(cx).map(|()| Err(refusal))
     })
     .await
 }
@@ -267,8 +270,8 @@ fn connecting_failed(error: &io::Error) -> Refusal {
 }
 
 fn failed(error: &TrySendError<Request<RequestBody>>, progress: &Progress) -> Refusal {
-    if progress.failed.get() {
-        return Refusal::ClientAborted;
+    if let Some(refusal) = progress.failed() {
+        return refusal;
     }
     tracing::debug!(error = %error.error(), "the upstream failed");
     Refusal::UpstreamFailed

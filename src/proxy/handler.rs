@@ -11,7 +11,8 @@ use super::request_id::RequestId;
 use super::worker::{Current, Worker};
 use crate::http1::ResponseHead;
 use crate::policy::{
-    Admission, Caller, Head, Known, Now, Peer, Refusal, Refused, authorise, client_address, contains_key, is_grpc, prepare_response, refuse,
+    Admission, Caller, Head, Known, Now, Peer, Permit, Refusal, Refused, Responder, Sink as _, authorise, client_address, contains_key,
+    is_grpc, prepare_response, refuse,
 };
 use crate::state::{KeyCall, RefusedRequest};
 use bytes::Bytes;
@@ -25,6 +26,8 @@ use std::time::Duration;
 pub(super) struct Connection {
     pub(super) worker: Rc<Worker>,
     pub(super) peer: Peer,
+    /// Whether there are so many connections that this one is open only to be told so.
+    pub(super) surplus: bool,
     /// Requests whose answer has not ended.
     in_flight: Cell<usize>,
     /// Since when there is none, in monotonic nanoseconds.
@@ -32,9 +35,9 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(worker: &Rc<Worker>, peer: Peer) -> Rc<Self> {
+    pub(super) fn new(worker: &Rc<Worker>, peer: Peer, surplus: bool) -> Rc<Self> {
         let quiet_since = Cell::new(worker.now().monotonic);
-        Rc::new(Self { worker: worker.clone(), peer, in_flight: Cell::new(0), quiet_since })
+        Rc::new(Self { worker: worker.clone(), peer, surplus, in_flight: Cell::new(0), quiet_since })
     }
 
     pub(super) fn request_started(&self) {
@@ -62,7 +65,7 @@ impl Connection {
 pub(super) struct Judged<'s> {
     pub(super) outcome: Outcome<'s>,
     pub(super) record: Record,
-    reply: Reply,
+    reply: Reply<'s>,
 }
 
 /// What the verdict on a request asks for.
@@ -71,17 +74,21 @@ pub(super) enum Outcome<'s> {
     Forward(Admission<'s>, Outbound),
     /// One that Keygate's own key endpoints answer.
     KeyEndpoint(Admission<'s>, KeyCall),
+    /// A browser's preflight, which gets these lines.
+    Preflight(&'s [u8]),
     Refused(Refused<'s>),
 }
 
 /// What an answer depends on besides its content.
-pub(super) struct Reply {
+pub(super) struct Reply<'s> {
     pub(super) request_id: RequestId,
     pub(super) now: Now,
     pub(super) http2: bool,
     pub(super) grpc: bool,
     /// Whether the request is a HEAD.
     pub(super) to_head: bool,
+    /// What browsers are told about pages of other origins.
+    pub(super) cors: &'s [u8],
 }
 
 /// Judges a request by its head. Nothing of the head is borrowed any more when this returns. `body`: how long it is, or why the message
@@ -98,8 +105,15 @@ pub(super) fn judge<'s>(
     let request_id = worker.request_id(head.fields, current);
     let mut record = Record::start(connection, current, head, version, &request_id, now);
     let http2 = version == Version::HTTP_2;
-    let reply = Reply { request_id, now, http2, grpc: is_grpc(head.fields), to_head: *head.method == Method::HEAD };
-    let admitted = body.map_err(Refused::early).and_then(|body| Ok((worker.charge(authorise(head, &current.snapshot, now)?, now)?, body)));
+    let mut reply = Reply { request_id, now, http2, grpc: is_grpc(head.fields), to_head: *head.method == Method::HEAD, cors: &[] };
+    let body = if connection.surplus { Err(Refusal::Overloaded) } else { body };
+    let admitted = body.map_err(Refused::early).and_then(|body| {
+        let permit = authorise(head, &current.snapshot, now)?;
+        match has_room(worker, current, &permit, body) {
+            Ok(()) => Ok((worker.charge(permit, now)?, body)),
+            Err(refusal) => Err(permit.refused(refusal, now)),
+        }
+    });
     let outcome = match admitted {
         Ok((admission, body)) => {
             let key = if let Caller::Key { record, .. } = admission.caller() { Some(record) } else { None };
@@ -107,18 +121,22 @@ pub(super) fn judge<'s>(
                 worker.add_used_key(key);
             }
             record.set_caller(Some(admission.api_index()), key, Some(admission.client()));
-            if admission.is_key_endpoint() {
-                let call = key_endpoint::call(&admission, head, reply.request_id.as_str());
-                Outcome::KeyEndpoint(admission, call)
-            } else {
-                match Outbound::new(current, &admission, head, version, body, reply.request_id.as_str()) {
+            reply.cors = admission.api().cors_lines(head.fields);
+            match admission.responder() {
+                Responder::Upstream => match Outbound::new(current, &admission, head, version, body, reply.request_id.as_str()) {
                     Ok(outbound) => Outcome::Forward(admission, outbound),
                     Err(refusal) => Outcome::Refused(admission.refused(refusal)),
+                },
+                Responder::KeyEndpoints => {
+                    let call = key_endpoint::call(&admission, head, reply.request_id.as_str());
+                    Outcome::KeyEndpoint(admission, call)
                 }
+                Responder::Preflight => Outcome::Preflight(admission.api().preflight_lines(head.fields)),
             }
         }
         Err(refused) => {
             record.set_caller(refused.api.map(|(index, _)| index), refused.key, None);
+            reply.cors = refused.api.map_or(&[], |(_, api)| api.cors_lines(head.fields));
             remember(worker, head, &refused, reply.request_id.as_str(), now);
             if let Some(key) = refused.note_use(now) {
                 worker.add_used_key(key);
@@ -127,6 +145,22 @@ pub(super) fn judge<'s>(
         }
     };
     Judged { outcome, record, reply }
+}
+
+/// Whether a request that was authorised is not too large, and its API not serving as many as it may already. Only a worker that has more
+/// than its share looks at what the others have.
+fn has_room(worker: &Worker, current: &Current, permit: &Permit<'_>, body: Length) -> Result<(), Refusal> {
+    let forwarded = permit.responder() == Responder::Upstream;
+    let Some(api) = current.site.apis.get(permit.api_index()).filter(|_| forwarded) else { return Ok(()) };
+    if let Length::Exact(length) = body
+        && length > api.config.max_body_size as u64
+    {
+        return Err(Refusal::BodyTooLarge);
+    }
+    let most = api.config.max_requests as u64;
+    let own = api.stats.get(worker.index()).map_or(0, |stats| stats.in_flight.value());
+    let is_full = (own + 1) * api.stats.len() as u64 > most && api.stats.iter().map(|stats| stats.in_flight.value()).sum::<u64>() >= most;
+    if is_full { Err(Refusal::Overloaded) } else { Ok(()) }
 }
 
 /// Answers a request that has been judged. `body` is the client's; `deadline` the one that is kept while an answer is waited for.
@@ -140,6 +174,7 @@ pub(super) async fn respond(
     let Judged { outcome, mut record, reply } = judged;
     match outcome {
         Outcome::Refused(refused) => turn_away(&refused, &reply, record),
+        Outcome::Preflight(lines) => permit_page(lines, &reply, record),
         Outcome::KeyEndpoint(admission, call) => {
             // Boxed, because it is rare and would make every request's future larger.
             Box::pin(key_endpoint::answer(worker, &admission, call, body, &reply, record)).await
@@ -147,12 +182,12 @@ pub(super) async fn respond(
         Outcome::Forward(admission, outbound) => {
             let body = RequestBody::new(body, &current.site, admission.api_index());
             let progress = body.progress().clone();
-            if let Caller::Key { digest, .. } = admission.caller() {
-                record.set_live(digest, admission.api_index(), &progress);
-            }
+            let digest = if let Caller::Key { digest, .. } = admission.caller() { Some(digest) } else { None };
+            record.set_live(digest, admission.api_index(), &progress);
             let answered = Cell::new(0);
             let mut read = |head: &ResponseHead<'_, '_>| {
                 answered.set(worker.now().monotonic);
+                progress.moved(worker.soon(Duration::ZERO));
                 pass_back(head, &admission, &reply)
             };
             let exchange = pin!(forward(worker, current, &admission, outbound, body, deadline, &mut read));
@@ -163,8 +198,11 @@ pub(super) async fn respond(
                 }
                 Err(refusal) => {
                     let refused = match record.cut() {
-                        Some(refusal) => Refused { grant: None, allowance: None, ..admission.refused(refusal) },
-                        None => admission.refused(refusal),
+                        // Its limit is not shown to one that is no good any more.
+                        Some(refusal) if refusal.is_invalid_token() => {
+                            Refused { grant: None, allowance: None, ..admission.refused(refusal) }
+                        }
+                        _ => admission.refused(refusal),
                     };
                     turn_away(&refused, &reply, record)
                 }
@@ -174,7 +212,7 @@ pub(super) async fn respond(
 }
 
 /// What the client gets of the head of the upstream's answer.
-fn pass_back(head: &ResponseHead<'_, '_>, admission: &Admission<'_>, reply: &Reply) -> AnswerHead {
+fn pass_back(head: &ResponseHead<'_, '_>, admission: &Admission<'_>, reply: &Reply<'_>) -> AnswerHead {
     let declared = || head.fields.first(Known::ContentLength).and_then(|length| std::str::from_utf8(length).ok()?.parse().ok());
     let length = match head.status {
         StatusCode::NO_CONTENT | StatusCode::SWITCHING_PROTOCOLS => Length::Absent,
@@ -184,7 +222,7 @@ fn pass_back(head: &ResponseHead<'_, '_>, admission: &Admission<'_>, reply: &Rep
     };
     let mut answer = AnswerHead::new(reply.http2, head.status, length);
     answer.dated = head.fields.has(Known::Date);
-    prepare_response(head.fields, admission, reply.request_id.as_str(), reply.now, &mut answer);
+    prepare_response(head.fields, admission, reply.request_id.as_str(), reply.now, reply.cors, &mut answer);
     answer
 }
 
@@ -204,21 +242,32 @@ fn remember(worker: &Worker, head: &Head<'_>, refused: &Refused<'_>, request_id:
 }
 
 /// Keygate's own answer to a request that it refuses.
-pub(super) fn turn_away(refused: &Refused<'_>, reply: &Reply, mut record: Record) -> Answer {
+pub(super) fn turn_away(refused: &Refused<'_>, reply: &Reply<'_>, mut record: Record) -> Answer {
     let mut head = AnswerHead::new(reply.http2, StatusCode::OK, Length::Absent);
     let (status, body) = refuse(refused, reply.request_id.as_str(), reply.grpc, reply.now, &mut head);
     head.status = status;
+    head.put_lines(reply.cors);
     record.set_refused(refused.refusal, head.status.as_u16());
     // Where a request with such framing, or whose body broke off, ends is a guess, so nothing behind it is read as another one
-    // (RFC 9112 §6.3); the end of one that was cut is not waited for.
+    // (RFC 9112 §6.3); the end of one that was cut, is too slow or too large is not waited for.
     let unsound =
         matches!(refused.refusal, Refusal::MalformedFraming | Refusal::MalformedHead | Refusal::HeadTooLarge | Refusal::ClientAborted);
-    let close = unsound || record.cut().is_some();
+    let unwanted = matches!(refused.refusal, Refusal::BodyTooLarge | Refusal::ClientTimeout);
+    let close = unsound || unwanted || record.cut().is_some();
     own_answer(head, body, reply, record, close)
 }
 
+/// The answer to a preflight.
+fn permit_page(lines: &[u8], reply: &Reply<'_>, mut record: Record) -> Answer {
+    let mut head = AnswerHead::new(reply.http2, StatusCode::NO_CONTENT, Length::Absent);
+    head.put("x-request-id", reply.request_id.as_str().as_bytes());
+    head.put_lines(lines);
+    record.set_answered(head.status.as_u16());
+    own_answer(head, Bytes::new(), reply, record, false)
+}
+
 /// An answer of Keygate's own with this body.
-pub(super) fn own_answer(mut head: AnswerHead, body: Bytes, reply: &Reply, record: Record, close: bool) -> Answer {
+pub(super) fn own_answer(mut head: AnswerHead, body: Bytes, reply: &Reply<'_>, record: Record, close: bool) -> Answer {
     let silent = head.status == StatusCode::NO_CONTENT;
     head.length = if silent { Length::Absent } else { Length::Exact(body.len() as u64) };
     // What HEAD gets: clients take content for a broken stream (RFC 9113 §8.1).

@@ -3,7 +3,8 @@
 use super::answer::{Answer, AnswerFields, Length};
 use super::body::{AnswerBody, ClientBody, Part};
 use super::client::{Arrived, Client};
-use super::deadline::Deadline;
+use super::connection::LAST_WORDS;
+use super::deadline::{Deadline, Patience};
 use super::exchange::{Exchange, keeps_alive};
 use super::handler::{Connection, judge, respond};
 use super::live::Guard;
@@ -22,8 +23,6 @@ use std::time::Duration;
 use tokio::io::AsyncWrite as _;
 use tokio::time::Instant;
 
-/// How long a head may take to end when the gateway stops.
-const LAST_WORDS: Duration = Duration::from_secs(5);
 /// What is collected of an answer before it is sent, in bytes: four TLS records (RFC 8446 §5.1).
 const FULL: usize = 64 * 1024;
 /// How much of the body of a request that has been answered is read, and for how long.
@@ -39,14 +38,14 @@ enum Next {
     Switch(Box<Exchange>, Record),
 }
 
-/// Serves a connection until it closes or the gateway has drained.
-pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, peer: Peer) {
-    let connection = Connection::new(worker, peer);
+/// Serves a connection until it closes or the gateway has drained. `until`: when its first head must have come.
+pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, peer: Peer, surplus: bool, until: Instant) {
+    let connection = Connection::new(worker, peer, surplus);
     let client = Client::new(worker, stream);
     let mut guard = Guard::new(worker);
     let switched = {
         let _idle = worker.wake_when_draining(poll_fn(|cx| Poll::Ready(cx.waker().clone())).await);
-        guard.run(pin!(converse(&connection, &client))).await.flatten()
+        guard.run(pin!(converse(&connection, &client, until))).await.flatten()
     };
     drop(connection);
     if let (Some((exchange, record)), Some(client)) = (switched, Rc::into_inner(client)) {
@@ -56,12 +55,14 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, peer: Peer) {
 }
 
 /// Serves requests. Returns the upstream's side of a protocol switch if it ends with one.
-async fn converse(connection: &Rc<Connection>, client: &Rc<Client>) -> Option<(Box<Exchange>, Record)> {
+async fn converse(connection: &Rc<Connection>, client: &Rc<Client>, until: Instant) -> Option<(Box<Exchange>, Record)> {
     let worker = &connection.worker;
-    let mut deadline = Deadline::new(Instant::now() + worker.current().site.server.header_timeout);
-    while let Some(arrived) = head(worker, client, &mut deadline).await {
+    let mut deadline = Deadline::new(until);
+    let mut first = true;
+    while let Some(arrived) = head(worker, client, &mut deadline, first).await {
+        first = false;
         match exchange(connection, client, arrived, &mut deadline).await {
-            Next::Request => deadline.set(worker.soon(worker.current().site.server.header_timeout)),
+            Next::Request => deadline.set(worker.soon(worker.current().site.server.idle_timeout)),
             Next::Close => break,
             Next::Switch(exchange, record) => return Some((exchange, record)),
         }
@@ -69,9 +70,9 @@ async fn converse(connection: &Rc<Connection>, client: &Rc<Client>) -> Option<(B
     None
 }
 
-/// The next request's head. `None`: there is none, and the connection is to be closed.
-async fn head(worker: &Worker, client: &Client, deadline: &mut Deadline) -> Option<Result<Arrived, Malformed>> {
-    let mut ending = false;
+/// The next request's head. `None`: there is none, and the connection is to be closed. `first`: the time for it runs already.
+async fn head(worker: &Worker, client: &Client, deadline: &mut Deadline, first: bool) -> Option<Result<Arrived, Malformed>> {
+    let (mut begun, mut ending) = (first, false);
     poll_fn(|cx| {
         let limits = {
             let current = worker.current();
@@ -80,6 +81,10 @@ async fn head(worker: &Worker, client: &Client, deadline: &mut Deadline) -> Opti
         };
         if let Poll::Ready(arrived) = client.poll_head(cx, limits) {
             return Poll::Ready(arrived);
+        }
+        if !begun && client.has_begun() {
+            begun = true;
+            deadline.set(Instant::now() + worker.current().site.server.header_timeout);
         }
         // While another process takes over, a connection may have one more request: to close it could lose one that is on its way.
         if worker.is_stopping() {
@@ -91,7 +96,9 @@ async fn head(worker: &Worker, client: &Client, deadline: &mut Deadline) -> Opti
                 deadline.set(deadline.at().min(Instant::now() + LAST_WORDS));
             }
         }
-        deadline.poll(cx).map(|()| None)
+        ready!(deadline.poll(cx));
+        worker.stats().connections_silent.add(1);
+        Poll::Ready(None)
     })
     .await
 }
@@ -113,10 +120,10 @@ async fn exchange(connection: &Rc<Connection>, client: &Rc<Client>, arrived: Res
         match read {
             Ok((RequestHead { method, target, version }, rest)) => {
                 request = Persistence::of(version, &fields);
+                request.keep_alive &= !connection.surplus;
                 let body = http1::request_body(version, &fields);
                 let length = body.as_ref().map(|body| length_of(body, &fields)).map_err(|_| Refusal::MalformedFraming);
-                let waits =
-                    version == Version::HTTP_11 && fields.all(Known::Expect).any(|value| value.eq_ignore_ascii_case(b"100-continue"));
+                let waits = version == Version::HTTP_11 && fields.lists(Known::Expect, b"100-continue");
                 client.begin(rest, body.unwrap_or(Body::NONE), waits);
                 let head = Head { method: &method, target, fields: &fields, peer: &connection.peer };
                 judge(connection, &current, &head, version, length, now)
@@ -204,7 +211,8 @@ async fn send(worker: &Rc<Worker>, client: &Rc<Client>, answer: Answer, request:
         }
         out.extend_from_slice(b"\r\n");
     }
-    let whole = send_body(worker, client, &mut body, bodiless, chunked, request.trailers).await;
+    let framing = Framing { bodiless, chunked, trailers: request.trailers };
+    let whole = send_body(worker, client, &mut body, framing, deadline).await;
     if switching && whole {
         return body.into_switch().map_or(Next::Close, |(exchange, record)| Next::Switch(exchange, record));
     }
@@ -220,8 +228,20 @@ async fn send(worker: &Rc<Worker>, client: &Rc<Client>, answer: Answer, request:
     if client.is_read() || read_on(client, deadline).await { Next::Request } else { Next::Close }
 }
 
+/// How an answer's body is sent.
+struct Framing {
+    /// Not at all.
+    bodiless: bool,
+    chunked: bool,
+    /// Whether the client takes trailers.
+    trailers: bool,
+}
+
 /// Sends what is to be sent and then the body; whether the client has got all of it.
-async fn send_body(worker: &Worker, client: &Client, body: &mut AnswerBody, bodiless: bool, chunked: bool, trailers: bool) -> bool {
+async fn send_body(worker: &Worker, client: &Client, body: &mut AnswerBody, framing: Framing, deadline: &mut Deadline) -> bool {
+    let Framing { bodiless, chunked, trailers } = framing;
+    // What the client has taken, and how long it may take for more: once it has not taken something at once.
+    let mut slow: Option<(usize, Patience)> = None;
     let mut ended = bodiless || (body.is_done() && !chunked);
     let mut whole = true;
     poll_fn(|cx| {
@@ -265,6 +285,14 @@ async fn send_body(worker: &Worker, client: &Client, body: &mut AnswerBody, bodi
                 ended = !chunked && body.is_done();
             }
             let written = client.io().poll_out(cx);
+            if let Some((taken, patience)) = &mut slow {
+                let moved = client.io().taken.wrapping_sub(*taken);
+                if moved > 0 {
+                    *taken = taken.wrapping_add(moved);
+                    patience.moved(moved, Instant::now());
+                    body.note_taken();
+                }
+            }
             match written {
                 Poll::Ready(Ok(())) if ended => return Poll::Ready(whole),
                 Poll::Ready(Ok(())) => {}
@@ -272,7 +300,15 @@ async fn send_body(worker: &Worker, client: &Client, body: &mut AnswerBody, bodi
                 Poll::Pending => {
                     // Many clients read the answer only when they have sent everything.
                     body.send_on(cx);
-                    return Poll::Pending;
+                    let (_, patience) = slow.get_or_insert_with(|| (client.io().taken, Patience::new(&worker.current().site.server)));
+                    patience.wait(Instant::now);
+                    if let Some(end) = patience.ends() {
+                        deadline.set(end);
+                    }
+                    ready!(deadline.poll(cx));
+                    body.give_up(Refusal::ClientTimeout);
+                    client.io().stream.abandon();
+                    return Poll::Ready(false);
                 }
             }
             if waits {

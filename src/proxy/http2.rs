@@ -40,8 +40,9 @@ struct Client {
     connection: Rc<Connection>,
     stream: Stream,
     http: http2::Connection,
-    /// Received and not read yet: a part of a frame.
+    /// Received and not read yet: a part of a frame; and since when, in monotonic nanoseconds.
     rest: Vec<u8>,
+    rest_since: u64,
     /// How much of what is to be sent has been sent.
     sent: usize,
     /// By the places of streams.
@@ -59,8 +60,8 @@ struct Client {
 }
 
 /// Serves a connection until it closes or the gateway has drained.
-pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, peer: Peer) {
-    let mut client = Client::new(worker, stream, peer);
+pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, peer: Peer, surplus: bool) {
+    let mut client = Client::new(Connection::new(worker, peer, surplus), stream);
     let _idle = worker.wake_when_draining(poll_fn(|cx| Poll::Ready(cx.waker().clone())).await);
     if let End::Told = poll_fn(|cx| client.poll(cx)).await {
         let Client { mut stream, mut deadline, .. } = client;
@@ -69,24 +70,31 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, peer: Peer) {
 }
 
 impl Client {
-    fn new(worker: &Rc<Worker>, stream: Stream, peer: Peer) -> Self {
+    fn new(connection: Rc<Connection>, stream: Stream) -> Self {
+        let worker = &connection.worker;
         let now = worker.now().monotonic;
         let current = worker.current();
         let server = &current.site.server;
-        let limits = Limits { streams: server.max_streams, size: server.max_header_size, fields: server.max_headers };
+        let limits = Limits {
+            streams: server.max_streams,
+            size: server.max_header_size,
+            fields: server.max_headers,
+            budget: server.http2_frame_budget as u64,
+        };
         Self {
-            connection: Connection::new(worker, peer),
             stream,
             http: http2::Connection::new(limits, now),
             rest: Vec::new(),
+            rest_since: now,
             sent: 0,
             slots: Vec::new(),
             wakes: Wakes::new(server.max_streams as usize),
             turn: 0,
-            deadline: Deadline::new(Instant::now() + server.idle_timeout.min(TIDY)),
+            deadline: Deadline::new(Instant::now() + server.idle_timeout.min(server.header_timeout).min(TIDY)),
             heard: now,
             asked: None,
             told: false,
+            connection,
         }
     }
 
@@ -104,16 +112,11 @@ impl Client {
                     Poll::Pending => break,
                     Poll::Ready(Ok(true)) => {}
                     Poll::Ready(Ok(false)) => return Poll::Ready(End::Gone),
-                    Poll::Ready(Err(reason)) => {
-                        self.http.go_away(reason);
-                        self.slots.clear();
-                        self.told = true;
-                        self.last_words();
-                    }
+                    Poll::Ready(Err(reason)) => self.dismiss(reason),
                 }
             }
             again |= self.serve_marked();
-            if self.connection.worker.is_draining() && !self.http.is_winding_down() {
+            if (self.connection.worker.is_draining() || self.connection.surplus) && !self.http.is_winding_down() {
                 self.wind_down();
             }
             self.told |= self.http.is_over();
@@ -131,11 +134,21 @@ impl Client {
             if let Some(end) = self.look_after() {
                 return Poll::Ready(end);
             }
-            if let Poll::Ready(Err(_)) = self.poll_out(cx) {
-                return Poll::Ready(End::Gone);
+            match self.poll_out(cx) {
+                Poll::Ready(Err(_)) => return Poll::Ready(End::Gone),
+                Poll::Ready(Ok(())) if self.told => return Poll::Ready(End::Told),
+                _ => {}
             }
         }
         Poll::Pending
+    }
+
+    /// Ends the connection with all that is on it, and says why.
+    fn dismiss(&mut self, reason: Reason) {
+        self.http.go_away(reason);
+        self.slots.clear();
+        self.told = true;
+        self.last_words();
     }
 
     /// Reads once, and does what it says. False: the client has closed its side.
@@ -159,6 +172,9 @@ impl Client {
             self.take(event);
         }
         if !input.is_empty() {
+            if before == 0 || input.len() < before + read {
+                self.rest_since = self.heard;
+            }
             self.rest.extend_from_slice(input);
         }
         Poll::Ready(Ok(true))
@@ -277,9 +293,20 @@ impl Client {
     fn look_after(&mut self) -> Option<End> {
         let worker = self.connection.worker.clone();
         let now = worker.now().monotonic;
-        let idle = worker.current().site.server.idle_timeout;
+        let current = worker.current();
+        let server = &current.site.server;
+        let (idle, header) = (server.idle_timeout, server.header_timeout);
         let since = |moment: u64| Duration::from_nanos(now.saturating_sub(moment));
-        let mut next = idle;
+        // What begins after this look is looked after in time.
+        let mut next = idle.min(header);
+        let begun = (!self.rest.is_empty()).then_some(self.rest_since);
+        if let Some(begun) = self.http.unfinished_since().into_iter().chain(begun).min().filter(|_| !self.told) {
+            if since(begun) >= header {
+                self.dismiss(Reason::ENHANCE_YOUR_CALM);
+            } else {
+                next = next.min(header - since(begun));
+            }
+        }
         for (place, slot) in self.slots.iter_mut().enumerate() {
             match slot.reads_until() {
                 Some(until) if until <= now => slot.stop_reading(&mut self.http, place),

@@ -61,6 +61,8 @@ enum Step {
         cut: bool,
     },
     Reset(Reason),
+    /// The request is not one.
+    Malformed,
 }
 
 impl Slot {
@@ -164,11 +166,11 @@ impl Slot {
                     if let Some(length) = mailbox.length.take()
                         && !http.expect(place, length)
                     {
-                        return Poll::Ready(Step::Reset(Reason::PROTOCOL_ERROR));
+                        return Poll::Ready(Step::Malformed);
                     }
                     match mailbox.answer.take() {
                         None => Poll::Pending,
-                        Some(Err(http2::Malformed)) => Poll::Ready(Step::Reset(Reason::PROTOCOL_ERROR)),
+                        Some(Err(http2::Malformed)) => Poll::Ready(Step::Malformed),
                         Some(Ok(answer)) => {
                             let Answer { head, body, .. } = answer;
                             if send_head(http, place, worker, head, body.is_done()) {
@@ -190,6 +192,10 @@ impl Slot {
                 http.reset(place, reason);
                 self.break_off(http, place);
             }
+            Poll::Ready(Some(Step::Malformed)) => {
+                http.refuse(place);
+                self.break_off(http, place);
+            }
             Poll::Ready(None) => {
                 http.reset(place, Reason::CANCEL);
                 self.break_off(http, place);
@@ -199,8 +205,9 @@ impl Slot {
         if let Some(upload) = &self.upload {
             upload.set_attended(false);
             let (taken, wanted) = upload.take_news();
-            http.give_back(place, taken);
-            if wanted {
+            http.passed_on(place, taken);
+            // Behind the head of the answer it would be out of place.
+            if wanted && matches!(self.stage, Stage::Asked) {
                 http.send_continue(place);
             }
         }

@@ -43,7 +43,7 @@ pub(super) async fn answer(
     admission: &Admission<'_>,
     call: KeyCall,
     body: ClientBody,
-    reply: &Reply,
+    reply: &Reply<'_>,
     mut record: Record,
 ) -> Answer {
     let answer = match exchange(worker, call, body).await {
@@ -60,13 +60,13 @@ pub(super) async fn answer(
         fields.push("allow", allow.as_bytes());
     }
     let mut head = AnswerHead::new(reply.http2, answer.status, Length::Absent);
-    prepare_response(&fields, admission, reply.request_id.as_str(), reply.now, &mut head);
+    prepare_response(&fields, admission, reply.request_id.as_str(), reply.now, reply.cors, &mut head);
     own_answer(head, answer.body, reply, record, false)
 }
 
 async fn exchange(worker: &Worker, mut call: KeyCall, body: ClientBody) -> Result<KeyAnswer, Refusal> {
     let read = tokio::time::timeout(BODY_TIME, whole(body)).await;
-    call.body = read.unwrap_or(Err(Refusal::ClientAborted))?;
+    call.body = read.unwrap_or(Err(Refusal::ClientTimeout))?;
     // The store's disk may hang.
     let answer = tokio::time::timeout(ANSWER_TIME, worker.shared().answer(call)).await;
     answer.ok().flatten().ok_or(Refusal::KeyOfficeUnavailable)

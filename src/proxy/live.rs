@@ -1,12 +1,13 @@
-//! Requests that live by a key's grace: each one that was admitted with a key, until its answer has ended. They are
-//! judged again when the keys change and when time passes; what would be refused now is cut.
+//! Requests that were sent on, until their answers have ended. Those with a key live by its grace: they are judged again when the keys
+//! change and when time passes, and what would be refused now is cut; and so is what has lasted too long, or says nothing in the middle
+//! of its answer.
 //!
 //! A cut works in two steps. The request's task is woken and ends the exchange as well as its state allows: with the
 //! refusal, with a gRPC status, or by breaking the answer off. A client that does not read can keep that from happening,
 //! because nothing more is then asked for; so after a grace [`Guard`] drops the task.
 
-use super::body::Progress;
 use super::places::Places;
+use super::progress::Progress;
 use super::worker::{CurrentSite, Worker};
 use crate::policy::{Digest, Now, Refusal, Snapshot};
 use std::cell::Cell;
@@ -14,12 +15,12 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 /// How long a request that is cut may take to end well. With the time between two looks it stays under the second that is promised.
 pub(super) const GRACE: Duration = Duration::from_millis(500);
 
-/// A worker's requests with keys.
+/// A worker's requests.
 #[derive(Default)]
 pub(super) struct Live {
     entries: Places<Entry>,
@@ -29,12 +30,13 @@ pub(super) struct Live {
 
 /// What a request was admitted by.
 pub(super) struct Entry {
-    /// Of the secret that was presented.
-    pub(super) digest: Digest,
+    /// Of the secret that was presented; none where no key is needed.
+    pub(super) digest: Option<Digest>,
     pub(super) site: CurrentSite,
     /// The API's index in the site.
     pub(super) api: usize,
     pub(super) progress: Rc<Progress>,
+    pub(super) began: Instant,
 }
 
 impl Live {
@@ -49,13 +51,16 @@ impl Live {
         self.entries.remove(place);
     }
 
-    /// Cuts every request that would be refused now, and tells why.
-    pub(super) fn cut(&self, snapshot: &Snapshot, now: Now, mut tell: impl FnMut(Refusal)) {
-        for Entry { digest, site, api, progress } in self.entries.all().iter().flatten() {
-            let api = site.routes.apis().get(*api).map_or("", |api| &api.definition().name);
-            if progress.cut().is_none()
-                && let Some(refusal) = snapshot.verdict_on(digest, api, now)
-            {
+    /// Cuts every request that would be refused now or is overdue, and tells why. `at`: the same moment as `now`.
+    pub(super) fn cut(&self, snapshot: &Snapshot, now: Now, at: Instant, mut tell: impl FnMut(Refusal)) {
+        for Entry { digest, site, api, progress, began } in self.entries.all().iter().flatten() {
+            if progress.cut().is_some() {
+                continue;
+            }
+            let Some(api) = site.apis.get(*api) else { continue };
+            let verdict = digest.and_then(|digest| snapshot.verdict_on(&digest, &api.config.definition.name, now));
+            let overdue = || progress.is_overdue(*began, at, &api.config).then_some(Refusal::UpstreamTimeout);
+            if let Some(refusal) = verdict.or_else(overdue) {
                 progress.cut_off(refusal);
                 tell(refusal);
             }
@@ -66,7 +71,7 @@ impl Live {
 /// Stands between the runtime and a task that serves a client: an HTTP/1.1 connection or an HTTP/2 stream.
 pub(super) struct Guard {
     worker: Rc<Worker>,
-    /// The task's latest request, if it has a key.
+    /// The task's latest request, if it was sent on.
     guarded: Option<Rc<Progress>>,
     deadline: Option<Pin<Box<Sleep>>>,
 }

@@ -7,6 +7,7 @@
 mod access_log;
 mod answer;
 mod body;
+mod charge_over;
 mod client;
 mod connection;
 mod deadline;
@@ -20,6 +21,7 @@ mod key_endpoint;
 mod live;
 mod places;
 mod pool;
+mod progress;
 mod record;
 mod request_id;
 mod responder;

@@ -38,12 +38,18 @@ const MOST_UNUSED: usize = 256;
 #[derive(Default)]
 pub(super) struct Pool {
     http1: RefCell<HashMap<u64, Vec<Unused>>>,
-    /// One connection for all requests; the lock is held while it is made, so that only one is.
-    http2: RefCell<HashMap<u64, Rc<Shared2>>>,
+    http2: RefCell<HashMap<u64, Rc<Http2>>>,
     turn: Cell<usize>,
 }
 
-type Shared2 = tokio::sync::Mutex<Option<http2::SendRequest<RequestBody>>>;
+/// One connection for all requests.
+#[derive(Default)]
+pub(super) struct Http2 {
+    /// The lock is held while it is made, so that only one is.
+    pub(super) sender: tokio::sync::Mutex<Option<http2::SendRequest<RequestBody>>>,
+    /// When it was last asked for, in monotonic nanoseconds.
+    asked: Cell<u64>,
+}
 
 struct Unused {
     stream: Stream,
@@ -85,22 +91,29 @@ impl Pool {
         }
     }
 
-    /// The lock around the HTTP/2 connection to an upstream.
-    pub(super) fn http2(&self, upstream: u64) -> Rc<Shared2> {
-        self.http2.borrow_mut().entry(upstream).or_default().clone()
+    /// The HTTP/2 connection to an upstream. `now`: monotonic nanoseconds.
+    pub(super) fn http2(&self, upstream: u64, now: u64) -> Rc<Http2> {
+        let connection = self.http2.borrow_mut().entry(upstream).or_default().clone();
+        connection.asked.set(now);
+        connection
     }
 
     /// Closes connections that have been unused for too long, that the upstream has closed, or whose
     /// upstream is not in the configuration any more.
     pub(super) fn close_unused(&self, current: &Published, now: u64) {
-        let known = |id: u64| current.site.apis.iter().find(|api| api.upstreams.iter().any(|upstream| upstream.id == id));
+        let longest = |id: u64| {
+            let api = current.site.apis.iter().find(|api| api.upstreams.iter().any(|upstream| upstream.id == id))?;
+            Some(u64::try_from(api.config.keep_alive.as_nanos()).unwrap_or(u64::MAX))
+        };
         self.http1.borrow_mut().retain(|id, unused| {
-            let Some(api) = known(*id) else { return false };
-            let longest = u64::try_from(api.config.keep_alive.as_nanos()).unwrap_or(u64::MAX);
+            let Some(longest) = longest(*id) else { return false };
             unused.retain_mut(|unused| now.saturating_sub(unused.since) < longest && unused.is_good());
             true
         });
-        self.http2.borrow_mut().retain(|id, _| known(*id).is_some());
+        // The engine ends a connection that nobody can ask any more as soon as its last answer has ended.
+        self.http2
+            .borrow_mut()
+            .retain(|id, connection| longest(*id).is_some_and(|longest| now.saturating_sub(connection.asked.get()) < longest));
     }
 
     /// How many connections wait for a request.

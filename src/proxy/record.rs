@@ -1,16 +1,18 @@
 //! What is remembered about a request while it is served, counted and logged when its answer has ended.
 
 use super::access_log::{Logged, redacted};
-use super::body::Progress;
 use super::handler::Connection;
 use super::live::Entry;
+use super::progress::Progress;
 use super::request_id::RequestId;
 use super::worker::{Current, CurrentSite};
 use crate::policy::{Digest, Head, KeyRecord, Known, Now, Refusal, contains_key, field_text};
+use crate::stats::ApiStats;
 use http::Version;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Counts and logs its request when it is dropped: at the end of the answer's body, or when the client
 /// went away before.
@@ -24,7 +26,7 @@ pub(super) struct Record {
     refusal: Option<Refusal>,
     upstream: Option<u64>,
     bytes: u64,
-    /// Place among the requests that may be cut. None before the request is sent on, and where it needs no key.
+    /// Place among the requests that may be cut. None before the request is sent on.
     live: Option<(usize, Rc<Progress>)>,
     /// None where requests are not logged.
     line: Option<Box<Line>>,
@@ -86,10 +88,34 @@ impl Record {
         }
     }
 
-    /// From now on the request lives only as long as its key would be admitted.
-    pub(super) fn set_live(&mut self, digest: Digest, api: usize, progress: &Rc<Progress>) {
-        let entry = Entry { digest, site: self.site.clone(), api, progress: progress.clone() };
-        self.live = Some((self.connection.worker.live().add(entry), progress.clone()));
+    /// The request is sent on. From now on it lives only as long as its key, if it has one, would be admitted, and as its deadlines allow.
+    pub(super) fn set_live(&mut self, digest: Option<Digest>, api: usize, progress: &Rc<Progress>) {
+        let worker = &self.connection.worker;
+        let entry = Entry { digest, site: self.site.clone(), api, progress: progress.clone(), began: worker.soon(Duration::ZERO) };
+        self.live = Some((worker.live().add(entry), progress.clone()));
+        if let Some(stats) = self.api_stats() {
+            stats.in_flight.add(1);
+        }
+    }
+
+    /// What this worker counts for the API.
+    fn api_stats(&self) -> Option<&ApiStats> {
+        self.site.apis.get(self.api?)?.stats.get(self.connection.worker.index())
+    }
+
+    /// Notes that a part of the answer has moved.
+    pub(super) fn note_moved(&self) {
+        if let Some((_, progress)) = &self.live {
+            progress.moved(self.connection.worker.soon(Duration::ZERO));
+        }
+    }
+
+    /// The answer has begun, and is given up because of this.
+    pub(super) fn give_up(&self, refusal: Refusal) {
+        self.connection.worker.stats().cuts[refusal.index()].add(1);
+        if let Some((_, progress)) = &self.live {
+            progress.cut_off(refusal);
+        }
     }
 
     /// Why the request was cut, if it was.
@@ -122,6 +148,7 @@ impl Record {
     /// Notes bytes of the answer's body.
     pub(super) fn add_bytes(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
+        self.note_moved();
     }
 }
 
@@ -138,6 +165,9 @@ impl Drop for Record {
                 // Whoever still sends to the upstream must not keep the client's stream open.
                 progress.take_incoming();
             }
+        }
+        if let (Some(stats), true) = (self.api_stats(), self.live.is_some()) {
+            stats.in_flight.sub(1);
         }
         let stats = worker.stats();
         let now = worker.now().monotonic;

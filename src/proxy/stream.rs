@@ -13,6 +13,17 @@ pub(super) enum Stream {
     Unix(UnixStream),
 }
 
+impl Stream {
+    /// Has the system forget what is still to be sent when this is closed: a peer that does not take it would keep it there.
+    pub(super) fn abandon(&self) {
+        let _ = match self {
+            Self::Tcp(stream) => stream.set_zero_linger(),
+            Self::Tls(stream) => stream.get_ref().0.set_zero_linger(),
+            Self::Unix(_) => Ok(()),
+        };
+    }
+}
+
 /// Calls the same method on whatever is inside.
 macro_rules! each {
     ($stream:expr, $inner:ident => $call:expr) => {

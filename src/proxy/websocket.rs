@@ -1,9 +1,9 @@
 //! WebSockets: after the switch, bytes are copied both ways. Frames are followed, not read, so that a
 //! gateway that stops, or that cuts the connection, can say so with a Close frame where one may stand: between two frames.
 
-use super::body::Progress;
 use super::exchange::Exchange;
 use super::live::GRACE;
+use super::progress::Progress;
 use super::record::Record;
 use super::stream::Stream;
 use super::worker::Worker;
@@ -27,6 +27,7 @@ struct Goodbye {
 const STOPPING: Goodbye = Goodbye { code: 1001, reason: "the gateway is stopping" };
 /// Whatever has become of the key: with a policy violation, so that clients do not simply connect again.
 const CUT: Goodbye = Goodbye { code: 1008, reason: "the API key is no longer valid" };
+const OVERDUE: Goodbye = Goodbye { code: 1001, reason: "idle or open for too long" };
 
 /// One side: its stream, and what came on it behind the head.
 type Side = (Stream, BytesMut);
@@ -80,8 +81,8 @@ async fn copy(worker: &Worker, progress: &Progress, mut from: impl AsyncRead + U
         let read = tokio::select! {
             // These come first, or a client that leaves at once when it is told would keep the upstream from being told.
             biased;
-            _ = progress.until_cut(), if goodbye.is_none() => {
-                goodbye = Some(CUT);
+            refusal = progress.until_cut(), if goodbye.is_none() => {
+                goodbye = Some(if refusal.is_about_time() { OVERDUE } else { CUT });
                 continue;
             }
             _ = phase.wait_for(|phase| *phase >= Phase::Draining), if goodbye.is_none() => {
@@ -90,6 +91,7 @@ async fn copy(worker: &Worker, progress: &Progress, mut from: impl AsyncRead + U
             }
             read = from.read(&mut buffer) => read,
         };
+        progress.moved(worker.soon(Duration::ZERO));
         if pass_on(read, &buffer, &mut frames, &mut to).await.is_err() {
             // The client may have been told first and have left before this direction heard of the stop.
             if goodbye.is_none() && *phase.borrow() >= Phase::Draining {

@@ -1,15 +1,16 @@
 //! A worker: one thread, one runtime, its connections and its counters.
 
 use super::access_log::{AccessLog, LogWriter, Logged};
+use super::charge_over::charge_over;
 use super::connection;
 use super::live::Live;
 use super::places::Places;
 use super::pool::Pool;
 use super::request_id::RequestId;
-use crate::handover::{Link, Order};
+use crate::handover::Link;
 use crate::http2::Block;
-use crate::policy::{Admission, Fields, KeyRecord, Known, Now, Permit, Refused, Sink, charge, charge_by, contains_key, field_text};
-use crate::state::{Phase, Published, Reader, RefusedRequest, Shared, Site};
+use crate::policy::{Admission, Fields, KeyRecord, Known, Now, Permit, Refused, Sink, charge, contains_key, field_text};
+use crate::state::{Admitted, Phase, Published, Reader, RefusedRequest, Shared, Site, TooMany};
 use crate::stats::WorkerStats;
 use std::cell::{Cell, RefCell, RefMut};
 use std::io;
@@ -43,6 +44,10 @@ impl std::ops::Deref for Held {
 
 /// Connections that the kernel may hold for us while all workers are busy.
 const BACKLOG: i32 = 4096;
+
+/// What the system may hold of an answer that it has not sent, in bytes; what is on its way does not count.
+#[cfg(target_os = "linux")]
+const MOST_UNSENT: u32 = 256 * 1024;
 
 /// The shortest time between two looks at all live requests, in nanoseconds; a little less than the time between two ticks.
 const BETWEEN_LOOKS: u64 = 80_000_000;
@@ -91,6 +96,9 @@ pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     }
     // Accepted connections inherit it: a peer that vanished in the middle of a WebSocket or a stream is found out.
     socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(Duration::from_secs(60)))?;
+    // So is this: a client that reads slowly keeps little in the system's buffers, and it is seen how fast it reads.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_notsent_lowat(MOST_UNSENT)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
@@ -294,18 +302,6 @@ impl Worker {
     }
 }
 
-/// Has a request counted by the process that takes over. It blocks the worker for as long as that takes: only while one process takes
-/// over from the other, and only for requests on connections that were open before.
-#[cold]
-fn charge_over<'s>(link: &mut Option<Link>, permit: Permit<'s>, now: Now) -> Result<Admission<'s>, Refused<'s>> {
-    charge_by(permit, |charge| {
-        if charge.limits.is_empty() {
-            return Ok(None);
-        }
-        Link::count(link, &Order::from(&charge), || Some(charge.count(now))).unwrap_or(Ok(None))
-    })
-}
-
 /// Accepts as soon as the gateway runs until it drains.
 async fn accept(worker: Rc<Worker>, listener: TcpListener) {
     let mut phase = worker.shared.phase();
@@ -325,28 +321,30 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener) {
             }
         };
         worker.stats().connections.add(1);
-        if !worker.shared.admit_connection(worker.current().site.server.max_connections) {
-            worker.stats().connections_refused.add(1);
-            continue;
+        let admitted = worker.shared.connections.admit(peer.ip(), &worker.current().site.server);
+        match admitted {
+            Ok(admitted) => {
+                worker.stats().connections_refused[TooMany::InAll as usize].add(u64::from(admitted.surplus));
+                let open = OpenConnection::new(worker.clone(), admitted);
+                tokio::task::spawn_local(async move {
+                    connection::serve(&open.0, stream, peer.ip(), open.1.surplus).await;
+                });
+            }
+            Err(why) => worker.stats().connections_refused[why as usize].add(1),
         }
-        let open = OpenConnection::new(worker.clone());
-        tokio::task::spawn_local(async move {
-            connection::serve(&open.0, stream, peer.ip()).await;
-        });
         // Another worker may be idle: let it take the next connection.
         tokio::task::yield_now().await;
     }
 }
 
 /// Counts a connection for as long as it lives; the gateway does not stop before it is gone.
-pub(super) struct OpenConnection(Rc<Worker>);
+pub(super) struct OpenConnection(Rc<Worker>, Admitted);
 
 impl OpenConnection {
-    /// A connection that [`Shared::admit_connection`] has counted.
-    fn new(worker: Rc<Worker>) -> Self {
+    fn new(worker: Rc<Worker>, admitted: Admitted) -> Self {
         worker.open.set(worker.open.get() + 1);
         worker.stats().connections_open.add(1);
-        Self(worker)
+        Self(worker, admitted)
     }
 }
 
@@ -354,7 +352,7 @@ impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.open.set(self.0.open.get() - 1);
         self.0.stats().connections_open.sub(1);
-        self.0.shared.release_connection();
+        self.0.shared.connections.release(&self.1);
     }
 }
 
@@ -387,7 +385,7 @@ async fn upkeep(worker: Rc<Worker>) {
         // Many changes at once are not worth as many looks; the next tick sees to them.
         if judged != (generation, now.unix) && now.monotonic - judged_at >= BETWEEN_LOOKS {
             (judged, judged_at) = ((generation, now.unix), now.monotonic);
-            worker.live.cut(&current.snapshot, now, |refusal| worker.stats().cuts[refusal.index()].add(1));
+            worker.live.cut(&current.snapshot, now, worker.soon(Duration::ZERO), |refusal| worker.stats().cuts[refusal.index()].add(1));
         }
         worker.pool.close_unused(&current, now.monotonic);
         worker.stats().upstream_idle.set(worker.pool.idle() as u64);

@@ -170,3 +170,13 @@ fn changed_file_is_not_quoted() {
     assert_eq!(verdict(&explanation, "referrer").1["line"], Value::Null);
     assert!(explanation["notes"].to_string().contains("not the one that runs"), "{explanation:#}");
 }
+
+#[test]
+fn preflight_is_said_to_be_answered_by_the_gateway_itself() {
+    let upstream = Upstream::start();
+    let token = format!("[[admin.token]]\nname = \"ops\"\nrole = \"manage\"\nsha256 = \"{}\"\n", hex_digest("ops-token"));
+    let notes = |gateway: &Gateway| explained(gateway, &json!({"method": "OPTIONS", "path": "/x"}))["notes"].to_string();
+    let with = Gateway::in_front_of(&upstream).table("[api.cors]\norigins = [\"*\"]").more(&token).start();
+    assert!(notes(&with).contains("[api.cors]"));
+    assert!(!notes(&Gateway::in_front_of(&upstream).more(&token).start()).contains("[api.cors]"));
+}

@@ -218,3 +218,21 @@ fn client_is_told_to_send_its_body_once_it_is_admitted() {
     assert_eq!((answered.1, answered.2[0]), (3, 0x88), "200");
     assert_eq!(upstream.last().body, b"hello");
 }
+
+#[tokio::test]
+async fn preflight_is_answered_over_http2_too() {
+    let upstream = Upstream::start();
+    let gateway = Gateway::in_front_of(&upstream).table("[api.cors]\norigins = [\"https://app.example.com\"]").start();
+    let mut client = connect(&gateway).await;
+    for (method, status) in [("OPTIONS", StatusCode::NO_CONTENT), ("GET", StatusCode::UNAUTHORIZED)] {
+        let request = Request::builder().method(method).uri("http://desk.example/x").header("origin", "https://app.example.com");
+        let request = request.header("access-control-request-method", "GET").body(()).unwrap();
+        let (answer, _) = client.send_request(request, true).unwrap();
+        let answer = within(answer).await.unwrap();
+        assert_eq!(
+            (answer.status(), &answer.headers()["access-control-allow-origin"]),
+            (status, &"https://app.example.com".parse().unwrap())
+        );
+    }
+    upstream.assert_untouched();
+}

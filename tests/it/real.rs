@@ -1,8 +1,11 @@
 //! Real clients and servers of other makers and languages, through Keygate. Their programs are in `tests/real/`;
 //! `scripts/setup.sh`, which `make test` runs first, brings what they need.
 
+mod autobahn;
+mod differential;
 mod programs;
 mod schemathesis;
+mod sslyze;
 
 use super::harness::{Client, Gateway, Key, Message, Request, Upstream, wait_for};
 use programs::{Program, Server, file, tool};

@@ -3,7 +3,7 @@
 use super::Context;
 use super::endpoints::{self, Endpoint, Unreachable, endpoints};
 use super::server::TIMEOUTS;
-use super::{credentials, key_api, upstream};
+use super::{cors, credentials, key_api, upstream};
 use crate::config::document::{API, SCOPE, Section, Text, as_text, type_name};
 use crate::config::{ApiConfig, names, units};
 use crate::policy::{ApiDefinition, EmptyScopes, Environment, ErrorStyle, Limit, ResetStyle, Scope, ScopeSet};
@@ -72,6 +72,8 @@ fn api<'t>(context: Context<'t>, root: Section<'t>, section: Section<'t>) -> Res
     let key_api = key_api::key_api(root, section);
     let key_api_at = section.at("key_api");
     let upstream_headers = upstream::headers(context, section, &credentials, &pass_through);
+    let rate_limit_draft = section.boolean("rate_limit_draft", false);
+    let cors = cors::cors(section, &credentials, rate_limit_draft);
     let (upstreams, upstream_by_environment) = upstream::upstreams(context, section, &environments);
     let styles = [("problem", ErrorStyle::Problem), ("detail", ErrorStyle::Detail), ("envelope", ErrorStyle::Envelope)];
     let definition = ApiDefinition {
@@ -93,12 +95,14 @@ fn api<'t>(context: Context<'t>, root: Section<'t>, section: Section<'t>) -> Res
             ResetStyle::Seconds,
             &[("seconds", ResetStyle::Seconds), ("epoch", ResetStyle::Epoch)],
         ),
-        rate_limit_draft: section.boolean("rate_limit_draft", false),
+        rate_limit_draft,
         rate_limit: limits(section, &section.text_or_texts("rate_limit")),
         upstream_headers,
         key_api,
         expiry_warning: section.duration("expiry_warning", 14 * DAY, Duration::ZERO..=3650 * DAY).as_secs(),
         expiry_header: section.boolean("expiry_header", false),
+        proxy_headers: upstream::proxy_headers(root, section),
+        cors,
     };
     let config = ApiConfig {
         definition,
@@ -108,6 +112,10 @@ fn api<'t>(context: Context<'t>, root: Section<'t>, section: Section<'t>) -> Res
         connect_timeout: section.duration("connect_timeout", Duration::from_secs(5), TIMEOUTS),
         response_timeout: section.duration("response_timeout", Duration::from_secs(60), TIMEOUTS),
         keep_alive: section.duration("keep_alive", Duration::from_secs(60), Duration::ZERO..=*TIMEOUTS.end()),
+        idle_timeout: section.duration("idle_timeout", Duration::from_secs(600), TIMEOUTS),
+        request_timeout: section.duration("request_timeout", DAY, *TIMEOUTS.start()..=30 * DAY),
+        max_body_size: section.size("max_body_size", 1 << 30, 0..=1 << 50),
+        max_requests: section.number("max_requests", 5000, 1..=10_000_000),
     };
     ResolvedApi { config, scopes: scope_indices, endpoints: all, key_api_at, at: section.at }
 }

@@ -251,6 +251,8 @@ fn keys_hold(before: &ApiDefinition, now: &ApiDefinition) -> bool {
         upstream_headers: now.upstream_headers.clone(),
         expiry_warning: now.expiry_warning,
         expiry_header: now.expiry_header,
+        proxy_headers: now.proxy_headers.clone(),
+        cors: now.cors.clone(),
         ..before.clone()
     };
     before_but_for_these == *now && before.scopes.iter().all(remains)

@@ -2,34 +2,40 @@
 
 use super::Context;
 use super::key::{digest, organization};
-use crate::config::document::{ADMIN, ADMIN_TLS, ADMIN_TOKEN, Kind, REVOKED, SERVER, SERVER_TLS, STORE, Section, Text};
-use crate::config::{Admin, AdminToken, Server, Store, TlsFiles, names, tls};
+use super::tls::tls;
+use crate::config::document::{
+    ADMIN, ADMIN_CERTIFICATE, ADMIN_TLS, ADMIN_TOKEN, REVOKED, SERVER, SERVER_CERTIFICATE, SERVER_TLS, STORE, Section, Text,
+};
+use crate::config::{Admin, AdminToken, Server, Store, Tls, names};
 use crate::policy::AddressRange;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-use std::path::Path;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// What a timeout may be.
 pub(super) const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(86_400);
 
-pub(super) fn server<'t>(context: Context<'t>, root: Section<'t>) -> (Server, Option<TlsFiles>) {
+pub(super) fn server<'t>(context: Context<'t>, root: Section<'t>) -> (Server, Option<Tls>) {
     let mut server = Server {
         listen: Vec::new(),
         trusted_proxies: Vec::new(),
         workers: 0,
         max_connections: 10_000,
+        max_connections_per_address: 1000,
         handshake_timeout: 10 * SECOND,
         header_timeout: 30 * SECOND,
         idle_timeout: 75 * SECOND,
+        body_timeout: 60 * SECOND,
+        min_transfer_rate: 256,
         shutdown_delay: Duration::ZERO,
         drain_timeout: 30 * SECOND,
         upgrade_drain_timeout: 3600 * SECOND,
         max_header_size: 32 << 10,
         max_headers: 100,
         max_streams: 128,
+        http2_frame_budget: 10_000,
         core_dumps: false,
     };
     if !root.require("server", "`[server]` with `listen = \"127.0.0.1:8080\"` says where requests come in") {
@@ -52,6 +58,10 @@ pub(super) fn server<'t>(context: Context<'t>, root: Section<'t>) -> (Server, Op
     server.trusted_proxies = address_ranges(section, "trusted_proxies");
     server.workers = section.number("workers", server.workers, 0..=1024);
     server.max_connections = section.number("max_connections", server.max_connections, 1..=10_000_000);
+    let per_address = section.number("max_connections_per_address", server.max_connections_per_address, 0..=10_000_000);
+    server.max_connections_per_address = per_address;
+    server.body_timeout = section.duration("body_timeout", server.body_timeout, TIMEOUTS);
+    server.min_transfer_rate = section.size("min_transfer_rate", server.min_transfer_rate, 0..=1 << 30);
     server.handshake_timeout = section.duration("handshake_timeout", server.handshake_timeout, TIMEOUTS);
     server.header_timeout = section.duration("header_timeout", server.header_timeout, TIMEOUTS);
     server.idle_timeout = section.duration("idle_timeout", server.idle_timeout, TIMEOUTS);
@@ -64,12 +74,13 @@ pub(super) fn server<'t>(context: Context<'t>, root: Section<'t>) -> (Server, Op
     server.max_headers = section.number("max_headers", server.max_headers, 10..=10_000);
     server.max_streams = u32::try_from(section.number("max_streams", 128, 1..=100_000)).unwrap_or(server.max_streams);
     server.core_dumps = section.boolean("core_dumps", server.core_dumps);
-    (server, tls_files(context, section, &SERVER_TLS))
+    server.http2_frame_budget = section.number("http2_frame_budget", server.http2_frame_budget, 1000..=1_000_000_000);
+    (server, tls(context, section, &SERVER_TLS, &SERVER_CERTIFICATE))
 }
 
 pub(super) fn admin<'t>(context: Context<'t>, root: Section<'t>, data: &[SocketAddr]) -> Option<Admin> {
     let section = root.section("admin", &ADMIN)?;
-    let tls = tls_files(context, section, &ADMIN_TLS);
+    let tls = tls(context, section, &ADMIN_TLS, &ADMIN_CERTIFICATE);
     let tokens = tokens(section);
     let mut hosts = Vec::new();
     for text in section.texts("hosts") {
@@ -114,42 +125,6 @@ fn tokens(admin: Section<'_>) -> Vec<AdminToken> {
         tokens.push(AdminToken { name: name.to_owned(), digest, may_manage, organization });
     }
     tokens
-}
-
-/// `[server.tls]` or `[admin.tls]`. The files are read too, so that a mistake in them is found now.
-fn tls_files<'t>(context: Context<'t>, parent: Section<'t>, kind: &'static Kind) -> Option<TlsFiles> {
-    let section = parent.section("tls", kind)?;
-    let path = |name, hint| {
-        section.require(name, hint);
-        section.text(name).map(|text| context.folder.join(text.value))
-    };
-    let cert = path("cert", "the PEM file of the certificate chain");
-    let key = path("key", "the PEM file of the private key");
-    let files = TlsFiles { cert: cert?, key: key? };
-    if let Err(bad) = tls::certified_key(&files) {
-        let at = section.at(if bad.file == files.key { "key" } else { "cert" });
-        if context.in_use.contains(&files) {
-            section.report.warn(at, format!("{bad}; the certificate in use goes on"), None);
-        } else {
-            section.report.error(at, bad.to_string());
-        }
-    }
-    if is_world_readable(&files.key) {
-        let hint = format!("chmod o-rwx {}", files.key.display());
-        section.report.warn(section.at("key"), "everybody on this machine can read this private key", Some(hint));
-    }
-    Some(files)
-}
-
-#[cfg(unix)]
-fn is_world_readable(file: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
-}
-
-#[cfg(not(unix))]
-fn is_world_readable(_: &Path) -> bool {
-    false
 }
 
 pub(super) fn store<'t>(context: Context<'t>, root: Section<'t>) -> Option<Store> {

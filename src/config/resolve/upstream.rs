@@ -2,11 +2,12 @@
 
 use super::Context;
 use crate::config::document::{Section, Text, as_text, type_name};
-use crate::config::{Place, Protocol, Upstream, names, tls};
-use crate::policy::{CredentialPlace, Environment, PassThrough};
+use crate::config::{Place, Protocol, Upstream, files, names, tls};
+use crate::policy::{CredentialPlace, Environment, PassThrough, is_proxy_header};
 use http::{HeaderName, HeaderValue, header};
 use std::net::Ipv6Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
 
 const FORMS: &str = "write `http://127.0.0.1:3000`, `https://name`, `h2c://…`, `h2://…` or `unix:/path/of/socket`";
 
@@ -165,6 +166,41 @@ pub(super) fn headers(
     headers
 }
 
+/// `proxy_headers`: what trusted proxies say and the upstream wants to hear.
+pub(super) fn proxy_headers(root: Section<'_>, api: Section<'_>) -> Vec<HeaderName> {
+    let report = api.report;
+    let mut headers: Vec<HeaderName> = Vec::new();
+    for text in api.texts("proxy_headers") {
+        let Ok(header) = HeaderName::from_bytes(text.value.as_bytes()) else {
+            report.error(text.at, "this is no header name");
+            continue;
+        };
+        if names::is_reserved_header(&header) {
+            report.error(text.at, format!("`{header}` is a header that Keygate sets itself"));
+        } else if !is_proxy_header(&header) {
+            let hint = "here stand headers that Keygate drops unless a trusted proxy sends them, such as `CF-Connecting-IP`";
+            report.error_with_hint(text.at, format!("`{header}` is passed on from everybody, so it need not stand here"), hint);
+        } else if headers.contains(&header) {
+            report.error(text.at, format!("`{header}` stands twice in `proxy_headers`"));
+        }
+        headers.push(header);
+    }
+    let trusted = root.raw("server").and_then(|server| server.get_ref().as_table()?.get("trusted_proxies"));
+    let trusts_nobody = trusted.is_none_or(|trusted| trusted.get_ref().as_array().is_some_and(|list| list.is_empty()));
+    if !headers.is_empty() && trusts_nobody {
+        let hint = "list the proxies in `trusted_proxies` of [server]";
+        report.error_with_hint(api.at("proxy_headers"), "`proxy_headers` has no use where no proxy is trusted", hint);
+    }
+    headers
+}
+
+/// What a file holds, without its final newline.
+fn secret(path: &Path) -> std::io::Result<Zeroizing<String>> {
+    let content = Zeroizing::new(files::read(path, files::SECRET)?);
+    let text = std::str::from_utf8(&content).map_err(|_| std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not valid UTF-8"))?;
+    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
 /// A value as it is, or from `env:NAME` or `file:PATH`.
 fn header_value(context: Context<'_>, text: Text<'_>) -> Option<HeaderValue> {
     let report = context.report;
@@ -174,7 +210,7 @@ fn header_value(context: Context<'_>, text: Text<'_>) -> Option<HeaderValue> {
             return None;
         }
         match std::env::var(name) {
-            Ok(value) => value,
+            Ok(value) => Zeroizing::new(value),
             Err(std::env::VarError::NotPresent) => {
                 let hint = "set it where Keygate is started, or write `file:PATH`";
                 report.error_with_hint(text.at, format!("the environment variable `{name}` is not set"), hint);
@@ -186,15 +222,15 @@ fn header_value(context: Context<'_>, text: Text<'_>) -> Option<HeaderValue> {
             }
         }
     } else if let Some(path) = text.value.strip_prefix("file:") {
-        match std::fs::read_to_string(context.folder.join(path)) {
-            Ok(value) => value.trim_end_matches(['\r', '\n']).to_owned(),
+        match secret(&context.folder.join(path)) {
+            Ok(value) => value,
             Err(error) => {
                 report.error(text.at, format!("`{}` cannot be read: {error}", path.escape_debug()));
                 return None;
             }
         }
     } else {
-        text.value.to_owned()
+        Zeroizing::new(text.value.to_owned())
     };
     let mut value = HeaderValue::from_str(value.trim()).ok().filter(|value| !value.is_empty());
     match &mut value {

@@ -1,4 +1,4 @@
-use super::files::write_certificate;
+use super::files::{write_certificate, write_certificate_for};
 use crate::config::document::KINDS;
 use crate::config::{Config, Entry, load, locate, parse};
 use crate::policy::{Digest, KeyApiStyle};
@@ -39,10 +39,14 @@ fn example_loads_with_everything_switched_on() {
     std::fs::create_dir(folder.path().join("tls")).expect("a folder");
     write_certificate(folder.path(), "tls/cert");
     write_certificate(folder.path(), "tls/admin-cert");
+    write_certificate_for(folder.path(), "tls/other-cert", &["other.example"]);
+    write_certificate_for(folder.path(), "tls/admin-other-cert", &["other.example"]);
     // Cargo sets the variable.
     let text = switched_on()
         .replace("tls/key.pem", "tls/cert-key.pem")
         .replace("tls/admin-key.pem", "tls/admin-cert-key.pem")
+        .replace("tls/other-key.pem", "tls/other-cert-key.pem")
+        .replace("tls/admin-other-key.pem", "tls/admin-other-cert-key.pem")
         .replace("tls/upstream-ca.pem", "tls/cert.pem")
         .replace("http://127.0.0.1:3000", "https://127.0.0.1:3000")
         .replace("DESK_AUTH", "CARGO_MANIFEST_DIR");

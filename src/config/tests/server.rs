@@ -13,15 +13,19 @@ fn with_admin(settings: &str) -> String {
 fn defaults_are_those_of_the_example() {
     let config = accepted(&with_api(""));
     let server = &config.server;
-    assert_eq!(
-        (server.workers, server.max_connections, server.max_header_size, server.max_headers, server.max_streams),
-        (0, 10_000, 32 << 10, 100, 128)
-    );
+    assert_eq!((server.workers, server.max_connections, server.max_header_size, server.max_headers), (0, 10_000, 32 << 10, 100));
+    assert_eq!((server.max_streams, server.http2_frame_budget), (128, 10_000));
     let seconds =
         [server.handshake_timeout, server.header_timeout, server.idle_timeout, server.drain_timeout].map(|timeout| timeout.as_secs());
     assert_eq!(seconds, [10, 30, 75, 30]);
     assert_eq!([server.shutdown_delay, server.upgrade_drain_timeout].map(|time| time.as_secs()), [0, 3600]);
     assert!(!server.core_dumps);
+    assert_eq!((server.max_connections_per_address, server.body_timeout.as_secs(), server.min_transfer_rate), (1000, 60, 256));
+    let api = &config.apis[0];
+    assert_eq!(
+        (api.idle_timeout.as_secs(), api.request_timeout.as_secs(), api.max_body_size, api.max_requests),
+        (600, 86_400, 1 << 30, 5000)
+    );
     assert!(config.log.requests && config.log.format == LogFormat::Auto && config.admin.is_none() && config.tls.is_none());
 }
 
@@ -43,8 +47,19 @@ fn listen_takes_addresses_with_ports_only() {
 
 #[test]
 fn numbers_and_sizes_out_of_range_are_refused() {
-    let text = "listen = \"127.0.0.1:0\"\nworkers = ⟦-1\nmax_connections = ⟦0\nmax_header_size = ⟦\"1KiB\"\nmax_streams = ⟦0x1000000";
-    refused(&with_server(text), &["from 0 to 1024", "from 1 to", "from 8KiB to 1MiB", "from 1 to 100000"]);
+    let text = "listen = \"127.0.0.1:0\"\nworkers = ⟦-1\nmax_connections = ⟦0\nmax_header_size = ⟦\"1KiB\"\nmax_streams = ⟦0x1000000\nhttp2_frame_budget = ⟦999";
+    refused(&with_server(text), &["from 0 to 1024", "from 1 to", "from 8KiB to 1MiB", "from 1 to 100000", "from 1000 to 1000000000"]);
+    let text = "listen = \"127.0.0.1:0\"\nbody_timeout = ⟦\"0s\"\nmin_transfer_rate = ⟦\"2GiB\"\nmax_connections_per_address = ⟦-1";
+    refused(&with_server(text), &["from 1ms to 1d", "from 0B to 1GiB", "from 0 to 10000000"]);
+    let text = "idle_timeout = ⟦\"2d\"\nrequest_timeout = ⟦\"0s\"\nmax_body_size = ⟦\"1TiB\"\nmax_requests = ⟦0";
+    refused(&with_api(text), &["from 1ms to 1d", "from 1ms to 30d", "`\"1GiB\"`", "from 1 to"]);
+}
+
+#[test]
+fn what_is_off_is_zero() {
+    let text = "listen = \"127.0.0.1:0\"\nmin_transfer_rate = \"0B\"\nmax_connections_per_address = 0";
+    let server = accepted(&with_server(text)).server;
+    assert_eq!((server.min_transfer_rate, server.max_connections_per_address), (0, 0));
 }
 
 #[test]

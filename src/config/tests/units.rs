@@ -21,10 +21,12 @@ fn sizes_have_a_whole_number_and_a_unit() {
     assert_eq!(parse_size("512B"), Ok(512));
     assert_eq!(parse_size("32KiB"), Ok(32 << 10));
     assert_eq!(parse_size("1MiB"), Ok(1 << 20));
-    for text in ["", "10", "KiB", "1KB", "18446744073709551615MiB"] {
+    assert_eq!(parse_size("2GiB"), Ok(2 << 30));
+    for text in ["", "10", "KiB", "1KB", "18446744073709551615MiB", "18446744073709551615GiB"] {
         assert!(parse_size(text).is_err(), "{text}");
     }
-    assert_eq!([show_size(0), show_size(512), show_size(8 << 10), show_size(1 << 20)], ["0B", "512B", "8KiB", "1MiB"]);
+    let shown = [0, 512, 8 << 10, 1 << 20, 1 << 30, 1 << 31].map(show_size);
+    assert_eq!(shown, ["0B", "512B", "8KiB", "1MiB", "1GiB", "2GiB"]);
 }
 
 #[test]

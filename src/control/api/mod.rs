@@ -47,7 +47,8 @@ async fn guard(State(state): State<Arc<Here>>, Encrypted(encrypted): Encrypted, 
             "Without an admin token this does not exist. Add an [[admin.token]] with name, sha256 and role = \"manage\" to gateway.toml.";
         return Err(Problem::new(StatusCode::NOT_FOUND, "no_admin_token", detail));
     };
-    access::check_origin(request.headers(), encrypted, admin)?;
+    let target = request.uri().authority().map(http::uri::Authority::as_str);
+    access::check_origin(target, request.headers(), encrypted, admin)?;
     Ok(next.run(request).await)
 }
 

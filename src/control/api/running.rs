@@ -1,6 +1,6 @@
 //! The running configuration as `GET /v1/config` shows it. What may be a secret is not in it.
 
-use crate::config::{ApiConfig, Config, LogFormat, Place, Protocol, TlsFiles, Upstream, show_duration};
+use crate::config::{ApiConfig, Config, LogFormat, Place, Protocol, Tls, TlsFiles, TlsProfile, Upstream, show_duration};
 use crate::policy::{CredentialPlace, EmptyScopes, ErrorStyle, KeyApiStyle, PassThrough, Pattern, ResetStyle};
 use serde::Serialize;
 use std::time::Duration;
@@ -34,9 +34,14 @@ struct ServerView {
     /// 0: one per core.
     workers: usize,
     max_connections: usize,
+    /// 0: no limit.
+    max_connections_per_address: usize,
     handshake_timeout: String,
     header_timeout: String,
     idle_timeout: String,
+    body_timeout: String,
+    /// In bytes a second.
+    min_transfer_rate: usize,
     shutdown_delay: String,
     drain_timeout: String,
     upgrade_drain_timeout: String,
@@ -44,12 +49,24 @@ struct ServerView {
     max_header_size: usize,
     max_headers: usize,
     max_streams: u32,
+    http2_frame_budget: usize,
     core_dumps: bool,
 }
 
 /// `[server.tls]` or `[admin.tls]`: paths of files.
 #[derive(Debug, Serialize, ToSchema)]
 struct TlsView {
+    cert: String,
+    key: String,
+    /// `intermediate` or `modern`.
+    profile: &'static str,
+    /// Served by name.
+    certificate: Vec<CertificateView>,
+}
+
+/// `[[server.tls.certificate]]` or `[[admin.tls.certificate]]`.
+#[derive(Debug, Serialize, ToSchema)]
+struct CertificateView {
     cert: String,
     key: String,
 }
@@ -126,12 +143,33 @@ struct ApiView {
     host_header: &'static str,
     /// Their names; the values may be secrets.
     upstream_headers: Vec<String>,
+    /// Passed on from trusted proxies only.
+    proxy_headers: Vec<String>,
     key_api: Option<KeyApiView>,
+    cors: Option<CorsView>,
     expiry_warning: String,
     expiry_header: bool,
     connect_timeout: String,
     response_timeout: String,
+    idle_timeout: String,
+    request_timeout: String,
     keep_alive: String,
+    /// In bytes.
+    max_body_size: usize,
+    max_requests: usize,
+}
+
+/// `[api.cors]`.
+#[derive(Debug, Serialize, ToSchema)]
+struct CorsView {
+    /// `*` alone is any.
+    origins: Vec<String>,
+    methods: Vec<String>,
+    headers: Vec<String>,
+    expose_headers: Vec<String>,
+    /// In seconds.
+    max_age: u64,
+    credentials: bool,
 }
 
 /// One of an API's `environments`.
@@ -158,15 +196,19 @@ impl From<&Config> for RunningConfig {
                 trusted_proxies: texts(&server.trusted_proxies),
                 workers: server.workers,
                 max_connections: server.max_connections,
+                max_connections_per_address: server.max_connections_per_address,
                 handshake_timeout: show_duration(server.handshake_timeout),
                 header_timeout: show_duration(server.header_timeout),
                 idle_timeout: show_duration(server.idle_timeout),
+                body_timeout: show_duration(server.body_timeout),
+                min_transfer_rate: server.min_transfer_rate,
                 shutdown_delay: show_duration(server.shutdown_delay),
                 drain_timeout: show_duration(server.drain_timeout),
                 upgrade_drain_timeout: show_duration(server.upgrade_drain_timeout),
                 max_header_size: server.max_header_size,
                 max_headers: server.max_headers,
                 max_streams: server.max_streams,
+                http2_frame_budget: server.http2_frame_budget,
                 core_dumps: server.core_dumps,
             },
             tls: config.tls.as_ref().map(tls),
@@ -259,6 +301,15 @@ fn api(config: &ApiConfig) -> ApiView {
         case_insensitive_paths: api.case_insensitive_paths,
         host_header: if config.rewrite_host { "upstream" } else { "keep" },
         upstream_headers: api.upstream_headers.iter().map(|(name, _)| name.to_string()).collect(),
+        proxy_headers: texts(&api.proxy_headers),
+        cors: api.cors.as_ref().map(|cors| CorsView {
+            origins: if cors.origins.is_empty() { vec!["*".to_owned()] } else { texts(&cors.origins) },
+            methods: texts(&cors.methods),
+            headers: texts(&cors.headers),
+            expose_headers: texts(&cors.expose_headers),
+            max_age: cors.max_age,
+            credentials: cors.credentials,
+        }),
         key_api: api.key_api.as_ref().map(|endpoints| KeyApiView {
             path: endpoints.path.to_string(),
             style: match endpoints.style {
@@ -272,7 +323,11 @@ fn api(config: &ApiConfig) -> ApiView {
         expiry_header: api.expiry_header,
         connect_timeout: show_duration(config.connect_timeout),
         response_timeout: show_duration(config.response_timeout),
+        idle_timeout: show_duration(config.idle_timeout),
+        request_timeout: show_duration(config.request_timeout),
         keep_alive: show_duration(config.keep_alive),
+        max_body_size: config.max_body_size,
+        max_requests: config.max_requests,
     }
 }
 
@@ -289,8 +344,14 @@ fn upstream(upstream: &Upstream) -> String {
     }
 }
 
-fn tls(files: &TlsFiles) -> TlsView {
-    TlsView { cert: files.cert.display().to_string(), key: files.key.display().to_string() }
+fn tls(tls: &Tls) -> TlsView {
+    let view = |files: &TlsFiles| CertificateView { cert: files.cert.display().to_string(), key: files.key.display().to_string() };
+    let CertificateView { cert, key } = view(&tls.default);
+    let profile = match tls.profile {
+        TlsProfile::Intermediate => "intermediate",
+        TlsProfile::Modern => "modern",
+    };
+    TlsView { cert, key, profile, certificate: tls.further.iter().map(view).collect() }
 }
 
 fn texts<'t, T: ToString + 't>(items: impl IntoIterator<Item = &'t T>) -> Vec<String> {

@@ -172,6 +172,11 @@ impl Office {
         self.desk.settle().await;
     }
 
+    /// Waits until no change is being made; none is until what is returned is dropped.
+    pub(in crate::control) async fn close(&self) -> MutexGuard<'_, ()> {
+        self.desk.turn.lock().await
+    }
+
     /// Whether there are revocations that the store has yet to take.
     pub(in crate::control) fn owes(&self) -> bool {
         !self.desk.owed().is_empty()

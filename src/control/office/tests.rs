@@ -88,8 +88,8 @@ impl Bench {
 
     fn start(folder: TempDir, now: Arc<AtomicI64>, file: &str) -> Self {
         let config = Arc::new(parse(file, &folder.path().join("gateway.toml")).expect("a good file"));
-        let site = SiteBuilder::new(1).map(|mut builder| builder.build(&config, Arc::new(config.routes()), None));
-        let site = Arc::new(site.expect("a provider").expect("no certificates"));
+        let site = SiteBuilder::new(1).build(&config, Arc::new(config.routes()), None, None);
+        let site = Arc::new(site.expect("no authorities"));
         let mut table = Table::new(&config, site.routes.clone());
         let opened = KeyStore::open(&folder.path().join("keygate.db"), |key| table.load_key(&key)).expect("a store");
         table.load_state(opened.revocations, &opened.organizations);

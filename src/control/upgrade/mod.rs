@@ -30,7 +30,7 @@ pub use message::Purpose;
 pub use program::Program;
 pub(super) use relay::follow;
 
-use super::admin::{CONNECTIONS, Gate};
+use super::admin::Gate;
 use super::figures::Figures;
 use super::key_calls::KeyDesk;
 use super::office::Office;
@@ -48,10 +48,11 @@ use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::PathBuf;
 use std::process::Child;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
-use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore, SemaphorePermit, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard, SemaphorePermit, mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{sleep, timeout};
 
@@ -68,7 +69,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Somebody who asks for an upgrade.
 #[derive(Debug)]
 pub(super) struct UpgradeRequest {
-    /// Connections at the admin address that wait for the answer: 1, or 0 for a signal.
+    /// Requests at the admin address that wait for the answer: 1, or 0 for a signal.
     pub(super) waiting: usize,
     /// The process that has taken over, or why none has.
     pub(super) answer: oneshot::Sender<Result<u32, Refused>>,
@@ -117,7 +118,8 @@ pub(super) struct Estate {
     pub(super) key_desk: Arc<KeyDesk>,
     /// Of the admin address.
     pub(super) gate: Arc<watch::Sender<Gate>>,
-    pub(super) admin_slots: Arc<Semaphore>,
+    /// How many requests are being answered there.
+    pub(super) answering_admin: Arc<AtomicUsize>,
     /// Tasks that have no purpose without the store.
     pub(super) tasks: Vec<AbortHandle>,
 }
@@ -127,6 +129,8 @@ pub(super) struct Estate {
 struct GivenUp<'e> {
     gate_closed: bool,
     key_calls: Option<SemaphorePermit<'e>>,
+    /// Of changes that go on although whoever asked for them has left.
+    changes: Option<MutexGuard<'e, ()>>,
     destination: Option<OwnedMutexGuard<Destination>>,
     store_closed: bool,
     switched: bool,
@@ -249,7 +253,7 @@ impl Estate {
         given_up.gate_closed = true;
         self.gate.send_replace(Gate::Closed);
         let answered = async {
-            while CONNECTIONS.saturating_sub(self.admin_slots.available_permits()) > waiting {
+            while self.answering_admin.load(Ordering::Relaxed) > waiting {
                 sleep(Duration::from_millis(5)).await;
             }
         };
@@ -262,6 +266,8 @@ impl Estate {
             }
         };
         timeout(SETTLING, settled).await.map_err(|_| "the store has yet to take revocations that are in force".to_owned())?;
+        let changes = timeout(SETTLING, self.office.close()).await;
+        given_up.changes = Some(changes.map_err(|_| "the store does not answer".to_owned())?);
         let destination = timeout(SETTLING, self.destination.clone().lock_owned()).await;
         let destination = destination.map_err(|_| "the store does not answer".to_owned())?;
         if let Some((store, _)) = &self.store {
@@ -310,8 +316,7 @@ impl Estate {
                 }
             }
         }
-        drop(given_up.destination);
-        drop(given_up.key_calls);
+        drop((given_up.destination, given_up.changes, given_up.key_calls));
         if given_up.gate_closed {
             self.gate.send_replace(Gate::Open);
         }

@@ -1,109 +1,16 @@
 //! Connections that are fed with frames.
 
-use super::super::connection::{CONNECTION_WINDOW, FIRST_WINDOW, STREAM_WINDOW};
 use super::super::frame::{self, ACK, END_HEADERS, END_STREAM, PADDED, WITH_PRIORITY};
-use super::super::{Block, Connection, Event, HeaderBlock, Limits, PREFACE, Reason};
+use super::super::{Block, Connection, Event, HeaderBlock, PREFACE, Reason};
+use super::peer::{GET, LIMITS, Peer, SECOND, Seen, frame, get, number};
 use crate::policy::Sink as _;
 use http::{HeaderMap, StatusCode};
 use proptest::prelude::*;
 
-const SECOND: u64 = 1_000_000_000;
-/// A GET of `/`.
-const GET: [u8; 4] = [0x82, 0x87, 0x84, 0x81];
-/// The same with an authority.
-fn get() -> Vec<u8> {
-    [&GET[..3], &[0x41, 1, b'a']].concat()
-}
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    frame::begin(&mut bytes, payload.len(), kind, flags, stream);
-    bytes.extend_from_slice(payload);
-    bytes
-}
-
-fn number(kind: u8, stream: u32, number: u32) -> Vec<u8> {
-    frame(kind, 0, stream, &number.to_be_bytes())
-}
-
-/// What came, in short.
-#[derive(Debug, PartialEq, Eq)]
-enum Seen {
-    Request(usize, bool),
-    Data(usize, Vec<u8>, bool),
-    Trailers(usize, HeaderMap),
-    Reset(usize),
-}
-
-struct Peer {
-    connection: Connection,
-    block: Block,
-    now: u64,
-}
-
-impl Peer {
-    fn new() -> Self {
-        let limits = Limits { streams: 4, size: 2000, fields: 20 };
-        let mut peer = Self { connection: Connection::new(limits, 0), block: Block::default(), now: 0 };
-        assert_eq!(peer.feed(PREFACE), Ok(vec![]));
-        assert_eq!(peer.feed(&frame(frame::SETTINGS, 0, 0, &[])), Ok(vec![]));
-        peer.connection.out.clear();
-        peer
-    }
-
-    fn feed(&mut self, mut input: &[u8]) -> Result<Vec<Seen>, Reason> {
-        let mut seen = Vec::new();
-        while let Some((read, event)) = self.connection.read(input, &mut self.block, self.now)? {
-            input = &input[read..];
-            match event {
-                Event::Request { place, ended } => seen.push(Seen::Request(place, ended)),
-                Event::Data { place, data, ended } => seen.push(Seen::Data(place, data.to_vec(), ended)),
-                Event::Trailers { place, trailers } => seen.push(Seen::Trailers(place, trailers)),
-                Event::Reset { place } => seen.push(Seen::Reset(place)),
-                Event::Nothing | Event::Window { .. } => {}
-            }
-        }
-        assert!(input.is_empty(), "whole frames");
-        Ok(seen)
-    }
-
-    fn open(&mut self, id: u32, ended: bool) -> usize {
-        let flags = END_HEADERS | if ended { END_STREAM } else { 0 };
-        match self.feed(&frame(frame::HEADERS, flags, id, &get())).unwrap()[..] {
-            [Seen::Request(place, _)] => place,
-            ref other => panic!("{other:?}"),
-        }
-    }
-
-    fn answer(&mut self, place: usize) {
-        self.connection.send_head(place, StatusCode::OK, &HeaderBlock::default(), true);
-    }
-
-    /// Kinds, flags, streams and payloads of what was sent since this was last asked.
-    fn sent(&mut self) -> Vec<(u8, u8, u32, Vec<u8>)> {
-        let out = std::mem::take(&mut self.connection.out);
-        let mut rest = &out[..];
-        let mut frames = Vec::new();
-        while let Some((head, behind)) = rest.split_first_chunk() {
-            let head = frame::FrameHead::read(head);
-            let (payload, behind) = behind.split_at(head.length);
-            rest = behind;
-            frames.push((head.kind, head.flags, head.stream, payload.to_vec()));
-        }
-        frames
-    }
-
-    fn resets(&mut self) -> Vec<(u32, Reason)> {
-        let reason = |payload: Vec<u8>| Reason(u32::from_be_bytes(payload.try_into().unwrap()));
-        self.sent().into_iter().filter(|sent| sent.0 == frame::RST_STREAM).map(|(_, _, id, payload)| (id, reason(payload))).collect()
-    }
-}
-
 #[test]
 fn connection_starts_with_the_preface_and_settings() {
-    let limits = Limits { streams: 4, size: 2000, fields: 20 };
     let fed = |bytes: &[u8]| {
-        let mut peer = Peer { connection: Connection::new(limits, 0), block: Block::default(), now: 0 };
+        let mut peer = Peer { connection: Connection::new(LIMITS, 0), block: Block::default(), now: 0 };
         peer.feed(bytes)
     };
     assert_eq!(fed(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"), Err(Reason::PROTOCOL_ERROR));
@@ -165,6 +72,7 @@ fn frames_in_the_wrong_place_or_of_the_wrong_size_end_the_connection() {
     let cases = [
         (frame(frame::DATA, 0, 0, b"x"), Reason::PROTOCOL_ERROR),
         (frame(frame::DATA, 0, 1, b"x"), Reason::PROTOCOL_ERROR),
+        (frame(frame::DATA, 0, 2, b"x"), Reason::PROTOCOL_ERROR),
         (frame(frame::HEADERS, END_HEADERS, 0, &get()), Reason::PROTOCOL_ERROR),
         (frame(frame::HEADERS, END_HEADERS, 2, &get()), Reason::PROTOCOL_ERROR),
         (frame(frame::HEADERS, END_HEADERS | PADDED, 1, &[9, 0x82]), Reason::PROTOCOL_ERROR),
@@ -243,56 +151,6 @@ fn streams_above_the_limit_are_refused() {
 }
 
 #[test]
-fn more_than_the_windows_allow_is_an_error_and_what_is_taken_is_given_back() {
-    let mut peer = Peer::new();
-    let place = peer.open(1, false);
-    let piece = frame(frame::DATA, 0, 1, &[0; 16_384]);
-    for _ in 0..STREAM_WINDOW / 16_384 {
-        assert_eq!(peer.feed(&piece).unwrap().len(), 1);
-    }
-    assert_eq!(peer.feed(&piece), Ok(vec![Seen::Reset(place)]));
-    assert_eq!(peer.resets(), [(1, Reason::FLOW_CONTROL_ERROR)]);
-
-    let mut peer = Peer::new();
-    let place = peer.open(1, false);
-    let mut given_back = [0; 2];
-    for _ in 0..4 * CONNECTION_WINDOW / 16_384 {
-        assert_eq!(peer.feed(&piece).unwrap().len(), 1);
-        peer.connection.give_back(place, 16_384);
-        for (kind, _, id, payload) in peer.sent() {
-            assert_eq!(kind, frame::WINDOW_UPDATE);
-            given_back[id as usize] += u32::from_be_bytes(payload.try_into().unwrap()) as usize;
-        }
-    }
-    assert!(given_back.iter().all(|given| *given > 3 * CONNECTION_WINDOW), "{given_back:?}");
-
-    let mut peer = Peer::new();
-    (0..3).for_each(|number| _ = peer.open(2 * number + 1, false));
-    let flood = (0..3 * STREAM_WINDOW / 16_384).map(|number| frame(frame::DATA, 0, 1 + 2 * (number as u32 % 3), &[0; 16_384]));
-    let outcome = flood.map(|bytes| peer.feed(&bytes)).find_map(Result::err);
-    assert_eq!(outcome, Some(Reason::FLOW_CONTROL_ERROR), "the window of all streams");
-}
-
-#[test]
-fn answers_stay_within_both_windows() {
-    let mut peer = Peer::new();
-    let place = peer.open(1, true);
-    assert_eq!(peer.connection.room(place), FIRST_WINDOW);
-    peer.feed(&frame(frame::SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 10])).unwrap();
-    assert_eq!(peer.connection.room(place), 10);
-    peer.connection.send_head(place, StatusCode::OK, &HeaderBlock::default(), false);
-    peer.connection.send_data(place, b"eight by", false);
-    peer.feed(&frame(frame::SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 5])).unwrap();
-    assert_eq!(peer.connection.room(place), 0, "less than nothing");
-    peer.feed(&number(frame::WINDOW_UPDATE, 1, 100_000)).unwrap();
-    assert_eq!(peer.connection.room(place), FIRST_WINDOW - 8, "the window of all streams");
-    peer.feed(&number(frame::WINDOW_UPDATE, 0, 8)).unwrap();
-    peer.connection.send_data(place, &[0; 40_000], true);
-    let sizes: Vec<(u8, usize)> = peer.sent().iter().filter(|sent| sent.0 == frame::DATA).map(|sent| (sent.1, sent.3.len())).collect();
-    assert_eq!(sizes, [(0, 8), (0, 16_384), (0, 16_384), (END_STREAM, 40_000 - 2 * 16_384)]);
-}
-
-#[test]
 fn large_head_is_sent_in_pieces() {
     let mut peer = Peer::new();
     let place = peer.open(1, true);
@@ -320,6 +178,8 @@ fn clients_that_only_make_work_are_told_to_calm_down() {
         (number(frame::WINDOW_UPDATE, 0, 1).repeat(20_000), "WINDOW_UPDATE"),
         ([frame(frame::HEADERS, END_HEADERS, 1, &get()), frame(frame::DATA, 0, 1, &[]).repeat(20_000)].concat(), "empty DATA"),
         (rapid, "streams that are reset at once"),
+        ((1..1000).step_by(2).flat_map(|id| frame(frame::HEADERS, END_HEADERS, id, &[])).collect(), "requests of nothing"),
+        (frame(frame::SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 9].repeat(2000)).repeat(10), "settings of many values"),
     ];
     for (flood, what) in floods {
         assert_eq!(Peer::new().feed(&flood), Err(Reason::ENHANCE_YOUR_CALM), "{what}");

@@ -65,6 +65,7 @@ fn malformed_requests_are_refused() {
         (replaced(":path", "/\u{e4}"), "another character than ASCII in the path"),
         (replaced(":authority", ""), "an empty authority"),
         (replaced(":scheme", "ht tp"), "a space in the scheme"),
+        (replaced(":scheme", "ftp"), "another scheme"),
         (replaced(":method", "GE T"), "a space in the method"),
         (replaced(":method", "CONNECT"), "CONNECT with a path"),
     ];
@@ -84,5 +85,7 @@ fn connect_has_an_authority_only() {
 fn trailers_have_no_pseudo_header_fields() {
     assert_eq!(trailers(&block(&[("x-sum", "7")])).unwrap()["x-sum"], "7");
     assert_eq!(trailers(&block(&[(":path", "/")])).err(), Some(Malformed));
-    assert_eq!(trailers(&block(&[("connection", "close")])).err(), Some(Malformed));
+    for (name, value) in [("connection", "close"), ("transfer-encoding", "chunked"), ("content-length", "1"), ("x", "a\r\nb: c")] {
+        assert_eq!(trailers(&block(&[(name, value)])).err(), Some(Malformed), "{name}");
+    }
 }

@@ -35,12 +35,52 @@ fn names_that_speak_about_a_connection_or_could_overrule_the_decision_are_known(
         "x-http-method",
         "x-http-method-override",
         "x-method-override",
+        "x-original-method",
+        "x-forwarded",
+        "x-forwarded-prefix",
+        "client-ip",
+        "cf-connecting-ip",
+        "cf-access-jwt-assertion",
+        "remote-user",
+        "x-remote-user",
+        "x-auth-request-user",
+        "x-amzn-oidc-identity",
+        "x-amzn-mtls-clientcert",
+        "x-ms-client-principal",
+        "x-webauth-user",
+        "x-ssl-client-verify",
+        "x-client-cert",
+        "x-client-verify",
+        "client-cert",
+        "ssl-client-cert",
+        "x-envoy-original-path",
+        "x-accel-mapping",
+        "x-middleware-subrequest",
     ] {
         assert!(Known::of(name).is_override(), "{name}");
     }
-    for name in
-        ["", "x", "x-keygate", "xx-keygate-auth", "te2", "hosts", "x-innocent", "accept", "user-agent", "proxy-status", "set-cookie"]
-    {
+    for name in [
+        "",
+        "x",
+        "x-",
+        "x--",
+        "x-keygate",
+        "xx-keygate-auth",
+        "te2",
+        "hosts",
+        "x-innocent",
+        "accept",
+        "user-agent",
+        "proxy-status",
+        "set-cookie",
+        "x-amzn-trace-id",
+        "x-client-version",
+        "x-ms-version",
+        "x-auth-token",
+        "remotely",
+        "cf-ray",
+        "origin",
+    ] {
         assert_eq!(Known::of(name), Known::Other, "{name}");
     }
 }

@@ -226,7 +226,7 @@ fn answers_lose_connection_fields_and_gain_the_request_id_and_the_limit() {
         theirs.insert(name, HeaderValue::from_static(value));
     }
     let mut headers = HeaderMap::new();
-    prepare_response(&Fields::from(&theirs), &admission, "ours", NOON, &mut headers);
+    prepare_response(&Fields::from(&theirs), &admission, "ours", NOON, &[], &mut headers);
     for name in ["connection", "x-hop", "keep-alive", "content-length", "transfer-encoding", "upgrade"] {
         assert!(!headers.contains_key(name), "{name}");
     }
@@ -262,9 +262,12 @@ fn hostile_name() -> impl Strategy<Value = String> {
     let known: Vec<&str> = OURS
         .into_iter()
         .chain(["x-api-key", "authorization", "desktoken", "cookie", "forwarded", "x-real-ip", "x-original-url", "te", "x-innocent"])
+        .chain(["cf-connecting-ip", "remote-user", "x-remote-user", "x-auth-request-email", "x-http-method-override", "ssl-client-cert"])
+        .chain(["x-original-forwarded-for", "x-client-ip", "client-cert", "x-envoy-internal", "x-middleware-subrequest", "proxy"])
         .collect();
     (prop::sample::select(known), any::<u64>()).prop_map(|(name, twist)| {
-        name.char_indices().map(|(at, letter)| if letter == '-' && twist >> at & 1 == 1 { '_' } else { letter }).collect()
+        let twisted = |at: usize| ['-', '_', '-', '.'][(twist >> (2 * at % 64) & 3) as usize];
+        name.char_indices().map(|(at, letter)| if letter == '-' { twisted(at) } else { letter }).collect()
     })
 }
 
@@ -303,10 +306,10 @@ proptest! {
             prop_assert_eq!(values(&headers, name), values(&expected, name), "{}", name);
         }
         for (name, value) in &headers {
-            let read_as = name.as_str().replace('_', "-");
-            let ours = OURS.contains(&read_as.as_str()) || read_as.starts_with("x-keygate-") || read_as.starts_with("x-forwarded-");
+            let read_as = crate::policy::hyphened(name.as_str());
+            let ours = OURS.contains(&read_as.as_str()) || Known::of(&read_as).is_override();
             prop_assert!(!ours || name.as_str() == read_as, "{name} is left");
-            prop_assert!(!["x-api-key", "x-original-url", "x-real-ip", "forwarded"].contains(&read_as.as_str()), "{name} is left");
+            prop_assert!(read_as != "x-api-key" && Known::of(&read_as) != Known::Override, "{name} is left");
             prop_assert!(!String::from_utf8_lossy(value.as_bytes()).contains(&good()), "the key is left in {name}");
             prop_assert!(!with_key || read_as != "desktoken", "{name} is left");
             let session = name == "cookie" && String::from_utf8_lossy(value.as_bytes()).contains("sso=");
@@ -314,4 +317,43 @@ proptest! {
         }
         prop_assert!(!headers.contains_key("authorization"));
     }
+}
+
+#[test]
+fn named_headers_of_proxies_pass_from_trusted_ones_only() {
+    let cf = HeaderName::from_static("cf-connecting-ip");
+    let snapshot = snapshot(ApiDefinition { proxy_headers: vec![cf], ..api() }, [key(&good())]);
+    let call = by_key().header("cf-connecting-ip", "203.0.113.1").header("cf_connecting_ip", "192.0.2.1").header("x-real-ip", "192.0.2.1");
+    let trusted = [AddressRange::parse("198.51.100.0/24").expect("a range")];
+    let headers = prepare(&call, &snapshot, &trusted);
+    assert_eq!(values(&headers, "cf-connecting-ip"), ["203.0.113.1"]);
+    assert!(!headers.contains_key("cf_connecting_ip") && !headers.contains_key("x-real-ip"));
+    assert!(!prepare(&call, &snapshot, &[]).contains_key("cf-connecting-ip"));
+}
+
+#[test]
+fn login_in_front_can_be_what_the_upstream_checks() {
+    let name = "cf-access-jwt-assertion";
+    let place = PassThrough::Header(HeaderName::from_static(name));
+    let snapshot = snapshot(ApiDefinition { pass_through: vec![place], ..api() }, [key(&good())]);
+    let call = Call::new("GET", "/api/v1/tickets").header(name, "t");
+    assert_eq!(values(&prepare(&call, &snapshot, &[]), name), ["t"]);
+    assert!(!prepare(&by_key().header(name, "t"), &snapshot, &[]).contains_key(name), "a key takes its place");
+}
+
+#[test]
+fn trailers_say_nothing_that_a_header_must() {
+    let api = Api::new(api());
+    let mut trailers = HeaderMap::new();
+    for name in
+        ["x-sum", "grpc-status", "etag", "set-cookie", "content_length", "if-match", "x-desk-auth", "x.api.key", "x-ratelimit-limit"]
+    {
+        trailers.append(HeaderName::from_static(name), HeaderValue::from_static("1"));
+    }
+    let mut answer = trailers.clone();
+    prepare_trailers(&mut trailers, &api);
+    let names = |trailers: &HeaderMap| trailers.keys().map(|name| name.as_str().to_owned()).collect::<Vec<_>>();
+    assert_eq!(names(&trailers), ["x-sum", "grpc-status", "etag", "x-ratelimit-limit"]);
+    prepare_answer_trailers(&mut answer);
+    assert_eq!(names(&answer), ["x-sum", "grpc-status", "etag", "x-desk-auth", "x.api.key"]);
 }

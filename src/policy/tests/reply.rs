@@ -5,7 +5,7 @@ use http::Response;
 use serde_json::Value;
 
 /// Status, code and gRPC status of every reason, in the order of [`Refusal::ALL`].
-const TABLE: [(u16, &str, &str); 29] = [
+const TABLE: [(u16, &str, &str); Refusal::ALL.len()] = [
     (400, "malformed_target", "3"),
     (400, "malformed_host", "3"),
     (400, "malformed_forwarded_for", "3"),
@@ -33,8 +33,12 @@ const TABLE: [(u16, &str, &str); 29] = [
     (502, "upstream_failed", "14"),
     (504, "upstream_timeout", "4"),
     (400, "client_aborted", "3"),
-    (413, "body_too_large", "14"),
+    (413, "body_too_large", "8"),
     (503, "key_office_unavailable", "14"),
+    (400, "malformed_head", "3"),
+    (431, "head_too_large", "3"),
+    (408, "client_timeout", "4"),
+    (503, "overloaded", "14"),
 ];
 
 #[test]
@@ -167,6 +171,12 @@ fn refused_grpc_gets_200_with_its_status_in_the_head_and_no_body() {
 }
 
 #[test]
+fn whoever_is_shed_is_told_when_to_come_again() {
+    let response = answer(&Api::new(definition()), Refusal::Overloaded, false);
+    assert_eq!((response.status().as_u16(), response.headers()["retry-after"].as_bytes()), (503, &b"5"[..]));
+}
+
+#[test]
 fn grpc_is_told_by_its_content_type() {
     let told = |value: &'static str| {
         let headers = HeaderMap::from_iter([(http::header::CONTENT_TYPE, HeaderValue::from_static(value))]);
@@ -186,7 +196,7 @@ fn limited(api: ApiDefinition, limits: &[Limit], requests: usize) -> HeaderMap {
     match call.judge(&snapshot, NOON) {
         Ok(admission) => {
             let mut headers = HeaderMap::new();
-            prepare_response(&Fields::new(), &admission, "id-1", NOON, &mut headers);
+            prepare_response(&Fields::new(), &admission, "id-1", NOON, &[], &mut headers);
             headers
         }
         Err(refused) => refusal_of(&refused, false).into_parts().0.headers,

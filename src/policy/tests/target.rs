@@ -4,7 +4,7 @@ use super::*;
 use crate::policy::target::decode_escape;
 
 /// Percent-decodes what can be decoded and leaves the rest.
-fn decode(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn decode(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
@@ -123,6 +123,44 @@ fn every_path_of_hostile_pieces_that_is_accepted_has_one_reading() {
 }
 
 #[test]
+fn every_path_of_encoded_pieces_that_is_accepted_has_one_reading() {
+    let pieces: [&[u8]; 30] = [
+        b"/",
+        b".",
+        b"..",
+        b";",
+        b"%3b",
+        b"%3B",
+        b"%2F",
+        b"%2f",
+        b"%5C",
+        b"\\",
+        b"%25",
+        b"25",
+        b"%252f",
+        b"%255c",
+        b"%253b",
+        b"%25252e",
+        b"%c0",
+        b"%ae",
+        b"%AF",
+        b"%e0",
+        b"%80",
+        b"a",
+        b"%41",
+        b"#",
+        b" ",
+        b"%0a",
+        b"%7f",
+        b"\xc3\xa9",
+        b"+",
+        b"%2",
+    ];
+    let (seen, accepted) = check_all(&pieces, 4);
+    assert!(seen > 800_000 && accepted > 10_000, "{seen} {accepted}");
+}
+
+#[test]
 fn overlong_utf8_is_refused_and_other_encodings_are_not() {
     for path in ["/a/%c0%ae%C0%AE/b", "/a/%c0%af", "/a%c1%9cb", "/%e0%80%af", "/%E0%80%AE/x", "/%f0%80%80%af"] {
         assert_eq!(check_path(path), Err(BadTarget::Encoded), "{path}");
@@ -227,6 +265,11 @@ fn missing_repeated_malformed_and_contradictory_hosts_are_refused() {
         "[::1]x",
         "[x]",
         "[::1]:x",
+        ".",
+        ".a",
+        "a.",
+        "a.:80",
+        "a..b",
         "a,b",
         "a?b",
         "a#b",
@@ -235,4 +278,44 @@ fn missing_repeated_malformed_and_contradictory_hosts_are_refused() {
         // `name:` is allowed by RFC 3986 §3.2.3 grammar, but two servers may read it differently.
         assert_eq!(host("/", &[bad]), None, "{bad:?}");
     }
+}
+
+/// The names that careless servers find in a `Host`.
+fn careless_names(host: &str) -> Vec<&str> {
+    let before = |text: &'static str| host.split(|letter| text.contains(letter)).next().unwrap_or_default();
+    let mut names = vec![
+        host.rsplit('@').next().unwrap_or_default(),
+        host.split(',').next().unwrap_or_default(),
+        host.rsplit(',').next().unwrap_or_default().trim(),
+        before("/?#\\"),
+        before(" \t;"),
+        host.trim_end_matches('.'),
+        host.trim_start_matches('.'),
+    ];
+    if !host.starts_with('[') {
+        names.push(before(":"));
+        names.push(host.rsplit_once(':').map_or(host, |(name, _)| name));
+    }
+    names
+}
+
+#[test]
+fn every_short_host_that_is_accepted_names_one_host() {
+    let pieces: [&[u8]; 16] = [b"a", b"A", b".", b":", b"1", b"@", b",", b"[::1]", b"[", b"]", b"/", b"\\", b"%2e", b" ", b"_", b";"];
+    let (mut seen, mut accepted) = (0, 0);
+    every_path(&pieces, 5, &mut Vec::new(), &mut |host| {
+        seen += 1;
+        let host = std::str::from_utf8(host).expect("ASCII");
+        let mut head = Fields::new();
+        head.push("host", host.trim().as_bytes());
+        let Ok(read) = host_of(&Target { authority: None, path: "/", query: None }, &head) else { return };
+        accepted += 1;
+        let bare = |name: &str| name.strip_suffix(&read.authority[read.name.len()..]).unwrap_or(name).to_owned();
+        for name in careless_names(read.authority) {
+            assert_eq!(bare(name), read.name, "{host:?}");
+        }
+        let port = &read.authority[read.name.len()..];
+        assert!(port.is_empty() || port[1..].parse::<u16>().is_ok(), "{host:?}");
+    });
+    assert!(seen > 1_000_000 && accepted > 1_000, "{seen} {accepted}");
 }

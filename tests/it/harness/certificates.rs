@@ -1,15 +1,15 @@
 //! A certification authority for tests, and a server certificate by it.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustls::pki_types::CertificateDer;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-/// A certificate for these names and its key, both in PEM.
-fn issue(names: &[String], authority: &CertifiedIssuer<'static, KeyPair>) -> (String, String) {
+/// A certificate and its key, both in PEM.
+fn issue(leaf: CertificateParams, authority: &CertifiedIssuer<'static, KeyPair>) -> (String, String) {
     let key = KeyPair::generate().expect("a key pair");
-    let params = CertificateParams::new(names.to_vec()).expect("names");
-    let cert = params.signed_by(&key, authority).expect("a certificate");
+    let cert = leaf.signed_by(&key, authority).expect("a certificate");
     (cert.pem(), key.serialize_pem())
 }
 
@@ -26,10 +26,24 @@ pub(crate) struct Certificates {
 impl Certificates {
     /// A certificate for these names.
     pub(crate) fn for_names(names: &[String]) -> Self {
+        Self::make(names, CertificateParams::new(names.to_vec()).expect("names"))
+    }
+
+    /// One that is good for so long from 30 days ago.
+    pub(crate) fn lasting(names: &[&str], life: Duration) -> Self {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names.clone()).expect("names");
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock that is set");
+        params.not_before = date_time_ymd(1970, 1, 1) + (now - Duration::from_secs(30 * 86_400));
+        params.not_after = params.not_before + life;
+        Self::make(&names, params)
+    }
+
+    fn make(names: &[String], leaf: CertificateParams) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key pair")).expect("an authority");
-        let (cert_pem, key_pem) = issue(names, &authority);
+        let (cert_pem, key_pem) = issue(leaf, &authority);
         Self {
             authority: authority.der().clone(),
             authority_pem: authority.pem(),
@@ -42,7 +56,7 @@ impl Certificates {
 
     /// Another certificate by the same authority.
     pub(crate) fn with_same_authority(&self) -> Self {
-        let (cert_pem, key_pem) = issue(&self.names, &self.issuer);
+        let (cert_pem, key_pem) = issue(CertificateParams::new(self.names.clone()).expect("names"), &self.issuer);
         Self {
             authority: self.authority.clone(),
             authority_pem: self.authority_pem.clone(),
@@ -64,11 +78,16 @@ impl Certificates {
 
     /// Writes `ca.pem`, `cert.pem` and `key.pem`, the key for its owner's eyes only.
     pub(crate) fn write(&self, folder: &Path) {
-        use std::os::unix::fs::PermissionsExt;
         std::fs::write(folder.join("ca.pem"), &self.authority_pem).expect("the authority is written");
-        std::fs::write(folder.join("cert.pem"), &self.cert_pem).expect("the certificate is written");
-        std::fs::write(folder.join("key.pem"), &self.key_pem).expect("the key is written");
-        std::fs::set_permissions(folder.join("key.pem"), std::fs::Permissions::from_mode(0o600)).expect("the key is private");
+        self.write_as(folder, "cert.pem", "key.pem");
+    }
+
+    /// Writes certificate and key under these names.
+    pub(crate) fn write_as(&self, folder: &Path, cert: &str, key: &str) {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::write(folder.join(cert), &self.cert_pem).expect("the certificate is written");
+        std::fs::write(folder.join(key), &self.key_pem).expect("the key is written");
+        std::fs::set_permissions(folder.join(key), std::fs::Permissions::from_mode(0o600)).expect("the key is private");
     }
 
     /// The first name of the certificate.
@@ -76,13 +95,18 @@ impl Certificates {
         &self.names[0]
     }
 
-    /// For a client that trusts this authority alone and speaks HTTP/1.1.
-    pub(crate) fn client_config(&self) -> Arc<rustls::ClientConfig> {
+    /// This authority alone.
+    pub(crate) fn roots(&self) -> rustls::RootCertStore {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.authority.clone()).expect("the authority is usable");
+        roots
+    }
+
+    /// For a client that trusts this authority alone and speaks HTTP/1.1.
+    pub(crate) fn client_config(&self) -> Arc<rustls::ClientConfig> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("TLS versions");
-        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+        let mut config = builder.with_root_certificates(self.roots()).with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Arc::new(config)
     }

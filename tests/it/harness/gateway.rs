@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 type Lines = Arc<Mutex<Vec<String>>>;
@@ -21,6 +22,8 @@ pub(crate) struct Setup {
     tables: String,
     rest: String,
     certificates: Option<Certificates>,
+    /// More settings of `[server.tls]`.
+    tls: String,
 }
 
 impl Setup {
@@ -66,6 +69,18 @@ impl Setup {
         self
     }
 
+    /// The same with this certificate.
+    pub(crate) fn tls_with(mut self, certificates: Certificates) -> Self {
+        self.certificates = Some(certificates);
+        self
+    }
+
+    /// Adds settings to `[server.tls]`.
+    pub(crate) fn tls_settings(mut self, lines: &str) -> Self {
+        self.tls.push_str(&format!("{lines}\n"));
+        self
+    }
+
     pub(crate) fn start(self) -> Gateway {
         let (toml, certificates) = self.finish();
         Gateway::serve(&toml, certificates)
@@ -84,7 +99,8 @@ impl Setup {
     }
 
     fn finish(self) -> (String, Option<Certificates>) {
-        let tls = if self.certificates.is_some() { "[server.tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n" } else { "" };
+        let tls = format!("[server.tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n{}", self.tls);
+        let tls = if self.certificates.is_some() { tls } else { String::new() };
         let toml = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 2\n{}\n{tls}\n[admin]\nlisten = \"127.0.0.1:0\"\n\n[[api]]\n{}{}{}",
             self.server, self.api, self.tables, self.rest
@@ -119,7 +135,7 @@ impl Gateway {
             prefix("live"),
             prefix("test")
         );
-        Setup { server: String::new(), api, tables: String::new(), rest: String::new(), certificates: None }
+        Setup { server: String::new(), api, tables: String::new(), rest: String::new(), certificates: None, tls: String::new() }
     }
 
     /// Starts the binary with this `gateway.toml` and waits until it is ready.
@@ -171,7 +187,8 @@ impl Gateway {
             find_event(&events, "message", "ready")
         });
         let listener = |name| {
-            let event = find_event(&events, "listener", name)?;
+            let is_it = |event: &Value| (field(event, "message")? == "listening" && field(event, "listener")? == name).then_some(());
+            let event = parse(&events).into_iter().find(|event| is_it(event).is_some())?;
             field(&event, "address").and_then(|address| address.as_str()?.parse().ok())
         };
         let address = listener("data").expect("the address of the data listener");
@@ -289,6 +306,23 @@ impl Gateway {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process())).expect("its status");
         let figure = status.lines().find_map(|text| text.strip_prefix(line)?.strip_prefix(':')?.split_whitespace().next()?.parse().ok());
         figure.expect("the line")
+    }
+
+    /// How many files and sockets it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("its descriptors").count()
+    }
+
+    /// The same, once no thread is still starting.
+    pub(crate) fn descriptors_at_rest(&self) -> usize {
+        let mut seen = (self.descriptors(), Instant::now());
+        wait_for("a steady number of descriptors", || {
+            let now = self.descriptors();
+            if now != seen.0 {
+                seen = (now, Instant::now());
+            }
+            (seen.1.elapsed() > Duration::from_millis(300)).then_some(now)
+        })
     }
 
     /// Sends SIGTERM and waits for the end.

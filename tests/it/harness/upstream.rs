@@ -93,6 +93,11 @@ impl Upstream {
         self.shared.requests.lock().unwrap().clone()
     }
 
+    /// Takes everything received since the last time.
+    pub(crate) fn take(&self) -> Vec<Message> {
+        std::mem::take(&mut self.shared.requests.lock().unwrap())
+    }
+
     /// Lets go of what was received, where a test is long.
     pub(crate) fn forget(&self) {
         self.shared.requests.lock().unwrap().clear();
@@ -122,7 +127,16 @@ impl Shared {
         let _ = stream.set_nodelay(true);
         let Ok(mut out) = stream.try_clone() else { return };
         let mut stream = BufReader::new(stream);
-        while let Ok(Some(request)) = Message::read(&mut stream, |_| true) {
+        loop {
+            let request = match Message::read(&mut stream, |_| true) {
+                Ok(Some(request)) => request,
+                // No gateway may send this.
+                Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                    let start = "something that is no request".to_owned();
+                    return self.requests.lock().unwrap().push(Message { start, ..Message::default() });
+                }
+                Ok(None) | Err(_) => return,
+            };
             self.requests.lock().unwrap().push(request.clone());
             let script = self.script.lock().unwrap().clone();
             let answer = script(&request);

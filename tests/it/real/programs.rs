@@ -67,6 +67,11 @@ impl Server {
         server
     }
 
+    /// Where what it says is collected.
+    pub(super) fn output(&self) -> &Path {
+        self.output.path()
+    }
+
     fn said(&self) -> String {
         std::fs::read_to_string(self.output.path()).expect("its output is text")
     }
@@ -97,6 +102,11 @@ pub(super) struct Program {
 impl Program {
     pub(super) fn python(name: &str) -> Self {
         Self::new(&tool("python/bin/python"), name)
+    }
+
+    /// One that needs sslyze, which has an environment of its own: it wants other versions of what the others need.
+    pub(super) fn sslyze(name: &str) -> Self {
+        Self::new(&tool("sslyze/bin/python"), name)
     }
 
     pub(super) fn node(name: &str) -> Self {

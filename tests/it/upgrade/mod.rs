@@ -73,6 +73,20 @@ fn limit_is_kept_to_the_request_while_two_processes_serve() {
 }
 
 #[test]
+fn connection_on_which_nothing_has_been_said_is_served_after_another_process_took_over() {
+    let upstream = Upstream::start();
+    let key = Key::live("key_crm").scopes(&["*"]);
+    let gateway = Gateway::in_front_of(&upstream).key(&key).start();
+    let mut silent: Vec<Client> = (0..10).map(|_| gateway.client()).collect();
+    wait_for("they are accepted", || gateway.admin("/metrics").text().contains("\nkeygate_connections_open 10\n").then_some(()));
+    gateway.upgrade();
+    for client in &mut silent {
+        let answer = client.send(&get(&key.text));
+        assert_eq!((answer.status(), answer.header("connection")), (200, Some("close")));
+    }
+}
+
+#[test]
 fn counts_pass_through_several_generations_that_serve_at_once() {
     let upstream = Upstream::start();
     let limited = Key::live("key_limited").scopes(&["*"]).set("rate_limit = \"20/hour\"");

@@ -1,0 +1,78 @@
+//! A client's HTTP/2 connection: whatever comes, in any cut, nothing panics, what is written are whole frames, and no more streams are
+//! open than were allowed.
+#![no_main]
+
+use http::StatusCode;
+use keygate::http2::{Block, Connection, Event, HeaderBlock, Limits, PREFACE, Reason, request};
+use libfuzzer_sys::fuzz_target;
+
+const LIMITS: Limits = Limits { streams: 8, size: 4096, fields: 30 };
+const FRAME_HEAD: usize = 9;
+
+fuzz_target!(|data: &[u8]| {
+    let Some((cut, data)) = data.split_first() else { return };
+    let bytes = [PREFACE, data].concat();
+    let mut connection = Connection::new(LIMITS, 0);
+    let mut block = Block::default();
+    let mut open: Vec<usize> = Vec::new();
+    let step = usize::from(*cut).max(1);
+    let (mut at, mut end, mut now) = (0, 0, 0);
+    while end < bytes.len() {
+        end = (end + step).min(bytes.len());
+        now += 1000;
+        loop {
+            let event = match connection.read(&bytes[at..end], &mut block, now) {
+                Ok(Some((read, event))) => {
+                    assert!(read > 0, "an event of nothing");
+                    at += read;
+                    event
+                }
+                Ok(None) => break,
+                Err(reason) => {
+                    assert_ne!(reason, Reason::INTERNAL_ERROR);
+                    connection.go_away(reason);
+                    return check_frames(&connection.out);
+                }
+            };
+            match event {
+                Event::Request { place, ended } => {
+                    open.push(place);
+                    assert!(open.len() <= LIMITS.streams as usize, "too many streams");
+                    match request(&block) {
+                        Ok(head) => {
+                            let sound = head.length.is_none_or(|length| connection.expect(place, length));
+                            if sound {
+                                let _ = head.target;
+                                connection.send_head(place, StatusCode::OK, &HeaderBlock::with_capacity(0), false);
+                                let room = connection.room(place).min(10);
+                                connection.send_data(place, &b"0123456789"[..room], ended);
+                            } else {
+                                connection.reset(place, Reason::PROTOCOL_ERROR);
+                            }
+                        }
+                        Err(_) => connection.reset(place, Reason::PROTOCOL_ERROR),
+                    }
+                }
+                Event::Data { place, data, ended } => {
+                    connection.give_back(place, data.len());
+                    if ended {
+                        connection.send_data(place, b"", true);
+                    }
+                }
+                Event::Trailers { place, .. } => connection.send_data(place, b"", true),
+                Event::Reset { .. } | Event::Window { .. } | Event::Nothing => {}
+            }
+            open.retain(|place| connection.is_open(*place));
+        }
+    }
+    check_frames(&connection.out);
+});
+
+fn check_frames(mut out: &[u8]) {
+    while !out.is_empty() {
+        assert!(out.len() >= FRAME_HEAD, "half a frame");
+        let length = usize::from(out[0]) << 16 | usize::from(out[1]) << 8 | usize::from(out[2]);
+        assert!(length <= 16_384, "a frame of {length} bytes");
+        out = out.get(FRAME_HEAD + length..).expect("a whole frame");
+    }
+}

@@ -1,0 +1,128 @@
+//! Certificates that come to their end: for the metrics, and told in the log before and after.
+
+use super::Controller;
+use super::tls::{ListenerTls, Served};
+use jiff::Timestamp;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::time::Duration;
+
+/// How long before its end a certificate is told of; where that is less, a fifth of its life, for those that live only days.
+const BEFORE: i64 = 14 * 86_400;
+const SHARE: i64 = 5;
+
+/// When one served certificate ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Expiry {
+    /// `data` or `admin`.
+    pub(super) listener: &'static str,
+    pub(super) file: String,
+    /// In Unix seconds.
+    pub(super) validity: Range<i64>,
+}
+
+/// What there is to say of a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Notice {
+    EndsSoon,
+    Ended,
+}
+
+impl Notice {
+    /// `now`: in Unix seconds.
+    fn of(validity: &Range<i64>, now: i64) -> Option<Self> {
+        let life = validity.end.saturating_sub(validity.start);
+        if now >= validity.end { Some(Self::Ended) } else { (validity.end - now <= BEFORE.min(life / SHARE)).then_some(Self::EndsSoon) }
+    }
+
+    /// When it is said again.
+    fn again(self) -> Duration {
+        match self {
+            Self::EndsSoon => Duration::from_secs(86_400),
+            Self::Ended => Duration::from_secs(3600),
+        }
+    }
+}
+
+/// What has been told, and when on a clock that never goes back.
+#[derive(Debug, Default)]
+pub(super) struct Told(HashMap<(&'static str, String), (Notice, Duration)>);
+
+impl Told {
+    /// What is to be told now of each of these.
+    fn news<'e>(&mut self, expiries: &'e [Expiry], unix: i64, monotonic: Duration) -> Vec<(&'e Expiry, Notice)> {
+        let mut news = Vec::new();
+        let before = std::mem::take(&mut self.0);
+        for expiry in expiries {
+            let Some(notice) = Notice::of(&expiry.validity, unix) else { continue };
+            let name = (expiry.listener, expiry.file.clone());
+            let told = before.get(&name).filter(|(told, at)| *told == notice && monotonic.saturating_sub(*at) < notice.again());
+            if told.is_none() {
+                news.push((expiry, notice));
+            }
+            self.0.insert(name, told.copied().unwrap_or((notice, monotonic)));
+        }
+        news
+    }
+}
+
+fn expiries<'t>(listener: &'static str, tls: Option<&'t ListenerTls>) -> impl Iterator<Item = Expiry> + 't {
+    let expiry = move |served: &Served| Expiry { listener, file: served.file(), validity: served.certificate.validity.clone() };
+    tls.into_iter().flat_map(ListenerTls::served).map(expiry)
+}
+
+impl Controller {
+    /// Notes for the metrics when the certificates that are served with end, and tells of those for which it is time. To be called
+    /// every second.
+    pub(super) fn look_at_certificates(&mut self) {
+        let found: Vec<Expiry> = expiries("data", self.server_tls.as_ref()).chain(expiries("admin", self.admin_tls.as_ref())).collect();
+        let now = self.shared.clock.now();
+        for (Expiry { listener, file, validity }, notice) in self.told.news(&found, now.unix, Duration::from_nanos(now.monotonic)) {
+            let expires_at = Timestamp::from_second(validity.end).unwrap_or(Timestamp::MAX).to_string();
+            match notice {
+                Notice::EndsSoon => tracing::warn!(listener, file, expires_at, "a certificate expires soon"),
+                Notice::Ended => tracing::error!(listener, file, expires_at, "a certificate has expired: clients refuse it"),
+            }
+        }
+        self.figures.set_certificates(found);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 86_400;
+
+    fn told_on(days: impl IntoIterator<Item = i64>, life: i64) -> Vec<(i64, Notice)> {
+        let mut told = Told::default();
+        let expiry = [Expiry { listener: "data", file: "cert.pem".to_owned(), validity: 0..life * DAY }];
+        let mut all = Vec::new();
+        for day in days {
+            let monotonic = Duration::from_secs(u64::try_from(day * DAY).expect("a day"));
+            all.extend(told.news(&expiry, day * DAY, monotonic).into_iter().map(|(_, notice)| (day, notice)));
+            assert!(told.news(&expiry, day * DAY + 10, monotonic + Duration::from_secs(10)).is_empty(), "not twice");
+        }
+        all
+    }
+
+    #[test]
+    fn end_is_told_two_weeks_before_and_each_day_from_then_on() {
+        use Notice::{Ended, EndsSoon};
+        assert_eq!(told_on([0, 75, 76, 77, 89, 90], 90), [(76, EndsSoon), (77, EndsSoon), (89, EndsSoon), (90, Ended)]);
+        assert_eq!(told_on(0..=6, 6), [(5, EndsSoon), (6, Ended)], "one that lives six days is renewed late");
+    }
+
+    #[test]
+    fn ended_one_is_told_of_every_hour_and_a_renewed_one_no_more() {
+        let mut told = Told::default();
+        let mut expiry = [Expiry { listener: "data", file: "cert.pem".to_owned(), validity: 0..DAY }];
+        let mut hours = 0;
+        for minute in 0..180 {
+            hours += told.news(&expiry, 2 * DAY + 60 * minute, Duration::from_secs(60 * minute.unsigned_abs())).len();
+        }
+        assert_eq!(hours, 3);
+        expiry[0].validity = 2 * DAY..90 * DAY;
+        assert!(told.news(&expiry, 3 * DAY, Duration::from_secs(86_400)).is_empty());
+    }
+}

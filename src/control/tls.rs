@@ -1,0 +1,254 @@
+//! TLS of the two listeners: their certificates, chosen by the name that a client asks for, each put in force again when its files
+//! change.
+
+use super::certificates::CertificateWatch;
+use crate::config::{BadCertificate, Certificate, Tls, TlsFiles, TlsProfile};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::{ClientHello, ProducesTickets, ResolvesServerCert, ServerSessionMemoryCache, StoresServerSessions};
+use rustls::sign::CertifiedKey;
+use rustls::{ServerConfig, version};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Sessions of TLS 1.2 clients without tickets that are remembered.
+const SESSIONS: usize = 4096;
+/// What is spoken to clients over TLS, in order of preference (RFC 7301).
+const DATA_PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
+/// The same at the admin address.
+const ADMIN_PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
+
+/// Makes what handshakes are done with; lives as long as the process.
+#[derive(Debug)]
+pub(super) struct TlsMaker {
+    provider: Arc<CryptoProvider>,
+    /// Kept, so that clients can resume their sessions after a reload.
+    ticketer: Arc<dyn ProducesTickets>,
+    sessions: Arc<dyn StoresServerSessions>,
+}
+
+/// The cipher suites and groups of Mozilla's guidelines (version 5.8) in their order, without finite-field Diffie-Hellman, which no
+/// client needs that speaks TLS 1.2. The client's order decides, as the guidelines have it, because it knows what its hardware does
+/// well; the first group is the one that no quantum computer breaks (draft-ietf-tls-ecdhe-mlkem).
+fn provider() -> CryptoProvider {
+    use aws_lc_rs::{cipher_suite as suite, kx_group as group};
+    CryptoProvider {
+        cipher_suites: vec![
+            suite::TLS13_AES_128_GCM_SHA256,
+            suite::TLS13_AES_256_GCM_SHA384,
+            suite::TLS13_CHACHA20_POLY1305_SHA256,
+            suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+            suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+            suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+            suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+            suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+            suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+        ],
+        kx_groups: vec![group::X25519MLKEM768, group::X25519, group::SECP256R1, group::SECP384R1],
+        ..aws_lc_rs::default_provider()
+    }
+}
+
+impl TlsMaker {
+    /// # Errors
+    /// No randomness for the ticket keys.
+    pub(super) fn new() -> Result<Self, rustls::Error> {
+        let sessions = ServerSessionMemoryCache::new(SESSIONS);
+        Ok(Self { provider: Arc::new(provider()), ticketer: aws_lc_rs::Ticketer::new()?, sessions })
+    }
+
+    /// For the data listener, on the foundation of what is served with now.
+    ///
+    /// # Errors
+    /// A certificate that is new and cannot be used.
+    pub(super) fn data(&self, settings: &Tls, before: Option<&ListenerTls>) -> Result<ListenerTls, BadCertificate> {
+        self.make(settings, DATA_PROTOCOLS, before)
+    }
+
+    /// The same for the admin address.
+    ///
+    /// # Errors
+    /// A certificate that is new and cannot be used.
+    pub(super) fn admin(&self, settings: &Tls, before: Option<&ListenerTls>) -> Result<ListenerTls, BadCertificate> {
+        self.make(settings, ADMIN_PROTOCOLS, before)
+    }
+
+    fn make(
+        &self,
+        settings: &Tls,
+        protocols: &'static [&'static [u8]],
+        before: Option<&ListenerTls>,
+    ) -> Result<ListenerTls, BadCertificate> {
+        if let Some(before) = before.filter(|before| before.settings == *settings) {
+            return Ok(before.clone());
+        }
+        let known = |files: &TlsFiles| before?.served.iter().find(|served| served.watch.files() == files).cloned();
+        let mut served = Vec::with_capacity(1 + settings.further.len());
+        for files in settings.certificates() {
+            // A renewal that is under way must not keep an edit back, so those that are known are not read again here.
+            served.push(known(files).map_or_else(|| Served::read(files), Ok)?);
+        }
+        let config = self.config(settings.profile, &served, protocols);
+        Ok(ListenerTls { settings: settings.clone(), protocols, served, config })
+    }
+
+    fn config(&self, profile: TlsProfile, served: &[Served], protocols: &[&[u8]]) -> Arc<ServerConfig> {
+        let versions = match profile {
+            TlsProfile::Intermediate => &[&version::TLS13, &version::TLS12][..],
+            TlsProfile::Modern => &[&version::TLS13],
+        };
+        let builder = ServerConfig::builder_with_provider(self.provider.clone()).with_protocol_versions(versions);
+        let builder = builder.expect("the provider has cipher suites and groups for both versions");
+        let resolver = ByName::new(served.iter().map(|served| &served.certificate));
+        let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(resolver));
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        config.ticketer = self.ticketer.clone();
+        config.session_storage = self.sessions.clone();
+        Arc::new(config)
+    }
+}
+
+/// What one listener serves TLS with.
+#[derive(Debug, Clone)]
+pub(super) struct ListenerTls {
+    settings: Tls,
+    protocols: &'static [&'static [u8]],
+    served: Vec<Served>,
+    config: Arc<ServerConfig>,
+}
+
+/// A certificate that is served with, and its files.
+#[derive(Debug, Clone)]
+pub(super) struct Served {
+    watch: CertificateWatch,
+    pub(super) certificate: Certificate,
+}
+
+impl Served {
+    fn read(files: &TlsFiles) -> Result<Self, BadCertificate> {
+        // First, so that a change while they are read is noticed.
+        let watch = CertificateWatch::new(files);
+        Ok(Self { watch, certificate: Certificate::read(files)? })
+    }
+
+    /// The certificate's file, for people.
+    pub(super) fn file(&self) -> String {
+        self.watch.files().cert.display().to_string()
+    }
+}
+
+impl ListenerTls {
+    /// For handshakes.
+    pub(super) fn config(&self) -> Arc<ServerConfig> {
+        self.config.clone()
+    }
+
+    pub(super) fn served(&self) -> &[Served] {
+        &self.served
+    }
+
+    /// Reads again what has changed, and tells what came of it where that is news. Returns whether anything is to be put in force.
+    /// To be called every second. Touches the disk.
+    pub(super) fn renew(&mut self, maker: &TlsMaker, mut tell: impl FnMut(&Served, Result<(), BadCertificate>)) -> bool {
+        let mut renewed = false;
+        for served in self.served.iter_mut().filter_map(|served| served.watch.is_due().then_some(served)) {
+            match Certificate::read(served.watch.files()) {
+                Ok(certificate) => {
+                    served.certificate = certificate;
+                    served.watch.loaded();
+                    renewed = true;
+                    tell(served, Ok(()));
+                }
+                Err(bad) => {
+                    if served.watch.refused() {
+                        tell(served, Err(bad));
+                    }
+                }
+            }
+        }
+        if renewed {
+            self.config = maker.config(self.settings.profile, &self.served, self.protocols);
+        }
+        renewed
+    }
+}
+
+/// Chooses the certificate by the name that a client asks for (RFC 6066 §3).
+#[derive(Debug)]
+struct ByName {
+    /// For all other names, and for clients that ask for none.
+    default: Option<Arc<CertifiedKey>>,
+    exact: HashMap<Box<str>, Arc<CertifiedKey>>,
+    /// By what follows `*.`.
+    wildcards: HashMap<Box<str>, Arc<CertifiedKey>>,
+}
+
+impl ByName {
+    fn new<'c>(certificates: impl Iterator<Item = &'c Certificate>) -> Self {
+        let mut chooser = Self { default: None, exact: HashMap::new(), wildcards: HashMap::new() };
+        for certificate in certificates {
+            chooser.default.get_or_insert_with(|| certificate.key.clone());
+            for name in &*certificate.names {
+                let (names, name) = match name.strip_prefix("*.") {
+                    Some(parent) => (&mut chooser.wildcards, parent),
+                    None => (&mut chooser.exact, &**name),
+                };
+                // The first one in the file has it.
+                names.entry(name.into()).or_insert_with(|| certificate.key.clone());
+            }
+        }
+        chooser
+    }
+
+    /// `name`: in lower case, as it comes from the handshake.
+    fn choose(&self, name: Option<&str>) -> Option<&Arc<CertifiedKey>> {
+        let named = name.and_then(|name| {
+            // A wildcard stands for one label (RFC 9525 §6.3).
+            let by_wildcard = || name.split_once('.').and_then(|(_, parent)| self.wildcards.get(parent));
+            self.exact.get(name).or_else(by_wildcard)
+        });
+        named.or(self.default.as_ref())
+    }
+}
+
+impl ResolvesServerCert for ByName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.choose(hello.server_name()).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn certificate(folder: &tempfile::TempDir, names: &[&str]) -> Certificate {
+        let names = names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        let files = TlsFiles { cert: folder.path().join("cert.pem"), key: folder.path().join("key.pem") };
+        std::fs::write(&files.cert, made.cert.pem()).unwrap();
+        std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+        Certificate::read(&files).unwrap()
+    }
+
+    #[test]
+    fn certificate_is_chosen_by_the_most_exact_name_and_else_the_first_is_served() {
+        let folder = tempfile::tempdir().unwrap();
+        let certificates = [
+            certificate(&folder, &["localhost"]),
+            certificate(&folder, &["*.desk.example", "DESK.example"]),
+            certificate(&folder, &["api.desk.example", "desk.example"]),
+        ];
+        let chooser = ByName::new(certificates.iter());
+        let chosen = |name: Option<&str>| {
+            let key = chooser.choose(name).unwrap();
+            certificates.iter().position(|certificate| Arc::ptr_eq(&certificate.key, key)).unwrap()
+        };
+        assert_eq!(chosen(None), 0);
+        assert_eq!(chosen(Some("other.example")), 0);
+        assert_eq!(chosen(Some("localhost")), 0);
+        assert_eq!(chosen(Some("desk.example")), 1, "the first in the file that names it");
+        assert_eq!(chosen(Some("a.desk.example")), 1);
+        assert_eq!(chosen(Some("api.desk.example")), 2, "an exact name goes before a wildcard");
+        assert_eq!(chosen(Some("a.b.desk.example")), 0, "a wildcard stands for one label");
+        assert_eq!(chosen(Some(".desk.example")), 1);
+    }
+}

@@ -1,0 +1,141 @@
+//! What a sound client has sent, changed at random: whatever comes, the connection makes sense of it or ends.
+
+use super::super::{Block, Connection, Event, HeaderBlock, Limits, Reason, request};
+use super::differential::{converse, exchange};
+use http::StatusCode;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+/// A change of the bytes; places are parts of the whole.
+#[derive(Debug, Clone)]
+enum Change {
+    Set(f64, u8),
+    Flip(f64, u8),
+    Remove(f64, usize),
+    Repeat(f64, usize),
+    Insert(f64, Vec<u8>),
+    Swap(f64, f64, usize),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let place = || 0.0..1.0f64;
+    prop_oneof![
+        (place(), any::<u8>()).prop_map(|(at, byte)| Change::Set(at, byte)),
+        (place(), 0u8..8).prop_map(|(at, bit)| Change::Flip(at, bit)),
+        (place(), 1usize..40).prop_map(|(at, length)| Change::Remove(at, length)),
+        (place(), 1usize..60).prop_map(|(at, length)| Change::Repeat(at, length)),
+        (place(), proptest::collection::vec(any::<u8>(), 1..30)).prop_map(|(at, bytes)| Change::Insert(at, bytes)),
+        (place(), place(), 1usize..40).prop_map(|(one, other, length)| Change::Swap(one, other, length)),
+    ]
+}
+
+fn apply(bytes: &mut Vec<u8>, change: Change) {
+    // The preface is left alone: behind another one nothing is read.
+    let place = |part: f64, bytes: &[u8]| 24 + (part * (bytes.len().saturating_sub(25)) as f64) as usize;
+    let range = |at: usize, length: usize, bytes: &[u8]| at..(at + length).min(bytes.len());
+    match change {
+        Change::Set(at, byte) => {
+            let at = place(at, bytes);
+            bytes[at] = byte;
+        }
+        Change::Flip(at, bit) => {
+            let at = place(at, bytes);
+            bytes[at] ^= 1 << bit;
+        }
+        Change::Remove(at, length) => drop(bytes.drain(range(place(at, bytes), length, bytes))),
+        Change::Repeat(at, length) => {
+            let at = place(at, bytes);
+            let part = bytes[range(at, length, bytes)].to_vec();
+            bytes.splice(at..at, part);
+        }
+        Change::Insert(at, more) => {
+            let at = place(at, bytes);
+            bytes.splice(at..at, more);
+        }
+        Change::Swap(one, other, length) => {
+            let (one, other) = (place(one, bytes), place(other, bytes));
+            for offset in 0..length.min(bytes.len() - one.max(other)) {
+                bytes.swap(one + offset, other + offset);
+            }
+        }
+    }
+}
+
+/// Whoever serves the connection knows of each place whether there is a stream, and whether its request has ended.
+struct Server {
+    connection: Connection,
+    block: Block,
+    open: BTreeMap<usize, bool>,
+}
+
+impl Server {
+    fn feed(&mut self, pending: &mut Vec<u8>) -> Result<(), Reason> {
+        loop {
+            let Some((read, event)) = self.connection.read(pending, &mut self.block, 0)? else { return Ok(()) };
+            assert!(0 < read && read <= pending.len(), "it goes on");
+            match event {
+                Event::Request { place, ended } => {
+                    assert!(place < 8 && self.open.insert(place, ended).is_none(), "a free place below the limit");
+                    match request(&self.block) {
+                        Ok(head) if head.length.is_none_or(|length| self.connection.expect(place, length)) => {}
+                        _ => {
+                            self.connection.refuse(place);
+                            self.open.remove(&place);
+                        }
+                    }
+                }
+                Event::Data { place, data, ended } => {
+                    let before = self.open.insert(place, ended);
+                    assert_eq!(before, Some(false), "data of a request that has not ended");
+                    self.connection.give_back(place, data.len());
+                }
+                Event::Trailers { place, .. } => assert_eq!(self.open.insert(place, true), Some(false), "trailers end a request"),
+                Event::Reset { place } => assert!(self.open.remove(&place).is_some(), "a stream that was open"),
+                Event::Nothing | Event::Window { .. } => {}
+            }
+            pending.drain(..read);
+            assert!(self.open.keys().all(|place| self.connection.is_open(*place)));
+            assert!(self.open.keys().all(|place| self.connection.room(*place) <= i32::MAX as usize));
+            assert_eq!(self.connection.is_quiet(), self.open.is_empty());
+        }
+    }
+
+    /// Answers whatever has ended.
+    fn answer(&mut self) {
+        let ended: Vec<usize> = self.open.iter().filter(|(_, ended)| **ended).map(|(place, _)| *place).collect();
+        for place in ended {
+            self.connection.send_head(place, StatusCode::OK, &HeaderBlock::default(), true);
+            assert!(!self.connection.is_open(place));
+            self.open.remove(&place);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(super::cases(200))]
+    #[test]
+    fn changed_frames_are_understood_or_end_the_connection(
+        exchanges in proptest::collection::vec(exchange(), 1..4),
+        changes in proptest::collection::vec(proptest::collection::vec(change(), 1..6), 20),
+        cut in prop_oneof![1usize..50, Just(10_000)],
+    ) {
+        let ((_, sound), _) = converse(&exchanges, 4096);
+        for changes in changes {
+            let mut bytes = sound.clone();
+            changes.into_iter().for_each(|change| apply(&mut bytes, change));
+            let limits = Limits { streams: 8, size: 4000, fields: 30, budget: 1000 };
+            let mut server = Server { connection: Connection::new(limits, 0), block: Block::default(), open: BTreeMap::new() };
+            let mut pending = Vec::new();
+            for piece in bytes.chunks(cut) {
+                pending.extend_from_slice(piece);
+                if let Err(reason) = server.feed(&mut pending) {
+                    server.connection.go_away(reason);
+                    break;
+                }
+                prop_assert!(pending.len() <= 16_384 + 9 + piece.len(), "no more is kept than a frame");
+                server.answer();
+            }
+            prop_assert!(server.connection.out.len() <= 1000 + 20 * bytes.len(), "what is sent is bounded by what came");
+        }
+    }
+}

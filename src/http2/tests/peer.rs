@@ -1,0 +1,99 @@
+//! A connection that is fed with frames.
+
+use super::super::frame::{self, END_HEADERS, END_STREAM};
+use super::super::{Block, Connection, Event, HeaderBlock, Limits, PREFACE, Reason};
+use http::{HeaderMap, StatusCode};
+
+pub(super) const LIMITS: Limits = Limits { streams: 4, size: 2000, fields: 20, budget: 10_000 };
+pub(super) const SECOND: u64 = 1_000_000_000;
+/// A GET of `/`.
+pub(super) const GET: [u8; 4] = [0x82, 0x87, 0x84, 0x81];
+/// The same with an authority.
+pub(super) fn get() -> Vec<u8> {
+    [&GET[..3], &[0x41, 1, b'a']].concat()
+}
+
+pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    frame::begin(&mut bytes, payload.len(), kind, flags, stream);
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+pub(super) fn number(kind: u8, stream: u32, number: u32) -> Vec<u8> {
+    frame(kind, 0, stream, &number.to_be_bytes())
+}
+
+/// What came, in short.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    Request(usize, bool),
+    Data(usize, Vec<u8>, bool),
+    Trailers(usize, HeaderMap),
+    Reset(usize),
+}
+
+pub(super) struct Peer {
+    pub(super) connection: Connection,
+    pub(super) block: Block,
+    pub(super) now: u64,
+}
+
+impl Peer {
+    pub(super) fn new() -> Self {
+        let mut peer = Self { connection: Connection::new(LIMITS, 0), block: Block::default(), now: 0 };
+        assert_eq!(peer.feed(PREFACE), Ok(vec![]));
+        assert_eq!(peer.feed(&frame(frame::SETTINGS, 0, 0, &[])), Ok(vec![]));
+        peer.connection.out.clear();
+        peer
+    }
+
+    /// Reads it all; what is malformed is refused, as whoever judges requests does.
+    pub(super) fn feed(&mut self, mut input: &[u8]) -> Result<Vec<Seen>, Reason> {
+        let mut seen = Vec::new();
+        while let Some((read, event)) = self.connection.read(input, &mut self.block, self.now)? {
+            input = &input[read..];
+            match event {
+                Event::Request { place, .. } if super::super::request(&self.block).is_err() => self.connection.refuse(place),
+                Event::Request { place, ended } => seen.push(Seen::Request(place, ended)),
+                Event::Data { place, data, ended } => seen.push(Seen::Data(place, data.to_vec(), ended)),
+                Event::Trailers { place, trailers } => seen.push(Seen::Trailers(place, trailers)),
+                Event::Reset { place } => seen.push(Seen::Reset(place)),
+                Event::Nothing | Event::Window { .. } => {}
+            }
+        }
+        assert!(input.is_empty(), "whole frames");
+        Ok(seen)
+    }
+
+    pub(super) fn open(&mut self, id: u32, ended: bool) -> usize {
+        let flags = END_HEADERS | if ended { END_STREAM } else { 0 };
+        match self.feed(&frame(frame::HEADERS, flags, id, &get())).unwrap()[..] {
+            [Seen::Request(place, _)] => place,
+            ref other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn answer(&mut self, place: usize) {
+        self.connection.send_head(place, StatusCode::OK, &HeaderBlock::default(), true);
+    }
+
+    /// Kinds, flags, streams and payloads of what was sent since this was last asked.
+    pub(super) fn sent(&mut self) -> Vec<(u8, u8, u32, Vec<u8>)> {
+        let out = std::mem::take(&mut self.connection.out);
+        let mut rest = &out[..];
+        let mut frames = Vec::new();
+        while let Some((head, behind)) = rest.split_first_chunk() {
+            let head = frame::FrameHead::read(head);
+            let (payload, behind) = behind.split_at(head.length);
+            rest = behind;
+            frames.push((head.kind, head.flags, head.stream, payload.to_vec()));
+        }
+        frames
+    }
+
+    pub(super) fn resets(&mut self) -> Vec<(u32, Reason)> {
+        let reason = |payload: Vec<u8>| Reason(u32::from_be_bytes(payload.try_into().unwrap()));
+        self.sent().into_iter().filter(|sent| sent.0 == frame::RST_STREAM).map(|(_, _, id, payload)| (id, reason(payload))).collect()
+    }
+}

@@ -1,0 +1,157 @@
+//! The names of header fields that mean something to a gateway, or that could undo what it decided.
+
+/// What a field's name means, found once when the field comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+#[allow(missing_docs, reason = "each is the field of this name")]
+pub enum Known {
+    /// Nothing, or something to one API only.
+    Other,
+    Authorization,
+    Connection,
+    ContentLength,
+    ContentType,
+    Cookie,
+    Date,
+    Expect,
+    Host,
+    Referer,
+    Te,
+    Trailer,
+    TransferEncoding,
+    Upgrade,
+    Via,
+    XForwardedFor,
+    XForwardedHost,
+    XForwardedProto,
+    XRequestId,
+    /// `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
+    XRateLimit,
+    /// `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers).
+    RateLimit,
+    /// Another field that speaks about one connection only (RFC 9110 §7.6.1), so that it is never passed on.
+    HopByHop,
+    /// `X-Keygate-*`: Keygate's own word about the caller.
+    Keygate,
+    /// A name by which a proxy or a login in front tells a server the caller, address, host, method or path. Said by a client, it would
+    /// make the upstream act on another request than the one that was authorised.
+    Override,
+}
+
+impl Known {
+    /// What this name, in lower case, means.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        match (name.len(), name) {
+            (2, "te") => Self::Te,
+            (3, "via") => Self::Via,
+            (4, "host") => Self::Host,
+            (4, "date") => Self::Date,
+            (5, "proxy") => Self::Override, // CGI programs take it for the environment variable HTTP_PROXY
+            (6, "cookie") => Self::Cookie,
+            (6, "expect") => Self::Expect,
+            (6, "x-host") => Self::Override,
+            (7, "referer") => Self::Referer,
+            (7, "trailer") => Self::Trailer,
+            (7, "upgrade") => Self::Upgrade,
+            (8, "x-scheme") => Self::Override,
+            (9, "ratelimit") => Self::RateLimit,
+            (9, "forwarded" | "x-real-ip" | "client-ip") => Self::Override,
+            (10, "connection") => Self::Connection,
+            (10, "keep-alive") => Self::HopByHop,
+            (11, "x-client-ip" | "x-forwarded" | "client-cert") => Self::Override,
+            (12, "content-type") => Self::ContentType,
+            (12, "x-request-id") => Self::XRequestId,
+            (12, "x-url-scheme") => Self::Override,
+            (13, "authorization") => Self::Authorization,
+            (13, "x-rewrite-url" | "x-http-method" | "x-script-name" | "fly-client-ip") => Self::Override,
+            (14, "content-length") => Self::ContentLength,
+            (14, "http2-settings") => Self::HopByHop,
+            (14, "true-client-ip") => Self::Override,
+            (15, "x-forwarded-for") => Self::XForwardedFor,
+            // Rack hands out files by it.
+            (15, "x-sendfile-type" | "proxy-client-ip") => Self::Override,
+            (16, "ratelimit-policy") => Self::RateLimit,
+            (16, "proxy-connection") => Self::HopByHop,
+            (16, "x-forwarded-host") => Self::XForwardedHost,
+            (16, "cf-connecting-ip" | "fastly-client-ip" | "do-connecting-ip" | "x-azure-clientip" | "x-azure-socketip") => Self::Override,
+            (16, "x-originating-ip" | "x-arr-clientcert") => Self::Override,
+            (17, "transfer-encoding") => Self::TransferEncoding,
+            (17, "x-forwarded-proto") => Self::XForwardedProto,
+            (17, "x-ratelimit-limit" | "x-ratelimit-reset") => Self::XRateLimit,
+            (17, "x-method-override" | "client-cert-chain") => Self::Override,
+            (18, "proxy-authenticate") => Self::HopByHop,
+            (18, "cf-connecting-ipv6" | "wl-proxy-client-ip") => Self::Override,
+            (19, "proxy-authorization") => Self::HopByHop,
+            (19, "x-cluster-client-ip" | "x-appengine-user-ip") => Self::Override,
+            (20, "x-http-host-override") => Self::Override,
+            (21, "x-ratelimit-remaining") => Self::XRateLimit,
+            (22, "x-http-method-override") => Self::Override,
+            // Next.js skips its own authorisation by it.
+            (23, "x-middleware-subrequest") => Self::Override,
+            _ => Self::of_family(name),
+        }
+    }
+
+    /// Names that share their beginning. Nearly all others are told apart by their first letter.
+    fn of_family(name: &str) -> Self {
+        let begins = |begin: &str| if name.starts_with(begin) { Self::Override } else { Self::Other };
+        match name.as_bytes().first() {
+            Some(b'x') => Self::of_extension(name),
+            Some(b'r') => begins("remote-"),
+            Some(b'c') => begins("cf-access-"),
+            Some(b's') => begins("ssl-client-"),
+            _ => Self::Other,
+        }
+    }
+
+    /// Names that begin with `x-`, by their first word: those that proxies say, and those by which logins in front say who somebody is.
+    fn of_extension(name: &str) -> Self {
+        let Some((word, rest)) = name.strip_prefix("x-").and_then(|name| name.split_once('-')) else { return Self::Other };
+        let overrides = match word {
+            "keygate" => return Self::Keygate,
+            "forwarded" | "original" | "remote" | "envoy" | "accel" => true,
+            "webauth" | "authenticated" | "consumer" | "credential" | "pomerium" | "authentik" | "vouch" => true,
+            "auth" => rest.starts_with("request-"),
+            "amzn" => rest.starts_with("oidc-") || rest.starts_with("mtls-"),
+            "goog" => rest.starts_with("authenticated-user-") || rest.starts_with("iap-"),
+            "ms" => rest.starts_with("client-principal") || rest.starts_with("token-"),
+            "ssl" => rest.starts_with("client-"),
+            "client" => rest.starts_with("cert") || rest.starts_with("verify"),
+            _ => false,
+        };
+        if overrides { Self::Override } else { Self::Other }
+    }
+
+    /// Whether an upstream could take the field for something that Keygate vouches for.
+    pub(super) fn is_override(self) -> bool {
+        matches!(self, Self::Override) || self.is_own()
+    }
+
+    /// Whether Keygate itself tells the upstream by this name.
+    pub(super) fn is_own(self) -> bool {
+        matches!(self, Self::Keygate | Self::XForwardedFor | Self::XForwardedHost | Self::XForwardedProto)
+    }
+
+    /// Whether the field speaks about one connection only, so that it is never passed on.
+    pub(super) fn is_hop_by_hop(self) -> bool {
+        matches!(self, Self::Connection | Self::HopByHop | Self::TransferEncoding | Self::Upgrade)
+    }
+
+    /// Whether the field says what the message itself is.
+    pub(super) fn is_message(self) -> bool {
+        matches!(self, Self::ContentLength | Self::ContentType | Self::Host)
+    }
+}
+
+/// A name as it looks to the servers that take it for others (RFC 3875 §4.1.18): CGI and WSGI cannot tell `_` from `-`, and PHP
+/// neither from `.`.
+#[must_use]
+pub fn hyphened(name: &str) -> String {
+    name.replace(['_', '.'], "-")
+}
+
+/// Whether some server may take the name for another.
+pub(super) fn has_twin(name: &str) -> bool {
+    memchr::memchr2(b'_', b'.', name.as_bytes()).is_some()
+}

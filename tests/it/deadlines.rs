@@ -1,0 +1,386 @@
+//! How long anybody is waited for: clients that are slow, silent or do not read, APIs that stop in the middle of an answer. And that nobody
+//! is cut who only takes their time.
+
+use crate::harness::{Gateway, PATIENCE, Setup, wait_for};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const HEAD: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+
+/// An API that needs no key.
+fn open(url: &str) -> Setup {
+    Gateway::in_front_of_url(url).api("public = [\"GET /**\", \"POST /**\"]")
+}
+
+/// An upstream on bare sockets, whose connections `serve` gets with the request's head read.
+fn upstream(serve: impl Fn(BufReader<TcpStream>) + Send + Sync + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let serve = Arc::new(serve);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let (mut stream, serve) = (BufReader::new(stream), serve.clone());
+            std::thread::spawn(move || {
+                let mut line = String::new();
+                while line != "\r\n" {
+                    line.clear();
+                    if stream.read_line(&mut line).unwrap_or(0) == 0 {
+                        return;
+                    }
+                }
+                serve(stream);
+            });
+        }
+    });
+    url
+}
+
+fn connect(gateway: &Gateway) -> TcpStream {
+    let stream = TcpStream::connect(gateway.address()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// What comes until the connection ends, and how long that took.
+fn until_closed(stream: &mut TcpStream) -> (String, Duration) {
+    let begun = Instant::now();
+    let mut all = Vec::new();
+    let _ = stream.read_to_end(&mut all);
+    let took = begun.elapsed();
+    assert!(took < PATIENCE, "still open");
+    (String::from_utf8_lossy(&all).into_owned(), took)
+}
+
+fn figure(gateway: &Gateway, series: &str) -> f64 {
+    let page = gateway.admin("/metrics");
+    let line = page.text().lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
+    line.unwrap_or_else(|| panic!("no {series}"))
+}
+
+#[track_caller]
+fn assert_nothing_is_left(gateway: &Gateway) {
+    for series in ["keygate_requests_in_flight", "keygate_api_requests_in_flight{api=\"desk\"}", "keygate_connections_open"] {
+        wait_for(series, || (figure(gateway, series) == 0.0).then_some(()));
+    }
+}
+
+/// Reads whole requests and answers them.
+fn patient(mut stream: BufReader<TcpStream>) {
+    let mut body = [0; 10];
+    if stream.read_exact(&mut body).is_ok() {
+        let _ = stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+    }
+    let _ = stream.read(&mut body);
+}
+
+#[test]
+fn body_that_stops_coming_gets_408_and_the_upstream_no_end_of_it() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let url = upstream(move |mut stream| {
+        let mut body = Vec::new();
+        let _ = stream.read_to_end(&mut body);
+        tell.send(body).unwrap();
+    });
+    let gateway = open(&url).server("body_timeout = \"500ms\"").start();
+    for (head, part, came) in [("Content-Length: 10", "half", "half"), ("Transfer-Encoding: chunked", "4\r\nhalf\r\n", "4\r\nhalf\r\n")] {
+        let mut stream = connect(&gateway);
+        stream.write_all(format!("POST / HTTP/1.1\r\nHost: a\r\n{head}\r\n\r\n{part}").as_bytes()).unwrap();
+        let (answer, took) = until_closed(&mut stream);
+        assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("\"client_timeout\""), "{answer}");
+        assert!(answer.contains("connection: close\r\n") && took >= Duration::from_millis(450), "{took:?} {answer}");
+        assert_eq!(String::from_utf8_lossy(&told.recv_timeout(PATIENCE).unwrap()), came);
+    }
+    let series = "keygate_requests_total{api=\"desk\",outcome=\"client_timeout\",status=\"4xx\"}";
+    assert_eq!(figure(&gateway, series), 2.0);
+    assert_nothing_is_left(&gateway);
+}
+
+#[test]
+fn trickled_body_is_not_waited_for_for_ever() {
+    let url = upstream(|mut stream| drop(stream.read_to_end(&mut Vec::new())));
+    let gateway = open(&url).server("body_timeout = \"500ms\"\nmin_transfer_rate = \"1KiB\"").start();
+    let mut stream = connect(&gateway);
+    stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n").unwrap();
+    let mut out = stream.try_clone().unwrap();
+    let trickling = std::thread::spawn(move || {
+        let begun = Instant::now();
+        while out.write_all(b"x").is_ok() && begun.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    });
+    let (answer, _) = until_closed(&mut stream);
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    drop(stream);
+    trickling.join().unwrap();
+}
+
+#[test]
+fn body_that_comes_slowly_but_fast_enough_is_waited_for() {
+    let gateway = open(&upstream(patient)).server("body_timeout = \"600ms\"\nmin_transfer_rate = \"2B\"").start();
+    let mut stream = connect(&gateway);
+    stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 10\r\n\r\n").unwrap();
+    for _ in 0..10 {
+        std::thread::sleep(Duration::from_millis(250));
+        stream.write_all(b"x").unwrap();
+    }
+    assert!(until_closed(&mut stream).0.starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn time_that_the_upstream_takes_for_a_body_is_not_the_clients() {
+    let url = upstream(|mut stream| {
+        std::thread::sleep(Duration::from_millis(1500));
+        let mut left = 64 << 20;
+        let mut buffer = vec![0; 1 << 16];
+        while left > 0 {
+            left -= stream.read(&mut buffer).unwrap();
+        }
+        stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+    });
+    let gateway = open(&url).server("body_timeout = \"400ms\"").start();
+    let mut stream = connect(&gateway);
+    stream
+        .write_all(format!("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", 64 << 20).as_bytes())
+        .unwrap();
+    stream.write_all(&vec![b'x'; 64 << 20]).unwrap();
+    assert!(until_closed(&mut stream).0.starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn client_that_does_not_take_its_answer_is_cut() {
+    let url = upstream(|mut stream| {
+        let _ = write!(stream.get_mut(), "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", 1 << 30);
+        while stream.get_mut().write_all(&[b'x'; 1 << 16]).is_ok() {}
+    });
+    let gateway = open(&url).server("body_timeout = \"500ms\"").start();
+    let mut stream = connect(&gateway);
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert_eq!(stream.peek(&mut [0]).unwrap(), 1, "the answer has begun");
+    let series = "keygate_cuts_total{outcome=\"client_timeout\"}";
+    wait_for("the cut", || (figure(&gateway, series) == 1.0).then_some(()));
+    wait_for("its line", || gateway.logged("outcome", "client_timeout").pop());
+    assert_nothing_is_left(&gateway);
+    let (mut all, mut buffer) = (0, vec![0; 1 << 16]);
+    let ended = loop {
+        match stream.read(&mut buffer) {
+            Ok(read) if read > 0 => all += read,
+            ended => break ended,
+        }
+    };
+    assert!(ended.is_err() && all < 1 << 30, "a reset, not an end: {ended:?} after {all}");
+}
+
+#[test]
+fn client_that_asks_and_never_reads_is_cut_though_it_is_refused_each_time() {
+    let gateway = Gateway::in_front_of_url("http://127.0.0.1:9").server("body_timeout = \"500ms\"").start();
+    let mut stream = connect(&gateway);
+    stream.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
+    let many = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(10_000);
+    let begun = Instant::now();
+    while stream.write_all(&many).is_ok() && begun.elapsed() < PATIENCE {}
+    assert!(begun.elapsed() < PATIENCE);
+    assert_nothing_is_left(&gateway);
+}
+
+#[test]
+fn client_that_reads_slowly_but_fast_enough_gets_all() {
+    const SIZE: usize = 24 << 20;
+    let url = upstream(|mut stream| {
+        let _ = write!(stream.get_mut(), "HTTP/1.1 200 OK\r\ncontent-length: {SIZE}\r\n\r\n");
+        let _ = stream.get_mut().write_all(&vec![b'x'; SIZE]);
+    });
+    let gateway = open(&url).server("body_timeout = \"1s\"").start();
+    let mut stream = connect(&gateway);
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+    let (mut all, mut buffer) = (0, vec![0; 1 << 20]);
+    loop {
+        let read = stream.read(&mut buffer).expect("no reset");
+        if read == 0 {
+            break;
+        }
+        all += read;
+        std::thread::sleep(Duration::from_millis(if all < SIZE / 2 { 40 } else { 0 }));
+    }
+    assert!(all > SIZE, "{all}");
+}
+
+#[test]
+fn answer_that_stops_in_its_middle_is_broken_off_after_the_idle_timeout() {
+    let stops = |mut stream: BufReader<TcpStream>| {
+        let _ = stream.get_mut().write_all(format!("{HEAD}5\r\nhello\r\n").as_bytes());
+        let _ = stream.read(&mut [0]);
+    };
+    let gateway = open(&upstream(stops)).api("idle_timeout = \"1s\"").start();
+    let mut stream = connect(&gateway);
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let (answer, took) = until_closed(&mut stream);
+    assert!(answer.ends_with("5\r\nhello\r\n"), "no orderly end: {answer}");
+    assert!(took >= Duration::from_millis(950) && took < Duration::from_secs(5), "{took:?}");
+    assert_eq!(figure(&gateway, "keygate_cuts_total{outcome=\"upstream_timeout\"}"), 1.0);
+    assert_nothing_is_left(&gateway);
+}
+
+#[test]
+fn events_that_come_now_and_then_are_not_idle_nor_is_their_client_slow() {
+    let events = |mut stream: BufReader<TcpStream>| {
+        stream.get_mut().write_all(HEAD.as_bytes()).unwrap();
+        for _ in 0..5 {
+            std::thread::sleep(Duration::from_millis(600));
+            stream.get_mut().write_all(b"2\r\nhi\r\n").unwrap();
+        }
+        stream.get_mut().write_all(b"0\r\n\r\n").unwrap();
+    };
+    let settings = "body_timeout = \"300ms\"\nheader_timeout = \"300ms\"";
+    let gateway = open(&upstream(events)).server(settings).api("idle_timeout = \"2s\"\nresponse_timeout = \"2s\"").start();
+    let mut stream = connect(&gateway);
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+    let (answer, _) = until_closed(&mut stream);
+    assert_eq!((answer.matches("hi").count(), answer.ends_with("0\r\n\r\n")), (5, true), "{answer}");
+}
+
+#[test]
+fn long_request_whose_answer_has_begun_may_pause() {
+    let echo = |mut stream: BufReader<TcpStream>| {
+        stream.get_mut().write_all(HEAD.as_bytes()).unwrap();
+        let mut all = Vec::new();
+        while !all.ends_with(b"0\r\n\r\n") {
+            let come = stream.fill_buf().unwrap().to_vec();
+            assert!(!come.is_empty(), "the request was broken off");
+            stream.consume(come.len());
+            all.extend(come);
+        }
+        stream.get_mut().write_all(b"4\r\nthen\r\n0\r\n\r\n").unwrap();
+    };
+    let gateway = open(&upstream(echo)).server("body_timeout = \"300ms\"").start();
+    let mut stream = connect(&gateway);
+    stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n").unwrap();
+    let mut byte = [0];
+    stream.read_exact(&mut byte).unwrap();
+    std::thread::sleep(Duration::from_millis(1500));
+    stream.write_all(b"1\r\nb\r\n0\r\n\r\n").unwrap();
+    let (answer, _) = until_closed(&mut stream);
+    assert!(answer.ends_with("4\r\nthen\r\n0\r\n\r\n"), "{answer}");
+}
+
+#[test]
+fn request_has_a_deadline_as_a_whole_whether_it_has_an_answer_or_not() {
+    let dribble = |mut stream: BufReader<TcpStream>| {
+        let _ = stream.get_mut().write_all(HEAD.as_bytes());
+        while stream.get_mut().write_all(b"1\r\nx\r\n").is_ok() {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    let silence = |mut stream: BufReader<TcpStream>| drop(stream.read(&mut [0]));
+    for (url, expected) in [(upstream(dribble), "HTTP/1.1 200 OK"), (upstream(silence), "HTTP/1.1 504 ")] {
+        let gateway = open(&url).api("request_timeout = \"1s\"").start();
+        let mut stream = connect(&gateway);
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        let (answer, took) = until_closed(&mut stream);
+        assert!(answer.starts_with(expected) && !answer.ends_with("0\r\n\r\n"), "{answer}");
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        assert_nothing_is_left(&gateway);
+    }
+}
+
+#[test]
+fn websocket_in_which_nothing_moves_is_closed_with_a_reason_and_one_in_use_is_not() {
+    let url = upstream(|mut stream| {
+        let switch = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+        stream.get_mut().write_all(switch.as_bytes()).unwrap();
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let gateway = open(&url).api("idle_timeout = \"1s\"").start();
+    let mut stream = connect(&gateway);
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n")
+        .unwrap();
+    // Three seconds of pings from one side only.
+    for _ in 0..10 {
+        std::thread::sleep(Duration::from_millis(300));
+        stream.write_all(b"\x89\x80\0\0\0\0").expect("still open");
+    }
+    let (all, _) = until_closed(&mut stream);
+    assert!(all.starts_with("HTTP/1.1 101 ") && all.ends_with("idle or open for too long"), "{all}");
+    wait_for("the WebSocket is gone", || (figure(&gateway, "keygate_upgrades_open") == 0.0).then_some(()));
+    assert_nothing_is_left(&gateway);
+}
+
+#[test]
+fn body_larger_than_the_api_takes_gets_413_and_never_looks_whole_to_the_upstream() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let url = upstream(move |mut stream| {
+        let mut body = Vec::new();
+        let _ = stream.read_to_end(&mut body);
+        tell.send(body).unwrap();
+    });
+    let gateway = open(&url).api("max_body_size = \"1KiB\"").start();
+    let mut stream = connect(&gateway);
+    stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1025\r\n\r\n").unwrap();
+    let (answer, _) = until_closed(&mut stream);
+    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("\"body_too_large\""), "{answer}");
+    assert!(told.try_recv().is_err(), "the upstream did not hear of it");
+
+    let mut stream = connect(&gateway);
+    let chunks = "100\r\n".to_owned() + &"x".repeat(256) + "\r\n";
+    stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+    stream.write_all((chunks.repeat(4) + "1\r\nx\r\n0\r\n\r\n").as_bytes()).unwrap();
+    let (answer, _) = until_closed(&mut stream);
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    let came = told.recv_timeout(PATIENCE).unwrap();
+    assert!(!came.ends_with(b"0\r\n\r\n") && came.len() < 1200, "{}", String::from_utf8_lossy(&came));
+    assert_nothing_is_left(&gateway);
+}
+
+#[test]
+fn silent_connections_hold_up_neither_a_stop_nor_get_their_time_twice() {
+    let gateway = open("http://127.0.0.1:9").server("header_timeout = \"1s\"").start();
+    let mut stream = connect(&gateway);
+    std::thread::sleep(Duration::from_millis(700));
+    stream.write_all(b"GET / HTTP").unwrap();
+    let (_, took) = until_closed(&mut stream);
+    assert!(took < Duration::from_millis(900), "the second byte does not start the time anew: {took:?}");
+
+    let gateway = open("http://127.0.0.1:9").start();
+    let streams: Vec<TcpStream> = (0..10).map(|_| connect(&gateway)).collect();
+    wait_for("they are accepted", || (figure(&gateway, "keygate_connections_open") == 10.0).then_some(()));
+    let begun = Instant::now();
+    assert_eq!(gateway.stop().code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    drop(streams);
+}
+
+#[test]
+fn tls_handshake_that_never_ends_delays_a_stop_by_seconds_only() {
+    let gateway = open("http://127.0.0.1:9").tls(&["localhost"]).server("handshake_timeout = \"1h\"").start();
+    let _stream = connect(&gateway);
+    wait_for("it is accepted", || (figure(&gateway, "keygate_connections_open") == 1.0).then_some(()));
+    let begun = Instant::now();
+    assert_eq!(gateway.stop().code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(10), "the drain timeout of 30 s was not waited for: {:?}", begun.elapsed());
+}
+
+#[test]
+fn connection_between_two_requests_has_the_idle_timeout_and_a_begun_head_the_header_timeout() {
+    let url = upstream(|mut stream| drop(stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")));
+    let gateway = open(&url).server("idle_timeout = \"2s\"\nheader_timeout = \"500ms\"").start();
+    let mut silent = connect(&gateway);
+    let mut begun = connect(&gateway);
+    for stream in [&mut silent, &mut begun] {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+    }
+    begun.write_all(b"GET").unwrap();
+    let (_, took) = until_closed(&mut begun);
+    assert!(took < Duration::from_millis(1500), "{took:?}");
+    let (_, took) = until_closed(&mut silent);
+    assert!(took > Duration::from_millis(700), "{took:?}");
+    assert!(figure(&gateway, "keygate_connections_silent_total") >= 2.0);
+}

@@ -1,0 +1,51 @@
+//! A client that does nothing wrong, on connections of its own, while others do.
+
+use crate::harness::{Gateway, Request};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// One request after the other until it is told to stop: over HTTP/2, and over HTTP/1.1 on a new connection each.
+pub(super) struct Honest {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<(usize, Duration)>,
+}
+
+/// The longest that a request may take on a machine that does much else.
+const SLOWEST: Duration = Duration::from_secs(5);
+
+impl Honest {
+    pub(super) fn start(gateway: &Gateway) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let mut wire = super::wire::Wire::open(gateway);
+        let address = gateway.address();
+        let thread = std::thread::spawn(move || {
+            let (mut served, mut slowest) = (0, Duration::ZERO);
+            while !stopped.load(Ordering::Relaxed) {
+                let begun = Instant::now();
+                let stream = u32::try_from(served).unwrap() + 1;
+                wire.send(&super::wire::get(stream, "/honest"));
+                assert_eq!(wire.status(stream), 200);
+                wire.read_until(|frame| frame.stream == stream && frame.ends_stream());
+                assert_eq!(crate::harness::Client::plain(address).send(&Request::get("/honest")).status(), 200);
+                slowest = slowest.max(begun.elapsed());
+                served += 2;
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            (served, slowest)
+        });
+        Self { stop, thread }
+    }
+
+    /// How many requests were answered. None may have failed.
+    #[track_caller]
+    pub(super) fn finish(self) -> usize {
+        self.stop.store(true, Ordering::Relaxed);
+        let (served, slowest) = self.thread.join().expect("no request fails");
+        println!("{served} honest requests; two took {slowest:?} at most");
+        assert!(served > 0 && slowest < SLOWEST, "{served}, {slowest:?}");
+        served
+    }
+}

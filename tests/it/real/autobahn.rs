@@ -1,0 +1,27 @@
+//! WebSockets by the Autobahn test suite: every case goes through Keygate as it goes without it.
+
+use super::super::harness::Gateway;
+use super::programs::{Server, file, tool};
+use std::process::Command;
+
+/// For the cases that are no measurements, and for all of them, in seconds.
+const DEADLINES: [&str; 2] = ["170", "3600"];
+
+#[test]
+fn autobahn_sees_the_same_websockets_with_and_without_keygate() {
+    let all = std::env::var_os("KEYGATE_AUTOBAHN").is_some_and(|which| which == "all");
+    let server = Server::python("websocket_echo.py");
+    let gateway = Gateway::in_front_of_url(&format!("http://127.0.0.1:{}", server.port)).api("public = [\"GET /**\"]").start();
+    let mut command = Command::new("timeout");
+    command.arg(DEADLINES[usize::from(all)]).arg(tool("python/bin/python")).arg(file("tests/real/autobahn.py"));
+    command.arg(tool("autobahn/python2")).arg(tool("autobahn/lib"));
+    command.arg(format!("ws://127.0.0.1:{}", server.port)).arg(format!("ws://{}", gateway.address()));
+    if all {
+        command.arg("all");
+    }
+    let output = command.output().expect("the suite starts");
+    let said = String::from_utf8_lossy(&output.stdout);
+    println!("{said}");
+    assert!(output.status.success() && said.contains("ok "), "{}\n{said}{}", output.status, String::from_utf8_lossy(&output.stderr));
+    assert!(gateway.events("a task panicked").is_empty());
+}

@@ -1,0 +1,173 @@
+//! Random requests, mutated, through Keygate to origins of other makers, strict and lenient ones: whenever something arrives, its method,
+//! target, host and body are those that were authorised, and never does more arrive than that.
+//!
+//! What was authorised is what Keygate's own codec and rules make of the bytes that were sent, or, over HTTP/2, what was said in so many
+//! words; the origins tell what they understood.
+//! `KEYGATE_DIFFERENTIAL_CASES` says how many cases each origin gets, `KEYGATE_DIFFERENTIAL_SEED` repeats a run.
+
+mod answers;
+mod http2;
+mod mutation;
+mod origin;
+mod reference;
+
+use super::super::harness::{Gateway, PATIENCE};
+use mutation::Random;
+use origin::Origin;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// How many cases each origin gets in a usual run.
+const CASES: usize = 400;
+/// Cases between two looks at what has arrived.
+const BATCH: usize = 50;
+/// A client that gets no answer any more has waited long enough.
+const STALLED: Duration = Duration::from_secs(2);
+
+/// A request as it is authorised, or as an origin understood it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Seen {
+    method: String,
+    target: String,
+    host: String,
+    body: Vec<u8>,
+}
+
+/// What is sent on one connection.
+struct Case {
+    bytes: Vec<u8>,
+    /// The requests that may arrive, in their order.
+    authorised: Vec<Seen>,
+    /// Whether all answers are among these bytes.
+    ended: Box<dyn Fn(&[u8]) -> bool>,
+}
+
+/// A case of HTTP/1.1.
+fn http1(random: &mut Random, number: usize) -> Case {
+    let bytes = mutation::case(random, number);
+    let reading = reference::read(&bytes);
+    Case { bytes, authorised: reading.authorised, ended: Box::new(move |come| answers(come) >= reading.answers) }
+}
+
+#[test]
+fn nginx_understands_what_was_authorised() {
+    run(&mut Origin::nginx(), http1);
+    run(&mut Origin::nginx(), http2::case);
+}
+
+#[test]
+fn haproxy_understands_what_was_authorised() {
+    run(&mut Origin::haproxy(), http1);
+    run(&mut Origin::haproxy(), http2::case);
+}
+
+#[test]
+fn node_understands_what_was_authorised() {
+    run(&mut Origin::node(), http1);
+    run(&mut Origin::node(), http2::case);
+}
+
+#[test]
+fn python_understands_what_was_authorised() {
+    run(&mut Origin::python(), http1);
+    run(&mut Origin::python(), http2::case);
+}
+
+#[test]
+fn test_itself_notices_what_nobody_authorised() {
+    let mut origin = Origin::python();
+    let authorised = "POST /good HTTP/1.1\r\nHost: a\r\nX-Keygate-Auth: public\r\nContent-Length: 5\r\n\r\nhello";
+    let smuggled = "POST /bad HTTP/1.1\r\nHost: a\r\nX-Keygate-Auth: public\r\nContent-Length: +5\r\n\r\nhello";
+    let last = "GET /last HTTP/1.1\r\nHost: a\r\nX-Keygate-Auth: public\r\nConnection: close\r\n\r\n";
+    let sent = format!("{authorised}{smuggled}{last}");
+    let mut stream = TcpStream::connect(origin.url().trim_start_matches("http://")).expect("the origin accepts");
+    stream.write_all(sent.as_bytes()).expect("it is sent");
+    let _ = stream.read_to_end(&mut Vec::new());
+    let arrived = origin.arrived_until("/last");
+    let reading = reference::read(sent.as_bytes());
+    assert_eq!((reading.authorised.len(), arrived.len()), (1, 2), "the lenient origin understands more");
+    assert_eq!(first_stranger(&reading.authorised, &arrived).map(|seen| &*seen.target), Some("/bad"));
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+}
+
+fn seed() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    number("KEYGATE_DIFFERENTIAL_SEED").unwrap_or(now)
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    /// Requests that may arrive, as far as is known here.
+    authorised: usize,
+    arrived: usize,
+    stalled: usize,
+}
+
+fn run(origin: &mut Origin, case: fn(&mut Random, usize) -> Case) {
+    let cases = number("KEYGATE_DIFFERENTIAL_CASES").map_or(CASES, |cases| usize::try_from(cases).expect("a number of cases"));
+    let seed = seed();
+    let methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"].map(|method| format!("{method} /**"));
+    let gateway = Gateway::serve(
+        &format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[log]\nrequests = false\n[[api]]\nname = \"desk\"\nupstream = \"{}\"\npublic = {methods:?}\n",
+            origin.url()
+        ),
+        None,
+    );
+    let mut tally = Tally::default();
+    let mut random = Random::new(seed);
+    for batch in 0..cases.div_ceil(BATCH) {
+        let sent: Vec<Case> = (0..BATCH).map(|number| case(&mut random, batch * BATCH + number)).collect();
+        let stalled = sent.iter().filter(|case| !exchange(&gateway, case)).count();
+        tally.stalled += stalled;
+        let expected: Vec<Seen> = sent.iter().flat_map(|case| case.authorised.clone()).collect();
+        let last = format!("/barrier-{batch}");
+        let bytes = format!("GET {last} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").into_bytes();
+        exchange(&gateway, &Case { bytes, authorised: Vec::new(), ended: Box::new(|come| answers(come) > 0) });
+        let arrived = origin.arrived_until(&last);
+        tally.authorised += expected.len();
+        tally.arrived += arrived.len();
+        if let Some(stranger) = first_stranger(&expected, &arrived) {
+            let sent: Vec<String> = sent.iter().map(|case| case.bytes.escape_ascii().to_string()).collect();
+            panic!("seed {seed}: {stranger:?} arrived and was not authorised, in this place at least. Sent:\n{}", sent.join("\n"));
+        }
+    }
+    println!("{}: seed {seed}, {cases} cases, {tally:?}", origin.name());
+    assert!(tally.arrived * 10 > tally.authorised, "seed {seed}: {tally:?}: hardly anything arrives");
+    assert!(tally.stalled * 50 < cases, "seed {seed}: {tally:?}: clients wait for answers in vain");
+}
+
+/// Sends a case and reads its answers; whether all of them came.
+fn exchange(gateway: &Gateway, case: &Case) -> bool {
+    let mut stream = TcpStream::connect(gateway.address()).expect("the gateway accepts");
+    stream.set_read_timeout(Some(STALLED)).expect("a deadline");
+    stream.set_write_timeout(Some(PATIENCE)).expect("a deadline");
+    // What is not taken any more is no matter: the answers count.
+    let _ = stream.write_all(&case.bytes);
+    let mut come = Vec::new();
+    let mut buffer = [0; 8192];
+    while !(case.ended)(&come) {
+        match stream.read(&mut buffer) {
+            Ok(read) if read > 0 => come.extend_from_slice(&buffer[..read]),
+            Ok(_) => return true,
+            Err(error) => return error.kind() == std::io::ErrorKind::ConnectionReset,
+        }
+    }
+    true
+}
+
+/// How many final answers there are. No origin says these words in a body.
+fn answers(come: &[u8]) -> usize {
+    let starts = |word: &[u8]| memchr::memmem::find_iter(come, word).count();
+    starts(b"HTTP/1.1 ") - starts(b"HTTP/1.1 1")
+}
+
+/// The first that arrived without being the next of those that were authorised, some of which may not have arrived.
+fn first_stranger<'a>(authorised: &[Seen], arrived: &'a [Seen]) -> Option<&'a Seen> {
+    let mut rest = authorised.iter();
+    arrived.iter().find(|seen| !rest.any(|request| request == *seen))
+}

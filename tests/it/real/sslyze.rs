@@ -1,0 +1,25 @@
+//! sslyze, which scans servers, holds the gateway's TLS against Mozilla's guidelines.
+
+use super::programs::Program;
+use crate::harness::{Certificates, Gateway, Upstream};
+use std::time::Duration;
+
+#[track_caller]
+fn passes(profile: &str) {
+    // The guidelines say how long a certificate may live, too.
+    let certificates = Certificates::lasting(&["localhost"], Duration::from_secs(90 * 86_400));
+    let setup = Gateway::in_front_of(&Upstream::start()).tls_with(certificates);
+    let gateway = setup.tls_settings(&format!("profile = \"{profile}\"")).start();
+    let program = Program::sslyze("sslyze_scan.py").env("KEYGATE_PROFILE", profile);
+    program.env("KEYGATE_PORT", gateway.address().port().to_string()).run();
+}
+
+#[test]
+fn sslyze_finds_the_modern_profile_modern() {
+    passes("modern");
+}
+
+#[test]
+fn sslyze_finds_the_intermediate_profile_intermediate() {
+    passes("intermediate");
+}

@@ -1,0 +1,141 @@
+//! Everything at once for a while: good traffic, attacks, an upstream that fails, edits, and keys that come and go. Good traffic must
+//! come to no harm, and in the end nothing may be left over.
+//!
+//! `KEYGATE_SOAK_SECONDS` says for how long.
+
+mod attacks;
+mod good;
+mod operator;
+mod upstream;
+
+use crate::harness::{Gateway, Key, hex_digest, wait_for};
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+const TOKEN: &str = "token-of-the-soak";
+/// How much more memory may be in use at the end than after the first seconds, in kibibytes: buffers and tables that have grown once.
+const MORE_MEMORY: u64 = 24 * 1024;
+
+/// What all who take part share.
+struct Scene {
+    gateway: Gateway,
+    over: AtomicBool,
+    tally: Tally,
+    /// Good for everything.
+    all: Key,
+    /// With a limit of its own.
+    limited: Key,
+    /// The operator revokes it and takes that back, again and again.
+    leaked: Key,
+}
+
+/// What was seen.
+#[derive(Default)]
+struct Tally {
+    right: AtomicU64,
+    attacks: AtomicU64,
+    edits: AtomicU64,
+    admitted: AtomicU64,
+    wrong: Mutex<Vec<String>>,
+}
+
+impl Tally {
+    /// Notes an answer that was looked at.
+    fn note(&self, what: &str, outcome: Result<(), String>) {
+        match outcome {
+            Ok(()) => _ = self.right.fetch_add(1, Ordering::Relaxed),
+            Err(why) => {
+                let mut wrong = self.wrong.lock().unwrap();
+                if wrong.len() < 20 {
+                    wrong.push(format!("{what}: {why}"));
+                }
+            }
+        }
+    }
+}
+
+impl Scene {
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
+    fn metric(&self, series: &str) -> u64 {
+        let page = self.gateway.admin("/metrics");
+        let line = page.text().lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.and_then(|value| value.parse::<f64>().ok()).unwrap_or_else(|| panic!("no {series}")) as u64
+    }
+}
+
+fn open() -> Scene {
+    let key = |id| Key::live(id).scopes(&["all"]);
+    let (all, limited, leaked) = (key("key_all"), key("key_limited").set("rate_limit = \"50/s\""), key("key_leaked"));
+    let token = format!("\n[[admin.token]]\nname = \"ops\"\nrole = \"manage\"\nsha256 = \"{}\"\n", hex_digest(TOKEN));
+    let shaky = format!(
+        "\n[[api]]\nname = \"shaky\"\nbase_path = \"/shaky\"\nupstream = \"{}\"\nkeep_alive = \"1s\"\npublic = [\"GET /shaky/**\"]\n",
+        upstream::shaky()
+    );
+    let setup = Gateway::in_front_of_url(&upstream::echo()).api("keep_alive = \"1s\"").tls(&["localhost"]);
+    let setup = setup.scope("all", &["GET /**", "POST /**"]).key(&for_desk(&all)).key(&for_desk(&limited)).key(&for_desk(&leaked));
+    let gateway = setup.more(&shaky).more(&token).more("\n[store]\npath = \"keygate.db\"\n\n[log]\nrequests = false\n").start();
+    Scene { gateway, over: AtomicBool::new(false), tally: Tally::default(), all, limited, leaked }
+}
+
+fn for_desk(key: &Key) -> Key {
+    key.clone().set("apis = [\"desk\"]")
+}
+
+#[test]
+fn good_traffic_comes_to_no_harm_and_nothing_is_left_over() {
+    let time = std::env::var("KEYGATE_SOAK_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(8);
+    let time = Duration::from_secs(time);
+    let scene = Arc::new(open());
+    let descriptors = scene.gateway.descriptors();
+    let mut taking_part = Vec::new();
+    let mut start = |name: &'static str, part: fn(&Scene)| {
+        let scene = scene.clone();
+        taking_part.push(std::thread::Builder::new().name(name.to_owned()).spawn(move || part(&scene)).unwrap());
+    };
+    start("http1", good::http1);
+    start("bodies", good::bodies);
+    start("http2", good::http2);
+    start("websocket", good::websocket);
+    start("limited", good::limited);
+    start("strangers", good::strangers);
+    start("shaky", good::shaky);
+    start("edits", operator::edits);
+    start("keys", operator::keys);
+    start("attacks-1", attacks::all);
+    start("attacks-2", attacks::all);
+    let begin = Instant::now();
+    std::thread::sleep((time / 4).min(Duration::from_secs(10)));
+    let memory = scene.gateway.memory("VmRSS");
+    while begin.elapsed() < time && scene.tally.wrong.lock().unwrap().is_empty() {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let lasted = begin.elapsed();
+    scene.over.store(true, Ordering::Relaxed);
+    for part in taking_part {
+        let name = part.thread().name().unwrap_or_default().to_owned();
+        assert!(part.join().is_ok(), "{name} broke off");
+    }
+    let tally = &scene.tally;
+    let count = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
+    println!(
+        "soak: {lasted:.0?}, {} good answers, {} attacks, {} edits; memory {memory} -> {} KiB",
+        count(&tally.right),
+        count(&tally.attacks),
+        count(&tally.edits),
+        scene.gateway.memory("VmRSS")
+    );
+    assert_eq!(*tally.wrong.lock().unwrap(), Vec::<String>::new());
+    // A rolling window: what is admitted in so many seconds is never more than the limit of that many windows and one.
+    assert!(count(&tally.admitted) <= 50 * (lasted.as_secs() + 2), "{} admitted", count(&tally.admitted));
+    assert!(count(&tally.admitted) >= 30 * lasted.as_secs() / 2, "{} admitted", count(&tally.admitted));
+
+    wait_for("all connections are closed", || (scene.metric("keygate_connections_open") == 0).then_some(()));
+    wait_for("descriptors are given back", || (scene.gateway.descriptors() <= descriptors + 4).then_some(()));
+    let after = scene.gateway.memory("VmRSS");
+    assert!(after <= memory + MORE_MEMORY, "memory went from {memory} KiB to {after} KiB");
+}

@@ -1,0 +1,92 @@
+//! What stands behind the gateway: an upstream that says what it was asked, and one that fails in every way.
+
+use crate::harness::Message;
+use std::io::{BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+fn listen(serve: fn(TcpStream)) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || listener.incoming().flatten().for_each(|stream| _ = std::thread::spawn(move || serve(stream))));
+    url
+}
+
+/// Answers with what it was asked, by whom, and the body as it came; echoes WebSocket frames.
+pub(super) fn echo() -> String {
+    listen(|stream| {
+        let _ = stream.set_nodelay(true);
+        let Ok(mut out) = stream.try_clone() else { return };
+        let mut stream = BufReader::new(stream);
+        while let Ok(Some(request)) = Message::read(&mut stream, |_| true) {
+            if request.has("upgrade") {
+                return echo_frames(&mut stream, &mut out);
+            }
+            if out.write_all(&answer(&request)).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+fn answer(request: &Message) -> Vec<u8> {
+    let key = request.header("x-keygate-key-id").unwrap_or("nobody");
+    let asked = format!("X-Asked: {}\r\nX-By: {key}\r\n", request.start);
+    let head = format!("HTTP/1.1 200 OK\r\n{asked}Content-Length: {}\r\n\r\n", request.body.len());
+    [head.as_bytes(), &request.body].concat()
+}
+
+fn echo_frames(stream: &mut impl Read, out: &mut impl Write) {
+    let switch = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n";
+    if out.write_all(switch.as_bytes()).is_err() {
+        return;
+    }
+    let mut head = [0; 6];
+    while stream.read_exact(&mut head).is_ok() {
+        let mut payload = vec![0; usize::from(head[1] & 0x7f)];
+        if stream.read_exact(&mut payload).is_err() {
+            return;
+        }
+        payload.iter_mut().zip(head[2..].iter().cycle()).for_each(|(byte, mask)| *byte ^= mask);
+        let frame = [&[head[0], payload.len() as u8], &payload[..]].concat();
+        if out.write_all(&frame).is_err() || head[0] & 0xf == 8 {
+            return;
+        }
+    }
+}
+
+/// Answers, stalls for a moment, closes, resets, breaks off or talks nonsense, in turn.
+pub(super) fn shaky() -> String {
+    static TURN: AtomicUsize = AtomicUsize::new(0);
+    listen(|stream| {
+        let Ok(mut out) = stream.try_clone() else { return };
+        let mut stream = BufReader::new(stream);
+        while let Ok(Some(request)) = Message::read(&mut stream, |_| true) {
+            let whole = answer(&request);
+            let bytes: &[u8] = match TURN.fetch_add(1, Ordering::Relaxed) % 9 {
+                0..3 => &whole,
+                3 => {
+                    std::thread::sleep(Duration::from_millis(30));
+                    &whole
+                }
+                4 => &whole[..20],
+                5 => b"",
+                6 => {
+                    reset(&out);
+                    return;
+                }
+                7 => b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
+                _ => b"220 mail.example ESMTP\r\n\r\n",
+            };
+            if out.write_all(bytes).is_err() || bytes.len() != whole.len() {
+                return;
+            }
+        }
+    })
+}
+
+/// Makes the connection end with a reset instead of an orderly close.
+pub(super) fn reset(stream: &TcpStream) {
+    let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}

@@ -1,0 +1,130 @@
+//! The same for upstreams that speak HTTP/2.
+
+use super::{GET, POST, Seen, ask, assert_back_to, figure, impatient};
+use crate::harness::wait_for;
+use bytes::Bytes;
+use h2::Reason;
+use h2::server::SendResponse;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+type Respond = SendResponse<Bytes>;
+
+/// Answers each request like this, once it has come whole.
+fn upstream(answer: impl AsyncFn(Respond) + Send + Sync + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("h2c://{}", listener.local_addr().unwrap());
+    listener.set_nonblocking(true).unwrap();
+    let answer = Arc::new(answer);
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            while let Ok((stream, _)) = listener.accept().await {
+                let answer = answer.clone();
+                tokio::task::spawn_local(async move {
+                    let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+                    while let Some(Ok((request, respond))) = connection.accept().await {
+                        let answer = answer.clone();
+                        tokio::task::spawn_local(async move {
+                            let mut body = request.into_body();
+                            while let Some(Ok(_)) = body.data().await {}
+                            answer(respond).await;
+                        });
+                    }
+                });
+            }
+        });
+    });
+    url
+}
+
+/// Begins an answer, of this length if there is one.
+fn begin(respond: &mut Respond, length: Option<u64>) -> h2::SendStream<Bytes> {
+    let mut head = http::Response::builder().status(200);
+    if let Some(length) = length {
+        head = head.header("content-length", length);
+    }
+    let mut stream = respond.send_response(head.body(()).unwrap(), false).unwrap();
+    stream.send_data(Bytes::from_static(b"half"), false).unwrap();
+    stream
+}
+
+#[test]
+fn answer_that_is_reset_in_its_middle_never_looks_whole() {
+    for reason in [Reason::NO_ERROR, Reason::CANCEL, Reason::INTERNAL_ERROR, Reason::REFUSED_STREAM] {
+        for length in [None, Some(9)] {
+            let url = upstream(async move |mut respond| {
+                let mut stream = begin(&mut respond, length);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                stream.send_reset(reason);
+            });
+            let gateway = impatient(&url).start();
+            for request in [GET, POST] {
+                let (seen, all) = ask(&gateway, request);
+                assert_eq!(seen, Seen::Torn, "{reason:?} of {length:?}: {all}");
+            }
+            wait_for("nothing in flight", || (figure(&gateway, "keygate_requests_in_flight") == 0.0).then_some(()));
+        }
+    }
+}
+
+#[test]
+fn answer_that_comes_before_the_whole_request_is_whole_though_the_rest_is_not_wanted() {
+    let url = upstream(async |mut respond| {
+        let mut stream = begin(&mut respond, Some(8));
+        stream.send_data(Bytes::from_static(b"half"), true).unwrap();
+    });
+    let gateway = impatient(&url).start();
+    assert_eq!(ask(&gateway, GET).0, Seen::Status(200));
+}
+
+#[test]
+fn answer_that_is_reset_before_it_begins_is_a_502_and_one_that_never_begins_a_504() {
+    let resets = upstream(async |mut respond| respond.send_reset(Reason::INTERNAL_ERROR));
+    let hangs = upstream(async |_respond| std::future::pending().await);
+    for (url, status) in [(resets, 502), (hangs, 504)] {
+        let gateway = impatient(&url).start();
+        for request in [GET, POST] {
+            let (seen, all) = ask(&gateway, request);
+            assert_eq!(seen, Seen::Status(status), "{all}");
+        }
+    }
+}
+
+#[test]
+fn answer_that_stops_in_its_middle_is_broken_off_and_the_stream_with_it() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let url = upstream(async move |mut respond| {
+        let mut stream = begin(&mut respond, None);
+        let reset = std::future::poll_fn(|cx| stream.poll_reset(cx)).await;
+        let _ = tell.send(reset.is_ok());
+    });
+    let gateway = impatient(&url).start();
+    assert_eq!(ask(&gateway, GET).0, Seen::Torn);
+    assert!(told.recv_timeout(crate::harness::PATIENCE).expect("the upstream is told"));
+}
+
+#[test]
+fn unused_connection_is_closed_but_not_one_that_is_answering() {
+    let url = upstream(async |mut respond| {
+        let mut stream = begin(&mut respond, None);
+        for _ in 0..4 {
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            stream.send_data(Bytes::from_static(b"more"), false).unwrap();
+        }
+        stream.send_data(Bytes::new(), true).unwrap();
+    });
+    let setup = impatient(&url).table("");
+    let gateway = setup.start();
+    gateway.edit(|toml| *toml = toml.replace("keep_alive = \"2s\"", "keep_alive = \"300ms\""));
+    wait_for("the edit is in force", || {
+        gateway.admin("/metrics").text().contains("keygate_reloads_total{result=\"success\"} 1").then_some(())
+    });
+    let descriptors = gateway.descriptors_at_rest();
+    let (seen, all) = ask(&gateway, GET);
+    assert_eq!((seen, all.matches("more").count()), (Seen::Status(200), 4), "{all}");
+    assert_back_to(&gateway, descriptors);
+}
