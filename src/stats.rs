@@ -105,6 +105,8 @@ pub struct WorkerStats {
     pub connections_refused: [Count; 2],
     /// Connections closed because they were silent for too long: in the head, or between requests.
     pub connections_silent: Count,
+    /// HTTP/2 connections ended because their clients broke the protocol, and because they asked for nothing too often.
+    pub http2_dismissed: [Count; 2],
     /// TLS handshakes done.
     pub handshakes: Count,
     /// TLS handshakes that failed or took too long.
@@ -139,6 +141,7 @@ impl WorkerStats {
             connections_open: Count::default(),
             connections_refused: Default::default(),
             connections_silent: Count::default(),
+            http2_dismissed: Default::default(),
             handshakes: Count::default(),
             handshakes_failed: Count::default(),
             requests_in_flight: Count::default(),

@@ -6,7 +6,7 @@ use http::StatusCode;
 use keygate::http2::{Block, Connection, Event, HeaderBlock, Limits, PREFACE, Reason, request};
 use libfuzzer_sys::fuzz_target;
 
-const LIMITS: Limits = Limits { streams: 8, size: 4096, fields: 30 };
+const LIMITS: Limits = Limits { streams: 8, size: 4096, fields: 30, budget: 10_000 };
 const FRAME_HEAD: usize = 9;
 
 fuzz_target!(|data: &[u8]| {
@@ -47,10 +47,10 @@ fuzz_target!(|data: &[u8]| {
                                 let room = connection.room(place).min(10);
                                 connection.send_data(place, &b"0123456789"[..room], ended);
                             } else {
-                                connection.reset(place, Reason::PROTOCOL_ERROR);
+                                connection.refuse(place);
                             }
                         }
-                        Err(_) => connection.reset(place, Reason::PROTOCOL_ERROR),
+                        Err(_) => connection.refuse(place),
                     }
                 }
                 Event::Data { place, data, ended } => {

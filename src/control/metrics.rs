@@ -131,6 +131,9 @@ fn connections(text: &mut Exposition, figures: &Figures) {
         .sample(&[("limit", "address")], total(|worker| &worker.connections_refused[TooMany::FromAddress as usize]));
     text.counter("keygate_connections_silent_total", "Connections closed because no whole request head came in time.");
     text.sample(&[], total(|worker| &worker.connections_silent));
+    text.counter("keygate_http2_dismissals_total", "HTTP/2 connections ended because of what their clients sent, by reason.")
+        .sample(&[("reason", "protocol_error")], total(|worker| &worker.http2_dismissed[0]))
+        .sample(&[("reason", "flood")], total(|worker| &worker.http2_dismissed[1]));
     text.gauge("keygate_connections_open", "Connections open.").sample(&[], figures.shared.connections.open());
     text.gauge("keygate_upgrades_open", "Connections that switched to another protocol, such as WebSockets.");
     text.sample(&[], total(|worker| &worker.upgrades_open));

@@ -73,10 +73,12 @@ pub(super) struct RequestBody {
 }
 
 impl RequestBody {
-    pub(super) fn new(incoming: ClientBody, site: &CurrentSite, api: usize) -> Self {
+    /// `messages`: whether it is a stream of them, which may have long pauses.
+    pub(super) fn new(incoming: ClientBody, site: &CurrentSite, api: usize, messages: bool) -> Self {
         let incoming = (!incoming.is_done()).then_some(incoming);
         let room = site.apis.get(api).map_or(0, |api| api.config.max_body_size);
-        Self { api: incoming.is_some().then(|| (site.clone(), api)), room, progress: Progress::new(incoming, Patience::new(&site.server)) }
+        let patience = if messages { Patience::with_messages(&site.server) } else { Patience::new(&site.server) };
+        Self { api: incoming.is_some().then(|| (site.clone(), api)), room, progress: Progress::new(incoming, patience) }
     }
 
     /// No body.

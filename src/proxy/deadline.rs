@@ -57,6 +57,11 @@ impl Patience {
         Self { whole: server.body_timeout, rate: server.min_transfer_rate, left: server.body_timeout, since: None }
     }
 
+    /// For a stream of messages, each of which comes when there is something to say: only silence counts.
+    pub(super) fn with_messages(server: &Server) -> Self {
+        Self { rate: 0, ..Self::new(server) }
+    }
+
     /// The client is waited for from now on, if it was not before.
     pub(super) fn wait(&mut self, now: impl FnOnce() -> Instant) {
         if self.since.is_none() {

@@ -93,6 +93,11 @@ impl Outbound {
         };
         Ok(Self { method, switch, chunked, head })
     }
+
+    /// Whether its upstream speaks HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        matches!(self.head, OutboundHead::Http2(_))
+    }
 }
 
 /// Where an admitted request goes.

@@ -180,7 +180,7 @@ pub(super) async fn respond(
             Box::pin(key_endpoint::answer(worker, &admission, call, body, &reply, record)).await
         }
         Outcome::Forward(admission, outbound) => {
-            let body = RequestBody::new(body, &current.site, admission.api_index());
+            let body = RequestBody::new(body, &current.site, admission.api_index(), reply.grpc && outbound.is_http2());
             let progress = body.progress().clone();
             let digest = if let Caller::Key { digest, .. } = admission.caller() { Some(digest) } else { None };
             record.set_live(digest, admission.api_index(), &progress);

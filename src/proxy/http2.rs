@@ -1,9 +1,10 @@
 //! A client's HTTP/2 connection: one task reads it, serves its streams and writes to it.
 
+mod upkeep;
+
 use super::client::poll_read;
-use super::deadline::Deadline;
+use super::deadline::{Deadline, Patience};
 use super::handler::Connection;
-use super::http1::{READ_ON_BYTES, READ_ON_TIME};
 use super::http2_stream::{FULL, Slot};
 use super::stream::Stream;
 use super::wakes::Wakes;
@@ -43,6 +44,8 @@ struct Client {
     /// Received and not read yet: a part of a frame; and since when, in monotonic nanoseconds.
     rest: Vec<u8>,
     rest_since: u64,
+    /// When something was last left unread because the client does not read either, in monotonic nanoseconds.
+    unread: u64,
     /// How much of what is to be sent has been sent.
     sent: usize,
     /// By the places of streams.
@@ -50,6 +53,8 @@ struct Client {
     wakes: Arc<Wakes>,
     /// The place that is served first.
     turn: usize,
+    /// How long the client may be waited for that does not take what is sent, once it has held something up.
+    patience: Option<Patience>,
     /// When to look after everything that takes time.
     deadline: Deadline,
     /// When something last came, and when the client was asked whether it is there, in monotonic nanoseconds.
@@ -65,7 +70,7 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, peer: Peer, surpl
     let _idle = worker.wake_when_draining(poll_fn(|cx| Poll::Ready(cx.waker().clone())).await);
     if let End::Told = poll_fn(|cx| client.poll(cx)).await {
         let Client { mut stream, mut deadline, .. } = client;
-        hang_up(worker, &mut stream, &mut deadline).await;
+        upkeep::hang_up(worker, &mut stream, &mut deadline).await;
     }
 }
 
@@ -86,10 +91,12 @@ impl Client {
             http: http2::Connection::new(limits, now),
             rest: Vec::new(),
             rest_since: now,
+            unread: now,
             sent: 0,
             slots: Vec::new(),
             wakes: Wakes::new(server.max_streams as usize),
             turn: 0,
+            patience: None,
             deadline: Deadline::new(Instant::now() + server.idle_timeout.min(server.header_timeout).min(TIDY)),
             heard: now,
             asked: None,
@@ -105,6 +112,7 @@ impl Client {
             while !self.told {
                 // Whoever does not read what it gets is not read either.
                 if self.http.out.len() >= FULL {
+                    self.unread = self.connection.worker.recent().monotonic;
                     again = true;
                     break;
                 }
@@ -112,7 +120,11 @@ impl Client {
                     Poll::Pending => break,
                     Poll::Ready(Ok(true)) => {}
                     Poll::Ready(Ok(false)) => return Poll::Ready(End::Gone),
-                    Poll::Ready(Err(reason)) => self.dismiss(reason),
+                    Poll::Ready(Err(reason)) => {
+                        let kind = usize::from(reason == Reason::ENHANCE_YOUR_CALM);
+                        self.connection.worker.stats().http2_dismissed[kind].add(1);
+                        self.dismiss(reason);
+                    }
                 }
             }
             again |= self.serve_marked();
@@ -124,7 +136,10 @@ impl Client {
                 Poll::Ready(Ok(())) if self.told => return Poll::Ready(End::Told),
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(End::Gone),
-                Poll::Pending => break,
+                Poll::Pending => {
+                    self.wait();
+                    break;
+                }
             }
             if !again {
                 break;
@@ -141,14 +156,6 @@ impl Client {
             }
         }
         Poll::Pending
-    }
-
-    /// Ends the connection with all that is on it, and says why.
-    fn dismiss(&mut self, reason: Reason) {
-        self.http.go_away(reason);
-        self.slots.clear();
-        self.told = true;
-        self.last_words();
     }
 
     /// Reads once, and does what it says. False: the client has closed its side.
@@ -249,12 +256,10 @@ impl Client {
         if more {
             self.wakes.mark(place);
         }
-        if let Some(until) = slot.reads_until() {
-            let left = Duration::from_nanos(until.saturating_sub(self.connection.worker.recent().monotonic));
-            let at = self.connection.worker.soon(left);
-            if at < self.deadline.at() {
-                self.deadline.set(at);
-            }
+        let worker = &self.connection.worker;
+        let reads = slot.reads_until().map(|until| worker.soon(Duration::from_nanos(until.saturating_sub(worker.recent().monotonic))));
+        if let Some(at) = reads.or(slot.waits_until()).filter(|at| *at < self.deadline.at()) {
+            self.deadline.set(at);
         }
         more
     }
@@ -268,114 +273,22 @@ impl Client {
         while self.sent < out.len() {
             match ready!(Pin::new(&mut self.stream).poll_write(cx, &out[self.sent..]))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                sent => self.sent += sent,
+                sent => {
+                    self.sent += sent;
+                    if let Some(patience) = &mut self.patience {
+                        patience.moved(sent, self.connection.worker.soon(Duration::ZERO));
+                    }
+                }
             }
         }
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        if let Some(patience) = &mut self.patience {
+            patience.moved(0, self.connection.worker.soon(Duration::ZERO));
+        }
         self.sent = 0;
         out.clear();
         // Many small requests at once may have had large answers.
         out.shrink_to(2 * FULL);
         Poll::Ready(Ok(()))
     }
-
-    fn wind_down(&mut self) {
-        self.http.wind_down();
-        self.last_words();
-    }
-
-    fn last_words(&mut self) {
-        self.connection.restart_quiet();
-        self.deadline.set(self.deadline.at().min(self.connection.worker.soon(LAST_WORDS)));
-    }
-
-    /// Does what time brings, and sets the deadline for the next look.
-    fn look_after(&mut self) -> Option<End> {
-        let worker = self.connection.worker.clone();
-        let now = worker.now().monotonic;
-        let current = worker.current();
-        let server = &current.site.server;
-        let (idle, header) = (server.idle_timeout, server.header_timeout);
-        let since = |moment: u64| Duration::from_nanos(now.saturating_sub(moment));
-        // What begins after this look is looked after in time.
-        let mut next = idle.min(header);
-        let begun = (!self.rest.is_empty()).then_some(self.rest_since);
-        if let Some(begun) = self.http.unfinished_since().into_iter().chain(begun).min().filter(|_| !self.told) {
-            if since(begun) >= header {
-                self.dismiss(Reason::ENHANCE_YOUR_CALM);
-            } else {
-                next = next.min(header - since(begun));
-            }
-        }
-        for (place, slot) in self.slots.iter_mut().enumerate() {
-            match slot.reads_until() {
-                Some(until) if until <= now => slot.stop_reading(&mut self.http, place),
-                Some(until) => next = next.min(Duration::from_nanos(until - now)),
-                None => {}
-            }
-        }
-        match self.connection.quiet() {
-            Some(quiet) if self.told || self.http.is_winding_down() => {
-                if quiet >= LAST_WORDS {
-                    return Some(End::Gone);
-                }
-                next = next.min(LAST_WORDS - quiet);
-            }
-            Some(quiet) if quiet >= idle => {
-                self.wind_down();
-                next = next.min(LAST_WORDS);
-            }
-            Some(quiet) => {
-                next = next.min(idle - quiet);
-                if quiet < TIDY {
-                    next = next.min(TIDY - quiet);
-                } else if self.http.is_quiet() {
-                    self.slots = Vec::new();
-                    if self.http.out.is_empty() {
-                        self.http.out = Vec::new();
-                    }
-                    self.rest.shrink_to_fit();
-                }
-            }
-            // Finds out about clients that are gone without a word while a request is in flight.
-            None => match self.asked {
-                Some(asked) if since(asked) >= PING_TIMEOUT => return Some(End::Gone),
-                Some(asked) => next = next.min(PING_TIMEOUT - since(asked)),
-                None if since(self.heard) >= idle => {
-                    self.http.ping();
-                    self.asked = Some(now);
-                    next = next.min(PING_TIMEOUT);
-                }
-                None => next = next.min(idle - since(self.heard)),
-            },
-        }
-        self.deadline.set(worker.soon(next.max(Duration::from_millis(1))));
-        None
-    }
-}
-
-/// Closes this side and waits a little for the client to close its own: what it sent meanwhile would make the system reset the
-/// connection, and the client lose what it was told.
-async fn hang_up(worker: &Worker, stream: &mut Stream, deadline: &mut Deadline) {
-    let mut left = READ_ON_BYTES;
-    let mut shut = false;
-    deadline.set(Instant::now() + READ_ON_TIME);
-    poll_fn(|cx| {
-        if deadline.poll(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        if !shut {
-            if ready!(Pin::new(&mut *stream).poll_shutdown(cx)).is_err() {
-                return Poll::Ready(());
-            }
-            shut = true;
-        }
-        loop {
-            match ready!(poll_read(stream, cx, &mut worker.client_buffer())) {
-                Ok(read) if read > 0 && read <= left => left -= read,
-                _ => return Poll::Ready(()),
-            }
-        }
-    })
-    .await;
 }

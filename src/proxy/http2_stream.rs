@@ -2,6 +2,7 @@
 
 use super::answer::{Answer, AnswerFields, AnswerHead, Length};
 use super::body::{AnswerBody, Broken, Part};
+use super::deadline::Patience;
 use super::handler::Connection;
 use super::http1::{READ_ON_BYTES, READ_ON_TIME};
 use super::live::{GRACE, Guard};
@@ -9,13 +10,15 @@ use super::responder::{Mailbox, answer_all};
 use super::upload::Upload;
 use super::worker::Worker;
 use crate::http2::{self, HeaderBlock, Reason};
-use crate::policy::Sink as _;
+use crate::policy::{Refusal, Sink as _};
 use bytes::Bytes;
 use http::HeaderMap;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// What is collected before it is sent, in bytes: four TLS records (RFC 8446 §5.1).
 pub(super) const FULL: usize = 64 * 1024;
@@ -43,6 +46,8 @@ enum Stage {
         body: AnswerBody,
         /// Data that the client has not let through.
         rest: Bytes,
+        /// How long it may be waited for, once it has held something up.
+        patience: Option<Patience>,
     },
     /// The answer has been sent. What the request still sends is read for a while, because some clients drop the answer and report a
     /// broken connection when the stream is reset right behind it, as RFC 9113 §8.1 allows.
@@ -138,6 +143,25 @@ impl Slot {
         if let Stage::Answered { until, .. } = self.stage { Some(until) } else { None }
     }
 
+    /// Until when the client is waited for that lets nothing of the answer through.
+    pub(super) fn waits_until(&self) -> Option<Instant> {
+        if let Stage::Answering { patience: Some(patience), .. } = &self.stage { patience.ends() } else { None }
+    }
+
+    /// Gives up on a client that lets too little of the answer through.
+    pub(super) fn give_up(&mut self, http: &mut http2::Connection, place: usize) {
+        self.blame_client();
+        http.reset(place, Reason::CANCEL);
+        self.break_off(http, place);
+    }
+
+    /// Notes that an answer ends before its time because the client does not take it.
+    pub(super) fn blame_client(&self) {
+        if let Stage::Answering { body, .. } = &self.stage {
+            body.give_up(Refusal::ClientTimeout);
+        }
+    }
+
     /// Stops reading behind the answer.
     pub(super) fn stop_reading(&mut self, http: &mut http2::Connection, place: usize) {
         http.reset(place, Reason::NO_ERROR);
@@ -176,7 +200,7 @@ impl Slot {
                             if send_head(http, place, worker, head, body.is_done()) {
                                 return Poll::Ready(answered(body));
                             }
-                            *stage = Stage::Answering { body, rest: Bytes::new() };
+                            *stage = Stage::Answering { body, rest: Bytes::new(), patience: None };
                             send(stage, http, place, worker, &mut more, cx)
                         }
                     }
@@ -253,7 +277,7 @@ fn send(
     more: &mut bool,
     cx: &mut Context<'_>,
 ) -> Poll<Step> {
-    let Stage::Answering { body, rest } = stage else { return Poll::Pending };
+    let Stage::Answering { body, rest, patience } = stage else { return Poll::Pending };
     if body.is_cut() {
         // What the client has not let through it need not get: a cut is not to wait for it.
         rest.clear();
@@ -266,9 +290,15 @@ fn send(
         let room = http.room(place);
         if !rest.is_empty() {
             if room == 0 {
+                let patience = patience.get_or_insert_with(|| Patience::new(&worker.current().site.server));
+                patience.wait(|| worker.soon(Duration::ZERO));
                 return Poll::Pending;
             }
             let part = rest.split_to(room.min(rest.len()));
+            if let Some(patience) = patience {
+                patience.moved(part.len(), worker.soon(Duration::ZERO));
+                body.note_taken();
+            }
             let ended = rest.is_empty() && body.is_done();
             http.send_data(place, &part, ended);
             if ended {

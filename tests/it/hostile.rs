@@ -156,7 +156,7 @@ fn body_is_passed_on_while_its_client_does_not_read_the_answer_yet() {
 }
 
 /// An HTTP/2 upstream that answers once it has the whole request: `answer` says how, if at all. Tells what becomes of the streams.
-fn http2_upstream(
+pub(crate) fn http2_upstream(
     answer: impl Fn(h2::server::SendResponse<Bytes>) -> Option<h2::server::SendResponse<Bytes>> + Send + Sync + 'static,
 ) -> (String, Arc<Mutex<usize>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -256,4 +256,17 @@ async fn body_that_an_http2_client_cancels_does_not_look_whole() {
     body.send_reset(h2::Reason::CANCEL);
     let rest = tokio::task::spawn_blocking(move || told.recv_timeout(PATIENCE).expect("the end")).await.unwrap();
     assert_eq!(rest, b"", "nothing that ends the body");
+}
+
+#[test]
+fn malformed_body_is_its_clients_fault_in_front_of_an_http2_upstream_too() {
+    let (url, _) = http2_upstream(Some);
+    let gateway = open(&url);
+    for body in ["x\r\n", "5\r\nhellox\r\n", "5\r\nhello\r\n0x0\r\n\r\n", "5\r\nhello\r\n0\r\nno field\r\n\r\n"] {
+        let mut stream = connect(&gateway);
+        post(&mut stream, CHUNKED);
+        stream.write_all(body.as_bytes()).unwrap();
+        read_until(&mut stream, b"HTTP/1.1 400");
+    }
+    assert_nothing_in_flight(&gateway);
 }

@@ -92,7 +92,7 @@ fn malformed_answers_give_502_and_poison_nothing() {
     heads.push(("9110 §15.2", "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n".repeat(1000)));
     heads.push(("9112 §5", format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(300))));
     heads.push(("9112 §5", format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "y".repeat(200_000))));
-    heads.push(("6455 §4.1", format!("HTTP/1.1 200 OK\r\ncontent-length: 5\r\nx: \u{7f}\r\n\r\nhello")));
+    heads.push(("6455 §4.1", "HTTP/1.1 200 OK\r\ncontent-length: 5\r\nx: \u{7f}\r\n\r\nhello".to_owned()));
     for (section, bytes) in heads {
         let before = stand.upstream.connections();
         let what = format!("RFC {section}: {}", show_bytes(bytes.as_bytes()));

@@ -14,19 +14,17 @@ mod reference;
 use super::super::harness::{Gateway, PATIENCE};
 use mutation::Random;
 use origin::Origin;
-use std::io::{Read, Write};
+use std::collections::HashMap;
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
 
 /// How many cases each origin gets in a usual run.
 const CASES: usize = 400;
 /// Cases between two looks at what has arrived.
 const BATCH: usize = 50;
-/// A client that gets no answer any more has waited long enough.
-const STALLED: Duration = Duration::from_secs(2);
 
 /// A request as it is authorised, or as an origin understood it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Seen {
     method: String,
     target: String,
@@ -37,11 +35,13 @@ struct Seen {
 /// What is sent on one connection.
 struct Case {
     bytes: Vec<u8>,
-    /// The requests that may arrive, in their order.
+    /// The requests that may arrive.
     authorised: Vec<Seen>,
-    /// Whether all answers are among these bytes.
-    ended: Box<dyn Fn(&[u8]) -> bool>,
+    ended: Ended,
 }
+
+/// Whether all answers are among these bytes.
+type Ended = Box<dyn Fn(&[u8]) -> bool>;
 
 /// A case of HTTP/1.1.
 fn http1(random: &mut Random, number: usize) -> Case {
@@ -87,7 +87,10 @@ fn test_itself_notices_what_nobody_authorised() {
     let arrived = origin.arrived_until("/last");
     let reading = reference::read(sent.as_bytes());
     assert_eq!((reading.authorised.len(), arrived.len()), (1, 2), "the lenient origin understands more");
-    assert_eq!(first_stranger(&reading.authorised, &arrived).map(|seen| &*seen.target), Some("/bad"));
+    let mut open = Open::default();
+    open.add(reading.authorised);
+    assert_eq!(open.first_stranger(&arrived).map(|seen| &*seen.target), Some("/bad"));
+    assert_eq!(open.first_stranger(&arrived[..1]).map(|seen| &*seen.target), Some("/good"), "a second time");
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -104,7 +107,6 @@ struct Tally {
     /// Requests that may arrive, as far as is known here.
     authorised: usize,
     arrived: usize,
-    stalled: usize,
 }
 
 fn run(origin: &mut Origin, case: fn(&mut Random, usize) -> Case) {
@@ -118,33 +120,36 @@ fn run(origin: &mut Origin, case: fn(&mut Random, usize) -> Case) {
         ),
         None,
     );
-    let mut tally = Tally::default();
+    let (mut tally, mut open) = (Tally::default(), Open::default());
     let mut random = Random::new(seed);
     for batch in 0..cases.div_ceil(BATCH) {
         let sent: Vec<Case> = (0..BATCH).map(|number| case(&mut random, batch * BATCH + number)).collect();
-        let stalled = sent.iter().filter(|case| !exchange(&gateway, case)).count();
-        tally.stalled += stalled;
-        let expected: Vec<Seen> = sent.iter().flat_map(|case| case.authorised.clone()).collect();
+        for case in &sent {
+            let come = exchange(&gateway, case);
+            // A client's mistake is not the origin's.
+            let blames = memchr::memmem::find(&come, b"HTTP/1.1 50").is_some();
+            assert!(!blames, "seed {seed}: answered with {}: {}", come.escape_ascii(), case.bytes.escape_ascii());
+        }
+        tally.authorised += sent.iter().map(|case| case.authorised.len()).sum::<usize>();
+        open.add(sent.iter().flat_map(|case| case.authorised.clone()));
         let last = format!("/barrier-{batch}");
         let bytes = format!("GET {last} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").into_bytes();
         exchange(&gateway, &Case { bytes, authorised: Vec::new(), ended: Box::new(|come| answers(come) > 0) });
         let arrived = origin.arrived_until(&last);
-        tally.authorised += expected.len();
         tally.arrived += arrived.len();
-        if let Some(stranger) = first_stranger(&expected, &arrived) {
+        if let Some(stranger) = open.first_stranger(&arrived) {
             let sent: Vec<String> = sent.iter().map(|case| case.bytes.escape_ascii().to_string()).collect();
-            panic!("seed {seed}: {stranger:?} arrived and was not authorised, in this place at least. Sent:\n{}", sent.join("\n"));
+            panic!("seed {seed}: {stranger:?} arrived and was not authorised, or not so often. Sent:\n{}", sent.join("\n"));
         }
     }
     println!("{}: seed {seed}, {cases} cases, {tally:?}", origin.name());
     assert!(tally.arrived * 10 > tally.authorised, "seed {seed}: {tally:?}: hardly anything arrives");
-    assert!(tally.stalled * 50 < cases, "seed {seed}: {tally:?}: clients wait for answers in vain");
 }
 
-/// Sends a case and reads its answers; whether all of them came.
-fn exchange(gateway: &Gateway, case: &Case) -> bool {
+/// Sends a case and reads its answers.
+fn exchange(gateway: &Gateway, case: &Case) -> Vec<u8> {
     let mut stream = TcpStream::connect(gateway.address()).expect("the gateway accepts");
-    stream.set_read_timeout(Some(STALLED)).expect("a deadline");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a deadline");
     stream.set_write_timeout(Some(PATIENCE)).expect("a deadline");
     // What is not taken any more is no matter: the answers count.
     let _ = stream.write_all(&case.bytes);
@@ -153,11 +158,13 @@ fn exchange(gateway: &Gateway, case: &Case) -> bool {
     while !(case.ended)(&come) {
         match stream.read(&mut buffer) {
             Ok(read) if read > 0 => come.extend_from_slice(&buffer[..read]),
-            Ok(_) => return true,
-            Err(error) => return error.kind() == std::io::ErrorKind::ConnectionReset,
+            Err(error) if error.kind() != ErrorKind::ConnectionReset => {
+                panic!("{error}: no answer in time to {}", case.bytes.escape_ascii())
+            }
+            _ => break,
         }
     }
-    true
+    come
 }
 
 /// How many final answers there are. No origin says these words in a body.
@@ -166,8 +173,24 @@ fn answers(come: &[u8]) -> usize {
     starts(b"HTTP/1.1 ") - starts(b"HTTP/1.1 1")
 }
 
-/// The first that arrived without being the next of those that were authorised, some of which may not have arrived.
-fn first_stranger<'a>(authorised: &[Seen], arrived: &'a [Seen]) -> Option<&'a Seen> {
-    let mut rest = authorised.iter();
-    arrived.iter().find(|seen| !rest.any(|request| request == *seen))
+/// Requests that may arrive, and how often.
+#[derive(Default)]
+struct Open(HashMap<Seen, usize>);
+
+impl Open {
+    fn add(&mut self, authorised: impl IntoIterator<Item = Seen>) {
+        authorised.into_iter().for_each(|seen| *self.0.entry(seen).or_default() += 1);
+    }
+
+    /// Takes those away that have arrived. Returns the first that nobody authorised. Their order is not looked at: a request whose
+    /// stream is reset may be overtaken by the next one.
+    fn first_stranger<'a>(&mut self, arrived: &'a [Seen]) -> Option<&'a Seen> {
+        arrived.iter().find(|seen| match self.0.get_mut(seen) {
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                false
+            }
+            _ => true,
+        })
+    }
 }

@@ -1,0 +1,153 @@
+//! What time brings to a client's HTTP/2 connection: clients that do not go on, that do not read, that say nothing, or that are gone.
+
+use super::super::client::poll_read;
+use super::super::deadline::{Deadline, Patience};
+use super::super::http1::{READ_ON_BYTES, READ_ON_TIME};
+use super::super::http2_stream::{FULL, Slot};
+use super::super::stream::Stream;
+use super::super::worker::Worker;
+use super::{Client, End, LAST_WORDS, PING_TIMEOUT, TIDY};
+use crate::http2::Reason;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Poll, ready};
+use std::time::Duration;
+use tokio::io::AsyncWrite as _;
+use tokio::time::Instant;
+
+impl Client {
+    /// Does what time brings, and sets the deadline for the next look.
+    pub(super) fn look_after(&mut self) -> Option<End> {
+        let worker = self.connection.worker.clone();
+        let now = worker.now().monotonic;
+        let current = worker.current();
+        let server = &current.site.server;
+        let (idle, header) = (server.idle_timeout, server.header_timeout);
+        let since = |moment: u64| Duration::from_nanos(now.saturating_sub(moment));
+        let at = worker.soon(Duration::ZERO);
+        if self.patience.and_then(|patience| patience.ends()).is_some_and(|end| end <= at) {
+            self.slots.iter().for_each(Slot::blame_client);
+            self.stream.abandon();
+            return Some(End::Gone);
+        }
+        // What begins after this look is looked after in time.
+        let mut next = idle.min(header);
+        let begun = (!self.rest.is_empty()).then_some(self.rest_since);
+        let is_read = !self.told && self.http.out.len() < FULL;
+        if let Some(begun) = self.http.unfinished_since().into_iter().chain(begun).min().filter(|_| is_read) {
+            let begun = begun.max(self.unread);
+            if since(begun) >= header {
+                worker.stats().connections_silent.add(1);
+                self.dismiss(Reason::ENHANCE_YOUR_CALM);
+            } else {
+                next = next.min(header - since(begun));
+            }
+        }
+        for (place, slot) in self.slots.iter_mut().enumerate() {
+            match slot.reads_until() {
+                Some(until) if until <= now => slot.stop_reading(&mut self.http, place),
+                Some(until) => next = next.min(Duration::from_nanos(until - now)),
+                None => {}
+            }
+            match slot.waits_until() {
+                Some(until) if until <= at => slot.give_up(&mut self.http, place),
+                Some(until) => next = next.min(until - at),
+                None => {}
+            }
+        }
+        if let Some(end) = self.patience.and_then(|patience| patience.ends()) {
+            next = next.min(end - at);
+        }
+        match self.connection.quiet() {
+            Some(quiet) if self.told || self.http.is_winding_down() => {
+                if quiet >= LAST_WORDS {
+                    return Some(End::Gone);
+                }
+                next = next.min(LAST_WORDS - quiet);
+            }
+            Some(quiet) if quiet >= idle => {
+                self.wind_down();
+                next = next.min(LAST_WORDS);
+            }
+            Some(quiet) => {
+                next = next.min(idle - quiet);
+                if quiet < TIDY {
+                    next = next.min(TIDY - quiet);
+                } else if self.http.is_quiet() {
+                    self.slots = Vec::new();
+                    if self.http.out.is_empty() {
+                        self.http.out = Vec::new();
+                    }
+                    self.rest.shrink_to_fit();
+                }
+            }
+            // Finds out about clients that are gone without a word while a request is in flight.
+            None => match self.asked {
+                Some(asked) if since(asked) >= PING_TIMEOUT => return Some(End::Gone),
+                Some(asked) => next = next.min(PING_TIMEOUT - since(asked)),
+                None if since(self.heard) >= idle => {
+                    self.http.ping();
+                    self.asked = Some(now);
+                    next = next.min(PING_TIMEOUT);
+                }
+                None => next = next.min(idle - since(self.heard)),
+            },
+        }
+        self.deadline.set(worker.soon(next.max(Duration::from_millis(1))));
+        None
+    }
+
+    /// The client does not take what is sent.
+    pub(super) fn wait(&mut self) {
+        let worker = &self.connection.worker;
+        let patience = self.patience.get_or_insert_with(|| Patience::new(&worker.current().site.server));
+        patience.wait(|| worker.soon(Duration::ZERO));
+        if let Some(end) = patience.ends().filter(|end| *end < self.deadline.at()) {
+            self.deadline.set(end);
+        }
+    }
+
+    /// Ends the connection with all that is on it, and says why.
+    pub(super) fn dismiss(&mut self, reason: Reason) {
+        self.http.go_away(reason);
+        self.slots.clear();
+        self.told = true;
+        self.last_words();
+    }
+
+    pub(super) fn wind_down(&mut self) {
+        self.http.wind_down();
+        self.last_words();
+    }
+
+    fn last_words(&mut self) {
+        self.connection.restart_quiet();
+        self.deadline.set(self.deadline.at().min(self.connection.worker.soon(LAST_WORDS)));
+    }
+}
+
+/// Closes this side and waits a little for the client to close its own: what it sent meanwhile would make the system reset the
+/// connection, and the client lose what it was told.
+pub(super) async fn hang_up(worker: &Worker, stream: &mut Stream, deadline: &mut Deadline) {
+    let mut left = READ_ON_BYTES;
+    let mut shut = false;
+    deadline.set(Instant::now() + READ_ON_TIME);
+    poll_fn(|cx| {
+        if deadline.poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if !shut {
+            if ready!(Pin::new(&mut *stream).poll_shutdown(cx)).is_err() {
+                return Poll::Ready(());
+            }
+            shut = true;
+        }
+        loop {
+            match ready!(poll_read(stream, cx, &mut worker.client_buffer())) {
+                Ok(read) if read > 0 && read <= left => left -= read,
+                _ => return Poll::Ready(()),
+            }
+        }
+    })
+    .await;
+}
