@@ -28,5 +28,5 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let without = "`kill -USR2` of the process does the same without a token, and the gateway logs the outcome";
     let admin = Admin::find(&arguments.connection).map_err(|error| anyhow!("{error:#}\n  {without}"))?;
     let Upgraded { process } = admin.ask(Method::POST, "/v1/upgrade", None)?.read()?;
-    print(format_args!("process {process} has taken over\n"))
+    print(format_args!("process {process} has taken over"))
 }

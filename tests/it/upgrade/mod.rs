@@ -171,6 +171,25 @@ fn upgrade_by_request_tells_the_new_process_and_the_store_goes_with_it() {
 }
 
 #[test]
+fn command_waits_for_the_new_process_and_tells_why_there_is_none() {
+    let upstream = Upstream::start();
+    let gateway = Gateway::in_front_of(&upstream).more(&token()).start();
+    let run = || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_keygate"));
+        command.args(["upgrade", "--admin", &format!("http://{}", gateway.admin_address())]);
+        command.env("KEYGATE_ADMIN_TOKEN", TOKEN).output().expect("it runs")
+    };
+    let output = run();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!((output.status.code(), said), (Some(0), format!("process {} has taken over\n", gateway.process())));
+    gateway.edit(|toml| toml.push_str("\n[lgo]\n"));
+    let output = run();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains("what ran before goes on") && said.contains("did you mean `log`"), "{said}");
+}
+
+#[test]
 fn revocation_by_file_cuts_a_stream_in_the_old_process_and_is_refused_by_both() {
     revocation_is_in_force_in_both(|gateway| gateway.edit(|toml| toml.push_str(REVOKED)));
 }
