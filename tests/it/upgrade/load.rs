@@ -2,7 +2,6 @@
 
 use super::{STORE, rounds, token};
 use crate::harness::{Certificates, Client, Gateway, Key, Message, PATIENCE, Request, wait_for};
-use bytes::Bytes;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -358,7 +357,7 @@ fn http2(address: SocketAddr, certificates: &Certificates, key: &Key, tally: &Ta
                             let mut whole = Vec::new();
                             while let Some(data) = body.data().await {
                                 match data {
-                                    Ok(data) => whole.extend(Bytes::from(data)),
+                                    Ok(data) => whole.extend(data),
                                     Err(error) => tally.complain(format!("HTTP/2: {error}")),
                                 }
                             }
