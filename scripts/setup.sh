@@ -106,7 +106,7 @@ if [[ "$(cat tests/real/node_modules/.stamp 2>/dev/null)" != "$wanted" ]]; then
     printf '%s\n' "$wanted" >tests/real/node_modules/.stamp
 fi
 
-# 5. The Autobahn test suite, for the Python 2.7 that is found.
+# 6. The Autobahn test suite, for the Python 2.7 that is found.
 is_python2() { "$1" -c 'import sys, pip, ssl; sys.exit(sys.version_info[:2] != (2, 7))' 2>/dev/null; }
 python2=
 for candidate in python2.7 python2 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/2.7.*/bin/python2.7; do

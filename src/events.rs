@@ -2,29 +2,52 @@
 //!
 //! A field may hold what a caller sent, so everything that could forge a line or steer a terminal is escaped.
 
+mod panics;
+mod writer;
+
 use crate::config::LogFormat;
 use jiff::Timestamp;
 use serde_json::Value;
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal as _};
+use std::sync::OnceLock;
+use std::time::Duration;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
+use writer::EventWriter;
 
-/// Sends the events of the whole process to stderr. A second call changes nothing.
-pub fn install(format: LogFormat) {
+static WRITER: OnceLock<EventWriter> = OnceLock::new();
+
+/// Sends the events of the whole process, panics included, to stderr. A second call changes nothing.
+///
+/// # Errors
+/// No thread can be started.
+pub fn install(format: LogFormat) -> io::Result<()> {
+    let writer = EventWriter::start(io::stderr())?;
+    if WRITER.set(writer.clone()).is_err() {
+        return Ok(());
+    }
     let text = match format {
         LogFormat::Auto => io::stderr().is_terminal(),
         LogFormat::Json => false,
         LogFormat::Text => true,
     };
-    let subscriber =
-        tracing_subscriber::fmt().with_max_level(LevelFilter::INFO).with_writer(io::stderr).event_format(Lines { text }).finish();
+    let subscriber = tracing_subscriber::fmt().with_max_level(LevelFilter::INFO).with_writer(writer).event_format(Lines { text }).finish();
     // It fails only where there is one already.
     let _ = tracing::subscriber::set_global_default(subscriber);
+    panics::install();
+    Ok(())
+}
+
+/// Waits until all events have been written, or for this long.
+pub fn flush(patience: Duration) {
+    if let Some(writer) = WRITER.get() {
+        writer.flush(patience);
+    }
 }
 
 /// One line for each event.

@@ -52,6 +52,7 @@ fn start(config: &Path, program: Option<Program>, inheritance: Option<Inheritanc
     );
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the control thread")?;
     let outcome = runtime.block_on(run_control_plane(config, program, inheritance));
+    events::flush(LAST_LINES);
     // A read from a disk that hangs is not waited for.
     runtime.shutdown_background();
     outcome
@@ -78,6 +79,8 @@ async fn run_control_plane(path: &Path, program: Option<Program>, mut inheritanc
     }
     let process = std::process::id();
     tracing::info!(process, workers = workers.threads.len(), apis = config.apis.len(), keys = config.keys.len(), "ready");
+    // It would outlive its time, with its keys and secrets.
+    drop(config);
     notify(&format!("READY=1\nMAINPID={process}"));
 
     let stopped = async {
@@ -110,7 +113,10 @@ struct Ready {
 }
 
 fn get_ready(path: &Path, program: Option<Program>, mut inheritance: Option<&mut Inheritance>) -> anyhow::Result<Ready> {
-    let prepared = control::prepare(path, inheritance.as_deref_mut(), |config| events::install(config.log.format))?;
+    let prepared = control::prepare(path, inheritance.as_deref_mut(), |config| {
+        // Where not even this thread can be started, the next one says so.
+        let _ = events::install(config.log.format);
+    })?;
     if prepared.config().server.core_dumps {
         set_core_dumps(true).context("core dumps cannot be switched on")?;
     }

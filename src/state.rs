@@ -3,10 +3,12 @@
 
 mod connections;
 mod counting;
+mod descriptors;
 mod refused;
 
 pub use connections::{Admitted, Connections, TooMany};
 pub use counting::{Clerk, Counting};
+pub use descriptors::{Descriptors, UpstreamPlace};
 pub use refused::{RefusedRequest, RefusedRequests};
 
 use crate::config::{ApiConfig, Server, Upstream};
@@ -16,6 +18,7 @@ use arc_swap::{ArcSwap, Cache};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use std::borrow::Cow;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,6 +61,12 @@ pub struct ApiState {
 }
 
 impl ApiState {
+    /// Requests that were sent on and whose answers have not ended.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        self.stats.iter().map(|stats| stats.in_flight.value()).sum()
+    }
+
     /// Where a request of this environment goes; `None` is traffic without a key.
     #[must_use]
     pub fn upstream(&self, environment: Option<usize>) -> Option<&Arc<UpstreamState>> {
@@ -109,7 +118,7 @@ pub struct KeyCall {
 }
 
 /// The answer to a [`KeyCall`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct KeyAnswer {
     /// The status.
     pub status: StatusCode,
@@ -119,6 +128,13 @@ pub struct KeyAnswer {
     pub allow: Option<Cow<'static, str>>,
     /// The whole body.
     pub body: Bytes,
+}
+
+/// Without the body, which may hold a new key.
+impl fmt::Debug for KeyAnswer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("KeyAnswer").field("status", &self.status).finish_non_exhaustive()
+    }
 }
 
 /// A [`KeyCall`] and who waits for its answer. If nobody will answer, the sender is dropped.
@@ -164,12 +180,19 @@ pub struct Shared {
     pub has_predecessor: AtomicBool,
     /// By worker.
     pub refused: Box<[RefusedRequests]>,
+    /// For connections to upstreams.
+    pub descriptors: Arc<Descriptors>,
 }
 
 impl Shared {
     /// The first configuration, for this many workers, and where calls of key endpoints come in.
     #[must_use]
-    pub fn new(published: Published, workers: usize, clock: Clock) -> (Arc<Self>, mpsc::Receiver<KeyRequest>) {
+    pub fn new(
+        published: Published,
+        workers: usize,
+        clock: Clock,
+        descriptors: Arc<Descriptors>,
+    ) -> (Arc<Self>, mpsc::Receiver<KeyRequest>) {
         let (key_calls, receiver) = mpsc::channel(KEY_CALLS);
         let shared = Arc::new(Self {
             published: Arc::new(ArcSwap::from_pointee(published)),
@@ -183,6 +206,7 @@ impl Shared {
             counting: Counting::new(workers),
             has_predecessor: AtomicBool::new(false),
             refused: (0..workers).map(|_| RefusedRequests::default()).collect(),
+            descriptors,
         });
         (shared, receiver)
     }

@@ -3,6 +3,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Events that were thrown away because standard error could not keep up. Any thread may lose one.
+pub static EVENTS_LOST: AtomicU64 = AtomicU64::new(0);
+
 /// A counter or gauge with one writer at a time.
 #[derive(Debug, Default)]
 pub struct Count(AtomicU64);
@@ -70,6 +73,8 @@ pub struct ApiStats {
     pub refused: Box<[Count]>,
     /// Requests that were sent on and whose answers have not ended.
     pub in_flight: Count,
+    /// The same of the other workers, as they were a moment ago.
+    pub elsewhere: Count,
     /// From the request's head to the answer's end.
     pub duration: Histogram,
     /// From sending the request on to the answer's head.
@@ -85,6 +90,7 @@ impl ApiStats {
             answered: Default::default(),
             refused: counts(refusals),
             in_flight: Count::default(),
+            elsewhere: Count::default(),
             duration: Histogram::default(),
             upstream: Histogram::default(),
         }
@@ -101,6 +107,8 @@ pub struct WorkerStats {
     pub connections: Count,
     /// Connections open.
     pub connections_open: Count,
+    /// Times that the system had no connection to give, for lack of descriptors or memory.
+    pub accepts_failed: Count,
     /// Connections refused because too many were open, and because too many of one address were.
     pub connections_refused: [Count; 2],
     /// Connections closed because they were silent for too long: in the head, or between requests.
@@ -139,6 +147,7 @@ impl WorkerStats {
             refused: counts(refusals),
             connections: Count::default(),
             connections_open: Count::default(),
+            accepts_failed: Count::default(),
             connections_refused: Default::default(),
             connections_silent: Count::default(),
             http2_dismissed: Default::default(),

@@ -75,7 +75,7 @@ class Keygate(Peer):
     def prepare(self, material, upstream, workers, limit):
         self.file = material.fill(
             "keygate.toml", f"{self.name}.toml", PORT=self.port, UPSTREAM=upstream, WORKERS=workers, LIMIT=limit,
-            SERVER="max_connections = 16000", PUBLIC=f"GET {PATH}" if self.public else "GET /status",
+            SERVER="max_connections = 16000\nmax_connections_per_address = 0", PUBLIC=f"GET {PATH}" if self.public else "GET /status",
         )
         with open(self.file, "a") as file:
             file.write(material.keygate_blocks())

@@ -1,13 +1,13 @@
 //! What an edit changes, in words that an operator can check against what was meant.
 
 mod limits;
+mod tls;
 
 use super::units::show_duration;
-use super::{ApiConfig, Config, KeyConfig, Place, Store, Tls, TlsFiles, TlsProfile, Upstream};
+use super::{ApiConfig, Config, KeyConfig, Place, Store, Upstream};
 use crate::policy::{ApiDefinition, CredentialPlace, EmptyScopes, KeyApi, KeyApiStyle, Limit, PassThrough, Pattern, Scope};
 use hashbrown::{HashMap, HashSet};
 use std::fmt::{Debug, Display};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,9 +78,9 @@ fn server(old: &Config, new: &Config, diff: &mut Diff) {
     }
     limits::compare(&limits::of_server(before), &limits::of_server(after), lines);
     setting(lines, "log.requests", &old.log.requests, &new.log.requests, bool::to_string);
-    tls("", old.tls.as_ref(), new.tls.as_ref(), lines);
+    tls::tls("", old.tls.as_ref(), new.tls.as_ref(), lines);
     if let (Some(before), Some(after)) = (&old.admin, &new.admin) {
-        tls("admin ", before.tls.as_ref(), after.tls.as_ref(), lines);
+        tls::tls("admin ", before.tls.as_ref(), after.tls.as_ref(), lines);
         setting(lines, "admin.hosts", &before.hosts, &after.hosts, |hosts| displayed(hosts));
         for token in after.tokens.iter().filter(|token| !before.tokens.contains(token)) {
             let known = before.tokens.iter().any(|other| other.name == token.name);
@@ -90,35 +90,6 @@ fn server(old: &Config, new: &Config, diff: &mut Diff) {
             lines.push(format!("- admin token {}", token.name));
         }
     }
-}
-
-fn tls(prefix: &str, old: Option<&Tls>, new: Option<&Tls>, lines: &mut Vec<String>) {
-    fn show(path: &Option<&Path>) -> String {
-        path.map_or("none".to_owned(), |path| path.display().to_string())
-    }
-    let first = |tls: Option<&'_ Tls>| tls.map(|tls| tls.default.clone());
-    let (before, after) = (first(old), first(new));
-    let cert = |files: &Option<TlsFiles>| files.as_ref().map(|files| files.cert.clone());
-    let key = |files: &Option<TlsFiles>| files.as_ref().map(|files| files.key.clone());
-    setting(lines, &format!("{prefix}certificate file"), &cert(&before).as_deref(), &cert(&after).as_deref(), show);
-    setting(lines, &format!("{prefix}private key file"), &key(&before).as_deref(), &key(&after).as_deref(), show);
-    let further = |tls: Option<&'_ Tls>| tls.map_or(Vec::new(), |tls| tls.further.clone());
-    let (before, after) = (further(old), further(new));
-    lines.extend(
-        before.iter().filter(|files| !after.contains(files)).map(|files| format!("- {prefix}certificate {}", files.cert.display())),
-    );
-    lines.extend(
-        after.iter().filter(|files| !before.contains(files)).map(|files| format!("+ {prefix}certificate {}", files.cert.display())),
-    );
-    if before.len() == after.len() && before != after && before.iter().all(|files| after.contains(files)) {
-        lines.push(format!("{prefix}certificates are in another order"));
-    }
-    let profile = |tls: Option<&'_ Tls>| tls.map(|tls| tls.profile);
-    setting(lines, &format!("{prefix}TLS profile"), &profile(old), &profile(new), |profile| match profile {
-        None => "none".to_owned(),
-        Some(TlsProfile::Intermediate) => "intermediate".to_owned(),
-        Some(TlsProfile::Modern) => "modern".to_owned(),
-    });
 }
 
 fn apis(old: &Config, new: &Config, lines: &mut Vec<String>) {

@@ -35,6 +35,16 @@ pub struct Problem {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
+    /// Whether it is that a file could not be read, so that it may be gone without an edit.
+    pub may_pass: bool,
+}
+
+impl Problem {
+    /// An error that is about a whole file.
+    #[must_use]
+    pub fn of_file(file: &Path, message: impl Into<String>) -> Self {
+        Self { file: file.into(), line: 0, column: 0, severity: Severity::Error, message: message.into(), hint: None, may_pass: false }
+    }
 }
 
 impl fmt::Display for Problem {
@@ -89,6 +99,7 @@ struct Found {
     severity: Severity,
     message: String,
     hint: Option<String>,
+    may_pass: bool,
 }
 
 impl<'t> Report<'t> {
@@ -122,6 +133,14 @@ impl<'t> Report<'t> {
         self.note(at, Severity::Error, message.into(), None);
     }
 
+    /// Notes that a file that is named at a byte offset cannot be used.
+    pub(super) fn unusable(&self, at: usize, message: impl Into<String>) {
+        self.note(at, Severity::Error, message.into(), None);
+        if let Some(found) = self.found.borrow_mut().last_mut() {
+            found.may_pass = true;
+        }
+    }
+
     /// Notes an error and what to do about it.
     pub(super) fn error_with_hint(&self, at: usize, message: impl Into<String>, hint: impl Into<String>) {
         self.note(at, Severity::Error, message.into(), Some(hint.into()));
@@ -133,7 +152,7 @@ impl<'t> Report<'t> {
     }
 
     fn note(&self, at: usize, severity: Severity, message: String, hint: Option<String>) {
-        self.found.borrow_mut().push(Found { at: self.in_file(at), severity, message, hint });
+        self.found.borrow_mut().push(Found { at: self.in_file(at), severity, message, hint, may_pass: false });
     }
 
     /// The line that a byte offset lies in, from 1.
@@ -188,12 +207,12 @@ impl<'t> Report<'t> {
             found.sort_by_key(|problem| problem.at);
             let message = format!("{errors} more errors and {} more warnings", rest.len() - errors);
             let severity = if errors > 0 { Severity::Error } else { Severity::Warning };
-            found.push(Found { at: self.text.len(), severity, message, hint: None });
+            found.push(Found { at: self.text.len(), severity, message, hint: None, may_pass: false });
         }
         let problem = |problem: Found| {
             let (line, column) = self.place(problem.at);
-            let Found { severity, message, hint, .. } = problem;
-            Problem { file: self.file.clone(), line, column, severity, message, hint }
+            let Found { severity, message, hint, may_pass, .. } = problem;
+            Problem { file: self.file.clone(), line, column, severity, message, hint, may_pass }
         };
         (found.into_iter().map(problem).collect(), failed)
     }

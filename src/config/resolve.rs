@@ -12,14 +12,16 @@ mod upstream;
 
 use super::document::{self, KEY, ROOT, Section};
 use super::pieces::{self, Pieces};
-use super::report::{Problem, Problems, Report, Severity};
+use super::report::{Problem, Problems, Report};
 use super::{Config, KeyConfig, Log, LogFormat, Reload, TlsFiles};
 use hashbrown::HashMap;
 use key::Keys;
 use std::cell::OnceCell;
+use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// What the parts of a file are read with.
 #[derive(Clone, Copy)]
@@ -32,13 +34,20 @@ struct Context<'t> {
 }
 
 /// A text that was read, and what it says; kept so that what an edit leaves alone need not be read again.
-#[derive(Debug)]
 pub struct Reading {
     /// What it says.
     pub config: Arc<Config>,
-    text: String,
+    /// It may hold secrets for upstreams.
+    text: Zeroizing<String>,
     /// Where each key of the configuration stands; nothing if the text was read as a whole.
     keys: Vec<Range<usize>>,
+}
+
+/// Without the text.
+impl fmt::Debug for Reading {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Reading").field("config", &self.config).finish_non_exhaustive()
+    }
 }
 
 /// Reads and checks a file, with the files and environment variables that it names.
@@ -46,7 +55,7 @@ pub struct Reading {
 /// # Errors
 /// Everything that is wrong with it, at once.
 pub fn load(path: &Path) -> Result<Config, Problems> {
-    read_text(std::fs::read(path), path).and_then(|text| parse(&text, path))
+    read_text(std::fs::read(path), path).and_then(|text| parse(&Zeroizing::new(text), path))
 }
 
 /// The same with what came of reading the file, for a gateway that serves with the certificates `in_use`: when their files
@@ -61,19 +70,19 @@ pub fn load_while_serving(
     in_use: &[TlsFiles],
     before: Option<&Reading>,
 ) -> Result<Reading, Problems> {
-    let text = read_text(content, path)?;
+    let text = Zeroizing::new(read_text(content, path)?);
     let (config, keys) = check(&text, path, in_use, before)?;
     Ok(Reading { config: Arc::new(config), text, keys })
 }
 
 fn read_text(content: std::io::Result<Vec<u8>>, path: &Path) -> Result<String, Problems> {
-    let whole =
-        |message: String| Problems(vec![Problem { file: path.into(), line: 0, column: 0, severity: Severity::Error, message, hint: None }]);
-    let bytes = content.map_err(|error| whole(format!("cannot be read: {error}")))?;
+    let whole = |message: String| Problem::of_file(path, message);
+    let unreadable = |error| Problem { may_pass: true, ..whole(format!("cannot be read: {error}")) };
+    let bytes = content.map_err(|error| Problems(vec![unreadable(error)]))?;
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let line = memchr::memchr_iter(b'\n', &error.as_bytes()[..valid]).count() + 1;
-        whole(format!("line {line} is not valid UTF-8"))
+        Problems(vec![whole(format!("line {line} is not valid UTF-8"))])
     })
 }
 

@@ -132,17 +132,17 @@ mod tests {
     use crate::control::site::SiteBuilder;
     use crate::control::table::Table;
     use crate::policy::{Digest, KeyDefinition, Restrictions, Secret};
-    use crate::state::{Clock, Published};
+    use crate::state::{Clock, Descriptors, Published};
     use std::path::Path;
     use std::task::{Context, Waker};
 
     fn figures() -> Figures {
         let file = "[server]\nlisten = \"127.0.0.1:0\"\n[[api]]\nname = \"desk\"\nupstream = \"http://127.0.0.1:3000\"\n";
         let config = Arc::new(parse(file, Path::new("gateway.toml")).expect("a good file"));
-        let site = SiteBuilder::new(1).build(&config, Arc::new(config.routes()), None, None);
+        let site = SiteBuilder::new(1, usize::MAX).build(&config, Arc::new(config.routes()), None, None);
         let site = Arc::new(site.expect("no authorities"));
         let snapshot = Table::new(&config, site.routes.clone()).snapshot();
-        let (shared, _) = Shared::new(Published { snapshot, site }, 1, Clock::default());
+        let (shared, _) = Shared::new(Published { snapshot, site }, 1, Clock::default(), Arc::new(Descriptors::claim(1)));
         Figures::new(shared, None)
     }
 

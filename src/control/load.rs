@@ -2,7 +2,7 @@
 
 use super::files::identity;
 use super::watch::Identity;
-use crate::config::{self, MOST_TOML, Problem, Problems, Reading, Severity, TlsFiles};
+use crate::config::{self, MOST_TOML, Problem, Problems, Reading, TlsFiles};
 use sha2::Digest as _;
 use std::path::Path;
 
@@ -28,7 +28,7 @@ pub(super) fn load(path: &Path, in_use: &[TlsFiles], known: Option<&Reading>) ->
     let before = identity(path);
     if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
         // Reading a pipe may never end, and then no later edit, such as a revocation, would be seen.
-        let problem = problem(path, "this is not a regular file".to_owned());
+        let problem = Problem::of_file(path, "this is not a regular file");
         return Loaded { identity: before, digest: None, reading: Err(Problems(vec![problem])) };
     }
     let content = config::read_file(path, MOST_TOML);
@@ -36,9 +36,4 @@ pub(super) fn load(path: &Path, in_use: &[TlsFiles], known: Option<&Reading>) ->
     let reading = config::load_while_serving(content, path, in_use, known);
     let identity = identity(path).filter(|after| before == Some(*after));
     Loaded { identity, digest, reading }
-}
-
-/// A mistake that is in no line of the file.
-pub(super) fn problem(path: &Path, message: String) -> Problem {
-    Problem { file: path.into(), line: 0, column: 0, severity: Severity::Error, message, hint: None }
 }

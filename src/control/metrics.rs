@@ -6,7 +6,8 @@ use super::figures::Figures;
 use crate::keystore::Health;
 use crate::policy::Refusal;
 use crate::state::{ApiState, Published, TooMany};
-use crate::stats::{ApiStats, Count, Histogram, LATENCY_BOUNDS, WorkerStats};
+use crate::stats::{ApiStats, Count, EVENTS_LOST, Histogram, LATENCY_BOUNDS, WorkerStats};
+use std::sync::atomic::Ordering;
 
 /// The media type of [`render`]'s text.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -65,7 +66,7 @@ fn requests(text: &mut Exposition, figures: &Figures, apis: &[ApiState]) {
     text.gauge("keygate_requests_in_flight", "Requests that are being answered.").sample(&[], in_flight);
     text.gauge("keygate_api_requests_in_flight", "Requests that were sent on to an API and whose answers have not ended.");
     for api in apis {
-        text.sample(&[("api", &api.config.definition.name)], sum(&api.stats, |stats| &stats.in_flight));
+        text.sample(&[("api", &api.config.definition.name)], api.in_flight());
     }
     text.counter(
         "keygate_cuts_total",
@@ -131,6 +132,8 @@ fn connections(text: &mut Exposition, figures: &Figures) {
         .sample(&[("limit", "address")], total(|worker| &worker.connections_refused[TooMany::FromAddress as usize]));
     text.counter("keygate_connections_silent_total", "Connections closed because no whole request head came in time.");
     text.sample(&[], total(|worker| &worker.connections_silent));
+    text.counter("keygate_accept_failures_total", "Times that no connection could be accepted, for lack of file descriptors or memory.");
+    text.sample(&[], total(|worker| &worker.accepts_failed));
     text.counter("keygate_http2_dismissals_total", "HTTP/2 connections ended because of what their clients sent, by reason.")
         .sample(&[("reason", "protocol_error")], total(|worker| &worker.http2_dismissed[0]))
         .sample(&[("reason", "flood")], total(|worker| &worker.http2_dismissed[1]));
@@ -142,6 +145,8 @@ fn connections(text: &mut Exposition, figures: &Figures) {
         .sample(&[("result", "failure")], total(|worker| &worker.handshakes_failed));
     text.counter("keygate_log_lines_lost_total", "Log lines thrown away because the log could not keep up.");
     text.sample(&[], total(|worker| &worker.log_lines_lost));
+    text.counter("keygate_events_lost_total", "Events thrown away because standard error could not keep up.");
+    text.sample(&[], EVENTS_LOST.load(Ordering::Relaxed));
 }
 
 fn upstreams(text: &mut Exposition, figures: &Figures) {
@@ -205,6 +210,9 @@ fn process(text: &mut Exposition, figures: &Figures) {
     if let Ok(files) = std::fs::read_dir("/proc/self/fd") {
         // One is the directory that is being read.
         text.gauge("process_open_fds", "Number of open file descriptors.").sample(&[], files.count().saturating_sub(1));
+    }
+    if let Some(most) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
+        text.gauge("process_max_fds", "Maximum number of open file descriptors.").sample(&[], most);
     }
 }
 

@@ -29,7 +29,7 @@ mod upgrade;
 mod uses;
 mod watch;
 
-use crate::config::{Config, Reading};
+use crate::config::{Config, Problem, Reading};
 use crate::keystore::{Health, KeyStore};
 use crate::policy::AccountState;
 use crate::state::{KeyRequest, Phase, Shared};
@@ -93,6 +93,8 @@ pub struct Controller {
     digest: Option<[u8; 32]>,
     /// What the file was like when it was last refused.
     refused: Option<(watch::Identity, [u8; 32])>,
+    complained_of: Vec<Problem>,
+    retry: Option<reload::Retry>,
     /// What the process was started with, without its keys.
     started: Config,
     watch: Watch,
@@ -291,6 +293,7 @@ impl Controller {
                         self.reload(Cause::Demand).await;
                     }
                     self.look_at_certificates();
+                    self.retry().await;
                     self.registry.sweep();
                     if Instant::now() >= forget {
                         self.figures.forget(self.registry.forget());

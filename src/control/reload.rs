@@ -3,9 +3,9 @@
 use super::Controller;
 use super::admin::{ReloadReport, Settings};
 use super::guard::{self, Objection};
-use super::load::{Loaded, load, problem};
+use super::load::{Loaded, load};
 use super::tls::{ListenerTls, Served};
-use super::watch::Moment;
+use super::watch::{Identity, Moment};
 use crate::config::{BadCertificate, Config, Diff, Problem, Severity, diff};
 use crate::stats::ControlStats;
 use std::collections::BTreeSet;
@@ -15,6 +15,8 @@ use std::time::{Duration, Instant, SystemTime};
 /// How often and how far apart a file is read that changes while it is read.
 const ATTEMPTS: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(200);
+/// When what could not be read is tried again.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Why the file is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,16 +27,27 @@ pub(super) enum Cause {
     Demand,
     /// The same, and it may drop as many keys as it likes.
     Force,
+    /// It was refused because something could not be read, which may have passed.
+    Retry,
+}
+
+/// A file that was refused and is to be read again without an edit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Retry {
+    at: Instant,
+    /// What it was like.
+    refused: Identity,
 }
 
 impl Controller {
     /// Loads the file and puts it in force if it is good. Everything is logged and counted here.
     pub(super) async fn reload(&mut self, cause: Cause) -> ReloadReport {
         let started = Instant::now();
+        let retried = self.retry.take();
         let mut loaded = self.read().await;
         for _ in 1..ATTEMPTS {
             // An edit will be found again when it is finished; whoever demands wants an answer.
-            if cause == Cause::Edit || !loaded.is_torn() {
+            if matches!(cause, Cause::Edit | Cause::Retry) || !loaded.is_torn() {
                 break;
             }
             tokio::time::sleep(PAUSE).await;
@@ -43,9 +56,13 @@ impl Controller {
         if loaded.is_torn() {
             self.watch.failed(self.moment());
             return match cause {
-                Cause::Edit => ReloadReport::Refused { errors: Vec::new() },
-                Cause::Demand | Cause::Force => self.refuse(&[problem(&self.path, "the file is being written to".to_owned())]),
+                Cause::Edit | Cause::Retry => ReloadReport::Refused { errors: Vec::new() },
+                Cause::Demand | Cause::Force => self.refuse(cause, &[Problem::of_file(&self.path, "the file is being written to")]),
             };
+        }
+        if cause == Cause::Retry && retried.is_none_or(|retried| loaded.identity != Some(retried.refused)) {
+            // Another file by now, which may be half-written: the watch decides when that one is read.
+            return ReloadReport::Refused { errors: Vec::new() };
         }
         let unchanged_at = self.watch.unchanged_at();
         let now = self.moment();
@@ -62,12 +79,13 @@ impl Controller {
         let reading = match loaded.reading {
             Err(problems) => {
                 self.refused = state;
-                return self.refuse(&problems.0);
+                self.try_again_if_it_may_pass(&problems.0, loaded.identity, started);
+                return self.refuse(cause, &problems.0);
             }
             Ok(reading) => Arc::new(reading),
         };
         let config = reading.config.clone();
-        if cause == Cause::Edit && loaded.digest.is_some() && loaded.digest == self.digest {
+        if matches!(cause, Cause::Edit | Cause::Retry) && loaded.digest.is_some() && loaded.digest == self.digest {
             if self.figures.control.file_differs.value() > 0 {
                 tracing::info!(file = %self.path.display(), "the file is what runs again");
             }
@@ -86,14 +104,16 @@ impl Controller {
             self.refused = state;
             let text = std::fs::read_to_string(&self.path).unwrap_or_default();
             let problems: Vec<Problem> = clashes.iter().map(|clash| clash.problem(&self.path, &text)).collect();
-            return self.refuse(&problems);
+            return self.refuse(cause, &problems);
         }
         let difference = diff(&self.config, &config);
         // Against what the process was started with: what was never in force is still waiting.
         let needs_restart = diff(&self.started, &without_keys(&config)).needs_restart;
         if let Err(bad) = self.put_in_force(&config, loaded.digest) {
             self.refused = state;
-            return self.refuse(&[problem(&self.path, bad.to_string())]);
+            let problems = [Problem { may_pass: true, ..Problem::of_file(&self.path, bad.to_string()) }];
+            self.try_again_if_it_may_pass(&problems, loaded.identity, started);
+            return self.refuse(cause, &problems);
         }
         self.note_revocation(&difference, edited);
         let before = (std::mem::replace(&mut self.config, config), std::mem::replace(&mut self.reading, reading));
@@ -111,7 +131,7 @@ impl Controller {
     fn hold_back(&mut self, file: &Config, objection: Objection, edited: SystemTime) -> ReloadReport {
         let mut problems = vec![Problem {
             hint: Some("if this is meant, put it in force with `keygate reload --force`".to_owned()),
-            ..problem(&self.path, objection.to_string())
+            ..Problem::of_file(&self.path, objection.to_string())
         }];
         let mut revoking = Config::clone(&self.config);
         revoking.revoked.extend(file.revoked.iter().cloned());
@@ -126,7 +146,7 @@ impl Controller {
                     // What runs is now what no file says, so a file that was in force before has to be read again.
                     self.digest = None;
                 }
-                Err(bad) => problems.push(problem(&self.path, bad.to_string())),
+                Err(bad) => problems.push(Problem::of_file(&self.path, bad.to_string())),
             }
         }
         let mut errors = self.complain(&problems);
@@ -158,7 +178,7 @@ impl Controller {
         loaded.unwrap_or_else(|_| Loaded {
             identity: super::files::identity(&self.path),
             digest: None,
-            reading: Err(crate::config::Problems(vec![problem(&self.path, "reading the file failed unexpectedly".to_owned())])),
+            reading: Err(crate::config::Problems(vec![Problem::of_file(&self.path, "reading the file failed unexpectedly")])),
         })
     }
 
@@ -204,11 +224,29 @@ impl Controller {
         ReloadReport::Accepted { changes: difference.changes, needs_restart, warnings }
     }
 
-    fn refuse(&self, problems: &[Problem]) -> ReloadReport {
+    /// A file that could not be read, for lack of descriptors perhaps, is no mistake that waits for an edit: what it revokes must not be
+    /// forgotten. Looking again costs a twentieth of a core at most.
+    fn try_again_if_it_may_pass(&mut self, problems: &[Problem], refused: Option<Identity>, started: Instant) {
+        let at = Instant::now() + RETRY.max(started.elapsed() * 20);
+        self.retry = refused.filter(|_| problems.iter().any(|problem| problem.may_pass)).map(|refused| Retry { at, refused });
+    }
+
+    /// Does so when it is time. To be called every second.
+    pub(super) async fn retry(&mut self) {
+        if self.retry.is_some_and(|retry| retry.at <= Instant::now()) {
+            self.reload(Cause::Retry).await;
+        }
+    }
+
+    fn refuse(&mut self, cause: Cause, problems: &[Problem]) -> ReloadReport {
+        if cause == Cause::Retry && self.complained_of == problems {
+            return ReloadReport::Refused { errors: Vec::new() };
+        }
         ReloadReport::Refused { errors: self.complain(problems) }
     }
 
-    fn complain(&self, problems: &[Problem]) -> Vec<String> {
+    fn complain(&mut self, problems: &[Problem]) -> Vec<String> {
+        self.complained_of = problems.to_vec();
         let control = &self.figures.control;
         control.reloads_failed.add(1);
         control.file_differs.set(1);

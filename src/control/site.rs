@@ -1,7 +1,7 @@
 //! From a checked configuration to what the workers serve by besides the keys, carrying over everything that must survive
 //! an edit: statistics and upstream connections.
 
-use crate::config::{ApiConfig, BadCertificate, Config, MOST_PEM, Protocol, Upstream, read_file, root_store};
+use crate::config::{ApiConfig, BadCertificate, Config, MOST_PEM, Protocol, Server, Upstream, read_file, root_store};
 use crate::policy::Routes;
 use crate::state::{ApiState, Site, UpstreamState, api_stats};
 use arc_swap::ArcSwap;
@@ -16,6 +16,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct SiteBuilder {
     workers: usize,
+    /// The system allows no more connections from clients.
+    most_connections: usize,
     next_upstream: u64,
     provider: Arc<CryptoProvider>,
     clients: HashMap<ClientKey, Client>,
@@ -32,9 +34,9 @@ struct Client {
 }
 
 impl SiteBuilder {
-    /// For this many workers.
-    pub(super) fn new(workers: usize) -> Self {
-        Self { workers, next_upstream: 0, provider: Arc::new(aws_lc_rs::default_provider()), clients: HashMap::new() }
+    /// For this many workers, and at most this many connections from clients.
+    pub(super) fn new(workers: usize, most_connections: usize) -> Self {
+        Self { workers, most_connections, next_upstream: 0, provider: Arc::new(aws_lc_rs::default_provider()), clients: HashMap::new() }
     }
 
     /// Builds what a configuration amounts to besides its keys, on the foundation of what runs. `tls`: for handshakes.
@@ -52,7 +54,16 @@ impl SiteBuilder {
         for api in &config.apis {
             apis.push(self.api_state(api, running)?);
         }
-        Ok(Site { routes, apis, server: config.server.clone(), tls, log_requests: config.log.requests })
+        let (wanted, possible) = (config.server.max_connections, self.most_connections);
+        if wanted > possible && running.is_none_or(|before| before.server.max_connections < possible) {
+            tracing::warn!(
+                max_connections = wanted,
+                possible,
+                "the limit of open files (ulimit -n, LimitNOFILE) allows fewer connections than `max_connections`"
+            );
+        }
+        let server = Server { max_connections: wanted.min(possible), ..config.server.clone() };
+        Ok(Site { routes, apis, server, tls, log_requests: config.log.requests })
     }
 
     fn api_state(&mut self, api: &Arc<ApiConfig>, running: Option<&Site>) -> Result<ApiState, BadCertificate> {

@@ -12,7 +12,7 @@ use super::upgrade::{Inheritance, Purpose};
 use super::{Controller, certificate_expiry, reload, watch};
 use crate::config::{BadCertificate, Config, Problems, Reading};
 use crate::keystore::{KeyStore, OpenError};
-use crate::state::{Clock, Published, Shared, Site};
+use crate::state::{Clock, Descriptors, Published, Shared, Site};
 use arc_swap::ArcSwap;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
@@ -39,6 +39,7 @@ pub struct Prepared {
     identity: Option<watch::Identity>,
     digest: Option<[u8; 32]>,
     workers: usize,
+    descriptors: Arc<Descriptors>,
     clock: Clock,
     builder: SiteBuilder,
     site: Arc<Site>,
@@ -72,7 +73,8 @@ pub fn prepare(
     let server_tls = config.tls.as_ref().map(|settings| tls.data(settings, None)).transpose().map_err(StartError::Certificate)?;
     let admin_tls = config.admin.as_ref().and_then(|admin| admin.tls.as_ref());
     let admin_tls = admin_tls.map(|settings| tls.admin(settings, None)).transpose().map_err(StartError::Certificate)?;
-    let mut builder = SiteBuilder::new(workers);
+    let descriptors = Arc::new(Descriptors::claim(workers));
+    let mut builder = SiteBuilder::new(workers, descriptors.clients);
     let handshakes = server_tls.as_ref().map(ListenerTls::config);
     let site = Arc::new(builder.build(config, Arc::new(config.routes()), handshakes, None).map_err(StartError::Certificate)?);
     let listener = config.admin.as_ref().map(|admin| {
@@ -84,6 +86,7 @@ pub fn prepare(
         identity: loaded.identity,
         digest: loaded.digest,
         workers,
+        descriptors,
         clock,
         builder,
         site,
@@ -107,7 +110,7 @@ impl Prepared {
     /// # Errors
     /// The store cannot be opened, or its keys cannot stand beside those of the file.
     pub fn open(self) -> Result<Startup, StartError> {
-        let Self { path, reading, identity, digest, workers, clock, builder, site, .. } = self;
+        let Self { path, reading, identity, digest, workers, descriptors, clock, builder, site, .. } = self;
         let config = reading.config.clone();
         let mut table = Table::new(&config, site.routes.clone());
         let store = open_store(&config, &mut table)?;
@@ -116,7 +119,7 @@ impl Prepared {
             StartError::Config(Problems(clashes.iter().map(|clash| clash.problem(&path, &text)).collect()))
         })?;
         let revoked_in_file = table.keep_revoked();
-        let (shared, key_calls) = Shared::new(Published { snapshot: table.snapshot(), site: site.clone() }, workers, clock);
+        let (shared, key_calls) = Shared::new(Published { snapshot: table.snapshot(), site: site.clone() }, workers, clock, descriptors);
         let figures = Arc::new(Figures::new(shared.clone(), store.as_ref().map(KeyStore::health)));
         let registry = Arc::new(Registry::new(shared.clone(), table, site));
         let clock = shared.clone();
@@ -137,6 +140,8 @@ impl Prepared {
             reading,
             digest,
             refused: None,
+            complained_of: Vec::new(),
+            retry: None,
             started: reload::without_keys(&config),
             watch: watch::Watch::new(identity, moment),
             listener: self.listener,

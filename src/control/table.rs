@@ -2,7 +2,7 @@
 //! a [`Snapshot`]; putting that in force is [`super::registry`]'s.
 
 use super::terms::TermsTable;
-use crate::config::{Config, Entry, KeyConfig, Problem, Rights, Severity, locate, parse_limit, touched_keys};
+use crate::config::{Config, Entry, KeyConfig, Problem, Rights, locate, parse_limit, touched_keys};
 use crate::keystore::{StoredKey, StoredOrganization};
 use crate::policy::{
     Account, AccountState, AddressRange, Closed, Departed, Digest, Edit, KeyDefinition, KeyRecord, Keyring, Organization, Pattern,
@@ -59,7 +59,7 @@ impl Clash {
         let line = locate(text, &Entry::Key { id, setting: Some(setting) }).unwrap_or(0);
         let hint =
             Some("one of the two must go: this block, or the key in the store (`keygate keys revoke` does not free its id)".to_owned());
-        Problem { file: path.into(), line, column: usize::from(line > 0), severity: Severity::Error, message, hint }
+        Problem { line, column: usize::from(line > 0), hint, ..Problem::of_file(path, message) }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::huffman;
 use super::table::{DynamicTable, ENTRY, STATIC};
+use std::fmt;
 
 /// The largest dynamic table that clients may use: what they assume before they are told anything (RFC 9113 §6.5.2).
 const LARGEST_TABLE: usize = 4096;
@@ -11,7 +12,7 @@ const LARGEST_TABLE: usize = 4096;
 pub(super) struct Corrupt;
 
 /// The fields of a decoded header block, as they came, pseudo-header fields too. To be used again for the next one.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Block {
     /// Names and values, one behind the other.
     text: Vec<u8>,
@@ -22,11 +23,24 @@ pub struct Block {
     over: bool,
 }
 
+/// Without the text, in which keys stand.
+impl fmt::Debug for Block {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Block").field("fields", &self.ends.len()).field("over", &self.over).finish_non_exhaustive()
+    }
+}
+
 impl Block {
     /// Whether there were more bytes or fields than allowed. What was too much is missing.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.over
+    }
+
+    /// Forgets the fields for good: they have been read, and a key was among them.
+    pub fn wipe(&mut self) {
+        self.text.fill(0);
+        self.ends.clear();
     }
 
     /// Names and values.

@@ -1,6 +1,7 @@
 //! The static table (RFC 7541 Appendix A) and the dynamic table (§2.3.2).
 
 use std::collections::VecDeque;
+use std::fmt;
 
 /// The entries of the static table; the first one has index 1.
 #[rustfmt::skip]
@@ -62,11 +63,25 @@ pub(super) struct DynamicTable {
     most: usize,
 }
 
-#[derive(Debug)]
 struct Entry {
     /// The name, then the value.
     text: Box<[u8]>,
     name: usize,
+}
+
+/// The value may be a key: it is not shown.
+impl fmt::Debug for Entry {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Entry").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Nor is it left behind.
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.text.fill(0);
+        std::hint::black_box(&self.text);
+    }
 }
 
 impl DynamicTable {

@@ -1,14 +1,15 @@
 //! One API that Keygate stands in front of, as the decision needs it.
 
 use super::cors::{Cors, CorsDefinition, is_preflight};
-use super::fields::{Fields, Sink as _, line};
+use super::fields::{Fields, line};
+use super::hidden::Hidden;
 use super::identity::encoded;
 use super::key_api::KeyApi;
 use super::pattern::{Claims, EndpointTable, Pattern};
 use super::quota::Limit;
 use super::reply::Challenges;
 use super::withheld::Withheld;
-use http::{HeaderName, HeaderValue};
+use http::HeaderName;
 use std::sync::Arc;
 
 /// A place in a request where an API key may stand.
@@ -166,8 +167,9 @@ pub struct ApiDefinition {
     pub rate_limit_draft: bool,
     /// The limit of keys that have none of their own; empty: none.
     pub rate_limit: Arc<[Limit]>,
-    /// Set towards the upstream after the client's own are gone. The values may be secrets.
-    pub upstream_headers: Vec<(HeaderName, HeaderValue)>,
+    /// Set towards the upstream after the client's own are gone: names, and whole lines as they are sent. The values may be secrets, and
+    /// stand in memory once.
+    pub upstream_headers: Vec<(HeaderName, Arc<Hidden>)>,
     /// The API's own key endpoints; none: every path belongs to the upstream.
     pub key_api: Option<KeyApi>,
     /// How long before its expiry a key is said to expire soon, in seconds.
@@ -189,8 +191,6 @@ pub struct Api {
     pub(super) withheld: Withheld,
     /// The names of the environments as the upstream is told them.
     pub(super) environment_lines: Vec<Box<[u8]>>,
-    /// `upstream_headers` as they are sent.
-    pub(super) upstream_lines: Box<[u8]>,
     cors: Option<Cors>,
 }
 
@@ -212,12 +212,8 @@ impl Api {
         let withheld = Withheld::new(&definition);
         let environment_line = |environment: &Environment| line("x-keygate-environment", encoded(&environment.name).as_bytes());
         let environment_lines = definition.environments.iter().map(environment_line).collect();
-        let mut upstream_lines = Vec::new();
-        for (name, value) in &definition.upstream_headers {
-            upstream_lines.put(name.as_str(), value.as_bytes());
-        }
         let cors = definition.cors.as_ref().map(Cors::new);
-        Self { definition, endpoints, challenges, withheld, environment_lines, upstream_lines: upstream_lines.into(), cors }
+        Self { definition, endpoints, challenges, withheld, environment_lines, cors }
     }
 
     /// What it was made from.

@@ -5,9 +5,10 @@
 
 pub use super::known::Known;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use std::fmt;
 
 /// One header field.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Field<'b> {
     /// In lower case.
     pub name: &'b str,
@@ -15,6 +16,13 @@ pub struct Field<'b> {
     pub value: &'b [u8],
     /// What the name means here.
     pub known: Known,
+}
+
+/// Without the value, which may be a key.
+impl fmt::Debug for Field<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {} bytes", self.name, self.value.len())
+    }
 }
 
 /// How many fields are kept in place; programs send fewer, browsers about as many.
@@ -143,7 +151,7 @@ pub fn field_text(value: &[u8]) -> Option<&str> {
 }
 
 /// A request target in its parts, as sent.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Target<'b> {
     /// Of the absolute form, or HTTP/2's `:authority`.
     pub authority: Option<&'b str>,
@@ -151,6 +159,13 @@ pub struct Target<'b> {
     pub path: &'b str,
     /// What follows the `?`.
     pub query: Option<&'b str>,
+}
+
+/// Without the query, which may hold a key, however wrongly.
+impl fmt::Debug for Target<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Target").field("authority", &self.authority).field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 impl<'b> From<&'b Uri> for Target<'b> {

@@ -40,7 +40,9 @@ pub fn prepare_request(
     sink.put_lines(via(version));
     sink.put("x-request-id", request_id.as_bytes());
     put_identity(admission, sink);
-    sink.put_secret_lines(&admission.api().upstream_lines);
+    for (_, line) in &admission.api().definition.upstream_headers {
+        sink.put_secret_lines(line.show());
+    }
 }
 
 /// The client's own fields, as far as they may pass. `is_trusted`: whether it is a trusted proxy.

@@ -88,14 +88,20 @@ impl Client {
             }
             match poll_read(&mut io.stream, cx, &mut buffer[filled..]) {
                 Poll::Ready(Ok(read)) if read > 0 => filled += read,
-                Poll::Ready(_) => return Poll::Ready(None),
+                Poll::Ready(_) => {
+                    buffer[..filled].fill(0);
+                    return Poll::Ready(None);
+                }
                 Poll::Pending => {
+                    wipe(&mut io.rest);
                     io.rest.clear();
                     io.rest.extend_from_slice(&buffer[..filled]);
+                    buffer[..filled].fill(0);
                     return Poll::Pending;
                 }
             }
         };
+        wipe(&mut io.rest);
         io.rest = BytesMut::new();
         io.searched = 0;
         Poll::Ready(Some(arrived))
@@ -197,7 +203,10 @@ impl Client {
         while io.rest.len() < AHEAD {
             let mut buffer = self.worker.client_buffer();
             match ready!(poll_read(&mut io.stream, cx, &mut buffer[..AHEAD])) {
-                Ok(read) if read > 0 => io.rest.extend_from_slice(&buffer[..read]),
+                Ok(read) if read > 0 => {
+                    io.rest.extend_from_slice(&buffer[..read]);
+                    buffer[..read].fill(0);
+                }
                 _ => return Poll::Ready(()),
             }
         }
@@ -207,6 +216,11 @@ impl Client {
     /// Reads bytes and forgets them; returns how many.
     pub(super) fn poll_discard(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         poll_read(&mut self.io.borrow_mut().stream, cx, &mut self.worker.client_buffer()[..AHEAD])
+    }
+
+    /// Wipes what has come and will not be read: it may be a part of a head.
+    pub(super) fn forget(&self) {
+        wipe(&mut self.io.borrow_mut().rest);
     }
 
     /// The stream and what has come on it, after a protocol switch.
@@ -233,6 +247,13 @@ impl Io {
         self.out = Vec::new();
         Pin::new(&mut self.stream).poll_flush(cx)
     }
+}
+
+/// Overwrites what is let go of and may hold a secret, as one piece: byte by byte, as `zeroize` does it, takes ten times as long.
+pub(super) fn wipe(bytes: &mut [u8]) {
+    bytes.fill(0);
+    // Whatever is looked at has to be written.
+    std::hint::black_box(bytes);
 }
 
 /// Reads into the buffer; 0: the other side has closed.

@@ -1,7 +1,7 @@
 //! One exchange with an HTTP/1.1 upstream: the request goes out, the answer comes back, both on the task of whoever asks for more.
 
 use super::body::RequestBody;
-use super::client::poll_read;
+use super::client::{poll_read, wipe};
 use super::progress::Progress;
 use super::stream::Stream;
 use super::worker::Worker;
@@ -109,6 +109,7 @@ impl Exchange {
                 ready!(Pin::new(stream).poll_flush(cx))?;
                 return Poll::Pending;
             };
+            wipe(&mut self.out);
             self.out.clear();
             self.sent = 0;
             match part.transpose().map_err(io::Error::other)?.map(http_body::Frame::into_data) {
@@ -296,6 +297,13 @@ impl Exchange {
     /// The stream and what has come on it, after a protocol switch.
     pub(super) fn take_stream(&mut self) -> Option<(Stream, BytesMut)> {
         Some((self.stream.take()?, std::mem::take(&mut self.rest)))
+    }
+}
+
+/// What was to be sent holds what only the upstream may know.
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        wipe(&mut self.out);
     }
 }
 

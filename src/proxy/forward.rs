@@ -226,7 +226,11 @@ async fn over_http2(
         worker.now();
         let begun = worker.soon(Duration::ZERO);
         let mut sending = Box::pin(sender.try_send_request(request));
-        match in_time(deadline, begun, &progress, api.response_timeout, |cx| sending.as_mut().poll(cx)).await? {
+        let outcome = in_time(deadline, begun, &progress, api.response_timeout, |cx| sending.as_mut().poll(cx)).await;
+        if let Err(Refusal::UpstreamTimeout) = outcome {
+            worker.pool().give_up_http2(upstream.id, &shared);
+        }
+        match outcome? {
             Ok(response) => return Ok(answered(response, progress, read)),
             Err(mut error) => match error.take_message() {
                 Some(unsent) if !last => {

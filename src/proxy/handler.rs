@@ -148,7 +148,7 @@ pub(super) fn judge<'s>(
 }
 
 /// Whether a request that was authorised is not too large, and its API not serving as many as it may already. Only a worker that has more
-/// than its share looks at what the others have.
+/// than its share, or that knows of many elsewhere, looks at what the others have.
 fn has_room(worker: &Worker, current: &Current, permit: &Permit<'_>, body: Length) -> Result<(), Refusal> {
     let forwarded = permit.responder() == Responder::Upstream;
     let Some(api) = current.site.apis.get(permit.api_index()).filter(|_| forwarded) else { return Ok(()) };
@@ -158,9 +158,9 @@ fn has_room(worker: &Worker, current: &Current, permit: &Permit<'_>, body: Lengt
         return Err(Refusal::BodyTooLarge);
     }
     let most = api.config.max_requests as u64;
-    let own = api.stats.get(worker.index()).map_or(0, |stats| stats.in_flight.value());
-    let is_full = (own + 1) * api.stats.len() as u64 > most && api.stats.iter().map(|stats| stats.in_flight.value()).sum::<u64>() >= most;
-    if is_full { Err(Refusal::Overloaded) } else { Ok(()) }
+    let (own, elsewhere) = api.stats.get(worker.index()).map_or((0, 0), |stats| (stats.in_flight.value(), stats.elsewhere.value()));
+    let may_be_full = (own + 1) * api.stats.len() as u64 > most || own + elsewhere >= most;
+    if may_be_full && api.in_flight() >= most { Err(Refusal::Overloaded) } else { Ok(()) }
 }
 
 /// Answers a request that has been judged. `body` is the client's; `deadline` the one that is kept while an answer is waited for.

@@ -48,6 +48,9 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, peer: Peer, surpl
         guard.run(pin!(converse(&connection, &client, until))).await.flatten()
     };
     drop(connection);
+    if switched.is_none() {
+        client.forget();
+    }
     if let (Some((exchange, record)), Some(client)) = (switched, Rc::into_inner(client)) {
         let (stream, rest) = client.into_stream();
         Box::pin(websocket::serve(worker, (stream, rest), exchange, record)).await;
@@ -111,13 +114,15 @@ async fn exchange(connection: &Rc<Connection>, client: &Rc<Client>, arrived: Res
     let mut request = Persistence { version: Version::HTTP_11, keep_alive: false, trailers: false };
     let judged = {
         let mut buffer = worker.client_buffer();
+        // Nobody knows how much there is of what is no head.
+        let used = arrived.as_ref().map_or(buffer.len(), |arrived| arrived.filled);
         let mut fields = Fields::new();
         let read = arrived.and_then(|arrived| {
             let (head, rest) = buffer.split_at_mut(arrived.head);
             let head = http1::request(head, current.site.server.max_headers, &mut fields)?;
             Ok((head, &rest[..arrived.filled - arrived.head]))
         });
-        match read {
+        let judged = match read {
             Ok((RequestHead { method, target, version }, rest)) => {
                 request = Persistence::of(version, &fields);
                 request.keep_alive &= !connection.surplus;
@@ -137,7 +142,10 @@ async fn exchange(connection: &Rc<Connection>, client: &Rc<Client>, arrived: Res
                 let head = Head { method: &Method::GET, target: nothing, fields: &Fields::new(), peer: &connection.peer };
                 judge(connection, &current, &head, Version::HTTP_11, Err(refusal), now)
             }
-        }
+        };
+        // The key has been seen. The buffer stays, so that this is no write that could be left out.
+        buffer[..used].fill(0);
+        judged
     };
     let answer = {
         let mut responding = pin!(respond(worker, &current, judged, ClientBody::Http1(client.clone()), deadline));

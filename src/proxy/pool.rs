@@ -12,6 +12,7 @@ use rustls_pki_types::ServerName;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -98,6 +99,14 @@ impl Pool {
         connection
     }
 
+    /// Lets no other request use this connection, on which an answer was waited for in vain: its upstream may be gone without a word.
+    pub(super) fn give_up_http2(&self, upstream: u64, connection: &Rc<Http2>) {
+        let mut http2 = self.http2.borrow_mut();
+        if http2.get(&upstream).is_some_and(|known| Rc::ptr_eq(known, connection)) {
+            http2.remove(&upstream);
+        }
+    }
+
     /// Closes connections that have been unused for too long, that the upstream has closed, or whose
     /// upstream is not in the configuration any more.
     pub(super) fn close_unused(&self, current: &Published, now: u64) {
@@ -116,6 +125,17 @@ impl Pool {
             .retain(|id, connection| longest(*id).is_some_and(|longest| now.saturating_sub(connection.asked.get()) < longest));
     }
 
+    /// Closes a connection that waits for a request, to make room for one that is needed.
+    fn close_one(&self) {
+        let longest = self
+            .http1
+            .borrow_mut()
+            .values_mut()
+            .max_by_key(|unused| unused.len())
+            .and_then(|unused| (!unused.is_empty()).then(|| unused.remove(0)));
+        drop(longest);
+    }
+
     /// How many connections wait for a request.
     pub(super) fn idle(&self) -> usize {
         self.http1.borrow().values().map(Vec::len).sum()
@@ -124,7 +144,7 @@ impl Pool {
 
 /// Makes an HTTP/1.1 connection.
 pub(super) async fn connect_http1(worker: &Worker, upstream: &UpstreamState, deadline: Duration) -> io::Result<Stream> {
-    within(worker, deadline, connect(worker, upstream)).await
+    within(worker, deadline, connect(worker, upstream, deadline)).await
 }
 
 /// Makes an HTTP/2 connection.
@@ -134,7 +154,7 @@ pub(super) async fn connect_http2(
     deadline: Duration,
 ) -> io::Result<http2::SendRequest<RequestBody>> {
     within(worker, deadline, async {
-        let stream = connect(worker, upstream).await?;
+        let stream = connect(worker, upstream, deadline).await?;
         let mut builder = http2::Builder::new(LocalExecutor);
         builder.timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
         builder.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
@@ -162,22 +182,24 @@ async fn within<T>(worker: &Worker, deadline: Duration, connecting: impl Future<
     connected
 }
 
+async fn connect(worker: &Worker, upstream: &UpstreamState, deadline: Duration) -> io::Result<Stream> {
+    let descriptors = &worker.shared().descriptors;
+    let place = descriptors.take().or_else(|full| {
+        worker.pool().close_one();
+        descriptors.take().map_err(|_| full)
+    })?;
+    Ok(Stream::Counted(Box::new((open(worker, upstream, deadline).await?, place))))
+}
+
 /// Tries each address once, starting with another one each time.
-async fn connect(worker: &Worker, upstream: &UpstreamState) -> io::Result<Stream> {
+async fn open(worker: &Worker, upstream: &UpstreamState, deadline: Duration) -> io::Result<Stream> {
     if let Place::Unix(path) = &upstream.settings.place {
         return UnixStream::connect(path).await.map(Stream::Unix);
     }
     let addresses = upstream.addresses.load_full();
     let turn = &worker.pool().turn;
     turn.set(turn.get().wrapping_add(1));
-    let mut outcome = Err(io::Error::new(io::ErrorKind::NotFound, "the upstream's name has no address"));
-    for offset in 0..addresses.len() {
-        outcome = TcpStream::connect(addresses[(turn.get() + offset) % addresses.len()]).await;
-        if outcome.is_ok() {
-            break;
-        }
-    }
-    let stream = outcome?;
+    let stream = first_to_accept(&addresses, turn.get(), deadline).await?;
     stream.set_nodelay(true)?;
     let Some(tls) = upstream.tls.clone().filter(|_| is_encrypted(upstream.settings.protocol)) else {
         return Ok(Stream::Tcp(stream));
@@ -188,6 +210,58 @@ async fn connect(worker: &Worker, upstream: &UpstreamState) -> io::Result<Stream
     Ok(Stream::Tls(Box::new(stream.into())))
 }
 
+/// A connection to the first of these addresses, from `turn` on, that accepts it. One that does not say a word leaves the others their
+/// share of the time.
+async fn first_to_accept(addresses: &[SocketAddr], turn: usize, deadline: Duration) -> io::Result<TcpStream> {
+    let share = deadline / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+    let mut outcome = Err(io::Error::new(io::ErrorKind::NotFound, "the upstream's name has no address"));
+    for offset in 0..addresses.len() {
+        let connecting = TcpStream::connect(addresses[(turn + offset) % addresses.len()]);
+        outcome = tokio::time::timeout(share, connecting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    outcome
+}
+
 fn is_encrypted(protocol: Protocol) -> bool {
     matches!(protocol, Protocol::Http1Tls | Protocol::Http2Tls)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::time::Instant;
+
+    /// One whose queue of those who want in is full.
+    fn full() -> (socket2::Socket, Vec<socket2::Socket>, SocketAddr) {
+        let socket = |nonblocking| {
+            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+            socket.set_nonblocking(nonblocking).expect("its mode");
+            socket
+        };
+        let listener = socket(false);
+        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
+        listener.listen(0).expect("a listener");
+        let address = listener.local_addr().ok().and_then(|address| address.as_socket()).expect("its address");
+        let waiting = (0..3).map(|_| socket(true)).inspect(|socket| drop(socket.connect(&address.into()))).collect();
+        (listener, waiting, address)
+    }
+
+    #[tokio::test]
+    async fn address_that_is_silent_leaves_time_for_the_next() {
+        let (_listener, _waiting, silent) = full();
+        let well = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let addresses = [silent, well.local_addr().expect("its address")];
+        for turn in 0..4 {
+            let begun = Instant::now();
+            let stream = first_to_accept(&addresses, turn, Duration::from_secs(2)).await.expect("a connection");
+            assert_eq!(stream.peer_addr().expect("its address"), addresses[1]);
+            assert!(begun.elapsed() < Duration::from_millis(1900), "{:?}", begun.elapsed());
+        }
+        let error = first_to_accept(&addresses[..1], 0, Duration::from_millis(300)).await.expect_err("nobody accepts");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
 }

@@ -43,8 +43,8 @@ pub(super) async fn answer_all(connection: Rc<Connection>, mailbox: Rc<Mailbox>)
         let current = worker.current();
         let mut body = ClientBody::None;
         let judged = {
-            let block = worker.block();
-            if block.is_over() {
+            let mut block = worker.block();
+            let judged = if block.is_over() {
                 let nothing = Target { authority: None, path: "", query: None };
                 let head = Head { method: &Method::GET, target: nothing, fields: &Fields::new(), peer: &connection.peer };
                 Ok(judge(&connection, &current, &head, Version::HTTP_2, Err(Refusal::HeadTooLarge), now))
@@ -68,7 +68,9 @@ pub(super) async fn answer_all(connection: Rc<Connection>, mailbox: Rc<Mailbox>)
                     let head = Head { method, target: *target, fields, peer: &connection.peer };
                     judge(&connection, &current, &head, Version::HTTP_2, Ok(length), now)
                 })
-            }
+            };
+            block.wipe();
+            judged
         };
         let answer = match judged {
             Ok(judged) => Ok(respond(worker, &current, judged, body, &mut deadline).await),

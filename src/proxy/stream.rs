@@ -1,5 +1,6 @@
 //! A byte stream to an upstream or from a client, whatever carries it.
 
+use crate::state::UpstreamPlace;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,6 +12,8 @@ pub(super) enum Stream {
     Tcp(TcpStream),
     Tls(Box<tokio_rustls::TlsStream<TcpStream>>),
     Unix(UnixStream),
+    /// One of the others, counted as long as it is open.
+    Counted(Box<(Stream, UpstreamPlace)>),
 }
 
 impl Stream {
@@ -20,6 +23,10 @@ impl Stream {
             Self::Tcp(stream) => stream.set_zero_linger(),
             Self::Tls(stream) => stream.get_ref().0.set_zero_linger(),
             Self::Unix(_) => Ok(()),
+            Self::Counted(counted) => {
+                counted.0.abandon();
+                Ok(())
+            }
         };
     }
 }
@@ -31,6 +38,10 @@ macro_rules! each {
             Stream::Tcp($inner) => $call,
             Stream::Tls($inner) => $call,
             Stream::Unix($inner) => $call,
+            Stream::Counted(counted) => {
+                let $inner = &mut counted.0;
+                $call
+            }
         }
     };
 }
@@ -51,7 +62,12 @@ impl AsyncWrite for Stream {
     }
 
     fn is_write_vectored(&self) -> bool {
-        each!(self, inner => inner.is_write_vectored())
+        match self {
+            Stream::Tcp(inner) => inner.is_write_vectored(),
+            Stream::Tls(inner) => inner.is_write_vectored(),
+            Stream::Unix(inner) => inner.is_write_vectored(),
+            Stream::Counted(counted) => counted.0.is_write_vectored(),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

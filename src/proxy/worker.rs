@@ -49,6 +49,9 @@ const BACKLOG: i32 = 4096;
 #[cfg(target_os = "linux")]
 const MOST_UNSENT: u32 = 256 * 1024;
 
+/// When it is said again that connections cannot be accepted, in nanoseconds.
+const TELL_AGAIN: u64 = 60_000_000_000;
+
 /// The shortest time between two looks at all live requests, in nanoseconds; a little less than the time between two ticks.
 const BETWEEN_LOOKS: u64 = 80_000_000;
 
@@ -306,6 +309,7 @@ impl Worker {
 async fn accept(worker: Rc<Worker>, listener: TcpListener) {
     let mut phase = worker.shared.phase();
     let _ = phase.wait_for(|phase| *phase >= Phase::Running).await;
+    let mut told_at = None;
     loop {
         let accepted = tokio::select! {
             _ = phase.wait_for(|phase| *phase >= Phase::Relieved) => return,
@@ -313,9 +317,16 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener) {
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
+            // That client has left already.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
             Err(error) => {
                 // Out of descriptors or memory: give connections that are open time to end.
-                tracing::error!(%error, "cannot accept a connection");
+                worker.stats().accepts_failed.add(1);
+                let now = worker.now().monotonic;
+                if told_at.is_none_or(|told_at| now - told_at >= TELL_AGAIN) {
+                    told_at = Some(now);
+                    tracing::error!(%error, "cannot accept connections");
+                }
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }
@@ -386,6 +397,11 @@ async fn upkeep(worker: Rc<Worker>) {
         if judged != (generation, now.unix) && now.monotonic - judged_at >= BETWEEN_LOOKS {
             (judged, judged_at) = ((generation, now.unix), now.monotonic);
             worker.live.cut(&current.snapshot, now, worker.soon(Duration::ZERO), |refusal| worker.stats().cuts[refusal.index()].add(1));
+        }
+        for api in &current.site.apis {
+            if let Some(stats) = api.stats.get(worker.index) {
+                stats.elsewhere.set(api.in_flight().saturating_sub(stats.in_flight.value()));
+            }
         }
         worker.pool.close_unused(&current, now.monotonic);
         worker.stats().upstream_idle.set(worker.pool.idle() as u64);

@@ -119,11 +119,11 @@ fn trickled_body_is_not_waited_for_for_ever() {
 
 #[test]
 fn body_that_comes_slowly_but_fast_enough_is_waited_for() {
-    let gateway = open(&upstream(patient)).server("body_timeout = \"600ms\"\nmin_transfer_rate = \"2B\"").start();
+    let gateway = open(&upstream(patient)).server("body_timeout = \"2s\"\nmin_transfer_rate = \"1B\"").start();
     let mut stream = connect(&gateway);
     stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 10\r\n\r\n").unwrap();
     for _ in 0..10 {
-        std::thread::sleep(Duration::from_millis(250));
+        std::thread::sleep(Duration::from_millis(300));
         stream.write_all(b"x").unwrap();
     }
     assert!(until_closed(&mut stream).0.starts_with("HTTP/1.1 200 "));
@@ -132,7 +132,7 @@ fn body_that_comes_slowly_but_fast_enough_is_waited_for() {
 #[test]
 fn time_that_the_upstream_takes_for_a_body_is_not_the_clients() {
     let url = upstream(|mut stream| {
-        std::thread::sleep(Duration::from_millis(1500));
+        std::thread::sleep(Duration::from_millis(2500));
         let mut left = 64 << 20;
         let mut buffer = vec![0; 1 << 16];
         while left > 0 {
@@ -140,7 +140,7 @@ fn time_that_the_upstream_takes_for_a_body_is_not_the_clients() {
         }
         stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
     });
-    let gateway = open(&url).server("body_timeout = \"400ms\"").start();
+    let gateway = open(&url).server("body_timeout = \"1s\"").start();
     let mut stream = connect(&gateway);
     stream
         .write_all(format!("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", 64 << 20).as_bytes())
@@ -192,7 +192,7 @@ fn client_that_reads_slowly_but_fast_enough_gets_all() {
         let _ = write!(stream.get_mut(), "HTTP/1.1 200 OK\r\ncontent-length: {SIZE}\r\n\r\n");
         let _ = stream.get_mut().write_all(&vec![b'x'; SIZE]);
     });
-    let gateway = open(&url).server("body_timeout = \"1s\"").start();
+    let gateway = open(&url).server("body_timeout = \"2s\"").start();
     let mut stream = connect(&gateway);
     stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
     let (mut all, mut buffer) = (0, vec![0; 1 << 20]);
@@ -233,7 +233,7 @@ fn events_that_come_now_and_then_are_not_idle_nor_is_their_client_slow() {
         }
         stream.get_mut().write_all(b"0\r\n\r\n").unwrap();
     };
-    let settings = "body_timeout = \"300ms\"\nheader_timeout = \"300ms\"";
+    let settings = "body_timeout = \"1s\"\nheader_timeout = \"1s\"";
     let gateway = open(&upstream(events)).server(settings).api("idle_timeout = \"2s\"\nresponse_timeout = \"2s\"").start();
     let mut stream = connect(&gateway);
     stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
@@ -336,12 +336,12 @@ fn body_larger_than_the_api_takes_gets_413_and_never_looks_whole_to_the_upstream
 
 #[test]
 fn silent_connections_hold_up_neither_a_stop_nor_get_their_time_twice() {
-    let gateway = open("http://127.0.0.1:9").server("header_timeout = \"1s\"").start();
+    let gateway = open("http://127.0.0.1:9").server("header_timeout = \"2s\"").start();
     let mut stream = connect(&gateway);
-    std::thread::sleep(Duration::from_millis(700));
+    std::thread::sleep(Duration::from_millis(1500));
     stream.write_all(b"GET / HTTP").unwrap();
     let (_, took) = until_closed(&mut stream);
-    assert!(took < Duration::from_millis(900), "the second byte does not start the time anew: {took:?}");
+    assert!(took < Duration::from_millis(1600), "the first byte does not start the time anew: {took:?}");
 
     let gateway = open("http://127.0.0.1:9").start();
     let streams: Vec<TcpStream> = (0..10).map(|_| connect(&gateway)).collect();
@@ -365,7 +365,7 @@ fn tls_handshake_that_never_ends_delays_a_stop_by_seconds_only() {
 #[test]
 fn connection_between_two_requests_has_the_idle_timeout_and_a_begun_head_the_header_timeout() {
     let url = upstream(|mut stream| drop(stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")));
-    let gateway = open(&url).server("idle_timeout = \"2s\"\nheader_timeout = \"500ms\"").start();
+    let gateway = open(&url).server("idle_timeout = \"4s\"\nheader_timeout = \"500ms\"").start();
     let mut silent = connect(&gateway);
     let mut begun = connect(&gateway);
     for stream in [&mut silent, &mut begun] {
@@ -379,8 +379,8 @@ fn connection_between_two_requests_has_the_idle_timeout_and_a_begun_head_the_hea
     }
     begun.write_all(b"GET").unwrap();
     let (_, took) = until_closed(&mut begun);
-    assert!(took < Duration::from_millis(1500), "{took:?}");
+    assert!(took < Duration::from_millis(2500), "{took:?}");
     let (_, took) = until_closed(&mut silent);
-    assert!(took > Duration::from_millis(700), "{took:?}");
+    assert!(took > Duration::from_secs(1), "{took:?}");
     assert!(figure(&gateway, "keygate_connections_silent_total") >= 2.0);
 }

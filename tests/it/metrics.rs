@@ -75,7 +75,7 @@ fn no_label_is_chosen_by_a_caller() {
         .filter_map(|line| line.split_once('{'))
         .flat_map(|(_, labels)| labels.split(',').filter_map(|label| label.split_once('=')).map(|(name, _)| name))
         .collect();
-    assert_eq!(names, BTreeSet::from(["api", "key", "le", "limit", "outcome", "result", "status", "version"]));
+    assert_eq!(names, BTreeSet::from(["api", "key", "le", "limit", "outcome", "reason", "result", "status", "version"]));
 }
 
 #[test]

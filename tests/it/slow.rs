@@ -5,8 +5,8 @@ use crate::harness::{Gateway, Key, Request, wait_for};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Connections of each attack.
@@ -58,8 +58,12 @@ fn figure(gateway: &Gateway, series: &str) -> f64 {
     page.text().lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok()).unwrap_or(0.0)
 }
 
+/// Each attack has the machine to itself, but for other tests.
+static TURN: Mutex<()> = Mutex::new(());
+
 /// Runs an attack of this kind. Others make requests meanwhile, on new and old connections.
 fn withstands(attack: &[&str]) {
+    let _turn = TURN.lock();
     // Each connection of the attack is one descriptor here, and up to two in the gateway, which inherits this.
     let _ = Command::new("prlimit").args(["--nofile=8192", "--pid", &std::process::id().to_string()]).status();
     let key = Key::live("key_crm").scopes(&["*"]);
@@ -86,7 +90,7 @@ fn withstands(attack: &[&str]) {
         }
         let url = format!("http://{}/open", gateway.address());
         let (many, length) = (CONNECTIONS.to_string(), LENGTH.to_string());
-        let common = ["-c", &many, "-r", &many, "-l", &length, "-p", "5", "-u", &url];
+        let common = ["-c", &many, "-r", &many, "-l", &length, "-p", "10", "-u", &url];
         let output = Command::new("slowhttptest").args(attack).args(common).output().expect("slowhttptest: scripts/setup.sh installs it");
         over.store(true, Ordering::SeqCst);
         let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);

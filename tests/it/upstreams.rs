@@ -162,7 +162,7 @@ const CASES: &[Case] = &[
 
 /// An API that needs no key, in front of which everything is impatient.
 fn impatient(url: &str) -> Setup {
-    let times = "connect_timeout = \"500ms\"\nresponse_timeout = \"500ms\"\nidle_timeout = \"1s\"\nkeep_alive = \"2s\"";
+    let times = "connect_timeout = \"1s\"\nresponse_timeout = \"1s\"\nidle_timeout = \"1s\"\nkeep_alive = \"2s\"";
     Gateway::in_front_of_url(url).api("public = [\"GET /**\", \"POST /**\"]").api(times)
 }
 

@@ -114,7 +114,7 @@ fn api<'t>(context: Context<'t>, root: Section<'t>, section: Section<'t>) -> Res
         keep_alive: section.duration("keep_alive", Duration::from_secs(60), Duration::ZERO..=*TIMEOUTS.end()),
         idle_timeout: section.duration("idle_timeout", Duration::from_secs(600), TIMEOUTS),
         request_timeout: section.duration("request_timeout", DAY, *TIMEOUTS.start()..=30 * DAY),
-        max_body_size: section.size("max_body_size", 1 << 30, 0..=1 << 50),
+        max_body_size: section.size("max_body_size", 1 << 30, 1..=1 << 50),
         max_requests: section.number("max_requests", 5000, 1..=10_000_000),
     };
     ResolvedApi { config, scopes: scope_indices, endpoints: all, key_api_at, at: section.at }

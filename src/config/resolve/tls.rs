@@ -57,7 +57,7 @@ fn files<'t>(context: Context<'t>, section: Section<'t>) -> Option<(TlsFiles, Op
         if context.in_use.contains(&files) {
             section.report.warn(at, format!("{bad}; the certificate in use goes on"), None);
         } else {
-            section.report.error(at, bad.to_string());
+            section.report.unusable(at, bad.to_string());
         }
     });
     if is_world_readable(&files.key) {

@@ -3,10 +3,11 @@
 use super::Context;
 use crate::config::document::{Section, Text, as_text, type_name};
 use crate::config::{Place, Protocol, Upstream, files, names, tls};
-use crate::policy::{CredentialPlace, Environment, PassThrough, is_proxy_header};
-use http::{HeaderName, HeaderValue, header};
+use crate::policy::{CredentialPlace, Environment, Hidden, PassThrough, is_proxy_header};
+use http::{HeaderName, header};
 use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 const FORMS: &str = "write `http://127.0.0.1:3000`, `https://name`, `h2c://…`, `h2://…` or `unix:/path/of/socket`";
@@ -29,7 +30,7 @@ pub(super) fn upstreams(context: Context<'_>, api: Section<'_>, environments: &[
             context.report.error(at, "`upstream_ca` has no use where no upstream is `https://` or `h2://`");
         }
         if let Err(bad) = tls::root_store(Some(ca)) {
-            context.report.error(at, bad.to_string());
+            context.report.unusable(at, bad.to_string());
         }
     }
     (upstreams, by_environment)
@@ -128,9 +129,9 @@ pub(super) fn headers(
     api: Section<'_>,
     credentials: &[CredentialPlace],
     pass_through: &[PassThrough],
-) -> Vec<(HeaderName, HeaderValue)> {
+) -> Vec<(HeaderName, Arc<Hidden>)> {
     let report = context.report;
-    let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
+    let mut headers: Vec<(HeaderName, Arc<Hidden>)> = Vec::new();
     for (name, value) in api.entries("upstream_headers") {
         let Ok(header) = HeaderName::from_bytes(name.value.as_bytes()) else {
             report.error(name.at, "this is no header name");
@@ -160,7 +161,8 @@ pub(super) fn headers(
             continue;
         };
         if let Some(value) = header_value(context, text) {
-            headers.push((header, value));
+            let line = Hidden::of(&[header.as_str().as_bytes(), b": ", value.trim().as_bytes(), b"\r\n"]);
+            headers.push((header, Arc::new(line)));
         }
     }
     headers
@@ -202,7 +204,7 @@ fn secret(path: &Path) -> std::io::Result<Zeroizing<String>> {
 }
 
 /// A value as it is, or from `env:NAME` or `file:PATH`.
-fn header_value(context: Context<'_>, text: Text<'_>) -> Option<HeaderValue> {
+fn header_value(context: Context<'_>, text: Text<'_>) -> Option<Zeroizing<String>> {
     let report = context.report;
     let value = if let Some(name) = text.value.strip_prefix("env:") {
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
@@ -225,17 +227,18 @@ fn header_value(context: Context<'_>, text: Text<'_>) -> Option<HeaderValue> {
         match secret(&context.folder.join(path)) {
             Ok(value) => value,
             Err(error) => {
-                report.error(text.at, format!("`{}` cannot be read: {error}", path.escape_debug()));
+                report.unusable(text.at, format!("`{}` cannot be read: {error}", path.escape_debug()));
                 return None;
             }
         }
     } else {
         Zeroizing::new(text.value.to_owned())
     };
-    let mut value = HeaderValue::from_str(value.trim()).ok().filter(|value| !value.is_empty());
-    match &mut value {
-        Some(value) => value.set_sensitive(true),
-        None => report.error(text.at, "this header's value is empty or has characters that no header may have"),
+    // RFC 9110 §5.5, without what is not ASCII.
+    let sound = |byte: u8| matches!(byte, b' '..=b'~' | b'\t');
+    if value.trim().is_empty() || !value.trim().bytes().all(sound) {
+        report.error(text.at, "this header's value is empty or has characters that no header may have");
+        return None;
     }
-    value
+    Some(value)
 }

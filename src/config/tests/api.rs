@@ -268,8 +268,15 @@ fn upstream_header_cannot_replace_a_pass_through_credential() {
 #[test]
 fn upstream_header_values_are_sensitive_and_never_repeated() {
     let config = accepted(&with_api("[api.upstream_headers]\nAuthorization = \"Basic hunter2\""));
-    assert!(config.apis[0].definition.upstream_headers[0].1.is_sensitive());
+    assert_eq!(config.apis[0].definition.upstream_headers[0].1.show(), b"authorization: Basic hunter2\r\n");
     assert!(!format!("{config:?}").contains("hunter2"));
+    // Nor as a list of bytes.
+    let bytes = format!("{:?}", b"hunter2");
+    let shown = format!("{:?} {:?}", config.routes(), config.apis[0].definition);
+    assert!(!shown.contains("hunter2") && !shown.contains(bytes.trim_matches(['[', ']'])), "{shown}");
+    let text = with_api("[api.upstream_headers]\nAuthorization = \"Basic hunter2\"").into_bytes();
+    let reading = crate::config::load_while_serving(Ok(text), std::path::Path::new("gateway.toml"), &[], None).expect("a good file");
+    assert!(!format!("{reading:?}").contains("hunter2"));
     let text = with_api("[api.upstream_headers]\nX-A = ⟦\"hunter2\\u0007\"\nX-B = ⟦\"\"\nX-C = ⟦1");
     refused(&text, &["empty or has characters", "empty or has characters", "must be a text"]);
     assert!(!rejected(&text.replace('⟦', "")).to_string().contains("hunter2"));

@@ -103,7 +103,7 @@ fn header_value_comes_from_a_file_without_its_final_newline() {
     fs::write(folder.path().join("token"), "Basic hunter2\n").expect("a written file");
     let text = |name: &str| format!("{SERVER}{API}[api.upstream_headers]\nAuthorization = \"file:{name}\"\n");
     let config = load_in(folder.path(), &text("token")).expect("a good file");
-    assert_eq!(config.apis[0].definition.upstream_headers[0].1, "Basic hunter2");
+    assert_eq!(config.apis[0].definition.upstream_headers[0].1.show(), b"authorization: Basic hunter2\r\n");
     let problems = load_in(folder.path(), &text("gone")).map(drop).expect_err("a bad file");
     assert!(problems.to_string().contains(":7:17: error: `gone` cannot be read"), "{problems}");
 }

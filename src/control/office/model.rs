@@ -4,6 +4,7 @@
 //! setting away, where it can be taken away.
 
 use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
 use utoipa::ToSchema;
 
 /// Where a key is kept.
@@ -81,7 +82,7 @@ pub(in crate::control) struct SecretView {
 }
 
 /// A key that was just made or rotated.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(in crate::control) struct CreatedKey {
     #[serde(flatten)]
     pub(in crate::control) record: KeyView,
@@ -91,6 +92,13 @@ pub(in crate::control) struct CreatedKey {
     /// True where this repeats a request that was answered before, so that the key was shown then.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(in crate::control) key_shown: bool,
+}
+
+/// Without the key.
+impl fmt::Debug for CreatedKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("CreatedKey").field("record", &self.record).field("key_shown", &self.key_shown).finish_non_exhaustive()
+    }
 }
 
 /// A key to be made.

@@ -13,7 +13,7 @@ use crate::control::registry::Registry;
 use crate::control::site::SiteBuilder;
 use crate::control::table::Table;
 use crate::policy::{Digest, Now, Refusal};
-use crate::state::{Clock, Published, Shared};
+use crate::state::{Clock, Descriptors, Published, Shared};
 use std::sync::atomic::{AtomicI64, Ordering};
 use tempfile::TempDir;
 
@@ -88,13 +88,14 @@ impl Bench {
 
     fn start(folder: TempDir, now: Arc<AtomicI64>, file: &str) -> Self {
         let config = Arc::new(parse(file, &folder.path().join("gateway.toml")).expect("a good file"));
-        let site = SiteBuilder::new(1).build(&config, Arc::new(config.routes()), None, None);
+        let site = SiteBuilder::new(1, usize::MAX).build(&config, Arc::new(config.routes()), None, None);
         let site = Arc::new(site.expect("no authorities"));
         let mut table = Table::new(&config, site.routes.clone());
         let opened = KeyStore::open(&folder.path().join("keygate.db"), |key| table.load_key(&key)).expect("a store");
         table.load_state(opened.revocations, &opened.organizations);
         table.build().expect("no clashes");
-        let (shared, _) = Shared::new(Published { snapshot: table.snapshot(), site: site.clone() }, 1, Clock::default());
+        let (shared, _) =
+            Shared::new(Published { snapshot: table.snapshot(), site: site.clone() }, 1, Clock::default(), Arc::new(Descriptors::claim(1)));
         let registry = Arc::new(Registry::new(shared, table, site));
         let clock = now.clone();
         let office = Office::new(registry.clone(), Some(opened.store.clone()), move || clock.load(Ordering::Relaxed));

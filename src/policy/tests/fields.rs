@@ -178,3 +178,13 @@ fn lines_become_fields_again_and_secret_ones_are_never_indexed() {
         [("x-a", &b"1"[..], false), ("x-a", b"2: 3", false), ("x-empty", b"", false), ("x-secret", b"caf\xe9", true), ("x-b", b"b", false)]
     );
 }
+
+#[test]
+fn neither_values_nor_queries_are_shown() {
+    let mut fields = Fields::new();
+    fields.push("authorization", b"Bearer hunter2");
+    let target = Target { authority: None, path: "/tickets", query: Some("api_key=hunter2") };
+    let shown = format!("{fields:?} {target:?}");
+    assert!(shown.contains("authorization") && shown.contains("/tickets"), "{shown}");
+    assert!(!shown.contains("hunter2") && !shown.contains("104, 117, 110, 116, 101, 114"), "{shown}");
+}

@@ -29,7 +29,7 @@ fn api() -> ApiDefinition {
         credentials: vec![CredentialPlace::Bearer, CredentialPlace::Header(HeaderName::from_static("x-api-key"))],
         pass_through: vec![PassThrough::Header(HeaderName::from_static("desktoken")), PassThrough::Cookie("sso".into())],
         pass_through_allows: vec![pattern("GET /api/v1/tickets")],
-        upstream_headers: vec![(HeaderName::from_static("x-desk-auth"), HeaderValue::from_static("ours"))],
+        upstream_headers: vec![(HeaderName::from_static("x-desk-auth"), Hidden::of(&[b"x-desk-auth: ours\r\n"]).into())],
         ..definition()
     }
 }

@@ -1,9 +1,8 @@
 //! The disk under the store: one that forgets what was not synced, and fails when it is told to (`tests/crash/unsynced.c`).
 
-use crate::harness::Gateway;
+use crate::harness::{Gateway, library};
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use tempfile::TempDir;
 
 /// A folder with a `gateway.toml` whose store is `keygate.db`, on such a disk.
@@ -36,7 +35,7 @@ impl Disk {
 
     /// What makes a process have this disk.
     pub(super) fn environment(&self) -> [(&'static str, PathBuf); 2] {
-        [("LD_PRELOAD", library()), ("KEYGATE_TEST_STORE", self.store())]
+        [("LD_PRELOAD", library("crash/unsynced.c")), ("KEYGATE_TEST_STORE", self.store())]
     }
 
     /// Lets it fail in one of the ways that `unsynced.c` lists.
@@ -51,21 +50,4 @@ impl Disk {
     fn control(&self, how: &str) -> PathBuf {
         self.folder().join(format!("keygate.db.{how}"))
     }
-}
-
-/// Compiled once.
-fn library() -> PathBuf {
-    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
-    let compile = || {
-        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("unsynced.so");
-        // Another process may be compiling it, or using it.
-        let own = library.with_extension(std::process::id().to_string());
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/crash/unsynced.c");
-        let mut compiler = Command::new("cc");
-        compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&own).arg(source).arg("-ldl");
-        assert!(compiler.status().expect("a C compiler").success());
-        std::fs::rename(own, &library).expect("the library gets its name");
-        library
-    };
-    LIBRARY.get_or_init(compile).clone()
 }

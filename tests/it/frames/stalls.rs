@@ -296,7 +296,8 @@ fn bodies_that_the_upstream_does_not_take_are_held_within_the_windows_and_for_a_
     assert!(held < before + (CLIENTS as u64) * 1024 + (8 << 10), "{before} KiB before and {held} KiB at most");
     for wire in &mut wires {
         wire.set_patience(SOON);
-        assert_eq!(wire.status(1), 504);
+        // The upstream is to blame, or a client that could still have sent.
+        assert!(matches!(wire.status(1), 408 | 504));
     }
     wait_for("nothing in flight", || (in_flight(&gateway) == 0).then_some(()));
 }

@@ -167,13 +167,29 @@ impl Gateway {
         Self::run_in(folder, None, true, environment)
     }
 
+    /// The same, started by a program that takes its place, such as `prlimit`.
+    pub(crate) fn serve_in_by(folder: Arc<TempDir>, starter: &[&str]) -> Self {
+        let mut command = Command::new(starter[0]);
+        command.args(&starter[1..]).arg(env!("CARGO_BIN_EXE_keygate"));
+        Self::run_by(command, folder, None, true, &[])
+    }
+
     fn run_in(folder: Arc<TempDir>, certificates: Option<Certificates>, read_log: bool, environment: &[(&str, PathBuf)]) -> Self {
         // A name of its own in the folder, so that a test can put another program in its place.
         let program = folder.path().join("keygate");
         if !program.exists() {
             std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_keygate"), &program).expect("a link");
         }
-        let mut command = Command::new(program);
+        Self::run_by(Command::new(program), folder, certificates, read_log, environment)
+    }
+
+    fn run_by(
+        mut command: Command,
+        folder: Arc<TempDir>,
+        certificates: Option<Certificates>,
+        read_log: bool,
+        environment: &[(&str, PathBuf)],
+    ) -> Self {
         command.args(["serve", "--config"]).arg(folder.path().join("gateway.toml"));
         command.envs(environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -261,9 +277,18 @@ impl Gateway {
         parse(&self.log).into_iter().filter(|line| field(line, name).is_some_and(|found| found == value)).collect()
     }
 
-    /// Events whose message is this.
+    /// Events whose message is this. They are written by a thread of their own, a moment after what they tell of can be seen, so none is
+    /// believed to be there only after that moment.
     pub(crate) fn events(&self, message: &str) -> Vec<Value> {
-        parse(&self.events).into_iter().filter(|event| field(event, "message").is_some_and(|found| found == message)).collect()
+        let deadline = Instant::now() + Duration::from_millis(300);
+        loop {
+            let found = |event: &Value| field(event, "message").is_some_and(|found| found == message);
+            let events: Vec<Value> = parse(&self.events).into_iter().filter(found).collect();
+            if !events.is_empty() || Instant::now() >= deadline {
+                return events;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// All that was written to either stream.
@@ -294,6 +319,17 @@ impl Gateway {
             let told = |event: &Value| field(event, "process").and_then(Value::as_u64) == Some(self.process().into());
             self.events(TAKEN_OVER).iter().any(told).then_some(())
         });
+    }
+
+    /// The value of a metric, by its name and labels.
+    pub(crate) fn metric(&self, series: &str) -> Option<f64> {
+        let page = self.admin("/metrics").text().to_owned();
+        page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+    }
+
+    /// Of the process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process()
     }
 
     /// Sends a signal, such as `TERM`, to the process that serves.

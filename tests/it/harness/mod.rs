@@ -6,6 +6,7 @@ mod client;
 mod gateway;
 mod keys;
 mod message;
+mod preload;
 mod upstream;
 
 pub(crate) use certificates::Certificates;
@@ -13,6 +14,7 @@ pub(crate) use client::{Client, Request};
 pub(crate) use gateway::{Gateway, Setup, field, send_signal};
 pub(crate) use keys::{Key, hex_digest};
 pub(crate) use message::Message;
+pub(crate) use preload::library;
 pub(crate) use upstream::{Answer, Upstream};
 
 use std::time::{Duration, Instant};

@@ -1,23 +1,29 @@
 //! The same for upstreams that speak HTTP/2.
 
 use super::{GET, POST, Seen, ask, assert_back_to, figure, impatient};
-use crate::harness::wait_for;
+use crate::harness::{Request, wait_for};
 use bytes::Bytes;
 use h2::Reason;
 use h2::server::SendResponse;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 type Respond = SendResponse<Bytes>;
 
 /// Answers each request like this, once it has come whole.
 fn upstream(answer: impl AsyncFn(Respond) + Send + Sync + 'static) -> String {
+    upstream_behind(0, answer)
+}
+
+/// The same, behind so many connections on which nothing is said.
+fn upstream_behind(silent: usize, answer: impl AsyncFn(Respond) + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("h2c://{}", listener.local_addr().unwrap());
-    listener.set_nonblocking(true).unwrap();
     let answer = Arc::new(answer);
     std::thread::spawn(move || {
+        let _silent: Vec<_> = listener.incoming().take(silent).collect();
+        listener.set_nonblocking(true).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let local = tokio::task::LocalSet::new();
         local.block_on(&runtime, async move {
@@ -105,6 +111,20 @@ fn answer_that_stops_in_its_middle_is_broken_off_and_the_stream_with_it() {
     let gateway = impatient(&url).start();
     assert_eq!(ask(&gateway, GET).0, Seen::Torn);
     assert!(told.recv_timeout(crate::harness::PATIENCE).expect("the upstream is told"));
+}
+
+#[test]
+fn connection_on_which_an_answer_was_waited_for_in_vain_is_not_used_again() {
+    let url = upstream_behind(1, async |mut respond| {
+        let mut stream = begin(&mut respond, None);
+        stream.send_data(Bytes::new(), true).unwrap();
+    });
+    let gateway = impatient(&url).start();
+    let mut client = gateway.client();
+    assert_eq!(client.send(&Request::get("/x")).status(), 504);
+    let begun = Instant::now();
+    assert_eq!(client.send(&Request::get("/x")).text(), "half");
+    assert!(begun.elapsed() < Duration::from_millis(900), "{:?}", begun.elapsed());
 }
 
 #[test]

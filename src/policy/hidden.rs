@@ -1,0 +1,48 @@
+//! Bytes that are nobody's business.
+
+use std::fmt;
+use zeroize::Zeroizing;
+
+/// A secret: it shows itself in no log and no error, and is wiped when it is dropped.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Hidden(Zeroizing<Box<[u8]>>);
+
+impl Hidden {
+    /// These parts, one behind the other.
+    #[must_use]
+    pub fn of(parts: &[&[u8]]) -> Self {
+        // At its size from the start: growing would leave copies behind.
+        let mut bytes = vec![0; parts.iter().map(|part| part.len()).sum()].into_boxed_slice();
+        let mut rest = &mut *bytes;
+        for part in parts {
+            let (place, after) = rest.split_at_mut(part.len());
+            place.copy_from_slice(part);
+            rest = after;
+        }
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// For whoever it is meant for.
+    #[must_use]
+    pub fn show(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Hidden")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_holds_its_parts_and_shows_none_of_them_by_accident() {
+        let hidden = Hidden::of(&[b"authorization", b": ", b"Basic hunter2", b"\r\n"]);
+        assert_eq!(hidden.show(), b"authorization: Basic hunter2\r\n");
+        assert_eq!(format!("{hidden:?} {hidden:#?}"), "Hidden Hidden");
+    }
+}
