@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Brings what the tests and `make bench-instructions` need besides Rust, where it is missing: curl, Node, OpenSSL, Valgrind,
-# slowhttptest, Prometheus, nginx, HAProxy and Python environments.
+# systemd-analyze, slowhttptest, Prometheus, nginx, HAProxy and Python environments.
 # Python 2.7, which the Autobahn test suite needs, is the one thing that it finds but cannot bring: Debian has none any more.
 # A second run does nothing. Everything that is not a Debian package of general use lies below target/test-tools.
 set -euo pipefail
@@ -34,6 +34,7 @@ have node || missing+=(nodejs)
 have npm || missing+=(npm)
 have openssl || missing+=(openssl)
 have valgrind || missing+=(valgrind)
+have systemd-analyze || missing+=(systemd)
 have slowhttptest || missing+=(slowhttptest)
 can_make_venv python3 || missing+=(python3 python3-venv)
 [[ ${#missing[@]} == 0 ]] || debian ca-certificates "${missing[@]}"

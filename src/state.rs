@@ -2,10 +2,12 @@
 //! clock, and the signals between them.
 
 mod connections;
+mod counting;
 mod descriptors;
 mod refused;
 
 pub use connections::{Admitted, Connections, TooMany};
+pub use counting::{Clerk, Counting};
 pub use descriptors::{Descriptors, UpstreamPlace};
 pub use refused::{RefusedRequest, RefusedRequests};
 
@@ -15,9 +17,10 @@ use crate::stats::{ApiStats, WorkerStats};
 use arc_swap::{ArcSwap, Cache};
 use bytes::Bytes;
 use http::{Method, StatusCode};
+use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -120,9 +123,9 @@ pub struct KeyAnswer {
     /// The status.
     pub status: StatusCode,
     /// Nothing: there is no body.
-    pub content_type: Option<&'static str>,
+    pub content_type: Option<Cow<'static, str>>,
     /// For a 405.
-    pub allow: Option<&'static str>,
+    pub allow: Option<Cow<'static, str>>,
     /// The whole body.
     pub body: Bytes,
 }
@@ -140,11 +143,17 @@ pub type KeyRequest = (KeyCall, oneshot::Sender<KeyAnswer>);
 /// Key calls that may wait for the control plane; more are answered with 503.
 const KEY_CALLS: usize = 64;
 
-/// Whether the gateway takes new work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whether the gateway takes new work. A phase never comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
+    /// Not yet.
+    Starting,
     /// It does.
     Running,
+    /// It does, but whoever asks whether it is ready is told that it is about to stop.
+    Leaving,
+    /// Another process takes new connections; those that are open are served until their clients have gone over to it.
+    Relieved,
     /// It has been told to stop and finishes what is in flight.
     Draining,
 }
@@ -165,6 +174,10 @@ pub struct Shared {
     /// Keys that were used, handed over by the workers a few times a second.
     used_keys: Mutex<Vec<Arc<KeyRecord>>>,
     key_calls: mpsc::Sender<KeyRequest>,
+    /// In which process requests are counted.
+    pub counting: Counting,
+    /// Whether the process from which this one has taken over still serves connections.
+    pub has_predecessor: AtomicBool,
     /// By worker.
     pub refused: Box<[RefusedRequests]>,
     /// For connections to upstreams.
@@ -184,12 +197,14 @@ impl Shared {
         let shared = Arc::new(Self {
             published: Arc::new(ArcSwap::from_pointee(published)),
             generation: watch::Sender::new(0),
-            phase: watch::Sender::new(Phase::Running),
+            phase: watch::Sender::new(Phase::Starting),
             clock,
             workers: (0..workers).map(|_| WorkerStats::new(Refusal::ALL.len())).collect(),
             connections: Connections::default(),
             used_keys: Mutex::default(),
             key_calls,
+            counting: Counting::new(workers),
+            has_predecessor: AtomicBool::new(false),
             refused: (0..workers).map(|_| RefusedRequests::default()).collect(),
             descriptors,
         });
@@ -240,9 +255,13 @@ impl Shared {
         self.generation.subscribe()
     }
 
-    /// Starts draining. There is no way back.
-    pub fn drain(&self) {
-        self.phase.send_replace(Phase::Draining);
+    /// Goes on to a later phase. There is no way back.
+    pub fn enter(&self, phase: Phase) {
+        self.phase.send_if_modified(|current| {
+            let later = phase > *current;
+            *current = phase.max(*current);
+            later
+        });
     }
 
     /// Tells the phase and wakes its holder when it changes.
@@ -280,13 +299,41 @@ pub struct Clock {
 
 impl Default for Clock {
     fn default() -> Self {
-        let clock = Self { start: Instant::now(), offset: AtomicI64::new(0) };
+        Self::from(Instant::now())
+    }
+}
+
+/// The system's monotonic clock in nanoseconds: the same for all processes.
+fn monotonic() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+}
+
+impl From<Instant> for Clock {
+    fn from(start: Instant) -> Self {
+        let clock = Self { start, offset: AtomicI64::new(0) };
         clock.follow_wall_clock();
         clock
     }
 }
 
 impl Clock {
+    /// Where on the system's monotonic clock this one has its zero, in nanoseconds, for a process that counts on.
+    #[must_use]
+    pub fn zero(&self) -> u64 {
+        // In this order the result is never too early, so that what is counted is never forgotten too early by it.
+        let elapsed = self.start.elapsed();
+        monotonic().saturating_sub(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// The clock of another process, by its [`Self::zero`]. It may be slow by as much as two readings of a clock take, and is never fast.
+    #[must_use]
+    pub fn with_zero(zero: u64) -> Self {
+        let elapsed = Duration::from_nanos(monotonic().saturating_sub(zero));
+        let now = Instant::now();
+        Self::from(now.checked_sub(elapsed).unwrap_or(now))
+    }
+
     /// The moment, by one reading. The wall-clock part follows a change of the wall clock within the time
     /// between two calls of [`Self::follow_wall_clock`].
     #[must_use]

@@ -15,6 +15,7 @@ mod organizations;
 mod reload;
 mod serve;
 mod table;
+mod upgrade;
 
 use crate::config::Problems;
 use anyhow::anyhow;
@@ -49,6 +50,7 @@ enum Command {
     Backup(backup::Arguments),
     Explain(explain::Arguments),
     Reload(reload::Arguments),
+    Upgrade(upgrade::Arguments),
 }
 
 /// Runs the command of this process's command line: 0 when all is well, 1 when something failed or a mistake was
@@ -65,6 +67,7 @@ pub fn main() -> ExitCode {
         Command::Backup(arguments) => backup::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Reload(arguments) => reload::run(&arguments),
+        Command::Upgrade(arguments) => upgrade::run(&arguments),
     };
     let Err(error) = outcome else { return ExitCode::SUCCESS };
     if error.is::<Refused>() {

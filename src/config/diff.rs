@@ -60,6 +60,7 @@ fn server(old: &Config, new: &Config, diff: &mut Diff) {
     setting(restart, "admin.listen", &admin_listen(old), &admin_listen(new), |value| {
         value.map_or("none".into(), |address| address.to_string())
     });
+    setting(restart, "server.core_dumps", &before.core_dumps, &after.core_dumps, bool::to_string);
     setting(restart, "log.format", &old.log.format, &new.log.format, |value| format!("{value:?}").to_lowercase());
 
     let path = |store: &Option<Store>| store.as_ref().map_or("none".to_owned(), |store| store.path.display().to_string());

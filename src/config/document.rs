@@ -27,8 +27,8 @@ kinds! {
     ROOT = "gateway.toml": ["server", "admin", "log", "store", "reload", "revoked", "api", "key"];
     SERVER = "[server]": [
         "listen", "trusted_proxies", "workers", "max_connections", "handshake_timeout", "header_timeout", "idle_timeout",
-        "drain_timeout", "max_header_size", "max_headers", "max_streams", "max_connections_per_address", "body_timeout",
-        "min_transfer_rate", "http2_frame_budget", "tls"
+        "shutdown_delay", "drain_timeout", "upgrade_drain_timeout", "max_header_size", "max_headers", "max_streams",
+        "max_connections_per_address", "body_timeout", "min_transfer_rate", "http2_frame_budget", "core_dumps", "tls"
     ];
     SERVER_TLS = "[server.tls]": ["cert", "key", "profile", "certificate"];
     SERVER_CERTIFICATE = "[[server.tls.certificate]]": ["cert", "key"];

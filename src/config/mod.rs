@@ -92,8 +92,12 @@ pub struct Server {
     pub body_timeout: Duration,
     /// Bytes a second that a client is to send or to take while it is waited for; 0: any number will do.
     pub min_transfer_rate: usize,
+    /// How long the gateway serves on after it was told to stop, while `/readyz` says that it will.
+    pub shutdown_delay: Duration,
     /// For requests in flight when the gateway is told to stop.
     pub drain_timeout: Duration,
+    /// For connections that are open when another process takes over.
+    pub upgrade_drain_timeout: Duration,
     /// Size of a request head, in bytes.
     pub max_header_size: usize,
     /// Header fields in a request.
@@ -102,6 +106,8 @@ pub struct Server {
     pub max_streams: u32,
     /// Frames that one HTTP/2 connection may send at once without asking for anything.
     pub http2_frame_budget: usize,
+    /// Whether the process may leave its memory in a file when it crashes. A change needs a restart.
+    pub core_dumps: bool,
 }
 
 /// `[server.tls]` and `[admin.tls]`.

@@ -4,6 +4,7 @@ use super::api::{self, Encrypted};
 use super::figures::Figures;
 use super::office::Office;
 use super::registry::Registry;
+use super::upgrade::UpgradeRequest;
 use crate::config::Admin;
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -13,7 +14,7 @@ use hyper_util::service::TowerToHyperService;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -57,6 +58,16 @@ pub(super) struct ReloadRequest {
     pub(super) answer: oneshot::Sender<ReloadReport>,
 }
 
+/// Whether connections are accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gate {
+    Open,
+    /// Not now: those that come wait in the system's queue. Those that are open end with their request.
+    Closed,
+    /// Nor ever again.
+    Shut,
+}
+
 /// What an edit may change.
 #[derive(Debug, Default)]
 pub(super) struct Settings {
@@ -73,6 +84,7 @@ pub(super) struct State {
     pub(super) figures: Arc<Figures>,
     pub(super) settings: Arc<ArcSwap<Settings>>,
     pub(super) reloads: mpsc::Sender<ReloadRequest>,
+    pub(super) upgrades: mpsc::Sender<UpgradeRequest>,
     /// Every upstream's name has been resolved, or tried.
     pub(super) settled: watch::Receiver<bool>,
     pub(super) registry: Arc<Registry>,
@@ -107,15 +119,41 @@ impl Connections {
     }
 }
 
-/// Serves until `stop` is told, then lets connections finish.
-pub(super) async fn serve(listener: TcpListener, state: Arc<State>, mut stop: watch::Receiver<bool>) {
+/// A request that is being answered.
+struct Answering {
+    busy: Arc<AtomicBool>,
+    all: Arc<AtomicUsize>,
+}
+
+impl Answering {
+    fn begin(busy: &Arc<AtomicBool>, all: &Arc<AtomicUsize>) -> Self {
+        busy.store(true, Ordering::Relaxed);
+        all.fetch_add(1, Ordering::Relaxed);
+        Self { busy: busy.clone(), all: all.clone() }
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.busy.store(false, Ordering::Relaxed);
+        self.all.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Serves whenever the gate is open until it is shut, then lets connections finish. Counts the requests that are being answered.
+pub(super) async fn serve(listener: TcpListener, state: Arc<State>, mut gate: watch::Receiver<Gate>, answering: Arc<AtomicUsize>) {
     let mut connections = Connections::default();
     let mut tasks = JoinSet::new();
     let router = api::router(state.clone());
     loop {
+        match gate.wait_for(|gate| *gate != Gate::Closed).await.as_deref() {
+            Ok(Gate::Open) => {}
+            Ok(Gate::Closed) => continue,
+            Ok(Gate::Shut) | Err(_) => break,
+        }
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = stop.wait_for(|stop| *stop) => break,
+            _ = gate.wait_for(|gate| *gate != Gate::Open) => continue,
         };
         let Ok((stream, _)) = accepted else {
             // Out of file descriptors, most likely: trying again at once would only spin.
@@ -130,24 +168,28 @@ pub(super) async fn serve(listener: TcpListener, state: Arc<State>, mut stop: wa
         };
         tokio::select! {
             () = room => {}
-            _ = stop.wait_for(|stop| *stop) => break,
+            _ = gate.wait_for(|gate| *gate == Gate::Shut) => break,
         }
         let busy = Arc::new(AtomicBool::new(false));
-        let task = tasks.spawn(converse(stream, state.clone(), router.clone(), stop.clone(), busy.clone()));
+        let (state, router, gate, answering) = (state.clone(), router.clone(), gate.clone(), answering.clone());
+        let task = tasks.spawn(converse(stream, state, router, gate, (busy.clone(), answering)));
         connections.0.push_back(Open { busy, task });
     }
     drop(listener);
     let _ = timeout(FAREWELL, async { while tasks.join_next().await.is_some() {} }).await;
 }
 
-async fn converse(stream: TcpStream, state: Arc<State>, router: Router, stop: watch::Receiver<bool>, busy: Arc<AtomicBool>) {
+/// Whether this connection's request is being answered, and how many of all connections are.
+type Answered = (Arc<AtomicBool>, Arc<AtomicUsize>);
+
+async fn converse(stream: TcpStream, state: Arc<State>, router: Router, gate: watch::Receiver<Gate>, answered: Answered) {
     let tls = state.settings.load().tls.clone();
     match tls {
-        None => connection(stream, false, router, stop, busy).await,
+        None => connection(stream, false, router, gate, answered).await,
         Some(config) => {
             let handshake = tokio_rustls::TlsAcceptor::from(config).accept(stream);
             if let Ok(Ok(stream)) = timeout(PATIENCE, handshake).await {
-                connection(stream, true, router, stop, busy).await;
+                connection(stream, true, router, gate, answered).await;
             }
         }
     }
@@ -157,18 +199,19 @@ async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     encrypted: bool,
     router: Router,
-    mut stop: watch::Receiver<bool>,
-    busy: Arc<AtomicBool>,
+    mut gate: watch::Receiver<Gate>,
+    (busy, all): Answered,
 ) {
     let router = TowerToHyperService::new(router);
+    let asked = gate.clone();
     let service = service_fn(move |mut request| {
         request.extensions_mut().insert(Encrypted(encrypted));
-        busy.store(true, Ordering::Relaxed);
-        let (answer, busy) = (router.call(request), busy.clone());
+        let (router, mut gate, busy, all) = (router.clone(), asked.clone(), busy.clone(), all.clone());
         async move {
-            let answer = answer.await.map(api::finish);
-            busy.store(false, Ordering::Relaxed);
-            answer
+            // A request that comes while the store changes hands waits; nothing may change meanwhile.
+            let _ = gate.wait_for(|gate| *gate != Gate::Closed).await;
+            let _answering = Answering::begin(&busy, &all);
+            router.call(request).await.map(api::finish)
         }
     });
     let connection = hyper::server::conn::http1::Builder::new()
@@ -179,7 +222,7 @@ async fn connection(
     tokio::select! {
         // A connection that breaks is the scraper's affair.
         _ = connection.as_mut() => return,
-        _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+        _ = gate.wait_for(|gate| *gate != Gate::Open) => connection.as_mut().graceful_shutdown(),
     }
     let _ = connection.await;
 }

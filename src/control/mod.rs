@@ -13,6 +13,7 @@ mod exposition;
 mod figures;
 mod files;
 mod guard;
+mod key_calls;
 mod load;
 mod metrics;
 mod office;
@@ -20,36 +21,45 @@ mod registry;
 mod reload;
 mod resolve_upstreams;
 mod site;
+mod start;
 mod table;
 mod terms;
 mod tls;
+mod upgrade;
 mod uses;
 mod watch;
 
-use crate::config::{BadCertificate, Config, Problem, Problems, Reading};
-use crate::keystore::{Health, KeyStore, OpenError};
-use crate::state::{Clock, Descriptors, KeyRequest, Published, Shared};
-use admin::{ReloadRequest, Settings};
+use crate::config::{Config, Problem, Reading};
+use crate::keystore::{Health, KeyStore};
+use crate::policy::AccountState;
+use crate::state::{KeyRequest, Phase, Shared};
+use crate::systemd;
+use admin::{Gate, ReloadRequest, Settings};
 use arc_swap::ArcSwap;
 use figures::Figures;
 use files::FileEvents;
-use load::load;
+use key_calls::KeyDesk;
 use office::Office;
 use registry::Registry;
 use reload::Cause;
 use site::SiteBuilder;
-use std::fmt;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use table::Table;
 use tls::{ListenerTls, TlsMaker};
 use tokio::signal::unix::Signal;
-use tokio::sync::{Semaphore, mpsc, watch as channel};
+use tokio::sync::{Mutex, mpsc, watch as channel};
 use tokio::time::{Instant, sleep_until, timeout};
+use upgrade::{Estate, UpgradeRequest};
+use uses::Destination;
 use watch::{Decision, Event, Watch};
+
+pub use start::{Prepared, StartError, Startup, prepare};
+pub use upgrade::{Handover, Inheritance, Program, Purpose};
 
 /// How often everything is looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -59,55 +69,8 @@ const LOOK_CLOSELY: Duration = Duration::from_millis(200);
 const FORGET: Duration = Duration::from_secs(60);
 /// How long a store may take to be closed when the process stops: its disk may hang.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// Calls of key endpoints that are answered at once: with a disk that hangs, they take long.
-const KEY_CALLS: usize = 64;
-/// Reloads by request that may wait.
+/// Reloads and upgrades by request that may wait.
 const RELOADS: usize = 16;
-
-/// What the process starts with.
-#[derive(Debug)]
-pub struct Startup {
-    /// As it stands in the file.
-    pub config: Arc<Config>,
-    /// The same, in force; for the workers.
-    pub shared: Arc<Shared>,
-    /// For the control thread.
-    pub controller: Controller,
-}
-
-/// Why the process cannot start.
-#[derive(Debug)]
-pub enum StartError {
-    /// Mistakes in the file, all of them.
-    Config(Problems),
-    /// A certificate that cannot be used.
-    Certificate(BadCertificate),
-    /// TLS cannot be used at all.
-    Tls(rustls::Error),
-    /// The admin address cannot be bound.
-    Admin(SocketAddr, std::io::Error),
-    /// The store cannot be opened.
-    Store(PathBuf, OpenError),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Config(problems) => problems.fmt(out),
-            Self::Certificate(bad) => bad.fmt(out),
-            Self::Tls(error) => write!(out, "TLS cannot be used: {error}"),
-            Self::Admin(address, error) => write!(out, "cannot listen on the admin address {address}: {error}"),
-            Self::Store(path, error) => write!(out, "the store {} cannot be opened: {error}", path.display()),
-        }
-    }
-}
-
-impl std::error::Error for StartError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        // So that they can be shown as what they are: places in a file.
-        if let Self::Config(problems) = self { Some(problems) } else { None }
-    }
-}
 
 /// The control plane, ready to run.
 #[derive(Debug)]
@@ -136,97 +99,16 @@ pub struct Controller {
     started: Config,
     watch: Watch,
     listener: Option<TcpListener>,
+    /// The process from which this one has taken over.
+    predecessor: Option<UnixStream>,
+    /// If the file is watched already.
+    events: Option<FileEvents>,
     settings: Arc<ArcSwap<Settings>>,
     tls: TlsMaker,
     server_tls: Option<ListenerTls>,
     admin_tls: Option<ListenerTls>,
     /// Of certificates that end.
     told: certificate_expiry::Told,
-}
-
-/// Loads the file and builds all that the process starts with, the admin address bound included. Names of
-/// upstreams are resolved later, and one that cannot be is no reason not to start. Blocks. `listen_to_events` is called as soon as the
-/// file is known, so that what the store and its keys give reason to say is heard.
-///
-/// # Errors
-/// Whatever is wrong with the file or with what it names.
-pub fn start(path: &Path, listen_to_events: impl FnOnce(&Config)) -> Result<Startup, StartError> {
-    let loaded = load(path, &[], None);
-    let reading = Arc::new(loaded.reading.map_err(StartError::Config)?);
-    let config = reading.config.clone();
-    listen_to_events(&config);
-    let workers = match config.server.workers {
-        0 => std::thread::available_parallelism().map_or(1, Into::into),
-        workers => workers,
-    };
-    let clock = Clock::default();
-    let tls = TlsMaker::new().map_err(StartError::Tls)?;
-    let server_tls = config.tls.as_ref().map(|settings| tls.data(settings, None)).transpose().map_err(StartError::Certificate)?;
-    let admin_tls = config.admin.as_ref().and_then(|admin| admin.tls.as_ref());
-    let admin_tls = admin_tls.map(|settings| tls.admin(settings, None)).transpose().map_err(StartError::Certificate)?;
-    let descriptors = Arc::new(Descriptors::claim(workers));
-    let mut builder = SiteBuilder::new(workers, descriptors.clients);
-    let handshakes = server_tls.as_ref().map(ListenerTls::config);
-    let site = Arc::new(builder.build(&config, Arc::new(config.routes()), handshakes, None).map_err(StartError::Certificate)?);
-    let mut table = Table::new(&config, site.routes.clone());
-    let store = open_store(&config, &mut table)?;
-    table.build().map_err(|clashes| {
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        StartError::Config(Problems(clashes.iter().map(|clash| clash.problem(path, &text)).collect()))
-    })?;
-    let revoked_in_file = table.keep_revoked();
-    let listener = config.admin.as_ref().map(|admin| bind(admin.listen).map_err(|error| StartError::Admin(admin.listen, error)));
-    let (shared, key_calls) = Shared::new(Published { snapshot: table.snapshot(), site: site.clone() }, workers, clock, descriptors);
-    let figures = Arc::new(Figures::new(shared.clone(), store.as_ref().map(KeyStore::health)));
-    let registry = Arc::new(Registry::new(shared.clone(), table, site));
-    let clock = shared.clone();
-    let office = Office::new(registry.clone(), store.clone(), move || clock.clock.now().unix);
-    let moment = watch::Moment { monotonic: Duration::from_nanos(shared.clock.now().monotonic), wall: std::time::SystemTime::now() };
-    let handshakes = admin_tls.as_ref().map(ListenerTls::config);
-    let settings = Settings { admin: config.admin.clone(), tls: handshakes, digest: loaded.digest };
-    let mut controller = Controller {
-        path: path.to_owned(),
-        shared: shared.clone(),
-        figures,
-        builder,
-        registry,
-        store,
-        revoked_in_file,
-        office,
-        key_calls: Some(key_calls),
-        config: config.clone(),
-        reading,
-        digest: loaded.digest,
-        refused: None,
-        complained_of: Vec::new(),
-        retry: None,
-        started: reload::without_keys(&config),
-        watch: Watch::new(loaded.identity, moment),
-        listener: listener.transpose()?,
-        settings: Arc::new(ArcSwap::from_pointee(settings)),
-        tls,
-        server_tls,
-        admin_tls,
-        told: Default::default(),
-    };
-    controller.note_loaded();
-    controller.look_at_certificates();
-    Ok(Startup { config, shared, controller })
-}
-
-/// Opens the store, if there is one, and takes in what it knows.
-fn open_store(config: &Config, table: &mut Table) -> Result<Option<KeyStore>, StartError> {
-    let Some(settings) = &config.store else { return Ok(None) };
-    let opened = KeyStore::open(&settings.path, |key| table.load_key(&key));
-    let opened = opened.map_err(|error| StartError::Store(settings.path.clone(), error))?;
-    table.load_state(opened.revocations, &opened.organizations);
-    Ok(Some(opened.store))
-}
-
-fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let listener = TcpListener::bind(address)?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
 }
 
 impl Controller {
@@ -236,26 +118,75 @@ impl Controller {
         self.listener.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
+    /// The admin socket as it is handed over, with the address as the file names it.
+    ///
+    /// # Errors
+    /// There are no file descriptors left.
+    pub fn admin_socket(&self) -> std::io::Result<Option<(Purpose, SocketAddr, TcpListener)>> {
+        let Some((admin, listener)) = self.config.admin.as_ref().zip(self.listener.as_ref()) else { return Ok(None) };
+        Ok(Some((Purpose::Admin, admin.listen, listener.try_clone()?)))
+    }
+
+    /// Goes on with what another process knew of keys.
+    fn import(&self, known: &[(Box<str>, AccountState)]) {
+        self.registry.import(known);
+    }
+
+    /// Takes over from another process: what has changed in the file since it was read is put in force before anybody is served.
+    ///
+    /// # Errors
+    /// The process before is gone.
+    pub async fn take_over(&mut self, inheritance: Inheritance) -> std::io::Result<()> {
+        // First, so that an edit is either found here or told of.
+        self.events = Some(FileEvents::new(&self.path));
+        let path = self.path.clone();
+        let identity = tokio::task::spawn_blocking(move || files::identity(&path)).await;
+        if identity.is_ok_and(|identity| identity.is_some() && self.watch.differs(identity)) {
+            self.reload(Cause::Edit).await;
+        }
+        self.shared.enter(Phase::Running);
+        self.predecessor = Some(inheritance.taken_over()?);
+        self.shared.has_predecessor.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Runs on a current-thread runtime with I/O and time, loading the file at each `hangup`, until `shutdown` resolves, which should be when
-    /// the workers are done: until then edits are put in force and `/readyz` tells that the process drains.
+    /// the workers are done: until then edits are put in force and `/readyz` tells that the process drains. At each `upgrade`, another
+    /// process takes over if it can.
     ///
     /// # Errors
     /// The runtime cannot listen for signals or on the admin address.
-    pub async fn run(mut self, mut hangup: Signal, shutdown: impl Future<Output = ()>) -> std::io::Result<()> {
+    pub async fn run(
+        mut self,
+        handover: Handover,
+        (mut hangup, upgrade): (Signal, Signal),
+        shutdown: impl Future<Output = ()>,
+    ) -> std::io::Result<()> {
         let Some(key_calls) = self.key_calls.take() else { return Ok(()) };
         self.office.note_revoked_in_file(std::mem::take(&mut self.revoked_in_file));
         let (reload_sender, mut reloads) = mpsc::channel(RELOADS);
+        let (upgrade_sender, upgrades) = mpsc::channel(RELOADS);
         let (settled_sender, settled) = channel::channel(false);
-        let (stop, stopped) = channel::channel(false);
+        let gate = Arc::new(channel::Sender::new(Gate::Open));
+        let answering_admin = Arc::new(AtomicUsize::new(0));
+        let key_desk = KeyDesk::new();
+        let destination = self.store.clone().map_or(Destination::Nowhere, Destination::Store);
+        let destination = Arc::new(Mutex::new(destination));
         self.config.warnings.iter().for_each(reload::log);
         let resolver = tokio::spawn(resolve_upstreams::run(self.shared.clone(), settled_sender));
         let clock = tokio::spawn(follow_wall_clock(self.shared.clone()));
-        let uses = tokio::spawn(uses::run(self.figures.clone(), self.store.clone()));
+        let uses = tokio::spawn(uses::run(self.figures.clone(), destination.clone()));
         let hanging = self.figures.store.clone().map(|health| tokio::spawn(tell_of_hanging_store(health)));
         let expiry = tokio::spawn(expiry::run(self.figures.clone()));
-        let answering = tokio::spawn(answer_key_calls(self.office.clone(), key_calls));
+        let answering = tokio::spawn(key_desk.clone().run(self.office.clone(), key_calls));
         let prune = self.store.clone().zip(self.config.store.clone());
         let prune = prune.map(|(store, settings)| tokio::spawn(uses::prune(self.figures.clone(), store, settings)));
+        let predecessor = self.predecessor.take().map(|stream| {
+            stream.set_nonblocking(true)?;
+            let stream = tokio::net::UnixStream::from_std(stream)?;
+            std::io::Result::Ok(tokio::spawn(upgrade::follow(stream, self.registry.clone(), self.figures.clone())))
+        });
+        let predecessor = predecessor.transpose()?;
         let admin = match self.listener.take() {
             Some(listener) => {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -266,16 +197,33 @@ impl Controller {
                     figures,
                     settings,
                     reloads: reload_sender,
+                    upgrades: upgrade_sender.clone(),
                     settled,
                     registry,
                     office,
                     store,
                     file: self.path.clone(),
                 });
-                Some(tokio::spawn(admin::serve(listener, state, stopped)))
+                Some(tokio::spawn(admin::serve(listener, state, gate.subscribe(), answering_admin.clone())))
             }
             None => None,
         };
+        let tasks = prune.iter().chain(&hanging).map(tokio::task::JoinHandle::abort_handle).collect();
+        let estate = Estate {
+            handover,
+            shared: self.shared.clone(),
+            registry: self.registry.clone(),
+            figures: self.figures.clone(),
+            store: self.store.clone().zip(self.config.store.as_ref().map(|store| store.path.clone())),
+            destination: destination.clone(),
+            office: self.office.clone(),
+            key_desk,
+            gate: gate.clone(),
+            answering_admin,
+            tasks,
+        };
+        let asking = tokio::spawn(ask_for_upgrades(upgrade, upgrade_sender));
+        let attending = tokio::spawn(upgrade::attend(estate, upgrades));
         tokio::select! {
             () = shutdown => {}
             () = self.watch_all(&mut hangup, &mut reloads) => {}
@@ -289,19 +237,28 @@ impl Controller {
         answering.abort();
         hanging.inspect(tokio::task::JoinHandle::abort);
         expiry.abort();
-        stop.send_replace(true);
+        asking.abort();
+        gate.send_replace(Gate::Shut);
         if let Some(admin) = admin {
             let _ = admin.await;
         }
-        if timeout(FAREWELL, self.close_store()).await.is_err() {
+        let relay = timeout(FAREWELL, attending).await.ok().and_then(Result::ok).flatten();
+        if timeout(FAREWELL, self.close_store(&destination)).await.is_err() {
             tracing::error!("the store does not answer; stopping without it");
         }
+        if let Some(relay) = relay {
+            // Its last uses are told.
+            *destination.lock().await = Destination::Nowhere;
+            let _ = timeout(FAREWELL, relay).await;
+        }
+        predecessor.inspect(tokio::task::JoinHandle::abort);
         Ok(())
     }
 
-    async fn close_store(&mut self) {
+    async fn close_store(&mut self, destination: &Mutex<Destination>) {
+        let destination = destination.lock().await;
         self.office.settle().await;
-        uses::write_down(&self.figures, self.store.as_ref()).await;
+        uses::write_down(&self.figures, &destination).await;
         if let Some(store) = self.store.take() {
             store.close().await;
         }
@@ -309,7 +266,7 @@ impl Controller {
 
     /// Never ends.
     async fn watch_all(&mut self, hangup: &mut Signal, reloads: &mut mpsc::Receiver<ReloadRequest>) {
-        let mut events = FileEvents::new(&self.path);
+        let mut events = self.events.take().unwrap_or_else(|| FileEvents::new(&self.path));
         let (mut look, mut tidy, mut forget) = (Instant::now(), Instant::now() + LOOK, Instant::now() + FORGET);
         loop {
             tokio::select! {
@@ -321,7 +278,9 @@ impl Controller {
                 }
                 Some(()) = hangup.recv() => {
                     tracing::info!("reload asked for by SIGHUP");
+                    systemd::notify_reloading();
                     self.reload(Cause::Demand).await;
+                    systemd::notify("READY=1");
                 }
                 () = sleep_until(look) => {
                     events.follow();
@@ -357,20 +316,18 @@ impl Controller {
     }
 }
 
-/// Answers what comes to the documents' own key endpoints. Never ends while there are workers.
-async fn answer_key_calls(office: Office, mut calls: mpsc::Receiver<KeyRequest>) {
-    let slots = Arc::new(Semaphore::new(KEY_CALLS));
-    while let Ok(slot) = slots.clone().acquire_owned().await {
-        let Some((call, answer)) = calls.recv().await else { return };
-        // The client went away while this waited, and was perhaps told that it was not done.
-        if answer.is_closed() {
-            continue;
+/// Asks for an upgrade at each signal; the log tells what came of it. Never ends.
+async fn ask_for_upgrades(mut signal: Signal, requests: mpsc::Sender<UpgradeRequest>) {
+    while signal.recv().await.is_some() {
+        tracing::info!("upgrade asked for by SIGUSR2");
+        let (answer, outcome) = tokio::sync::oneshot::channel();
+        if requests.send(UpgradeRequest { waiting: 0, answer }).await.is_err() {
+            return;
         }
-        let office = office.clone();
         tokio::spawn(async move {
-            // Nobody is left to be told if the client went away meanwhile.
-            let _ = answer.send(office.answer(call).await);
-            drop(slot);
+            if let Ok(Err(why)) = outcome.await {
+                tracing::error!(%why, "no upgrade");
+            }
         });
     }
 }

@@ -1,17 +1,21 @@
 //! The one writer: changes the table of keys or the rest of the configuration, and puts the result in force by one store.
 
 use super::table::Table;
+use super::upgrade::Change;
 use crate::config::Config;
 use crate::keystore::StoredKey;
-use crate::policy::{Digest, KeyRecord};
+use crate::policy::{AccountState, Digest, KeyRecord};
 use crate::state::{Graveyard, Published, Shared, Site};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::mpsc;
 
 /// What is in force, and how it is changed. Only tasks of the control thread change it, and none holds it while it waits.
 #[derive(Debug)]
 pub(super) struct Registry {
     shared: Arc<Shared>,
     inner: Mutex<Inner>,
+    /// Processes that still serve old connections, and are told of changes that their own `gateway.toml` does not tell them.
+    followers: Mutex<Vec<mpsc::UnboundedSender<Change>>>,
 }
 
 #[derive(Debug)]
@@ -24,7 +28,7 @@ struct Inner {
 impl Registry {
     /// With what is published already.
     pub(super) fn new(shared: Arc<Shared>, table: Table, site: Arc<Site>) -> Self {
-        Self { shared, inner: Mutex::new(Inner { table, site, graveyard: Graveyard::default() }) }
+        Self { shared, inner: Mutex::new(Inner { table, site, graveyard: Graveyard::default() }), followers: Mutex::default() }
     }
 
     /// A panic cannot leave it half-changed for longer than until the next publication.
@@ -65,16 +69,49 @@ impl Registry {
     /// Puts a key of the store in force, in the place of the one with the same id.
     pub(super) fn put(&self, key: &StoredKey) {
         self.change(|inner| inner.table.put(key));
+        self.tell(|| Change::Put(Box::new(key.clone())));
     }
 
     /// Refuses these keys for good, known or not.
-    pub(super) fn revoke<'i>(&self, ids: impl Iterator<Item = &'i str>) {
-        self.change(|inner| inner.table.revoke(ids));
+    pub(super) fn revoke<'i>(&self, ids: impl Iterator<Item = &'i str> + Clone) {
+        self.change(|inner| inner.table.revoke(ids.clone()));
+        self.tell(|| Change::Revoke(ids.map(str::to_owned).collect()));
     }
 
     /// Refuses or admits all keys of an organisation.
     pub(super) fn suspend(&self, organization: &str, suspended: bool) {
         self.change(|inner| inner.table.suspend(organization, suspended));
+        self.tell(|| Change::Suspend(organization.to_owned(), suspended));
+    }
+
+    /// Has somebody told of every change by request from now on, for as long as they listen.
+    pub(super) fn follow_changes(&self) -> mpsc::UnboundedReceiver<Change> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.followers.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
+        receiver
+    }
+
+    fn tell(&self, change: impl FnOnce() -> Change) {
+        let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
+        if !followers.is_empty() {
+            let change = change();
+            followers.retain(|follower| follower.send(change.clone()).is_ok());
+        }
+    }
+
+    /// Does what another process's registry did.
+    pub(super) fn repeat(&self, change: &Change) {
+        match change {
+            Change::Put(key) => self.put(key),
+            Change::Revoke(ids) => self.revoke(ids.iter().map(String::as_str)),
+            Change::Suspend(organization, suspended) => self.suspend(organization, *suspended),
+        }
+    }
+
+    /// Goes on with what another process knew of keys.
+    pub(super) fn import(&self, known: &[(Box<str>, AccountState)]) {
+        let now = self.shared.clock.now().monotonic;
+        self.inner().table.import(known, now);
     }
 
     /// Looks at the table without changing it.

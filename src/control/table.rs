@@ -5,8 +5,8 @@ use super::terms::TermsTable;
 use crate::config::{Config, Entry, KeyConfig, Problem, Rights, locate, parse_limit, touched_keys};
 use crate::keystore::{StoredKey, StoredOrganization};
 use crate::policy::{
-    Account, AddressRange, Closed, Departed, Digest, Edit, KeyDefinition, KeyRecord, Keyring, Organization, Pattern, ReferrerPattern,
-    Restrictions, Routes, Secret, Snapshot,
+    Account, AccountState, AddressRange, Closed, Departed, Digest, Edit, KeyDefinition, KeyRecord, Keyring, Organization, Pattern,
+    ReferrerPattern, Restrictions, Routes, Secret, Snapshot,
 };
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
 use std::hash::BuildHasher as _;
@@ -250,6 +250,33 @@ impl Table {
         self.snapshot.routes = routes;
         self.refresh_terms();
         self.refresh_closed();
+    }
+
+    /// What is known of all keys that were used, `now` in monotonic nanoseconds: those that are gone too.
+    pub(super) fn export(&self, now: u64) -> Vec<(Box<str>, AccountState)> {
+        let present = self.directory.iter().map(|record| (record.id(), record.account()));
+        let all = present.chain(self.departed.all());
+        all.filter_map(|(id, account)| Some((id.into(), account.export(now)?))).collect()
+    }
+
+    /// Goes on with what another process knew.
+    pub(super) fn import(&mut self, known: &[(Box<str>, AccountState)], now: u64) {
+        let apis = &self.config.apis;
+        let name = |name: &str| {
+            let known = apis.iter().map(|api| &api.definition.name).find(|known| ***known == *name);
+            known.map_or_else(|| name.into(), Arc::clone)
+        };
+        for (id, state) in known {
+            let record = self.directory.find(self.hasher.hash_one(&**id), |record| record.id() == &**id);
+            match record {
+                Some(record) => record.account().import(state, name),
+                None => {
+                    let account = Arc::<Account>::default();
+                    account.import(state, name);
+                    self.departed.add(id, account, now);
+                }
+            }
+        }
     }
 
     /// Drops the counts of keys that have been gone for longer than they matter; returns their requests.

@@ -6,6 +6,7 @@ use crate::keystore::{KeyStore, Prune, UseNote};
 use crate::policy::{Collected, Digest};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{Mutex, mpsc};
 use tokio::time::sleep;
 
 /// How often uses are written down. Last uses are on the disk five seconds after the use at the latest.
@@ -61,22 +62,41 @@ fn merge(notes: &mut Vec<UseNote>) {
     });
 }
 
-/// Gathers what the workers hand over, and writes it down where there is a store. Never ends.
-pub(super) async fn run(figures: Arc<Figures>, store: Option<KeyStore>) {
+/// Where uses are written down.
+#[derive(Debug)]
+pub(super) enum Destination {
+    /// There is no store.
+    Nowhere,
+    Store(KeyStore),
+    /// The process that has taken over, and the store with it.
+    Successor(mpsc::UnboundedSender<Vec<UseNote>>),
+}
+
+/// Gathers what the workers hand over, and writes it down. Never ends.
+pub(super) async fn run(figures: Arc<Figures>, destination: Arc<Mutex<Destination>>) {
     loop {
         sleep(EVERY).await;
-        write_down(&figures, store.as_ref()).await;
+        write_down(&figures, &*destination.lock().await).await;
     }
 }
 
 /// Writes down what is known now. What cannot be written is tried again the next time.
-pub(super) async fn write_down(figures: &Figures, store: Option<&KeyStore>) {
+pub(super) async fn write_down(figures: &Figures, destination: &Destination) {
     figures.gather().await;
     let notes = figures.unwritten().take();
-    let Some(store) = store.filter(|_| !notes.is_empty()) else { return };
-    if let Err(failed) = store.note_use(notes).await {
-        tracing::warn!(cause = %failed.cause, "use of keys cannot be written down; trying again");
-        figures.unwritten().add(failed.notes);
+    if notes.is_empty() {
+        return;
+    }
+    match destination {
+        Destination::Nowhere => {}
+        Destination::Store(store) => {
+            if let Err(failed) = store.note_use(notes).await {
+                tracing::warn!(cause = %failed.cause, "use of keys cannot be written down; trying again");
+                figures.unwritten().add(failed.notes);
+            }
+        }
+        // If it is gone, nobody is left who could write anything down.
+        Destination::Successor(successor) => _ = successor.send(notes),
     }
 }
 

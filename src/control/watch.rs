@@ -105,6 +105,11 @@ impl Watch {
         self.unchanged_at
     }
 
+    /// Whether this is not what was last loaded or refused.
+    pub(super) fn differs(&self, identity: Option<Identity>) -> bool {
+        self.tried != identity
+    }
+
     /// Whether something is going on, so that it is worth looking again soon.
     pub(super) fn is_unsettled(&self) -> bool {
         self.open || self.seen != self.tried

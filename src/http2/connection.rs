@@ -85,6 +85,8 @@ pub(super) enum Ending {
     No,
     /// The client was told that no more streams are wanted, and has not confirmed it.
     Told,
+    /// It has confirmed it, and may have had requests waiting to be sent.
+    Known,
     /// Streams above this one are ignored.
     After(u32),
 }

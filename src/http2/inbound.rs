@@ -314,7 +314,11 @@ impl Connection {
         if !head.has(ACK) {
             frame::ping(&mut self.out, ACK, payload);
         } else if payload == WINDING_DOWN && self.ending == Ending::Told {
-            // What the client had sent before it knew has come.
+            // Clients answer a ping ahead of requests that wait to be sent, so these come before the answer to the next one.
+            self.ending = Ending::Known;
+            frame::ping(&mut self.out, 0, WINDING_DOWN);
+        } else if payload == WINDING_DOWN && self.ending == Ending::Known {
+            // What the client had begun before it knew has come.
             self.ending = Ending::After(self.last);
             frame::go_away(&mut self.out, self.last, Reason::NO_ERROR);
         }

@@ -199,6 +199,25 @@ impl KeyStore {
         let _ = self.ask(Command::Close).await;
     }
 
+    /// Lets the thread do what was queued, and closes the file, so that another process may open it. What is asked from then on waits
+    /// until [`Self::reclaim`] or [`Self::close`].
+    ///
+    /// # Errors
+    /// The store is closed already.
+    pub async fn release(&self) -> Result<(), Unavailable> {
+        self.order(Command::Release).await
+    }
+
+    /// Opens the file at `path` again after [`Self::release`].
+    ///
+    /// # Errors
+    /// It cannot be opened; it may be tried again.
+    pub async fn reclaim(&self, path: &Path) -> Result<(), OpenError> {
+        let path = path.to_owned();
+        let answer = self.order(|answer| Command::Reclaim(path, answer)).await;
+        answer.unwrap_or_else(|closed| Err(OpenError::Io(std::io::Error::other(closed.0))))
+    }
+
     /// The key with this id.
     ///
     /// # Errors
@@ -322,6 +341,14 @@ impl KeyStore {
             }))
         });
         answer.await?.map_err(Unavailable::from)
+    }
+
+    /// Sends what is not counted among the commands that wait.
+    async fn order<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Unavailable> {
+        let closed = || Unavailable("it is closed".to_owned());
+        let (answer, answered) = oneshot::channel();
+        self.commands.send(command(answer)).map_err(|_| closed())?;
+        answered.await.map_err(|_| closed())
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Unavailable> {

@@ -1,9 +1,10 @@
 //! What the store keeps, in its own words: names instead of indices, so that a record outlives every edit of `gateway.toml`.
 
 use crate::policy::Digest;
+use serde::{Deserialize, Serialize};
 
 /// A key of the store. Times are seconds since the Unix epoch.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredKey {
     /// Unique over store and file; never changes.
     pub id: String,
@@ -46,7 +47,7 @@ pub struct StoredKey {
 }
 
 /// One secret of a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredSecret {
     /// Of the whole key text.
     pub digest: Digest,
@@ -59,7 +60,7 @@ pub struct StoredSecret {
 }
 
 /// Why a key is refused for good.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revocation {
     /// When.
     pub at: i64,

@@ -10,11 +10,11 @@
 
 use super::place::Place;
 use super::write::{self, Refused};
-use super::{AuditEntry, Change, CommitError, Health, NotNoted, Prune, Unavailable, UseNote, backup};
+use super::{AuditEntry, Change, CommitError, Health, NotNoted, OpenError, Prune, Unavailable, UseNote, backup, open};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::collections::VecDeque;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::Duration;
@@ -32,6 +32,10 @@ pub(super) enum Command {
     Backup(PathBuf, Sender<Result<(), Unavailable>>),
     /// The sender is dropped when the file is closed.
     Close(Sender<()>),
+    /// The file is closed for another process, after what was sent before. What is sent behind waits.
+    Release(Sender<()>),
+    /// The file is opened again.
+    Reclaim(PathBuf, Sender<Result<(), OpenError>>),
 }
 
 /// What has time, and is done in steps.
@@ -41,12 +45,21 @@ pub(super) enum Task {
 }
 
 pub(super) fn start(connection: Connection, place: Place, receiver: Receiver<Command>, health: Arc<Health>) -> io::Result<()> {
-    let queue = Queue { receiver, urgent: VecDeque::new(), tasks: VecDeque::new(), backups: VecDeque::new(), closing: Vec::new() };
+    let queue =
+        Queue { receiver, urgent: VecDeque::new(), tasks: VecDeque::new(), backups: VecDeque::new(), closing: Vec::new(), releasing: None };
     let run = move || {
         let mut queue = queue;
-        let writer = Writer { connection, place, health };
-        run(&writer, &mut queue);
-        // The file is closed before whoever waits for it hears of it.
+        let mut writer = Writer { connection, place, health };
+        loop {
+            run(&writer, &mut queue);
+            let Some(released) = queue.releasing.take() else { break };
+            let health = writer.health.clone();
+            // The file is closed before whoever waits for it hears of it.
+            drop(writer);
+            let _ = released.send(());
+            let Some((connection, place)) = queue.wait_for_reclaim() else { return };
+            writer = Writer { connection, place, health };
+        }
         drop(writer);
         drop(queue);
     };
@@ -74,6 +87,12 @@ fn run(writer: &Writer, queue: &mut Queue) {
     }
 }
 
+/// Opens a store again that this process has released.
+fn reopen(path: &Path) -> Result<(Connection, Place), OpenError> {
+    let connection = open::connect(path)?;
+    Ok((connection, Place::of(path)?))
+}
+
 /// Commands in the order in which they are done: all that is urgent, a step of a task, a step of a backup.
 struct Queue {
     receiver: Receiver<Command>,
@@ -81,12 +100,34 @@ struct Queue {
     tasks: VecDeque<Task>,
     backups: VecDeque<(PathBuf, Sender<Result<(), Unavailable>>)>,
     closing: Vec<Sender<()>>,
+    releasing: Option<Sender<()>>,
 }
 
 impl Queue {
+    /// Keeps what comes until the file is open again. Nothing: it never will be.
+    fn wait_for_reclaim(&mut self) -> Option<(Connection, Place)> {
+        loop {
+            match self.receiver.recv().ok()? {
+                Command::Reclaim(path, answer) => match reopen(&path) {
+                    Ok(opened) => {
+                        let _ = answer.send(Ok(()));
+                        return Some(opened);
+                    }
+                    Err(error) => drop(answer.send(Err(error))),
+                },
+                Command::Close(_) => return None,
+                command => self.sort(command),
+            }
+        }
+    }
+
     /// Takes what was sent. True: nothing more will be.
     fn collect(&mut self) -> bool {
         loop {
+            // What comes after the release waits where it is.
+            if self.releasing.is_some() {
+                return true;
+            }
             match self.receiver.try_recv() {
                 Ok(command) if self.closing.is_empty() => self.sort(command),
                 // What comes after the close is dropped, and so its senders hear that the store is closed.
@@ -108,6 +149,9 @@ impl Queue {
             }
             Command::Backup(to, answer) => self.backups.push_back((to, answer)),
             Command::Close(answer) => self.closing.push(answer),
+            Command::Release(answer) => self.releasing = Some(answer),
+            // It is open.
+            Command::Reclaim(_, answer) => drop(answer.send(Ok(()))),
             urgent @ (Command::Read(_) | Command::Commit(..)) => self.urgent.push_back(urgent),
         }
     }
@@ -160,7 +204,7 @@ impl Writer {
                 let _ = answer.send(result);
             }
             // These have queues of their own.
-            Command::Later(_) | Command::Backup(..) | Command::Close(_) => {}
+            Command::Later(_) | Command::Backup(..) | Command::Close(_) | Command::Release(_) | Command::Reclaim(..) => {}
         }
     }
 

@@ -1,8 +1,9 @@
 //! What changes about a key while its record does not: its counts, carried over every edit.
 
 use super::digest::Digest;
-use super::quota::{Allowance, Exhausted, Limit, Quota};
+use super::quota::{Allowance, Exhausted, Limit, Quota, WindowCounts};
 use once_cell::race::OnceBox;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::iter::successors;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -55,6 +56,15 @@ pub struct Collected {
     pub secrets: Vec<(Digest, i64)>,
 }
 
+/// What an account knows, for a process that goes on with it by the same clock.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountState {
+    /// By the API's name.
+    pub counts: Vec<(String, Vec<WindowCounts>)>,
+    /// When each secret was last presented, in Unix seconds; 0: it was not.
+    pub last_used: Vec<(Digest, i64)>,
+}
+
 impl Account {
     /// Notes that the key was presented and found valid. Returns whether the account should be told to whoever collects:
     /// once between two collections.
@@ -96,7 +106,36 @@ impl Account {
         Collected { requests: requests - state.collected.swap(requests, Ordering::Relaxed), total: requests, secrets }
     }
 
-    pub(super) fn charge(&self, api: &Arc<str>, digest: &Digest, limits: &[Limit], now: u64) -> Result<Option<Allowance>, Exhausted> {
+    /// What is known at `now`, in monotonic nanoseconds. Nothing: the key was never used.
+    #[must_use]
+    pub fn export(&self, now: u64) -> Option<AccountState> {
+        let state = self.state.get()?;
+        let counts = state.usage.all().map(|usage| (usage.api.as_ref().to_owned(), usage.lock().counts(now)));
+        Some(AccountState { counts: counts.collect(), last_used: self.last_used().collect() })
+    }
+
+    /// Goes on with what another process knew of a key that this one has not seen used yet. `name` gives the API's name as requests
+    /// have it.
+    pub fn import(&self, known: &AccountState, name: impl Fn(&str) -> Arc<str>) {
+        let (Some((first, _)), Some((digest, _))) = (known.counts.first(), known.last_used.first()) else { return };
+        let state = self.state(&name(first), digest);
+        for (api, counts) in &known.counts {
+            state.usage.of(&name(api)).lock().restore(counts);
+        }
+        for (digest, last_used) in &known.last_used {
+            let secret = state.secret.of(digest);
+            secret.last_used.fetch_max(*last_used, Ordering::Relaxed);
+            // It has been collected where it was noted.
+            secret.collected.fetch_max(*last_used, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts one request of the secret with this digest in every window, or, if one is used up, in none. `now` in monotonic
+    /// nanoseconds.
+    ///
+    /// # Errors
+    /// A window is used up.
+    pub fn charge(&self, api: &Arc<str>, digest: &Digest, limits: &[Limit], now: u64) -> Result<Option<Allowance>, Exhausted> {
         if limits.is_empty() {
             return Ok(None);
         }
@@ -199,6 +238,11 @@ impl Departed {
     /// The account of a key that comes back.
     pub fn take(&mut self, id: &str) -> Option<Arc<Account>> {
         self.accounts.remove(id).map(|(account, _)| account)
+    }
+
+    /// All of them, with their ids.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &Arc<Account>)> {
+        self.accounts.iter().map(|(id, (account, _))| (&**id, account))
     }
 
     /// Drops those whose counts do not matter any more, and returns them with their ids.

@@ -1,5 +1,6 @@
 //! The heart: one pass over a request head, check after check, to the first that refuses.
 
+use super::account::Account;
 use super::address::client_address;
 use super::api::Api;
 use super::check::{Check, Trace};
@@ -9,6 +10,7 @@ use super::fields::{Fields, Known, Target};
 use super::key::{Grant, KeyRecord};
 use super::pattern::Claims;
 use super::quota::Allowance;
+use super::quota::{Exhausted, Limit};
 use super::refusal::Refusal;
 use super::snapshot::Snapshot;
 use super::target::{Host, check_path, host_of};
@@ -300,15 +302,51 @@ pub fn authorise_traced<'s>(
     Ok(permit(Caller::Key { record, grant, digest, environment }, responder))
 }
 
+/// What is to be counted of an authorised request.
+#[derive(Debug, Clone, Copy)]
+pub struct Charge<'s> {
+    /// The key's.
+    pub account: &'s Arc<Account>,
+    /// Name of the API.
+    pub api: &'s Arc<str>,
+    /// Of the secret that was presented.
+    pub digest: &'s Digest,
+    /// Empty: there is no limit.
+    pub limits: &'s [Limit],
+}
+
+impl Charge<'_> {
+    /// Counts it in every window of its account, or, if one is used up, in none.
+    ///
+    /// # Errors
+    /// A window is used up.
+    pub fn count(&self, now: Now) -> Result<Option<Allowance>, Exhausted> {
+        self.account.charge(self.api, self.digest, self.limits, now.monotonic)
+    }
+}
+
 /// Counts an authorised request against its key's limits: in every window, or, if one is used up, in none.
 ///
 /// # Errors
 /// [`Refusal::RateLimited`].
 pub fn charge(permit: Permit<'_>, now: Now) -> Result<Admission<'_>, Refused<'_>> {
+    charge_by(permit, |charge| charge.count(now))
+}
+
+/// The same where the counts are another's to keep: `count` has it counted there.
+///
+/// # Errors
+/// [`Refusal::RateLimited`].
+pub fn charge_by<'s>(
+    permit: Permit<'s>,
+    count: impl FnOnce(Charge<'_>) -> Result<Option<Allowance>, Exhausted>,
+) -> Result<Admission<'s>, Refused<'s>> {
     let Caller::Key { record, grant, digest, .. } = permit.caller else {
         return Ok(Admission { permit, allowance: None });
     };
-    match record.account.charge(&permit.api.definition.name, &digest, &grant.limits, now.monotonic) {
+    let api = permit.api;
+    let charge = Charge { account: &record.account, api: &api.definition.name, digest: &digest, limits: &grant.limits };
+    match count(charge) {
         Ok(allowance) => Ok(Admission { permit, allowance }),
         Err(exhausted) => Err(Refused {
             refusal: Refusal::RateLimited(exhausted.retry),

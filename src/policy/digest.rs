@@ -1,10 +1,12 @@
 //! What is kept of a key instead of the key.
 
+use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 use std::fmt;
 
-/// SHA-256 of a key. Keygate never keeps the key itself.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// SHA-256 of a key. Keygate never keeps the key itself. In JSON it is its 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Digest([u8; 32]);
 
 impl Digest {
@@ -52,6 +54,20 @@ impl Digest {
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        digest.to_string()
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::from_hex(&text).ok_or("64 lowercase hexadecimal digits are expected")
     }
 }
 

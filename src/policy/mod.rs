@@ -4,7 +4,7 @@
 //! time in ([`Now`]), so the tests run in virtual time. The two entry points are [`authorise()`], which
 //! looks and changes nothing, and [`charge`], which counts the request against its limit.
 //!
-//! Nothing reaches an upstream without an [`Admission`], and only [`charge`] makes one.
+//! Nothing reaches an upstream without an [`Admission`], and only [`charge`] and [`charge_by`] make one.
 
 mod account;
 mod address;
@@ -36,10 +36,10 @@ mod tests;
 mod trailers;
 mod withheld;
 
-pub use account::{Account, Collected, Departed};
+pub use account::{Account, AccountState, Collected, Departed};
 pub use address::{AddressRange, BadAddressRange, client_address};
 pub use api::{Api, ApiDefinition, CredentialPlace, EmptyScopes, Environment, ErrorStyle, PassThrough, ResetStyle, Scope, ScopeSet};
-pub use authorise::{Admission, Caller, Head, Permit, Refused, Responder, StandIn, authorise, authorise_traced, charge};
+pub use authorise::{Admission, Caller, Charge, Head, Permit, Refused, Responder, StandIn, authorise, authorise_traced, charge, charge_by};
 pub use check::{Check, Trace};
 pub use cors::CorsDefinition;
 pub use credential::{contains_key, query_holds_key};
@@ -54,7 +54,7 @@ pub use keyring::{Edit, Keyring};
 pub use known::hyphened;
 pub use pattern::{BadPattern, Claims, EndpointTable, Pattern};
 pub use peer::Peer;
-pub use quota::{Allowance, Exhausted, Limit};
+pub use quota::{Allowance, Exhausted, Limit, WindowCounts};
 pub use refusal::Refusal;
 pub use reply::{grpc_trailers, is_grpc, limit_headers, refuse};
 pub use restriction::{BadReferrer, ReferrerPattern, Restrictions};

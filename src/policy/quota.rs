@@ -5,6 +5,7 @@
 //! kept by counting into buckets of 1/60 of the window and summing the 61 that the window can touch: a
 //! request is forgotten only when its whole bucket has left the window.
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::fmt;
 
@@ -15,7 +16,7 @@ const PARTS: u64 = 60;
 const RING: usize = 64;
 
 /// At most `count` requests in any rolling `window`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Limit {
     /// At least 1.
     pub count: u32,
@@ -37,7 +38,7 @@ impl fmt::Display for Limit {
 }
 
 /// What is left after a request, of the window with the least left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Allowance {
     /// The limit that the figures are of.
     pub limit: Limit,
@@ -48,12 +49,23 @@ pub struct Allowance {
 }
 
 /// A request over the limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exhausted {
     /// The window that is used up.
     pub allowance: Allowance,
     /// Nanoseconds until a request would be admitted by every window.
     pub retry: u64,
+}
+
+/// What a window remembers, for a process that counts on by the same clock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowCounts {
+    /// Length of the window in nanoseconds.
+    pub length: u64,
+    /// Number of the first bucket of a sixtieth of the length (rounded up), since the clock's zero.
+    pub first: u64,
+    /// Requests in that bucket and those behind it, 61 at most.
+    pub counts: Vec<u32>,
 }
 
 /// The counts of one key in one API, for one or several windows.
@@ -87,6 +99,24 @@ impl Quota {
     pub(super) fn peek(&mut self, limits: &[Limit], now: u64) -> Option<Allowance> {
         self.follow(limits, now);
         self.tightest(limits, now)
+    }
+
+    /// What is remembered at `now`. An empty window is told of too where another is not: else it would be seeded from that.
+    pub(super) fn counts(&mut self, now: u64) -> Vec<WindowCounts> {
+        self.follow(&[], now);
+        if self.windows.iter().all(|window| window.sum == 0) {
+            return Vec::new();
+        }
+        self.windows.iter().map(Window::counts).collect()
+    }
+
+    /// Remembers what another process did. What makes no sense is left out, and so is a window that is known.
+    pub(super) fn restore(&mut self, counts: &[WindowCounts]) {
+        for window in counts.iter().filter_map(Window::restored) {
+            if self.windows.iter().all(|known| known.length != window.length) {
+                self.windows.push(window);
+            }
+        }
     }
 
     /// How long its counts matter, in nanoseconds.
@@ -165,6 +195,26 @@ impl Window {
             }
         }
         window
+    }
+
+    fn counts(&self) -> WindowCounts {
+        let counts = (self.oldest..=self.current).map(|number| self.buckets[index(number)]).collect();
+        WindowCounts { length: self.length, first: self.oldest, counts }
+    }
+
+    fn restored(known: &WindowCounts) -> Option<Self> {
+        let width = known.length.div_ceil(PARTS).max(1);
+        let buckets = u64::try_from(known.counts.len()).ok().filter(|buckets| (1..=PARTS + 1).contains(buckets))?;
+        let current = known.first.checked_add(buckets - 1)?;
+        // The latest moment that is ever reckoned with.
+        current.checked_add(PARTS + 2)?.checked_mul(width)?;
+        let (length, ends) = (known.length, (current + 1) * width);
+        let mut window = Self { length, width, current, ends, oldest: known.first, sum: 0, buckets: [0; RING] };
+        for (number, count) in (known.first..).zip(&known.counts) {
+            window.buckets[index(number)] = *count;
+            window.sum += u64::from(*count);
+        }
+        Some(window)
     }
 
     /// Forgets what has left the window. A `now` before the latest one seen changes nothing.

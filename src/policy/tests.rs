@@ -4,6 +4,7 @@ mod authorise;
 mod credential;
 mod fields;
 mod forwarding;
+mod handover;
 mod pattern;
 mod quota;
 mod readings;

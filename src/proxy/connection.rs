@@ -78,7 +78,7 @@ async fn in_time<T>(worker: &Rc<Worker>, until: Instant, at_stop: Duration, work
         if let Poll::Ready(outcome) = work.as_mut().poll(cx) {
             return Poll::Ready(Some(outcome));
         }
-        if worker.is_draining() && !stopping {
+        if worker.is_stopping() && !stopping {
             stopping = true;
             deadline.set(deadline.at().min(Instant::now() + at_stop));
         }

@@ -11,8 +11,8 @@ use super::request_id::RequestId;
 use super::worker::{Current, Worker};
 use crate::http1::ResponseHead;
 use crate::policy::{
-    Admission, Caller, Head, Known, Now, Peer, Permit, Refusal, Refused, Responder, Sink as _, authorise, charge, client_address,
-    contains_key, is_grpc, prepare_response, refuse,
+    Admission, Caller, Head, Known, Now, Peer, Permit, Refusal, Refused, Responder, Sink as _, authorise, client_address, contains_key,
+    is_grpc, prepare_response, refuse,
 };
 use crate::state::{KeyCall, RefusedRequest};
 use bytes::Bytes;
@@ -110,7 +110,7 @@ pub(super) fn judge<'s>(
     let admitted = body.map_err(Refused::early).and_then(|body| {
         let permit = authorise(head, &current.snapshot, now)?;
         match has_room(worker, current, &permit, body) {
-            Ok(()) => Ok((charge(permit, now)?, body)),
+            Ok(()) => Ok((worker.charge(permit, now)?, body)),
             Err(refusal) => Err(permit.refused(refusal, now)),
         }
     });

@@ -89,7 +89,8 @@ async fn head(worker: &Worker, client: &Client, deadline: &mut Deadline, first: 
             begun = true;
             deadline.set(Instant::now() + worker.current().site.server.header_timeout);
         }
-        if worker.is_draining() {
+        // While another process takes over, a connection may have one more request: to close it could lose one that is on its way.
+        if worker.is_stopping() {
             if !client.has_begun() {
                 return Poll::Ready(None);
             }

@@ -53,10 +53,10 @@ pub(super) async fn answer(
     record.set_answered(answer.status.as_u16());
     let mut fields = Fields::new();
     fields.push("cache-control", b"no-store");
-    if let Some(content_type) = answer.content_type {
+    if let Some(content_type) = &answer.content_type {
         fields.push("content-type", content_type.as_bytes());
     }
-    if let Some(allow) = answer.allow {
+    if let Some(allow) = &answer.allow {
         fields.push("allow", allow.as_bytes());
     }
     let mut head = AnswerHead::new(reply.http2, answer.status, Length::Absent);

@@ -7,6 +7,7 @@
 mod access_log;
 mod answer;
 mod body;
+mod charge_over;
 mod client;
 mod connection;
 mod deadline;

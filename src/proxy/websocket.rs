@@ -85,7 +85,7 @@ async fn copy(worker: &Worker, progress: &Progress, mut from: impl AsyncRead + U
                 goodbye = Some(if refusal.is_about_time() { OVERDUE } else { CUT });
                 continue;
             }
-            _ = phase.wait_for(|phase| *phase == Phase::Draining), if goodbye.is_none() => {
+            _ = phase.wait_for(|phase| *phase >= Phase::Draining), if goodbye.is_none() => {
                 goodbye = Some(STOPPING);
                 continue;
             }
@@ -94,7 +94,7 @@ async fn copy(worker: &Worker, progress: &Progress, mut from: impl AsyncRead + U
         progress.moved(worker.soon(Duration::ZERO));
         if pass_on(read, &buffer, &mut frames, &mut to).await.is_err() {
             // The client may have been told first and have left before this direction heard of the stop.
-            if goodbye.is_none() && *phase.borrow() == Phase::Draining {
+            if goodbye.is_none() && *phase.borrow() >= Phase::Draining {
                 goodbye = Some(STOPPING);
                 continue;
             }

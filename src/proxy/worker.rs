@@ -1,13 +1,15 @@
 //! A worker: one thread, one runtime, its connections and its counters.
 
 use super::access_log::{AccessLog, LogWriter, Logged};
+use super::charge_over::charge_over;
 use super::connection;
 use super::live::Live;
 use super::places::Places;
 use super::pool::Pool;
 use super::request_id::RequestId;
+use crate::handover::Link;
 use crate::http2::Block;
-use crate::policy::{Fields, KeyRecord, Known, Now, Sink, contains_key, field_text};
+use crate::policy::{Admission, Fields, KeyRecord, Known, Now, Permit, Refused, Sink, charge, contains_key, field_text};
 use crate::state::{Admitted, Phase, Published, Reader, RefusedRequest, Shared, Site, TooMany};
 use crate::stats::WorkerStats;
 use std::cell::{Cell, RefCell, RefMut};
@@ -73,7 +75,9 @@ pub struct Worker {
     block: RefCell<Block>,
     /// The tasks that serve clients.
     waiting: Places<Waker>,
-    draining: Cell<bool>,
+    phase: Cell<Phase>,
+    /// Where requests are counted while another process takes over; none: here.
+    link: RefCell<Option<Link>>,
     recent: Cell<Now>,
     /// The `Date` line of this second (RFC 9110 §6.6.1).
     date: RefCell<(i64, String)>,
@@ -105,8 +109,8 @@ pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 }
 
 impl Worker {
-    /// Serves the listeners on the calling thread until the phase is [`Phase::Draining`] and the last
-    /// connection has ended or the drain deadline has passed.
+    /// Serves the listeners on the calling thread from [`Phase::Running`] until the phase is a later one and the last
+    /// connection has ended, or the drain deadline has passed.
     ///
     /// # Errors
     /// Where the runtime cannot be made.
@@ -131,7 +135,8 @@ impl Worker {
             buffers: (RefCell::new(vec![0; BUFFER]), RefCell::new(vec![0; BUFFER])),
             block: RefCell::default(),
             waiting: Places::default(),
-            draining: Cell::new(false),
+            phase: Cell::new(Phase::Starting),
+            link: RefCell::default(),
             recent: Cell::new(now),
             date: RefCell::default(),
         });
@@ -147,8 +152,11 @@ impl Worker {
         let upkeep = tokio::task::spawn_local(upkeep(self.clone()));
         // `accept` ends when the phase changes and closes its listener.
         while accepting.join_next().await.is_some() {}
-        let deadline = tokio::time::Instant::now() + self.current().site.server.drain_timeout;
-        while self.open.get() > 0 && tokio::time::Instant::now() < deadline {
+        let mut deadline = None;
+        while self.open.get() > 0 && deadline.is_none_or(|deadline| tokio::time::Instant::now() < deadline) {
+            if self.is_stopping() && deadline.is_none() {
+                deadline = Some(tokio::time::Instant::now() + self.current().site.server.drain_timeout);
+            }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         upkeep.abort();
@@ -243,12 +251,23 @@ impl Worker {
         self.block.borrow_mut()
     }
 
-    /// Whether no more requests are to be taken.
+    /// Whether clients are to go elsewhere for their next requests.
     pub(super) fn is_draining(&self) -> bool {
-        self.draining.get()
+        self.phase.get() >= Phase::Relieved
     }
 
-    /// Wakes a task when the gateway drains, until what is returned is dropped.
+    /// Whether no more requests are to be taken.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.phase.get() >= Phase::Draining
+    }
+
+    /// Counts an authorised request, here or where it is counted while another process takes over.
+    pub(super) fn charge<'s>(&self, permit: Permit<'s>, now: Now) -> Result<Admission<'s>, Refused<'s>> {
+        let link = &mut *self.link.borrow_mut();
+        if link.is_none() { charge(permit, now) } else { charge_over(link, permit, now) }
+    }
+
+    /// Wakes a task when the gateway drains or stops, until what is returned is dropped.
     pub(super) fn wake_when_draining(self: &Rc<Self>, task: Waker) -> impl Drop + use<> {
         struct Waiting(Rc<Worker>, usize);
         impl Drop for Waiting {
@@ -286,13 +305,14 @@ impl Worker {
     }
 }
 
-/// Accepts until the gateway drains.
+/// Accepts as soon as the gateway runs until it drains.
 async fn accept(worker: Rc<Worker>, listener: TcpListener) {
     let mut phase = worker.shared.phase();
+    let _ = phase.wait_for(|phase| *phase >= Phase::Running).await;
     let mut told_at = None;
     loop {
         let accepted = tokio::select! {
-            _ = phase.wait_for(|phase| *phase == Phase::Draining) => return,
+            _ = phase.wait_for(|phase| *phase >= Phase::Relieved) => return,
             accepted = listener.accept() => accepted,
         };
         let (stream, peer) = match accepted {
@@ -352,6 +372,8 @@ impl Drop for OpenConnection {
 async fn upkeep(worker: Rc<Worker>) {
     let mut publications = worker.shared.publications();
     let mut phase = worker.shared.phase();
+    phase.mark_changed();
+    let mut switches = worker.shared.counting.switches();
     let mut tick = tokio::time::interval(Duration::from_millis(100));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // The publication and the second that live requests were last judged by, and when that was.
@@ -359,9 +381,12 @@ async fn upkeep(worker: Rc<Worker>) {
     loop {
         tokio::select! {
             _ = publications.changed() => {}
-            _ = phase.wait_for(|phase| *phase == Phase::Draining), if !worker.is_draining() => {
-                worker.draining.set(true);
+            Ok(()) = phase.changed() => {
+                worker.phase.set(*phase.borrow_and_update());
                 worker.waiting.all().iter().flatten().for_each(Waker::wake_by_ref);
+            }
+            Ok(()) = switches.changed() => {
+                *worker.link.borrow_mut() = worker.shared.counting.take(worker.index);
             }
             _ = tick.tick() => {}
         }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
 use keygate::policy::{Keyring, Routes, Snapshot};
 use keygate::proxy::{LogWriter, Worker, bind};
-use keygate::state::{Published, Site};
+use keygate::state::{Phase, Published, Site};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -119,7 +119,8 @@ fn old_configuration_is_freed_while_connections_from_its_time_stay_open() {
     let file = folder.path().join("gateway.toml");
     let toml = "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[log]\nrequests = false\n[[api]]\nname = \"desk\"\nupstream = \"http://127.0.0.1:9\"\n";
     std::fs::write(&file, toml).unwrap();
-    let shared = keygate::control::start(&file, |_| ()).unwrap().shared;
+    let shared = keygate::control::prepare(&file, None, |_| ()).unwrap().open().unwrap().shared;
+    shared.enter(Phase::Running);
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let worker = {
@@ -137,7 +138,7 @@ fn old_configuration_is_freed_while_connections_from_its_time_stay_open() {
     let old = Arc::downgrade(&shared.publish(Arc::new(next)));
     wait_for("the old configuration is freed", || (old.strong_count() == 0).then_some(()));
     assert_eq!(client.send(&Request::get("/")).status(), 404, "the connection lives on under the new one");
-    shared.drain();
+    shared.enter(Phase::Draining);
     worker.join().unwrap().unwrap();
 }
 

@@ -117,3 +117,62 @@ fn websocket_passes_and_is_closed_with_a_reason() {
     assert_eq!((rest[0], rest[1] & 0x80), (0x88, 0x80), "the upstream is told too, in a masked frame");
     assert_eq!(gateway.ended().code(), Some(0));
 }
+
+#[test]
+fn gateway_serves_everything_and_says_that_it_is_not_ready_for_the_time_before_it_stops() {
+    let upstream = Upstream::start();
+    let (gateway, key) = open(Gateway::in_front_of(&upstream).server("shutdown_delay = \"1500ms\""));
+    let request = Request::get("/x").bearer(&key);
+    let mut open_before = gateway.client();
+    assert_eq!(open_before.send(&request).status(), 200);
+    assert_eq!(gateway.admin("/readyz").status(), 200);
+    let told = std::time::Instant::now();
+    gateway.signal("TERM");
+    let ready = wait_for("/readyz says so", || Some(gateway.admin("/readyz")).filter(|answer| answer.status() == 503));
+    assert_eq!(ready.text(), "about to stop\n");
+    while told.elapsed() < Duration::from_millis(1200) {
+        assert_eq!(gateway.send(&request).status(), 200, "on a new connection");
+        let answer = open_before.send(&request);
+        assert_eq!((answer.status(), answer.header("connection")), (200, None), "on one that was open before");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    drop(open_before);
+    assert_eq!(gateway.ended().code(), Some(0));
+    assert!(told.elapsed() >= Duration::from_millis(1500));
+}
+
+#[test]
+fn second_signal_and_interrupt_do_not_wait_for_the_time_before_the_stop() {
+    for signals in [&["TERM", "TERM"][..], &["INT"]] {
+        let upstream = Upstream::start();
+        let (gateway, _) = open(Gateway::in_front_of(&upstream).server("shutdown_delay = \"1h\""));
+        gateway.signal(signals[0]);
+        if signals.len() > 1 {
+            wait_for("the delay begins", || (gateway.admin("/readyz").status() == 503).then_some(()));
+            gateway.signal(signals[1]);
+        }
+        assert_eq!(gateway.ended().code(), Some(0));
+    }
+}
+
+#[test]
+fn process_leaves_no_core_dump_unless_it_is_allowed_to() {
+    let upstream = Upstream::start();
+    let soft_limit = |gateway: &Gateway| {
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", gateway.process())).unwrap();
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap().to_owned();
+        line.split_whitespace().next().unwrap().to_owned()
+    };
+    // The files of a process that must not be dumped belong to the system's administrator, whoever runs it.
+    let owner =
+        |gateway: &Gateway| std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(format!("/proc/{}/fd", gateway.process())).unwrap());
+    let (gateway, _) = open(Gateway::in_front_of(&upstream));
+    assert_eq!((soft_limit(&gateway).as_str(), owner(&gateway)), ("0", 0));
+    gateway.upgrade();
+    assert_eq!(soft_limit(&gateway), "0");
+    // With a limit of its own, as a shell's `ulimit -c unlimited` or a service manager sets it.
+    let (allowed, _) = open(Gateway::in_front_of(&upstream).server("core_dumps = true"));
+    let own = std::fs::read_to_string("/proc/self/limits").unwrap();
+    let hard = own.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap().split_whitespace().nth(1).unwrap().to_owned();
+    assert_eq!(soft_limit(&allowed), hard);
+}

@@ -71,7 +71,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     let config = folder::fill(&demo)?;
     print(guide::text(&demo, &config, matches!(folder, Folder::Kept(_))))?;
-    serve::run(&config)
+    serve::run(&config, None)
 }
 
 /// Where the files are.

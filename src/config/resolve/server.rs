@@ -29,11 +29,14 @@ pub(super) fn server<'t>(context: Context<'t>, root: Section<'t>) -> (Server, Op
         idle_timeout: 75 * SECOND,
         body_timeout: 60 * SECOND,
         min_transfer_rate: 256,
+        shutdown_delay: Duration::ZERO,
         drain_timeout: 30 * SECOND,
+        upgrade_drain_timeout: 3600 * SECOND,
         max_header_size: 32 << 10,
         max_headers: 100,
         max_streams: 128,
         http2_frame_budget: 10_000,
+        core_dumps: false,
     };
     if !root.require("server", "`[server]` with `listen = \"127.0.0.1:8080\"` says where requests come in") {
         return (server, None);
@@ -62,11 +65,15 @@ pub(super) fn server<'t>(context: Context<'t>, root: Section<'t>) -> (Server, Op
     server.handshake_timeout = section.duration("handshake_timeout", server.handshake_timeout, TIMEOUTS);
     server.header_timeout = section.duration("header_timeout", server.header_timeout, TIMEOUTS);
     server.idle_timeout = section.duration("idle_timeout", server.idle_timeout, TIMEOUTS);
-    server.drain_timeout = section.duration("drain_timeout", server.drain_timeout, Duration::ZERO..=*TIMEOUTS.end());
+    let from_zero = Duration::ZERO..=*TIMEOUTS.end();
+    server.shutdown_delay = section.duration("shutdown_delay", server.shutdown_delay, from_zero.clone());
+    server.drain_timeout = section.duration("drain_timeout", server.drain_timeout, from_zero.clone());
+    server.upgrade_drain_timeout = section.duration("upgrade_drain_timeout", server.upgrade_drain_timeout, from_zero);
     // The HTTP engine's buffers are never smaller than 8 KiB.
     server.max_header_size = section.size("max_header_size", server.max_header_size, 8 << 10..=1 << 20);
     server.max_headers = section.number("max_headers", server.max_headers, 10..=10_000);
     server.max_streams = u32::try_from(section.number("max_streams", 128, 1..=100_000)).unwrap_or(server.max_streams);
+    server.core_dumps = section.boolean("core_dumps", server.core_dumps);
     server.http2_frame_budget = section.number("http2_frame_budget", server.http2_frame_budget, 1000..=1_000_000_000);
     (server, tls(context, section, &SERVER_TLS, &SERVER_CERTIFICATE))
 }

@@ -18,6 +18,8 @@ fn defaults_are_those_of_the_example() {
     let seconds =
         [server.handshake_timeout, server.header_timeout, server.idle_timeout, server.drain_timeout].map(|timeout| timeout.as_secs());
     assert_eq!(seconds, [10, 30, 75, 30]);
+    assert_eq!([server.shutdown_delay, server.upgrade_drain_timeout].map(|time| time.as_secs()), [0, 3600]);
+    assert!(!server.core_dumps);
     assert_eq!((server.max_connections_per_address, server.body_timeout.as_secs(), server.min_transfer_rate), (1000, 60, 256));
     let api = &config.apis[0];
     assert_eq!(
@@ -58,6 +60,15 @@ fn what_is_off_is_zero() {
     let text = "listen = \"127.0.0.1:0\"\nmin_transfer_rate = \"0B\"\nmax_connections_per_address = 0";
     let server = accepted(&with_server(text)).server;
     assert_eq!((server.min_transfer_rate, server.max_connections_per_address), (0, 0));
+}
+
+#[test]
+fn times_before_and_after_the_stop_have_units_and_bounds() {
+    let text = "listen = \"127.0.0.1:0\"\nshutdown_delay = \"15s\"\nupgrade_drain_timeout = \"0s\"\ncore_dumps = true";
+    let server = &accepted(&with_server(text)).server;
+    assert_eq!((server.shutdown_delay.as_secs(), server.upgrade_drain_timeout.as_secs(), server.core_dumps), (15, 0, true));
+    let text = "listen = \"127.0.0.1:0\"\nshutdown_delay = ⟦15\nupgrade_drain_timeout = ⟦\"2d\"\ncore_dumps = ⟦\"no\"";
+    refused(&with_server(text), &["`shutdown_delay` cannot be read", "must be from 0ms to", "`true` or `false`"]);
 }
 
 #[test]

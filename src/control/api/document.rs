@@ -30,7 +30,7 @@ const REFUSALS: [(&str, &str, &str); 12] = [
     ("Forbidden", "403", "The token may not do this, or a foreign web page asks."),
     ("NotFound", "404", "There is nothing of this name that the token may see, or gateway.toml has no admin token at all."),
     ("Slow", "408", "The body did not arrive in time."),
-    ("Conflict", "409", "It contradicts what is there; or gateway.toml has no `[store]`."),
+    ("Conflict", "409", "It contradicts what is there; or gateway.toml has no `[store]`; or no other process could take over."),
     ("Stale", "412", "It was changed since it had the ETag of `If-Match`."),
     ("TooLarge", "413", "The body is larger than 64 KiB."),
     ("NotJson", "415", "The body is not `application/json`."),

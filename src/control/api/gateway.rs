@@ -9,6 +9,7 @@ use crate::control::admin::{ReloadReport, ReloadRequest, State};
 use crate::control::explain::{Explanation, NoExplanation, Question, explain};
 use crate::control::metrics;
 use crate::control::office::{OfficeError, Violation};
+use crate::control::upgrade::{Refused, UpgradeRequest};
 use crate::state::Phase;
 use axum::Json as Body;
 use axum::response::IntoResponse;
@@ -31,6 +32,7 @@ pub(super) fn open_routes() -> OpenApiRouter<Arc<State>> {
 pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
     OpenApiRouter::default()
         .routes(routes!(reload))
+        .routes(routes!(upgrade))
         .routes(routes!(running_config))
         .routes(routes!(backup))
         .routes(routes!(explain_request))
@@ -69,16 +71,15 @@ async fn health() -> &'static str {
     security(()),
     responses(
         (status = OK, description = "It does.", body = String, content_type = "text/plain"),
-        (status = SERVICE_UNAVAILABLE, description = "It starts or drains.", body = String, content_type = "text/plain"),
+        (status = SERVICE_UNAVAILABLE, description = "It starts, is about to stop, or drains.", body = String, content_type = "text/plain"),
     )
 )]
 async fn readiness(state: Here) -> (StatusCode, &'static str) {
-    if *state.figures.shared.phase().borrow() == Phase::Draining {
-        (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-    } else if !*state.settled.borrow() {
-        (StatusCode::SERVICE_UNAVAILABLE, "starting\n")
-    } else {
-        (StatusCode::OK, "ok\n")
+    match *state.figures.shared.phase().borrow() {
+        Phase::Leaving => (StatusCode::SERVICE_UNAVAILABLE, "about to stop\n"),
+        Phase::Relieved | Phase::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        Phase::Running if *state.settled.borrow() => (StatusCode::OK, "ok\n"),
+        Phase::Starting | Phase::Running => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
     }
 }
 
@@ -129,6 +130,38 @@ async fn reload(
             let errors = errors.into_iter().map(|message| Violation { member: String::new(), message }).collect();
             let detail = "The file is refused; what ran before goes on.";
             Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "file_refused", detail).with_errors(errors))
+        }
+    }
+}
+
+/// Who serves now.
+#[derive(Debug, Serialize, ToSchema)]
+struct Upgraded {
+    /// The process that has taken over.
+    process: u32,
+}
+
+/// Has another process take over, without losing a request.
+///
+/// It runs the program that now stands where this one was started from. If it cannot take over, this one goes on, and `detail` says
+/// why. The answer comes when it has: connections that are open then are served to their end by the process before.
+#[utoipa::path(
+    post,
+    path = "/v1/upgrade",
+    tag = "gateway",
+    responses((status = OK, description = "It has taken over.", body = Upgraded))
+)]
+async fn upgrade(Caller(actor): Operator, Parameters(Nothing {}): Parameters<Nothing>, state: Here) -> Answer<Body<Upgraded>> {
+    tracing::info!(by = actor.name, "upgrade asked for");
+    let stopping = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "The gateway is stopping.");
+    let (answer, outcome) = oneshot::channel();
+    state.upgrades.send(UpgradeRequest { waiting: 1, answer }).await.map_err(|_| stopping())?;
+    match outcome.await.map_err(|_| stopping())? {
+        Ok(process) => Ok(Body(Upgraded { process })),
+        Err(why @ (Refused::UnderWay | Refused::Impossible(_))) => Err(Problem::new(StatusCode::CONFLICT, "no_upgrade", format!("{why}."))),
+        Err(Refused::Failed(why)) => {
+            let detail = format!("The upgrade failed; what ran before goes on. {why}");
+            Err(Problem::new(StatusCode::CONFLICT, "upgrade_failed", detail))
         }
     }
 }

@@ -42,12 +42,15 @@ struct ServerView {
     body_timeout: String,
     /// In bytes a second.
     min_transfer_rate: usize,
+    shutdown_delay: String,
     drain_timeout: String,
+    upgrade_drain_timeout: String,
     /// In bytes.
     max_header_size: usize,
     max_headers: usize,
     max_streams: u32,
     http2_frame_budget: usize,
+    core_dumps: bool,
 }
 
 /// `[server.tls]` or `[admin.tls]`: paths of files.
@@ -199,11 +202,14 @@ impl From<&Config> for RunningConfig {
                 idle_timeout: show_duration(server.idle_timeout),
                 body_timeout: show_duration(server.body_timeout),
                 min_transfer_rate: server.min_transfer_rate,
+                shutdown_delay: show_duration(server.shutdown_delay),
                 drain_timeout: show_duration(server.drain_timeout),
+                upgrade_drain_timeout: show_duration(server.upgrade_drain_timeout),
                 max_header_size: server.max_header_size,
                 max_headers: server.max_headers,
                 max_streams: server.max_streams,
                 http2_frame_budget: server.http2_frame_budget,
+                core_dumps: server.core_dumps,
             },
             tls: config.tls.as_ref().map(tls),
             admin: config.admin.as_ref().map(|admin| AdminView {

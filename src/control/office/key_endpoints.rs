@@ -39,7 +39,7 @@ pub(super) fn empty(status: StatusCode) -> KeyAnswer {
 }
 
 fn json(status: StatusCode, body: Bytes) -> KeyAnswer {
-    KeyAnswer { status, content_type: Some("application/json"), allow: None, body }
+    KeyAnswer { status, content_type: Some("application/json".into()), allow: None, body }
 }
 
 impl Desk {
@@ -51,7 +51,7 @@ impl Desk {
         };
         let refuse = |status, code, detail: &str| {
             let (body, content_type) = key_bodies::error(api, status, code, detail, &call.request_id);
-            KeyAnswer { content_type: Some(content_type), ..json(status, body) }
+            KeyAnswer { content_type: Some(content_type.into()), ..json(status, body) }
         };
         let allow = match call.path.strip_prefix('/') {
             None if key_api.create => "GET, HEAD, POST",
@@ -60,7 +60,7 @@ impl Desk {
         };
         if !allow.split(", ").any(|method| method == call.method.as_str()) {
             let answer = refuse(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "There is no such method here.");
-            return KeyAnswer { allow: Some(allow), ..answer };
+            return KeyAnswer { allow: Some(allow.into()), ..answer };
         }
         match self.do_call(&config, api, call).await {
             Ok(Done::Listed(keys)) => json(StatusCode::OK, key_bodies::list(key_api.style, &keys)),

@@ -38,6 +38,7 @@ use crate::state::{KeyAnswer, KeyCall};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::MutexGuard;
@@ -85,6 +86,8 @@ struct Desk {
     turn: tokio::sync::Mutex<()>,
     /// Revocations that are in force and that the store has yet to take.
     owed: Mutex<BTreeMap<String, Revocation>>,
+    /// Whether another process has taken over the store.
+    retired: AtomicBool,
 }
 
 impl Office {
@@ -95,7 +98,9 @@ impl Office {
         clock: impl Fn() -> i64 + Send + Sync + 'static,
     ) -> Self {
         let turn = tokio::sync::Mutex::default();
-        Self { desk: Arc::new(Desk { registry, store, clock: Box::new(clock), turn, owed: Mutex::default() }) }
+        Self {
+            desk: Arc::new(Desk { registry, store, clock: Box::new(clock), turn, owed: Mutex::default(), retired: AtomicBool::new(false) }),
+        }
     }
 
     /// Makes a key. With an `Idempotency-Key`, the same request makes it once within 24 hours.
@@ -152,12 +157,29 @@ impl Office {
 
     /// Tells the store of keys that `[revoked]` of the file names, however long that takes.
     pub(in crate::control) fn note_revoked_in_file(&self, ids: Vec<String>) {
-        self.desk.note_revoked_in_file(ids);
+        if !self.desk.retired.load(Ordering::Relaxed) {
+            self.desk.note_revoked_in_file(ids);
+        }
+    }
+
+    /// Leaves the store to another process, which reads the same file.
+    pub(in crate::control) fn retire(&self) {
+        self.desk.retired.store(true, Ordering::Relaxed);
     }
 
     /// Tells the store of every revocation that it has yet to take, once.
     pub(in crate::control) async fn settle(&self) {
         self.desk.settle().await;
+    }
+
+    /// Waits until no change is being made; none is until what is returned is dropped.
+    pub(in crate::control) async fn close(&self) -> MutexGuard<'_, ()> {
+        self.desk.turn.lock().await
+    }
+
+    /// Whether there are revocations that the store has yet to take.
+    pub(in crate::control) fn owes(&self) -> bool {
+        !self.desk.owed().is_empty()
     }
 
     /// At most `limit` organisations behind the one named `after`.

@@ -158,3 +158,25 @@ async fn nothing_is_acknowledged_while_the_files_are_not_where_they_were() {
         assert_eq!(keys.iter().map(|key| &*key.id).collect::<Vec<_>>(), ["key_a", "key_c"]);
     }
 }
+
+#[tokio::test]
+async fn released_store_is_another_processs_until_it_is_reclaimed_and_what_is_asked_meanwhile_waits() {
+    let fixture = Fixture::new();
+    fixture.create(plain("key_a")).await.expect("room for it");
+    fixture.store.release().await.expect("it is open");
+    let mut keys = Vec::new();
+    let other = KeyStore::open(&fixture.path(), |key| keys.push(key.id)).expect("nobody has it open").store;
+    assert_eq!(keys, ["key_a"]);
+    assert!(matches!(fixture.store.reclaim(&fixture.path()).await, Err(OpenError::InUse)), "it may be tried again");
+    let waiting = tokio::spawn({
+        let store = fixture.store.clone();
+        async move { store.key("key_a").await }
+    });
+    other.close().await;
+    fixture.store.reclaim(&fixture.path()).await.expect("it is free");
+    assert!(waiting.await.expect("no panic").expect("it is open again").is_some());
+    fixture.create(plain("key_b")).await.expect("it can be written");
+    fixture.store.release().await.expect("it is open");
+    fixture.store.clone().close().await;
+    assert!(fixture.store.key("key_a").await.is_err(), "nobody waits for a store that never comes back");
+}

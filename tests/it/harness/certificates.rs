@@ -6,11 +6,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+/// A certificate and its key, both in PEM.
+fn issue(leaf: CertificateParams, authority: &CertifiedIssuer<'static, KeyPair>) -> (String, String) {
+    let key = KeyPair::generate().expect("a key pair");
+    let cert = leaf.signed_by(&key, authority).expect("a certificate");
+    (cert.pem(), key.serialize_pem())
+}
+
 /// Made for each gateway that speaks TLS.
-#[derive(Debug)]
 pub(crate) struct Certificates {
     authority: CertificateDer<'static>,
     authority_pem: String,
+    issuer: Arc<CertifiedIssuer<'static, KeyPair>>,
     cert_pem: String,
     key_pem: String,
     names: Vec<String>,
@@ -36,14 +43,36 @@ impl Certificates {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key pair")).expect("an authority");
-        let key = KeyPair::generate().expect("a key pair");
-        let cert = leaf.signed_by(&key, &authority).expect("a certificate");
+        let (cert_pem, key_pem) = issue(leaf, &authority);
         Self {
             authority: authority.der().clone(),
             authority_pem: authority.pem(),
-            cert_pem: cert.pem(),
-            key_pem: key.serialize_pem(),
+            issuer: Arc::new(authority),
+            cert_pem,
+            key_pem,
             names: names.to_vec(),
+        }
+    }
+
+    /// Another certificate by the same authority.
+    pub(crate) fn with_same_authority(&self) -> Self {
+        let (cert_pem, key_pem) = issue(CertificateParams::new(self.names.clone()).expect("names"), &self.issuer);
+        Self {
+            authority: self.authority.clone(),
+            authority_pem: self.authority_pem.clone(),
+            issuer: self.issuer.clone(),
+            cert_pem,
+            key_pem,
+            names: self.names.clone(),
+        }
+    }
+
+    /// Puts another certificate by the same authority in the place of the one in this folder, each file by renaming.
+    pub(crate) fn renew(&self, folder: &Path) {
+        let staged = tempfile::tempdir_in(folder).expect("a folder");
+        self.with_same_authority().write(staged.path());
+        for file in ["cert.pem", "key.pem"] {
+            std::fs::rename(staged.path().join(file), folder.join(file)).expect("a renamed file");
         }
     }
 

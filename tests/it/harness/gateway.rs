@@ -175,7 +175,12 @@ impl Gateway {
     }
 
     fn run_in(folder: Arc<TempDir>, certificates: Option<Certificates>, read_log: bool, environment: &[(&str, PathBuf)]) -> Self {
-        Self::run_by(Command::new(env!("CARGO_BIN_EXE_keygate")), folder, certificates, read_log, environment)
+        // A name of its own in the folder, so that a test can put another program in its place.
+        let program = folder.path().join("keygate");
+        if !program.exists() {
+            std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_keygate"), &program).expect("a link");
+        }
+        Self::run_by(Command::new(program), folder, certificates, read_log, environment)
     }
 
     fn run_by(
@@ -292,6 +297,30 @@ impl Gateway {
         lines(&self.events) + &lines(&self.log)
     }
 
+    /// The program that an upgrade starts.
+    pub(crate) fn program(&self) -> PathBuf {
+        self.folder.path().join("keygate")
+    }
+
+    /// The process that serves: the one that was started, or that has taken over last.
+    pub(crate) fn process(&self) -> u32 {
+        let ready = self.events("ready").pop().and_then(|event| field(&event, "process")?.as_u64());
+        ready.and_then(|process| u32::try_from(process).ok()).unwrap_or(self.child.id())
+    }
+
+    /// Hands over to another process and waits until that serves.
+    #[track_caller]
+    pub(crate) fn upgrade(&self) {
+        let before = self.process();
+        self.signal("USR2");
+        wait_for("another process serves", || (self.process() != before).then_some(()));
+        // Both have said so by then, in either order.
+        wait_for("the process before has heard of it", || {
+            let told = |event: &Value| field(event, "process").and_then(Value::as_u64) == Some(self.process().into());
+            self.events(TAKEN_OVER).iter().any(told).then_some(())
+        });
+    }
+
     /// The value of a metric, by its name and labels.
     pub(crate) fn metric(&self, series: &str) -> Option<f64> {
         let page = self.admin("/metrics").text().to_owned();
@@ -300,18 +329,17 @@ impl Gateway {
 
     /// Of the process.
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.process()
     }
 
-    /// Sends a signal, such as `TERM`.
+    /// Sends a signal, such as `TERM`, to the process that serves.
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.child.id())]).status().expect("a shell");
-        assert!(sent.success());
+        send_signal(name, self.process());
     }
 
     /// The figure of this line of `/proc/PID/status`, in kibibytes.
     pub(crate) fn memory(&self, line: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("its status");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process())).expect("its status");
         let figure = status.lines().find_map(|text| text.strip_prefix(line)?.strip_prefix(':')?.split_whitespace().next()?.parse().ok());
         figure.expect("the line")
     }
@@ -339,9 +367,31 @@ impl Gateway {
         self.ended()
     }
 
-    /// Waits for the end.
+    /// Waits for the end of every process; returns how the first one has ended.
     pub(crate) fn ended(mut self) -> ExitStatus {
-        wait_for("the gateway stops", || self.child.try_wait().expect("its state"))
+        let status = wait_for("the gateway stops", || self.child.try_wait().expect("its state"));
+        wait_for("all of its processes stop", || self.successors().is_empty().then_some(()));
+        status
+    }
+
+    /// Waits for the end of the process that was started, while another one serves.
+    pub(crate) fn first_process_ended(&mut self) -> ExitStatus {
+        wait_for("the first process ends", || self.child.try_wait().expect("its state"))
+    }
+
+    /// Processes besides the first that were started for this gateway and live.
+    fn successors(&self) -> Vec<u32> {
+        let named = parse(&self.events).into_iter().filter_map(|event| field(&event, "process")?.as_u64());
+        let mut processes: Vec<u32> = named.filter_map(|process| u32::try_from(process).ok()).collect();
+        processes.sort_unstable();
+        processes.dedup();
+        let folder = self.folder.path().display().to_string();
+        let is_ours = |process: &u32| {
+            // A zombie has no command line.
+            let line = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+            *process != self.child.id() && String::from_utf8_lossy(&line).contains(&folder)
+        };
+        processes.into_iter().filter(is_ours).collect()
     }
 }
 
@@ -349,10 +399,19 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        self.successors().into_iter().for_each(|process| send_signal("KILL", process));
         if std::thread::panicking() {
             eprintln!("the gateway said:\n{}", self.output());
         }
     }
+}
+
+/// What a process says that another one has taken over from.
+const TAKEN_OVER: &str = "upgrade: the new process has taken over; serving open connections to their end";
+
+/// Sends a signal. The process may have ended.
+pub(crate) fn send_signal(name: &str, process: u32) {
+    let _ = Command::new("sh").args(["-c", &format!("kill -{name} {process} 2>/dev/null")]).status().expect("a shell");
 }
 
 fn collect(stream: impl Read + Send + 'static) -> Lines {

@@ -11,7 +11,7 @@ mod upstream;
 
 pub(crate) use certificates::Certificates;
 pub(crate) use client::{Client, Request};
-pub(crate) use gateway::{Gateway, Setup, field};
+pub(crate) use gateway::{Gateway, Setup, field, send_signal};
 pub(crate) use keys::{Key, hex_digest};
 pub(crate) use message::Message;
 pub(crate) use preload::library;

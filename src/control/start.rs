@@ -1,0 +1,209 @@
+//! What the process starts with: the file is read, the admin address bound, the store opened, in this order.
+
+use super::admin::Settings;
+use super::figures::Figures;
+use super::load::load;
+use super::office::Office;
+use super::registry::Registry;
+use super::site::SiteBuilder;
+use super::table::Table;
+use super::tls::{ListenerTls, TlsMaker};
+use super::upgrade::{Inheritance, Purpose};
+use super::{Controller, certificate_expiry, reload, watch};
+use crate::config::{BadCertificate, Config, Problems, Reading};
+use crate::keystore::{KeyStore, OpenError};
+use crate::state::{Clock, Descriptors, Published, Shared, Site};
+use arc_swap::ArcSwap;
+use std::fmt;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What the process starts with.
+#[derive(Debug)]
+pub struct Startup {
+    /// As it stands in the file.
+    pub config: Arc<Config>,
+    /// The same, in force; for the workers.
+    pub shared: Arc<Shared>,
+    /// For the control thread.
+    pub controller: Controller,
+}
+
+/// All that can be known before the store is open.
+#[derive(Debug)]
+pub struct Prepared {
+    path: PathBuf,
+    reading: Arc<Reading>,
+    identity: Option<watch::Identity>,
+    digest: Option<[u8; 32]>,
+    workers: usize,
+    descriptors: Arc<Descriptors>,
+    clock: Clock,
+    builder: SiteBuilder,
+    site: Arc<Site>,
+    tls: TlsMaker,
+    server_tls: Option<ListenerTls>,
+    admin_tls: Option<ListenerTls>,
+    listener: Option<TcpListener>,
+}
+
+/// Loads the file and what it names, and binds the admin address. Names of upstreams are resolved later, and one that cannot be is no
+/// reason not to start. Blocks. `inheritance` is that of a process that takes over from another. `listen_to_events` is called as soon
+/// as the file is known, so that what the store and its keys give reason to say is heard.
+///
+/// # Errors
+/// Whatever is wrong with the file or with what it names.
+pub fn prepare(
+    path: &Path,
+    mut inheritance: Option<&mut Inheritance>,
+    listen_to_events: impl FnOnce(&Config),
+) -> Result<Prepared, StartError> {
+    let loaded = load(path, &[], None);
+    let reading = Arc::new(loaded.reading.map_err(StartError::Config)?);
+    let config = &reading.config;
+    listen_to_events(config);
+    let workers = match config.server.workers {
+        0 => std::thread::available_parallelism().map_or(1, Into::into),
+        workers => workers,
+    };
+    let clock = inheritance.as_ref().map_or_else(Clock::default, |inheritance| inheritance.clock());
+    let tls = TlsMaker::new().map_err(StartError::Tls)?;
+    let server_tls = config.tls.as_ref().map(|settings| tls.data(settings, None)).transpose().map_err(StartError::Certificate)?;
+    let admin_tls = config.admin.as_ref().and_then(|admin| admin.tls.as_ref());
+    let admin_tls = admin_tls.map(|settings| tls.admin(settings, None)).transpose().map_err(StartError::Certificate)?;
+    let descriptors = Arc::new(Descriptors::claim(workers));
+    let mut builder = SiteBuilder::new(workers, descriptors.clients);
+    let handshakes = server_tls.as_ref().map(ListenerTls::config);
+    let site = Arc::new(builder.build(config, Arc::new(config.routes()), handshakes, None).map_err(StartError::Certificate)?);
+    let listener = config.admin.as_ref().map(|admin| {
+        let inherited = inheritance.as_mut().and_then(|inheritance| inheritance.socket(Purpose::Admin, admin.listen));
+        inherited.map_or_else(|| bind(admin.listen), Ok).map_err(|error| StartError::Admin(admin.listen, error))
+    });
+    Ok(Prepared {
+        path: path.to_owned(),
+        identity: loaded.identity,
+        digest: loaded.digest,
+        workers,
+        descriptors,
+        clock,
+        builder,
+        site,
+        tls,
+        server_tls,
+        admin_tls,
+        listener: listener.transpose()?,
+        reading,
+    })
+}
+
+impl Prepared {
+    /// As it stands in the file.
+    #[must_use]
+    pub fn config(&self) -> &Arc<Config> {
+        &self.reading.config
+    }
+
+    /// Opens the store and builds all that the process starts with. Blocks.
+    ///
+    /// # Errors
+    /// The store cannot be opened, or its keys cannot stand beside those of the file.
+    pub fn open(self) -> Result<Startup, StartError> {
+        let Self { path, reading, identity, digest, workers, descriptors, clock, builder, site, .. } = self;
+        let config = reading.config.clone();
+        let mut table = Table::new(&config, site.routes.clone());
+        let store = open_store(&config, &mut table)?;
+        table.build().map_err(|clashes| {
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            StartError::Config(Problems(clashes.iter().map(|clash| clash.problem(&path, &text)).collect()))
+        })?;
+        let revoked_in_file = table.keep_revoked();
+        let (shared, key_calls) = Shared::new(Published { snapshot: table.snapshot(), site: site.clone() }, workers, clock, descriptors);
+        let figures = Arc::new(Figures::new(shared.clone(), store.as_ref().map(KeyStore::health)));
+        let registry = Arc::new(Registry::new(shared.clone(), table, site));
+        let clock = shared.clone();
+        let office = Office::new(registry.clone(), store.clone(), move || clock.clock.now().unix);
+        let moment = watch::Moment { monotonic: Duration::from_nanos(shared.clock.now().monotonic), wall: std::time::SystemTime::now() };
+        let handshakes = self.admin_tls.as_ref().map(ListenerTls::config);
+        let mut controller = Controller {
+            path,
+            shared: shared.clone(),
+            figures,
+            builder,
+            registry,
+            store,
+            revoked_in_file,
+            office,
+            key_calls: Some(key_calls),
+            config: config.clone(),
+            reading,
+            digest,
+            refused: None,
+            complained_of: Vec::new(),
+            retry: None,
+            started: reload::without_keys(&config),
+            watch: watch::Watch::new(identity, moment),
+            listener: self.listener,
+            predecessor: None,
+            events: None,
+            settings: Arc::new(ArcSwap::from_pointee(Settings { admin: config.admin.clone(), tls: handshakes, digest })),
+            tls: self.tls,
+            server_tls: self.server_tls,
+            admin_tls: self.admin_tls,
+            told: certificate_expiry::Told::default(),
+        };
+        controller.note_loaded();
+        controller.look_at_certificates();
+        Ok(Startup { config, shared, controller })
+    }
+}
+
+/// Opens the store, if there is one, and takes in what it knows.
+fn open_store(config: &Config, table: &mut Table) -> Result<Option<KeyStore>, StartError> {
+    let Some(settings) = &config.store else { return Ok(None) };
+    let opened = KeyStore::open(&settings.path, |key| table.load_key(&key));
+    let opened = opened.map_err(|error| StartError::Store(settings.path.clone(), error))?;
+    table.load_state(opened.revocations, &opened.organizations);
+    Ok(Some(opened.store))
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Why the process cannot start.
+#[derive(Debug)]
+pub enum StartError {
+    /// Mistakes in the file, all of them.
+    Config(Problems),
+    /// A certificate that cannot be used.
+    Certificate(BadCertificate),
+    /// TLS cannot be used at all.
+    Tls(rustls::Error),
+    /// The admin address cannot be bound.
+    Admin(SocketAddr, std::io::Error),
+    /// The store cannot be opened.
+    Store(PathBuf, OpenError),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(problems) => problems.fmt(out),
+            Self::Certificate(bad) => bad.fmt(out),
+            Self::Tls(error) => write!(out, "TLS cannot be used: {error}"),
+            Self::Admin(address, error) => write!(out, "cannot listen on the admin address {address}: {error}"),
+            Self::Store(path, error) => write!(out, "the store {} cannot be opened: {error}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        // So that they can be shown as what they are: places in a file.
+        if let Self::Config(problems) = self { Some(problems) } else { None }
+    }
+}

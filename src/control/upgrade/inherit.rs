@@ -1,0 +1,134 @@
+//! The process that takes over, until it does. It serves nobody yet, so it may block.
+
+use super::message::{Purpose, ToPredecessor, ToSuccessor, VERSION};
+use crate::control::Controller;
+use crate::handover;
+use crate::state::{Clock, Shared};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::thread;
+
+/// What a process gets from the one before it.
+#[derive(Debug)]
+pub struct Inheritance {
+    stream: UnixStream,
+    clock: u64,
+    sockets: Vec<(Purpose, SocketAddr, TcpListener)>,
+    links: Vec<UnixStream>,
+}
+
+impl Inheritance {
+    /// Over the socket that the standard input is.
+    ///
+    /// # Errors
+    /// It is none, or who is at its other end speaks another language.
+    pub fn accept() -> io::Result<Self> {
+        let stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+        let unexpected = || io::Error::other("this is for Keygate's own use: `keygate upgrade` starts it");
+        stream.peer_addr().map_err(|_| unexpected())?;
+        // Whoever reads the standard input from now on finds nothing.
+        rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null")?)?;
+        let Ok(ToSuccessor::Hello { version, clock, sockets: named }) = handover::read(&stream) else { return Err(unexpected()) };
+        let mut inheritance = Self { stream, clock, sockets: Vec::new(), links: Vec::new() };
+        if version != VERSION {
+            let why = format!("the running gateway hands over by version {version}, this program takes over by version {VERSION}: restart");
+            inheritance.fail(&why);
+            return Err(io::Error::other(why));
+        }
+        for (purpose, address) in named {
+            let listener = TcpListener::from(handover::take(&inheritance.stream)?);
+            inheritance.sockets.push((purpose, address, listener));
+        }
+        Ok(inheritance)
+    }
+
+    /// The clock of both processes.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        Clock::with_zero(self.clock)
+    }
+
+    /// The socket that listens on the address that the configuration names so.
+    pub fn socket(&mut self, purpose: Purpose, address: SocketAddr) -> Option<TcpListener> {
+        let found = self.sockets.iter().position(|(known, named, _)| (*known, *named) == (purpose, address))?;
+        Some(self.sockets.remove(found).2)
+    }
+
+    /// Says that everything has been checked, and waits until the store is closed.
+    ///
+    /// # Errors
+    /// The process before has thought better of it.
+    pub fn wait_for_store(&mut self) -> io::Result<()> {
+        // Addresses that the configuration does not name any more.
+        self.sockets.clear();
+        self.say(&ToPredecessor::Checked)?;
+        let ToSuccessor::Store { links } = self.hear()? else { return Err(out_of_turn()) };
+        for _ in 0..links {
+            self.links.push(handover::take(&self.stream).map(|socket: OwnedFd| socket.into())?);
+        }
+        Ok(())
+    }
+
+    /// Takes in what the process before knows of keys, and starts to count for it.
+    ///
+    /// # Errors
+    /// The process before has thought better of it.
+    pub fn take_counts(&mut self, controller: &Controller, shared: &Arc<Shared>) -> io::Result<()> {
+        self.say(&ToPredecessor::Opened)?;
+        loop {
+            match self.hear()? {
+                ToSuccessor::Counts(counts) => controller.import(&counts),
+                ToSuccessor::Counted => break,
+                _ => return Err(out_of_turn()),
+            }
+        }
+        for link in std::mem::take(&mut self.links) {
+            let (shared, clerk) = (shared.clone(), shared.counting.employ());
+            thread::Builder::new().name("clerk".to_owned()).spawn(move || {
+                handover::serve(&link, |order| clerk.count(order, &shared));
+                shared.counting.dismiss(&clerk);
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Says that everything is ready, and waits until this process is to take over.
+    ///
+    /// # Errors
+    /// The process before has thought better of it.
+    pub fn wait_for_start(&mut self) -> io::Result<()> {
+        self.say(&ToPredecessor::Loaded)?;
+        let ToSuccessor::Start = self.hear()? else { return Err(out_of_turn()) };
+        Ok(())
+    }
+
+    /// Says that this process has taken over. Returns the socket, on which the two go on to speak.
+    ///
+    /// # Errors
+    /// The process before is gone.
+    pub fn taken_over(self) -> io::Result<UnixStream> {
+        self.say(&ToPredecessor::Serving)?;
+        Ok(self.stream)
+    }
+
+    /// Says why this process ends.
+    pub fn fail(&mut self, why: &str) {
+        // Nobody is left to be told if the process before has ended.
+        let _ = self.say(&ToPredecessor::Failed(why.to_owned()));
+    }
+
+    fn say(&self, message: &ToPredecessor) -> io::Result<()> {
+        handover::write(&self.stream, message)
+    }
+
+    fn hear(&self) -> io::Result<ToSuccessor> {
+        handover::read(&self.stream)
+    }
+}
+
+fn out_of_turn() -> io::Error {
+    io::Error::other("the running gateway said something out of turn")
+}

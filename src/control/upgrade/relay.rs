@@ -1,0 +1,114 @@
+//! What the two processes tell each other once one has taken over, until the other has served its last connection.
+
+use super::message::{ToPredecessor, ToSuccessor};
+use crate::control::figures::Figures;
+use crate::control::registry::Registry;
+use crate::handover;
+use crate::keystore::UseNote;
+use crate::state::{KeyAnswer, KeyRequest, Phase, Shared};
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::net::UnixStream;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::oneshot;
+
+/// What the old process has for the new one.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    pub(super) uses: UnboundedReceiver<Vec<UseNote>>,
+    pub(super) key_calls: UnboundedReceiver<KeyRequest>,
+}
+
+/// The old process: sends uses and requests to key endpoints, and does what the new one changes. When the new one is gone, nobody
+/// could tell it any more that a key is revoked, so it stops too.
+pub(super) async fn relieved(stream: UnixStream, mut outbox: Outbox, registry: Arc<Registry>, shared: Arc<Shared>) {
+    let (mut incoming, mut outgoing) = stream.into_split();
+    let (said, mut heard) = unbounded_channel();
+    // A task of its own, because a message that is waited for must not be given up half-way.
+    let listening = tokio::spawn(async move {
+        while let Ok(message) = handover::receive::<ToPredecessor>(&mut incoming).await {
+            if said.send(message).is_err() {
+                return;
+            }
+        }
+    });
+    let mut waiting: HashMap<u64, oneshot::Sender<KeyAnswer>> = HashMap::new();
+    let mut number = 0;
+    let outcome: io::Result<()> = async {
+        loop {
+            tokio::select! {
+                message = heard.recv() => match message {
+                    Some(ToPredecessor::Changed(change)) => registry.repeat(&change),
+                    Some(ToPredecessor::KeyAnswer(number, answer)) => {
+                        if let Some((waiting, answer)) = waiting.remove(&number).zip(answer.and_then(|answer| answer.read())) {
+                            // The client may have left.
+                            let _ = waiting.send(answer);
+                        }
+                    }
+                    Some(_) => {}
+                    None => return Err(io::ErrorKind::UnexpectedEof.into()),
+                },
+                uses = outbox.uses.recv() => match uses {
+                    Some(uses) => {
+                        let uses = uses.into_iter().map(Into::into).collect();
+                        handover::send(&mut outgoing, &ToSuccessor::Uses(uses)).await?;
+                    }
+                    // This process is about to end.
+                    None => return Ok(()),
+                },
+                Some((call, answer)) = outbox.key_calls.recv() => {
+                    number += 1;
+                    waiting.insert(number, answer);
+                    handover::send(&mut outgoing, &ToSuccessor::KeyCall(number, call.into())).await?;
+                }
+            }
+        }
+    }
+    .await;
+    listening.abort();
+    if outcome.is_err() {
+        tracing::warn!("the process that took over is gone; stopping too");
+        shared.enter(Phase::Draining);
+    }
+}
+
+/// The new process: tells the old one of changes, answers its requests to key endpoints and writes down its uses.
+pub(in crate::control) async fn follow(stream: UnixStream, registry: Arc<Registry>, figures: Arc<Figures>) {
+    let (mut incoming, mut outgoing) = stream.into_split();
+    let mut changes = registry.follow_changes();
+    let (answer, mut answers) = unbounded_channel();
+    let shared = figures.shared.clone();
+    let mut listening = tokio::spawn(async move {
+        while let Ok(message) = handover::receive::<ToSuccessor>(&mut incoming).await {
+            match message {
+                ToSuccessor::Uses(uses) => figures.unwritten().add(uses.into_iter().map(Into::into).collect()),
+                ToSuccessor::KeyCall(number, call) => {
+                    let (figures, answer) = (figures.clone(), answer.clone());
+                    tokio::spawn(async move {
+                        let answered = match call.read() {
+                            Some(call) => figures.shared.answer(call).await,
+                            None => None,
+                        };
+                        let _ = answer.send(ToPredecessor::KeyAnswer(number, answered.map(Into::into)));
+                    });
+                }
+                _ => {}
+            }
+        }
+    });
+    loop {
+        let sent = tokio::select! {
+            Some(change) = changes.recv() => handover::send(&mut outgoing, &ToPredecessor::Changed(change)).await,
+            Some(answer) = answers.recv() => handover::send(&mut outgoing, &answer).await,
+            _ = &mut listening => break,
+        };
+        if sent.is_err() {
+            break;
+        }
+    }
+    listening.abort();
+    shared.has_predecessor.store(false, Ordering::Relaxed);
+    tracing::info!("the process before has served its last connection");
+}

@@ -1,0 +1,132 @@
+//! One count for two processes: while connections of the old process go on, the new one counts their requests with its own, so that
+//! no window ever holds more than its limit.
+
+use super::wire;
+use crate::policy::{Allowance, Charge, Digest, Exhausted, Limit};
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+/// How long the other process may take. It answers in microseconds, and only requests on old connections ever wait for it; but while
+/// it takes the counts in, they wait for that.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A request to be counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Name of the API.
+    pub api: String,
+    /// Of the secret that was presented.
+    pub digest: Digest,
+    /// Never empty.
+    pub limits: Vec<Limit>,
+}
+
+/// What counting it came to.
+pub type Outcome = Result<Option<Allowance>, Exhausted>;
+
+/// Where one thread has its requests counted.
+#[derive(Debug)]
+pub struct Link(UnixStream);
+
+impl Link {
+    /// Over a socket whose other end is [`serve`]d.
+    ///
+    /// # Errors
+    /// The socket cannot be set up.
+    pub fn new(stream: UnixStream) -> io::Result<Self> {
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self(stream))
+    }
+
+    /// Has a request counted. Blocks. Nothing: the other process does not know the key.
+    ///
+    /// # Errors
+    /// There is no answer, and none will come: the link is to be dropped.
+    fn ask(&self, order: &Order) -> io::Result<Option<Outcome>> {
+        wire::write(&self.0, order)?;
+        wire::read(&self.0)
+    }
+
+    /// Has a request counted at the other end, or, where that fails, here, by `count`. It is noted here too if it was admitted there,
+    /// so that this process can go on alone. A link without an answer is dropped.
+    pub fn count(link: &mut Option<Self>, order: &Order, count: impl FnOnce() -> Option<Outcome>) -> Option<Outcome> {
+        if let Some(known) = link {
+            match known.ask(order) {
+                Ok(Some(outcome)) => {
+                    if outcome.is_ok() {
+                        let _ = count();
+                    }
+                    return Some(outcome);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "the process that takes over does not count; counting alone");
+                    *link = None;
+                }
+            }
+        }
+        count()
+    }
+}
+
+impl From<&Charge<'_>> for Order {
+    fn from(charge: &Charge<'_>) -> Self {
+        Self { api: charge.api.as_ref().to_owned(), digest: *charge.digest, limits: charge.limits.to_vec() }
+    }
+}
+
+/// Counts what comes from a [`Link`] until its end is closed. Blocks.
+pub fn serve(stream: &UnixStream, mut count: impl FnMut(&Order) -> Option<Outcome>) {
+    while let Ok(order) = wire::read(stream) {
+        if wire::write(stream, &count(&order)).is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order() -> Order {
+        let limits = vec![Limit { count: 3, window: 60_000_000_000 }];
+        Order { api: "desk".into(), digest: Digest::of(b"key"), limits }
+    }
+
+    #[test]
+    fn request_is_counted_at_the_other_end_and_noted_here() {
+        let (here, there) = UnixStream::pair().unwrap();
+        let mut link = Some(Link::new(here).unwrap());
+        let other = std::thread::spawn(move || {
+            let mut counted = 0;
+            serve(&there, |order| {
+                counted += 1;
+                let allowance = Allowance { limit: order.limits[0], remaining: 0, reset: 7 };
+                Some(if counted == 1 { Ok(Some(allowance)) } else { Err(Exhausted { allowance, retry: 9 }) })
+            });
+            counted
+        });
+        let mut noted = 0;
+        let outcome = Link::count(&mut link, &order(), || {
+            noted += 1;
+            None
+        });
+        assert_eq!(outcome.unwrap().unwrap().unwrap().reset, 7);
+        let outcome = Link::count(&mut link, &order(), || unreachable!("it was refused there"));
+        assert_eq!(outcome.unwrap().unwrap_err().retry, 9);
+        drop(link);
+        assert_eq!((other.join().unwrap(), noted), (2, 1));
+    }
+
+    #[test]
+    fn request_is_counted_here_once_the_other_process_is_gone() {
+        let (here, there) = UnixStream::pair().unwrap();
+        let mut link = Some(Link::new(here).unwrap());
+        drop(there);
+        assert_eq!(Link::count(&mut link, &order(), || Some(Ok(None))), Some(Ok(None)));
+        assert!(link.is_none());
+    }
+}

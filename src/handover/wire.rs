@@ -1,0 +1,131 @@
+//! Messages as JSON behind their length, and file descriptors (`SCM_RIGHTS`). JSON, because the two sides may be different versions:
+//! a member that one does not know is passed over.
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+/// The largest message, in bytes. What is long is sent in parts.
+const LARGEST: usize = 16 << 20;
+
+fn frame(message: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut frame = vec![0; 4];
+    serde_json::to_writer(&mut frame, message)?;
+    let length = u32::try_from(frame.len() - 4).unwrap_or(u32::MAX);
+    frame[..4].copy_from_slice(&length.to_be_bytes());
+    check(length)?;
+    Ok(frame)
+}
+
+fn check(length: u32) -> io::Result<usize> {
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    if length > LARGEST { Err(io::Error::new(io::ErrorKind::InvalidData, "the message is too long")) } else { Ok(length) }
+}
+
+/// Sends a message.
+///
+/// # Errors
+/// The other side is gone, or does not read within the socket's time.
+pub fn write(mut stream: impl Write, message: &impl Serialize) -> io::Result<()> {
+    stream.write_all(&frame(message)?)
+}
+
+/// Receives a message, and not a byte of what follows it.
+///
+/// # Errors
+/// The other side is gone, says something else or nothing within the socket's time.
+pub fn read<M: DeserializeOwned>(mut stream: impl Read) -> io::Result<M> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length)?;
+    let mut message = vec![0; check(u32::from_be_bytes(length))?];
+    stream.read_exact(&mut message)?;
+    Ok(serde_json::from_slice(&message)?)
+}
+
+/// The same as [`write`] for a task.
+///
+/// # Errors
+/// The other side is gone.
+pub async fn send(stream: &mut (impl AsyncWrite + Unpin), message: &impl Serialize) -> io::Result<()> {
+    stream.write_all(&frame(message)?).await
+}
+
+/// The same as [`read`] for a task. What has come of a message is lost if nobody waits to the end.
+///
+/// # Errors
+/// The other side is gone or says something else.
+pub async fn receive<M: DeserializeOwned>(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<M> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length).await?;
+    let mut message = vec![0; check(u32::from_be_bytes(length))?];
+    stream.read_exact(&mut message).await?;
+    Ok(serde_json::from_slice(&message)?)
+}
+
+/// Passes a file descriptor on, with one byte.
+///
+/// # Errors
+/// What the system says; [`io::ErrorKind::WouldBlock`] where the socket does not block and is full.
+pub fn pass(stream: impl AsFd, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let descriptors = [descriptor];
+    control.push(SendAncillaryMessage::ScmRights(&descriptors));
+    sendmsg(stream, &[IoSlice::new(&[0])], &mut control, SendFlags::empty())?;
+    Ok(())
+}
+
+/// Takes a file descriptor that was passed. Programs that are started later do not get it.
+///
+/// # Errors
+/// There is none, or the other side is gone.
+pub fn take(stream: impl AsFd) -> io::Result<OwnedFd> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    #[cfg(target_os = "linux")]
+    let flags = RecvFlags::CMSG_CLOEXEC;
+    #[cfg(not(target_os = "linux"))]
+    let flags = RecvFlags::empty();
+    recvmsg(stream, &mut [IoSliceMut::new(&mut byte)], &mut control, flags)?;
+    let passed = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    });
+    passed.ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "a socket is missing"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn sockets_and_messages_arrive_in_their_order() {
+        let (mut here, mut there) = UnixStream::pair().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        write(&mut here, &vec!["one", "two"]).unwrap();
+        pass(&here, listener.as_fd()).unwrap();
+        write(&mut here, &3).unwrap();
+        assert_eq!(read::<Vec<String>>(&mut there).unwrap(), ["one", "two"]);
+        let passed = TcpListener::from(take(&there).unwrap());
+        assert_eq!(passed.local_addr().unwrap(), listener.local_addr().unwrap());
+        assert_eq!(read::<u32>(&mut there).unwrap(), 3);
+        drop(here);
+        assert!(read::<u32>(&mut there).is_err());
+        assert!(take(&there).is_err());
+    }
+
+    #[test]
+    fn message_that_claims_to_be_endless_is_refused_before_room_is_made_for_it() {
+        let claims = u32::MAX.to_be_bytes();
+        assert_eq!(read::<String>(&claims[..]).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+}

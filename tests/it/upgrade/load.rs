@@ -1,0 +1,393 @@
+//! Clients of every kind that do not stop asking, and check every answer.
+
+use super::{STORE, rounds, token};
+use crate::harness::{Certificates, Client, Gateway, Key, Message, PATIENCE, Request, wait_for};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{JoinHandle, sleep, spawn};
+use std::time::{Duration, Instant};
+
+/// An upstream that answers each request with its target, and sends back what comes over a WebSocket.
+pub(super) struct World {
+    address: SocketAddr,
+}
+
+impl World {
+    pub(super) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        spawn(move || {
+            for stream in listener.incoming().flatten() {
+                spawn(move || serve(stream));
+            }
+        });
+        Self { address }
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+fn serve(stream: TcpStream) -> Option<()> {
+    stream.set_nodelay(true).ok()?;
+    let mut stream = BufReader::new(stream);
+    loop {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if stream.read_line(&mut head).ok()? == 0 {
+                return None;
+            }
+        }
+        let target = head.split(' ').nth(1)?;
+        if target == "/live" {
+            let switch = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n";
+            stream.get_mut().write_all(switch.as_bytes()).ok()?;
+            return echo(&mut stream);
+        }
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{target}", target.len());
+        stream.get_mut().write_all(answer.as_bytes()).ok()?;
+    }
+}
+
+fn echo(stream: &mut BufReader<TcpStream>) -> Option<()> {
+    loop {
+        let mut head = [0; 6];
+        stream.read_exact(&mut head).ok()?;
+        let mut payload = vec![0; usize::from(head[1] & 0x7f)];
+        stream.read_exact(&mut payload).ok()?;
+        payload.iter_mut().zip(head[2..].iter().cycle()).for_each(|(byte, mask)| *byte ^= mask);
+        let frame = [&[head[0], head[1] & 0x7f][..], &payload].concat();
+        stream.get_mut().write_all(&frame).ok()?;
+        if head[0] == 0x88 {
+            return None;
+        }
+    }
+}
+
+trait Stream: Read + Write + Send {}
+impl<S: Read + Write + Send> Stream for S {}
+
+/// A client of the echo.
+pub(super) struct WebSocket {
+    stream: BufReader<Box<dyn Stream>>,
+}
+
+impl WebSocket {
+    #[track_caller]
+    pub(super) fn open(address: SocketAddr, tls: Option<&Certificates>, key: &Key) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        let stream: Box<dyn Stream> = match tls {
+            None => Box::new(stream),
+            Some(certificates) => {
+                let name = certificates.name().to_owned().try_into().unwrap();
+                let session = rustls::ClientConnection::new(certificates.client_config(), name).unwrap();
+                Box::new(rustls::StreamOwned::new(session, stream))
+            }
+        };
+        let mut stream = BufReader::new(stream);
+        let head = format!(
+            "GET /live HTTP/1.1\r\nHost: desk.example\r\nAuthorization: Bearer {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Key: eA==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+            key.text
+        );
+        stream.get_mut().write_all(head.as_bytes()).unwrap();
+        assert_eq!(Message::read_head(&mut stream).unwrap().unwrap().status(), 101);
+        Self { stream }
+    }
+
+    fn send(&mut self, kind: u8, payload: &[u8]) -> bool {
+        let mask = [1, 2, 3, 4];
+        let masked = payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask);
+        let mut frame = vec![kind, 0x80 | u8::try_from(payload.len()).unwrap()];
+        frame.extend(mask);
+        frame.extend(masked);
+        self.stream.get_mut().write_all(&frame).and_then(|()| self.stream.get_mut().flush()).is_ok()
+    }
+
+    fn receive(&mut self) -> Option<(u8, Vec<u8>)> {
+        let mut head = [0; 2];
+        self.stream.read_exact(&mut head).ok()?;
+        let mut payload = vec![0; usize::from(head[1])];
+        self.stream.read_exact(&mut payload).ok()?;
+        Some((head[0], payload))
+    }
+
+    /// Whether a text came back.
+    pub(super) fn echo(&mut self, text: &[u8]) -> bool {
+        self.send(0x81, text) && self.receive() == Some((0x81, text.to_vec()))
+    }
+
+    /// The code with which the other side closes.
+    pub(super) fn closed_with(mut self) -> Option<u16> {
+        let (kind, payload) = self.receive()?;
+        assert_eq!(kind, 0x88);
+        Some(u16::from_be_bytes([*payload.first()?, *payload.get(1)?]))
+    }
+
+    pub(super) fn close(mut self) {
+        assert!(self.send(0x88, &1000u16.to_be_bytes()));
+        assert_eq!(self.receive().map(|(kind, _)| kind), Some(0x88));
+    }
+}
+
+/// What the clients have seen.
+#[derive(Default)]
+struct Tally {
+    http1: AtomicUsize,
+    http2: AtomicUsize,
+    frames: AtomicUsize,
+    connections: AtomicUsize,
+    admitted: AtomicUsize,
+    over: AtomicUsize,
+    refused: AtomicUsize,
+    wrong: Mutex<Vec<String>>,
+    stop: AtomicBool,
+}
+
+impl Tally {
+    fn goes_on(&self) -> bool {
+        !self.stop.load(Ordering::SeqCst)
+    }
+
+    fn complain(&self, what: impl Into<String>) {
+        self.wrong.lock().unwrap().push(what.into());
+    }
+}
+
+fn add(count: &AtomicUsize) {
+    count.fetch_add(1, Ordering::SeqCst);
+}
+
+/// The limited key's requests in all.
+const LIMIT: usize = 2000;
+
+/// A gateway with TLS, and its clients.
+pub(super) struct Load {
+    pub(super) gateway: Gateway,
+    clients: Vec<JoinHandle<()>>,
+    tally: Arc<Tally>,
+}
+
+impl Load {
+    pub(super) fn start() -> Self {
+        let world = World::start();
+        let key = Key::live("key_crm").scopes(&["*"]);
+        let limited = Key::live("key_limited").scopes(&["*"]).set(&format!("rate_limit = \"{LIMIT}/day\""));
+        let revoked = Key::live("key_revoked").scopes(&["*"]);
+        let setup = Gateway::in_front_of_url(&world.url()).tls(&["localhost"]).key(&key).key(&limited).key(&revoked);
+        let gateway = setup.more(&token()).more(STORE).more("[log]\nrequests = false\n[revoked]\nkeys = [\"key_revoked\"]\n").start();
+        let address = gateway.address();
+        let certificates = Arc::new(gateway.certificates().with_same_authority());
+        let tally = Arc::<Tally>::default();
+        let mut clients = Vec::new();
+        let pause = Duration::from_millis(rounds("KEYGATE_LOAD_PAUSE_MS", 3) as u64);
+        for number in 0..3 {
+            let (key, certificates, tally) = (key.clone(), certificates.clone(), tally.clone());
+            clients.push(spawn(move || http1(address, &certificates, &key, &tally, number, pause)));
+        }
+        for key in [&limited, &revoked] {
+            let (key, certificates, tally) = (key.clone(), certificates.clone(), tally.clone());
+            clients.push(spawn(move || judged(address, &certificates, &key, &tally, pause)));
+        }
+        for _ in 0..2 {
+            let (key, certificates, tally) = (key.clone(), certificates.clone(), tally.clone());
+            clients.push(spawn(move || http2(address, &certificates, &key, &tally, pause)));
+        }
+        for number in 0..2 {
+            let (key, certificates, tally) = (key.clone(), certificates.clone(), tally.clone());
+            clients.push(spawn(move || websocket(address, &certificates, &key, &tally, number, pause)));
+        }
+        Self { gateway, clients, tally }
+    }
+
+    /// Lets the clients go on for a while, and sees that all of them do.
+    pub(super) fn run_for(&self, time: Duration) {
+        let counts = || [&self.tally.http1, &self.tally.http2, &self.tally.frames].map(|count| count.load(Ordering::SeqCst));
+        let (before, end) = (counts(), Instant::now() + time);
+        wait_for("every kind of client goes on", || {
+            let now = counts();
+            assert!(self.tally.wrong.lock().unwrap().is_empty(), "{:?}", self.tally.wrong.lock().unwrap());
+            (Instant::now() >= end && now.iter().zip(before).all(|(now, before)| *now > before)).then_some(())
+        });
+    }
+
+    /// A semantic change of the file that concerns no client.
+    pub(super) fn edit(&self, round: usize) {
+        self.gateway.edit(|toml| {
+            let end = toml.find("\n# round").unwrap_or(toml.len());
+            toml.truncate(end);
+            toml.push_str(&format!("\n# round {round}\n{}", Key::live(&format!("key_round_{round}")).scopes(&["*"]).block()));
+        });
+    }
+
+    /// Another certificate of the same authority.
+    pub(super) fn swap_certificate(&self) {
+        let folder = self.gateway.file().parent().unwrap().to_owned();
+        self.gateway.certificates().renew(&folder);
+    }
+
+    /// A figure of `/metrics`.
+    pub(super) fn figure(&self, series: &str) -> usize {
+        let page = self.gateway.admin("/metrics").text().to_owned();
+        let figure = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
+        figure.unwrap_or_else(|| panic!("no {series} in {page}"))
+    }
+
+    #[track_caller]
+    pub(super) fn wait_for_figure(&self, series: &str, figure: usize) {
+        wait_for(series, || (self.figure(series) == figure).then_some(()));
+    }
+
+    pub(super) fn figures(&self) -> String {
+        let tally = &self.tally;
+        let [http1, http2, frames, connections, admitted, over, refused] =
+            [&tally.http1, &tally.http2, &tally.frames, &tally.connections, &tally.admitted, &tally.over, &tally.refused]
+                .map(|count| count.load(Ordering::SeqCst));
+        let wrong = tally.wrong.lock().unwrap().len();
+        format!(
+            "{http1} HTTP/1.1, {http2} HTTP/2, {frames} WebSocket messages, {connections} connections; of the limited key {admitted} \
+             admitted and {over} refused; {refused} of the revoked key refused; {wrong} lost or wrong"
+        )
+    }
+
+    /// Ends the clients; nothing was lost or wrong.
+    pub(super) fn finish(mut self) {
+        // The limit is used up, whatever has happened.
+        let end = Instant::now() + PATIENCE;
+        while self.tally.over.load(Ordering::SeqCst) == 0 && Instant::now() < end {
+            sleep(Duration::from_millis(20));
+        }
+        self.tally.stop.store(true, Ordering::SeqCst);
+        for client in self.clients.drain(..) {
+            client.join().expect("a client that ends well");
+        }
+        eprintln!("in all: {}", self.figures());
+        assert_eq!(*self.tally.wrong.lock().unwrap(), Vec::<String>::new());
+        let admitted = self.tally.admitted.load(Ordering::SeqCst);
+        assert!(admitted == LIMIT || (admitted < LIMIT && self.tally.over.load(Ordering::SeqCst) == 0), "{admitted} of {LIMIT}");
+    }
+}
+
+/// One request after the other, on a connection for as long as it lasts.
+fn http1(address: SocketAddr, certificates: &Certificates, key: &Key, tally: &Tally, number: usize, pause: Duration) {
+    let mut client = None;
+    for round in 0.. {
+        if !tally.goes_on() {
+            return;
+        }
+        let connection = client.get_or_insert_with(|| {
+            add(&tally.connections);
+            Client::tls(address, certificates, certificates.name())
+        });
+        let target = format!("/{number}/{round}");
+        match connection.try_send(&Request::get(&target).bearer(key)) {
+            Some(answer) if answer.status() == 200 && answer.text() == target => {
+                add(&tally.http1);
+                if answer.header("connection") == Some("close") {
+                    client = None;
+                }
+            }
+            Some(answer) => tally.complain(format!("HTTP/1.1: {} {}", answer.status(), answer.text())),
+            None => {
+                tally.complain("HTTP/1.1: no answer");
+                client = None;
+            }
+        }
+        sleep(pause);
+    }
+}
+
+/// Requests of a key that is limited or revoked.
+fn judged(address: SocketAddr, certificates: &Certificates, key: &Key, tally: &Tally, pause: Duration) {
+    let mut client = None;
+    while tally.goes_on() {
+        let connection = client.get_or_insert_with(|| Client::tls(address, certificates, certificates.name()));
+        let Some(answer) = connection.try_send(&Request::get("/judged").bearer(key)) else {
+            tally.complain("judged: no answer");
+            client = None;
+            continue;
+        };
+        match answer.status() {
+            200 => add(&tally.admitted),
+            429 => add(&tally.over),
+            401 => add(&tally.refused),
+            status => tally.complain(format!("judged: {status}")),
+        }
+        if answer.header("connection") == Some("close") {
+            client = None;
+        }
+        sleep(pause / 3);
+    }
+}
+
+/// Ten requests at a time, on a connection for as long as it lasts.
+fn http2(address: SocketAddr, certificates: &Certificates, key: &Key, tally: &Tally, pause: Duration) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut tls = (*certificates.client_config()).clone();
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(tls));
+    runtime.block_on(async {
+        while tally.goes_on() {
+            let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+            let stream = connector.connect("localhost".try_into().unwrap(), stream).await.unwrap();
+            let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
+            tokio::spawn(connection);
+            add(&tally.connections);
+            // It is not ready any more once it has been told to go.
+            while tally.goes_on() && std::future::poll_fn(|cx| client.poll_ready(cx)).await.is_ok() {
+                let mut answers = Vec::new();
+                for _ in 0..10 {
+                    let request = http::Request::get("https://localhost/many");
+                    let request = request.header("authorization", format!("Bearer {}", key.text)).body(()).unwrap();
+                    match client.send_request(request, true) {
+                        Ok((answer, _)) => answers.push(answer),
+                        // It has been told to go in between: this one was not sent.
+                        Err(_) => break,
+                    }
+                }
+                for answer in answers {
+                    match tokio::time::timeout(PATIENCE, answer).await {
+                        Ok(Ok(answer)) if answer.status() == 200 => {
+                            let mut body = answer.into_body();
+                            let mut whole = Vec::new();
+                            while let Some(data) = body.data().await {
+                                match data {
+                                    Ok(data) => whole.extend(data),
+                                    Err(error) => tally.complain(format!("HTTP/2: {error}")),
+                                }
+                            }
+                            if whole == b"/many" { add(&tally.http2) } else { tally.complain("HTTP/2: another body") }
+                        }
+                        Ok(Ok(answer)) => tally.complain(format!("HTTP/2: {}", answer.status())),
+                        Ok(Err(error)) => tally.complain(format!("HTTP/2: {error}")),
+                        Err(_) => tally.complain("HTTP/2: no answer"),
+                    }
+                }
+                tokio::time::sleep(pause * 3).await;
+            }
+        }
+    });
+}
+
+/// Messages back and forth, on a connection that outlives an upgrade or several.
+fn websocket(address: SocketAddr, certificates: &Certificates, key: &Key, tally: &Tally, number: usize, pause: Duration) {
+    while tally.goes_on() {
+        let mut socket = WebSocket::open(address, Some(certificates), key);
+        add(&tally.connections);
+        let end = Instant::now() + Duration::from_millis(1500 + 1000 * number as u64);
+        while tally.goes_on() && Instant::now() < end {
+            if !socket.echo(b"are you there?") {
+                tally.complain("WebSocket: no echo");
+                break;
+            }
+            add(&tally.frames);
+            sleep(pause);
+        }
+        socket.close();
+    }
+}
