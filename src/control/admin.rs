@@ -28,6 +28,8 @@ const CONNECTIONS: usize = 64;
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// How often it is looked whether one can be closed, while all of them are busy.
 const LOOK: Duration = Duration::from_millis(50);
+/// How long the first request of a connection may take to come when no more are wanted.
+const ON_ITS_WAY: Duration = Duration::from_millis(500);
 /// How long connections may take to finish when the process stops.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -167,6 +169,7 @@ pub(super) async fn serve(listener: TcpListener, state: Arc<State>, mut gate: wa
             }
         };
         tokio::select! {
+            biased; // whoever was accepted is served if there is room
             () = room => {}
             _ = gate.wait_for(|gate| *gate == Gate::Shut) => break,
         }
@@ -204,7 +207,9 @@ async fn connection(
 ) {
     let router = TowerToHyperService::new(router);
     let asked = gate.clone();
+    let (begins, mut begun) = watch::channel(false);
     let service = service_fn(move |mut request| {
+        begins.send_replace(true);
         request.extensions_mut().insert(Encrypted(encrypted));
         let (router, mut gate, busy, all) = (router.clone(), asked.clone(), busy.clone(), all.clone());
         async move {
@@ -219,10 +224,15 @@ async fn connection(
         .header_read_timeout(PATIENCE)
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
+    let closed = async {
+        let _ = gate.wait_for(|gate| *gate != Gate::Open).await;
+        // A connection that has just been made would be closed at once, with the request that is on its way.
+        let _ = timeout(ON_ITS_WAY, begun.wait_for(|begun| *begun)).await;
+    };
     tokio::select! {
         // A connection that breaks is the scraper's affair.
         _ = connection.as_mut() => return,
-        _ = gate.wait_for(|gate| *gate != Gate::Open) => connection.as_mut().graceful_shutdown(),
+        () = closed => connection.as_mut().graceful_shutdown(),
     }
     let _ = connection.await;
 }

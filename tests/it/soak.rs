@@ -1,4 +1,4 @@
-//! Everything at once for a while: good traffic, attacks, an upstream that fails, edits, and keys that come and go. Good traffic must
+//! Everything at once for a while: good traffic, attacks, an upstream that fails, edits, upgrades, and keys that come and go. Good traffic must
 //! come to no harm, and in the end nothing may be left over.
 //!
 //! `KEYGATE_SOAK_SECONDS` says for how long.
@@ -37,6 +37,7 @@ struct Tally {
     right: AtomicU64,
     attacks: AtomicU64,
     edits: AtomicU64,
+    upgrades: AtomicU64,
     admitted: AtomicU64,
     wrong: Mutex<Vec<String>>,
 }
@@ -123,10 +124,11 @@ fn good_traffic_comes_to_no_harm_and_nothing_is_left_over() {
     let tally = &scene.tally;
     let count = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
     println!(
-        "soak: {lasted:.0?}, {} good answers, {} attacks, {} edits; memory {memory} -> {} KiB",
+        "soak: {lasted:.0?}, {} good answers, {} attacks, {} edits, {} upgrades; memory {memory} -> {} KiB",
         count(&tally.right),
         count(&tally.attacks),
         count(&tally.edits),
+        count(&tally.upgrades),
         scene.gateway.memory("VmRSS")
     );
     assert_eq!(*tally.wrong.lock().unwrap(), Vec::<String>::new());

@@ -109,17 +109,6 @@ impl Client {
         }
     }
 
-    /// Reads the head of an answer; nothing where there is none.
-    pub(crate) fn read_head(&mut self) -> Option<Message> {
-        Message::read_head(&mut self.stream).ok().flatten()
-    }
-
-    /// Reads so many bytes; nothing where there are not as many.
-    pub(crate) fn read_bytes(&mut self, count: usize) -> Option<Vec<u8>> {
-        let mut bytes = vec![0; count];
-        self.stream.read_exact(&mut bytes).ok().map(|()| bytes)
-    }
-
     /// Whether the other side has closed, after everything it sent was read.
     pub(crate) fn is_closed(&mut self) -> bool {
         matches!(self.stream.read(&mut [0]), Ok(0) | Err(_))

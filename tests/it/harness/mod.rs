@@ -8,6 +8,7 @@ mod keys;
 mod message;
 mod preload;
 mod upstream;
+mod websocket;
 
 pub(crate) use certificates::Certificates;
 pub(crate) use client::{Client, Request};
@@ -16,6 +17,7 @@ pub(crate) use keys::{Key, hex_digest};
 pub(crate) use message::Message;
 pub(crate) use preload::library;
 pub(crate) use upstream::{Answer, Upstream};
+pub(crate) use websocket::{SWITCH, WebSocket, echo_frames};
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,7 @@
 //! What stands behind the gateway: an upstream that says what it was asked, and one that fails in every way.
 
-use crate::harness::Message;
-use std::io::{BufReader, Read, Write};
+use crate::harness::{Message, SWITCH, echo_frames};
+use std::io::{BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -21,7 +21,9 @@ pub(super) fn echo() -> String {
         let mut stream = BufReader::new(stream);
         while let Ok(Some(request)) = Message::read(&mut stream, |_| true) {
             if request.has("upgrade") {
-                return echo_frames(&mut stream, &mut out);
+                let _ = out.write_all(SWITCH);
+                echo_frames(&mut stream);
+                return;
             }
             if out.write_all(&answer(&request)).is_err() {
                 return;
@@ -35,25 +37,6 @@ fn answer(request: &Message) -> Vec<u8> {
     let asked = format!("X-Asked: {}\r\nX-By: {key}\r\n", request.start);
     let head = format!("HTTP/1.1 200 OK\r\n{asked}Content-Length: {}\r\n\r\n", request.body.len());
     [head.as_bytes(), &request.body].concat()
-}
-
-fn echo_frames(stream: &mut impl Read, out: &mut impl Write) {
-    let switch = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n";
-    if out.write_all(switch.as_bytes()).is_err() {
-        return;
-    }
-    let mut head = [0; 6];
-    while stream.read_exact(&mut head).is_ok() {
-        let mut payload = vec![0; usize::from(head[1] & 0x7f)];
-        if stream.read_exact(&mut payload).is_err() {
-            return;
-        }
-        payload.iter_mut().zip(head[2..].iter().cycle()).for_each(|(byte, mask)| *byte ^= mask);
-        let frame = [&[head[0], payload.len() as u8], &payload[..]].concat();
-        if out.write_all(&frame).is_err() || head[0] & 0xf == 8 {
-            return;
-        }
-    }
 }
 
 /// Answers, stalls for a moment, closes, resets, breaks off or talks nonsense, in turn.

@@ -1,8 +1,8 @@
 //! Clients of every kind that do not stop asking, and check every answer.
 
 use super::{STORE, rounds, token};
-use crate::harness::{Certificates, Client, Gateway, Key, Message, PATIENCE, Request, wait_for};
-use std::io::{BufRead, BufReader, Read, Write};
+use crate::harness::{Certificates, Client, Gateway, Key, PATIENCE, Request, SWITCH, WebSocket, echo_frames, wait_for};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -43,95 +43,11 @@ fn serve(stream: TcpStream) -> Option<()> {
         }
         let target = head.split(' ').nth(1)?;
         if target == "/live" {
-            let switch = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n";
-            stream.get_mut().write_all(switch.as_bytes()).ok()?;
-            return echo(&mut stream);
+            stream.get_mut().write_all(SWITCH).ok()?;
+            return echo_frames(&mut stream);
         }
         let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{target}", target.len());
         stream.get_mut().write_all(answer.as_bytes()).ok()?;
-    }
-}
-
-fn echo(stream: &mut BufReader<TcpStream>) -> Option<()> {
-    loop {
-        let mut head = [0; 6];
-        stream.read_exact(&mut head).ok()?;
-        let mut payload = vec![0; usize::from(head[1] & 0x7f)];
-        stream.read_exact(&mut payload).ok()?;
-        payload.iter_mut().zip(head[2..].iter().cycle()).for_each(|(byte, mask)| *byte ^= mask);
-        let frame = [&[head[0], head[1] & 0x7f][..], &payload].concat();
-        stream.get_mut().write_all(&frame).ok()?;
-        if head[0] == 0x88 {
-            return None;
-        }
-    }
-}
-
-trait Stream: Read + Write + Send {}
-impl<S: Read + Write + Send> Stream for S {}
-
-/// A client of the echo.
-pub(super) struct WebSocket {
-    stream: BufReader<Box<dyn Stream>>,
-}
-
-impl WebSocket {
-    #[track_caller]
-    pub(super) fn open(address: SocketAddr, tls: Option<&Certificates>, key: &Key) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        let stream: Box<dyn Stream> = match tls {
-            None => Box::new(stream),
-            Some(certificates) => {
-                let name = certificates.name().to_owned().try_into().unwrap();
-                let session = rustls::ClientConnection::new(certificates.client_config(), name).unwrap();
-                Box::new(rustls::StreamOwned::new(session, stream))
-            }
-        };
-        let mut stream = BufReader::new(stream);
-        let head = format!(
-            "GET /live HTTP/1.1\r\nHost: desk.example\r\nAuthorization: Bearer {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Key: eA==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-            key.text
-        );
-        stream.get_mut().write_all(head.as_bytes()).unwrap();
-        assert_eq!(Message::read_head(&mut stream).unwrap().unwrap().status(), 101);
-        Self { stream }
-    }
-
-    fn send(&mut self, kind: u8, payload: &[u8]) -> bool {
-        let mask = [1, 2, 3, 4];
-        let masked = payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask);
-        let mut frame = vec![kind, 0x80 | u8::try_from(payload.len()).unwrap()];
-        frame.extend(mask);
-        frame.extend(masked);
-        self.stream.get_mut().write_all(&frame).and_then(|()| self.stream.get_mut().flush()).is_ok()
-    }
-
-    fn receive(&mut self) -> Option<(u8, Vec<u8>)> {
-        let mut head = [0; 2];
-        self.stream.read_exact(&mut head).ok()?;
-        let mut payload = vec![0; usize::from(head[1])];
-        self.stream.read_exact(&mut payload).ok()?;
-        Some((head[0], payload))
-    }
-
-    /// Whether a text came back.
-    pub(super) fn echo(&mut self, text: &[u8]) -> bool {
-        self.send(0x81, text) && self.receive() == Some((0x81, text.to_vec()))
-    }
-
-    /// The code with which the other side closes.
-    pub(super) fn closed_with(mut self) -> Option<u16> {
-        let (kind, payload) = self.receive()?;
-        assert_eq!(kind, 0x88);
-        Some(u16::from_be_bytes([*payload.first()?, *payload.get(1)?]))
-    }
-
-    pub(super) fn close(mut self) {
-        assert!(self.send(0x88, &1000u16.to_be_bytes()));
-        assert_eq!(self.receive().map(|(kind, _)| kind), Some(0x88));
     }
 }
 

@@ -3,7 +3,7 @@
 mod failing;
 mod load;
 
-use crate::harness::{Client, Gateway, Key, Message, Request, Upstream, field, hex_digest, wait_for};
+use crate::harness::{Client, Gateway, Key, Message, Request, Upstream, WebSocket, field, hex_digest, wait_for};
 use load::{Load, World};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -111,8 +111,8 @@ fn process_that_was_relieved_twice_over_goes_on_while_a_later_one_has_nothing_le
     let world = World::start();
     let (leaked, other) = (Key::live("key_leaked").scopes(&["*"]), Key::live("key_other").scopes(&["*"]));
     let gateway = Gateway::in_front_of_url(&world.url()).key(&leaked).key(&other).more(&token()).more(STORE).start();
-    let mut cut = load::WebSocket::open(gateway.address(), None, &leaked);
-    let mut kept = load::WebSocket::open(gateway.address(), None, &other);
+    let mut cut = WebSocket::open(gateway.address(), None, &leaked);
+    let mut kept = WebSocket::open(gateway.address(), None, &other);
     for _ in 0..3 {
         gateway.upgrade();
     }
@@ -158,7 +158,8 @@ fn upgrade_by_request_tells_the_new_process_and_the_store_goes_with_it() {
     assert_eq!(gateway.send(&get(&key)).status(), 200);
     let answer = ask(&gateway, "POST", "/v1/upgrade", &Value::Null);
     assert_eq!(answer.status(), 200, "{}", answer.text());
-    assert_eq!(answer.json()["process"], gateway.process());
+    let process = answer.json()["process"].as_u64();
+    wait_for("the new process is heard of", || (process == Some(gateway.process().into())).then_some(()));
     assert_eq!(gateway.send(&get(&key)).status(), 200, "it is known to the new process");
     let (_, second) = make(&gateway);
     assert_eq!(gateway.send(&get(&second)).status(), 200);
@@ -181,7 +182,8 @@ fn command_waits_for_the_new_process_and_tells_why_there_is_none() {
     };
     let output = run();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert_eq!((output.status.code(), said), (Some(0), format!("process {} has taken over\n", gateway.process())));
+    assert_eq!(output.status.code(), Some(0));
+    wait_for("the new process is named", || (said == format!("process {} has taken over\n", gateway.process())).then_some(()));
     gateway.edit(|toml| toml.push_str("\n[lgo]\n"));
     let output = run();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -209,8 +211,8 @@ fn revocation_is_in_force_in_both(revoke: impl FnOnce(&Gateway)) {
     let mut idle = gateway.client();
     let mut second = gateway.client();
     assert_eq!((idle.send(&get(&leaked.text)).status(), second.send(&get(&other.text)).status()), (200, 200));
-    let mut cut = load::WebSocket::open(gateway.address(), None, &leaked);
-    let mut kept = load::WebSocket::open(gateway.address(), None, &other);
+    let mut cut = WebSocket::open(gateway.address(), None, &leaked);
+    let mut kept = WebSocket::open(gateway.address(), None, &other);
     gateway.upgrade();
     assert!(cut.echo(b"before") && kept.echo(b"before"), "WebSockets go on");
     let revoked_at = Instant::now();
@@ -248,7 +250,7 @@ fn old_process_tells_its_clients_to_leave_when_its_time_is_over() {
     let world = World::start();
     let key = Key::live("key_crm").scopes(&["*"]);
     let mut gateway = Gateway::in_front_of_url(&world.url()).server("upgrade_drain_timeout = \"1s\"").key(&key).start();
-    let mut socket = load::WebSocket::open(gateway.address(), None, &key);
+    let mut socket = WebSocket::open(gateway.address(), None, &key);
     assert!(socket.echo(b"one"));
     gateway.upgrade();
     assert!(socket.echo(b"two"));
@@ -262,7 +264,7 @@ fn old_process_stops_when_the_new_one_is_gone() {
     let world = World::start();
     let key = Key::live("key_crm").scopes(&["*"]);
     let mut gateway = Gateway::in_front_of_url(&world.url()).key(&key).start();
-    let mut socket = load::WebSocket::open(gateway.address(), None, &key);
+    let mut socket = WebSocket::open(gateway.address(), None, &key);
     gateway.upgrade();
     assert!(socket.echo(b"one"));
     gateway.signal("KILL");
