@@ -48,7 +48,7 @@ pub fn read<M: DeserializeOwned>(mut stream: impl Read) -> io::Result<M> {
     Ok(serde_json::from_slice(&message)?)
 }
 
-/// The same as [`write`] for a task.
+/// The same as [`write()`] for a task.
 ///
 /// # Errors
 /// The other side is gone.
