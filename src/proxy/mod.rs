@@ -4,6 +4,7 @@
 //! counters, so that a request touches nothing that another core writes. `handler` is the main path.
 //! Workers never block, resolve a name or touch the disk.
 
+mod accept;
 mod access_log;
 mod answer;
 mod body;
@@ -31,5 +32,6 @@ mod wakes;
 mod websocket;
 mod worker;
 
+pub use accept::bind;
 pub use access_log::{LogWriter, Logged};
-pub use worker::{Worker, bind};
+pub use worker::Worker;

@@ -1,10 +1,9 @@
 //! How long anybody is waited for: clients that are slow, silent or do not read, APIs that stop in the middle of an answer. And that nobody
 //! is cut who only takes their time.
 
-use crate::harness::{Gateway, PATIENCE, Setup, wait_for};
+use crate::harness::{Gateway, PATIENCE, Setup, upstream_after_head, wait_for};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -12,29 +11,6 @@ const HEAD: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
 /// An API that needs no key.
 fn open(url: &str) -> Setup {
     Gateway::in_front_of_url(url).api("public = [\"GET /**\", \"POST /**\"]")
-}
-
-/// An upstream on bare sockets, whose connections `serve` gets with the request's head read.
-fn upstream(serve: impl Fn(BufReader<TcpStream>) + Send + Sync + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let serve = Arc::new(serve);
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let (mut stream, serve) = (BufReader::new(stream), serve.clone());
-            std::thread::spawn(move || {
-                let mut line = String::new();
-                while line != "\r\n" {
-                    line.clear();
-                    if stream.read_line(&mut line).unwrap_or(0) == 0 {
-                        return;
-                    }
-                }
-                serve(stream);
-            });
-        }
-    });
-    url
 }
 
 fn connect(gateway: &Gateway) -> TcpStream {
@@ -79,7 +55,7 @@ fn patient(mut stream: BufReader<TcpStream>) {
 #[test]
 fn body_that_stops_coming_gets_408_and_the_upstream_no_end_of_it() {
     let (tell, told) = std::sync::mpsc::channel();
-    let url = upstream(move |mut stream| {
+    let url = upstream_after_head(move |mut stream| {
         let mut body = Vec::new();
         let _ = stream.read_to_end(&mut body);
         tell.send(body).unwrap();
@@ -100,7 +76,7 @@ fn body_that_stops_coming_gets_408_and_the_upstream_no_end_of_it() {
 
 #[test]
 fn trickled_body_is_not_waited_for_for_ever() {
-    let url = upstream(|mut stream| drop(stream.read_to_end(&mut Vec::new())));
+    let url = upstream_after_head(|mut stream| drop(stream.read_to_end(&mut Vec::new())));
     let gateway = open(&url).server("body_timeout = \"500ms\"\nmin_transfer_rate = \"1KiB\"").start();
     let mut stream = connect(&gateway);
     stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n").unwrap();
@@ -119,7 +95,7 @@ fn trickled_body_is_not_waited_for_for_ever() {
 
 #[test]
 fn body_that_comes_slowly_but_fast_enough_is_waited_for() {
-    let gateway = open(&upstream(patient)).server("body_timeout = \"2s\"\nmin_transfer_rate = \"1B\"").start();
+    let gateway = open(&upstream_after_head(patient)).server("body_timeout = \"2s\"\nmin_transfer_rate = \"1B\"").start();
     let mut stream = connect(&gateway);
     stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 10\r\n\r\n").unwrap();
     for _ in 0..10 {
@@ -131,7 +107,7 @@ fn body_that_comes_slowly_but_fast_enough_is_waited_for() {
 
 #[test]
 fn time_that_the_upstream_takes_for_a_body_is_not_the_clients() {
-    let url = upstream(|mut stream| {
+    let url = upstream_after_head(|mut stream| {
         std::thread::sleep(Duration::from_millis(2500));
         let mut left = 64 << 20;
         let mut buffer = vec![0; 1 << 16];
@@ -151,7 +127,7 @@ fn time_that_the_upstream_takes_for_a_body_is_not_the_clients() {
 
 #[test]
 fn client_that_does_not_take_its_answer_is_cut() {
-    let url = upstream(|mut stream| {
+    let url = upstream_after_head(|mut stream| {
         let _ = write!(stream.get_mut(), "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", 1 << 30);
         while stream.get_mut().write_all(&[b'x'; 1 << 16]).is_ok() {}
     });
@@ -188,7 +164,7 @@ fn client_that_asks_and_never_reads_is_cut_though_it_is_refused_each_time() {
 #[test]
 fn client_that_reads_slowly_but_fast_enough_gets_all() {
     const SIZE: usize = 24 << 20;
-    let url = upstream(|mut stream| {
+    let url = upstream_after_head(|mut stream| {
         let _ = write!(stream.get_mut(), "HTTP/1.1 200 OK\r\ncontent-length: {SIZE}\r\n\r\n");
         let _ = stream.get_mut().write_all(&vec![b'x'; SIZE]);
     });
@@ -213,7 +189,7 @@ fn answer_that_stops_in_its_middle_is_broken_off_after_the_idle_timeout() {
         let _ = stream.get_mut().write_all(format!("{HEAD}5\r\nhello\r\n").as_bytes());
         let _ = stream.read(&mut [0]);
     };
-    let gateway = open(&upstream(stops)).api("idle_timeout = \"1s\"").start();
+    let gateway = open(&upstream_after_head(stops)).api("idle_timeout = \"1s\"").start();
     let mut stream = connect(&gateway);
     stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     let (answer, took) = until_closed(&mut stream);
@@ -234,7 +210,7 @@ fn events_that_come_now_and_then_are_not_idle_nor_is_their_client_slow() {
         stream.get_mut().write_all(b"0\r\n\r\n").unwrap();
     };
     let settings = "body_timeout = \"1s\"\nheader_timeout = \"1s\"";
-    let gateway = open(&upstream(events)).server(settings).api("idle_timeout = \"2s\"\nresponse_timeout = \"2s\"").start();
+    let gateway = open(&upstream_after_head(events)).server(settings).api("idle_timeout = \"2s\"\nresponse_timeout = \"2s\"").start();
     let mut stream = connect(&gateway);
     stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
     let (answer, _) = until_closed(&mut stream);
@@ -254,7 +230,7 @@ fn long_request_whose_answer_has_begun_may_pause() {
         }
         stream.get_mut().write_all(b"4\r\nthen\r\n0\r\n\r\n").unwrap();
     };
-    let gateway = open(&upstream(echo)).server("body_timeout = \"300ms\"").start();
+    let gateway = open(&upstream_after_head(echo)).server("body_timeout = \"300ms\"").start();
     let mut stream = connect(&gateway);
     stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n").unwrap();
     let mut byte = [0];
@@ -274,7 +250,7 @@ fn request_has_a_deadline_as_a_whole_whether_it_has_an_answer_or_not() {
         }
     };
     let silence = |mut stream: BufReader<TcpStream>| drop(stream.read(&mut [0]));
-    for (url, expected) in [(upstream(dribble), "HTTP/1.1 200 OK"), (upstream(silence), "HTTP/1.1 504 ")] {
+    for (url, expected) in [(upstream_after_head(dribble), "HTTP/1.1 200 OK"), (upstream_after_head(silence), "HTTP/1.1 504 ")] {
         let gateway = open(&url).api("request_timeout = \"1s\"").start();
         let mut stream = connect(&gateway);
         stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
@@ -287,7 +263,7 @@ fn request_has_a_deadline_as_a_whole_whether_it_has_an_answer_or_not() {
 
 #[test]
 fn websocket_in_which_nothing_moves_is_closed_with_a_reason_and_one_in_use_is_not() {
-    let url = upstream(|mut stream| {
+    let url = upstream_after_head(|mut stream| {
         let switch = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
         stream.get_mut().write_all(switch.as_bytes()).unwrap();
         let _ = stream.read_to_end(&mut Vec::new());
@@ -311,7 +287,7 @@ fn websocket_in_which_nothing_moves_is_closed_with_a_reason_and_one_in_use_is_no
 #[test]
 fn body_larger_than_the_api_takes_gets_413_and_never_looks_whole_to_the_upstream() {
     let (tell, told) = std::sync::mpsc::channel();
-    let url = upstream(move |mut stream| {
+    let url = upstream_after_head(move |mut stream| {
         let mut body = Vec::new();
         let _ = stream.read_to_end(&mut body);
         tell.send(body).unwrap();
@@ -364,7 +340,7 @@ fn tls_handshake_that_never_ends_delays_a_stop_by_seconds_only() {
 
 #[test]
 fn connection_between_two_requests_has_the_idle_timeout_and_a_begun_head_the_header_timeout() {
-    let url = upstream(|mut stream| drop(stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")));
+    let url = upstream_after_head(|mut stream| drop(stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")));
     let gateway = open(&url).server("idle_timeout = \"4s\"\nheader_timeout = \"500ms\"").start();
     let mut silent = connect(&gateway);
     let mut begun = connect(&gateway);

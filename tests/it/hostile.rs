@@ -1,6 +1,6 @@
 //! Peers that break off, speak out of turn, or send what a careless reader takes for something else.
 
-use crate::harness::{Answer, Gateway, PATIENCE, Upstream, wait_for};
+use crate::harness::{Answer, Gateway, PATIENCE, Upstream, upstream_after_head, wait_for};
 use bytes::Bytes;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,29 +12,6 @@ const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 /// An API that lets `GET` and `POST` pass without a key.
 fn open(url: &str) -> Gateway {
     Gateway::in_front_of_url(url).api("public = [\"GET /**\", \"POST /**\"]").start()
-}
-
-/// An upstream on bare sockets, whose connections `serve` gets with the request's head read.
-fn upstream(serve: impl Fn(BufReader<TcpStream>) + Send + Sync + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let serve = Arc::new(serve);
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let (mut stream, serve) = (BufReader::new(stream.unwrap()), serve.clone());
-            std::thread::spawn(move || {
-                let mut line = String::new();
-                while line != "\r\n" {
-                    line.clear();
-                    if stream.read_line(&mut line).unwrap_or(0) == 0 {
-                        return;
-                    }
-                }
-                serve(stream);
-            });
-        }
-    });
-    url
 }
 
 /// Answers at once, and ends the answer when the request has ended.
@@ -96,7 +73,7 @@ fn what_has_come_of_an_answer_that_breaks_off_is_passed_on_without_an_end() {
 
 #[test]
 fn nothing_behind_a_malformed_body_is_taken_for_a_request() {
-    let gateway = open(&upstream(answer_only_whole_requests));
+    let gateway = open(&upstream_after_head(answer_only_whole_requests));
     let mut stream = connect(&gateway);
     post(&mut stream, &format!("Expect: 100-continue\r\n{CHUNKED}"));
     read_until(&mut stream, b"100 Continue\r\n\r\n");
@@ -114,7 +91,7 @@ fn answer_only_whole_requests(mut stream: BufReader<TcpStream>) {
 
 #[test]
 fn end_of_a_body_reaches_an_upstream_that_has_begun_to_answer() {
-    let gateway = open(&upstream(answer_early));
+    let gateway = open(&upstream_after_head(answer_early));
     // So many small chunks at once that the gateway must pause somewhere; each place is tried.
     for chunks in 100..140 {
         let mut stream = connect(&gateway);
@@ -127,7 +104,7 @@ fn end_of_a_body_reaches_an_upstream_that_has_begun_to_answer() {
 
 #[test]
 fn client_that_leaves_in_the_middle_of_its_body_is_noticed_though_the_answer_has_begun() {
-    let gateway = open(&upstream(answer_early));
+    let gateway = open(&upstream_after_head(answer_early));
     let mut stream = connect(&gateway);
     post(&mut stream, CHUNKED);
     read_until(&mut stream, b"hi\r\n");
@@ -138,7 +115,7 @@ fn client_that_leaves_in_the_middle_of_its_body_is_noticed_though_the_answer_has
 #[test]
 fn body_is_passed_on_while_its_client_does_not_read_the_answer_yet() {
     let (sent, answered) = (48 << 20, 48 << 20);
-    let gateway = open(&upstream(move |mut stream| {
+    let gateway = open(&upstream_after_head(move |mut stream| {
         let mut out = stream.get_ref().try_clone().unwrap();
         let answering = std::thread::spawn(move || {
             let _ = write!(out, "HTTP/1.1 200 OK\r\ncontent-length: {answered}\r\n\r\n");
@@ -233,7 +210,7 @@ fn client_that_leaves_an_http2_upstream_thinking_is_noticed_behind_a_body_too() 
 #[tokio::test]
 async fn body_that_an_http2_client_cancels_does_not_look_whole() {
     let (tell, told) = std::sync::mpsc::channel();
-    let url = upstream(move |mut stream| {
+    let url = upstream_after_head(move |mut stream| {
         let mut body = vec![0; 10];
         stream.read_exact(&mut body).unwrap();
         tell.send(Vec::new()).unwrap();

@@ -6,8 +6,8 @@ use std::os::unix::fs::FileExt as _;
 
 /// How often each of these texts stands in the memory of the gateway.
 fn occurrences<const N: usize>(gateway: &Gateway, texts: [&str; N]) -> [usize; N] {
-    let maps = fs::read_to_string(format!("/proc/{}/maps", gateway.pid())).expect("its memory's parts");
-    let memory = File::open(format!("/proc/{}/mem", gateway.pid())).expect("its memory");
+    let maps = fs::read_to_string(format!("/proc/{}/maps", gateway.process())).expect("its memory's parts");
+    let memory = File::open(format!("/proc/{}/mem", gateway.process())).expect("its memory");
     let mut found = [0; N];
     let mut content = Vec::new();
     for line in maps.lines().filter(|line| line.contains(" rw")) {

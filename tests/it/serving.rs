@@ -1,6 +1,6 @@
 //! What passes through the gateway: protocols, bodies, interim answers, trailers, and every kind of upstream.
 
-use crate::harness::{Answer, Certificates, Gateway, Key, Request, Setup, Upstream, wait_for};
+use crate::harness::{Answer, Certificates, Gateway, Key, Request, Setup, Upstream, bare_upstream, wait_for};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
@@ -13,20 +13,6 @@ use std::time::Duration;
 fn open(setup: Setup) -> (Setup, Key) {
     let key = Key::live("key_all").scopes(&["*"]);
     (setup.scope("all", &["GET /**", "POST /**"]).key(&key), key)
-}
-
-/// An upstream on bare sockets: each connection is handed to `serve`.
-fn bare_upstream(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let serve = Arc::new(serve);
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let serve = serve.clone();
-            std::thread::spawn(move || serve(stream));
-        }
-    });
-    url
 }
 
 /// Reads a head; returns it in lower case.

@@ -42,14 +42,14 @@ fn one_worker(setup: Setup) -> Arc<TempDir> {
 
 /// Sets how many descriptors a process may have, its hard limit aside.
 fn allow(gateway: &Gateway, descriptors: u32) {
-    let pid = gateway.pid().to_string();
+    let pid = gateway.process().to_string();
     let set = Command::new("prlimit").args(["--pid", &pid, &format!("--nofile={descriptors}:")]).status().expect("prlimit runs");
     assert!(set.success());
 }
 
 /// Processor time that a process has used so far, in hundredths of a second.
 fn processor_time(gateway: &Gateway) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", gateway.pid())).expect("its state");
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", gateway.process())).expect("its state");
     let (_, fields) = stat.rsplit_once(") ").expect("the name is in brackets");
     fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number")).sum()
 }

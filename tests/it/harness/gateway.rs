@@ -1,12 +1,16 @@
 //! The real binary, in a folder of its own.
 
+mod processes;
+
+pub(crate) use processes::send_signal;
+
 use super::keys::Key;
 use super::{Certificates, Client, Message, Request, Upstream, wait_for};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -297,101 +301,10 @@ impl Gateway {
         lines(&self.events) + &lines(&self.log)
     }
 
-    /// The program that an upgrade starts.
-    pub(crate) fn program(&self) -> PathBuf {
-        self.folder.path().join("keygate")
-    }
-
-    /// The process that serves: the one that was started, or that has taken over last.
-    pub(crate) fn process(&self) -> u32 {
-        let ready = self.events("ready").pop().and_then(|event| field(&event, "process")?.as_u64());
-        ready.and_then(|process| u32::try_from(process).ok()).unwrap_or(self.child.id())
-    }
-
-    /// Hands over to another process and waits until that serves.
-    #[track_caller]
-    pub(crate) fn upgrade(&self) {
-        let before = self.process();
-        self.signal("USR2");
-        wait_for("another process serves", || (self.process() != before).then_some(()));
-        // Both have said so by then, in either order.
-        wait_for("the process before has heard of it", || {
-            let told = |event: &Value| field(event, "process").and_then(Value::as_u64) == Some(self.process().into());
-            self.events(TAKEN_OVER).iter().any(told).then_some(())
-        });
-    }
-
     /// The value of a metric, by its name and labels.
     pub(crate) fn metric(&self, series: &str) -> Option<f64> {
         let page = self.admin("/metrics").text().to_owned();
         page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
-    }
-
-    /// Of the process.
-    pub(crate) fn pid(&self) -> u32 {
-        self.process()
-    }
-
-    /// Sends a signal, such as `TERM`, to the process that serves.
-    pub(crate) fn signal(&self, name: &str) {
-        send_signal(name, self.process());
-    }
-
-    /// The figure of this line of `/proc/PID/status`, in kibibytes.
-    pub(crate) fn memory(&self, line: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process())).expect("its status");
-        let figure = status.lines().find_map(|text| text.strip_prefix(line)?.strip_prefix(':')?.split_whitespace().next()?.parse().ok());
-        figure.expect("the line")
-    }
-
-    /// How many files and sockets it has open.
-    pub(crate) fn descriptors(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("its descriptors").count()
-    }
-
-    /// The same, once no thread is still starting.
-    pub(crate) fn descriptors_at_rest(&self) -> usize {
-        let mut seen = (self.descriptors(), Instant::now());
-        wait_for("a steady number of descriptors", || {
-            let now = self.descriptors();
-            if now != seen.0 {
-                seen = (now, Instant::now());
-            }
-            (seen.1.elapsed() > Duration::from_millis(300)).then_some(now)
-        })
-    }
-
-    /// Sends SIGTERM and waits for the end.
-    pub(crate) fn stop(self) -> ExitStatus {
-        self.signal("TERM");
-        self.ended()
-    }
-
-    /// Waits for the end of every process; returns how the first one has ended.
-    pub(crate) fn ended(mut self) -> ExitStatus {
-        let status = wait_for("the gateway stops", || self.child.try_wait().expect("its state"));
-        wait_for("all of its processes stop", || self.successors().is_empty().then_some(()));
-        status
-    }
-
-    /// Waits for the end of the process that was started, while another one serves.
-    pub(crate) fn first_process_ended(&mut self) -> ExitStatus {
-        wait_for("the first process ends", || self.child.try_wait().expect("its state"))
-    }
-
-    /// Processes besides the first that were started for this gateway and live.
-    fn successors(&self) -> Vec<u32> {
-        let named = parse(&self.events).into_iter().filter_map(|event| field(&event, "process")?.as_u64());
-        let mut processes: Vec<u32> = named.filter_map(|process| u32::try_from(process).ok()).collect();
-        processes.sort_unstable();
-        processes.dedup();
-        let folder = self.folder.path().display().to_string();
-        let is_ours = |process: &u32| {
-            // A zombie has no command line.
-            let line = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
-            *process != self.child.id() && String::from_utf8_lossy(&line).contains(&folder)
-        };
-        processes.into_iter().filter(is_ours).collect()
     }
 }
 
@@ -404,14 +317,6 @@ impl Drop for Gateway {
             eprintln!("the gateway said:\n{}", self.output());
         }
     }
-}
-
-/// What a process says that another one has taken over from.
-const TAKEN_OVER: &str = "upgrade: the new process has taken over; serving open connections to their end";
-
-/// Sends a signal. The process may have ended.
-pub(crate) fn send_signal(name: &str, process: u32) {
-    let _ = Command::new("sh").args(["-c", &format!("kill -{name} {process} 2>/dev/null")]).status().expect("a shell");
 }
 
 fn collect(stream: impl Read + Send + 'static) -> Lines {

@@ -1,6 +1,7 @@
 //! What the tests stand on: the gateway's process, an upstream that records everything, and a client that
 //! sends and reads exact bytes.
 
+mod bare;
 mod certificates;
 mod client;
 mod gateway;
@@ -10,6 +11,7 @@ mod preload;
 mod upstream;
 mod websocket;
 
+pub(crate) use bare::{bare_upstream, upstream_after_head};
 pub(crate) use certificates::Certificates;
 pub(crate) use client::{Client, Request};
 pub(crate) use gateway::{Gateway, Setup, field, send_signal};

@@ -1,21 +1,14 @@
 //! What stands behind the gateway: an upstream that says what it was asked, and one that fails in every way.
 
-use crate::harness::{Message, SWITCH, echo_frames};
+use crate::harness::{Message, SWITCH, bare_upstream, echo_frames};
 use std::io::{BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-fn listen(serve: fn(TcpStream)) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    std::thread::spawn(move || listener.incoming().flatten().for_each(|stream| _ = std::thread::spawn(move || serve(stream))));
-    url
-}
-
 /// Answers with what it was asked, by whom, and the body as it came; echoes WebSocket frames.
 pub(super) fn echo() -> String {
-    listen(|stream| {
+    bare_upstream(|stream| {
         let _ = stream.set_nodelay(true);
         let Ok(mut out) = stream.try_clone() else { return };
         let mut stream = BufReader::new(stream);
@@ -42,7 +35,7 @@ fn answer(request: &Message) -> Vec<u8> {
 /// Answers, stalls for a moment, closes, resets, breaks off or talks nonsense, in turn.
 pub(super) fn shaky() -> String {
     static TURN: AtomicUsize = AtomicUsize::new(0);
-    listen(|stream| {
+    bare_upstream(|stream| {
         let Ok(mut out) = stream.try_clone() else { return };
         let mut stream = BufReader::new(stream);
         while let Ok(Some(request)) = Message::read(&mut stream, |_| true) {
