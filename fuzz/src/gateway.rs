@@ -77,7 +77,7 @@ scopes = ["tickets:read", "tickets:write", "keys:manage"]
     let file = folder.path().join("gateway.toml");
     std::fs::write(&file, toml).expect("a file");
     std::thread::spawn(move || upstream.incoming().flatten().for_each(|stream| _ = std::thread::spawn(move || serve(stream))));
-    std::thread::spawn(move || keygate::serve::run(&file).expect("the gateway runs"));
+    std::thread::spawn(move || keygate::serve::run(&file, None).expect("the gateway runs"));
     while TcpStream::connect(data).is_err() || TcpStream::connect(admin).is_err() {
         std::thread::sleep(Duration::from_millis(10));
     }
