@@ -1,6 +1,6 @@
 //! A secret that has served its purpose is not left in the gateway's memory.
 
-use crate::harness::{Gateway, Key, Request, Upstream, wait_for};
+use crate::harness::{Gateway, Key, PATIENCE, Request, Upstream, wait_for};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 
@@ -125,10 +125,14 @@ async fn keys_that_were_presented_over_http2_are_not_left_in_memory_when_the_con
         assert_eq!(ask_over_http2(&gateway, &good).await, 200);
         assert_eq!(ask_over_http2(&gateway, &unknown).await, 401);
     }
-    wait_for("what is left is gone", || {
-        assert_eq!(gateway.send(&Request::get("/x")).status(), 401);
+    // What a worker computed last may stand on its stack until it judges another request.
+    let deadline = std::time::Instant::now() + PATIENCE;
+    loop {
+        assert_eq!(ask_over_http2(&gateway, &Key::live("key_other")).await, 401);
         let found = occurrences(&gateway, [body(&good), body(&unknown)]);
-        println!("{found:?}");
-        (found == [0, 0]).then_some(())
-    });
+        if found == [0, 0] {
+            return;
+        }
+        assert!(std::time::Instant::now() < deadline, "{found:?} copies are left");
+    }
 }
