@@ -2,6 +2,7 @@
 
 use super::huffman;
 use super::table::{DynamicTable, ENTRY, STATIC};
+use crate::policy::wipe;
 use std::fmt;
 
 /// The largest dynamic table that clients may use: what they assume before they are told anything (RFC 9113 §6.5.2).
@@ -39,7 +40,7 @@ impl Block {
 
     /// Forgets the fields for good: they have been read, and a key was among them.
     pub fn wipe(&mut self) {
-        self.text.fill(0);
+        wipe(&mut self.text);
         self.ends.clear();
     }
 

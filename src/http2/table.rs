@@ -1,5 +1,6 @@
 //! The static table (RFC 7541 Appendix A) and the dynamic table (§2.3.2).
 
+use crate::policy::wipe;
 use std::collections::VecDeque;
 use std::fmt;
 
@@ -79,8 +80,7 @@ impl fmt::Debug for Entry {
 /// Nor is it left behind.
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.text.fill(0);
-        std::hint::black_box(&self.text);
+        wipe(&mut self.text);
     }
 }
 

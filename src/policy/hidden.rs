@@ -3,6 +3,13 @@
 use std::fmt;
 use zeroize::Zeroizing;
 
+/// Overwrites what is let go of and may hold a secret, as one piece: byte by byte, as `zeroize` does it, takes ten times as long.
+pub fn wipe(bytes: &mut [u8]) {
+    bytes.fill(0);
+    // Whatever is looked at has to be written.
+    std::hint::black_box(bytes);
+}
+
 /// A secret: it shows itself in no log and no error, and is wiped when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Hidden(Zeroizing<Box<[u8]>>);

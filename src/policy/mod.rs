@@ -46,7 +46,7 @@ pub use credential::{contains_key, query_holds_key};
 pub use digest::Digest;
 pub use fields::{Field, Fields, Known, Sink, Target, field_text, split_lines};
 pub use forwarding::{accepts_trailers, prepare_request, prepare_response};
-pub use hidden::Hidden;
+pub use hidden::{Hidden, wipe};
 pub use key::{Grant, KeyDefinition, KeyRecord, Organization, Secret, Terms};
 pub use key_api::{KeyApi, KeyApiStyle};
 pub use key_format::new_key;

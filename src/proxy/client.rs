@@ -3,6 +3,7 @@
 use super::stream::Stream;
 use super::worker::Worker;
 use crate::http1::{Body, Limits, Malformed, Piece, find_end};
+use crate::policy::wipe;
 use bytes::{Buf as _, Bytes, BytesMut};
 use http_body::Frame;
 use std::cell::RefCell;
@@ -213,11 +214,6 @@ impl Client {
         Poll::Pending
     }
 
-    /// Reads bytes and forgets them; returns how many.
-    pub(super) fn poll_discard(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        poll_read(&mut self.io.borrow_mut().stream, cx, &mut self.worker.client_buffer()[..AHEAD])
-    }
-
     /// Wipes what has come and will not be read: it may be a part of a head.
     pub(super) fn forget(&self) {
         wipe(&mut self.io.borrow_mut().rest);
@@ -247,13 +243,6 @@ impl Io {
         self.out = Vec::new();
         Pin::new(&mut self.stream).poll_flush(cx)
     }
-}
-
-/// Overwrites what is let go of and may hold a secret, as one piece: byte by byte, as `zeroize` does it, takes ten times as long.
-pub(super) fn wipe(bytes: &mut [u8]) {
-    bytes.fill(0);
-    // Whatever is looked at has to be written.
-    std::hint::black_box(bytes);
 }
 
 /// Reads into the buffer; 0: the other side has closed.

@@ -1,16 +1,19 @@
 //! A client's connection: TLS, and the choice of protocol.
 
+use super::client::poll_read;
 use super::deadline::Deadline;
 use super::stream::Stream;
 use super::worker::Worker;
 use super::{http1, http2};
 use crate::policy::Peer;
+use std::cell::RefMut;
 use std::future::poll_fn;
 use std::net::IpAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
+use tokio::io::AsyncWrite as _;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -20,6 +23,10 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0";
 const SURPLUS_TIME: Duration = Duration::from_secs(3);
 /// How long a TLS handshake, or a head, may take to end when the gateway stops.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// How much of the body of a request that has been answered is read, and for how long.
+pub(super) const READ_ON_BYTES: usize = 256 * 1024;
+pub(super) const READ_ON_TIME: Duration = Duration::from_secs(5);
 
 /// Serves a connection until it closes or the gateway has drained. `surplus`: it is there only to be told that there are too many.
 pub(super) async fn serve(worker: &Rc<Worker>, stream: TcpStream, peer: IpAddr, surplus: bool) {
@@ -70,7 +77,7 @@ async fn converse(worker: &Rc<Worker>, stream: Stream, peer: Peer, http2: bool, 
 
 /// What the work comes to, unless it takes too long. When the gateway stops, it has only this much time left.
 async fn in_time<T>(worker: &Rc<Worker>, until: Instant, at_stop: Duration, work: impl Future<Output = T>) -> Option<T> {
-    let _told = worker.wake_when_draining(poll_fn(|cx| Poll::Ready(cx.waker().clone())).await);
+    let _told = worker.wake_when_draining().await;
     let mut work = pin!(work);
     let mut deadline = Deadline::new(until);
     let mut stopping = false;
@@ -85,6 +92,32 @@ async fn in_time<T>(worker: &Rc<Worker>, until: Instant, at_stop: Duration, work
         deadline.poll(cx).map(|()| None)
     })
     .await
+}
+
+/// Closes this side and waits a little for the client to close its own: what it sent meanwhile would make the system reset the
+/// connection, and the client lose what it was told (RFC 9112 §9.6). `stream` gives out the connection.
+pub(super) async fn hang_up<'s>(worker: &Worker, stream: impl Fn() -> RefMut<'s, Stream>, deadline: &mut Deadline) {
+    let mut left = READ_ON_BYTES;
+    let mut shut = false;
+    deadline.set(Instant::now() + READ_ON_TIME);
+    poll_fn(|cx| {
+        if deadline.poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if !shut {
+            if ready!(Pin::new(&mut *stream()).poll_shutdown(cx)).is_err() {
+                return Poll::Ready(());
+            }
+            shut = true;
+        }
+        loop {
+            match ready!(poll_read(&mut stream(), cx, &mut worker.client_buffer())) {
+                Ok(read) if read > 0 && read <= left => left -= read,
+                _ => return Poll::Ready(()),
+            }
+        }
+    })
+    .await;
 }
 
 /// Whether an unencrypted connection speaks HTTP/2 (gRPC behind a TLS terminator does).

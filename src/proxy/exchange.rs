@@ -1,12 +1,13 @@
 //! One exchange with an HTTP/1.1 upstream: the request goes out, the answer comes back, both on the task of whoever asks for more.
 
 use super::body::RequestBody;
-use super::client::{poll_read, wipe};
+use super::client::poll_read;
 use super::progress::Progress;
 use super::stream::Stream;
+use super::websocket::names_websocket;
 use super::worker::Worker;
 use crate::http1::{self, Body, LAST_CHUNK, Limits, Piece, ResponseHead, find_end};
-use crate::policy::{Fields, Known};
+use crate::policy::{Fields, Known, wipe};
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::{StatusCode, Version};
 use std::io;
@@ -169,8 +170,7 @@ impl Exchange {
                     };
                     self.searched = 0;
                     // RFC 9110 §15.2.2: a switch says what to.
-                    let websocket = || fields.lists(Known::Upgrade, b"websocket") && fields.lists(Known::Connection, b"upgrade");
-                    if head.status == StatusCode::SWITCHING_PROTOCOLS && !websocket() {
+                    if head.status == StatusCode::SWITCHING_PROTOCOLS && !names_websocket(&fields) {
                         return Poll::Ready(Err(nonsense(http1::Malformed::Syntax)));
                     }
                     if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {

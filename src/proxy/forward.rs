@@ -6,10 +6,11 @@ use super::deadline::Deadline;
 use super::exchange::{Exchange, Failed, Unanswered};
 use super::pool::{connect_http1, connect_http2};
 use super::progress::Progress;
+use super::websocket::names_websocket;
 use super::worker::{Current, Worker};
 use crate::config::{ApiConfig, Protocol};
 use crate::http1::{ResponseHead, request_line};
-use crate::policy::{Admission, Caller, Fields, Head, Known, Refusal, Sink as _, prepare_request};
+use crate::policy::{Admission, Caller, Fields, Head, Refusal, Sink as _, prepare_request};
 use crate::state::UpstreamState;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use hyper::body::Incoming;
@@ -303,6 +304,5 @@ fn absolute(head: &Head<'_>, upstream: &UpstreamState, host: Option<&HeaderValue
 
 /// Whether the request asks to switch to the WebSocket protocol (RFC 6455 §4.1), the one switch that is passed on.
 fn wants_websocket(method: &Method, version: Version, fields: &Fields<'_>) -> bool {
-    let asks = fields.lists(Known::Upgrade, b"websocket") && fields.lists(Known::Connection, b"upgrade");
-    asks && version == Version::HTTP_11 && method == Method::GET
+    names_websocket(fields) && version == Version::HTTP_11 && method == Method::GET
 }

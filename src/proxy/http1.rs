@@ -3,7 +3,7 @@
 use super::answer::{Answer, AnswerFields, Length};
 use super::body::{AnswerBody, ClientBody, Part};
 use super::client::{Arrived, Client};
-use super::connection::LAST_WORDS;
+use super::connection::{LAST_WORDS, READ_ON_BYTES, READ_ON_TIME, hang_up};
 use super::deadline::{Deadline, Patience};
 use super::exchange::{Exchange, keeps_alive};
 use super::handler::{Connection, judge, respond};
@@ -15,19 +15,15 @@ use super::worker::Worker;
 use crate::http1::{self, Body, LAST_CHUNK, Limits, Malformed, RequestHead};
 use crate::policy::{Fields, Head, Known, Peer, Refusal, Sink as _, Target, accepts_trailers};
 use http::{Method, StatusCode, Version};
+use std::cell::RefMut;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, ready};
-use std::time::Duration;
-use tokio::io::AsyncWrite as _;
 use tokio::time::Instant;
 
 /// What is collected of an answer before it is sent, in bytes: four TLS records (RFC 8446 §5.1).
 const FULL: usize = 64 * 1024;
-/// How much of the body of a request that has been answered is read, and for how long.
-pub(super) const READ_ON_BYTES: usize = 256 * 1024;
-pub(super) const READ_ON_TIME: Duration = Duration::from_secs(5);
 /// Room for the head of most answers.
 const ROOM: usize = 1000;
 
@@ -44,7 +40,7 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, peer: Peer, surpl
     let client = Client::new(worker, stream);
     let mut guard = Guard::new(worker);
     let switched = {
-        let _idle = worker.wake_when_draining(poll_fn(|cx| Poll::Ready(cx.waker().clone())).await);
+        let _idle = worker.wake_when_draining().await;
         guard.run(pin!(converse(&connection, &client, until))).await.flatten()
     };
     drop(connection);
@@ -230,7 +226,7 @@ async fn send(worker: &Rc<Worker>, client: &Rc<Client>, answer: Answer, request:
         return Next::Close;
     }
     if close {
-        hang_up(client, deadline).await;
+        hang_up(worker, || RefMut::map(client.io(), |io| &mut io.stream), deadline).await;
         return Next::Close;
     }
     if client.is_read() || read_on(client, deadline).await { Next::Request } else { Next::Close }
@@ -346,28 +342,4 @@ async fn read_on(client: &Client, deadline: &mut Deadline) -> bool {
         }
     })
     .await
-}
-
-/// Closes this side and waits a little for the client to close its own: what it sent meanwhile would make the system reset the
-/// connection, and the client lose the answer (RFC 9112 §9.6).
-async fn hang_up(client: &Client, deadline: &mut Deadline) {
-    let mut left = READ_ON_BYTES;
-    let mut shut = false;
-    deadline.set(Instant::now() + READ_ON_TIME);
-    poll_fn(|cx| {
-        if !shut {
-            if deadline.poll(cx).is_ready() || ready!(Pin::new(&mut client.io().stream).poll_shutdown(cx)).is_err() {
-                return Poll::Ready(());
-            }
-            shut = true;
-        }
-        loop {
-            match client.poll_discard(cx) {
-                Poll::Ready(Ok(read)) if read > 0 && read <= left => left -= read,
-                Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => return deadline.poll(cx),
-            }
-        }
-    })
-    .await;
 }

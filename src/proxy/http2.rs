@@ -3,6 +3,7 @@
 mod upkeep;
 
 use super::client::poll_read;
+use super::connection::hang_up;
 use super::deadline::{Deadline, Patience};
 use super::handler::Connection;
 use super::http2_stream::{FULL, Slot};
@@ -11,6 +12,7 @@ use super::wakes::Wakes;
 use super::worker::Worker;
 use crate::http2::{self, Event, Limits, Reason};
 use crate::policy::Peer;
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -69,10 +71,11 @@ struct Client {
 /// Serves a connection until it closes or the gateway has drained.
 pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, peer: Peer, surplus: bool) {
     let mut client = Client::new(Connection::new(worker, peer, surplus), stream);
-    let _idle = worker.wake_when_draining(poll_fn(|cx| Poll::Ready(cx.waker().clone())).await);
+    let _idle = worker.wake_when_draining().await;
     if let End::Told = poll_fn(|cx| client.poll(cx)).await {
-        let Client { mut stream, mut deadline, .. } = client;
-        upkeep::hang_up(worker, &mut stream, &mut deadline).await;
+        let Client { stream, mut deadline, .. } = client;
+        let stream = RefCell::new(stream);
+        hang_up(worker, || stream.borrow_mut(), &mut deadline).await;
     }
 }
 

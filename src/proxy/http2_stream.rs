@@ -2,9 +2,9 @@
 
 use super::answer::{Answer, AnswerFields, AnswerHead, Length};
 use super::body::{AnswerBody, Broken, Part};
+use super::connection::{READ_ON_BYTES, READ_ON_TIME};
 use super::deadline::Patience;
 use super::handler::Connection;
-use super::http1::{READ_ON_BYTES, READ_ON_TIME};
 use super::live::{GRACE, Guard};
 use super::responder::{Mailbox, answer_all};
 use super::upload::Upload;

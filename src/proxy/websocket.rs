@@ -7,6 +7,7 @@ use super::progress::Progress;
 use super::record::Record;
 use super::stream::Stream;
 use super::worker::Worker;
+use crate::policy::{Fields, Known};
 use crate::state::Phase;
 use bytes::BytesMut;
 use std::io;
@@ -31,6 +32,11 @@ const OVERDUE: Goodbye = Goodbye { code: 1001, reason: "idle or open for too lon
 
 /// One side: its stream, and what came on it behind the head.
 type Side = (Stream, BytesMut);
+
+/// Whether a message asks for, or agrees to, a switch to the WebSocket protocol (RFC 6455 §4.1, §4.2.2).
+pub(super) fn names_websocket(fields: &Fields<'_>) -> bool {
+    fields.lists(Known::Upgrade, b"websocket") && fields.lists(Known::Connection, b"upgrade")
+}
 
 /// Copies between the two sides until both have ended. The record is kept until then.
 pub(super) async fn serve(worker: &Rc<Worker>, client: Side, mut exchange: Box<Exchange>, record: Record) {

@@ -16,7 +16,7 @@ use std::cell::{Cell, RefCell, RefMut};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::LocalOptions;
@@ -246,14 +246,15 @@ impl Worker {
         if link.is_none() { charge(permit, now) } else { charge_over(link, permit, now) }
     }
 
-    /// Wakes a task when the gateway drains or stops, until what is returned is dropped.
-    pub(super) fn wake_when_draining(self: &Rc<Self>, task: Waker) -> impl Drop + use<> {
+    /// Wakes the calling task when the gateway drains or stops, until what is returned is dropped.
+    pub(super) async fn wake_when_draining(self: &Rc<Self>) -> impl Drop + use<> {
         struct Waiting(Rc<Worker>, usize);
         impl Drop for Waiting {
             fn drop(&mut self) {
                 self.0.waiting.remove(self.1);
             }
         }
+        let task = std::future::poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
         Waiting(self.clone(), self.waiting.add(task))
     }
 

@@ -16,7 +16,7 @@ use axum::response::IntoResponse;
 use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -120,11 +120,7 @@ async fn reload(
     OptionalJson(order): OptionalJson<ReloadOrder>,
 ) -> Answer<Body<Reloaded>> {
     tracing::info!(by = actor.name, force = order.force, "reload asked for");
-    let stopping = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "The gateway is stopping.");
-    let (answer, report) = oneshot::channel();
-    let request = ReloadRequest { force: order.force, answer };
-    state.reloads.send(request).await.map_err(|_| stopping())?;
-    match report.await.map_err(|_| stopping())? {
+    match ask(&state.reloads, |answer| ReloadRequest { force: order.force, answer }).await? {
         ReloadReport::Accepted { changes, needs_restart, warnings } => Ok(Body(Reloaded { changes, needs_restart, warnings })),
         ReloadReport::Refused { errors } => {
             let errors = errors.into_iter().map(|message| Violation { member: String::new(), message }).collect();
@@ -132,6 +128,14 @@ async fn reload(
             Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "file_refused", detail).with_errors(errors))
         }
     }
+}
+
+/// Has the control thread do something, and waits until it has.
+async fn ask<R, A>(thread: &mpsc::Sender<R>, request: impl FnOnce(oneshot::Sender<A>) -> R) -> Result<A, Problem> {
+    let stopping = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "The gateway is stopping.");
+    let (answer, answered) = oneshot::channel();
+    thread.send(request(answer)).await.map_err(|_| stopping())?;
+    answered.await.map_err(|_| stopping())
 }
 
 /// Who serves now.
@@ -153,10 +157,7 @@ struct Upgraded {
 )]
 async fn upgrade(Caller(actor): Operator, Parameters(Nothing {}): Parameters<Nothing>, state: Here) -> Answer<Body<Upgraded>> {
     tracing::info!(by = actor.name, "upgrade asked for");
-    let stopping = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "The gateway is stopping.");
-    let (answer, outcome) = oneshot::channel();
-    state.upgrades.send(UpgradeRequest { waiting: 1, answer }).await.map_err(|_| stopping())?;
-    match outcome.await.map_err(|_| stopping())? {
+    match ask(&state.upgrades, |answer| UpgradeRequest { waiting: 1, answer }).await? {
         Ok(process) => Ok(Body(Upgraded { process })),
         Err(why @ (Refused::UnderWay | Refused::Impossible(_))) => Err(Problem::new(StatusCode::CONFLICT, "no_upgrade", format!("{why}."))),
         Err(Refused::Failed(why)) => {

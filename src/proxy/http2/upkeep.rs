@@ -1,19 +1,10 @@
 //! What time brings to a client's HTTP/2 connection: clients that do not go on, that do not read, that say nothing, or that are gone.
 
-use super::super::client::poll_read;
-use super::super::deadline::{Deadline, Patience};
-use super::super::http1::{READ_ON_BYTES, READ_ON_TIME};
+use super::super::deadline::Patience;
 use super::super::http2_stream::{FULL, Slot};
-use super::super::stream::Stream;
-use super::super::worker::Worker;
 use super::{Client, End, LAST_WORDS, PING_TIMEOUT, TIDY};
 use crate::http2::Reason;
-use std::future::poll_fn;
-use std::pin::Pin;
-use std::task::{Poll, ready};
 use std::time::Duration;
-use tokio::io::AsyncWrite as _;
-use tokio::time::Instant;
 
 impl Client {
     /// Does what time brings, and sets the deadline for the next look.
@@ -124,30 +115,4 @@ impl Client {
         self.connection.restart_quiet();
         self.deadline.set(self.deadline.at().min(self.connection.worker.soon(LAST_WORDS)));
     }
-}
-
-/// Closes this side and waits a little for the client to close its own: what it sent meanwhile would make the system reset the
-/// connection, and the client lose what it was told.
-pub(super) async fn hang_up(worker: &Worker, stream: &mut Stream, deadline: &mut Deadline) {
-    let mut left = READ_ON_BYTES;
-    let mut shut = false;
-    deadline.set(Instant::now() + READ_ON_TIME);
-    poll_fn(|cx| {
-        if deadline.poll(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        if !shut {
-            if ready!(Pin::new(&mut *stream).poll_shutdown(cx)).is_err() {
-                return Poll::Ready(());
-            }
-            shut = true;
-        }
-        loop {
-            match ready!(poll_read(stream, cx, &mut worker.client_buffer())) {
-                Ok(read) if read > 0 && read <= left => left -= read,
-                _ => return Poll::Ready(()),
-            }
-        }
-    })
-    .await;
 }
