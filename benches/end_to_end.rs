@@ -1,9 +1,10 @@
-//! CPU time of the gateway's process per request, end to end: HTTP/1.1 over TLS, 10,000 keys, 32 connections,
-//! 160-byte answers from an upstream on a kept-alive connection.
+//! CPU time of the gateway's process per request, end to end: HTTP/1.1 over TLS, 10,000 keys, 32
+//! connections, 160-byte answers from an upstream on a kept-alive connection.
 //!
-//! The figure is the time that the kernel says the gateway's threads were on a core, divided by the answers
-//! that clients got; it does not depend on how busy the machine is otherwise. The gateway runs on core 0, load and upstream
-//! on the last core. Rounds of the kinds of requests are interleaved; medians and the spread are printed.
+//! The figure is the time that the kernel says the gateway's threads were on a core, divided by the
+//! answers that clients got; it does not depend on how busy the machine is otherwise. The gateway
+//! runs on core 0, load and upstream on the last core. Rounds of the kinds of requests are
+//! interleaved; medians and the spread are printed.
 
 #[path = "shared/upstream.rs"]
 mod upstream;
@@ -15,6 +16,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -32,9 +34,13 @@ enum Kind {
 }
 
 fn main() {
-    pin(std::process::id(), std::thread::available_parallelism().map_or(0, |cores| cores.get() - 1));
+    pin(
+        std::process::id(),
+        std::thread::available_parallelism().map_or(0, |cores| cores.get() - 1),
+    );
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let (upstream, keys) = runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port for the upstream");
         let address = listener.local_addr().expect("an address");
@@ -45,7 +51,8 @@ fn main() {
     let gateway = Gateway::start(folder.path());
     let tls = client_tls(folder.path());
 
-    let mut figures: Vec<(Kind, Vec<f64>)> = [Kind::Allowed, Kind::Public, Kind::Refused].map(|kind| (kind, Vec::new())).into();
+    let mut figures: Vec<(Kind, Vec<f64>)> =
+        [Kind::Allowed, Kind::Public, Kind::Refused].map(|kind| (kind, Vec::new())).into();
     for round in 0..=ROUNDS {
         for (kind, figures) in &mut figures {
             let before = gateway.cpu_nanoseconds();
@@ -56,7 +63,10 @@ fn main() {
             }
         }
     }
-    println!("CPU time of the gateway per request, microseconds ({KEYS} keys, {CONNECTIONS} connections, {ROUNDS} rounds)");
+    println!(
+        "CPU time of the gateway per request, microseconds ({KEYS} keys, {CONNECTIONS} \
+            connections, {ROUNDS} rounds)"
+    );
     for (kind, mut figures) in figures {
         figures.sort_by(f64::total_cmp);
         let name = match kind {
@@ -64,12 +74,18 @@ fn main() {
             Kind::Public => "public: forwarded without a key",
             Kind::Refused => "refused with 401",
         };
-        println!("{name:40} median {:6.2}   least {:6.2}   most {:6.2}", figures[ROUNDS / 2], figures[0], figures[ROUNDS - 1]);
+        println!(
+            "{name:40} median {:6.2}   least {:6.2}   most {:6.2}",
+            figures[ROUNDS / 2],
+            figures[0],
+            figures[ROUNDS - 1]
+        );
     }
 }
 
 fn write_configuration(folder: &Path, upstream: SocketAddr) -> Vec<String> {
-    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let certified =
+        rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     std::fs::write(folder.join("cert.pem"), certified.cert.pem()).expect("cert.pem");
     std::fs::write(folder.join("key.pem"), certified.signing_key.serialize_pem()).expect("key.pem");
     let keys: Vec<String> = (0..KEYS)
@@ -81,15 +97,20 @@ fn write_configuration(folder: &Path, upstream: SocketAddr) -> Vec<String> {
         })
         .collect();
     let mut toml = format!(
-        "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[server.tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n[log]\nrequests = false\nformat = \"json\"\n\
-         [[api]]\nname = \"desk\"\nupstream = \"http://{upstream}\"\ncredentials = [\"bearer\"]\nrate_limit = \"1000000/min\"\npublic = [\"GET /status\"]\n\
-         [api.scopes.\"tickets:read\"]\ndescription = \"View tickets\"\nallows = [\"GET /api/v1/tickets\", \"GET /api/v1/tickets/**\"]\n\
-         [api.scopes.\"tickets:write\"]\ndescription = \"Change tickets\"\nallows = [\"POST /api/v1/tickets\", \"PATCH /api/v1/tickets/*\"]\n"
+        "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[server.tls]\ncert = \"cert.pem\"\n\
+            key = \"key.pem\"\n[log]\nrequests = false\nformat = \"json\"\n\
+         [[api]]\nname = \"desk\"\nupstream = \"http://{upstream}\"\ncredentials = [\"bearer\"]\n\
+         rate_limit = \"1000000/min\"\npublic = [\"GET /status\"]\n\
+         [api.scopes.\"tickets:read\"]\ndescription = \"View tickets\"\n\
+         allows = [\"GET /api/v1/tickets\", \"GET /api/v1/tickets/**\"]\n\
+         [api.scopes.\"tickets:write\"]\ndescription = \"Change tickets\"\n\
+         allows = [\"POST /api/v1/tickets\", \"PATCH /api/v1/tickets/*\"]\n"
     );
     for (number, key) in keys.iter().enumerate() {
         let digest = keygate::policy::Digest::of(key.as_bytes());
         toml.push_str(&format!(
-            "[[key]]\nid = \"key_{number}\"\nname = \"Key {number}\"\norganization = \"org_{}\"\nsha256 = \"{digest}\"\nscopes = [\"tickets:read\"]\n",
+            "[[key]]\nid = \"key_{number}\"\nname = \"Key {number}\"\norganization = \"org_{}\"\n\
+                sha256 = \"{digest}\"\nscopes = [\"tickets:read\"]\n",
             number % 100
         ));
     }
@@ -115,7 +136,8 @@ impl Gateway {
         let events = BufReader::new(process.stderr.take().expect("its events"));
         let mut address = None;
         for line in events.lines() {
-            let event: serde_json::Value = serde_json::from_str(&line.expect("a line")).expect("an event in JSON");
+            let event: serde_json::Value =
+                serde_json::from_str(&line.expect("a line")).expect("an event in JSON");
             match event["message"].as_str() {
                 Some("listening") if event["listener"] == "data" => {
                     address = event["address"].as_str().and_then(|address| address.parse().ok());
@@ -129,7 +151,8 @@ impl Gateway {
 
     /// Time on a core of all its threads (`/proc/PID/task/*/schedstat`, first field).
     fn cpu_nanoseconds(&self) -> u64 {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.process.id())).expect("its threads");
+        let tasks =
+            std::fs::read_dir(format!("/proc/{}/task", self.process.id())).expect("its threads");
         let of_task = |task: std::io::Result<std::fs::DirEntry>| -> Option<u64> {
             let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
             text.split_whitespace().next()?.parse().ok()
@@ -145,9 +168,13 @@ impl Drop for Gateway {
     }
 }
 
-/// Asks the operating system to run a process on one core; where that is refused the figure still holds.
+/// Asks the operating system to run a process on one core; where that is refused the figure still
+/// holds.
 fn pin(process: u32, core: usize) {
-    let pinned = Command::new("taskset").args(["-a", "-c", "-p", &core.to_string(), &process.to_string()]).stdout(Stdio::null()).status();
+    let pinned = Command::new("taskset")
+        .args(["-a", "-c", "-p", &core.to_string(), &process.to_string()])
+        .stdout(Stdio::null())
+        .status();
     if !pinned.is_ok_and(|status| status.success()) {
         let _ = writeln!(std::io::stderr(), "could not choose a core for process {process}");
     }
@@ -156,25 +183,36 @@ fn pin(process: u32, core: usize) {
 fn client_tls(folder: &Path) -> Arc<rustls::ClientConfig> {
     use rustls_pki_types::pem::PemObject;
     let mut roots = rustls::RootCertStore::empty();
-    let cert = rustls_pki_types::CertificateDer::from_pem_file(folder.join("cert.pem")).expect("the certificate");
+    let cert = rustls_pki_types::CertificateDer::from_pem_file(folder.join("cert.pem"))
+        .expect("the certificate");
     roots.add(cert).expect("a root");
     Arc::new(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
 }
 
 /// Sends requests on all connections for one round; returns how many were answered as expected.
-async fn load(gateway: SocketAddr, tls: &Arc<rustls::ClientConfig>, keys: &[String], kind: Kind) -> u64 {
+async fn load(
+    gateway: SocketAddr,
+    tls: &Arc<rustls::ClientConfig>,
+    keys: &[String],
+    kind: Kind,
+) -> u64 {
     let stop = Arc::new(AtomicBool::new(false));
     let answers = Arc::new(AtomicU64::new(0));
     let mut clients = tokio::task::JoinSet::new();
     for client in 0..CONNECTIONS {
-        let requests: Vec<Vec<u8>> = keys.iter().skip(client).step_by(CONNECTIONS).map(|key| request(kind, key)).collect();
+        let requests: Vec<Vec<u8>> =
+            keys.iter().skip(client).step_by(CONNECTIONS).map(|key| request(kind, key)).collect();
         let (stop, answers, tls) = (stop.clone(), answers.clone(), tls.clone());
         clients.spawn(async move {
             let stream = TcpStream::connect(gateway).await.expect("a connection");
             stream.set_nodelay(true).expect("no delay");
             let name = rustls_pki_types::ServerName::try_from("localhost").expect("a name");
-            let mut stream = tokio_rustls::TlsConnector::from(tls).connect(name, stream).await.expect("a handshake");
-            let expected: &[u8] = if kind == Kind::Refused { b"HTTP/1.1 401" } else { b"HTTP/1.1 200" };
+            let mut stream = tokio_rustls::TlsConnector::from(tls)
+                .connect(name, stream)
+                .await
+                .expect("a handshake");
+            let expected: &[u8] =
+                if kind == Kind::Refused { b"HTTP/1.1 401" } else { b"HTTP/1.1 200" };
             let mut buffer = Vec::with_capacity(8192);
             for request in requests.iter().cycle() {
                 if stop.load(Ordering::Relaxed) {
@@ -183,7 +221,10 @@ async fn load(gateway: SocketAddr, tls: &Arc<rustls::ClientConfig>, keys: &[Stri
                 stream.write_all(request).await.expect("a request");
                 buffer.clear();
                 while !is_whole(&buffer) {
-                    assert!(stream.read_buf(&mut buffer).await.expect("an answer") > 0, "the gateway closed the connection");
+                    assert!(
+                        stream.read_buf(&mut buffer).await.expect("an answer") > 0,
+                        "the gateway closed the connection"
+                    );
                 }
                 assert!(buffer.starts_with(expected), "{}", String::from_utf8_lossy(&buffer));
                 answers.fetch_add(1, Ordering::Relaxed);
@@ -203,13 +244,21 @@ async fn load(gateway: SocketAddr, tls: &Arc<rustls::ClientConfig>, keys: &[Stri
 fn request(kind: Kind, key: &str) -> Vec<u8> {
     let path = if kind == Kind::Public { "/status" } else { "/api/v1/tickets" };
     let unknown = if kind == Kind::Refused { "x" } else { "" };
-    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}{unknown}\r\nAccept: application/json\r\nUser-Agent: bench\r\n\r\n").into_bytes()
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}{unknown}\r\n\
+        Accept: application/json\r\nUser-Agent: bench\r\n\r\n"
+    )
+    .into_bytes()
 }
 
 /// Whether an answer with a `Content-Length` has come whole.
 fn is_whole(answer: &[u8]) -> bool {
-    let Some(head) = answer.windows(4).position(|window| window == b"\r\n\r\n") else { return false };
+    let Some(head) = answer.windows(4).position(|window| window == b"\r\n\r\n") else {
+        return false;
+    };
     let text = String::from_utf8_lossy(&answer[..head]).to_ascii_lowercase();
-    let length = text.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+    let length = text
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
     answer.len() >= head + 4 + length.unwrap_or(0)
 }

@@ -1,18 +1,20 @@
 //! Micro benchmarks: the decision, the limiter and the key look-up.
 //!
-//! `cargo bench --bench micro`. The look-up takes uniformly random keys, so the processor's cache misses
-//! are part of its figure: they grow with the table while the number of steps does not.
+//! `cargo bench --bench micro`. The look-up takes uniformly random keys, so the processor's cache
+//! misses are part of its figure: they grow with the table while the number of steps does not.
 
 #[path = "shared/decision.rs"]
 mod decision;
+
+use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use decision::*;
 use http::{Method, Version};
 use keygate::policy::*;
-use std::hint::black_box;
 
-/// A small generator of well spread numbers (splitmix64), so that the benchmark measures the look-up and not itself.
+/// A small generator of well spread numbers (splitmix64), so that the benchmark measures the
+/// look-up and not itself.
 struct Random(u64);
 
 impl Random {
@@ -30,15 +32,24 @@ fn decide(bench: &mut Criterion) {
     let mut group = bench.benchmark_group("decide");
     let cases = [
         ("allowed", Request::new(Method::GET, "/api/v1/tickets/42", &key_text(5_000)), None),
-        ("401", Request::new(Method::GET, "/api/v1/tickets/42", &key_text(u64::MAX)), Some(Refusal::UnknownKey)),
-        ("403", Request::new(Method::POST, "/api/v1/tickets", &key_text(5_000)), Some(Refusal::InsufficientScope(1))),
+        (
+            "401",
+            Request::new(Method::GET, "/api/v1/tickets/42", &key_text(u64::MAX)),
+            Some(Refusal::UnknownKey),
+        ),
+        (
+            "403",
+            Request::new(Method::POST, "/api/v1/tickets", &key_text(5_000)),
+            Some(Refusal::InsufficientScope(1)),
+        ),
     ];
     for (name, request, expected) in cases {
         let mut monotonic = 1_000 * SECOND;
         let mut judge = || {
             monotonic += 10_000;
             let now = Now { monotonic, unix: 1_800_000_000 };
-            let outcome = authorise(&request.head(&request.fields()), &snapshot, now).and_then(|permit| charge(permit, now));
+            let outcome = authorise(&request.head(&request.fields()), &snapshot, now)
+                .and_then(|permit| charge(permit, now));
             outcome.map(|admission| admission.allowance()).map_err(|refused| refused.refusal)
         };
         assert_eq!(judge().err(), expected, "{name}");
@@ -47,14 +58,20 @@ fn decide(bench: &mut Criterion) {
     group.finish();
 }
 
-/// The limiter as a request meets it: the decision on an API without look-up of scopes is in `decide`; here,
-/// the same request is charged in one window, in three, and when the limit is used up.
+/// The limiter as a request meets it: the decision on an API without look-up of scopes is in
+/// `decide`; here, the same request is charged in one window, in three, and when the limit is used
+/// up.
 fn limiter(bench: &mut Criterion) {
     let mut group = bench.benchmark_group("charge");
-    let windows = |count| [(count, SECOND), (count, 60 * SECOND), (count, 3600 * SECOND)].map(|(count, window)| Limit { count, window });
-    for (name, limits) in
-        [("one window", &windows(u32::MAX)[1..2]), ("three windows", &windows(u32::MAX)[..]), ("used up", &windows(1)[2..])]
-    {
+    let windows = |count| {
+        [(count, SECOND), (count, 60 * SECOND), (count, 3600 * SECOND)]
+            .map(|(count, window)| Limit { count, window })
+    };
+    for (name, limits) in [
+        ("one window", &windows(u32::MAX)[1..2]),
+        ("three windows", &windows(u32::MAX)[..]),
+        ("used up", &windows(1)[2..]),
+    ] {
         let mut definition = definition(1);
         definition.rate_limit = limits.into();
         let snapshot = snapshot(definition, 1);
@@ -64,7 +81,8 @@ fn limiter(bench: &mut Criterion) {
             let permit = || {
                 let now = Now { monotonic, unix: 1_800_000_000 };
                 monotonic += 10_000;
-                authorise(&request.head(&request.fields()), &snapshot, now).map(|permit| (permit, now))
+                authorise(&request.head(&request.fields()), &snapshot, now)
+                    .map(|permit| (permit, now))
             };
             // Only the charge is timed.
             bencher.iter_batched(
@@ -88,7 +106,8 @@ fn look_up(bench: &mut Criterion) {
         let keyring = keyring(size);
         let mut random = Random(size);
         // Digests are made beforehand: SHA-256 costs the same whatever the table's size.
-        let asked: Vec<Digest> = (0..1 << 20).map(|_| Digest::of(key_text(random.below(size)).as_bytes())).collect();
+        let asked: Vec<Digest> =
+            (0..1 << 20).map(|_| Digest::of(key_text(random.below(size)).as_bytes())).collect();
         assert!(asked.iter().all(|digest| keyring.find(digest).is_some()));
         let mut at = 0;
         group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
@@ -112,12 +131,23 @@ fn rewrite(bench: &mut Criterion) {
     let (fields, unknown_fields) = (request.fields(), unknown.fields());
     let answer = upstream_answer();
     let mut out: Vec<u8> = Vec::with_capacity(4096);
-    if let Ok(admission) = authorise(&request.head(&fields), &snapshot, now).and_then(|permit| charge(permit, now)) {
-        group.bench_function("fields", |bencher| bencher.iter(|| black_box(request.fields()).len()));
+    if let Ok(admission) =
+        authorise(&request.head(&fields), &snapshot, now).and_then(|permit| charge(permit, now))
+    {
+        group
+            .bench_function("fields", |bencher| bencher.iter(|| black_box(request.fields()).len()));
         group.bench_function("prepare_request", |bencher| {
             bencher.iter(|| {
                 out.clear();
-                prepare_request(&request.head(&fields), Version::HTTP_11, &admission, &[], ID, None, &mut out);
+                prepare_request(
+                    &request.head(&fields),
+                    Version::HTTP_11,
+                    &admission,
+                    &[],
+                    ID,
+                    None,
+                    &mut out,
+                );
                 out.len()
             });
         });
@@ -143,7 +173,9 @@ fn rewrite(bench: &mut Criterion) {
 /// All that the decision costs a request, with each of many keys in turn: memory, above all.
 fn whole(bench: &mut Criterion) {
     let snapshot = snapshot(definition(u32::MAX), 10_000);
-    let requests: Vec<Request> = (0..10_000).map(|number| Request::new(Method::GET, "/api/v1/tickets/42", &key_text(number))).collect();
+    let requests: Vec<Request> = (0..10_000)
+        .map(|number| Request::new(Method::GET, "/api/v1/tickets/42", &key_text(number)))
+        .collect();
     let (mut at, mut monotonic, mut out) = (0, 1_000 * SECOND, Vec::with_capacity(4096));
     bench.bench_function("whole", |bencher| {
         bencher.iter(|| {
@@ -152,10 +184,19 @@ fn whole(bench: &mut Criterion) {
             let (request, now) = (&requests[at], Now { monotonic, unix: 1_800_000_000 });
             let fields = request.fields();
             let head = request.head(&fields);
-            let admission = authorise(&head, &snapshot, now).and_then(|permit| charge(permit, now)).ok()?;
+            let admission =
+                authorise(&head, &snapshot, now).and_then(|permit| charge(permit, now)).ok()?;
             out.clear();
             black_box(admission.note_use(now));
-            prepare_request(&head, Version::HTTP_11, &admission, &[], "0123456789abcdef", None, &mut out);
+            prepare_request(
+                &head,
+                Version::HTTP_11,
+                &admission,
+                &[],
+                "0123456789abcdef",
+                None,
+                &mut out,
+            );
             prepare_response(&Fields::new(), &admission, "0123456789abcdef", now, &[], &mut out);
             Some(out.len())
         });

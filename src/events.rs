@@ -1,17 +1,18 @@
 //! Events (start, reload, errors) as lines on stderr: JSON for machines, text for people.
 //!
-//! A field may hold what a caller sent, so everything that could forge a line or steer a terminal is escaped.
+//! A field may hold what a caller sent, so everything that could forge a line or steer a terminal
+//! is escaped.
 
 mod panics;
 mod writer;
 
-use crate::config::LogFormat;
-use jiff::Timestamp;
-use serde_json::Value;
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal as _};
 use std::sync::OnceLock;
 use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
@@ -20,9 +21,12 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 use writer::EventWriter;
 
+use crate::config::LogFormat;
+
 static WRITER: OnceLock<EventWriter> = OnceLock::new();
 
-/// Sends the events of the whole process, panics included, to stderr. A second call changes nothing.
+/// Sends the events of the whole process, panics included, to stderr. A second call changes
+/// nothing.
 ///
 /// # Errors
 /// No thread can be started.
@@ -36,7 +40,11 @@ pub fn install(format: LogFormat) -> io::Result<()> {
         LogFormat::Json => false,
         LogFormat::Text => true,
     };
-    let subscriber = tracing_subscriber::fmt().with_max_level(LevelFilter::INFO).with_writer(writer).event_format(Lines { text }).finish();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::INFO)
+        .with_writer(writer)
+        .event_format(Lines { text })
+        .finish();
     // It fails only where there is one already.
     let _ = tracing::subscriber::set_global_default(subscriber);
     panics::install();
@@ -60,7 +68,12 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut out: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let line = if self.text { text_line } else { json_line };
@@ -129,8 +142,8 @@ fn json_line(time: Timestamp, level: Level, fields: &Fields) -> String {
     line
 }
 
-/// JSON lets DEL, the C1 controls and what turns the direction of writing stand as they are, but terminals
-/// obey them.
+/// JSON lets DEL, the C1 controls and what turns the direction of writing stand as they are, but
+/// terminals obey them.
 fn json(value: &Value) -> String {
     let mut escaped = String::new();
     for character in value.to_string().chars() {
@@ -150,7 +163,8 @@ fn text_line(time: Timestamp, level: Level, fields: &Fields) -> String {
     let mut line = format!("{} {level:>5} ", show_time(time));
     for character in fields.message.chars() {
         match character {
-            // Some messages have several lines; the rest is indented, so that it cannot pose as another event.
+            // Some messages have several lines; the rest is indented, so that it cannot pose as
+            // another event.
             '\n' => line.push_str("\n    "),
             character if is_plain(character) => line.push(character),
             character => line.extend(character.escape_unicode()),
@@ -166,10 +180,14 @@ fn text_line(time: Timestamp, level: Level, fields: &Fields) -> String {
 }
 
 fn is_word(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|character| character.is_ascii_graphic() && !matches!(character, '"' | '\\' | '='))
+    !text.is_empty()
+        && text
+            .chars()
+            .all(|character| character.is_ascii_graphic() && !matches!(character, '"' | '\\' | '='))
 }
 
-/// Whether a character only shows itself. `escape_debug` knows the characters that cannot be printed.
+/// Whether a character only shows itself. `escape_debug` knows the characters that cannot be
+/// printed.
 fn is_plain(character: char) -> bool {
     matches!(character, '"' | '\'' | '\\') || character.escape_debug().len() == 1
 }
@@ -201,7 +219,10 @@ mod tests {
     #[test]
     fn json_keeps_every_value_but_shows_no_control_character() {
         let line = at_zero(json_line, &fields(FORGED, FORGED));
-        assert!(line.chars().all(|character| character.is_ascii() && !character.is_control()), "{line}");
+        assert!(
+            line.chars().all(|character| character.is_ascii() && !character.is_control()),
+            "{line}"
+        );
         let value: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(value["message"], FORGED);
         assert_eq!(value["path"], FORGED);
@@ -217,6 +238,11 @@ mod tests {
     fn no_text_can_forge_a_line_or_steer_the_terminal() {
         let line = at_zero(text_line, &fields(FORGED, FORGED));
         assert!(line.lines().skip(1).all(|line| line.starts_with("    ")), "{line}");
-        assert!(line.chars().all(|character| character == '\n' || (character.is_ascii() && !character.is_control())), "{line}");
+        assert!(
+            line.chars()
+                .all(|character| character == '\n'
+                    || (character.is_ascii() && !character.is_control())),
+            "{line}"
+        );
     }
 }

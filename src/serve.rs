@@ -1,14 +1,8 @@
-//! The composition root: the log, the workers, the control plane, and how they start, stop and take over.
+//! The composition root: the log, the workers, the control plane, and how they start, stop and take
+//! over.
 
 use crate::config::{Config, LogFormat, Server};
 pub use crate::control::Program;
-use crate::control::{self, Handover, Inheritance, Purpose};
-use crate::events;
-use crate::proxy::{LogWriter, Worker, bind};
-use crate::state::{Phase, Shared};
-use crate::systemd::notify;
-use anyhow::Context;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::IsTerminal;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -16,17 +10,27 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+use anyhow::Context;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
+
+use crate::control::{self, Handover, Inheritance, Purpose};
+use crate::events;
+use crate::proxy::{LogWriter, Worker, bind};
+use crate::state::{Phase, Shared};
+use crate::systemd::notify;
 
 /// How long the last lines of the log may take.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
-/// Runs the gateway by the `gateway.toml` at this path until it is told to stop (SIGTERM, SIGINT) and has drained. At SIGUSR2, or
-/// when the admin API is asked to, `program` takes over.
+/// Runs the gateway by the `gateway.toml` at this path until it is told to stop (SIGTERM, SIGINT)
+/// and has drained. At SIGUSR2, or when the admin API is asked to, `program` takes over.
 ///
 /// # Errors
-/// Where it cannot start: a mistake in the file, an address that is taken, a store that cannot be opened.
+/// Where it cannot start: a mistake in the file, an address that is taken, a store that cannot be
+/// opened.
 pub fn run(config: &Path, program: Option<Program>) -> anyhow::Result<()> {
     start(config, program, None)
 }
@@ -39,18 +43,26 @@ pub fn take_over(config: &Path, program: Option<Program>) -> anyhow::Result<()> 
     start(config, program, Some(Inheritance::accept()?))
 }
 
-fn start(config: &Path, program: Option<Program>, inheritance: Option<Inheritance>) -> anyhow::Result<()> {
+fn start(
+    config: &Path,
+    program: Option<Program>,
+    inheritance: Option<Inheritance>,
+) -> anyhow::Result<()> {
     // Before there is a secret in memory.
     set_core_dumps(false).context("core dumps cannot be switched off")?;
     // One provider for the whole process; that it is set already is no mistake.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    // Gathering the process's first randomness takes 20 ms of computing, which the file can be read in. Whoever needs it waits for it.
+    // Gathering the process's first randomness takes 20 ms of computing, which the file can be read
+    // in. Whoever needs it waits for it.
     drop(
         thread::Builder::new()
             .name("randomness".to_owned())
             .spawn(|| rustls::crypto::aws_lc_rs::default_provider().secure_random.fill(&mut [0])),
     );
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the control thread")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the control thread")?;
     let outcome = runtime.block_on(run_control_plane(config, program, inheritance));
     events::flush(LAST_LINES);
     // A read from a disk that hangs is not waited for.
@@ -59,10 +71,16 @@ fn start(config: &Path, program: Option<Program>, inheritance: Option<Inheritanc
 }
 
 /// The calling thread is the control plane; workers and log have threads of their own.
-async fn run_control_plane(path: &Path, program: Option<Program>, mut inheritance: Option<Inheritance>) -> anyhow::Result<()> {
-    // Before anything else, so that a signal that comes early is not lost and does not end the process.
+async fn run_control_plane(
+    path: &Path,
+    program: Option<Program>,
+    mut inheritance: Option<Inheritance>,
+) -> anyhow::Result<()> {
+    // Before anything else, so that a signal that comes early is not lost and does not end the
+    // process.
     let signals = (signal(SignalKind::hangup())?, signal(SignalKind::user_defined2())?);
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let ready = match get_ready(path, program, inheritance.as_mut()) {
         Ok(ready) => ready,
         Err(error) => {
@@ -78,7 +96,13 @@ async fn run_control_plane(path: &Path, program: Option<Program>, mut inheritanc
         None => shared.enter(Phase::Running),
     }
     let process = std::process::id();
-    tracing::info!(process, workers = workers.threads.len(), apis = config.apis.len(), keys = config.keys.len(), "ready");
+    tracing::info!(
+        process,
+        workers = workers.threads.len(),
+        apis = config.apis.len(),
+        keys = config.keys.len(),
+        "ready"
+    );
     // It would outlive its time, with its keys and secrets.
     drop(config);
     notify(&format!("READY=1\nMAINPID={process}"));
@@ -112,7 +136,11 @@ struct Ready {
     workers: Workers,
 }
 
-fn get_ready(path: &Path, program: Option<Program>, mut inheritance: Option<&mut Inheritance>) -> anyhow::Result<Ready> {
+fn get_ready(
+    path: &Path,
+    program: Option<Program>,
+    mut inheritance: Option<&mut Inheritance>,
+) -> anyhow::Result<Ready> {
     let prepared = control::prepare(path, inheritance.as_deref_mut(), |config| {
         // Where not even this thread can be started, the next one says so.
         let _ = events::install(config.log.format);
@@ -136,7 +164,8 @@ fn get_ready(path: &Path, program: Option<Program>, mut inheritance: Option<&mut
         LogFormat::Text => false,
         LogFormat::Auto => !std::io::stdout().is_terminal(),
     })?;
-    let workers = start_workers(&shared, sockets.iter().map(|(_, _, listener)| listener), &Arc::new(log))?;
+    let workers =
+        start_workers(&shared, sockets.iter().map(|(_, _, listener)| listener), &Arc::new(log))?;
     sockets.extend(controller.admin_socket()?);
     if let Some(inheritance) = &mut inheritance {
         inheritance.wait_for_start()?;
@@ -144,19 +173,28 @@ fn get_ready(path: &Path, program: Option<Program>, mut inheritance: Option<&mut
     Ok(Ready { config, shared, controller, handover: Handover { program, sockets }, workers })
 }
 
-/// The sockets on which requests come in: those of the process before, where it has them, or new ones.
-fn listen(server: &Server, mut inheritance: Option<&mut Inheritance>) -> anyhow::Result<Vec<(Purpose, SocketAddr, TcpListener)>> {
+/// The sockets on which requests come in: those of the process before, where it has them, or new
+/// ones.
+fn listen(
+    server: &Server,
+    mut inheritance: Option<&mut Inheritance>,
+) -> anyhow::Result<Vec<(Purpose, SocketAddr, TcpListener)>> {
     let mut sockets = Vec::new();
     for address in &server.listen {
-        let inherited = inheritance.as_mut().and_then(|inheritance| inheritance.socket(Purpose::Data, *address));
-        let listener = inherited.map_or_else(|| bind(*address), Ok).with_context(|| format!("cannot listen on {address}"))?;
+        let inherited = inheritance
+            .as_mut()
+            .and_then(|inheritance| inheritance.socket(Purpose::Data, *address));
+        let listener = inherited
+            .map_or_else(|| bind(*address), Ok)
+            .with_context(|| format!("cannot listen on {address}"))?;
         tracing::info!(listener = "data", address = %listener.local_addr()?, "listening");
         sockets.push((Purpose::Data, *address, listener));
     }
     Ok(sockets)
 }
 
-/// Serves on for the time that load balancers take to notice that this process is about to stop. A signal ends it.
+/// Serves on for the time that load balancers take to notice that this process is about to stop. A
+/// signal ends it.
 async fn leave(shared: &Shared, terminate: &mut Signal, interrupt: &mut Signal) {
     notify("STOPPING=1");
     let delay = shared.published().site.server.shutdown_delay;
@@ -172,14 +210,16 @@ async fn leave(shared: &Shared, terminate: &mut Signal, interrupt: &mut Signal) 
     }
 }
 
-/// Resolves when another process has taken over and this one has nothing left to serve, or has served it for long enough.
+/// Resolves when another process has taken over and this one has nothing left to serve, or has
+/// served it for long enough.
 async fn relieved(shared: &Shared, workers: &Workers) {
     let mut phase = shared.phase();
     // The sender lives in `shared`, so there is no error.
     let _ = phase.wait_for(|phase| *phase >= Phase::Relieved).await;
     let served = async {
         workers.finished().await;
-        // Through this process, the one before is told what is revoked, and its requests are counted.
+        // Through this process, the one before is told what is revoked, and its requests are
+        // counted.
         while shared.has_predecessor.load(Ordering::Relaxed) {
             sleep(Duration::from_millis(10)).await;
         }
@@ -191,16 +231,23 @@ async fn relieved(shared: &Shared, workers: &Workers) {
     }
 }
 
-/// Whether the process may leave its memory, and the secrets in it, in a file when it crashes. The limit alone would not do: a system
-/// that passes core dumps to a program does not look at it.
+/// Whether the process may leave its memory, and the secrets in it, in a file when it crashes. The
+/// limit alone would not do: a system that passes core dumps to a program does not look at it.
 fn set_core_dumps(allowed: bool) -> std::io::Result<()> {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-        set_dumpable_behavior(if allowed { DumpableBehavior::Dumpable } else { DumpableBehavior::NotDumpable })?;
+        set_dumpable_behavior(if allowed {
+            DumpableBehavior::Dumpable
+        } else {
+            DumpableBehavior::NotDumpable
+        })?;
     }
     let maximum = getrlimit(Resource::Core).maximum;
-    Ok(setrlimit(Resource::Core, Rlimit { current: if allowed { maximum } else { Some(0) }, maximum })?)
+    Ok(setrlimit(
+        Resource::Core,
+        Rlimit { current: if allowed { maximum } else { Some(0) }, maximum },
+    )?)
 }
 
 struct Workers {

@@ -1,5 +1,5 @@
-//! What the two planes share: the published configuration, which has one writer and many readers, the
-//! clock, and the signals between them.
+//! What the two planes share: the published configuration, which has one writer and many readers,
+//! the clock, and the signals between them.
 
 mod connections;
 mod counting;
@@ -11,26 +11,30 @@ pub use counting::{Clerk, Counting};
 pub use descriptors::{Descriptors, UpstreamPlace};
 pub use refused::{RefusedRequest, RefusedRequests};
 
-use crate::config::{ApiConfig, Server, Upstream};
-use crate::policy::{KeyRecord, Now, Refusal, Routes, Snapshot};
-use crate::stats::{ApiStats, WorkerStats};
-use arc_swap::{ArcSwap, Cache};
-use bytes::Bytes;
-use http::{Method, StatusCode};
 use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::{ArcSwap, Cache};
+use bytes::Bytes;
+use http::{Method, StatusCode};
 use tokio::sync::{mpsc, oneshot, watch};
 
-/// Everything that a request is served by, at one moment. It never changes; an edit publishes a new one.
+use crate::config::{ApiConfig, Server, Upstream};
+use crate::policy::{KeyRecord, Now, Refusal, Routes, Snapshot};
+use crate::stats::{ApiStats, WorkerStats};
+
+/// Everything that a request is served by, at one moment. It never changes; an edit publishes a new
+/// one.
 #[derive(Debug)]
 pub struct Published {
     /// For the decision.
     pub snapshot: Snapshot,
-    /// All else. It stays the same while only keys change, so that a long request can hold it without holding all keys.
+    /// All else. It stays the same while only keys change, so that a long request can hold it
+    /// without holding all keys.
     pub site: Arc<Site>,
 }
 
@@ -70,7 +74,8 @@ impl ApiState {
     /// Where a request of this environment goes; `None` is traffic without a key.
     #[must_use]
     pub fn upstream(&self, environment: Option<usize>) -> Option<&Arc<UpstreamState>> {
-        let index = environment.and_then(|environment| self.config.upstream_by_environment.get(environment));
+        let index = environment
+            .and_then(|environment| self.config.upstream_by_environment.get(environment));
         self.upstreams.get(index.copied().unwrap_or(0))
     }
 }
@@ -81,8 +86,8 @@ pub fn api_stats(workers: usize) -> Arc<[ApiStats]> {
     (0..workers).map(|_| ApiStats::new(Refusal::ALL.len())).collect()
 }
 
-/// An upstream with what the control plane found out about it. Carried over from one configuration to the
-/// next while its settings stay the same, so that connections to it are kept.
+/// An upstream with what the control plane found out about it. Carried over from one configuration
+/// to the next while its settings stay the same, so that connections to it are kept.
 #[derive(Debug)]
 pub struct UpstreamState {
     /// Different for every upstream that this process ever knew; pools go by it.
@@ -152,7 +157,8 @@ pub enum Phase {
     Running,
     /// It does, but whoever asks whether it is ready is told that it is about to stop.
     Leaving,
-    /// Another process takes new connections; those that are open are served until their clients have gone over to it.
+    /// Another process takes new connections; those that are open are served until their clients
+    /// have gone over to it.
     Relieved,
     /// It has been told to stop and finishes what is in flight.
     Draining,
@@ -162,7 +168,8 @@ pub enum Phase {
 #[derive(Debug)]
 pub struct Shared {
     published: Arc<ArcSwap<Published>>,
-    /// Told when something has been published, so that a worker without traffic lets go of the old one.
+    /// Told when something has been published, so that a worker without traffic lets go of the old
+    /// one.
     generation: watch::Sender<u64>,
     phase: watch::Sender<Phase>,
     /// For everybody who needs the time.
@@ -271,8 +278,8 @@ impl Shared {
     }
 }
 
-/// Old configurations, kept until no worker uses them: freeing a table of many keys takes milliseconds,
-/// which are the control thread's to spend and not a worker's.
+/// Old configurations, kept until no worker uses them: freeing a table of many keys takes
+/// milliseconds, which are the control thread's to spend and not a worker's.
 #[derive(Debug, Default)]
 pub struct Graveyard(Vec<Arc<Published>>);
 
@@ -292,8 +299,8 @@ impl Graveyard {
 #[derive(Debug)]
 pub struct Clock {
     start: Instant,
-    /// Unix time at `start` in nanoseconds, by the wall clock as it was last looked at. Whole seconds would let keys live up to a
-    /// second beyond their expiry.
+    /// Unix time at `start` in nanoseconds, by the wall clock as it was last looked at. Whole
+    /// seconds would let keys live up to a second beyond their expiry.
     offset: AtomicI64,
 }
 
@@ -318,15 +325,18 @@ impl From<Instant> for Clock {
 }
 
 impl Clock {
-    /// Where on the system's monotonic clock this one has its zero, in nanoseconds, for a process that counts on.
+    /// Where on the system's monotonic clock this one has its zero, in nanoseconds, for a process
+    /// that counts on.
     #[must_use]
     pub fn zero(&self) -> u64 {
-        // In this order the result is never too early, so that what is counted is never forgotten too early by it.
+        // In this order the result is never too early, so that what is counted is never forgotten
+        // too early by it.
         let elapsed = self.start.elapsed();
         monotonic().saturating_sub(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX))
     }
 
-    /// The clock of another process, by its [`Self::zero`]. It may be slow by as much as two readings of a clock take, and is never fast.
+    /// The clock of another process, by its [`Self::zero`]. It may be slow by as much as two
+    /// readings of a clock take, and is never fast.
     #[must_use]
     pub fn with_zero(zero: u64) -> Self {
         let elapsed = Duration::from_nanos(monotonic().saturating_sub(zero));
@@ -334,13 +344,14 @@ impl Clock {
         Self::from(now.checked_sub(elapsed).unwrap_or(now))
     }
 
-    /// The moment, by one reading. The wall-clock part follows a change of the wall clock within the time
-    /// between two calls of [`Self::follow_wall_clock`].
+    /// The moment, by one reading. The wall-clock part follows a change of the wall clock within
+    /// the time between two calls of [`Self::follow_wall_clock`].
     #[must_use]
     pub fn now(&self) -> Now {
         let elapsed = self.start.elapsed();
         let monotonic = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
-        let unix = self.offset.load(Ordering::Relaxed).saturating_add_unsigned(monotonic) / 1_000_000_000;
+        let unix =
+            self.offset.load(Ordering::Relaxed).saturating_add_unsigned(monotonic) / 1_000_000_000;
         Now { monotonic, unix }
     }
 

@@ -1,5 +1,5 @@
-//! What the workers count. Each worker writes only its own counters, so that counting never makes two
-//! cores fight over a cache line; a scrape adds them up.
+//! What the workers count. Each worker writes only its own counters, so that counting never makes
+//! two cores fight over a cache line; a scrape adds them up.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -35,8 +35,10 @@ impl Count {
 }
 
 /// Upper bounds of the latency histograms' buckets, in microseconds.
-pub const LATENCY_BOUNDS: [u64; 16] =
-    [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 10_000_000, 60_000_000];
+pub const LATENCY_BOUNDS: [u64; 16] = [
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+    1_000_000, 2_500_000, 10_000_000, 60_000_000,
+];
 
 /// A histogram of durations, with one writer.
 #[derive(Debug, Default)]
@@ -54,7 +56,8 @@ impl Histogram {
         self.sum.add(microseconds);
     }
 
-    /// Counts in each bucket (one for each bound and one beyond, not cumulative), and the sum in microseconds.
+    /// Counts in each bucket (one for each bound and one beyond, not cumulative), and the sum in
+    /// microseconds.
     #[must_use]
     pub fn read(&self) -> ([u64; LATENCY_BOUNDS.len() + 1], u64) {
         (std::array::from_fn(|bucket| self.buckets[bucket].value()), self.sum.value())
@@ -113,7 +116,8 @@ pub struct WorkerStats {
     pub connections_refused: [Count; 2],
     /// Connections closed because they were silent for too long: in the head, or between requests.
     pub connections_silent: Count,
-    /// HTTP/2 connections ended because their clients broke the protocol, and because they asked for nothing too often.
+    /// HTTP/2 connections ended because their clients broke the protocol, and because they asked
+    /// for nothing too often.
     pub http2_dismissed: [Count; 2],
     /// TLS handshakes done.
     pub handshakes: Count,
@@ -121,7 +125,8 @@ pub struct WorkerStats {
     pub handshakes_failed: Count,
     /// Requests in flight.
     pub requests_in_flight: Count,
-    /// Requests that were cut because their key had lost its right or a deadline had passed, by the refusal's index.
+    /// Requests that were cut because their key had lost its right or a deadline had passed, by the
+    /// refusal's index.
     pub cuts: Box<[Count]>,
     /// Connections made to upstreams.
     pub upstream_connections: Count,

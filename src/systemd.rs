@@ -1,8 +1,10 @@
-//! Tells systemd how the service does (sd_notify(3)), where it started this process and wants to know.
+//! Tells systemd how the service does (sd_notify(3)), where it started this process and wants to
+//! know.
 
 use std::os::unix::net::UnixDatagram;
 
-/// Sends lines such as `READY=1`. Nobody listens where `NOTIFY_SOCKET` is not set; one who does not read is no reason to stop.
+/// Sends lines such as `READY=1`. Nobody listens where `NOTIFY_SOCKET` is not set; one who does not
+/// read is no reason to stop.
 pub fn notify(lines: &str) {
     let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else { return };
     if let Err(error) = send(lines, &socket) {

@@ -1,16 +1,18 @@
-//! One part of the decision, done as often as it is told, so that callgrind can count its instructions.
+//! One part of the decision, done as often as it is told, so that callgrind can count its
+//! instructions.
 //!
-//! `instructions PART CALLS`. Two runs that differ in their calls alone have the same start: their difference is what the calls cost.
-//! `count.py` makes these runs.
+//! `instructions PART CALLS`. Two runs that differ in their calls alone have the same start: their
+//! difference is what the calls cost. `count.py` makes these runs.
 
 #[path = "../shared/decision.rs"]
 mod decision;
 
+use std::hint::black_box;
+use std::process::ExitCode;
+
 use decision::*;
 use http::{Method, Version};
 use keygate::policy::*;
-use std::hint::black_box;
-use std::process::ExitCode;
 
 const ID: &str = "0123456789abcdef0123456789abcdef";
 const NOW: Now = Now { monotonic: 1_000 * SECOND, unix: 1_800_000_000 };
@@ -23,11 +25,16 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: instructions digest|authorise|authorise_unknown_key|charge|prepare_request|prepare_response|refuse CALLS");
+    eprintln!(
+        "usage: instructions \
+            digest|authorise|authorise_unknown_key|charge|prepare_request|prepare_response|refuse \
+            CALLS"
+    );
     ExitCode::FAILURE
 }
 
-/// Does one part this often; `None` if there is no such part, or if a decision is not the expected one.
+/// Does one part this often; `None` if there is no such part, or if a decision is not the expected
+/// one.
 fn run(part: &str, calls: u64) -> Option<()> {
     let snapshot = snapshot(definition(u32::MAX), 100);
     let key = &key_text(50)[..];
@@ -44,15 +51,28 @@ fn run(part: &str, calls: u64) -> Option<()> {
         match part {
             "digest" => drop(black_box(Digest::of(black_box(key).as_bytes()))),
             "authorise" => drop(black_box(authorise(black_box(&head), &snapshot, NOW).ok()?)),
-            "authorise_unknown_key" => drop(black_box(authorise(black_box(&unknown_head), &snapshot, NOW).err()?)),
-            // A charge uses its permit up, so each call makes one; `count.py` takes the cost of that off.
+            "authorise_unknown_key" => {
+                drop(black_box(authorise(black_box(&unknown_head), &snapshot, NOW).err()?))
+            }
+            // A charge uses its permit up, so each call makes one; `count.py` takes the cost of
+            // that off.
             "charge" => {
                 let now = Now { monotonic: NOW.monotonic + call * 10_000, ..NOW };
                 let permit = authorise(black_box(&head), &snapshot, now).ok()?;
                 black_box(charge(permit, now).ok()?.allowance());
             }
-            "prepare_request" => prepare_request(black_box(&head), Version::HTTP_11, &admission, &[], ID, None, &mut out),
-            "prepare_response" => prepare_response(black_box(&answer), &admission, ID, NOW, &[], &mut out),
+            "prepare_request" => prepare_request(
+                black_box(&head),
+                Version::HTTP_11,
+                &admission,
+                &[],
+                ID,
+                None,
+                &mut out,
+            ),
+            "prepare_response" => {
+                prepare_response(black_box(&answer), &admission, ID, NOW, &[], &mut out)
+            }
             "refuse" => drop(black_box(refuse(black_box(&refused), ID, false, NOW, &mut out))),
             _ => return None,
         }

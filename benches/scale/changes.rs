@@ -1,13 +1,15 @@
 //! How long it takes to start, to create and to revoke.
 
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+
 use crate::client::Client;
 use crate::fill::secret;
 use crate::gateway::{Gateway, write_configuration};
 use crate::report::{Report, median, quantile};
-use std::net::SocketAddr;
-use std::path::Path;
-use std::time::{Duration, Instant};
-use tokio::time::sleep;
 
 const CREATIONS: usize = 200;
 const REVOCATIONS: usize = 100;
@@ -30,7 +32,8 @@ pub(crate) async fn starts(report: &mut Report, empty: &Path, full: &Path, keys:
     sleep(SETTLED).await;
     let before = gateway.memory();
     drop(gateway);
-    let (mut elapsed, mut cpu, mut waited, mut memory) = (Vec::new(), Vec::new(), Vec::new(), (0, 0));
+    let (mut elapsed, mut cpu, mut waited, mut memory) =
+        (Vec::new(), Vec::new(), Vec::new(), (0, 0));
     for _ in 0..3 {
         let (gateway, seconds) = start(full, 200).await;
         let loading = gateway.loading();
@@ -41,11 +44,21 @@ pub(crate) async fn starts(report: &mut Report, empty: &Path, full: &Path, keys:
         memory = gateway.memory();
         gateway.stop();
     }
-    report.promised("start, from exec to the first answer (median of 3)", median(&mut elapsed), "s", 5.0);
+    report.promised(
+        "start, from exec to the first answer (median of 3)",
+        median(&mut elapsed),
+        "s",
+        5.0,
+    );
     report.noted("  of that on a core", median(&mut cpu), "s");
     report.noted("  of that waiting for a core that other processes had", median(&mut waited), "s");
     let per_key = |full: u64, empty: u64| full.saturating_sub(empty) as f64 / keys as f64;
-    report.promised("memory of an idle key, beyond a gateway with an empty store (VmRSS)", per_key(memory.1, before.1), "B", 300.0);
+    report.promised(
+        "memory of an idle key, beyond a gateway with an empty store (VmRSS)",
+        per_key(memory.1, before.1),
+        "B",
+        300.0,
+    );
     report.noted("  of that anonymous", per_key(memory.0, before.0), "B");
 }
 
@@ -65,7 +78,12 @@ pub(crate) async fn changes(report: &mut Report, gateway: &Gateway, upstream: So
         created.push(admin.create(&format!("Created {number}")).await);
         acknowledged.push(milliseconds(sent));
     }
-    report.promised("creation, until it is acknowledged: median", median(&mut acknowledged), "ms", 50.0);
+    report.promised(
+        "creation, until it is acknowledged: median",
+        median(&mut acknowledged),
+        "ms",
+        50.0,
+    );
     report.noted("  p99", quantile(&mut acknowledged, 0.99), "ms");
 
     let (mut in_force, mut acknowledged) = (Vec::new(), Vec::new());
@@ -80,7 +98,12 @@ pub(crate) async fn changes(report: &mut Report, gateway: &Gateway, upstream: So
         in_force.push(refused);
         acknowledged.push(revoked);
     }
-    report.promised("revocation by the admin API, until a caller is refused: median", median(&mut in_force), "ms", 10.0);
+    report.promised(
+        "revocation by the admin API, until a caller is refused: median",
+        median(&mut in_force),
+        "ms",
+        10.0,
+    );
     report.noted("  p99", quantile(&mut in_force, 0.99), "ms");
     report.noted("  until it is acknowledged, so durable: median", median(&mut acknowledged), "ms");
 
@@ -92,7 +115,12 @@ pub(crate) async fn changes(report: &mut Report, gateway: &Gateway, upstream: So
         write_configuration(&gateway.folder, upstream, &revoked);
         in_force.push(first_refusal(&mut data, secret, saved).await);
     }
-    report.promised("revocation by an edit of gateway.toml, until a caller is refused: median", median(&mut in_force), "ms", 10.0);
+    report.promised(
+        "revocation by an edit of gateway.toml, until a caller is refused: median",
+        median(&mut in_force),
+        "ms",
+        10.0,
+    );
     report.noted("  most", quantile(&mut in_force, 1.0), "ms");
 }
 

@@ -1,8 +1,9 @@
 //! HTTP/1.1 on one kept-alive connection, and an upstream to answer it.
 
-use crate::gateway::{Gateway, TOKEN};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use crate::gateway::{Gateway, TOKEN};
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
@@ -18,7 +19,8 @@ impl Client {
     pub(crate) async fn data(gateway: &Gateway) -> Self {
         let name = rustls_pki_types::ServerName::try_from("localhost").expect("a name");
         let connector = tokio_rustls::TlsConnector::from(gateway.tls.clone());
-        let stream = connector.connect(name, connect(gateway.data).await).await.expect("a handshake");
+        let stream =
+            connector.connect(name, connect(gateway.data).await).await.expect("a handshake");
         Self { stream: Box::new(stream), buffer: Vec::with_capacity(8192) }
     }
 
@@ -35,9 +37,13 @@ impl Client {
             if let Some(body) = body_of_whole(&self.buffer) {
                 break body;
             }
-            assert!(self.stream.read_buf(&mut self.buffer).await.expect("an answer") > 0, "the gateway closed the connection");
+            assert!(
+                self.stream.read_buf(&mut self.buffer).await.expect("an answer") > 0,
+                "the gateway closed the connection"
+            );
         };
-        let status = std::str::from_utf8(&self.buffer[9..12]).ok().and_then(|status| status.parse().ok());
+        let status =
+            std::str::from_utf8(&self.buffer[9..12]).ok().and_then(|status| status.parse().ok());
         (status.expect("a status"), &self.buffer[body..])
     }
 
@@ -49,7 +55,8 @@ impl Client {
     /// Posts to the admin API.
     pub(crate) async fn post(&mut self, path: &str, body: &str) -> (u16, serde_json::Value) {
         let request = format!(
-            "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\nContent-Type: application/json\r\n\
+            "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\n\
+                Content-Type: application/json\r\n\
              Content-Length: {}\r\n\r\n{body}",
             body.len()
         );
@@ -59,7 +66,9 @@ impl Client {
 
     /// Makes a key; returns its id and the key itself.
     pub(crate) async fn create(&mut self, name: &str) -> (String, String) {
-        let body = format!(r#"{{"name": "{name}", "organization": "org_000001", "scopes": ["tickets:read"]}}"#);
+        let body = format!(
+            r#"{{"name": "{name}", "organization": "org_000001", "scopes": ["tickets:read"]}}"#
+        );
         let (status, answer) = self.post("/v1/keys", &body).await;
         assert_eq!(status, 201, "{answer}");
         let text = |member: &str| answer[member].as_str().expect("a text").to_owned();
@@ -81,14 +90,19 @@ async fn connect(address: std::net::SocketAddr) -> TcpStream {
 
 /// A request for tickets by the holder of this key.
 pub(crate) fn tickets(secret: &str) -> Vec<u8> {
-    format!("GET /api/v1/tickets HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {secret}\r\nAccept: application/json\r\nUser-Agent: bench\r\n\r\n")
-        .into_bytes()
+    format!(
+        "GET /api/v1/tickets HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {secret}\r\n\
+        Accept: application/json\r\nUser-Agent: bench\r\n\r\n"
+    )
+    .into_bytes()
 }
 
 /// Where the body of an answer with a `Content-Length` starts, if it has come whole.
 fn body_of_whole(answer: &[u8]) -> Option<usize> {
     let head = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
     let text = String::from_utf8_lossy(&answer[..head]).to_ascii_lowercase();
-    let length = text.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+    let length = text
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
     (answer.len() >= head + 4 + length.unwrap_or(0)).then_some(head + 4)
 }

@@ -1,14 +1,24 @@
-//! A store with many keys, written straight into its tables: through the office, one durable change each, it would take hours.
+//! A store with many keys, written straight into its tables: through the office, one durable change
+//! each, it would take hours.
+
+use std::path::Path;
 
 use keygate::keystore::KeyStore;
 use keygate::policy::Digest;
 use rusqlite::{Connection, params};
-use std::path::Path;
 
 /// When everything was made, in Unix seconds.
 const MADE: i64 = 1_760_000_000;
-const NAMES: [&str; 8] =
-    ["CRM Integration", "Zendesk Sync", "Nightly Export", "Mobile App", "Reporting", "Chat Widget", "Staging", "Partner"];
+const NAMES: [&str; 8] = [
+    "CRM Integration",
+    "Zendesk Sync",
+    "Nightly Export",
+    "Mobile App",
+    "Reporting",
+    "Chat Widget",
+    "Staging",
+    "Partner",
+];
 
 /// The text of the key with this number; what a caller presents.
 pub(crate) fn secret(number: usize) -> String {
@@ -18,7 +28,8 @@ pub(crate) fn secret(number: usize) -> String {
 /// The id of the key with this number: as many characters as those that Keygate makes up.
 pub(crate) fn id(number: usize) -> String {
     const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    let mut rest = u128::from(mix(number as u64 ^ 0x1d)) << 64 | u128::from(mix(number as u64 ^ 0x1d1d));
+    let mut rest =
+        u128::from(mix(number as u64 ^ 0x1d)) << 64 | u128::from(mix(number as u64 ^ 0x1d1d));
     let mut id = "key_".to_owned();
     for _ in 0..20 {
         id.push(char::from(BASE62[(rest % 62) as usize]));
@@ -35,14 +46,17 @@ pub(crate) fn mix(number: u64) -> u64 {
     number ^ number >> 31
 }
 
-/// Makes a store with this many keys. Organisations have a hundred each; a tenth has an address range, which all clients of the
-/// benchmark are in, a tenth expires some day, a fiftieth has a limit of its own, and half of them have been used before.
+/// Makes a store with this many keys. Organisations have a hundred each; a tenth has an address
+/// range, which all clients of the benchmark are in, a tenth expires some day, a fiftieth has a
+/// limit of its own, and half of them have been used before.
 pub(crate) async fn fill(path: &Path, keys: usize) {
     // Makes the tables and lets go of them again.
     let opened = KeyStore::open(path, |_| {}).expect("a new store");
     opened.store.close().await;
     let mut connection = Connection::open(path).expect("the store");
-    connection.execute_batch("PRAGMA synchronous = OFF; PRAGMA cache_size = -1000000").expect("settings for a bulk load");
+    connection
+        .execute_batch("PRAGMA synchronous = OFF; PRAGMA cache_size = -1000000")
+        .expect("settings for a bulk load");
     let transaction = connection.transaction().expect("a transaction");
     let mut ids: Vec<(String, usize)> = (0..keys).map(|number| (id(number), number)).collect();
     // In the order of the tables, so that rows are only ever added behind the last one.
@@ -50,12 +64,19 @@ pub(crate) async fn fill(path: &Path, keys: usize) {
     {
         let statement = |sql| transaction.prepare(sql).expect("a statement");
         let mut key = statement(
-            "INSERT INTO keys (id, name, organization, apis, prefix, scopes, allow_ips, allow_referrers, allow_endpoints, rate_limit,
+            "INSERT INTO keys (id, name, organization, apis, prefix, scopes, allow_ips, \
+                allow_referrers, allow_endpoints, rate_limit,
                  created_at, created_by, expires_at, paused, revision)
-             VALUES (?1, ?2, ?3, '[\"desk\"]', 'bench_00', ?4, ?5, '[]', '[]', ?6, ?7, 'token bench', ?8, FALSE, 1)",
+             VALUES (?1, ?2, ?3, '[\"desk\"]', 'bench_00', ?4, ?5, '[]', '[]', ?6, ?7, 'token \
+             bench', ?8, FALSE, 1)",
         );
-        let mut secrets = statement("INSERT INTO secrets (key_id, position, digest, created_at) VALUES (?1, 0, ?2, ?3)");
-        let mut used = statement("INSERT INTO last_uses (key_id, digest, used_at, day, requests) VALUES (?1, ?2, ?3, ?4, 3)");
+        let mut secrets = statement(
+            "INSERT INTO secrets (key_id, position, digest, created_at) VALUES (?1, 0, ?2, ?3)",
+        );
+        let mut used = statement(
+            "INSERT INTO last_uses (key_id, digest, used_at, day, requests) VALUES (?1, ?2, ?3, \
+                ?4, 3)",
+        );
         for (id, number) in &ids {
             let random = mix(*number as u64 ^ 0xf111);
             let one_in = |parts: u64, salt: u64| mix(random ^ salt).is_multiple_of(parts);
@@ -69,14 +90,17 @@ pub(crate) async fn fill(path: &Path, keys: usize) {
             let addresses = if one_in(10, 1) { r#"["127.0.0.0/8"]"# } else { "[]" };
             let limit = one_in(50, 2).then_some(r#"["500000/min"]"#);
             let expires = one_in(10, 3).then_some(MADE + 20 * 365 * 86_400);
-            key.execute(params![id, name, organization, scopes, addresses, limit, MADE, expires]).expect("a key");
+            key.execute(params![id, name, organization, scopes, addresses, limit, MADE, expires])
+                .expect("a key");
             let digest = Digest::of(secret(*number).as_bytes());
             secrets.execute(params![id, digest.as_bytes().as_slice(), MADE]).expect("its secret");
             if one_in(2, 4) {
-                used.execute(params![id, digest.as_bytes().as_slice(), MADE, MADE / 86_400]).expect("its last use");
+                used.execute(params![id, digest.as_bytes().as_slice(), MADE, MADE / 86_400])
+                    .expect("its last use");
             }
         }
-        let count = "INSERT INTO organizations (name, revision, live_keys) SELECT organization, 0, count(*) FROM keys GROUP BY 1";
+        let count = "INSERT INTO organizations (name, revision, live_keys) SELECT organization, \
+            0, count(*) FROM keys GROUP BY 1";
         transaction.execute(count, ()).expect("the organisations");
     }
     transaction.commit().expect("the commit");
@@ -87,8 +111,10 @@ pub(crate) fn revoke_some(path: &Path, keys: usize) {
     let mut connection = Connection::open(path).expect("the store");
     let transaction = connection.transaction().expect("a transaction");
     {
-        let mut revoke =
-            transaction.prepare("INSERT OR IGNORE INTO revocations (id, revoked_at, revoked_by) VALUES (?1, ?2, 'token bench')");
+        let mut revoke = transaction.prepare(
+            "INSERT OR IGNORE INTO revocations (id, revoked_at, revoked_by) \
+                VALUES (?1, ?2, 'token bench')",
+        );
         let revoke = revoke.as_mut().expect("a statement");
         for number in (0..keys).step_by(100) {
             revoke.execute(params![id(number), MADE]).expect("a revocation");

@@ -14,14 +14,20 @@ pub(crate) const TOKEN: &str = "token-of-the-benchmark";
 pub(crate) fn write_configuration(folder: &Path, upstream: SocketAddr, revoked: &[String]) {
     let token = keygate::policy::Digest::of(TOKEN.as_bytes());
     let toml = format!(
-        "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[server.tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n\
+        "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[server.tls]\ncert = \"cert.pem\"\n\
+            key = \"key.pem\"\n\
          [log]\nrequests = false\nformat = \"json\"\n[revoked]\nkeys = {revoked:?}\n\
-         [admin]\nlisten = \"127.0.0.1:0\"\n[[admin.token]]\nname = \"bench\"\nrole = \"manage\"\nsha256 = \"{token}\"\n\
+         [admin]\nlisten = \"127.0.0.1:0\"\n[[admin.token]]\nname = \"bench\"\nrole = \"manage\"\n\
+         sha256 = \"{token}\"\n\
          [store]\npath = \"keygate.db\"\nkeys_per_organization = 1000000\n\
-         [[api]]\nname = \"desk\"\nupstream = \"http://{upstream}\"\ncredentials = [\"bearer\"]\nrate_limit = \"1000000/min\"\n\
-         [api.scopes.\"tickets:read\"]\ndescription = \"View tickets\"\nallows = [\"GET /api/v1/tickets\", \"GET /api/v1/tickets/**\"]\n\
-         [api.scopes.\"tickets:write\"]\ndescription = \"Change tickets\"\nallows = [\"POST /api/v1/tickets\", \"PATCH /api/v1/tickets/*\"]\n\
-         [api.scopes.\"customers:read\"]\ndescription = \"View customers\"\nallows = [\"GET /api/v1/customers/**\"]\n"
+         [[api]]\nname = \"desk\"\nupstream = \"http://{upstream}\"\ncredentials = [\"bearer\"]\n\
+         rate_limit = \"1000000/min\"\n\
+         [api.scopes.\"tickets:read\"]\ndescription = \"View tickets\"\n\
+         allows = [\"GET /api/v1/tickets\", \"GET /api/v1/tickets/**\"]\n\
+         [api.scopes.\"tickets:write\"]\ndescription = \"Change tickets\"\n\
+         allows = [\"POST /api/v1/tickets\", \"PATCH /api/v1/tickets/*\"]\n\
+         [api.scopes.\"customers:read\"]\ndescription = \"View customers\"\n\
+         allows = [\"GET /api/v1/customers/**\"]\n"
     );
     let new = folder.join("gateway.toml.new");
     std::fs::write(&new, toml).expect("gateway.toml.new");
@@ -30,7 +36,8 @@ pub(crate) fn write_configuration(folder: &Path, upstream: SocketAddr, revoked: 
 
 /// A self-signed certificate for `localhost`.
 pub(crate) fn write_certificate(folder: &Path) {
-    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let certified =
+        rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     std::fs::write(folder.join("cert.pem"), certified.cert.pem()).expect("cert.pem");
     std::fs::write(folder.join("key.pem"), certified.signing_key.serialize_pem()).expect("key.pem");
 }
@@ -61,7 +68,9 @@ impl Gateway {
         let (mut data, mut admin) = (None, None);
         for line in events.by_ref() {
             let line = line.expect("a line");
-            let Ok(event) = serde_json::from_str::<serde_json::Value>(&line) else { panic!("the gateway says: {line}") };
+            let Ok(event) = serde_json::from_str::<serde_json::Value>(&line) else {
+                panic!("the gateway says: {line}")
+            };
             let address = || event["address"].as_str().and_then(|address| address.parse().ok());
             match event["message"].as_str() {
                 Some("listening") if event["listener"] == "data" => data = address(),
@@ -80,13 +89,19 @@ impl Gateway {
         self.process.id()
     }
 
-    /// Time on a core in nanoseconds, of its workers and of all its threads (`/proc/PID/task/*/schedstat`, first field).
+    /// Time on a core in nanoseconds, of its workers and of all its threads
+    /// (`/proc/PID/task/*/schedstat`, first field).
     pub(crate) fn cpu(&self) -> (u64, u64) {
         let (mut workers, mut all) = (0, 0);
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.process.id())).expect("its threads");
+        let tasks =
+            std::fs::read_dir(format!("/proc/{}/task", self.process.id())).expect("its threads");
         for task in tasks.filter_map(Result::ok) {
             let read = |name| std::fs::read_to_string(task.path().join(name)).unwrap_or_default();
-            let spent: u64 = read("schedstat").split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(0);
+            let spent: u64 = read("schedstat")
+                .split_whitespace()
+                .next()
+                .and_then(|first| first.parse().ok())
+                .unwrap_or(0);
             all += spent;
             if read("comm").starts_with("worker") {
                 workers += spent;
@@ -95,16 +110,21 @@ impl Gateway {
         (workers, all)
     }
 
-    /// Seconds for which its first thread, which loads the store, was on a core, and for which it waited for one.
+    /// Seconds for which its first thread, which loads the store, was on a core, and for which it
+    /// waited for one.
     pub(crate) fn loading(&self) -> (f64, f64) {
-        let text = std::fs::read_to_string(format!("/proc/{}/schedstat", self.process.id())).unwrap_or_default();
-        let mut seconds = text.split_whitespace().map(|nanoseconds| nanoseconds.parse().map_or(0.0, |number: f64| number / 1e9));
+        let text = std::fs::read_to_string(format!("/proc/{}/schedstat", self.process.id()))
+            .unwrap_or_default();
+        let mut seconds = text
+            .split_whitespace()
+            .map(|nanoseconds| nanoseconds.parse().map_or(0.0, |number: f64| number / 1e9));
         (seconds.next().unwrap_or(0.0), seconds.next().unwrap_or(0.0))
     }
 
     /// Resident memory in bytes: of its own, and of its own and of mapped files.
     pub(crate) fn memory(&self) -> (u64, u64) {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("its status");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))
+            .expect("its status");
         let kibibytes = |field: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap_or_default();
             line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0) * 1024
@@ -129,6 +149,8 @@ impl Drop for Gateway {
 fn trusting(certificate: &Path) -> Arc<rustls::ClientConfig> {
     use rustls_pki_types::pem::PemObject;
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(rustls_pki_types::CertificateDer::from_pem_file(certificate).expect("the certificate")).expect("a root");
+    roots
+        .add(rustls_pki_types::CertificateDer::from_pem_file(certificate).expect("the certificate"))
+        .expect("a root");
     Arc::new(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
 }

@@ -1,13 +1,15 @@
 //! Requests: what they cost, and how long they take while keys are changed.
 
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+use tokio::time::{sleep, sleep_until};
+
 use crate::changes::milliseconds;
 use crate::client::{Client, tickets};
 use crate::fill::{mix, secret};
 use crate::gateway::Gateway;
 use crate::report::{Report, median, quantile};
-use std::time::{Duration, Instant};
-use tokio::task::JoinSet;
-use tokio::time::{sleep, sleep_until};
 
 const CONNECTIONS: u64 = 32;
 const ROUNDS: usize = 7;
@@ -44,7 +46,8 @@ impl Draw {
 /// A gateway, and how many keys its store has.
 pub(crate) type Filled<'g> = (&'g Gateway, usize);
 
-/// What a request costs with few keys and with many that have all been used before, in interleaved rounds.
+/// What a request costs with few keys and with many that have all been used before, in interleaved
+/// rounds.
 pub(crate) async fn costs(report: &mut Report, few: Filled<'_>, many: Filled<'_>) {
     for (draw, name, promise) in [(Draw::Zipf, "Zipf", 5.0), (Draw::Uniform, "uniform", 10.0)] {
         let (mut spent, mut more) = ([const { Vec::new() }; 4], [const { Vec::new() }; 2]);
@@ -52,26 +55,44 @@ pub(crate) async fn costs(report: &mut Report, few: Filled<'_>, many: Filled<'_>
             let (to_few, to_many) = (connect(few.0).await, connect(many.0).await);
             let before = [few, many].map(|(gateway, _)| gateway.cpu());
             let mut answers = [0; 2];
-            for (index, (clients, keys)) in [(to_few, few.1), (to_many, many.1)].into_iter().enumerate() {
+            for (index, (clients, keys)) in
+                [(to_few, few.1), (to_many, many.1)].into_iter().enumerate()
+            {
                 answers[index] = round_of(clients, draw, keys, round as u64).await;
             }
             sleep(WRITTEN_DOWN).await;
             let after = [few, many].map(|(gateway, _)| gateway.cpu());
-            let micros =
-                |index: usize, of: fn((u64, u64)) -> u64| (of(after[index]) - of(before[index])) as f64 / 1000.0 / answers[index] as f64;
+            let micros = |index: usize, of: fn((u64, u64)) -> u64| {
+                (of(after[index]) - of(before[index])) as f64 / 1000.0 / answers[index] as f64
+            };
             // The first round warms up.
             if round > 0 {
-                let figures = [micros(0, |cpu| cpu.1), micros(1, |cpu| cpu.1), micros(0, |cpu| cpu.0), micros(1, |cpu| cpu.0)];
+                let figures = [
+                    micros(0, |cpu| cpu.1),
+                    micros(1, |cpu| cpu.1),
+                    micros(0, |cpu| cpu.0),
+                    micros(1, |cpu| cpu.0),
+                ];
                 spent.iter_mut().zip(figures).for_each(|(all, figure)| all.push(figure));
                 more[0].push((figures[1] / figures[0] - 1.0) * 100.0);
                 more[1].push((figures[3] / figures[2] - 1.0) * 100.0);
             }
         }
-        report.promised(format!("CPU per request, {name}: more than with {} keys (median)", few.1), median(&mut more[0]), "%", promise);
+        report.promised(
+            format!("CPU per request, {name}: more than with {} keys (median)", few.1),
+            median(&mut more[0]),
+            "%",
+            promise,
+        );
         report.noted(format!("  least of {ROUNDS} rounds"), quantile(&mut more[0], 0.0), "%");
         report.noted(format!("  most of {ROUNDS} rounds"), quantile(&mut more[0], 1.0), "%");
-        report.noted("  workers alone, without what is written to the store", median(&mut more[1]), "%");
-        let [few_all, many_all, few_workers, many_workers] = spent.each_mut().map(|figures| median(figures));
+        report.noted(
+            "  workers alone, without what is written to the store",
+            median(&mut more[1]),
+            "%",
+        );
+        let [few_all, many_all, few_workers, many_workers] =
+            spent.each_mut().map(|figures| median(figures));
         report.noted(format!("  with {} keys", few.1), few_all, "us");
         report.noted(format!("  with {} keys", many.1), many_all, "us");
         report.noted(format!("  workers alone with {} keys", few.1), few_workers, "us");
@@ -79,7 +100,8 @@ pub(crate) async fn costs(report: &mut Report, few: Filled<'_>, many: Filled<'_>
     }
 }
 
-/// Uses each key once. What it costs is that of the first use: what a key remembers of its use is made, and is new to the store.
+/// Uses each key once. What it costs is that of the first use: what a key remembers of its use is
+/// made, and is new to the store.
 pub(crate) async fn first_uses(report: &mut Report, (gateway, keys): Filled<'_>) {
     let clients = connect(gateway).await;
     let (before, memory) = (gateway.cpu(), gateway.memory().1);
@@ -90,20 +112,35 @@ pub(crate) async fn first_uses(report: &mut Report, (gateway, keys): Filled<'_>)
     let answers = answers.await as f64;
     sleep(WRITTEN_DOWN).await;
     let after = gateway.cpu();
-    report.noted("CPU of the first use of a key", (after.1 - before.1) as f64 / 1000.0 / answers, "us");
+    report.noted(
+        "CPU of the first use of a key",
+        (after.1 - before.1) as f64 / 1000.0 / answers,
+        "us",
+    );
     report.noted("  workers alone", (after.0 - before.0) as f64 / 1000.0 / answers, "us");
-    report.noted("  memory that a key takes from then on, besides", gateway.memory().1.saturating_sub(memory) as f64 / answers, "B");
+    report.noted(
+        "  memory that a key takes from then on, besides",
+        gateway.memory().1.saturating_sub(memory) as f64 / answers,
+        "B",
+    );
 }
 
 /// For one round, sends as much as is answered; returns how many requests were.
 async fn round_of(clients: Vec<Client>, draw: Draw, keys: usize, round: u64) -> u64 {
     let started = Instant::now();
     let key = move |client, request| draw.key(keys, mix(round << 48 | client << 32 | request));
-    saturate(clients, move |client, request| (started.elapsed() < ROUND).then(|| key(client, request))).await
+    saturate(clients, move |client, request| {
+        (started.elapsed() < ROUND).then(|| key(client, request))
+    })
+    .await
 }
 
-/// Sends one request after the other on each connection; `key` tells with which key, by the numbers of connection and request.
-async fn saturate(connected: Vec<Client>, key: impl Fn(u64, u64) -> Option<usize> + Copy + 'static) -> u64 {
+/// Sends one request after the other on each connection; `key` tells with which key, by the numbers
+/// of connection and request.
+async fn saturate(
+    connected: Vec<Client>,
+    key: impl Fn(u64, u64) -> Option<usize> + Copy + 'static,
+) -> u64 {
     let mut clients = JoinSet::new();
     for (number, mut client) in (0..).zip(connected) {
         clients.spawn_local(async move {
@@ -126,7 +163,8 @@ pub(crate) async fn latencies(report: &mut Report, (gateway, keys): Filled<'_>) 
         if window % 2 == 0 {
             before.extend(steady(gateway, keys, window).await);
         } else {
-            let (latencies, changes) = tokio::join!(steady(gateway, keys, window), keep_changing(gateway));
+            let (latencies, changes) =
+                tokio::join!(steady(gateway, keys, window), keep_changing(gateway));
             during.extend(latencies);
             changed.extend(changes);
         }
@@ -141,7 +179,8 @@ pub(crate) async fn latencies(report: &mut Report, (gateway, keys): Filled<'_>) 
     report.noted("  a change, until it is acknowledged: p99", quantile(&mut changed, 0.99), "ms");
 }
 
-/// Sends requests at fixed moments, whether or not earlier ones have been answered; returns milliseconds from those moments on.
+/// Sends requests at fixed moments, whether or not earlier ones have been answered; returns
+/// milliseconds from those moments on.
 async fn steady(gateway: &Gateway, keys: usize, window: u64) -> Vec<f64> {
     let mut clients = JoinSet::new();
     let connected = connect(gateway).await;

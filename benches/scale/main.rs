@@ -1,9 +1,10 @@
-//! What Keygate promises of a store with a million keys, measured on the real gateway: how fast it starts, what a key costs in
-//! memory, how soon a change is in force, and what all those keys cost each request.
+//! What Keygate promises of a store with a million keys, measured on the real gateway: how fast it
+//! starts, what a key costs in memory, how soon a change is in force, and what all those keys cost
+//! each request.
 //!
-//! `KEYGATE_SCALE_KEYS` sets another number of keys. The gateway runs one worker on core 0; load and upstream are on the last core.
-//! Costs are what the kernel says the gateway's threads were on a core for, so they do not depend on how busy the machine is
-//! otherwise; times do.
+//! `KEYGATE_SCALE_KEYS` sets another number of keys. The gateway runs one worker on core 0; load
+//! and upstream are on the last core. Costs are what the kernel says the gateway's threads were on
+//! a core for, so they do not depend on how busy the machine is otherwise; times do.
 
 mod changes;
 mod client;
@@ -14,21 +15,28 @@ mod report;
 #[path = "../shared/upstream.rs"]
 mod upstream;
 
-use gateway::Gateway;
-use report::Report;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
+
+use gateway::Gateway;
+use report::Report;
 use tokio::net::TcpListener;
 use tokio::runtime::LocalOptions;
 
 const FEW: usize = 1000;
 
 fn main() {
-    let keys = std::env::var("KEYGATE_SCALE_KEYS").ok().map_or(1_000_000, |keys| keys.parse().expect("KEYGATE_SCALE_KEYS is a number"));
+    let keys = std::env::var("KEYGATE_SCALE_KEYS")
+        .ok()
+        .map_or(1_000_000, |keys| keys.parse().expect("KEYGATE_SCALE_KEYS is a number"));
     assert!(keys >= FEW, "KEYGATE_SCALE_KEYS is at least {FEW}");
     let mut builder = tokio::runtime::Builder::new_current_thread();
-    builder.enable_all().build_local(LocalOptions::default()).expect("a runtime").block_on(run(keys));
+    builder
+        .enable_all()
+        .build_local(LocalOptions::default())
+        .expect("a runtime")
+        .block_on(run(keys));
 }
 
 async fn run(keys: usize) {
@@ -44,13 +52,20 @@ async fn run(keys: usize) {
         gateway::write_configuration(folder, upstream, &[]);
         fill::fill(&folder.join("keygate.db"), keys).await;
     }
-    println!("{keys} keys in a store of {} MiB, filled in {:.0} s", mebibytes(&many.join("keygate.db")), begun.elapsed().as_secs_f64());
+    println!(
+        "{keys} keys in a store of {} MiB, filled in {:.0} s",
+        mebibytes(&many.join("keygate.db")),
+        begun.elapsed().as_secs_f64()
+    );
 
     let mut report = Report::default();
     changes::starts(&mut report, &empty, &many, keys).await;
     {
         let (few, many) = (Gateway::start(&few), Gateway::start(&many));
-        pin(std::process::id(), std::thread::available_parallelism().map_or(0, |cores| cores.get() - 1));
+        pin(
+            std::process::id(),
+            std::thread::available_parallelism().map_or(0, |cores| cores.get() - 1),
+        );
         pin(few.id(), 0);
         pin(many.id(), 0);
         changes::changes(&mut report, &many, upstream).await;
@@ -68,9 +83,13 @@ fn mebibytes(path: &Path) -> u64 {
     path.metadata().map_or(0, |metadata| metadata.len() >> 20)
 }
 
-/// Asks the operating system to run a process on one core; where that is refused the figures still hold.
+/// Asks the operating system to run a process on one core; where that is refused the figures still
+/// hold.
 fn pin(process: u32, core: usize) {
-    let pinned = Command::new("taskset").args(["-a", "-c", "-p", &core.to_string(), &process.to_string()]).stdout(Stdio::null()).status();
+    let pinned = Command::new("taskset")
+        .args(["-a", "-c", "-p", &core.to_string(), &process.to_string()])
+        .stdout(Stdio::null())
+        .status();
     if !pinned.is_ok_and(|status| status.success()) {
         eprintln!("could not choose a core for process {process}");
     }

@@ -16,7 +16,13 @@ struct Line {
 
 impl Report {
     /// Takes in a figure of which something is promised: at most `promise`.
-    pub(crate) fn promised(&mut self, what: impl Into<String>, figure: f64, unit: &'static str, promise: f64) {
+    pub(crate) fn promised(
+        &mut self,
+        what: impl Into<String>,
+        figure: f64,
+        unit: &'static str,
+        promise: f64,
+    ) {
         self.0.push(Line { what: what.into(), figure, unit, promise: Some(promise) });
         self.print_last();
     }
@@ -45,7 +51,11 @@ impl Report {
         });
         let report = serde_json::json!({"keys": keys, "lines": lines.collect::<Vec<_>>()});
         std::fs::write(path, format!("{report:#}\n")).expect("the report");
-        let kept = self.0.iter().filter(|line| line.promise.is_some_and(|promise| line.figure <= promise)).count();
+        let kept = self
+            .0
+            .iter()
+            .filter(|line| line.promise.is_some_and(|promise| line.figure <= promise))
+            .count();
         let promised = self.0.iter().filter(|line| line.promise.is_some()).count();
         println!("{kept} of {promised} promises kept; the same as JSON: {}", path.display());
     }

@@ -1,8 +1,10 @@
-//! What the benchmarks of the decision decide about: an API with two scopes, its keys, and requests.
+//! What the benchmarks of the decision decide about: an API with two scopes, its keys, and
+//! requests.
+
+use std::sync::Arc;
 
 use http::Method;
 use keygate::policy::*;
-use std::sync::Arc;
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
 
@@ -23,7 +25,10 @@ pub(crate) fn definition(count: u32) -> ApiDefinition {
         hosts: vec!["desk.example".into()],
         base_path: "/".into(),
         credentials: vec![CredentialPlace::Bearer],
-        environments: vec![Environment { name: "live".into(), prefix: format!("sk_{}_", "live").into() }],
+        environments: vec![Environment {
+            name: "live".into(),
+            prefix: format!("sk_{}_", "live").into(),
+        }],
         scopes: vec![
             scope("tickets:read", &["GET /api/v1/tickets", "GET /api/v1/tickets/**"]),
             scope("tickets:write", &["POST /api/v1/tickets", "PATCH /api/v1/tickets/*"]),
@@ -70,7 +75,13 @@ pub(crate) fn keyring(size: u64) -> Keyring {
 
 /// Keys that read tickets, within the API's limit.
 pub(crate) fn snapshot(definition: ApiDefinition, size: u64) -> Snapshot {
-    let grant = Grant::new(0, ScopeSet::default().with(0), false, &["tickets:read"], definition.rate_limit.clone());
+    let grant = Grant::new(
+        0,
+        ScopeSet::default().with(0),
+        false,
+        &["tickets:read"],
+        definition.rate_limit.clone(),
+    );
     Snapshot {
         routes: Arc::new(Routes::new(vec![Api::new(definition)], Vec::new())),
         terms: Arc::new([Arc::new([grant])]),
@@ -89,7 +100,12 @@ pub(crate) struct Request {
 
 impl Request {
     pub(crate) fn new(method: Method, path: &'static str, key: &str) -> Self {
-        Self { method, path, key: format!("Bearer {key}"), peer: Peer::new([127, 0, 0, 1].into(), true, None) }
+        Self {
+            method,
+            path,
+            key: format!("Bearer {key}"),
+            peer: Peer::new([127, 0, 0, 1].into(), true, None),
+        }
     }
 
     pub(crate) fn fields(&self) -> Fields<'_> {
@@ -102,7 +118,12 @@ impl Request {
     }
 
     pub(crate) fn head<'h>(&'h self, fields: &'h Fields<'h>) -> Head<'h> {
-        Head { method: &self.method, target: Target { authority: None, path: self.path, query: None }, fields, peer: &self.peer }
+        Head {
+            method: &self.method,
+            target: Target { authority: None, path: self.path, query: None },
+            fields,
+            peer: &self.peer,
+        }
     }
 }
 

@@ -1,12 +1,16 @@
 //! What stands behind the gateway in the benchmarks.
 
 use std::sync::Arc;
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 /// Answers every request with 160 bytes.
 pub(crate) async fn upstream(listener: TcpListener) {
-    let answer = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 160\r\n\r\n{}", "x".repeat(160));
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 160\r\n\r\n{}",
+        "x".repeat(160)
+    );
     let answer: Arc<[u8]> = answer.into_bytes().into();
     while let Ok((mut stream, _)) = listener.accept().await {
         let answer = answer.clone();

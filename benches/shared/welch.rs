@@ -27,14 +27,19 @@ impl Sample {
     }
 }
 
-/// How many standard errors the means are apart. Beyond 4.5 with many measurements, chance explains it once in 100,000 times.
+/// How many standard errors the means are apart. Beyond 4.5 with many measurements, chance explains
+/// it once in 100,000 times.
 pub(crate) fn t(a: &Sample, b: &Sample) -> f64 {
     (a.mean - b.mean) / (a.variance() + b.variance()).sqrt()
 }
 
-/// What two kinds of things take, each measured many times, and their t. One thing counts once, with its median: where its digest happens to
-/// fall in a table makes a difference that is its own, however often it is measured.
-pub(crate) fn compare(mut first: Vec<Vec<f64>>, mut second: Vec<Vec<f64>>) -> (Sample, Sample, f64) {
+/// What two kinds of things take, each measured many times, and their t. One thing counts once,
+/// with its median: where its digest happens to fall in a table makes a difference that is its own,
+/// however often it is measured.
+pub(crate) fn compare(
+    mut first: Vec<Vec<f64>>,
+    mut second: Vec<Vec<f64>>,
+) -> (Sample, Sample, f64) {
     let sample = |things: &mut Vec<Vec<f64>>| {
         let mut sample = Sample::default();
         for times in things {

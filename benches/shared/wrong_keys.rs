@@ -2,21 +2,30 @@
 
 use keygate::policy::{Digest, new_key};
 
-/// As many keys of each kind, and what they are. `real` is one that the gateway knows; those of a kind are as long, because hashing takes as long as
-/// what is hashed.
+/// As many keys of each kind, and what they are. `real` is one that the gateway knows; those of a
+/// kind are as long, because hashing takes as long as what is hashed.
 pub(crate) fn wrong_keys(real: &str, count: usize) -> Vec<(&'static str, Vec<String>)> {
     let (prefix, start) = (&real[..8], Digest::of(real.as_bytes()).as_bytes()[0]);
     // No real key ends so: those of tests and benchmarks are numbers.
     let letter = |number: usize| char::from(b"ghijklmnopqrstuvwxyz"[number % 20]);
-    let ends_wrongly = |number: usize| format!("{}{}{}", &real[..real.len() - 2], letter(number / 20), letter(number));
+    let ends_wrongly = |number: usize| {
+        format!("{}{}{}", &real[..real.len() - 2], letter(number / 20), letter(number))
+    };
     let begins_alike = |key: &String| Digest::of(key.as_bytes()).as_bytes()[0] == start;
     vec![
         ("their last characters are wrong", (0..count).map(ends_wrongly).collect()),
         (
             "their digests begin as that of the real one",
-            (1_000_000..).map(|number| unlike(real, number)).filter(begins_alike).take(count).collect(),
+            (1_000_000..)
+                .map(|number| unlike(real, number))
+                .filter(begins_alike)
+                .take(count)
+                .collect(),
         ),
-        ("their checksums are right", (0..count).map(|number| checked(prefix, real.len(), number)).collect()),
+        (
+            "their checksums are right",
+            (0..count).map(|number| checked(prefix, real.len(), number)).collect(),
+        ),
     ]
 }
 
@@ -28,6 +37,7 @@ pub(crate) fn unlike(real: &str, number: usize) -> String {
 
 /// As new keys are made, and as long as those are.
 fn checked(prefix: &str, length: usize, number: usize) -> String {
-    let random: Vec<u8> = (0..length).map(|at| u8::try_from((at * 31 + number * 17) % 240).unwrap_or(0)).collect();
+    let random: Vec<u8> =
+        (0..length).map(|at| u8::try_from((at * 31 + number * 17) % 240).unwrap_or(0)).collect();
     new_key(prefix, &random).expect("enough random bytes")
 }

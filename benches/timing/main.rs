@@ -1,11 +1,13 @@
-//! Whether the time of a refusal tells how near a wrong key is to a real one: Welch's t-test between a key that is like no other and keys
-//! that nearly are one. Each key is one observation.
+//! Whether the time of a refusal tells how near a wrong key is to a real one: Welch's t-test
+//! between a key that is like no other and keys that nearly are one. Each key is one observation.
 //!
-//! `cargo bench --bench timing`; `KEYGATE_TIMING_ROUNDS` says how often each is measured. It fails where a |t| is beyond 4.5.
+//! `cargo bench --bench timing`; `KEYGATE_TIMING_ROUNDS` says how often each is measured. It fails
+//! where a |t| is beyond 4.5.
 //!
-//! By design there is nothing to measure. The whole key is hashed before anything is compared, whatever it is, and what is looked up is
-//! its digest: how many of its bytes agree with those of a real one is as good as thrown by dice, and nobody can try for more of them
-//! without having found a second text with that digest.
+//! By design there is nothing to measure. The whole key is hashed before anything is compared,
+//! whatever it is, and what is looked up is its digest: how many of its bytes agree with those of a
+//! real one is as good as thrown by dice, and nobody can try for more of them without having found
+//! a second text with that digest.
 
 #[path = "../shared/decision.rs"]
 #[expect(dead_code, reason = "an upstream's answer is of no interest here")]
@@ -15,12 +17,13 @@ mod welch;
 #[path = "../shared/wrong_keys.rs"]
 mod wrong_keys;
 
-use decision::*;
-use http::Method;
-use keygate::policy::*;
 use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::Instant;
+
+use decision::*;
+use http::Method;
+use keygate::policy::*;
 
 const NOW: Now = Now { monotonic: 1_000 * SECOND, unix: 1_800_000_000 };
 const BOUND: f64 = 4.5;
@@ -31,15 +34,21 @@ const AT_ONCE: u32 = 20;
 const KEYS: usize = 201;
 
 fn main() -> ExitCode {
-    let rounds = std::env::var("KEYGATE_TIMING_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1000);
+    let rounds = std::env::var("KEYGATE_TIMING_ROUNDS")
+        .ok()
+        .and_then(|rounds| rounds.parse().ok())
+        .unwrap_or(1000);
     let snapshot = snapshot(definition(u32::MAX), 10_000);
     let real = key_text(5_000);
     let request = |key: &String| Request::new(Method::GET, "/api/v1/tickets/42", key);
     let mut failed = false;
     for (what, near) in wrong_keys::wrong_keys(&real, KEYS) {
         let length = near[0].len();
-        let far: Vec<Request> =
-            (0..KEYS).map(|number| request(&wrong_keys::unlike(&format!("{real:0<length$}")[..length], number))).collect();
+        let far: Vec<Request> = (0..KEYS)
+            .map(|number| {
+                request(&wrong_keys::unlike(&format!("{real:0<length$}")[..length], number))
+            })
+            .collect();
         let near: Vec<Request> = near.iter().map(request).collect();
         let mut times = (vec![Vec::new(); KEYS], vec![Vec::new(); KEYS]);
         for turn in 0..rounds * KEYS {
@@ -54,7 +63,11 @@ fn main() -> ExitCode {
             }
         }
         let (far, near, t) = welch::compare(times.0, times.1);
-        println!("{what}: {:.1} ns against {:.1} ns of keys that are like no other, t = {t:.2}", near.mean(), far.mean());
+        println!(
+            "{what}: {:.1} ns against {:.1} ns of keys that are like no other, t = {t:.2}",
+            near.mean(),
+            far.mean()
+        );
         failed |= t.abs() > BOUND;
     }
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }

@@ -1,13 +1,16 @@
-//! A real gateway in this process, in front of an upstream that stops everything when it is sent what it should never see.
+//! A real gateway in this process, in front of an upstream that stops everything when it is sent
+//! what it should never see.
 
-use crate::{PREFIX, all, key};
-use keygate::http1::{self, Body, Piece};
-use keygate::policy::{Digest, Fields, check_path};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::OnceLock;
 use std::time::Duration;
+
+use keygate::http1::{self, Body, Piece};
+use keygate::policy::{Digest, Fields, check_path};
 use tempfile::TempDir;
+
+use crate::{PREFIX, all, key};
 
 /// What opens the admin address.
 pub const TOKEN: &str = "a token of the fuzzer's";
@@ -32,10 +35,13 @@ pub fn gateway() -> &'static Gateway {
 
 fn start() -> Gateway {
     let upstream = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let free = || TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let free = || {
+        TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port")
+    };
     let (data, admin, behind) = (free(), free(), upstream.local_addr().expect("its port"));
     // In memory where there is such a folder, because the store waits for its disk.
-    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder");
+    let folder =
+        tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder");
     let (digest, token) = (hex(&key()), hex(TOKEN));
     let toml = format!(
         r#"
@@ -76,7 +82,12 @@ scopes = ["tickets:read", "tickets:write", "keys:manage"]
     );
     let file = folder.path().join("gateway.toml");
     std::fs::write(&file, toml).expect("a file");
-    std::thread::spawn(move || upstream.incoming().flatten().for_each(|stream| _ = std::thread::spawn(move || serve(stream))));
+    std::thread::spawn(move || {
+        upstream
+            .incoming()
+            .flatten()
+            .for_each(|stream| _ = std::thread::spawn(move || serve(stream)))
+    });
     std::thread::spawn(move || keygate::serve::run(&file, None).expect("the gateway runs"));
     while TcpStream::connect(data).is_err() || TcpStream::connect(admin).is_err() {
         std::thread::sleep(Duration::from_millis(10));
@@ -101,11 +112,18 @@ fn serve(mut stream: TcpStream) {
         };
         let rest = bytes.split_off(end);
         let mut fields = Fields::new();
-        let head = http1::request(&mut bytes, 1000, &mut fields).expect("the gateway sends sound heads");
+        let head =
+            http1::request(&mut bytes, 1000, &mut fields).expect("the gateway sends sound heads");
         check_path(head.target.path).expect("the path rule");
-        assert!(head.target.authority.is_none() && !matches!(head.method.as_str(), "CONNECT" | "TRACE"));
+        assert!(
+            head.target.authority.is_none() && !matches!(head.method.as_str(), "CONNECT" | "TRACE")
+        );
         let auth = all(&fields, "x-keygate-auth").collect::<Vec<_>>();
-        assert!(auth == [b"key"] || (auth == [b"public"] && head.target.path == "/status"), "{auth:?} {}", head.target.path);
+        assert!(
+            auth == [b"key"] || (auth == [b"public"] && head.target.path == "/status"),
+            "{auth:?} {}",
+            head.target.path
+        );
         assert_eq!(all(&fields, "host").count(), 1);
         let body = http1::request_body(head.version, &fields).expect("the gateway frames soundly");
         let to_head = head.method == http::Method::HEAD;
@@ -113,8 +131,11 @@ fn serve(mut stream: TcpStream) {
         bytes = rest;
         let Some(rest) = read_body(&mut stream, body, bytes) else { return };
         bytes = rest;
-        let answer: &[u8] =
-            if to_head { b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n" } else { b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok" };
+        let answer: &[u8] = if to_head {
+            b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
+        } else {
+            b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+        };
         if stream.write_all(answer).is_err() {
             return;
         }
@@ -155,8 +176,16 @@ pub fn exchange(address: SocketAddr, bytes: &[u8], until_silence: bool) -> Vec<u
     }
     match stream.read_to_end(&mut answer) {
         Ok(_) => {}
-        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::ConnectionReset) => {
-            assert!(until_silence || error.kind() == ErrorKind::ConnectionReset, "no answer in five seconds");
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::ConnectionReset
+            ) =>
+        {
+            assert!(
+                until_silence || error.kind() == ErrorKind::ConnectionReset,
+                "no answer in five seconds"
+            );
         }
         Err(error) => panic!("{error}"),
     }

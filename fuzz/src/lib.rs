@@ -2,12 +2,13 @@
 
 pub mod gateway;
 
-use keygate::policy::{
-    Api, ApiDefinition, Digest, Fields, Grant, KeyDefinition, KeyRecord, Keyring, Limit, Now, Organization, Peer, Restrictions, Routes,
-    ScopeSet, Secret, Snapshot,
-};
 use std::path::Path;
 use std::sync::Arc;
+
+use keygate::policy::{
+    Api, ApiDefinition, Digest, Fields, Grant, KeyDefinition, KeyRecord, Keyring, Limit, Now,
+    Organization, Peer, Restrictions, Routes, ScopeSet, Secret, Snapshot,
+};
 
 /// The moment at which everything happens.
 pub const NOW: Now = Now { monotonic: 1_000_000_000, unix: 1_800_000_000 };
@@ -71,7 +72,15 @@ pub fn snapshot() -> Snapshot {
     let definitions = definitions();
     let limits: Arc<[Limit]> = definitions[0].rate_limit.clone();
     let grants: Vec<Grant> = (0..definitions.len())
-        .map(|index| Grant::new(index, ScopeSet::default().with(0), index != 0, &["tickets:read"], limits.clone()))
+        .map(|index| {
+            Grant::new(
+                index,
+                ScopeSet::default().with(0),
+                index != 0,
+                &["tickets:read"],
+                limits.clone(),
+            )
+        })
         .collect();
     let key = KeyDefinition {
         id: "key_7".into(),

@@ -1,4 +1,5 @@
-//! Bodies to the admin API and to an API's own key endpoints of a real gateway: a mistake is the caller's (4xx), and answers are JSON.
+//! Bodies to the admin API and to an API's own key endpoints of a real gateway: a mistake is the
+//! caller's (4xx), and answers are JSON.
 #![no_main]
 
 use keygate::http1;
@@ -27,12 +28,17 @@ fuzz_target!(|data: &[u8]| {
     let Some((call, body)) = data.split_first() else { return };
     let call = CALLS[usize::from(*call) % CALLS.len()];
     let own = call.contains("/api/");
-    let (address, credential) = if own { (gateway().data, key()) } else { (gateway().admin, TOKEN.to_owned()) };
+    let (address, credential) =
+        if own { (gateway().data, key()) } else { (gateway().admin, TOKEN.to_owned()) };
     // For calls that have no body, it is the query.
-    let query: String = String::from_utf8_lossy(body).chars().filter(|char| char.is_ascii_graphic() && *char != '#').collect();
+    let query: String = String::from_utf8_lossy(body)
+        .chars()
+        .filter(|char| char.is_ascii_graphic() && *char != '#')
+        .collect();
     let query = if call.starts_with("GET") { format!("?{query}") } else { String::new() };
     let head = format!(
-        "{call}{query} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {credential}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        "{call}{query} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {credential}\r\n\
+            content-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
     let mut answer = exchange(address, &[head.as_bytes(), body].concat(), false);

@@ -1,13 +1,16 @@
-//! An upstream's answer is read and rewritten: what the client gets is one sound head, and what the upstream says about the connection or
-//! in Keygate's name stays behind.
+//! An upstream's answer is read and rewritten: what the client gets is one sound head, and what the
+//! upstream says about the connection or in Keygate's name stays behind.
 #![no_main]
+
+use std::sync::LazyLock;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use keygate::http1;
-use keygate::policy::{Fields, Head, Peer, Snapshot, Target, authorise, charge, prepare_response, prepare_trailers};
+use keygate::policy::{
+    Fields, Head, Peer, Snapshot, Target, authorise, charge, prepare_response, prepare_trailers,
+};
 use keygate_fuzz::{NOW, all, key};
 use libfuzzer_sys::fuzz_target;
-use std::sync::LazyLock;
 
 static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(keygate_fuzz::snapshot);
 static PEER: LazyLock<Peer> = LazyLock::new(keygate_fuzz::peer);
@@ -24,7 +27,8 @@ fuzz_target!(|data: &[u8]| {
     request.push("authorization", authorization.as_bytes());
     let target = Target { authority: None, path: "/api/v1/tickets", query: None };
     let request = Head { method: &Method::GET, target, fields: &request, peer: &PEER };
-    let permit = authorise(&request, &SNAPSHOT, NOW).unwrap_or_else(|refused| panic!("{:?}", refused.refusal));
+    let permit = authorise(&request, &SNAPSHOT, NOW)
+        .unwrap_or_else(|refused| panic!("{:?}", refused.refusal));
     let admission = match charge(permit, NOW) {
         Ok(admission) => admission,
         // Time stands still here, so even a large limit ends.
@@ -35,20 +39,38 @@ fuzz_target!(|data: &[u8]| {
     sent.extend_from_slice(b"\r\n");
     let mut passed = Fields::new();
     http1::response(&mut sent, 1000, &mut passed).expect("what is sent on is a sound head");
-    for name in ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "x-request-id"] {
+    for name in ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "x-request-id"]
+    {
         assert_eq!(all(&passed, name).count(), 1, "{name}");
     }
-    for name in ["connection", "transfer-encoding", "content-length", "upgrade", "keep-alive", "proxy-authenticate"] {
+    for name in [
+        "connection",
+        "transfer-encoding",
+        "content-length",
+        "upgrade",
+        "keep-alive",
+        "proxy-authenticate",
+    ] {
         assert_eq!(all(&passed, name).count(), 0, "{name}");
     }
     let mut trailers = HeaderMap::new();
     for field in fields.iter() {
-        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(field.name.as_bytes()), HeaderValue::from_bytes(field.value)) {
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(field.name.as_bytes()), HeaderValue::from_bytes(field.value))
+        {
             trailers.append(name, value);
         }
     }
     prepare_trailers(&mut trailers, &SNAPSHOT.routes.apis()[0]);
-    for name in ["authorization", "cookie", "host", "content-length", "x-keygate-key-id", "x_keygate_key_id", "x-forwarded-for"] {
+    for name in [
+        "authorization",
+        "cookie",
+        "host",
+        "content-length",
+        "x-keygate-key-id",
+        "x_keygate_key_id",
+        "x-forwarded-for",
+    ] {
         assert!(!trailers.contains_key(name), "{name} passed as a trailer");
     }
 });

@@ -1,5 +1,5 @@
-//! Heads and bodies of HTTP/1.1, in any cut: however the bytes arrive, they are read the same way, and what is accepted as a head, another
-//! parser reads the same way.
+//! Heads and bodies of HTTP/1.1, in any cut: however the bytes arrive, they are read the same way,
+//! and what is accepted as a head, another parser reads the same way.
 #![no_main]
 
 use keygate::http1::{self, Body, Malformed, Piece};
@@ -34,7 +34,8 @@ fn read_head(data: &[u8], cut: usize) {
     let Ok(ours) = http1::request(&mut head, 60, &mut fields) else { return };
     let mut room = [httparse::EMPTY_HEADER; 64];
     let mut theirs = httparse::Request::new(&mut room);
-    let length = theirs.parse(&data[..end]).expect("what is accepted is a head to others too").unwrap();
+    let length =
+        theirs.parse(&data[..end]).expect("what is accepted is a head to others too").unwrap();
     assert_eq!(length, end);
     assert_eq!(theirs.method, Some(ours.method.as_str()));
     let path = theirs.path.expect("a target");
@@ -47,7 +48,11 @@ fn read_head(data: &[u8], cut: usize) {
 }
 
 /// The data, whether there were trailers and how much was read; or that it is malformed.
-fn read_body(mut body: Body, data: &[u8], step: usize) -> Result<(Vec<u8>, Option<usize>, bool), Malformed> {
+fn read_body(
+    mut body: Body,
+    data: &[u8],
+    step: usize,
+) -> Result<(Vec<u8>, Option<usize>, bool), Malformed> {
     let (mut content, mut trailers, mut at) = (Vec::new(), None, 0);
     let mut end = step.min(data.len());
     loop {

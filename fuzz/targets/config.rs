@@ -1,16 +1,19 @@
-//! A file is read: nothing panics, every mistake has a place, and reading it on top of another one gives the same as reading it alone.
+//! A file is read: nothing panics, every mistake has a place, and reading it on top of another one
+//! gives the same as reading it alone.
 #![no_main]
+
+use std::path::Path;
+use std::sync::LazyLock;
 
 use keygate::config::{Reading, Severity, load_while_serving, parse};
 use libfuzzer_sys::fuzz_target;
-use std::path::Path;
-use std::sync::LazyLock;
 
 static EXAMPLE: &str = include_str!("../../gateway.toml.example");
 
 static BEFORE: LazyLock<Reading> = LazyLock::new(|| {
     let text = EXAMPLE.to_owned() + KEYS;
-    load_while_serving(Ok(text.into_bytes()), Path::new("gateway.toml"), &[], None).expect("the example is sound")
+    load_while_serving(Ok(text.into_bytes()), Path::new("gateway.toml"), &[], None)
+        .expect("the example is sound")
 });
 
 const KEYS: &str = r#"
@@ -36,7 +39,10 @@ fuzz_target!(|data: &[u8]| {
         let path = Path::new("gateway.toml");
         let alone = parse(&text, path);
         if let Err(problems) = &alone {
-            assert!(problems.0.iter().any(|problem| problem.severity == Severity::Error), "refused without a reason");
+            assert!(
+                problems.0.iter().any(|problem| problem.severity == Severity::Error),
+                "refused without a reason"
+            );
             let lines = text.split('\n').count();
             for problem in &problems.0 {
                 assert!(problem.line <= lines, "{} of {lines} lines", problem.line);
@@ -45,7 +51,9 @@ fuzz_target!(|data: &[u8]| {
         }
         let after = load_while_serving(Ok(text.into_bytes()), path, &[], Some(&BEFORE));
         match (&alone, &after) {
-            (Ok(alone), Ok(after)) => assert_eq!(format!("{alone:?}"), format!("{:?}", after.config)),
+            (Ok(alone), Ok(after)) => {
+                assert_eq!(format!("{alone:?}"), format!("{:?}", after.config))
+            }
             (Err(alone), Err(after)) => assert_eq!(alone.0, after.0),
             _ => panic!("read alone: {}, on top of another: {}", alone.is_ok(), after.is_ok()),
         }

@@ -1,15 +1,16 @@
-//! A head is judged and rewritten. Whatever it is: nothing panics, what goes to the upstream is one sound head that says of the caller
-//! what the decision says, and no key passes.
+//! A head is judged and rewritten. Whatever it is: nothing panics, what goes to the upstream is one
+//! sound head that says of the caller what the decision says, and no key passes.
 #![no_main]
+
+use std::sync::LazyLock;
 
 use keygate::http1;
 use keygate::policy::{
-    ApiDefinition, Caller, CredentialPlace, Fields, Head, Peer, Snapshot, authorise, charge, client_address, host_of, prepare_request,
-    refuse,
+    ApiDefinition, Caller, CredentialPlace, Fields, Head, Peer, Snapshot, authorise, charge,
+    client_address, host_of, prepare_request, refuse,
 };
 use keygate_fuzz::{NOW, all, key};
 use libfuzzer_sys::fuzz_target;
-use std::sync::LazyLock;
 
 static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(keygate_fuzz::snapshot);
 static PEER: LazyLock<Peer> = LazyLock::new(keygate_fuzz::peer);
@@ -59,7 +60,10 @@ fuzz_target!(|data: &[u8]| {
     prepare_request(&head, version, &admission, &[], "id", None, &mut sent);
     sent.extend_from_slice(b"\r\n");
     let with_key = matches!(admission.caller(), Caller::Key { .. });
-    assert!(!with_key || !holds_credential(&sent, &admission.api().definition()), "the key went on");
+    assert!(
+        !with_key || !holds_credential(&sent, &admission.api().definition()),
+        "the key went on"
+    );
     let mut fields = Fields::new();
     http1::request(&mut sent, 1000, &mut fields).expect("what is sent on is a sound head");
     for name in OURS {
@@ -78,7 +82,14 @@ fuzz_target!(|data: &[u8]| {
     for field in fields.iter() {
         let twin = field.name.replace('_', "-");
         assert!(twin == field.name || !OURS.contains(&&*twin), "{} went on", field.name);
-        assert!(!matches!(field.name, "connection" | "transfer-encoding" | "content-length" | "upgrade" | "keep-alive"), "{}", field.name);
+        assert!(
+            !matches!(
+                field.name,
+                "connection" | "transfer-encoding" | "content-length" | "upgrade" | "keep-alive"
+            ),
+            "{}",
+            field.name
+        );
     }
 });
 
@@ -104,7 +115,8 @@ fn holds_credential(head: &[u8], api: &ApiDefinition) -> bool {
     let mut head = head.to_vec();
     let mut fields = Fields::new();
     http1::request(&mut head, 1000, &mut fields).expect("what is sent on is a sound head");
-    let is_bearer = |value: &[u8]| value.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"));
+    let is_bearer =
+        |value: &[u8]| value.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"));
     let found = api.credentials.iter().any(|place| {
         let bearer = *place == CredentialPlace::Bearer;
         let mut values = all(&fields, place.header().as_str());

@@ -1,5 +1,5 @@
-//! A client's HTTP/2 connection: whatever comes, in any cut, nothing panics, what is written are whole frames, and no more streams are
-//! open than were allowed.
+//! A client's HTTP/2 connection: whatever comes, in any cut, nothing panics, what is written are
+//! whole frames, and no more streams are open than were allowed.
 #![no_main]
 
 use http::StatusCode;
@@ -40,10 +40,16 @@ fuzz_target!(|data: &[u8]| {
                     assert!(open.len() <= LIMITS.streams as usize, "too many streams");
                     match request(&block) {
                         Ok(head) => {
-                            let sound = head.length.is_none_or(|length| connection.expect(place, length));
+                            let sound =
+                                head.length.is_none_or(|length| connection.expect(place, length));
                             if sound {
                                 let _ = head.target;
-                                connection.send_head(place, StatusCode::OK, &HeaderBlock::with_capacity(0), false);
+                                connection.send_head(
+                                    place,
+                                    StatusCode::OK,
+                                    &HeaderBlock::with_capacity(0),
+                                    false,
+                                );
                                 let room = connection.room(place).min(10);
                                 connection.send_data(place, &b"0123456789"[..room], ended);
                             } else {

@@ -20,7 +20,8 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// What lenient servers do to a path, each by itself and then all of it twice, changes nothing but what is encoded.
+/// What lenient servers do to a path, each by itself and then all of it twice, changes nothing but
+/// what is encoded.
 fn has_one_reading(path: &str) {
     let bytes = path.as_bytes();
     let segments = |bytes: &[u8]| bytes.iter().filter(|byte| matches!(byte, b'/' | b'\\')).count();
@@ -29,13 +30,19 @@ fn has_one_reading(path: &str) {
     let twice = decode(&once);
     for reading in [bytes, &once, &twice] {
         assert_eq!(segments(reading), segments(bytes), "a slash came out of {path:?}");
-        assert!(!reading.iter().any(|byte| matches!(byte, 0..=0x1f | 0x7f)), "a control character came out of {path:?}");
+        assert!(
+            !reading.iter().any(|byte| matches!(byte, 0..=0x1f | 0x7f)),
+            "a control character came out of {path:?}"
+        );
         let names: Vec<&[u8]> = reading.split(|byte| *byte == b'/').skip(1).collect();
         for (index, name) in names.iter().enumerate() {
             // Some servers cut path parameters off before they resolve dots.
             let name = name.split(|byte| *byte == b';').next().unwrap_or_default();
             assert!(name != b"." && name != b"..", "a dot segment came out of {path:?}");
-            assert!(!name.is_empty() || index + 1 == names.len(), "an empty segment came out of {path:?}");
+            assert!(
+                !name.is_empty() || index + 1 == names.len(),
+                "an empty segment came out of {path:?}"
+            );
         }
     }
 }

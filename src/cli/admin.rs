@@ -1,12 +1,17 @@
-//! The admin API of the running gateway, as the commands call it. They change nothing themselves: the gateway is the only writer.
+//! The admin API of the running gateway, as the commands call it. They change nothing themselves:
+//! the gateway is the only writer.
 
 mod answer;
 mod pinned;
 
 pub(super) use answer::Answer;
 
-use super::{DEFAULT_CONFIG, with_hint};
-use crate::config;
+use std::fmt::Display;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
 use anyhow::{Context as _, anyhow, bail, ensure};
 use bytes::Bytes;
 use clap::Args;
@@ -18,18 +23,17 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use serde::Deserialize;
 use serde_json::Value;
-use std::fmt::Display;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
-// Doc comments on arguments that commands share would take the place of the commands' own in their `--help`.
+use super::{DEFAULT_CONFIG, with_hint};
+use crate::config;
+
+// Doc comments on arguments that commands share would take the place of the commands' own in their
+// `--help`.
 
 // Which gateway, and who asks.
 #[derive(Debug, Args)]
@@ -44,10 +48,12 @@ pub(super) struct Connection {
 // The same without the file.
 #[derive(Debug, Args)]
 pub(super) struct Login {
-    /// The admin address, such as http://127.0.0.1:9090, instead of the file's; https is checked by the system's authorities
+    /// The admin address, such as http://127.0.0.1:9090, instead of the file's; https is checked by
+    /// the system's authorities
     #[arg(long, value_name = "URL", help_heading = "Gateway")]
     admin: Option<Uri>,
-    /// A file that holds the admin token and nothing else, instead of the variable KEYGATE_ADMIN_TOKEN
+    /// A file that holds the admin token and nothing else, instead of the variable
+    /// KEYGATE_ADMIN_TOKEN
     #[arg(long, value_name = "FILE", help_heading = "Gateway")]
     token_file: Option<PathBuf>,
 }
@@ -58,15 +64,20 @@ const USUAL_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST),
 const DEADLINE: Duration = Duration::from_secs(60);
 const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
 const TOKEN_VARIABLE: &str = "KEYGATE_ADMIN_TOKEN";
-const TOKEN_HINT: &str = "add an [[admin.token]] with `role = \"manage\"` and the digest that `keygate keys hash` makes of the token";
+const TOKEN_HINT: &str = "add an [[admin.token]] with `role = \"manage\"` and the digest that \
+    `keygate keys hash` makes of the token";
 
-/// The connection ended, or the time was over, when the request was on its way: the gateway may have done what it says, or not.
+/// The connection ended, or the time was over, when the request was on its way: the gateway may
+/// have done what it says, or not.
 #[derive(Debug)]
 pub(super) struct Broken;
 
 impl Display for Broken {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("the connection broke before the gateway answered, so the change may have been made or not")
+        out.write_str(
+            "the connection broke before the gateway answered, so the change may have \
+            been made or not",
+        )
     }
 }
 
@@ -80,7 +91,8 @@ pub(super) struct Admin {
     runtime: Runtime,
 }
 
-/// The two settings that matter here. The rest of the file may be wrong: that is what the gateway will say.
+/// The two settings that matter here. The rest of the file may be wrong: that is what the gateway
+/// will say.
 #[derive(Debug, Deserialize)]
 struct File {
     admin: Option<AdminSection>,
@@ -110,14 +122,18 @@ impl Admin {
             Some(uri) => named(uri)?,
             None => in_file(file)?,
         };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("cannot start a runtime")?;
         Ok(Self { authority, tls, token, runtime })
     }
 
     /// Calls `path`, which may have a query.
     ///
     /// # Errors
-    /// There is no answer; [`Broken`] is in the chain where the request may have arrived all the same.
+    /// There is no answer; [`Broken`] is in the chain where the request may have arrived all the
+    /// same.
     pub(super) fn call(
         &self,
         method: Method,
@@ -125,7 +141,8 @@ impl Admin {
         body: Option<&Value>,
         header: Option<(HeaderName, &str)>,
     ) -> anyhow::Result<Answer> {
-        let mut request = Request::new(Full::new(Bytes::from(body.map_or_else(String::new, Value::to_string))));
+        let mut request =
+            Request::new(Full::new(Bytes::from(body.map_or_else(String::new, Value::to_string))));
         *request.method_mut() = method;
         *request.uri_mut() = path.parse()?;
         let mut bearer = HeaderValue::from_str(&format!("Bearer {}", *self.token))?;
@@ -157,13 +174,19 @@ impl Admin {
     ///
     /// # Errors
     /// There is no answer, or a refusal, told as the gateway tells it.
-    pub(super) fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Answer> {
+    pub(super) fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Answer> {
         self.call(method, path, body, None)?.accepted()
     }
 
     fn unreachable(&self, error: &anyhow::Error) -> anyhow::Error {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
-        let what = format!("the gateway does not answer at {scheme}://{}: {error:#}", self.authority);
+        let what =
+            format!("the gateway does not answer at {scheme}://{}: {error:#}", self.authority);
         with_hint(what, "is it running, and is this its admin address? --admin names another")
     }
 
@@ -179,8 +202,12 @@ impl Admin {
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
-async fn exchange(stream: Box<dyn Stream>, request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+async fn exchange(
+    stream: Box<dyn Stream>,
+    request: Request<Full<Bytes>>,
+) -> anyhow::Result<Answer> {
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     // What goes wrong on it shows in the exchange.
     tokio::spawn(connection);
     let response = sender.send_request(request).await?;
@@ -205,12 +232,15 @@ pub(super) fn encode(text: &str) -> String {
 
 fn token(login: &Login) -> anyhow::Result<Zeroizing<String>> {
     let token = match &login.token_file {
-        Some(file) => std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?,
+        Some(file) => std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read {}", file.display()))?,
         None => match std::env::var(TOKEN_VARIABLE) {
             Ok(token) => token,
             Err(std::env::VarError::NotUnicode(_)) => bail!("{TOKEN_VARIABLE} is no text"),
             Err(std::env::VarError::NotPresent) => {
-                let what = format!("there is no token: set {TOKEN_VARIABLE}, or name a file with --token-file");
+                let what = format!(
+                    "there is no token: set {TOKEN_VARIABLE}, or name a file with --token-file"
+                );
                 return Err(with_hint(what, TOKEN_HINT));
             }
         },
@@ -230,20 +260,35 @@ fn in_file(file: &Path) -> anyhow::Result<(String, Option<Arc<ClientConfig>>)> {
     let section = toml::from_str(&text).ok().and_then(|file: File| file.admin);
     let listen = section.as_ref().and_then(|section| section.listen).unwrap_or(USUAL_ADMIN);
     let folder = file.parent().unwrap_or(Path::new(""));
-    let tls = section.and_then(|section| section.tls).map(|tls| pinned::client(&folder.join(tls.cert))).transpose()?;
+    let tls = section
+        .and_then(|section| section.tls)
+        .map(|tls| pinned::client(&folder.join(tls.cert)))
+        .transpose()?;
     Ok((reachable(listen).to_string(), tls))
 }
 
 /// The address that the command line names.
 fn named(uri: &Uri) -> anyhow::Result<(String, Option<Arc<ClientConfig>>)> {
-    let wrong = || with_hint(format_args!("`{uri}` is no admin address"), "such as http://127.0.0.1:9090");
+    let wrong =
+        || with_hint(format_args!("`{uri}` is no admin address"), "such as http://127.0.0.1:9090");
     let authority = uri.authority().ok_or_else(wrong)?;
-    ensure!(matches!(uri.path(), "" | "/") && uri.query().is_none() && !authority.as_str().contains('@'), wrong());
+    ensure!(
+        matches!(uri.path(), "" | "/")
+            && uri.query().is_none()
+            && !authority.as_str().contains('@'),
+        wrong()
+    );
     let (tls, port) = match uri.scheme_str() {
         None | Some("http") => (None, 80),
         Some("https") => {
-            let roots = config::root_store(None).context("cannot check the admin address's certificate")?;
-            (Some(Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())), 443)
+            let roots =
+                config::root_store(None).context("cannot check the admin address's certificate")?;
+            (
+                Some(Arc::new(
+                    ClientConfig::builder().with_root_certificates(roots).with_no_client_auth(),
+                )),
+                443,
+            )
         }
         Some(_) => return Err(wrong()),
     };

@@ -1,10 +1,11 @@
 //! `keygate audit`.
 
-use super::listing::{Listing, Paging};
-use super::table::NONE;
 use clap::Args;
 use serde::Deserialize;
 use serde_json::Value;
+
+use super::listing::{Listing, Paging};
+use super::table::NONE;
 
 /// Show who changed what, the newest first
 #[derive(Debug, Args)]
@@ -31,11 +32,19 @@ struct Entry {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let filter = vec![("organization", arguments.organization.as_deref()), ("subject", arguments.subject.as_deref())];
+    let filter = vec![
+        ("organization", arguments.organization.as_deref()),
+        ("subject", arguments.subject.as_deref()),
+    ];
     let listing = Listing { path: "/v1/audit", member: "entries", cursor: "before", filter };
-    listing.print(&arguments.paging, &["AT", "BY", "ACTION", "SUBJECT", "ORGANIZATION", "DETAIL"], |entry: Entry| {
-        let detail = if entry.detail.is_null() { NONE.to_owned() } else { entry.detail.to_string() };
-        let organization = entry.organization.unwrap_or_else(|| NONE.to_owned());
-        vec![entry.at, entry.actor, entry.action, entry.subject, organization, detail]
-    })
+    listing.print(
+        &arguments.paging,
+        &["AT", "BY", "ACTION", "SUBJECT", "ORGANIZATION", "DETAIL"],
+        |entry: Entry| {
+            let detail =
+                if entry.detail.is_null() { NONE.to_owned() } else { entry.detail.to_string() };
+            let organization = entry.organization.unwrap_or_else(|| NONE.to_owned());
+            vec![entry.at, entry.actor, entry.action, entry.subject, organization, detail]
+        },
+    )
 }

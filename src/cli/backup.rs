@@ -1,15 +1,17 @@
 //! `keygate backup`.
 
-use super::admin::{Admin, Connection};
-use super::print;
 use clap::Args;
 use http::Method;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::admin::{Admin, Connection};
+use super::print;
+
 /// Copy the store of the running gateway, and print the copy's path
 ///
-/// The copy is a whole database of its own, beside the store on the gateway's machine. No file is overwritten.
+/// The copy is a whole database of its own, beside the store on the gateway's machine. No file is
+/// overwritten.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The name of the new file, such as keygate-2026-11-22.db
@@ -25,6 +27,10 @@ struct Copy {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let answer = Admin::find(&arguments.connection)?.ask(Method::POST, "/v1/backup", Some(&json!({ "file": arguments.file })))?;
+    let answer = Admin::find(&arguments.connection)?.ask(
+        Method::POST,
+        "/v1/backup",
+        Some(&json!({ "file": arguments.file })),
+    )?;
     print(answer.read::<Copy>()?.path)
 }

@@ -1,16 +1,19 @@
 //! `keygate check`.
 
-use super::{DEFAULT_CONFIG, complain, count, print};
-use crate::config::{self, Config, Problem, Problems, Severity};
-use anyhow::bail;
-use clap::Args;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use anyhow::bail;
+use clap::Args;
+
+use super::{DEFAULT_CONFIG, complain, count, print};
+use crate::config::{self, Config, Problem, Problems, Severity};
+
 /// Say everything that is wrong with a file, without running it
 ///
-/// Each mistake comes with its line and column, and mostly with a hint. The files and environment variables that the file names
-/// are looked at too. Ends with 1 if there is a mistake; warnings alone end with 0.
+/// Each mistake comes with its line and column, and mostly with a hint. The files and environment
+/// variables that the file names are looked at too. Ends with 1 if there is a mistake; warnings
+/// alone end with 0.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// What to check
@@ -23,35 +26,59 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match config::load(&arguments.file) {
         Ok(config) => {
             config.warnings.iter().for_each(complain);
-            print(format_args!("{file} is fine{}\n{}", warnings(&config.warnings), summary(&config)))
+            print(format_args!(
+                "{file} is fine{}\n{}",
+                warnings(&config.warnings),
+                summary(&config)
+            ))
         }
         Err(Problems(problems)) => {
             problems.iter().for_each(complain);
-            let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
+            let errors =
+                problems.iter().filter(|problem| problem.severity == Severity::Error).count();
             bail!("{file} has {}", count(errors, "mistake"))
         }
     }
 }
 
 fn warnings(warnings: &[Problem]) -> String {
-    if warnings.is_empty() { ".".to_owned() } else { format!(", with {}.", count(warnings.len(), "warning")) }
+    if warnings.is_empty() {
+        ".".to_owned()
+    } else {
+        format!(", with {}.", count(warnings.len(), "warning"))
+    }
 }
 
 fn summary(config: &Config) -> String {
     let scheme = if config.tls.is_some() { "https" } else { "http" };
-    let listen: Vec<String> = config.server.listen.iter().map(|address| format!("{scheme}://{address}")).collect();
+    let listen: Vec<String> =
+        config.server.listen.iter().map(|address| format!("{scheme}://{address}")).collect();
     let mut summary = format!("  listens on {}", listen.join(", "));
     if let Some(admin) = &config.admin {
         let scheme = if admin.tls.is_some() { "https" } else { "http" };
-        let _ = write!(summary, "\n  admin      {scheme}://{}, {}", admin.listen, count(admin.tokens.len(), "token"));
+        let _ = write!(
+            summary,
+            "\n  admin      {scheme}://{}, {}",
+            admin.listen,
+            count(admin.tokens.len(), "token")
+        );
     }
     for (index, api) in config.apis.iter().enumerate() {
         let definition = &api.definition;
         let keys = config.keys.iter().filter(|key| key.apis.contains(&index)).count();
-        let hosts = if definition.hosts.is_empty() { "any host".to_owned() } else { definition.hosts.join(", ") };
+        let hosts = if definition.hosts.is_empty() {
+            "any host".to_owned()
+        } else {
+            definition.hosts.join(", ")
+        };
         let scopes = count(definition.scopes.len(), "scope");
-        let _ =
-            write!(summary, "\n  api        {}: {hosts}, path {}, {scopes}, {}", definition.name, definition.base_path, count(keys, "key"));
+        let _ = write!(
+            summary,
+            "\n  api        {}: {hosts}, path {}, {scopes}, {}",
+            definition.name,
+            definition.base_path,
+            count(keys, "key")
+        );
     }
     if !config.revoked.is_empty() {
         let _ = write!(summary, "\n  revoked    {}", count(config.revoked.len(), "key"));

@@ -1,19 +1,22 @@
 //! `keygate explain`.
 
-use super::admin::{Admin, Login};
-use super::{DEFAULT_CONFIG, Refused, plain, print, with_hint};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
 use anyhow::Context as _;
 use clap::Args;
 use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
-use std::net::IpAddr;
-use std::path::{Path, PathBuf};
 
-/// Show why a request is allowed or refused: every check in order, and where the rule behind it stands
+use super::admin::{Admin, Login};
+use super::{DEFAULT_CONFIG, Refused, plain, print, with_hint};
+
+/// Show why a request is allowed or refused: every check in order, and where the rule behind it
+/// stands
 ///
-/// The running gateway judges the request as it would a real one, but forwards and counts nothing. Ends with 0 if the request is
-/// allowed, with 1 if it is refused.
+/// The running gateway judges the request as it would a real one, but forwards and counts nothing.
+/// Ends with 0 if the request is allowed, with 1 if it is refused.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The id of the key, never the key itself [default: a request without a key]
@@ -81,7 +84,11 @@ enum Verdict {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let file = arguments.config.as_deref();
-    let edit = file.map(|file| std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))).transpose()?;
+    let edit = file
+        .map(|file| {
+            std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
+        })
+        .transpose()?;
     let admin = Admin::find_in(file.unwrap_or(Path::new(DEFAULT_CONFIG)), &arguments.login)?;
     let question = match &arguments.request_id {
         Some(id) => json!({ "request_id": id }),
@@ -97,7 +104,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let answer = admin.call(Method::POST, "/v1/explain", Some(&question), None)?;
     if answer.status == StatusCode::NOT_FOUND && arguments.request_id.is_some() {
-        let what = "no request with this id was refused in the last hour, as far as the gateway remembers";
+        let what =
+            "no request with this id was refused in the last hour, as far as the gateway remembers";
         return Err(with_hint(what, "its access log has the ids of all requests"));
     }
     let answer = answer.accepted()?;
@@ -111,7 +119,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn show(explanation: &Explanation) -> String {
-    let width = explanation.checks.iter().map(|check| check.check.chars().count()).max().unwrap_or(0);
+    let width =
+        explanation.checks.iter().map(|check| check.check.chars().count()).max().unwrap_or(0);
     let mut text = String::new();
     for check in &explanation.checks {
         let mark = match check.verdict {
@@ -124,7 +133,11 @@ fn show(explanation: &Explanation) -> String {
             (Some(source), None) => format!("  ({source})"),
             (None, _) => String::new(),
         };
-        let detail = if check.detail.is_empty() && matches!(check.verdict, Verdict::NotReached) { "not reached" } else { &check.detail };
+        let detail = if check.detail.is_empty() && matches!(check.verdict, Verdict::NotReached) {
+            "not reached"
+        } else {
+            &check.detail
+        };
         let line = plain(&format!("{mark} {:width$}  {detail}{place}", check.check));
         text.push_str(line.trim_end());
         text.push('\n');
@@ -136,7 +149,8 @@ fn show(explanation: &Explanation) -> String {
         text.push_str("allowed");
     } else {
         let status = explanation.status.map(|status| status.to_string());
-        let why: Vec<&str> = status.as_deref().into_iter().chain(explanation.refusal.as_deref()).collect();
+        let why: Vec<&str> =
+            status.as_deref().into_iter().chain(explanation.refusal.as_deref()).collect();
         text.push_str(&plain(&format!("refused with {}", why.join(" "))));
     }
     text

@@ -1,13 +1,15 @@
 //! What the admin API lists page by page.
 
-use super::admin::{Admin, Connection, encode};
-use super::table::{Table, width};
-use super::{complain, print, print_part};
+use std::collections::HashMap;
+
 use clap::Args;
 use http::Method;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-use std::collections::HashMap;
+
+use super::admin::{Admin, Connection, encode};
+use super::table::{Table, width};
+use super::{complain, print, print_part};
 
 // How much is listed, and how. (No doc comment: it would stand in the `--help` of each command.)
 #[derive(Debug, Args)]
@@ -45,7 +47,12 @@ const PAGE: u16 = 1000;
 
 impl Listing<'_> {
     /// Prints it, as a table with one row for each entry or as JSON.
-    pub(super) fn print<T: DeserializeOwned>(&self, paging: &Paging, head: &[&str], row: impl Fn(T) -> Vec<String>) -> anyhow::Result<()> {
+    pub(super) fn print<T: DeserializeOwned>(
+        &self,
+        paging: &Paging,
+        head: &[&str],
+        row: impl Fn(T) -> Vec<String>,
+    ) -> anyhow::Result<()> {
         let admin = Admin::find(&paging.connection)?;
         let mut table = Table::new(head);
         let mut after = paging.after.clone();
@@ -53,13 +60,21 @@ impl Listing<'_> {
         loop {
             let answer = admin.ask(Method::GET, &self.target(paging, after.as_deref()), None)?;
             let mut page: HashMap<String, Box<RawValue>> = answer.read()?;
-            let next: Option<String> = page.get("next").map(|next| serde_json::from_str(next.get())).transpose()?.flatten();
-            let entries: Vec<Box<RawValue>> =
-                page.remove(self.member).map(|entries| serde_json::from_str(entries.get())).transpose()?.unwrap_or_default();
+            let next: Option<String> = page
+                .get("next")
+                .map(|next| serde_json::from_str(next.get()))
+                .transpose()?
+                .flatten();
+            let entries: Vec<Box<RawValue>> = page
+                .remove(self.member)
+                .map(|entries| serde_json::from_str(entries.get()))
+                .transpose()?
+                .unwrap_or_default();
             for entry in entries {
                 if paging.json {
                     // Nothing is kept, so that a list may be long.
-                    let before = if first { format!("{{\"{}\":[", self.member) } else { ",".to_owned() };
+                    let before =
+                        if first { format!("{{\"{}\":[", self.member) } else { ",".to_owned() };
                     print_part(format_args!("{before}{}", entry.get()))?;
                     first = false;
                 } else {
@@ -83,13 +98,16 @@ impl Listing<'_> {
             print(line)?;
         }
         if let Some(after) = after {
-            complain(format_args!("there are more: --all shows all, `--after {after}` the next page"));
+            complain(format_args!(
+                "there are more: --all shows all, `--after {after}` the next page"
+            ));
         }
         Ok(())
     }
 
     fn target(&self, paging: &Paging, after: Option<&str>) -> String {
-        let mut target = format!("{}?limit={}", self.path, if paging.all { PAGE } else { paging.limit });
+        let mut target =
+            format!("{}?limit={}", self.path, if paging.all { PAGE } else { paging.limit });
         for (name, value) in self.filter.iter().chain([&(self.cursor, after)]) {
             if let Some(value) = value {
                 target.push_str(&format!("&{name}={}", encode(value)));

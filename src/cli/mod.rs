@@ -17,17 +17,20 @@ mod serve;
 mod table;
 mod upgrade;
 
-use crate::config::Problems;
-use anyhow::anyhow;
-use clap::{Parser, Subcommand};
 use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use anyhow::anyhow;
+use clap::{Parser, Subcommand};
+
+use crate::config::Problems;
+
 /// The file that commands read where none is named.
 const DEFAULT_CONFIG: &str = "gateway.toml";
 
-/// Keygate stands in front of an HTTP API and gives it API keys, scopes, restrictions and rate limits.
+/// Keygate stands in front of an HTTP API and gives it API keys, scopes, restrictions and rate
+/// limits.
 ///
 /// New here? `keygate demo` starts a whole working system and says what to try.
 #[derive(Debug, Parser)]
@@ -53,8 +56,8 @@ enum Command {
     Upgrade(upgrade::Arguments),
 }
 
-/// Runs the command of this process's command line: 0 when all is well, 1 when something failed or a mistake was
-/// found, 2 when the command line cannot be understood.
+/// Runs the command of this process's command line: 0 when all is well, 1 when something failed or
+/// a mistake was found, 2 when the command line cannot be understood.
 #[must_use]
 pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
@@ -119,14 +122,17 @@ fn print(text: impl Display) -> anyhow::Result<()> {
 /// The same without the end of the line.
 fn print_part(text: impl Display) -> anyhow::Result<()> {
     match write_out(text) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(anyhow!("cannot write to the standard output: {error}")),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(anyhow!("cannot write to the standard output: {error}"))
+        }
         _ => Ok(()),
     }
 }
 
 /// Writes what nobody can show a second time: here it is an error that nobody reads it.
 fn print_once(text: impl Display, hint: impl Display) -> anyhow::Result<()> {
-    write_out(format_args!("{text}\n")).map_err(|error| with_hint(format_args!("the key was lost on its way out: {error}"), hint))
+    write_out(format_args!("{text}\n"))
+        .map_err(|error| with_hint(format_args!("the key was lost on its way out: {error}"), hint))
 }
 
 fn write_out(text: impl Display) -> io::Result<()> {
@@ -152,8 +158,9 @@ fn count(number: usize, what: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use clap::CommandFactory as _;
+
+    use super::*;
 
     #[test]
     fn the_command_line_is_well_formed() {

@@ -1,13 +1,14 @@
 //! `keygate organizations …`.
 
-use super::admin::{Admin, Connection, encode};
-use super::listing::{Listing, Paging};
-use super::{print, table};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use http::Method;
 use serde::Deserialize;
 use serde_json::json;
+
+use super::admin::{Admin, Connection, encode};
+use super::listing::{Listing, Paging};
+use super::{print, table};
 
 /// Look at the organizations that own keys, suspend them, and cap their keys
 #[derive(Debug, Subcommand)]
@@ -79,21 +80,46 @@ impl Organization {
 pub(super) fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::List(paging) => {
-            let listing = Listing { path: "/v1/organizations", member: "organizations", cursor: "after", filter: Vec::new() };
-            listing.print(paging, &["NAME", "KEYS", "CAP", "STATUS"], |organization: Organization| {
-                let status = organization.status();
-                vec![organization.name, organization.keys.to_string(), organization.key_cap.to_string(), status]
-            })
+            let listing = Listing {
+                path: "/v1/organizations",
+                member: "organizations",
+                cursor: "after",
+                filter: Vec::new(),
+            };
+            listing.print(
+                paging,
+                &["NAME", "KEYS", "CAP", "STATUS"],
+                |organization: Organization| {
+                    let status = organization.status();
+                    vec![
+                        organization.name,
+                        organization.keys.to_string(),
+                        organization.key_cap.to_string(),
+                        status,
+                    ]
+                },
+            )
         }
         Command::Show(one) => call(one, Method::GET, "", None),
         Command::Suspend(one) => call(one, Method::POST, "/suspend", None),
         Command::Resume(one) => call(one, Method::POST, "/resume", None),
-        Command::Cap(Cap { cap, organization }) => call(organization, Method::PATCH, "", Some(&json!({ "key_cap": cap.0 }))),
+        Command::Cap(Cap { cap, organization }) => {
+            call(organization, Method::PATCH, "", Some(&json!({ "key_cap": cap.0 })))
+        }
     }
 }
 
-fn call(one: &One, method: Method, action: &str, body: Option<&serde_json::Value>) -> anyhow::Result<()> {
-    let answer = Admin::find(&one.connection)?.ask(method, &format!("/v1/organizations/{}{action}", encode(&one.name)), body)?;
+fn call(
+    one: &One,
+    method: Method,
+    action: &str,
+    body: Option<&serde_json::Value>,
+) -> anyhow::Result<()> {
+    let answer = Admin::find(&one.connection)?.ask(
+        method,
+        &format!("/v1/organizations/{}{action}", encode(&one.name)),
+        body,
+    )?;
     if one.json {
         return print(answer.text()?);
     }

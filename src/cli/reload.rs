@@ -1,18 +1,20 @@
 //! `keygate reload`.
 
-use super::admin::{Admin, Answer, Connection};
-use super::{complain, print};
 use anyhow::{anyhow, bail};
 use clap::Args;
 use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::admin::{Admin, Answer, Connection};
+use super::{complain, print};
+
 /// Make the running gateway read its file now, and say what changed or what is wrong
 ///
-/// Saved edits are in force without this; it is for scripts that want to know the outcome, and for files on network mounts. It
-/// calls the admin address with the token of an [[admin.token]] block, which it takes from the variable KEYGATE_ADMIN_TOKEN or
-/// from --token-file. Ends with 1 if the gateway refuses the file; it then goes on with what it had.
+/// Saved edits are in force without this; it is for scripts that want to know the outcome, and for
+/// files on network mounts. It calls the admin address with the token of an [[admin.token]] block,
+/// which it takes from the variable KEYGATE_ADMIN_TOKEN or from --token-file. Ends with 1 if the
+/// gateway refuses the file; it then goes on with what it had.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Put the file in force even if it drops more keys than `max_removed_keys` of [reload] allows
@@ -32,8 +34,10 @@ struct Reloaded {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let order = arguments.force.then(|| json!({ "force": true }));
-    let without = "`kill -HUP` of the process does the same without a token, and the gateway logs the outcome";
-    let admin = Admin::find(&arguments.connection).map_err(|error| anyhow!("{error:#}\n  {without}"))?;
+    let without = "`kill -HUP` of the process does the same without a token, and the gateway logs \
+        the outcome";
+    let admin =
+        Admin::find(&arguments.connection).map_err(|error| anyhow!("{error:#}\n  {without}"))?;
     report(admin.call(Method::POST, "/v1/reload", order.as_ref(), None)?)
 }
 

@@ -1,15 +1,18 @@
 //! `keygate serve`.
 
+use std::path::PathBuf;
+
+use clap::Args;
+
 use super::DEFAULT_CONFIG;
 use crate::serve::{self, Program};
-use clap::Args;
-use std::path::PathBuf;
 
 /// Run the gateway until it is told to stop
 ///
-/// A saved edit of the file is in force at once; one with a mistake is reported and changes nothing. Requests are logged on
-/// the standard output, events on the standard error. SIGTERM and Ctrl-C finish what is in flight; SIGHUP reads the file again;
-/// SIGUSR2 hands over to the program that now stands where this one was started from.
+/// A saved edit of the file is in force at once; one with a mistake is reported and changes
+/// nothing. Requests are logged on the standard output, events on the standard error. SIGTERM and
+/// Ctrl-C finish what is in flight; SIGHUP reads the file again; SIGUSR2 hands over to the program
+/// that now stands where this one was started from.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// What to run
@@ -22,7 +25,8 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { config, take_over } = arguments;
-    let successor = ["serve".into(), "--take-over".into(), "--config".into(), config.clone().into_os_string()];
+    let successor =
+        ["serve".into(), "--take-over".into(), "--config".into(), config.clone().into_os_string()];
     let program = Program::of_this_process(successor.to_vec());
     if take_over { serve::take_over(&config, program) } else { serve::run(&config, program) }
 }

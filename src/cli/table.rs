@@ -1,8 +1,10 @@
 //! Tables for people: as wide as their content needs, and no wider than the terminal.
 
-use super::{plain, print};
 use std::io::IsTerminal as _;
+
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+use super::{plain, print};
 
 /// What stands where there is nothing.
 pub(super) const NONE: &str = "-";
@@ -56,24 +58,38 @@ impl Table {
 pub(super) fn print_record(members: &[(&str, String)]) -> anyhow::Result<()> {
     let width = members.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let filled = members.iter().filter(|(_, value)| !value.is_empty());
-    let lines: Vec<String> = filled.map(|(name, value)| format!("{name:width$}  {}", plain(value))).collect();
+    let lines: Vec<String> =
+        filled.map(|(name, value)| format!("{name:width$}  {}", plain(value))).collect();
     print(lines.join("\n"))
 }
 
-/// How wide the standard output is: as COLUMNS says, else as the terminal does; nothing: whoever reads it takes any width.
+/// How wide the standard output is: as COLUMNS says, else as the terminal does; nothing: whoever
+/// reads it takes any width.
 pub(super) fn width() -> Option<usize> {
-    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).filter(|&columns| columns > 0);
-    let terminal = || std::io::stdout().is_terminal().then(|| terminal_size::terminal_size().map_or(80, |(width, _)| width.0.into()));
+    let said = std::env::var("COLUMNS")
+        .ok()
+        .and_then(|columns| columns.parse().ok())
+        .filter(|&columns| columns > 0);
+    let terminal = || {
+        std::io::stdout()
+            .is_terminal()
+            .then(|| terminal_size::terminal_size().map_or(80, |(width, _)| width.0.into()))
+    };
     said.or_else(terminal)
 }
 
-/// Takes from the widest column as long as they are too wide together. The first has what names a row; it gives last.
+/// Takes from the widest column as long as they are too wide together. The first has what names a
+/// row; it gives last.
 fn fit(mut widths: Vec<usize>, limit: Option<usize>) -> Vec<usize> {
     let Some(limit) = limit else { return widths };
     let room = limit.saturating_sub(GAP * widths.len().saturating_sub(1));
     const READABLE: usize = 6;
     while widths.iter().sum::<usize>() > room {
-        let others = widths.iter_mut().skip(1).max_by_key(|width| **width).filter(|width| **width > READABLE);
+        let others = widths
+            .iter_mut()
+            .skip(1)
+            .max_by_key(|width| **width)
+            .filter(|width| **width > READABLE);
         let widest = match others {
             Some(width) => Some(width),
             None => widths.iter_mut().max_by_key(|width| **width),
@@ -111,8 +127,16 @@ mod tests {
 
     fn table() -> Table {
         let mut table = Table::new(&["ID", "NAME", "STATUS"]);
-        table.push(vec!["key_123456789012".to_owned(), "a name that goes on and on".to_owned(), "active".to_owned()]);
-        table.push(vec!["key_2".to_owned(), "\u{7968}\u{52d9}\u{7cfb}\u{7d71}\u{1b}[31m".to_owned(), NONE.to_owned()]);
+        table.push(vec![
+            "key_123456789012".to_owned(),
+            "a name that goes on and on".to_owned(),
+            "active".to_owned(),
+        ]);
+        table.push(vec![
+            "key_2".to_owned(),
+            "\u{7968}\u{52d9}\u{7cfb}\u{7d71}\u{1b}[31m".to_owned(),
+            NONE.to_owned(),
+        ]);
         table
     }
 

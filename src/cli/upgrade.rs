@@ -1,17 +1,20 @@
 //! `keygate upgrade`.
 
-use super::admin::{Admin, Connection};
-use super::print;
 use anyhow::anyhow;
 use clap::Args;
 use http::Method;
 use serde::Deserialize;
 
-/// Have the running gateway start the program that now stands in its place, and hand over to it without losing a request
+use super::admin::{Admin, Connection};
+use super::print;
+
+/// Have the running gateway start the program that now stands in its place, and hand over to it
+/// without losing a request
 ///
-/// Put the new program where the running one was started from (rename it into place), then run this. It calls the admin address
-/// with the token of an [[admin.token]] block, which it takes from the variable KEYGATE_ADMIN_TOKEN or from --token-file, and waits
-/// until the new process serves. Ends with 1 if that cannot take over; the running one then goes on as if nothing had been.
+/// Put the new program where the running one was started from (rename it into place), then run
+/// this. It calls the admin address with the token of an [[admin.token]] block, which it takes from
+/// the variable KEYGATE_ADMIN_TOKEN or from --token-file, and waits until the new process serves.
+/// Ends with 1 if that cannot take over; the running one then goes on as if nothing had been.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -25,8 +28,10 @@ struct Upgraded {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let without = "`kill -USR2` of the process does the same without a token, and the gateway logs the outcome";
-    let admin = Admin::find(&arguments.connection).map_err(|error| anyhow!("{error:#}\n  {without}"))?;
+    let without = "`kill -USR2` of the process does the same without a token, and the gateway \
+        logs the outcome";
+    let admin =
+        Admin::find(&arguments.connection).map_err(|error| anyhow!("{error:#}\n  {without}"))?;
     let Upgraded { process } = admin.ask(Method::POST, "/v1/upgrade", None)?.read()?;
     print(format_args!("process {process} has taken over"))
 }

@@ -1,11 +1,13 @@
 //! A reader over the TOML tree that reports every mistake with its place and carries on.
 
-use super::report::Report;
-use super::units;
 use std::ops::RangeInclusive;
 use std::time::Duration;
+
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+
+use super::report::Report;
+use super::units;
 
 /// A kind of table: how messages name it, and every setting that it may have.
 #[derive(Debug)]
@@ -86,8 +88,8 @@ pub(super) fn parse<'t>(text: &'t str, report: &Report<'t>) -> Option<Spanned<De
             let hint = "remove one; a table, too, is written once";
             report.error_with_hint(place(&error), "this name stands twice in the same table", hint);
         } else {
-            // The message describes the syntax and never quotes the text, which may be a secret. What follows
-            // a syntax error is often read wrongly, so nothing more is said.
+            // The message describes the syntax and never quotes the text, which may be a secret.
+            // What follows a syntax error is often read wrongly, so nothing more is said.
             report.error(place(&error), error.message());
             break;
         }
@@ -97,7 +99,12 @@ pub(super) fn parse<'t>(text: &'t str, report: &Report<'t>) -> Option<Spanned<De
 
 impl<'t> Section<'t> {
     /// Opens a table and reports settings that its kind does not have.
-    pub(super) fn open(report: &'t Report<'t>, kind: &'static Kind, table: &'t DeTable<'t>, at: usize) -> Self {
+    pub(super) fn open(
+        report: &'t Report<'t>,
+        kind: &'static Kind,
+        table: &'t DeTable<'t>,
+        at: usize,
+    ) -> Self {
         for name in table.keys() {
             if !kind.settings.contains(&name.get_ref().as_ref()) {
                 report_unknown(report, kind, name.get_ref(), name.span().start);
@@ -107,12 +114,23 @@ impl<'t> Section<'t> {
     }
 
     /// Opens a value, if it is a table.
-    pub(super) fn of(report: &'t Report<'t>, kind: &'static Kind, value: &'t Spanned<DeValue<'t>>) -> Option<Self> {
-        value.get_ref().as_table().map(|table| Section::open(report, kind, table, value.span().start))
+    pub(super) fn of(
+        report: &'t Report<'t>,
+        kind: &'static Kind,
+        value: &'t Spanned<DeValue<'t>>,
+    ) -> Option<Self> {
+        value
+            .get_ref()
+            .as_table()
+            .map(|table| Section::open(report, kind, table, value.span().start))
     }
 
     fn value(&self, name: &'static str) -> Option<&'t Spanned<DeValue<'t>>> {
-        debug_assert!(self.kind.settings.contains(&name), "{name} is not listed for {}", self.kind.label);
+        debug_assert!(
+            self.kind.settings.contains(&name),
+            "{name} is not listed for {}",
+            self.kind.label
+        );
         self.table.get(name)
     }
 
@@ -128,7 +146,11 @@ impl<'t> Section<'t> {
     /// Reports a setting that must be there and is not; says whether it is there.
     pub(super) fn require(&self, name: &'static str, hint: &str) -> bool {
         if !self.has(name) {
-            self.report.error_with_hint(self.at, format!("{} has no `{name}`", self.kind.label), hint);
+            self.report.error_with_hint(
+                self.at,
+                format!("{} has no `{name}`", self.kind.label),
+                hint,
+            );
         }
         self.has(name)
     }
@@ -155,7 +177,12 @@ impl<'t> Section<'t> {
     }
 
     /// A whole number within `range`.
-    pub(super) fn number(&self, name: &'static str, default: usize, range: RangeInclusive<usize>) -> usize {
+    pub(super) fn number(
+        &self,
+        name: &'static str,
+        default: usize,
+        range: RangeInclusive<usize>,
+    ) -> usize {
         let Some(value) = self.value(name) else { return default };
         let Some(integer) = value.get_ref().as_integer() else {
             self.wrong_type(name, value.span().start, "a whole number", value.get_ref());
@@ -164,17 +191,29 @@ impl<'t> Section<'t> {
         match usize::from_str_radix(integer.as_str(), integer.radix()) {
             Ok(number) if range.contains(&number) => number,
             _ => {
-                self.report.error(value.span().start, format!("`{name}` must be from {} to {}", range.start(), range.end()));
+                self.report.error(
+                    value.span().start,
+                    format!("`{name}` must be from {} to {}", range.start(), range.end()),
+                );
                 default
             }
         }
     }
 
     /// A length of time with its unit.
-    pub(super) fn duration(&self, name: &'static str, default: Duration, range: RangeInclusive<Duration>) -> Duration {
+    pub(super) fn duration(
+        &self,
+        name: &'static str,
+        default: Duration,
+        range: RangeInclusive<Duration>,
+    ) -> Duration {
         self.measure(name, default, units::parse_duration, |duration| {
             (!range.contains(&duration)).then(|| {
-                format!("`{name}` must be from {} to {}", units::show_duration(*range.start()), units::show_duration(*range.end()))
+                format!(
+                    "`{name}` must be from {} to {}",
+                    units::show_duration(*range.start()),
+                    units::show_duration(*range.end())
+                )
             })
         })
     }
@@ -185,10 +224,20 @@ impl<'t> Section<'t> {
     }
 
     /// A number of bytes with its unit.
-    pub(super) fn size(&self, name: &'static str, default: usize, range: RangeInclusive<usize>) -> usize {
+    pub(super) fn size(
+        &self,
+        name: &'static str,
+        default: usize,
+        range: RangeInclusive<usize>,
+    ) -> usize {
         self.measure(name, default, units::parse_size, |size| {
-            (!range.contains(&size))
-                .then(|| format!("`{name}` must be from {} to {}", units::show_size(*range.start()), units::show_size(*range.end())))
+            (!range.contains(&size)).then(|| {
+                format!(
+                    "`{name}` must be from {} to {}",
+                    units::show_size(*range.start()),
+                    units::show_size(*range.end())
+                )
+            })
         })
     }
 
@@ -204,13 +253,22 @@ impl<'t> Section<'t> {
         match parsed.map(|value| (value, out_of_range(value))) {
             Ok((value, None)) => return value,
             Ok((_, Some(why))) => self.report.error(value.span().start, why),
-            Err(hint) => self.report.error_with_hint(value.span().start, format!("`{name}` cannot be read"), hint),
+            Err(hint) => self.report.error_with_hint(
+                value.span().start,
+                format!("`{name}` cannot be read"),
+                hint,
+            ),
         }
         default
     }
 
     /// One of a few words.
-    pub(super) fn choice<T: Copy>(&self, name: &'static str, default: T, choices: &[(&str, T)]) -> T {
+    pub(super) fn choice<T: Copy>(
+        &self,
+        name: &'static str,
+        default: T,
+        choices: &[(&str, T)],
+    ) -> T {
         let Some(text) = self.text(name) else { return default };
         if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text.value) {
             return *value;
@@ -225,14 +283,24 @@ impl<'t> Section<'t> {
     pub(super) fn texts(&self, name: &'static str) -> Vec<Text<'t>> {
         let Some(value) = self.value(name) else { return Vec::new() };
         let Some(array) = value.get_ref().as_array() else {
-            self.wrong_type(name, value.span().start, "a list of texts, such as `[\"…\"]`", value.get_ref());
+            self.wrong_type(
+                name,
+                value.span().start,
+                "a list of texts, such as `[\"…\"]`",
+                value.get_ref(),
+            );
             return Vec::new();
         };
         let mut texts = Vec::with_capacity(array.len());
         for value in array.iter() {
             match as_text(value) {
                 Some(text) => texts.push(text),
-                None => self.wrong_type(name, value.span().start, "a list of texts in quotes", value.get_ref()),
+                None => self.wrong_type(
+                    name,
+                    value.span().start,
+                    "a list of texts in quotes",
+                    value.get_ref(),
+                ),
             }
         }
         texts
@@ -240,7 +308,9 @@ impl<'t> Section<'t> {
 
     /// Whether the setting is there as a list without entries.
     pub(super) fn is_empty_list(&self, name: &'static str) -> bool {
-        self.value(name).and_then(|value| value.get_ref().as_array()).is_some_and(|array| array.is_empty())
+        self.value(name)
+            .and_then(|value| value.get_ref().as_array())
+            .is_some_and(|array| array.is_empty())
     }
 
     /// One text or an array of them; empty if the setting is absent.
@@ -272,7 +342,12 @@ impl<'t> Section<'t> {
     /// The tables of an array of a kind, in file order.
     pub(super) fn sections(&self, name: &'static str, kind: &'static Kind) -> Vec<Section<'t>> {
         let Some(value) = self.value(name) else { return Vec::new() };
-        let wrong = |at| self.report.error(at, format!("`{name}` must be a list of tables, each written `{}`", kind.label));
+        let wrong = |at| {
+            self.report.error(
+                at,
+                format!("`{name}` must be a list of tables, each written `{}`", kind.label),
+            )
+        };
         let Some(array) = value.get_ref().as_array() else {
             wrong(value.span().start);
             return Vec::new();
@@ -294,8 +369,10 @@ impl<'t> Section<'t> {
             self.wrong_type(name, value.span().start, "a table", value.get_ref());
             return Vec::new();
         };
-        let mut entries: Vec<_> =
-            table.iter().map(|(name, value)| (Text { value: name.get_ref(), at: name.span().start }, value)).collect();
+        let mut entries: Vec<_> = table
+            .iter()
+            .map(|(name, value)| (Text { value: name.get_ref(), at: name.span().start }, value))
+            .collect();
         entries.sort_by_key(|(name, _)| name.at);
         entries
     }
@@ -323,11 +400,17 @@ fn report_unknown(report: &Report<'_>, kind: &'static Kind, name: &str, at: usiz
     let place = if kind.label == ROOT.label { "at the top of the file" } else { kind.label };
     let preposition = if kind.label == ROOT.label { "" } else { "in " };
     let nearest = report.did_you_mean(name, kind.settings.iter().copied());
-    let message = format!("unknown setting `{}` {preposition}{place}{nearest}", name.escape_debug());
-    let holds_secret =
-        kind.settings.contains(&"sha256") && ["key", "secret", "token", "value", "password", "hash", "digest"].contains(&name);
+    let message =
+        format!("unknown setting `{}` {preposition}{place}{nearest}", name.escape_debug());
+    let holds_secret = kind.settings.contains(&"sha256")
+        && ["key", "secret", "token", "value", "password", "hash", "digest"].contains(&name);
     if holds_secret {
-        report.error_with_hint(at, message, "only the digest of a secret stands in the file, as `sha256`; `keygate keys hash` makes it");
+        report.error_with_hint(
+            at,
+            message,
+            "only the digest of a secret stands in the file, as \
+            `sha256`; `keygate keys hash` makes it",
+        );
     } else if nearest.is_empty() {
         report.error_with_hint(at, message, format!("it may have: {}", kind.settings.join(", ")));
     } else {

@@ -1,12 +1,14 @@
-//! Reading the files that the gateway is configured by. A pipe or a device may never end, and whoever waits for it sees no later edit,
-//! such as a revocation; so only regular files are read, and none without bound.
+//! Reading the files that the gateway is configured by. A pipe or a device may never end, and
+//! whoever waits for it sees no later edit, such as a revocation; so only regular files are read,
+//! and none without bound.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-/// The most that `gateway.toml` may hold, in bytes: some 300,000 keys. More keys belong in the store.
+/// The most that `gateway.toml` may hold, in bytes: some 300,000 keys. More keys belong in the
+/// store.
 pub const TOML: u64 = 64 << 20;
 /// The same for certificates, private keys and authorities.
 pub const PEM: u64 = 4 << 20;
@@ -18,9 +20,13 @@ pub(super) const SECRET: u64 = 64 << 10;
 /// # Errors
 /// What the system says, and files of other kinds or sizes.
 pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    // Opening alone could wait for ever, or do something: a pipe for whoever writes to it, a device for anything.
+    // Opening alone could wait for ever, or do something: a pipe for whoever writes to it, a device
+    // for anything.
     check(&path.metadata()?, most)?;
-    let mut file = File::options().read(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+    let mut file = File::options()
+        .read(true)
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)?;
     // By now it may be another one.
     let metadata = file.metadata()?;
     check(&metadata, most)?;
@@ -40,6 +46,9 @@ fn check(metadata: &Metadata, most: u64) -> io::Result<()> {
 fn too_large(most: u64) -> io::Error {
     io::Error::new(
         io::ErrorKind::FileTooLarge,
-        format!("this file is larger than {}", super::units::show_size(usize::try_from(most).unwrap_or(usize::MAX))),
+        format!(
+            "this file is larger than {}",
+            super::units::show_size(usize::try_from(most).unwrap_or(usize::MAX))
+        ),
     )
 }

@@ -40,8 +40,8 @@ pub enum Entry<'a> {
     RevokedOrganization(&'a str),
 }
 
-/// The line where it stands, from 1; nothing if it is not in the file, or if the file is not TOML. Reads the whole text,
-/// so it is not for what happens often.
+/// The line where it stands, from 1; nothing if it is not in the file, or if the file is not TOML.
+/// Reads the whole text, so it is not for what happens often.
 #[must_use]
 pub fn locate(text: &str, entry: &Entry<'_>) -> Option<usize> {
     let tree = DeTable::parse(text).ok()?;
@@ -49,7 +49,8 @@ pub fn locate(text: &str, entry: &Entry<'_>) -> Option<usize> {
     let found = match *entry {
         Entry::Table { name, setting } => setting_of(root.get(name)?, setting),
         Entry::Api { name, setting } => setting_of(block(root, "api", "name", name)?, setting),
-        Entry::Scope { api, scope } => table(block(root, "api", "name", api)?, "scopes").and_then(|scopes| table(scopes, scope)),
+        Entry::Scope { api, scope } => table(block(root, "api", "name", api)?, "scopes")
+            .and_then(|scopes| table(scopes, scope)),
         Entry::Key { id, setting } => setting_of(block(root, "key", "id", id)?, setting),
         Entry::RevokedKey(id) => revoked(root, "keys", id),
         Entry::RevokedOrganization(name) => revoked(root, "organizations", name),
@@ -70,9 +71,16 @@ fn setting_of<'a, 't>(value: &'a Value<'t>, setting: Option<&str>) -> Option<&'a
 }
 
 /// The element of an array of tables that is known by this name.
-fn block<'a, 't>(root: &'a DeTable<'t>, array: &str, named_by: &str, name: &str) -> Option<&'a Value<'t>> {
+fn block<'a, 't>(
+    root: &'a DeTable<'t>,
+    array: &str,
+    named_by: &str,
+    name: &str,
+) -> Option<&'a Value<'t>> {
     let blocks = root.get(array)?.get_ref().as_array()?;
-    blocks.iter().find(|block| table(block, named_by).and_then(|value| value.get_ref().as_str()) == Some(name))
+    blocks.iter().find(|block| {
+        table(block, named_by).and_then(|value| value.get_ref().as_str()) == Some(name)
+    })
 }
 
 fn revoked<'a, 't>(root: &'a DeTable<'t>, list: &str, name: &str) -> Option<&'a Value<'t>> {

@@ -1,6 +1,7 @@
 //! `gateway.toml`: read, checked as a whole, and turned into what the two planes work with.
 //!
-//! [`load`] returns either a [`Config`] in which everything has been checked, or every mistake at once.
+//! [`load`] returns either a [`Config`] in which everything has been checked, or every mistake at
+//! once.
 
 mod diff;
 mod document;
@@ -26,12 +27,13 @@ pub use rights::Rights;
 pub use tls::{BadCertificate, Certificate, root_store};
 pub use units::{MAX_LIMITS, parse_duration, parse_limit, show_duration};
 
-use crate::policy::{AddressRange, ApiDefinition, Digest, Limit, Restrictions};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+use crate::policy::{AddressRange, ApiDefinition, Digest, Limit, Restrictions};
 
 /// A whole `gateway.toml`, checked.
 #[derive(Debug, Clone)]
@@ -64,7 +66,9 @@ impl Config {
     /// Whether `[revoked]` names a key or its organization.
     #[must_use]
     pub fn revokes(&self, key: &KeyConfig) -> bool {
-        let of_organization = || key.organization.as_ref().is_some_and(|name| self.revoked_organizations.contains(name));
+        let of_organization = || {
+            key.organization.as_ref().is_some_and(|name| self.revoked_organizations.contains(name))
+        };
         self.revoked.contains(&key.id) || of_organization()
     }
 }
@@ -80,7 +84,8 @@ pub struct Server {
     pub workers: usize,
     /// Connections open at once, over all workers.
     pub max_connections: usize,
-    /// Of these, from one address (IPv6: one /64 network) that is no trusted proxy's; 0: as many as there are.
+    /// Of these, from one address (IPv6: one /64 network) that is no trusted proxy's; 0: as many as
+    /// there are.
     pub max_connections_per_address: usize,
     /// For the TLS handshake.
     pub handshake_timeout: Duration,
@@ -88,9 +93,11 @@ pub struct Server {
     pub header_timeout: Duration,
     /// For a connection between two requests.
     pub idle_timeout: Duration,
-    /// How long a client may keep a request waiting: for the next part of its body, or by not taking the answer.
+    /// How long a client may keep a request waiting: for the next part of its body, or by not
+    /// taking the answer.
     pub body_timeout: Duration,
-    /// Bytes a second that a client is to send or to take while it is waited for; 0: any number will do.
+    /// Bytes a second that a client is to send or to take while it is waited for; 0: any number
+    /// will do.
     pub min_transfer_rate: usize,
     /// How long the gateway serves on after it was told to stop, while `/readyz` says that it will.
     pub shutdown_delay: Duration,
@@ -106,7 +113,8 @@ pub struct Server {
     pub max_streams: u32,
     /// Frames that one HTTP/2 connection may send at once without asking for anything.
     pub http2_frame_budget: usize,
-    /// Whether the process may leave its memory in a file when it crashes. A change needs a restart.
+    /// Whether the process may leave its memory in a file when it crashes. A change needs a
+    /// restart.
     pub core_dumps: bool,
 }
 
@@ -156,7 +164,8 @@ pub struct Admin {
     pub tls: Option<Tls>,
     /// `[[admin.token]]`.
     pub tokens: Vec<AdminToken>,
-    /// Host names, besides addresses and `localhost`, under which token-protected calls are accepted.
+    /// Host names, besides addresses and `localhost`, under which token-protected calls are
+    /// accepted.
     pub hosts: Vec<String>,
 }
 
@@ -229,7 +238,8 @@ pub struct ApiConfig {
     pub response_timeout: Duration,
     /// How long an unused connection to the upstream is kept.
     pub keep_alive: Duration,
-    /// How long an answer that has begun, or a WebSocket, may go on without a byte in either direction.
+    /// How long an answer that has begun, or a WebSocket, may go on without a byte in either
+    /// direction.
     pub idle_timeout: Duration,
     /// For a request from its head to the end of its answer.
     pub request_timeout: Duration,
@@ -285,7 +295,8 @@ pub struct KeyConfig {
     pub organization: Option<Arc<str>>,
     /// Indices into [`Config::apis`].
     pub apis: Vec<usize>,
-    /// The world that it belongs to, for those who list keys: a digest does not tell. Requests are told by what they present.
+    /// The world that it belongs to, for those who list keys: a digest does not tell. Requests are
+    /// told by what they present.
     pub environment: Option<Box<str>>,
     /// One, or two while rotating.
     pub digests: Vec<Digest>,

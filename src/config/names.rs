@@ -1,15 +1,18 @@
 //! What names may look like: APIs, keys, scopes, hosts, paths and header fields.
 
+use std::net::Ipv6Addr;
+
+use http::HeaderName;
+
 use super::document::Text;
 use super::report::Report;
 use crate::policy::{hyphened, is_gateway_header};
-use http::HeaderName;
-use std::net::Ipv6Addr;
 
 /// Header fields that no setting may name, besides those that are Keygate's own to say.
 const RESERVED_HEADERS: [&str; 3] = ["content-encoding", "trailer", "date"];
 
-/// Whether a header field is one that no setting may name, in whichever spelling servers take for it.
+/// Whether a header field is one that no setting may name, in whichever spelling servers take for
+/// it.
 pub(super) fn is_reserved_header(name: &HeaderName) -> bool {
     is_gateway_header(name) || RESERVED_HEADERS.contains(&same_header(name).as_str())
 }
@@ -20,7 +23,8 @@ pub(super) fn same_header(name: &HeaderName) -> String {
 }
 
 fn is_plain(text: &str, longest: usize, extra: &[u8]) -> bool {
-    (1..=longest).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || extra.contains(&byte))
+    (1..=longest).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || extra.contains(&byte))
 }
 
 /// API names stand in metrics and challenges.
@@ -41,7 +45,8 @@ pub fn is_key_id(text: &str) -> bool {
 
 /// RFC 6749 §3.3 `scope-token`.
 pub(super) fn is_scope_name(text: &str) -> bool {
-    (1..=128).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~'))
+    (1..=128).contains(&text.len())
+        && text.bytes().all(|byte| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~'))
 }
 
 /// What keys start with: characters that RFC 6750 §2.1 allows in a token.
@@ -79,7 +84,10 @@ pub(super) fn host(report: &Report<'_>, text: Text<'_>) -> Option<Box<str>> {
     if let Some(address) = lower.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return match address.parse::<Ipv6Addr>() {
             Ok(parsed) if parsed.to_string() == address => Some(lower.into()),
-            Ok(parsed) => fault("an IPv6 host must be in its shortest form".into(), format!("write `[{parsed}]`")),
+            Ok(parsed) => fault(
+                "an IPv6 host must be in its shortest form".into(),
+                format!("write `[{parsed}]`"),
+            ),
             Err(_) => fault("a host in brackets must be an IPv6 address".into(), form()),
         };
     }
@@ -89,13 +97,19 @@ pub(super) fn host(report: &Report<'_>, text: Text<'_>) -> Option<Box<str>> {
     if let Some((name, port)) = lower.rsplit_once(':')
         && port.bytes().all(|byte| byte.is_ascii_digit())
     {
-        return fault("a host is named without its port; every port counts".into(), format!("write `{name}`"));
+        return fault(
+            "a host is named without its port; every port counts".into(),
+            format!("write `{name}`"),
+        );
     }
     if let Some(name) = lower.strip_suffix('.') {
         return fault("a host is named without the final dot".into(), format!("write `{name}`"));
     }
     if lower.contains('*') {
-        return fault("a host cannot have wildcards".into(), "name each host; without `hosts` the API answers for any host".into());
+        return fault(
+            "a host cannot have wildcards".into(),
+            "name each host; without `hosts` the API answers for any host".into(),
+        );
     }
     if !lower.is_ascii() {
         return fault("a host must be in ASCII".into(), "write its `xn--` form".into());
@@ -112,13 +126,18 @@ pub(super) fn base_path(report: &Report<'_>, name: &str, text: Text<'_>) -> Opti
     let path = text.value;
     let good = path == "/"
         || path.strip_prefix('/').is_some_and(|rest| {
-            path.len() <= 512 && rest.split('/').all(|segment| is_plain(segment, 255, b"._-") && segment != "." && segment != "..")
+            path.len() <= 512
+                && rest.split('/').all(|segment| {
+                    is_plain(segment, 255, b"._-") && segment != "." && segment != ".."
+                })
         });
     if good {
         return Some(path.into());
     }
     let hint = match path.strip_suffix('/') {
-        Some(shorter) if shorter.starts_with('/') => format!("leave out the final `/`: `{shorter}`"),
+        Some(shorter) if shorter.starts_with('/') => {
+            format!("leave out the final `/`: `{shorter}`")
+        }
         _ if !path.starts_with('/') => "it starts with `/`".to_owned(),
         _ => "its segments have letters, digits, `.`, `_` and `-` only".to_owned(),
     };

@@ -1,15 +1,19 @@
-//! The text of a file in pieces: each `[[key]]` block by itself, and everything else together. A piece is read in a moment, and one
-//! that has not changed need not be read again; a file of many keys read as a whole takes many times as long.
+//! The text of a file in pieces: each `[[key]]` block by itself, and everything else together. A
+//! piece is read in a moment, and one that has not changed need not be read again; a file of many
+//! keys read as a whole takes many times as long.
 //!
-//! Where a block ends is not parsed here, only guessed: in front of each line that begins with `[`. Whether the guess was right is for
-//! the TOML parser to say. A text that it accepts by itself ends where a new table may begin, so a header that follows it is a header
-//! in the whole file as well, and no part of an open string or list. What is guessed wrongly leaves an open string or list in a piece,
-//! which is then no TOML, and the file is read as a whole.
+//! Where a block ends is not parsed here, only guessed: in front of each line that begins with `[`.
+//! Whether the guess was right is for the TOML parser to say. A text that it accepts by itself ends
+//! where a new table may begin, so a header that follows it is a header in the whole file as well,
+//! and no part of an open string or list. What is guessed wrongly leaves an open string or list in
+//! a piece, which is then no TOML, and the file is read as a whole.
 
-use super::report::Report;
 use std::ops::Range;
+
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+
+use super::report::Report;
 
 /// A file, cut up.
 #[derive(Debug)]
@@ -18,7 +22,8 @@ pub(super) struct Pieces {
     pub(super) rest: String,
     /// Where the parts of `rest` begin in it, and in the file.
     places: Vec<(usize, usize)>,
-    /// Where the `[[key]]` blocks are, in file order. What follows a block up to the next header belongs to it.
+    /// Where the `[[key]]` blocks are, in file order. What follows a block up to the next header
+    /// belongs to it.
     pub(super) keys: Vec<Range<usize>>,
 }
 
@@ -44,12 +49,14 @@ impl Pieces {
         (!pieces.keys.is_empty() && pieces.parts_are_whole()).then_some(pieces)
     }
 
-    /// Whether each part of the rest is TOML by itself: no string or list is open where a block was taken out behind it.
+    /// Whether each part of the rest is TOML by itself: no string or list is open where a block was
+    /// taken out behind it.
     fn parts_are_whole(&self) -> bool {
         let starts = self.places.iter().map(|(start, _)| *start);
         let ends = starts.clone().skip(1).chain([self.rest.len()]);
         // A single part is read anyway.
-        self.places.len() == 1 || starts.zip(ends).all(|(start, end)| DeTable::parse(&self.rest[start..end]).is_ok())
+        self.places.len() == 1
+            || starts.zip(ends).all(|(start, end)| DeTable::parse(&self.rest[start..end]).is_ok())
     }
 
     /// Reads the rest. Nothing: it is no TOML, or says something of `key` itself.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 /// How many problems are listed; a file with more gets one line that counts the rest.
 const LISTED: usize = 500;
-/// How many names are compared over a whole file to find the nearest ones, so that a huge file full of
-/// mistakes is still read in no time.
+/// How many names are compared over a whole file to find the nearest ones, so that a huge file full
+/// of mistakes is still read in no time.
 const COMPARISONS: usize = 300_000;
 
 /// Whether a problem keeps the file from being used.
@@ -43,7 +43,15 @@ impl Problem {
     /// An error that is about a whole file.
     #[must_use]
     pub fn of_file(file: &Path, message: impl Into<String>) -> Self {
-        Self { file: file.into(), line: 0, column: 0, severity: Severity::Error, message: message.into(), hint: None, may_pass: false }
+        Self {
+            file: file.into(),
+            line: 0,
+            column: 0,
+            severity: Severity::Error,
+            message: message.into(),
+            hint: None,
+            may_pass: false,
+        }
     }
 }
 
@@ -62,7 +70,8 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong with a file, in file order; at least one [`Severity::Error`] is among it.
+/// Everything that is wrong with a file, in file order; at least one [`Severity::Error`] is among
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems(pub Vec<Problem>);
 
@@ -114,7 +123,8 @@ impl<'t> Report<'t> {
         }
     }
 
-    /// From now on byte offsets are those of another text, whose parts begin at these offsets in it, and at those in the file.
+    /// From now on byte offsets are those of another text, whose parts begin at these offsets in
+    /// it, and at those in the file.
     pub(super) fn reads(&self, places: &[(usize, usize)]) {
         let mut current = self.places.borrow_mut();
         current.clear();
@@ -124,7 +134,10 @@ impl<'t> Report<'t> {
     /// The byte offset in the file.
     fn in_file(&self, at: usize) -> usize {
         let places = self.places.borrow();
-        let part = places.partition_point(|(start, _)| *start <= at).checked_sub(1).map(|index| places[index]);
+        let part = places
+            .partition_point(|(start, _)| *start <= at)
+            .checked_sub(1)
+            .map(|index| places[index]);
         part.map_or(at, |(start, in_file)| at - start + in_file)
     }
 
@@ -142,7 +155,12 @@ impl<'t> Report<'t> {
     }
 
     /// Notes an error and what to do about it.
-    pub(super) fn error_with_hint(&self, at: usize, message: impl Into<String>, hint: impl Into<String>) {
+    pub(super) fn error_with_hint(
+        &self,
+        at: usize,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
         self.note(at, Severity::Error, message.into(), Some(hint.into()));
     }
 
@@ -152,7 +170,13 @@ impl<'t> Report<'t> {
     }
 
     fn note(&self, at: usize, severity: Severity, message: String, hint: Option<String>) {
-        self.found.borrow_mut().push(Found { at: self.in_file(at), severity, message, hint, may_pass: false });
+        self.found.borrow_mut().push(Found {
+            at: self.in_file(at),
+            severity,
+            message,
+            hint,
+            may_pass: false,
+        });
     }
 
     /// The line that a byte offset lies in, from 1.
@@ -162,19 +186,33 @@ impl<'t> Report<'t> {
 
     /// Line and column of a byte offset in the file.
     fn place(&self, at: usize) -> (usize, usize) {
-        let starts = || std::iter::once(0).chain(memchr::memchr_iter(b'\n', self.text.as_bytes()).map(|end| end + 1)).collect();
+        let starts = || {
+            std::iter::once(0)
+                .chain(memchr::memchr_iter(b'\n', self.text.as_bytes()).map(|end| end + 1))
+                .collect()
+        };
         let lines = self.lines.get_or_init(starts);
         let line = lines.partition_point(|start| *start <= at);
         (line, self.text.get(lines[line - 1]..at).map_or(0, |before| before.chars().count()) + 1)
     }
 
-    /// ``; did you mean `x`?`` for the candidate that differs least from `name`, or nothing if none is close.
-    pub(super) fn did_you_mean<'c>(&self, name: &str, candidates: impl IntoIterator<Item = &'c str>) -> String {
-        self.nearest(name, candidates).map_or(String::new(), |nearest| format!("; did you mean `{nearest}`?"))
+    /// ``; did you mean `x`?`` for the candidate that differs least from `name`, or nothing if none
+    /// is close.
+    pub(super) fn did_you_mean<'c>(
+        &self,
+        name: &str,
+        candidates: impl IntoIterator<Item = &'c str>,
+    ) -> String {
+        self.nearest(name, candidates)
+            .map_or(String::new(), |nearest| format!("; did you mean `{nearest}`?"))
     }
 
     /// The candidate that differs least from `name`, if it is close enough to be meant.
-    pub(super) fn nearest<'c>(&self, name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    pub(super) fn nearest<'c>(
+        &self,
+        name: &str,
+        candidates: impl IntoIterator<Item = &'c str>,
+    ) -> Option<&'c str> {
         let length = name.chars().count();
         let tolerance = (length / 3).clamp(1, 4);
         let mut best: Option<(usize, &str)> = None;
@@ -183,7 +221,9 @@ impl<'t> Report<'t> {
                 break;
             }
             self.comparisons.set(self.comparisons.get() - 1);
-            if candidate.len().abs_diff(name.len()) > tolerance * 4 || candidate.chars().count().abs_diff(length) > tolerance {
+            if candidate.len().abs_diff(name.len()) > tolerance * 4
+                || candidate.chars().count().abs_diff(length) > tolerance
+            {
                 continue;
             }
             let distance = strsim::osa_distance(name, candidate);
@@ -207,7 +247,13 @@ impl<'t> Report<'t> {
             found.sort_by_key(|problem| problem.at);
             let message = format!("{errors} more errors and {} more warnings", rest.len() - errors);
             let severity = if errors > 0 { Severity::Error } else { Severity::Warning };
-            found.push(Found { at: self.text.len(), severity, message, hint: None, may_pass: false });
+            found.push(Found {
+                at: self.text.len(),
+                severity,
+                message,
+                hint: None,
+                may_pass: false,
+            });
         }
         let problem = |problem: Found| {
             let (line, column) = self.place(problem.at);

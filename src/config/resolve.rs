@@ -10,18 +10,20 @@ mod server;
 mod tls;
 mod upstream;
 
-use super::document::{self, KEY, ROOT, Section};
-use super::pieces::{self, Pieces};
-use super::report::{Problem, Problems, Report};
-use super::{Config, KeyConfig, Log, LogFormat, Reload, TlsFiles};
-use hashbrown::HashMap;
-use key::Keys;
 use std::cell::OnceCell;
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+
+use hashbrown::HashMap;
+use key::Keys;
 use zeroize::Zeroizing;
+
+use super::document::{self, KEY, ROOT, Section};
+use super::pieces::{self, Pieces};
+use super::report::{Problem, Problems, Report};
+use super::{Config, KeyConfig, Log, LogFormat, Reload, TlsFiles};
 
 /// What the parts of a file are read with.
 #[derive(Clone, Copy)]
@@ -33,7 +35,8 @@ struct Context<'t> {
     in_use: &'t [TlsFiles],
 }
 
-/// A text that was read, and what it says; kept so that what an edit leaves alone need not be read again.
+/// A text that was read, and what it says; kept so that what an edit leaves alone need not be read
+/// again.
 pub struct Reading {
     /// What it says.
     pub config: Arc<Config>,
@@ -58,9 +61,10 @@ pub fn load(path: &Path) -> Result<Config, Problems> {
     read_text(std::fs::read(path), path).and_then(|text| parse(&Zeroizing::new(text), path))
 }
 
-/// The same with what came of reading the file, for a gateway that serves with the certificates `in_use`: when their files
-/// cannot be used just now, that is a warning only. A renewal that is half done must not keep a revocation back. The outcome is
-/// the same with and without an earlier reading, but what is new is read much faster where most is known.
+/// The same with what came of reading the file, for a gateway that serves with the certificates
+/// `in_use`: when their files cannot be used just now, that is a warning only. A renewal that is
+/// half done must not keep a revocation back. The outcome is the same with and without an earlier
+/// reading, but what is new is read much faster where most is known.
 ///
 /// # Errors
 /// Everything else that is wrong with it, at once.
@@ -77,7 +81,8 @@ pub fn load_while_serving(
 
 fn read_text(content: std::io::Result<Vec<u8>>, path: &Path) -> Result<String, Problems> {
     let whole = |message: String| Problem::of_file(path, message);
-    let unreadable = |error| Problem { may_pass: true, ..whole(format!("cannot be read: {error}")) };
+    let unreadable =
+        |error| Problem { may_pass: true, ..whole(format!("cannot be read: {error}")) };
     let bytes = content.map_err(|error| Problems(vec![unreadable(error)]))?;
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
@@ -95,7 +100,12 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, Problems> {
 }
 
 /// The configuration, and where its keys stand if that is known.
-fn check(text: &str, path: &Path, in_use: &[TlsFiles], before: Option<&Reading>) -> Result<(Config, Vec<Range<usize>>), Problems> {
+fn check(
+    text: &str,
+    path: &Path,
+    in_use: &[TlsFiles],
+    before: Option<&Reading>,
+) -> Result<(Config, Vec<Range<usize>>), Problems> {
     // What is wrong with a file is found by reading it as a whole.
     match check_pieces(text, path, in_use, before) {
         Some(found) => Ok(found),
@@ -103,7 +113,11 @@ fn check(text: &str, path: &Path, in_use: &[TlsFiles], before: Option<&Reading>)
     }
 }
 
-pub(super) fn check_whole(text: &str, path: &Path, in_use: &[TlsFiles]) -> Result<Config, Problems> {
+pub(super) fn check_whole(
+    text: &str,
+    path: &Path,
+    in_use: &[TlsFiles],
+) -> Result<Config, Problems> {
     let report = Report::new(text, path);
     let tree = document::parse(text, &report);
     let folder = path.parent().unwrap_or(Path::new(""));
@@ -112,7 +126,9 @@ pub(super) fn check_whole(text: &str, path: &Path, in_use: &[TlsFiles]) -> Resul
         let root = Section::open(context.report, &ROOT, tree.get_ref(), 0);
         let sections = root.sections("key", &KEY);
         let count = sections.len();
-        resolve(context, root, count, |keys| Some(sections.into_iter().map(|section| Arc::new(keys.key(section))).collect()))
+        resolve(context, root, count, |keys| {
+            Some(sections.into_iter().map(|section| Arc::new(keys.key(section))).collect())
+        })
     });
     drop(tree);
     let (problems, failed) = report.finish();
@@ -123,7 +139,12 @@ pub(super) fn check_whole(text: &str, path: &Path, in_use: &[TlsFiles]) -> Resul
 }
 
 /// The same, key by key. Nothing: the file is not fine, or is better read as a whole.
-pub(super) fn check_pieces(text: &str, path: &Path, in_use: &[TlsFiles], before: Option<&Reading>) -> Option<(Config, Vec<Range<usize>>)> {
+pub(super) fn check_pieces(
+    text: &str,
+    path: &Path,
+    in_use: &[TlsFiles],
+    before: Option<&Reading>,
+) -> Option<(Config, Vec<Range<usize>>)> {
     let pieces = Pieces::of(text)?;
     let report = Report::new(text, path);
     let tree = pieces.read_rest()?;
@@ -156,7 +177,10 @@ fn read_keys(
     for place in places {
         let block = &text[place.clone()];
         // The place of a warning is not kept.
-        let same = known.as_mut().and_then(|known| known.find(block)).filter(|key| !keys.is_to_be_warned_of(key));
+        let same = known
+            .as_mut()
+            .and_then(|known| known.find(block))
+            .filter(|key| !keys.is_to_be_warned_of(key));
         if let Some(key) = same {
             keys.take_in(key, place.start)?;
             found.push(key.clone());
@@ -190,7 +214,11 @@ impl<'r> Known<'r> {
         let index = if self.text(self.next) == Some(block) {
             self.next
         } else {
-            let texts = || (0..self.reading.keys.len()).filter_map(|index| Some((self.text(index)?, index))).collect();
+            let texts = || {
+                (0..self.reading.keys.len())
+                    .filter_map(|index| Some((self.text(index)?, index)))
+                    .collect()
+            };
             *self.by_text.get_or_init(texts).get(block)?
         };
         self.next = index + 1;
@@ -234,12 +262,19 @@ fn resolve<'t>(
 }
 
 fn log(root: Section<'_>) -> Log {
-    let Some(section) = root.section("log", &document::LOG) else { return Log { requests: true, format: LogFormat::Auto } };
+    let Some(section) = root.section("log", &document::LOG) else {
+        return Log { requests: true, format: LogFormat::Auto };
+    };
     let formats = [("auto", LogFormat::Auto), ("json", LogFormat::Json), ("text", LogFormat::Text)];
-    Log { requests: section.boolean("requests", true), format: section.choice("format", LogFormat::Auto, &formats) }
+    Log {
+        requests: section.boolean("requests", true),
+        format: section.choice("format", LogFormat::Auto, &formats),
+    }
 }
 
 fn reload(root: Section<'_>) -> Reload {
     let section = root.section("reload", &document::RELOAD);
-    Reload { max_removed_percent: section.map_or(50, |section| section.percent("max_removed_keys", 50)) }
+    Reload {
+        max_removed_percent: section.map_or(50, |section| section.percent("max_removed_keys", 50)),
+    }
 }

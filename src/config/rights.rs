@@ -1,8 +1,10 @@
-//! From names to what the decision works with: what a key's rights come to under this configuration.
+//! From names to what the decision works with: what a key's rights come to under this
+//! configuration.
+
+use std::sync::Arc;
 
 use super::Config;
 use crate::policy::{Api, EmptyScopes, Grant, Limit, Routes, ScopeSet, Terms};
-use std::sync::Arc;
 
 /// What a key may do, in names: it outlives every edit of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -29,10 +31,14 @@ impl Config {
         let held = &rights.scopes;
         let index_of = |name: &str| api.scopes.iter().position(|scope| &*scope.name == name);
         let key_scope = api.key_api.as_ref().and_then(|key_api| key_api.scope.as_deref());
-        let scopes = held.iter().filter_map(|name| index_of(name)).fold(ScopeSet::default(), ScopeSet::with);
-        let everything = held.iter().any(|name| &**name == "*") || (held.is_empty() && api.empty_scopes == EmptyScopes::All);
-        let is_known = |name: &str| name == "*" || index_of(name).is_some() || key_scope == Some(name);
-        let names: Vec<&str> = held.iter().map(|name| &**name).filter(|name| is_known(name)).collect();
+        let scopes =
+            held.iter().filter_map(|name| index_of(name)).fold(ScopeSet::default(), ScopeSet::with);
+        let everything = held.iter().any(|name| &**name == "*")
+            || (held.is_empty() && api.empty_scopes == EmptyScopes::All);
+        let is_known =
+            |name: &str| name == "*" || index_of(name).is_some() || key_scope == Some(name);
+        let names: Vec<&str> =
+            held.iter().map(|name| &**name).filter(|name| is_known(name)).collect();
         let limits = rights.rate_limit.as_ref().unwrap_or(&api.rate_limit).clone();
         let manages_keys = key_scope.is_some_and(|scope| held.iter().any(|name| **name == *scope));
         Grant::new(index, scopes, everything, &names, limits).managing_keys(manages_keys)

@@ -13,9 +13,10 @@ mod pieces;
 mod server;
 mod units;
 
+use std::path::Path;
+
 use super::{Config, Problem, Problems, Severity, parse};
 use crate::policy::Digest;
-use std::path::Path;
 
 const SERVER: &str = "[server]\nlisten = \"127.0.0.1:0\"\n";
 const API: &str = "[[api]]\nname = \"desk\"\nupstream = \"http://127.0.0.1:3000\"\n";
@@ -28,7 +29,10 @@ fn with_api(settings: &str) -> String {
 
 /// A file with one API, a scope `tickets:read`, and one key that has these settings.
 fn with_key(settings: &str) -> String {
-    format!("{SERVER}{API}{SCOPES}[[key]]\nid = \"key_a\"\nsha256 = \"{}\"\n{settings}\n", digest("a"))
+    format!(
+        "{SERVER}{API}{SCOPES}[[key]]\nid = \"key_a\"\nsha256 = \"{}\"\n{settings}\n",
+        digest("a")
+    )
 }
 
 fn digest(key: &str) -> String {
@@ -47,7 +51,8 @@ fn rejected(text: &str) -> Problems {
 #[track_caller]
 fn refused(marked: &str, reasons: &[&str]) {
     let problems = rejected(&marked.replace('⟦', ""));
-    let errors: Vec<&Problem> = problems.0.iter().filter(|problem| problem.severity == Severity::Error).collect();
+    let errors: Vec<&Problem> =
+        problems.0.iter().filter(|problem| problem.severity == Severity::Error).collect();
     assert_problems(&errors, marked, reasons);
 }
 
@@ -75,7 +80,12 @@ fn marks(marked: &str) -> Vec<(usize, usize)> {
     let mut places = Vec::new();
     for (index, line) in marked.lines().enumerate() {
         let before = |(nth, at): (usize, usize)| line[..at].chars().count() - nth;
-        places.extend(line.match_indices('⟦').map(|(at, _)| at).enumerate().map(|mark| (index + 1, before(mark) + 1)));
+        places.extend(
+            line.match_indices('⟦')
+                .map(|(at, _)| at)
+                .enumerate()
+                .map(|mark| (index + 1, before(mark) + 1)),
+        );
     }
     places
 }

@@ -2,18 +2,20 @@
 
 mod validity;
 
-use super::{TlsFiles, files};
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SigningKey};
-use std::fmt;
-use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use webpki::EndEntityCert;
 use zeroize::{Zeroize as _, Zeroizing};
+
+use super::{TlsFiles, files};
 
 /// A certificate chain with its private key, ready to be served with.
 #[derive(Debug, Clone)]
@@ -51,7 +53,9 @@ impl BadCertificate {
     fn pem(file: &Path, what: &str, error: pem::Error) -> Self {
         match error {
             pem::Error::Io(error) => Self::new(file, error),
-            pem::Error::NoItemsFound => Self::new(file, format_args!("there is no {what} in it (PEM)")),
+            pem::Error::NoItemsFound => {
+                Self::new(file, format_args!("there is no {what} in it (PEM)"))
+            }
             // The library's texts quote the file, which may hold the private key.
             _ => Self::new(file, "it is not valid PEM"),
         }
@@ -62,11 +66,13 @@ impl Certificate {
     /// Reads a certificate chain and the private key that belongs to it.
     ///
     /// # Errors
-    /// A file that cannot be read or holds nothing of the kind, or a key that is not the certificate's.
+    /// A file that cannot be read or holds nothing of the kind, or a key that is not the
+    /// certificate's.
     pub fn read(files: &TlsFiles) -> Result<Self, BadCertificate> {
         let chain = certificates(&files.cert)?;
         let first = chain.first().cloned().unwrap_or_else(|| Vec::new().into());
-        let unreadable = || BadCertificate::new(&files.cert, "its first certificate cannot be read");
+        let unreadable =
+            || BadCertificate::new(&files.cert, "its first certificate cannot be read");
         let names = EndEntityCert::try_from(&first)
             .map_err(|_| unreadable())?
             .valid_dns_names()
@@ -79,9 +85,10 @@ impl Certificate {
             Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
                 Ok(Self { key: Arc::new(certified), names, validity })
             }
-            Err(rustls::Error::InconsistentKeys(_)) => {
-                Err(BadCertificate::new(&files.key, format_args!("this is not the private key of {}", files.cert.display())))
-            }
+            Err(rustls::Error::InconsistentKeys(_)) => Err(BadCertificate::new(
+                &files.key,
+                format_args!("this is not the private key of {}", files.cert.display()),
+            )),
             Err(error) => Err(BadCertificate::new(&files.cert, error)),
         }
     }
@@ -89,14 +96,18 @@ impl Certificate {
 
 /// Our copy of the text is wiped; what the cryptographic library keeps of it is its own to wipe.
 fn private_key(file: &Path) -> Result<Arc<dyn SigningKey>, BadCertificate> {
-    let text = Zeroizing::new(files::read(file, files::PEM).map_err(|error| BadCertificate::new(file, error))?);
-    let mut key = PrivateKeyDer::from_pem_slice(&text).map_err(|error| BadCertificate::pem(file, "private key", error))?;
+    let text = Zeroizing::new(
+        files::read(file, files::PEM).map_err(|error| BadCertificate::new(file, error))?,
+    );
+    let mut key = PrivateKeyDer::from_pem_slice(&text)
+        .map_err(|error| BadCertificate::pem(file, "private key", error))?;
     let loaded = aws_lc_rs::sign::any_supported_type(&key);
     key.zeroize();
     loaded.map_err(|_| BadCertificate::new(file, "this private key cannot be used"))
 }
 
-/// The authorities that an upstream's certificate is checked against: those of a PEM file, or the system's.
+/// The authorities that an upstream's certificate is checked against: those of a PEM file, or the
+/// system's.
 ///
 /// # Errors
 /// A file that cannot be read or holds no certificate; no authorities in the system.
@@ -112,7 +123,10 @@ pub fn root_store(ca: Option<&Path>) -> Result<RootCertStore, BadCertificate> {
             let found = rustls_native_certs::load_native_certs();
             store.add_parsable_certificates(found.certs);
             if store.is_empty() {
-                let reason = found.errors.first().map_or("no certificates found".to_owned(), ToString::to_string);
+                let reason = found
+                    .errors
+                    .first()
+                    .map_or("no certificates found".to_owned(), ToString::to_string);
                 return Err(BadCertificate::new(Path::new("the system's authorities"), reason));
             }
         }
@@ -123,6 +137,7 @@ pub fn root_store(ca: Option<&Path>) -> Result<RootCertStore, BadCertificate> {
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, BadCertificate> {
     let text = files::read(file, files::PEM).map_err(|error| BadCertificate::new(file, error))?;
     let bad = |error| BadCertificate::pem(file, "certificate", error);
-    let certificates = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>().map_err(bad)?;
+    let certificates =
+        CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>().map_err(bad)?;
     if certificates.is_empty() { Err(bad(pem::Error::NoItemsFound)) } else { Ok(certificates) }
 }

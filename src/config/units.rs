@@ -1,11 +1,15 @@
 //! Values with units: durations, sizes and rate limits.
 
-use crate::policy::Limit;
 use std::time::Duration;
 
-const DURATION_FORM: &str = "write a whole number with its unit: `\"250ms\"`, `\"10s\"`, `\"5min\"`, `\"1h\"` or `\"14d\"`";
-const SIZE_FORM: &str = "write a whole number with its unit: `\"512B\"`, `\"32KiB\"`, `\"1MiB\"` or `\"1GiB\"`";
-const LIMIT_FORM: &str = "write `N/s`, `N/min`, `N/hour`, `N/day` or with a longer window `N/10s`, such as `\"100/min\"`";
+use crate::policy::Limit;
+
+const DURATION_FORM: &str =
+    "write a whole number with its unit: `\"250ms\"`, `\"10s\"`, `\"5min\"`, `\"1h\"` or `\"14d\"`";
+const SIZE_FORM: &str =
+    "write a whole number with its unit: `\"512B\"`, `\"32KiB\"`, `\"1MiB\"` or `\"1GiB\"`";
+const LIMIT_FORM: &str = "write `N/s`, `N/min`, `N/hour`, `N/day` or with a longer window \
+    `N/10s`, such as `\"100/min\"`";
 const PERCENT_FORM: &str = "write a whole number from 1 to 100 with its sign: `\"50%\"`";
 const NANOSECONDS: u64 = 1_000_000_000;
 const LONGEST_WINDOW: u64 = 31 * 86_400;
@@ -40,7 +44,10 @@ pub fn parse_duration(text: &str) -> Result<Duration, &'static str> {
 pub fn show_duration(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
     let units = [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000)];
-    let (unit, size) = units.into_iter().find(|(_, size)| milliseconds > 0 && milliseconds.is_multiple_of(*size)).unwrap_or(("ms", 1));
+    let (unit, size) = units
+        .into_iter()
+        .find(|(_, size)| milliseconds > 0 && milliseconds.is_multiple_of(*size))
+        .unwrap_or(("ms", 1));
     format!("{}{unit}", milliseconds / size)
 }
 
@@ -85,7 +92,8 @@ pub fn parse_limit(text: &str) -> Result<Limit, &'static str> {
     let (count, window) = text.split_once('/').ok_or(LIMIT_FORM)?;
     let (count, "") = split_number(count).ok_or(LIMIT_FORM)? else { return Err(LIMIT_FORM) };
     let has_number = window.starts_with(|first: char| first.is_ascii_digit());
-    let (number, unit) = if has_number { split_number(window).ok_or(LIMIT_FORM)? } else { (1, window) };
+    let (number, unit) =
+        if has_number { split_number(window).ok_or(LIMIT_FORM)? } else { (1, window) };
     let seconds = match unit {
         "s" => 1,
         "min" => 60,
@@ -93,7 +101,14 @@ pub fn parse_limit(text: &str) -> Result<Limit, &'static str> {
         "day" => 86_400,
         _ => return Err(LIMIT_FORM),
     };
-    let count = u32::try_from(count).ok().filter(|count| (1..=1_000_000).contains(count)).ok_or("the count is from 1 to 1000000")?;
-    let seconds = number.checked_mul(seconds).filter(|seconds| (1..=LONGEST_WINDOW).contains(seconds));
-    Ok(Limit { count, window: seconds.ok_or("the window is from one second to 31 days")? * NANOSECONDS })
+    let count = u32::try_from(count)
+        .ok()
+        .filter(|count| (1..=1_000_000).contains(count))
+        .ok_or("the count is from 1 to 1000000")?;
+    let seconds =
+        number.checked_mul(seconds).filter(|seconds| (1..=LONGEST_WINDOW).contains(seconds));
+    Ok(Limit {
+        count,
+        window: seconds.ok_or("the window is from one second to 31 days")? * NANOSECONDS,
+    })
 }

@@ -1,13 +1,15 @@
 //! Who may call what through the admin address.
 //!
-//! A token is needed, and more: a web page in the browser of somebody who can reach the address must not be
-//! able to use it. So the `Host` has to be a name that no foreign DNS can point here (DNS rebinding), and
-//! an `Origin`, which browsers add, has to be this very address (CSRF).
+//! A token is needed, and more: a web page in the browser of somebody who can reach the address
+//! must not be able to use it. So the `Host` has to be a name that no foreign DNS can point here
+//! (DNS rebinding), and an `Origin`, which browsers add, has to be this very address (CSRF).
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, StatusCode, header};
 
 use crate::config::{Admin, AdminToken};
 use crate::policy::Digest;
-use http::{HeaderMap, StatusCode, header};
-use std::net::IpAddr;
 
 /// Why a call is not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +32,9 @@ impl Denied {
     pub(super) fn status(self) -> StatusCode {
         match self {
             Self::MissingToken | Self::UnknownToken => StatusCode::UNAUTHORIZED,
-            Self::Host | Self::Origin | Self::ReadOnly | Self::Organization => StatusCode::FORBIDDEN,
+            Self::Host | Self::Origin | Self::ReadOnly | Self::Organization => {
+                StatusCode::FORBIDDEN
+            }
         }
     }
 
@@ -47,7 +51,9 @@ impl Denied {
 
     pub(super) fn detail(self) -> &'static str {
         match self {
-            Self::Host => "Call this by address or as localhost, or list the host name in [admin] hosts.",
+            Self::Host => {
+                "Call this by address or as localhost, or list the host name in [admin] hosts."
+            }
             Self::Origin => "Web pages of another origin may not call this.",
             Self::MissingToken => "Send the admin token as Authorization: Bearer.",
             Self::UnknownToken => "The admin token is not known.",
@@ -66,15 +72,25 @@ impl Denied {
     }
 }
 
-/// Refuses what may come from a web page that somebody else made. `target`: the host of an absolute request target.
-pub(super) fn check_origin(target: Option<&str>, headers: &HeaderMap, encrypted: bool, admin: &Admin) -> Result<(), Denied> {
-    let host = only(headers, header::HOST).filter(|host| is_safe(host, &admin.hosts)).ok_or(Denied::Host)?;
+/// Refuses what may come from a web page that somebody else made. `target`: the host of an absolute
+/// request target.
+pub(super) fn check_origin(
+    target: Option<&str>,
+    headers: &HeaderMap,
+    encrypted: bool,
+    admin: &Admin,
+) -> Result<(), Denied> {
+    let host = only(headers, header::HOST)
+        .filter(|host| is_safe(host, &admin.hosts))
+        .ok_or(Denied::Host)?;
     if target.is_some_and(|target| !target.eq_ignore_ascii_case(host)) {
         return Err(Denied::Host);
     }
     if headers.contains_key(header::ORIGIN) {
         let scheme = if encrypted { "https://" } else { "http://" };
-        let same = only(headers, header::ORIGIN).and_then(|origin| origin.strip_prefix(scheme)).is_some_and(|origin| origin == host);
+        let same = only(headers, header::ORIGIN)
+            .and_then(|origin| origin.strip_prefix(scheme))
+            .is_some_and(|origin| origin == host);
         if !same {
             return Err(Denied::Origin);
         }
@@ -83,7 +99,10 @@ pub(super) fn check_origin(target: Option<&str>, headers: &HeaderMap, encrypted:
 }
 
 /// The token that a call is made with.
-pub(super) fn token<'a>(headers: &HeaderMap, tokens: &'a [AdminToken]) -> Result<&'a AdminToken, Denied> {
+pub(super) fn token<'a>(
+    headers: &HeaderMap,
+    tokens: &'a [AdminToken],
+) -> Result<&'a AdminToken, Denied> {
     let presented = bearer(headers).ok_or(Denied::MissingToken)?;
     let digest = Digest::of(presented.as_bytes());
     tokens.iter().find(|token| token.digest == digest).ok_or(Denied::UnknownToken)
@@ -101,16 +120,23 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer")).then_some(token.trim())
 }
 
-/// Whether a `Host` is an address, `localhost` or listed, with any port and nothing else (RFC 9110 §4.2.4: no user).
+/// Whether a `Host` is an address, `localhost` or listed, with any port and nothing else (RFC 9110
+/// §4.2.4: no user).
 fn is_safe(host: &str, listed: &[String]) -> bool {
     let (name, port) = match host.strip_prefix('[') {
         Some(rest) => rest.split_once(']').unwrap_or_default(),
         None => host.split_at(host.find(':').unwrap_or(host.len())),
     };
-    let port_is_good = port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
-    let is_address = name.parse::<IpAddr>().is_ok_and(|address| address.is_ipv6() == host.starts_with('['));
+    let port_is_good = port.is_empty()
+        || port
+            .strip_prefix(':')
+            .is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+    let is_address =
+        name.parse::<IpAddr>().is_ok_and(|address| address.is_ipv6() == host.starts_with('['));
     let is_listed = || listed.iter().any(|listed| listed.eq_ignore_ascii_case(name));
-    port_is_good && (is_address || (!host.starts_with('[') && (name.eq_ignore_ascii_case("localhost") || is_listed())))
+    port_is_good
+        && (is_address
+            || (!host.starts_with('[') && (name.eq_ignore_ascii_case("localhost") || is_listed())))
 }
 
 #[cfg(test)]
@@ -118,12 +144,24 @@ mod tests {
     use super::*;
 
     fn admin() -> Admin {
-        let ops = AdminToken { name: "ops".to_owned(), digest: Digest::of(b"ops"), may_manage: true, organization: None };
-        Admin { listen: ([127, 0, 0, 1], 9090).into(), tls: None, tokens: vec![ops], hosts: vec!["keygate.internal".to_owned()] }
+        let ops = AdminToken {
+            name: "ops".to_owned(),
+            digest: Digest::of(b"ops"),
+            may_manage: true,
+            organization: None,
+        };
+        Admin {
+            listen: ([127, 0, 0, 1], 9090).into(),
+            tls: None,
+            tokens: vec![ops],
+            hosts: vec!["keygate.internal".to_owned()],
+        }
     }
 
     fn verdict(fields: &[(&'static str, &'static str)]) -> Result<String, Denied> {
-        let fields = fields.iter().map(|(name, value)| (header::HeaderName::from_static(name), header::HeaderValue::from_static(value)));
+        let fields = fields.iter().map(|(name, value)| {
+            (header::HeaderName::from_static(name), header::HeaderValue::from_static(value))
+        });
         let mut headers = HeaderMap::new();
         fields.for_each(|(name, value)| _ = headers.append(name, value));
         let admin = admin();
@@ -150,7 +188,14 @@ mod tests {
 
     #[test]
     fn host_is_an_address_localhost_or_listed() {
-        for host in ["127.0.0.1", "[::1]:9090", "[::1]", "localhost:9090", "LOCALHOST", "keygate.internal:9090"] {
+        for host in [
+            "127.0.0.1",
+            "[::1]:9090",
+            "[::1]",
+            "localhost:9090",
+            "LOCALHOST",
+            "keygate.internal:9090",
+        ] {
             assert_eq!(verdict(&[("host", host), OPS]), Ok("ops".to_owned()), "{host}");
         }
         for host in [
@@ -176,17 +221,29 @@ mod tests {
 
     #[test]
     fn absolute_target_names_the_same_host() {
-        let headers = HeaderMap::from_iter([(header::HOST, header::HeaderValue::from_static("localhost:9090"))]);
+        let headers = HeaderMap::from_iter([(
+            header::HOST,
+            header::HeaderValue::from_static("localhost:9090"),
+        )]);
         assert_eq!(check_origin(Some("LOCALHOST:9090"), &headers, false, &admin()), Ok(()));
         for target in ["localhost", "localhost:9091", "user@localhost:9090", "evil.example", ""] {
-            assert_eq!(check_origin(Some(target), &headers, false, &admin()), Err(Denied::Host), "{target}");
+            assert_eq!(
+                check_origin(Some(target), &headers, false, &admin()),
+                Err(Denied::Host),
+                "{target}"
+            );
         }
     }
 
     #[test]
     fn origin_is_absent_or_the_same() {
-        assert_eq!(verdict(&[HERE, OPS, ("origin", "http://127.0.0.1:9090")]), Ok("ops".to_owned()));
-        for origin in ["null", "https://127.0.0.1:9090", "http://127.0.0.1", "http://evil.example", ""] {
+        assert_eq!(
+            verdict(&[HERE, OPS, ("origin", "http://127.0.0.1:9090")]),
+            Ok("ops".to_owned())
+        );
+        for origin in
+            ["null", "https://127.0.0.1:9090", "http://127.0.0.1", "http://evil.example", ""]
+        {
             assert_eq!(verdict(&[HERE, OPS, ("origin", origin)]), Err(Denied::Origin), "{origin}");
         }
     }

@@ -1,26 +1,28 @@
 //! The admin address: its connections. What they are answered is in `api`.
 
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::timeout;
+
 use super::api::{self, Encrypted};
 use super::figures::Figures;
 use super::office::Office;
 use super::registry::Registry;
 use super::upgrade::UpgradeRequest;
 use crate::config::Admin;
-use arc_swap::ArcSwap;
-use axum::Router;
-use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use std::collections::VecDeque;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::timeout;
 
 /// Connections served at once.
 const CONNECTIONS: usize = 64;
@@ -64,7 +66,8 @@ pub(super) struct ReloadRequest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Gate {
     Open,
-    /// Not now: those that come wait in the system's queue. Those that are open end with their request.
+    /// Not now: those that come wait in the system's queue. Those that are open end with their
+    /// request.
     Closed,
     /// Nor ever again.
     Shut,
@@ -109,8 +112,9 @@ struct Open {
 struct Connections(VecDeque<Open>);
 
 impl Connections {
-    /// Makes room for one more, if need be by closing the one that has been open for the longest without asking anything: silent
-    /// connections, however many, must not keep anybody from the figures. Whether there is room.
+    /// Makes room for one more, if need be by closing the one that has been open for the longest
+    /// without asking anything: silent connections, however many, must not keep anybody from the
+    /// figures. Whether there is room.
     fn make_room(&mut self) -> bool {
         self.0.retain(|open| !open.task.is_finished());
         if self.0.len() < CONNECTIONS {
@@ -142,8 +146,14 @@ impl Drop for Answering {
     }
 }
 
-/// Serves whenever the gate is open until it is shut, then lets connections finish. Counts the requests that are being answered.
-pub(super) async fn serve(listener: TcpListener, state: Arc<State>, mut gate: watch::Receiver<Gate>, answering: Arc<AtomicUsize>) {
+/// Serves whenever the gate is open until it is shut, then lets connections finish. Counts the
+/// requests that are being answered.
+pub(super) async fn serve(
+    listener: TcpListener,
+    state: Arc<State>,
+    mut gate: watch::Receiver<Gate>,
+    answering: Arc<AtomicUsize>,
+) {
     let mut connections = Connections::default();
     let mut tasks = JoinSet::new();
     let router = api::router(state.clone());
@@ -174,7 +184,8 @@ pub(super) async fn serve(listener: TcpListener, state: Arc<State>, mut gate: wa
             _ = gate.wait_for(|gate| *gate == Gate::Shut) => break,
         }
         let busy = Arc::new(AtomicBool::new(false));
-        let (state, router, gate, answering) = (state.clone(), router.clone(), gate.clone(), answering.clone());
+        let (state, router, gate, answering) =
+            (state.clone(), router.clone(), gate.clone(), answering.clone());
         let task = tasks.spawn(converse(stream, state, router, gate, (busy.clone(), answering)));
         connections.0.push_back(Open { busy, task });
     }
@@ -185,7 +196,13 @@ pub(super) async fn serve(listener: TcpListener, state: Arc<State>, mut gate: wa
 /// Whether this connection's request is being answered, and how many of all connections are.
 type Answered = (Arc<AtomicBool>, Arc<AtomicUsize>);
 
-async fn converse(stream: TcpStream, state: Arc<State>, router: Router, gate: watch::Receiver<Gate>, answered: Answered) {
+async fn converse(
+    stream: TcpStream,
+    state: Arc<State>,
+    router: Router,
+    gate: watch::Receiver<Gate>,
+    answered: Answered,
+) {
     let tls = state.settings.load().tls.clone();
     match tls {
         None => connection(stream, false, router, gate, answered).await,
@@ -211,9 +228,11 @@ async fn connection(
     let service = service_fn(move |mut request| {
         begins.send_replace(true);
         request.extensions_mut().insert(Encrypted(encrypted));
-        let (router, mut gate, busy, all) = (router.clone(), asked.clone(), busy.clone(), all.clone());
+        let (router, mut gate, busy, all) =
+            (router.clone(), asked.clone(), busy.clone(), all.clone());
         async move {
-            // A request that comes while the store changes hands waits; nothing may change meanwhile.
+            // A request that comes while the store changes hands waits; nothing may change
+            // meanwhile.
             let _ = gate.wait_for(|gate| *gate != Gate::Closed).await;
             let _answering = Answering::begin(&busy, &all);
             router.call(request).await.map(api::finish)
@@ -226,7 +245,8 @@ async fn connection(
     tokio::pin!(connection);
     let closed = async {
         let _ = gate.wait_for(|gate| *gate != Gate::Open).await;
-        // A connection that has just been made would be closed at once, with the request that is on its way.
+        // A connection that has just been made would be closed at once, with the request that is on
+        // its way.
         let _ = timeout(ON_ITS_WAY, begun.wait_for(|begun| *begun)).await;
     };
     tokio::select! {

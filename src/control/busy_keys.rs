@@ -1,8 +1,9 @@
-//! Which keys have a series of their own in the metrics: the busiest ones, so that a million keys do not
-//! make a million series. The requests of the others are counted together.
+//! Which keys have a series of their own in the metrics: the busiest ones, so that a million keys
+//! do not make a million series. The requests of the others are counted together.
 //!
-//! Requests are counted as they are collected, so that a scrape looks at the named keys only, however many others there are.
-//! No series ever goes backwards: a key's own counts from when it got its name, and when it loses it, its count falls to the others.
+//! Requests are counted as they are collected, so that a scrape looks at the named keys only,
+//! however many others there are. No series ever goes backwards: a key's own counts from when it
+//! got its name, and when it loses it, its count falls to the others.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,8 +16,9 @@ pub(super) struct BusyKeys {
     named: HashMap<Box<str>, Named>,
     /// No named key has a lower total.
     least: u64,
-    /// Keys that lost their name since the last scrape. They get none before the next one, or their series would go backwards; and
-    /// when all names have changed hands, the others wait for the next scrape too.
+    /// Keys that lost their name since the last scrape. They get none before the next one, or their
+    /// series would go backwards; and when all names have changed hands, the others wait for the
+    /// next scrape too.
     lost: HashSet<Box<str>>,
     /// Requests of all keys.
     all: u64,
@@ -50,7 +52,8 @@ impl BusyKeys {
         }
     }
 
-    /// Whether a name is free for a key with this total, or was taken from one that is much less busy.
+    /// Whether a name is free for a key with this total, or was taken from one that is much less
+    /// busy.
     fn makes_room_for(&mut self, total: u64) -> bool {
         // Two keys that are about as busy must not take each other's name all the time.
         let is_busier = |least: u64| total > least + least / 4;
@@ -61,7 +64,9 @@ impl BusyKeys {
             return false;
         }
         let idlest = self.named.iter().map(|(key, named)| (named.total, key)).min();
-        let Some((least, idlest)) = idlest.map(|(least, key)| (least, key.clone())) else { return false };
+        let Some((least, idlest)) = idlest.map(|(least, key)| (least, key.clone())) else {
+            return false;
+        };
         self.least = least;
         let is_busier = is_busier(least);
         if is_busier {
@@ -81,7 +86,8 @@ impl BusyKeys {
     /// The series.
     pub(super) fn scrape(&mut self) -> KeyRequests {
         self.lost.clear();
-        let mut named: Vec<_> = self.named.iter().map(|(key, named)| (key.clone(), named.requests)).collect();
+        let mut named: Vec<_> =
+            self.named.iter().map(|(key, named)| (key.clone(), named.requests)).collect();
         named.sort_unstable();
         let shown: u64 = named.iter().map(|(_, requests)| requests).sum();
         KeyRequests { named, other: self.all - shown }
@@ -90,8 +96,9 @@ impl BusyKeys {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     /// What was counted of each key.
     #[derive(Default)]
@@ -113,7 +120,10 @@ mod tests {
 
         fn of(totals: impl IntoIterator<Item = u64>) -> Self {
             let mut counted = Self::default();
-            totals.into_iter().enumerate().for_each(|(number, requests)| counted.count(number, requests));
+            totals
+                .into_iter()
+                .enumerate()
+                .for_each(|(number, requests)| counted.count(number, requests));
             counted
         }
     }
@@ -123,7 +133,10 @@ mod tests {
         let mut counted = Counted::of([3, 0, 0]);
         assert_eq!(counted.keys.scrape(), KeyRequests { named: vec![(key(0), 3)], other: 0 });
         counted.count(1, 5);
-        assert_eq!(counted.keys.scrape(), KeyRequests { named: vec![(key(0), 3), (key(1), 5)], other: 0 });
+        assert_eq!(
+            counted.keys.scrape(),
+            KeyRequests { named: vec![(key(0), 3), (key(1), 5)], other: 0 }
+        );
     }
 
     #[test]
@@ -148,7 +161,10 @@ mod tests {
         let told = counted.keys.scrape();
         assert!(told.named.contains(&(key(50), 190)), "10 were told among the others");
         assert_eq!(told.other, 10 + 100);
-        assert_eq!(told.named.iter().map(|(_, count)| count).sum::<u64>() + told.other, counted.totals.iter().sum::<u64>());
+        assert_eq!(
+            told.named.iter().map(|(_, count)| count).sum::<u64>() + told.other,
+            counted.totals.iter().sum::<u64>()
+        );
     }
 
     #[test]
@@ -180,8 +196,8 @@ mod tests {
     }
 
     proptest! {
-        /// Between any two scrapes: no named series that is in both goes backwards, unless its key was forgotten, nor does
-        /// `other`, and all series together are all requests.
+        /// Between any two scrapes: no named series that is in both goes backwards, unless its key
+        /// was forgotten, nor does `other`, and all series together are all requests.
         #[test]
         fn no_series_goes_backwards(steps in proptest::collection::vec((0usize..70, 1u64..1000, 0u8..40), 1..400)) {
             let mut counted = Counted::default();

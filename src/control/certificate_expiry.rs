@@ -1,13 +1,16 @@
 //! Certificates that come to their end: for the metrics, and told in the log before and after.
 
-use super::Controller;
-use super::tls::{ListenerTls, Served};
-use jiff::Timestamp;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::time::Duration;
 
-/// How long before its end a certificate is told of; where that is less, a fifth of its life, for those that live only days.
+use jiff::Timestamp;
+
+use super::Controller;
+use super::tls::{ListenerTls, Served};
+
+/// How long before its end a certificate is told of; where that is less, a fifth of its life, for
+/// those that live only days.
 const BEFORE: i64 = 14 * 86_400;
 const SHARE: i64 = 5;
 
@@ -32,7 +35,11 @@ impl Notice {
     /// `now`: in Unix seconds.
     fn of(validity: &Range<i64>, now: i64) -> Option<Self> {
         let life = validity.end.saturating_sub(validity.start);
-        if now >= validity.end { Some(Self::Ended) } else { (validity.end - now <= BEFORE.min(life / SHARE)).then_some(Self::EndsSoon) }
+        if now >= validity.end {
+            Some(Self::Ended)
+        } else {
+            (validity.end - now <= BEFORE.min(life / SHARE)).then_some(Self::EndsSoon)
+        }
     }
 
     /// When it is said again.
@@ -50,13 +57,20 @@ pub(super) struct Told(HashMap<(&'static str, String), (Notice, Duration)>);
 
 impl Told {
     /// What is to be told now of each of these.
-    fn news<'e>(&mut self, expiries: &'e [Expiry], unix: i64, monotonic: Duration) -> Vec<(&'e Expiry, Notice)> {
+    fn news<'e>(
+        &mut self,
+        expiries: &'e [Expiry],
+        unix: i64,
+        monotonic: Duration,
+    ) -> Vec<(&'e Expiry, Notice)> {
         let mut news = Vec::new();
         let before = std::mem::take(&mut self.0);
         for expiry in expiries {
             let Some(notice) = Notice::of(&expiry.validity, unix) else { continue };
             let name = (expiry.listener, expiry.file.clone());
-            let told = before.get(&name).filter(|(told, at)| *told == notice && monotonic.saturating_sub(*at) < notice.again());
+            let told = before.get(&name).filter(|(told, at)| {
+                *told == notice && monotonic.saturating_sub(*at) < notice.again()
+            });
             if told.is_none() {
                 news.push((expiry, notice));
             }
@@ -66,22 +80,41 @@ impl Told {
     }
 }
 
-fn expiries<'t>(listener: &'static str, tls: Option<&'t ListenerTls>) -> impl Iterator<Item = Expiry> + 't {
-    let expiry = move |served: &Served| Expiry { listener, file: served.file(), validity: served.certificate.validity.clone() };
+fn expiries<'t>(
+    listener: &'static str,
+    tls: Option<&'t ListenerTls>,
+) -> impl Iterator<Item = Expiry> + 't {
+    let expiry = move |served: &Served| Expiry {
+        listener,
+        file: served.file(),
+        validity: served.certificate.validity.clone(),
+    };
     tls.into_iter().flat_map(ListenerTls::served).map(expiry)
 }
 
 impl Controller {
-    /// Notes for the metrics when the certificates that are served with end, and tells of those for which it is time. To be called
-    /// every second.
+    /// Notes for the metrics when the certificates that are served with end, and tells of those for
+    /// which it is time. To be called every second.
     pub(super) fn look_at_certificates(&mut self) {
-        let found: Vec<Expiry> = expiries("data", self.server_tls.as_ref()).chain(expiries("admin", self.admin_tls.as_ref())).collect();
+        let found: Vec<Expiry> = expiries("data", self.server_tls.as_ref())
+            .chain(expiries("admin", self.admin_tls.as_ref()))
+            .collect();
         let now = self.shared.clock.now();
-        for (Expiry { listener, file, validity }, notice) in self.told.news(&found, now.unix, Duration::from_nanos(now.monotonic)) {
-            let expires_at = Timestamp::from_second(validity.end).unwrap_or(Timestamp::MAX).to_string();
+        for (Expiry { listener, file, validity }, notice) in
+            self.told.news(&found, now.unix, Duration::from_nanos(now.monotonic))
+        {
+            let expires_at =
+                Timestamp::from_second(validity.end).unwrap_or(Timestamp::MAX).to_string();
             match notice {
-                Notice::EndsSoon => tracing::warn!(listener, file, expires_at, "a certificate expires soon"),
-                Notice::Ended => tracing::error!(listener, file, expires_at, "a certificate has expired: clients refuse it"),
+                Notice::EndsSoon => {
+                    tracing::warn!(listener, file, expires_at, "a certificate expires soon")
+                }
+                Notice::Ended => tracing::error!(
+                    listener,
+                    file,
+                    expires_at,
+                    "a certificate has expired: clients refuse it"
+                ),
             }
         }
         self.figures.set_certificates(found);
@@ -96,12 +129,20 @@ mod tests {
 
     fn told_on(days: impl IntoIterator<Item = i64>, life: i64) -> Vec<(i64, Notice)> {
         let mut told = Told::default();
-        let expiry = [Expiry { listener: "data", file: "cert.pem".to_owned(), validity: 0..life * DAY }];
+        let expiry =
+            [Expiry { listener: "data", file: "cert.pem".to_owned(), validity: 0..life * DAY }];
         let mut all = Vec::new();
         for day in days {
             let monotonic = Duration::from_secs(u64::try_from(day * DAY).expect("a day"));
-            all.extend(told.news(&expiry, day * DAY, monotonic).into_iter().map(|(_, notice)| (day, notice)));
-            assert!(told.news(&expiry, day * DAY + 10, monotonic + Duration::from_secs(10)).is_empty(), "not twice");
+            all.extend(
+                told.news(&expiry, day * DAY, monotonic)
+                    .into_iter()
+                    .map(|(_, notice)| (day, notice)),
+            );
+            assert!(
+                told.news(&expiry, day * DAY + 10, monotonic + Duration::from_secs(10)).is_empty(),
+                "not twice"
+            );
         }
         all
     }
@@ -109,17 +150,31 @@ mod tests {
     #[test]
     fn end_is_told_two_weeks_before_and_each_day_from_then_on() {
         use Notice::{Ended, EndsSoon};
-        assert_eq!(told_on([0, 75, 76, 77, 89, 90], 90), [(76, EndsSoon), (77, EndsSoon), (89, EndsSoon), (90, Ended)]);
-        assert_eq!(told_on(0..=6, 6), [(5, EndsSoon), (6, Ended)], "one that lives six days is renewed late");
+        assert_eq!(
+            told_on([0, 75, 76, 77, 89, 90], 90),
+            [(76, EndsSoon), (77, EndsSoon), (89, EndsSoon), (90, Ended)]
+        );
+        assert_eq!(
+            told_on(0..=6, 6),
+            [(5, EndsSoon), (6, Ended)],
+            "one that lives six days is renewed late"
+        );
     }
 
     #[test]
     fn ended_one_is_told_of_every_hour_and_a_renewed_one_no_more() {
         let mut told = Told::default();
-        let mut expiry = [Expiry { listener: "data", file: "cert.pem".to_owned(), validity: 0..DAY }];
+        let mut expiry =
+            [Expiry { listener: "data", file: "cert.pem".to_owned(), validity: 0..DAY }];
         let mut hours = 0;
         for minute in 0..180 {
-            hours += told.news(&expiry, 2 * DAY + 60 * minute, Duration::from_secs(60 * minute.unsigned_abs())).len();
+            hours += told
+                .news(
+                    &expiry,
+                    2 * DAY + 60 * minute,
+                    Duration::from_secs(60 * minute.unsigned_abs()),
+                )
+                .len();
         }
         assert_eq!(hours, 3);
         expiry[0].validity = 2 * DAY..90 * DAY;

@@ -1,6 +1,7 @@
-//! When to read the certificates again: when one of their files has changed and both have been still for
-//! a second, whatever path of links leads to them. This is independent of `gateway.toml`, and looking each
-//! second is enough: a renewal is not urgent, while half of one is worse than none.
+//! When to read the certificates again: when one of their files has changed and both have been
+//! still for a second, whatever path of links leads to them. This is independent of `gateway.toml`,
+//! and looking each second is enough: a renewal is not urgent, while half of one is worse than
+//! none.
 
 use super::files::identity;
 use super::watch::Identity;
@@ -32,8 +33,8 @@ impl CertificateWatch {
         &self.files
     }
 
-    /// Whether to read them now. To be asked every second, with the outcome told to [`Self::loaded`] or
-    /// [`Self::refused`]. Touches the disk.
+    /// Whether to read them now. To be asked every second, with the outcome told to
+    /// [`Self::loaded`] or [`Self::refused`]. Touches the disk.
     pub(super) fn is_due(&mut self) -> bool {
         let now = pair(&self.files);
         let still = now == self.seen;
@@ -47,8 +48,8 @@ impl CertificateWatch {
         self.refused = None;
     }
 
-    /// They cannot be used, half-way through a renewal perhaps, and will be tried again. Returns whether
-    /// that is news.
+    /// They cannot be used, half-way through a renewal perhaps, and will be tried again. Returns
+    /// whether that is news.
     pub(super) fn refused(&mut self) -> bool {
         self.refused.replace(self.seen) != Some(self.seen)
     }
@@ -65,7 +66,8 @@ mod tests {
     #[test]
     fn changed_pair_is_due_when_it_has_been_still_for_one_look() {
         let folder = tempfile::tempdir().unwrap();
-        let files = TlsFiles { cert: folder.path().join("cert.pem"), key: folder.path().join("key.pem") };
+        let files =
+            TlsFiles { cert: folder.path().join("cert.pem"), key: folder.path().join("key.pem") };
         std::fs::write(&files.cert, "1").unwrap();
         std::fs::write(&files.key, "1").unwrap();
         let mut watch = CertificateWatch::new(&files);

@@ -1,13 +1,16 @@
 //! Keys that expire soon: counted for the metrics, and told once each in the log.
 
-use super::figures::Figures;
-use crate::policy::{KeyRecord, Snapshot};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
 use tokio::time::sleep;
 
-/// The shortest time between two looks at all keys; with many keys it is longer, so that looking costs a hundredth of a core.
+use super::figures::Figures;
+use crate::policy::{KeyRecord, Snapshot};
+
+/// The shortest time between two looks at all keys; with many keys it is longer, so that looking
+/// costs a hundredth of a core.
 const EVERY: Duration = Duration::from_secs(1);
 const SHARE: u32 = 100;
 /// Keys that are named in the log at once; the others are counted.
@@ -27,7 +30,10 @@ pub(super) async fn run(figures: Arc<Figures>) {
     loop {
         let started = Instant::now();
         let shared = figures.shared.clone();
-        let looked = tokio::task::spawn_blocking(move || look(&shared.published().snapshot, shared.clock.now().unix)).await;
+        let looked = tokio::task::spawn_blocking(move || {
+            look(&shared.published().snapshot, shared.clock.now().unix)
+        })
+        .await;
         if let Ok(found) = looked {
             figures.set_expiring(found.counts);
             tell(&found.keys, &mut told);
@@ -39,9 +45,14 @@ pub(super) async fn run(figures: Arc<Figures>) {
 /// Keys that expire within the time that their APIs set, and have not yet.
 fn look(snapshot: &Snapshot, now: i64) -> Found {
     let apis = snapshot.routes.apis();
-    let mut found = Found { counts: apis.iter().map(|api| (api.definition().name.clone(), 0)).collect(), keys: Vec::new() };
+    let mut found = Found {
+        counts: apis.iter().map(|api| (api.definition().name.clone(), 0)).collect(),
+        keys: Vec::new(),
+    };
     for record in snapshot.keyring.records() {
-        let Some(end) = record.expires_at().filter(|end| *end > now && !record.is_revoked()) else { continue };
+        let Some(end) = record.expires_at().filter(|end| *end > now && !record.is_revoked()) else {
+            continue;
+        };
         let left = u64::try_from(end - now).unwrap_or(u64::MAX);
         let grants = snapshot.terms.get(record.terms() as usize).map_or(&[][..], |grants| grants);
         let mut soon = false;
@@ -61,9 +72,18 @@ fn look(snapshot: &Snapshot, now: i64) -> Found {
 fn tell(keys: &[Arc<KeyRecord>], told: &mut HashSet<Box<str>>) {
     let news: Vec<&Arc<KeyRecord>> = keys.iter().filter(|key| !told.contains(key.id())).collect();
     for key in news.iter().take(NAMED) {
-        let expires_at = key.expires_at().and_then(|end| jiff::Timestamp::from_second(end).ok()).map(|end| end.to_string());
+        let expires_at = key
+            .expires_at()
+            .and_then(|end| jiff::Timestamp::from_second(end).ok())
+            .map(|end| end.to_string());
         let organization = key.organization().unwrap_or_default();
-        tracing::warn!(key = key.id(), name = key.name(), organization, expires_at, "key expires soon");
+        tracing::warn!(
+            key = key.id(),
+            name = key.name(),
+            organization,
+            expires_at,
+            "key expires soon"
+        );
     }
     if news.len() > NAMED {
         tracing::warn!(keys = news.len() - NAMED, "more keys expire soon");

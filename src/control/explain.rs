@@ -1,23 +1,28 @@
-//! Why a request is refused or let through: the decision itself, listened to, and the line or record behind each check.
+//! Why a request is refused or let through: the decision itself, listened to, and the line or
+//! record behind each check.
 
 mod ground;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Method, Uri, header};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::office::Actor;
 use super::registry::Registry;
 use super::table::Trial;
 use crate::config::{Config, Entry, Problems, locate, parse};
 use crate::policy::{
-    Api, Caller, Check, Fields, Head, KeyRecord, Now, Peer, Permit, Refusal, Refused, Snapshot, StandIn, Target, authorise_traced,
+    Api, Caller, Check, Fields, Head, KeyRecord, Now, Peer, Permit, Refusal, Refused, Snapshot,
+    StandIn, Target, authorise_traced,
 };
 use crate::state::{RefusedRequest, Shared};
-use http::{HeaderMap, HeaderValue, Method, Uri, header};
-use serde::{Deserialize, Serialize};
-use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
-use std::sync::Arc;
-use utoipa::ToSchema;
 
-/// What is asked: about a request that could be made, or, by `request_id`, about one that was refused in the last hour.
+/// What is asked: about a request that could be made, or, by `request_id`, about one that was
+/// refused in the last hour.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Question {
@@ -140,7 +145,8 @@ struct Case<'c> {
     now: Now,
 }
 
-/// Answers a question. `digest` is that of the file that runs, at `path`. Reads the file, so it may block for a moment.
+/// Answers a question. `digest` is that of the file that runs, at `path`. Reads the file, so it may
+/// block for a moment.
 pub(super) fn explain(
     question: &Question,
     actor: &Actor,
@@ -150,19 +156,35 @@ pub(super) fn explain(
     digest: Option<[u8; 32]>,
 ) -> Result<Explanation, NoExplanation> {
     let now = shared.clock.now();
-    let sees = |record: &KeyRecord| actor.organization.is_none() || actor.organization.as_deref() == record.organization();
+    let sees = |record: &KeyRecord| {
+        actor.organization.is_none() || actor.organization.as_deref() == record.organization()
+    };
     if let Some(id) = &question.request_id {
-        let others = [&question.key, &question.method, &question.path, &question.host, &question.address, &question.referrer];
+        let others = [
+            &question.key,
+            &question.method,
+            &question.path,
+            &question.host,
+            &question.address,
+            &question.referrer,
+        ];
         if others.into_iter().any(Option::is_some) || question.config.is_some() {
             return Err(NoExplanation::Invalid("request_id", "stands alone".to_owned()));
         }
-        let found = shared.refused.iter().filter_map(|refused| refused.find(id, now.unix)).max_by_key(|request| request.at);
-        let seen = |request: &RefusedRequest| request.key.as_ref().map_or(actor.organization.is_none(), |key| sees(key));
+        let found = shared
+            .refused
+            .iter()
+            .filter_map(|refused| refused.find(id, now.unix))
+            .max_by_key(|request| request.at);
+        let seen = |request: &RefusedRequest| {
+            request.key.as_ref().map_or(actor.organization.is_none(), |key| sees(key))
+        };
         let request = found.filter(seen).ok_or(NoExplanation::UnknownRequest)?;
         let (snapshot, config) = registry.look(|table| (table.snapshot(), table.config().clone()));
         let (file, notes) = running_file(path, digest);
         let record = request.key.as_ref();
-        return Ok(Case { snapshot: &snapshot, config: &config, file, record, now }.of_the_past(&request, notes));
+        return Ok(Case { snapshot: &snapshot, config: &config, file, record, now }
+            .of_the_past(&request, notes));
     }
     let (trial, file, notes) = match &question.config {
         Some(text) => {
@@ -181,22 +203,31 @@ pub(super) fn explain(
         (Some(_), Some(record)) if sees(&record) => Some(record),
         (Some(_), _) => return Err(NoExplanation::UnknownKey),
     };
-    Case { snapshot: &snapshot, config: &config, file, record: record.as_ref(), now }.of_a_request(question, notes)
+    Case { snapshot: &snapshot, config: &config, file, record: record.as_ref(), now }
+        .of_a_request(question, notes)
 }
 
 /// The text of the file, if it is still the one that runs.
 fn running_file(path: &Path, digest: Option<[u8; 32]>) -> (File, Vec<String>) {
     use sha2::Digest as _;
     let text = std::fs::read_to_string(path).ok();
-    let same = |text: &String| digest.is_some() && digest == Some(sha2::Sha256::digest(text).into());
+    let same =
+        |text: &String| digest.is_some() && digest == Some(sha2::Sha256::digest(text).into());
     match text.filter(same) {
         Some(text) => (File { text: Some(text) }, Vec::new()),
-        None => (File { text: None }, vec!["the file is not the one that runs, so its lines are not told".to_owned()]),
+        None => (
+            File { text: None },
+            vec!["the file is not the one that runs, so its lines are not told".to_owned()],
+        ),
     }
 }
 
 impl Case<'_> {
-    fn of_a_request(&self, question: &Question, mut notes: Vec<String>) -> Result<Explanation, NoExplanation> {
+    fn of_a_request(
+        &self,
+        question: &Question,
+        mut notes: Vec<String>,
+    ) -> Result<Explanation, NoExplanation> {
         let invalid = |member, why: &str| NoExplanation::Invalid(member, why.to_owned());
         let method = question.method.as_deref().unwrap_or("GET");
         let method: Method = method.parse().map_err(|_| invalid("method", "this is no method"))?;
@@ -214,18 +245,27 @@ impl Case<'_> {
                 host
             }
         };
-        if question.address.is_none() && self.record.and_then(|record| record.restrictions()).is_some_and(|all| !all.addresses.is_empty()) {
+        if question.address.is_none()
+            && self
+                .record
+                .and_then(|record| record.restrictions())
+                .is_some_and(|all| !all.addresses.is_empty())
+        {
             notes.push("no address was given, so 127.0.0.1 was taken".to_owned());
         }
         let mut headers = HeaderMap::new();
-        let value = |member, text: &str| HeaderValue::from_str(text).map_err(|_| invalid(member, "cannot stand in a header field"));
+        let value = |member, text: &str| {
+            HeaderValue::from_str(text)
+                .map_err(|_| invalid(member, "cannot stand in a header field"))
+        };
         headers.insert(header::HOST, value("host", &host)?);
         if let Some(referrer) = &question.referrer {
             headers.insert(header::REFERER, value("referrer", referrer)?);
         }
         let peer = Peer::new(address, self.config.tls.is_some(), None);
         let fields = Fields::from(&headers);
-        let head = Head { method: &method, target: Target::from(&uri), fields: &fields, peer: &peer };
+        let head =
+            Head { method: &method, target: Target::from(&uri), fields: &fields, peer: &peer };
         let stand_in = self.record.map(|record| StandIn { record, environment: None });
         let mut passed = Vec::new();
         let outcome = authorise_traced(&head, stand_in, self.snapshot, self.now, &mut passed);
@@ -237,10 +277,14 @@ impl Case<'_> {
             passed.push(Check::Limit);
         }
         if method == Method::OPTIONS && api.is_some_and(|api| api.definition().cors.is_some()) {
-            notes.push("a browser's preflight here is answered by Keygate itself, by [api.cors]".to_owned());
+            notes.push(
+                "a browser's preflight here is answered by Keygate itself, by [api.cors]"
+                    .to_owned(),
+            );
         }
         let facts = Facts { method: &method, path: uri.path(), host: &host, address };
-        let public = matches!(&outcome, Ok(permit) if !matches!(permit.caller(), Caller::Key { .. }));
+        let public =
+            matches!(&outcome, Ok(permit) if !matches!(permit.caller(), Caller::Key { .. }));
         let passes = |check| passed.contains(&check) || (public && check == Check::NeedsKey);
         Ok(self.lay_out(&facts, api, refusal, passes, None, notes))
     }
@@ -248,9 +292,17 @@ impl Case<'_> {
     /// Judged as it was: all checks before the one that refused had passed.
     fn of_the_past(&self, request: &RefusedRequest, notes: Vec<String>) -> Explanation {
         let method = request.method().parse().unwrap_or(Method::GET);
-        let facts = Facts { method: &method, path: request.path(), host: request.host(), address: request.address };
+        let facts = Facts {
+            method: &method,
+            path: request.path(),
+            host: request.host(),
+            address: request.address,
+        };
         let apis = self.snapshot.routes.apis();
-        let api = request.api.as_ref().and_then(|name| apis.iter().find(|api| api.definition().name == *name));
+        let api = request
+            .api
+            .as_ref()
+            .and_then(|name| apis.iter().find(|api| api.definition().name == *name));
         let refusing = Check::behind(request.refusal);
         let passes = |check: Check| {
             let restrictions = request.key.as_ref().and_then(|key| key.restrictions());
@@ -267,7 +319,8 @@ impl Case<'_> {
 
     /// A host that the key's first API claims.
     fn usual_host(&self) -> String {
-        let grants = self.record.and_then(|record| self.snapshot.terms.get(record.terms() as usize));
+        let grants =
+            self.record.and_then(|record| self.snapshot.terms.get(record.terms() as usize));
         let index = grants.and_then(|grants| grants.first()).map_or(0, crate::policy::Grant::api);
         let host = self.config.apis.get(index).and_then(|api| api.definition.hosts.first());
         host.map_or_else(|| "localhost".to_owned(), ToString::to_string)
@@ -299,7 +352,9 @@ impl Case<'_> {
             refusal: refusal.map(Refusal::code),
             status: refusal.map(|refusal| refusal.status(distinguishes).as_u16()),
             api: api.map(|api| api.definition().name.to_string()),
-            refused_at: refused_at.and_then(|at| jiff::Timestamp::from_second(at).ok()).map(|at| at.to_string()),
+            refused_at: refused_at
+                .and_then(|at| jiff::Timestamp::from_second(at).ok())
+                .map(|at| at.to_string()),
             checks: checks.collect(),
             notes,
         }

@@ -1,7 +1,8 @@
 //! A writer of the Prometheus text format.
 //!
-//! Our own, because exporters want to be told of each observation, into counters that all threads share.
-//! The workers count without sharing a cache line, and only sums are known here, at the time of a scrape.
+//! Our own, because exporters want to be told of each observation, into counters that all threads
+//! share. The workers count without sharing a cache line, and only sums are known here, at the time
+//! of a scrape.
 
 use std::fmt::{Display, Write as _};
 
@@ -48,14 +49,21 @@ impl Exposition {
         let mut cumulative = 0;
         for (index, count) in counts.iter().enumerate() {
             cumulative += count;
-            let bound = bounds.get(index).map_or("+Inf".to_owned(), |bound| seconds(*bound).to_string());
+            let bound =
+                bounds.get(index).map_or("+Inf".to_owned(), |bound| seconds(*bound).to_string());
             self.line("_bucket", labels, Some(&bound), cumulative);
         }
         self.line("_sum", labels, None, seconds(sum));
         self.line("_count", labels, None, cumulative);
     }
 
-    fn line(&mut self, suffix: &str, labels: Labels<'_>, bound: Option<&str>, value: impl Display) -> &mut Self {
+    fn line(
+        &mut self,
+        suffix: &str,
+        labels: Labels<'_>,
+        bound: Option<&str>,
+        value: impl Display,
+    ) -> &mut Self {
         self.text.push_str(self.metric);
         self.text.push_str(suffix);
         let mut separator = '{';
@@ -100,7 +108,11 @@ mod tests {
     fn label_values_are_escaped() {
         let mut text = Exposition::default();
         text.counter("a_total", "Help.").sample(&[("api", "x\"y\\z\n"), ("b", "c")], 7);
-        assert_eq!(text.finish(), "# HELP a_total Help.\n# TYPE a_total counter\na_total{api=\"x\\\"y\\\\z\\n\",b=\"c\"} 7\n");
+        assert_eq!(
+            text.finish(),
+            "# HELP a_total Help.\n# TYPE a_total counter\n\
+                a_total{api=\"x\\\"y\\\\z\\n\",b=\"c\"} 7\n"
+        );
     }
 
     #[test]
@@ -113,7 +125,12 @@ mod tests {
     #[test]
     fn histogram_is_cumulative_and_in_seconds() {
         let mut text = Exposition::default();
-        text.histogram("a_seconds", "Help.").buckets(&[("api", "x")], &[100, 1_000_000], &[2, 0, 1], 2_500_000);
+        text.histogram("a_seconds", "Help.").buckets(
+            &[("api", "x")],
+            &[100, 1_000_000],
+            &[2, 0, 1],
+            2_500_000,
+        );
         let text = text.finish();
         let lines: Vec<_> = text.lines().skip(2).collect();
         assert_eq!(

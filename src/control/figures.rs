@@ -1,5 +1,8 @@
 //! Where the figures come from, for the one who renders them.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use super::busy_keys::BusyKeys;
 use super::certificate_expiry::Expiry;
 use super::uses::{Unwritten, notes_of};
@@ -7,10 +10,9 @@ use crate::keystore::Health;
 use crate::policy::KeyRecord;
 use crate::state::Shared;
 use crate::stats::ControlStats;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// How many keys are looked at before others on the control thread, such as a revocation, have their turn: about a millisecond.
+/// How many keys are looked at before others on the control thread, such as a revocation, have
+/// their turn: about a millisecond.
 const TURN: usize = 1000;
 
 /// All that is counted. Everything that is locked here is touched by the control thread only.
@@ -69,8 +71,9 @@ impl Figures {
         *self.certificates.lock().unwrap_or_else(PoisonError::into_inner) = certificates;
     }
 
-    /// Takes in what the workers have handed over. In between, others have their turn. Whoever waits for this may leave before its
-    /// end, as a scraper does that hangs up: the rest is taken in the next time.
+    /// Takes in what the workers have handed over. In between, others have their turn. Whoever
+    /// waits for this may leave before its end, as a scraper does that hangs up: the rest is taken
+    /// in the next time.
     pub(super) async fn gather(&self) {
         let unix = self.shared.clock.now().unix;
         let handed_over = || self.handed_over.lock().unwrap_or_else(PoisonError::into_inner);
@@ -108,7 +111,8 @@ impl Figures {
         self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many keys were used since the process started; those that are gone for good are left out.
+    /// How many keys were used since the process started; those that are gone for good are left
+    /// out.
     pub(super) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
@@ -127,22 +131,30 @@ impl Figures {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::task::{Context, Waker};
+
     use super::*;
     use crate::config::parse;
     use crate::control::site::SiteBuilder;
     use crate::control::table::Table;
     use crate::policy::{Digest, KeyDefinition, Restrictions, Secret};
     use crate::state::{Clock, Descriptors, Published};
-    use std::path::Path;
-    use std::task::{Context, Waker};
 
     fn figures() -> Figures {
-        let file = "[server]\nlisten = \"127.0.0.1:0\"\n[[api]]\nname = \"desk\"\nupstream = \"http://127.0.0.1:3000\"\n";
+        let file = "[server]\nlisten = \"127.0.0.1:0\"\n[[api]]\nname = \"desk\"\n\
+            upstream = \"http://127.0.0.1:3000\"\n";
         let config = Arc::new(parse(file, Path::new("gateway.toml")).expect("a good file"));
-        let site = SiteBuilder::new(1, usize::MAX).build(&config, Arc::new(config.routes()), None, None);
+        let site =
+            SiteBuilder::new(1, usize::MAX).build(&config, Arc::new(config.routes()), None, None);
         let site = Arc::new(site.expect("no authorities"));
         let snapshot = Table::new(&config, site.routes.clone()).snapshot();
-        let (shared, _) = Shared::new(Published { snapshot, site }, 1, Clock::default(), Arc::new(Descriptors::claim(1)));
+        let (shared, _) = Shared::new(
+            Published { snapshot, site },
+            1,
+            Clock::default(),
+            Arc::new(Descriptors::claim(1)),
+        );
         Figures::new(shared, None)
     }
 

@@ -1,16 +1,18 @@
-//! Tells when something happens around a file: the thin adapter between the system's notifications and
-//! [`Watch`](super::watch::Watch).
+//! Tells when something happens around a file: the thin adapter between the system's notifications
+//! and [`Watch`](super::watch::Watch).
 //!
-//! Directories are watched and not the file, because editors and Kubernetes put a new file in its place.
-//! Notifications only save time: network mounts, single files mounted into a container and full
-//! notification queues never tell, so the caller looks every second all the same.
+//! Directories are watched and not the file, because editors and Kubernetes put a new file in its
+//! place. Notifications only save time: network mounts, single files mounted into a container and
+//! full notification queues never tell, so the caller looks every second all the same.
 
-use super::watch::{Event, Identity};
-use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
-use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
+
+use super::watch::{Event, Identity};
 
 /// Events that may wait. Where there are more, the rest is dropped: the file is looked at anyhow.
 const QUEUE: usize = 1024;
@@ -57,18 +59,25 @@ impl FileEvents {
         if let Err(error) = &watcher {
             tracing::warn!(%error, "file changes are found by looking every second only");
         }
-        let mut events = Self { path, watcher: watcher.ok(), events, directories: Vec::new(), names: Vec::new() };
+        let mut events = Self {
+            path,
+            watcher: watcher.ok(),
+            events,
+            directories: Vec::new(),
+            names: Vec::new(),
+        };
         events.follow();
         events
     }
 
-    /// Sees to it that the right directories are watched: links may lead elsewhere by now, and a directory
-    /// may have been replaced by another of its name. Call it every second.
+    /// Sees to it that the right directories are watched: links may lead elsewhere by now, and a
+    /// directory may have been replaced by another of its name. Call it every second.
     pub(super) fn follow(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
         let mut names = vec![self.path.clone()];
         names.extend(self.path.canonicalize().ok().filter(|real| *real != names[0]));
-        let wanted: Vec<Directory> = names.iter().filter_map(|name| Directory::of_file(name)).collect();
+        let wanted: Vec<Directory> =
+            names.iter().filter_map(|name| Directory::of_file(name)).collect();
         self.names = names;
         if wanted == self.directories {
             return;
@@ -77,8 +86,10 @@ impl FileEvents {
             let _ = watcher.unwatch(&old.path);
         }
         // Watching twice does no harm; one that fails is tried again at the next look.
-        self.directories =
-            wanted.into_iter().filter(|directory| watcher.watch(&directory.path, RecursiveMode::NonRecursive).is_ok()).collect();
+        self.directories = wanted
+            .into_iter()
+            .filter(|directory| watcher.watch(&directory.path, RecursiveMode::NonRecursive).is_ok())
+            .collect();
     }
 
     /// Waits until something happens that matters. Without notifications it waits for ever.
@@ -88,7 +99,8 @@ impl FileEvents {
         while events.is_empty() {
             let Some(event) = self.events.recv().await else { return std::future::pending().await };
             events.extend(self.translate(&event));
-            // All that is known is judged together: a close counts only where no further write follows.
+            // All that is known is judged together: a close counts only where no further write
+            // follows.
             while let Ok(event) = self.events.try_recv() {
                 events.extend(self.translate(&event));
             }
@@ -102,7 +114,9 @@ impl FileEvents {
             EventKind::Modify(ModifyKind::Name(RenameMode::From)) => Some(Event::Poll),
             // Told twice, and this time with the old name too, which may be ours.
             EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => None,
-            EventKind::Modify(ModifyKind::Name(_)) => Some(if ours { Event::Renamed } else { Event::NeighbourRenamed }),
+            EventKind::Modify(ModifyKind::Name(_)) => {
+                Some(if ours { Event::Renamed } else { Event::NeighbourRenamed })
+            }
             _ if !ours => None,
             EventKind::Modify(ModifyKind::Data(_)) => Some(Event::Written),
             EventKind::Access(AccessKind::Close(AccessMode::Write)) => Some(Event::Closed),

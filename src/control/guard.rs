@@ -1,9 +1,11 @@
-//! A guard against accidents: an edit that drops a large part of the file's keys is probably a slip, such as a file that was cut
-//! off, and waits for somebody who says that it is meant.
+//! A guard against accidents: an edit that drops a large part of the file's keys is probably a
+//! slip, such as a file that was cut off, and waits for somebody who says that it is meant.
+
+use std::fmt;
+
+use hashbrown::HashMap;
 
 use crate::config::{Config, KeyConfig, touched_keys};
-use hashbrown::HashMap;
-use std::fmt;
 
 /// Fewer keys than this may always be dropped, or small files could hardly be edited.
 const ALWAYS_ALLOWED: usize = 9;
@@ -22,40 +24,56 @@ pub(super) struct Objection {
 impl fmt::Display for Objection {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { dropped, of, allowed } = self;
-        write!(out, "it would drop {dropped} of {of} keys, which is more than `max_removed_keys` of [reload] allows ({allowed}%)")
+        write!(
+            out,
+            "it would drop {dropped} of {of} keys, which is more than `max_removed_keys` of \
+                [reload] allows ({allowed}%)"
+        )
     }
 }
 
-/// Whether an edit drops more keys than what runs allows. The share is that of the running file, so that no edit can drop keys and
-/// lift the guard at once. A key that either file revokes is not dropped: that is meant.
+/// Whether an edit drops more keys than what runs allows. The share is that of the running file, so
+/// that no edit can drop keys and lift the guard at once. A key that either file revokes is not
+/// dropped: that is meant.
 pub(super) fn objection(running: &Config, new: &Config) -> Option<Objection> {
     let (of, allowed) = (running.keys.len(), running.reload.max_removed_percent);
     let (before, after) = touched_keys(running, new);
     let after: HashMap<&str, &KeyConfig> = after.into_iter().map(|key| (&*key.id, key)).collect();
     let is_dropped = |key: &&&KeyConfig| {
-        let remains = after.get(&*key.id).is_some_and(|now| now.digests.iter().any(|digest| key.digests.contains(digest)));
+        let remains = after
+            .get(&*key.id)
+            .is_some_and(|now| now.digests.iter().any(|digest| key.digests.contains(digest)));
         !remains && !running.revokes(key) && !new.revokes(key)
     };
     let dropped = before.iter().filter(is_dropped).count();
-    (dropped > ALWAYS_ALLOWED && dropped * 100 > of * usize::from(allowed)).then_some(Objection { dropped, of, allowed })
+    (dropped > ALWAYS_ALLOWED && dropped * 100 > of * usize::from(allowed)).then_some(Objection {
+        dropped,
+        of,
+        allowed,
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::config::parse;
-    use crate::policy::Digest;
     use std::ops::Range;
     use std::path::Path;
 
+    use super::*;
+    use crate::config::parse;
+    use crate::policy::Digest;
+
     fn key(index: usize, secret: &str) -> String {
         let digest = Digest::of(format!("{secret}{index}").as_bytes());
-        format!("[[key]]\nid = \"key_{index}\"\norganization = \"org_{}\"\nsha256 = \"{digest}\"\n", index % 2)
+        format!(
+            "[[key]]\nid = \"key_{index}\"\norganization = \"org_{}\"\nsha256 = \"{digest}\"\n",
+            index % 2
+        )
     }
 
     fn with(settings: &str, keys: &str) -> Config {
         let text = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\n{settings}\n[[api]]\nname = \"desk\"\nupstream = \"http://127.0.0.1:3000\"\n{keys}"
+            "[server]\nlisten = \"127.0.0.1:0\"\n{settings}\n[[api]]\nname = \"desk\"\n\
+                upstream = \"http://127.0.0.1:3000\"\n{keys}"
         );
         parse(&text, Path::new("gateway.toml")).unwrap_or_else(|problems| panic!("{problems}"))
     }
@@ -67,8 +85,15 @@ mod tests {
     #[test]
     fn more_than_the_share_is_held_back() {
         assert_eq!(objection(&keys(0..40), &keys(20..40)), None, "half is allowed");
-        assert_eq!(objection(&keys(0..40), &keys(21..40)), Some(Objection { dropped: 21, of: 40, allowed: 50 }));
-        assert_eq!(objection(&keys(0..40), &keys(40..80)).map(|found| found.dropped), Some(40), "new keys do not make up for it");
+        assert_eq!(
+            objection(&keys(0..40), &keys(21..40)),
+            Some(Objection { dropped: 21, of: 40, allowed: 50 })
+        );
+        assert_eq!(
+            objection(&keys(0..40), &keys(40..80)).map(|found| found.dropped),
+            Some(40),
+            "new keys do not make up for it"
+        );
     }
 
     #[test]
@@ -85,7 +110,10 @@ mod tests {
         let lax = |keys: &str| with("[reload]\nmax_removed_keys = \"100%\"", keys);
         assert_eq!(objection(&strict, &keys(8..40)), None, "fewer than ten");
         assert!(objection(&strict, &keys(10..40)).is_some());
-        assert!(objection(&strict, &lax("")).is_some(), "the edit cannot lift the guard for itself");
+        assert!(
+            objection(&strict, &lax("")).is_some(),
+            "the edit cannot lift the guard for itself"
+        );
         assert_eq!(objection(&lax(&all), &keys(0..0)), None);
     }
 
@@ -105,6 +133,13 @@ mod tests {
             None,
             "twenty of forty remain to be dropped"
         );
-        assert_eq!(objection(&with(&revoked, &(0..40).map(|index| key(index, "a")).collect::<String>()), &keys(0..0)), None, "tidying up");
+        assert_eq!(
+            objection(
+                &with(&revoked, &(0..40).map(|index| key(index, "a")).collect::<String>()),
+                &keys(0..0)
+            ),
+            None,
+            "tidying up"
+        );
     }
 }

@@ -1,10 +1,12 @@
 //! Answers what comes to the documents' own key endpoints.
 
-use super::office::Office;
-use crate::state::KeyRequest;
 use std::sync::{Arc, Mutex, PoisonError};
+
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::office::Office;
+use crate::state::KeyRequest;
 
 /// Calls that are answered at once: with a disk that hangs, they take long.
 pub(super) const KEY_CALLS: usize = 64;
@@ -34,14 +36,19 @@ impl KeyDesk {
     }
 
     /// Answers calls. Never ends while there are workers.
-    pub(super) async fn run(self: Arc<Self>, office: Office, mut calls: mpsc::Receiver<KeyRequest>) {
+    pub(super) async fn run(
+        self: Arc<Self>,
+        office: Office,
+        mut calls: mpsc::Receiver<KeyRequest>,
+    ) {
         while let Some((call, answer)) = calls.recv().await {
             let Ok(slot) = self.slots.acquire().await else { return };
             // The client went away while this waited, and was perhaps told that it was not done.
             if answer.is_closed() {
                 continue;
             }
-            if let Some(elsewhere) = &*self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner) {
+            if let Some(elsewhere) = &*self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner)
+            {
                 // If it is gone, the sender for the answer is dropped with the call.
                 let _ = elsewhere.send((call, answer));
                 continue;

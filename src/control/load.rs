@@ -1,10 +1,12 @@
 //! Reads `gateway.toml`, off the control thread: a hung disk must not keep it from answering.
 
+use std::path::Path;
+
+use sha2::Digest as _;
+
 use super::files::identity;
 use super::watch::Identity;
 use crate::config::{self, MOST_TOML, Problem, Problems, Reading, TlsFiles};
-use sha2::Digest as _;
-use std::path::Path;
 
 /// What came of reading the file.
 #[derive(Debug)]
@@ -17,17 +19,20 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
-    /// Whether somebody wrote to the file while it was read, so that nothing about it can be believed.
+    /// Whether somebody wrote to the file while it was read, so that nothing about it can be
+    /// believed.
     pub(super) fn is_torn(&self) -> bool {
         self.identity.is_none() && self.digest.is_some()
     }
 }
 
-/// Reads and checks the file, for a gateway that serves with the certificates `in_use` and has read it before (`known`).
+/// Reads and checks the file, for a gateway that serves with the certificates `in_use` and has read
+/// it before (`known`).
 pub(super) fn load(path: &Path, in_use: &[TlsFiles], known: Option<&Reading>) -> Loaded {
     let before = identity(path);
     if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-        // Reading a pipe may never end, and then no later edit, such as a revocation, would be seen.
+        // Reading a pipe may never end, and then no later edit, such as a revocation, would be
+        // seen.
         let problem = Problem::of_file(path, "this is not a regular file");
         return Loaded { identity: before, digest: None, reading: Err(Problems(vec![problem])) };
     }

@@ -29,11 +29,14 @@ mod upgrade;
 mod uses;
 mod watch;
 
-use crate::config::{Config, Problem, Reading};
-use crate::keystore::{Health, KeyStore};
-use crate::policy::AccountState;
-use crate::state::{KeyRequest, Phase, Shared};
-use crate::systemd;
+use std::future::Future;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use admin::{Gate, ReloadRequest, Settings};
 use arc_swap::ArcSwap;
 use figures::Figures;
@@ -43,13 +46,6 @@ use office::Office;
 use registry::Registry;
 use reload::Cause;
 use site::SiteBuilder;
-use std::future::Future;
-use std::net::{SocketAddr, TcpListener};
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 use tls::{ListenerTls, TlsMaker};
 use tokio::signal::unix::Signal;
 use tokio::sync::{Mutex, mpsc, watch as channel};
@@ -57,6 +53,12 @@ use tokio::time::{Instant, sleep_until, timeout};
 use upgrade::{Estate, UpgradeRequest};
 use uses::Destination;
 use watch::{Decision, Event, Watch};
+
+use crate::config::{Config, Problem, Reading};
+use crate::keystore::{Health, KeyStore};
+use crate::policy::AccountState;
+use crate::state::{KeyRequest, Phase, Shared};
+use crate::systemd;
 
 pub use start::{Prepared, StartError, Startup, prepare};
 pub use upgrade::{Handover, Inheritance, Program, Purpose};
@@ -123,7 +125,9 @@ impl Controller {
     /// # Errors
     /// There are no file descriptors left.
     pub fn admin_socket(&self) -> std::io::Result<Option<(Purpose, SocketAddr, TcpListener)>> {
-        let Some((admin, listener)) = self.config.admin.as_ref().zip(self.listener.as_ref()) else { return Ok(None) };
+        let Some((admin, listener)) = self.config.admin.as_ref().zip(self.listener.as_ref()) else {
+            return Ok(None);
+        };
         Ok(Some((Purpose::Admin, admin.listen, listener.try_clone()?)))
     }
 
@@ -132,7 +136,8 @@ impl Controller {
         self.registry.import(known);
     }
 
-    /// Takes over from another process: what has changed in the file since it was read is put in force before anybody is served.
+    /// Takes over from another process: what has changed in the file since it was read is put in
+    /// force before anybody is served.
     ///
     /// # Errors
     /// The process before is gone.
@@ -150,9 +155,10 @@ impl Controller {
         Ok(())
     }
 
-    /// Runs on a current-thread runtime with I/O and time, loading the file at each `hangup`, until `shutdown` resolves, which should be when
-    /// the workers are done: until then edits are put in force and `/readyz` tells that the process drains. At each `upgrade`, another
-    /// process takes over if it can.
+    /// Runs on a current-thread runtime with I/O and time, loading the file at each `hangup`, until
+    /// `shutdown` resolves, which should be when the workers are done: until then edits are put in
+    /// force and `/readyz` tells that the process drains. At each `upgrade`, another process takes
+    /// over if it can.
     ///
     /// # Errors
     /// The runtime cannot listen for signals or on the admin address.
@@ -176,15 +182,22 @@ impl Controller {
         let resolver = tokio::spawn(resolve_upstreams::run(self.shared.clone(), settled_sender));
         let clock = tokio::spawn(follow_wall_clock(self.shared.clone()));
         let uses = tokio::spawn(uses::run(self.figures.clone(), destination.clone()));
-        let hanging = self.figures.store.clone().map(|health| tokio::spawn(tell_of_hanging_store(health)));
+        let hanging =
+            self.figures.store.clone().map(|health| tokio::spawn(tell_of_hanging_store(health)));
         let expiry = tokio::spawn(expiry::run(self.figures.clone()));
         let answering = tokio::spawn(key_desk.clone().run(self.office.clone(), key_calls));
         let prune = self.store.clone().zip(self.config.store.clone());
-        let prune = prune.map(|(store, settings)| tokio::spawn(uses::prune(self.figures.clone(), store, settings)));
+        let prune = prune.map(|(store, settings)| {
+            tokio::spawn(uses::prune(self.figures.clone(), store, settings))
+        });
         let predecessor = self.predecessor.take().map(|stream| {
             stream.set_nonblocking(true)?;
             let stream = tokio::net::UnixStream::from_std(stream)?;
-            std::io::Result::Ok(tokio::spawn(upgrade::follow(stream, self.registry.clone(), self.figures.clone())))
+            std::io::Result::Ok(tokio::spawn(upgrade::follow(
+                stream,
+                self.registry.clone(),
+                self.figures.clone(),
+            )))
         });
         let predecessor = predecessor.transpose()?;
         let admin = match self.listener.take() {
@@ -204,17 +217,26 @@ impl Controller {
                     store,
                     file: self.path.clone(),
                 });
-                Some(tokio::spawn(admin::serve(listener, state, gate.subscribe(), answering_admin.clone())))
+                Some(tokio::spawn(admin::serve(
+                    listener,
+                    state,
+                    gate.subscribe(),
+                    answering_admin.clone(),
+                )))
             }
             None => None,
         };
-        let tasks = prune.iter().chain(&hanging).map(tokio::task::JoinHandle::abort_handle).collect();
+        let tasks =
+            prune.iter().chain(&hanging).map(tokio::task::JoinHandle::abort_handle).collect();
         let estate = Estate {
             handover,
             shared: self.shared.clone(),
             registry: self.registry.clone(),
             figures: self.figures.clone(),
-            store: self.store.clone().zip(self.config.store.as_ref().map(|store| store.path.clone())),
+            store: self
+                .store
+                .clone()
+                .zip(self.config.store.as_ref().map(|store| store.path.clone())),
             destination: destination.clone(),
             office: self.office.clone(),
             key_desk,
@@ -265,9 +287,14 @@ impl Controller {
     }
 
     /// Never ends.
-    async fn watch_all(&mut self, hangup: &mut Signal, reloads: &mut mpsc::Receiver<ReloadRequest>) {
+    async fn watch_all(
+        &mut self,
+        hangup: &mut Signal,
+        reloads: &mut mpsc::Receiver<ReloadRequest>,
+    ) {
         let mut events = self.events.take().unwrap_or_else(|| FileEvents::new(&self.path));
-        let (mut look, mut tidy, mut forget) = (Instant::now(), Instant::now() + LOOK, Instant::now() + FORGET);
+        let (mut look, mut tidy, mut forget) =
+            (Instant::now(), Instant::now() + LOOK, Instant::now() + FORGET);
         loop {
             tokio::select! {
                 happened = events.next() => self.look(&happened).await,
@@ -307,7 +334,9 @@ impl Controller {
 
     async fn look(&mut self, happened: &[Event]) {
         let path = self.path.clone();
-        let Ok(identity) = tokio::task::spawn_blocking(move || files::identity(&path)).await else { return };
+        let Ok(identity) = tokio::task::spawn_blocking(move || files::identity(&path)).await else {
+            return;
+        };
         match self.watch.observe(happened, identity, self.moment()) {
             Decision::Wait => {}
             Decision::Load => _ = self.reload(Cause::Edit).await,

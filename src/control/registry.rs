@@ -1,4 +1,9 @@
-//! The one writer: changes the table of keys or the rest of the configuration, and puts the result in force by one store.
+//! The one writer: changes the table of keys or the rest of the configuration, and puts the result
+//! in force by one store.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::mpsc;
 
 use super::table::Table;
 use super::upgrade::Change;
@@ -6,15 +11,15 @@ use crate::config::Config;
 use crate::keystore::StoredKey;
 use crate::policy::{AccountState, Digest, KeyRecord};
 use crate::state::{Graveyard, Published, Shared, Site};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::mpsc;
 
-/// What is in force, and how it is changed. Only tasks of the control thread change it, and none holds it while it waits.
+/// What is in force, and how it is changed. Only tasks of the control thread change it, and none
+/// holds it while it waits.
 #[derive(Debug)]
 pub(super) struct Registry {
     shared: Arc<Shared>,
     inner: Mutex<Inner>,
-    /// Processes that still serve old connections, and are told of changes that their own `gateway.toml` does not tell them.
+    /// Processes that still serve old connections, and are told of changes that their own
+    /// `gateway.toml` does not tell them.
     followers: Mutex<Vec<mpsc::UnboundedSender<Change>>>,
 }
 
@@ -28,7 +33,11 @@ struct Inner {
 impl Registry {
     /// With what is published already.
     pub(super) fn new(shared: Arc<Shared>, table: Table, site: Arc<Site>) -> Self {
-        Self { shared, inner: Mutex::new(Inner { table, site, graveyard: Graveyard::default() }), followers: Mutex::default() }
+        Self {
+            shared,
+            inner: Mutex::new(Inner { table, site, graveyard: Graveyard::default() }),
+            followers: Mutex::default(),
+        }
     }
 
     /// A panic cannot leave it half-changed for longer than until the next publication.
@@ -36,7 +45,8 @@ impl Registry {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts what a change makes of the table in force: every request that starts after this returns is judged by it.
+    /// Puts what a change makes of the table in force: every request that starts after this returns
+    /// is judged by it.
     fn change<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
         let mut inner = self.inner();
         let result = change(&mut inner);
@@ -124,7 +134,8 @@ impl Registry {
         self.inner().site.clone()
     }
 
-    /// Follows an edit of the file. Returns keys of the store that the file revokes and of which the store has not been told.
+    /// Follows an edit of the file. Returns keys of the store that the file revokes and of which
+    /// the store has not been told.
     pub(super) fn follow(&self, config: &Arc<Config>, site: Site) -> Vec<String> {
         let now = self.shared.clock.now().monotonic;
         self.change(|inner| {
@@ -138,8 +149,15 @@ impl Registry {
     pub(super) fn renew(&self, tls: Arc<rustls::ServerConfig>) {
         self.change(|inner| {
             let site = &*inner.site;
-            let (routes, apis, server) = (site.routes.clone(), site.apis.clone(), site.server.clone());
-            inner.site = Arc::new(Site { routes, apis, server, tls: Some(tls), log_requests: site.log_requests });
+            let (routes, apis, server) =
+                (site.routes.clone(), site.apis.clone(), site.server.clone());
+            inner.site = Arc::new(Site {
+                routes,
+                apis,
+                server,
+                tls: Some(tls),
+                log_requests: site.log_requests,
+            });
         });
     }
 

@@ -1,4 +1,9 @@
-//! From a changed file to the new configuration in force, or to a list of mistakes and nothing changed.
+//! From a changed file to the new configuration in force, or to a list of mistakes and nothing
+//! changed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::Controller;
 use super::admin::{ReloadReport, Settings};
@@ -8,9 +13,6 @@ use super::tls::{ListenerTls, Served};
 use super::watch::{Identity, Moment};
 use crate::config::{BadCertificate, Config, Diff, Problem, Severity, diff};
 use crate::stats::ControlStats;
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
 
 /// How often and how far apart a file is read that changes while it is read.
 const ATTEMPTS: u32 = 10;
@@ -57,11 +59,15 @@ impl Controller {
             self.watch.failed(self.moment());
             return match cause {
                 Cause::Edit | Cause::Retry => ReloadReport::Refused { errors: Vec::new() },
-                Cause::Demand | Cause::Force => self.refuse(cause, &[Problem::of_file(&self.path, "the file is being written to")]),
+                Cause::Demand | Cause::Force => self
+                    .refuse(cause, &[Problem::of_file(&self.path, "the file is being written to")]),
             };
         }
-        if cause == Cause::Retry && retried.is_none_or(|retried| loaded.identity != Some(retried.refused)) {
-            // Another file by now, which may be half-written: the watch decides when that one is read.
+        if cause == Cause::Retry
+            && retried.is_none_or(|retried| loaded.identity != Some(retried.refused))
+        {
+            // Another file by now, which may be half-written: the watch decides when that one is
+            // read.
             return ReloadReport::Refused { errors: Vec::new() };
         }
         let unchanged_at = self.watch.unchanged_at();
@@ -85,14 +91,22 @@ impl Controller {
             Ok(reading) => Arc::new(reading),
         };
         let config = reading.config.clone();
-        if matches!(cause, Cause::Edit | Cause::Retry) && loaded.digest.is_some() && loaded.digest == self.digest {
+        if matches!(cause, Cause::Edit | Cause::Retry)
+            && loaded.digest.is_some()
+            && loaded.digest == self.digest
+        {
             if self.figures.control.file_differs.value() > 0 {
                 tracing::info!(file = %self.path.display(), "the file is what runs again");
             }
             self.figures.control.file_differs.set(0);
-            return ReloadReport::Accepted { changes: Vec::new(), needs_restart: Vec::new(), warnings: Vec::new() };
+            return ReloadReport::Accepted {
+                changes: Vec::new(),
+                needs_restart: Vec::new(),
+                warnings: Vec::new(),
+            };
         }
-        let edited = loaded.identity.map_or(unchanged_at, |identity| identity.modified).max(unchanged_at);
+        let edited =
+            loaded.identity.map_or(unchanged_at, |identity| identity.modified).max(unchanged_at);
         if cause != Cause::Force
             && let Some(objection) = guard::objection(&self.config, &config)
         {
@@ -103,7 +117,8 @@ impl Controller {
         if !clashes.is_empty() {
             self.refused = state;
             let text = std::fs::read_to_string(&self.path).unwrap_or_default();
-            let problems: Vec<Problem> = clashes.iter().map(|clash| clash.problem(&self.path, &text)).collect();
+            let problems: Vec<Problem> =
+                clashes.iter().map(|clash| clash.problem(&self.path, &text)).collect();
             return self.refuse(cause, &problems);
         }
         let difference = diff(&self.config, &config);
@@ -111,12 +126,16 @@ impl Controller {
         let needs_restart = diff(&self.started, &without_keys(&config)).needs_restart;
         if let Err(bad) = self.put_in_force(&config, loaded.digest) {
             self.refused = state;
-            let problems = [Problem { may_pass: true, ..Problem::of_file(&self.path, bad.to_string()) }];
+            let problems =
+                [Problem { may_pass: true, ..Problem::of_file(&self.path, bad.to_string()) }];
             self.try_again_if_it_may_pass(&problems, loaded.identity, started);
             return self.refuse(cause, &problems);
         }
         self.note_revocation(&difference, edited);
-        let before = (std::mem::replace(&mut self.config, config), std::mem::replace(&mut self.reading, reading));
+        let before = (
+            std::mem::replace(&mut self.config, config),
+            std::mem::replace(&mut self.reading, reading),
+        );
         // Letting go of many keys takes long; requests and revocations must not wait for it.
         drop(tokio::task::spawn_blocking(move || drop(before)));
         self.digest = loaded.digest;
@@ -126,11 +145,18 @@ impl Controller {
         self.announce(difference, needs_restart)
     }
 
-    /// Refuses a file that drops too many keys. What it revokes is in force all the same, and what it no longer revokes stays
-    /// revoked.
-    fn hold_back(&mut self, file: &Config, objection: Objection, edited: SystemTime) -> ReloadReport {
+    /// Refuses a file that drops too many keys. What it revokes is in force all the same, and what
+    /// it no longer revokes stays revoked.
+    fn hold_back(
+        &mut self,
+        file: &Config,
+        objection: Objection,
+        edited: SystemTime,
+    ) -> ReloadReport {
         let mut problems = vec![Problem {
-            hint: Some("if this is meant, put it in force with `keygate reload --force`".to_owned()),
+            hint: Some(
+                "if this is meant, put it in force with `keygate reload --force`".to_owned(),
+            ),
             ..Problem::of_file(&self.path, objection.to_string())
         }];
         let mut revoking = Config::clone(&self.config);
@@ -143,7 +169,8 @@ impl Controller {
                 Ok(()) => {
                     self.note_revocation(&revocations, edited);
                     self.config = revoking;
-                    // What runs is now what no file says, so a file that was in force before has to be read again.
+                    // What runs is now what no file says, so a file that was in force before has to
+                    // be read again.
                     self.digest = None;
                 }
                 Err(bad) => problems.push(Problem::of_file(&self.path, bad.to_string())),
@@ -170,34 +197,60 @@ impl Controller {
     async fn read(&self) -> Loaded {
         let path = self.path.clone();
         let admin = self.config.admin.as_ref().and_then(|admin| admin.tls.clone());
-        let in_use: Vec<_> =
-            self.config.tls.iter().cloned().chain(admin).flat_map(|tls| tls.certificates().cloned().collect::<Vec<_>>()).collect();
+        let in_use: Vec<_> = self
+            .config
+            .tls
+            .iter()
+            .cloned()
+            .chain(admin)
+            .flat_map(|tls| tls.certificates().cloned().collect::<Vec<_>>())
+            .collect();
         let before = self.reading.clone();
         let loaded = tokio::task::spawn_blocking(move || load(&path, &in_use, Some(&before))).await;
         // A panic in there is a mistake of ours, which must not end the gateway.
         loaded.unwrap_or_else(|_| Loaded {
             identity: super::files::identity(&self.path),
             digest: None,
-            reading: Err(crate::config::Problems(vec![Problem::of_file(&self.path, "reading the file failed unexpectedly")])),
+            reading: Err(crate::config::Problems(vec![Problem::of_file(
+                &self.path,
+                "reading the file failed unexpectedly",
+            )])),
         })
     }
 
     /// Builds all that can fail, then publishes once.
-    fn put_in_force(&mut self, config: &Arc<Config>, digest: Option<[u8; 32]>) -> Result<(), BadCertificate> {
-        let tls = config.tls.as_ref().map(|settings| self.tls.data(settings, self.server_tls.as_ref())).transpose()?;
+    fn put_in_force(
+        &mut self,
+        config: &Arc<Config>,
+        digest: Option<[u8; 32]>,
+    ) -> Result<(), BadCertificate> {
+        let tls = config
+            .tls
+            .as_ref()
+            .map(|settings| self.tls.data(settings, self.server_tls.as_ref()))
+            .transpose()?;
         let admin_tls = match &config.admin {
-            Some(admin) => admin.tls.as_ref().map(|settings| self.tls.admin(settings, self.admin_tls.as_ref())).transpose()?,
+            Some(admin) => admin
+                .tls
+                .as_ref()
+                .map(|settings| self.tls.admin(settings, self.admin_tls.as_ref()))
+                .transpose()?,
             // Only a restart closes the address; until then it stays encrypted.
             None => self.admin_tls.clone(),
         };
         let running = self.registry.site();
         let handshakes = tls.as_ref().map(ListenerTls::config);
-        let site = self.builder.build(config, Arc::new(config.routes()), handshakes, Some(&running))?;
+        let site =
+            self.builder.build(config, Arc::new(config.routes()), handshakes, Some(&running))?;
         drop(running);
         let revoked = self.registry.follow(config, site);
         self.office.note_revoked_in_file(revoked);
         let handshakes = admin_tls.as_ref().map(ListenerTls::config);
-        self.settings.store(Arc::new(Settings { admin: config.admin.clone(), tls: handshakes, digest }));
+        self.settings.store(Arc::new(Settings {
+            admin: config.admin.clone(),
+            tls: handshakes,
+            digest,
+        }));
         (self.server_tls, self.admin_tls) = (tls, admin_tls);
         self.look_at_certificates();
         Ok(())
@@ -224,11 +277,19 @@ impl Controller {
         ReloadReport::Accepted { changes: difference.changes, needs_restart, warnings }
     }
 
-    /// A file that could not be read, for lack of descriptors perhaps, is no mistake that waits for an edit: what it revokes must not be
-    /// forgotten. Looking again costs a twentieth of a core at most.
-    fn try_again_if_it_may_pass(&mut self, problems: &[Problem], refused: Option<Identity>, started: Instant) {
+    /// A file that could not be read, for lack of descriptors perhaps, is no mistake that waits for
+    /// an edit: what it revokes must not be forgotten. Looking again costs a twentieth of a core at
+    /// most.
+    fn try_again_if_it_may_pass(
+        &mut self,
+        problems: &[Problem],
+        refused: Option<Identity>,
+        started: Instant,
+    ) {
         let at = Instant::now() + RETRY.max(started.elapsed() * 20);
-        self.retry = refused.filter(|_| problems.iter().any(|problem| problem.may_pass)).map(|refused| Retry { at, refused });
+        self.retry = refused
+            .filter(|_| problems.iter().any(|problem| problem.may_pass))
+            .map(|refused| Retry { at, refused });
     }
 
     /// Does so when it is time. To be called every second.
@@ -261,10 +322,14 @@ impl Controller {
     }
 
     pub(super) fn moment(&self) -> Moment {
-        Moment { monotonic: Duration::from_nanos(self.shared.clock.now().monotonic), wall: SystemTime::now() }
+        Moment {
+            monotonic: Duration::from_nanos(self.shared.clock.now().monotonic),
+            wall: SystemTime::now(),
+        }
     }
 
-    /// Puts renewed certificates in force, and leaves everything else as it is. Returns whether there were any.
+    /// Puts renewed certificates in force, and leaves everything else as it is. Returns whether
+    /// there were any.
     pub(super) fn renew_certificates(&mut self) -> bool {
         let figures = self.figures.clone();
         let tell = |served: &Served, outcome| note_renewal(&figures.control, served, outcome);
@@ -296,7 +361,8 @@ fn note_renewal(control: &ControlStats, served: &Served, outcome: Result<(), Bad
         }
         Err(error) => {
             control.certificates_failed.add(1);
-            tracing::error!(file, %error, "changed certificate cannot be used; the one before goes on");
+            tracing::error!(file, %error, "changed certificate cannot be used; the one before \
+                goes on");
         }
     }
 }

@@ -1,13 +1,15 @@
 //! Finds out the addresses of upstreams, here and not on the workers: the system's resolver blocks.
 
-use crate::config::{Place, Upstream};
-use crate::state::{Shared, UpstreamState};
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
+
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
+
+use crate::config::{Place, Upstream};
+use crate::state::{Shared, UpstreamState};
 
 /// How long an answer is believed.
 const REFRESH: Duration = Duration::from_secs(30);
@@ -22,8 +24,8 @@ pub(super) fn literal(upstream: &Upstream) -> Option<SocketAddr> {
     host.parse::<IpAddr>().ok().map(|address| SocketAddr::new(address, *port))
 }
 
-/// Resolves for ever: all names of the published configuration, at once after it changes. `settled` is
-/// told when every name has been tried once.
+/// Resolves for ever: all names of the published configuration, at once after it changes. `settled`
+/// is told when every name has been tried once.
 pub(super) async fn run(shared: Arc<Shared>, settled: watch::Sender<bool>) {
     let mut publications = shared.publications();
     let mut due: HashMap<u64, Instant> = HashMap::new();
@@ -36,7 +38,10 @@ pub(super) async fn run(shared: Arc<Shared>, settled: watch::Sender<bool>) {
             .apis
             .iter()
             .flat_map(|api| &api.upstreams)
-            .filter(|upstream| matches!(upstream.settings.place, Place::Tcp(..)) && literal(&upstream.settings).is_none())
+            .filter(|upstream| {
+                matches!(upstream.settings.place, Place::Tcp(..))
+                    && literal(&upstream.settings).is_none()
+            })
             .map(|upstream| (upstream.id, upstream.clone()))
             .collect();
         // Not kept while waiting: it would outlive its time.
@@ -85,7 +90,9 @@ pub(super) async fn run(shared: Arc<Shared>, settled: watch::Sender<bool>) {
 async fn resolve(upstream: &Upstream) -> Result<Vec<SocketAddr>, String> {
     let Place::Tcp(host, port) = &upstream.place else { return Ok(Vec::new()) };
     let lookup = timeout(PATIENCE, tokio::net::lookup_host((host.as_ref(), *port))).await;
-    let found = lookup.map_err(|_| "the resolver does not answer".to_owned())?.map_err(|error| error.to_string())?;
+    let found = lookup
+        .map_err(|_| "the resolver does not answer".to_owned())?
+        .map_err(|error| error.to_string())?;
     let mut addresses: Vec<SocketAddr> = found.collect();
     addresses.sort_unstable();
     addresses.dedup();

@@ -1,16 +1,20 @@
-//! From a checked configuration to what the workers serve by besides the keys, carrying over everything that must survive
-//! an edit: statistics and upstream connections.
+//! From a checked configuration to what the workers serve by besides the keys, carrying over
+//! everything that must survive an edit: statistics and upstream connections.
 
-use crate::config::{ApiConfig, BadCertificate, Config, MOST_PEM, Protocol, Server, Upstream, read_file, root_store};
-use crate::policy::Routes;
-use crate::state::{ApiState, Site, UpstreamState, api_stats};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use arc_swap::ArcSwap;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::{ClientConfig, ServerConfig};
 use sha2::Digest as _;
-use std::collections::HashMap;
-use std::path::PathBuf;
-use std::sync::Arc;
+
+use crate::config::{
+    ApiConfig, BadCertificate, Config, MOST_PEM, Protocol, Server, Upstream, read_file, root_store,
+};
+use crate::policy::Routes;
+use crate::state::{ApiState, Site, UpstreamState, api_stats};
 
 /// Makes every [`Site`]; lives as long as the process.
 #[derive(Debug)]
@@ -36,10 +40,17 @@ struct Client {
 impl SiteBuilder {
     /// For this many workers, and at most this many connections from clients.
     pub(super) fn new(workers: usize, most_connections: usize) -> Self {
-        Self { workers, most_connections, next_upstream: 0, provider: Arc::new(aws_lc_rs::default_provider()), clients: HashMap::new() }
+        Self {
+            workers,
+            most_connections,
+            next_upstream: 0,
+            provider: Arc::new(aws_lc_rs::default_provider()),
+            clients: HashMap::new(),
+        }
     }
 
-    /// Builds what a configuration amounts to besides its keys, on the foundation of what runs. `tls`: for handshakes.
+    /// Builds what a configuration amounts to besides its keys, on the foundation of what runs.
+    /// `tls`: for handshakes.
     ///
     /// # Errors
     /// Authorities that cannot be read.
@@ -55,18 +66,25 @@ impl SiteBuilder {
             apis.push(self.api_state(api, running)?);
         }
         let (wanted, possible) = (config.server.max_connections, self.most_connections);
-        if wanted > possible && running.is_none_or(|before| before.server.max_connections < possible) {
+        if wanted > possible
+            && running.is_none_or(|before| before.server.max_connections < possible)
+        {
             tracing::warn!(
                 max_connections = wanted,
                 possible,
-                "the limit of open files (ulimit -n, LimitNOFILE) allows fewer connections than `max_connections`"
+                "the limit of open files (ulimit -n, LimitNOFILE) allows fewer connections than \
+                    `max_connections`"
             );
         }
         let server = Server { max_connections: wanted.min(possible), ..config.server.clone() };
         Ok(Site { routes, apis, server, tls, log_requests: config.log.requests })
     }
 
-    fn api_state(&mut self, api: &Arc<ApiConfig>, running: Option<&Site>) -> Result<ApiState, BadCertificate> {
+    fn api_state(
+        &mut self,
+        api: &Arc<ApiConfig>,
+        running: Option<&Site>,
+    ) -> Result<ApiState, BadCertificate> {
         let same_name = |known: &&ApiState| known.config.definition.name == api.definition.name;
         let before = running.and_then(|site| site.apis.iter().find(same_name));
         let stats = before.map_or_else(|| api_stats(self.workers), |before| before.stats.clone());
@@ -77,29 +95,47 @@ impl SiteBuilder {
         Ok(ApiState { config: api.clone(), upstreams, stats })
     }
 
-    /// The one that is known while settings and authorities stay the same, so that its connections are kept.
-    fn upstream_state(&mut self, settings: &Upstream, running: Option<&Site>) -> Result<Arc<UpstreamState>, BadCertificate> {
+    /// The one that is known while settings and authorities stay the same, so that its connections
+    /// are kept.
+    fn upstream_state(
+        &mut self,
+        settings: &Upstream,
+        running: Option<&Site>,
+    ) -> Result<Arc<UpstreamState>, BadCertificate> {
         let tls = match settings.protocol {
             Protocol::Http1 | Protocol::Http2 => None,
             Protocol::Http1Tls => Some(self.client_config(settings, false)?),
             Protocol::Http2Tls => Some(self.client_config(settings, true)?),
         };
-        let mut known = running.into_iter().flat_map(|site| &site.apis).flat_map(|api| &api.upstreams);
-        let same_tls = |other: &UpstreamState| other.tls.as_ref().map(Arc::as_ptr) == tls.as_ref().map(Arc::as_ptr);
+        let mut known =
+            running.into_iter().flat_map(|site| &site.apis).flat_map(|api| &api.upstreams);
+        let same_tls = |other: &UpstreamState| {
+            other.tls.as_ref().map(Arc::as_ptr) == tls.as_ref().map(Arc::as_ptr)
+        };
         if let Some(known) = known.find(|known| known.settings == *settings && same_tls(known)) {
             return Ok(known.clone());
         }
         self.next_upstream += 1;
         let addresses = super::resolve_upstreams::literal(settings).into_iter().collect();
-        Ok(Arc::new(UpstreamState { id: self.next_upstream, settings: settings.clone(), tls, addresses: ArcSwap::from_pointee(addresses) }))
+        Ok(Arc::new(UpstreamState {
+            id: self.next_upstream,
+            settings: settings.clone(),
+            tls,
+            addresses: ArcSwap::from_pointee(addresses),
+        }))
     }
 
     /// One for each set of authorities, made anew when their file has changed.
-    fn client_config(&mut self, settings: &Upstream, http2: bool) -> Result<Arc<ClientConfig>, BadCertificate> {
+    fn client_config(
+        &mut self,
+        settings: &Upstream,
+        http2: bool,
+    ) -> Result<Arc<ClientConfig>, BadCertificate> {
         let key = (settings.ca.clone(), http2);
         let content = settings.ca.as_ref().map(|file| read_file(file, MOST_PEM)).transpose();
         // An unreadable file is for `root_store` to complain of.
-        let digest = content.unwrap_or_default().map(|content| sha2::Sha256::digest(content).into());
+        let digest =
+            content.unwrap_or_default().map(|content| sha2::Sha256::digest(content).into());
         if let Some(known) = self.clients.get(&key).filter(|known| known.digest == digest) {
             return Ok(known.config.clone());
         }

@@ -1,4 +1,13 @@
-//! What the process starts with: the file is read, the admin address bound, the store opened, in this order.
+//! What the process starts with: the file is read, the admin address bound, the store opened, in
+//! this order.
+
+use std::fmt;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
 
 use super::admin::Settings;
 use super::figures::Figures;
@@ -13,12 +22,6 @@ use super::{Controller, certificate_expiry, reload, watch};
 use crate::config::{BadCertificate, Config, Problems, Reading};
 use crate::keystore::{KeyStore, OpenError};
 use crate::state::{Clock, Descriptors, Published, Shared, Site};
-use arc_swap::ArcSwap;
-use std::fmt;
-use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
 /// What the process starts with.
 #[derive(Debug)]
@@ -49,9 +52,10 @@ pub struct Prepared {
     listener: Option<TcpListener>,
 }
 
-/// Loads the file and what it names, and binds the admin address. Names of upstreams are resolved later, and one that cannot be is no
-/// reason not to start. Blocks. `inheritance` is that of a process that takes over from another. `listen_to_events` is called as soon
-/// as the file is known, so that what the store and its keys give reason to say is heard.
+/// Loads the file and what it names, and binds the admin address. Names of upstreams are resolved
+/// later, and one that cannot be is no reason not to start. Blocks. `inheritance` is that of a
+/// process that takes over from another. `listen_to_events` is called as soon as the file is known,
+/// so that what the store and its keys give reason to say is heard.
 ///
 /// # Errors
 /// Whatever is wrong with the file or with what it names.
@@ -70,16 +74,32 @@ pub fn prepare(
     };
     let clock = inheritance.as_ref().map_or_else(Clock::default, |inheritance| inheritance.clock());
     let tls = TlsMaker::new().map_err(StartError::Tls)?;
-    let server_tls = config.tls.as_ref().map(|settings| tls.data(settings, None)).transpose().map_err(StartError::Certificate)?;
+    let server_tls = config
+        .tls
+        .as_ref()
+        .map(|settings| tls.data(settings, None))
+        .transpose()
+        .map_err(StartError::Certificate)?;
     let admin_tls = config.admin.as_ref().and_then(|admin| admin.tls.as_ref());
-    let admin_tls = admin_tls.map(|settings| tls.admin(settings, None)).transpose().map_err(StartError::Certificate)?;
+    let admin_tls = admin_tls
+        .map(|settings| tls.admin(settings, None))
+        .transpose()
+        .map_err(StartError::Certificate)?;
     let descriptors = Arc::new(Descriptors::claim(workers));
     let mut builder = SiteBuilder::new(workers, descriptors.clients);
     let handshakes = server_tls.as_ref().map(ListenerTls::config);
-    let site = Arc::new(builder.build(config, Arc::new(config.routes()), handshakes, None).map_err(StartError::Certificate)?);
+    let site = Arc::new(
+        builder
+            .build(config, Arc::new(config.routes()), handshakes, None)
+            .map_err(StartError::Certificate)?,
+    );
     let listener = config.admin.as_ref().map(|admin| {
-        let inherited = inheritance.as_mut().and_then(|inheritance| inheritance.socket(Purpose::Admin, admin.listen));
-        inherited.map_or_else(|| bind(admin.listen), Ok).map_err(|error| StartError::Admin(admin.listen, error))
+        let inherited = inheritance
+            .as_mut()
+            .and_then(|inheritance| inheritance.socket(Purpose::Admin, admin.listen));
+        inherited
+            .map_or_else(|| bind(admin.listen), Ok)
+            .map_err(|error| StartError::Admin(admin.listen, error))
     });
     Ok(Prepared {
         path: path.to_owned(),
@@ -110,21 +130,42 @@ impl Prepared {
     /// # Errors
     /// The store cannot be opened, or its keys cannot stand beside those of the file.
     pub fn open(self) -> Result<Startup, StartError> {
-        let Self { path, reading, identity, digest, workers, descriptors, clock, builder, site, .. } = self;
+        let Self {
+            path,
+            reading,
+            identity,
+            digest,
+            workers,
+            descriptors,
+            clock,
+            builder,
+            site,
+            ..
+        } = self;
         let config = reading.config.clone();
         let mut table = Table::new(&config, site.routes.clone());
         let store = open_store(&config, &mut table)?;
         table.build().map_err(|clashes| {
             let text = std::fs::read_to_string(&path).unwrap_or_default();
-            StartError::Config(Problems(clashes.iter().map(|clash| clash.problem(&path, &text)).collect()))
+            StartError::Config(Problems(
+                clashes.iter().map(|clash| clash.problem(&path, &text)).collect(),
+            ))
         })?;
         let revoked_in_file = table.keep_revoked();
-        let (shared, key_calls) = Shared::new(Published { snapshot: table.snapshot(), site: site.clone() }, workers, clock, descriptors);
+        let (shared, key_calls) = Shared::new(
+            Published { snapshot: table.snapshot(), site: site.clone() },
+            workers,
+            clock,
+            descriptors,
+        );
         let figures = Arc::new(Figures::new(shared.clone(), store.as_ref().map(KeyStore::health)));
         let registry = Arc::new(Registry::new(shared.clone(), table, site));
         let clock = shared.clone();
         let office = Office::new(registry.clone(), store.clone(), move || clock.clock.now().unix);
-        let moment = watch::Moment { monotonic: Duration::from_nanos(shared.clock.now().monotonic), wall: std::time::SystemTime::now() };
+        let moment = watch::Moment {
+            monotonic: Duration::from_nanos(shared.clock.now().monotonic),
+            wall: std::time::SystemTime::now(),
+        };
         let handshakes = self.admin_tls.as_ref().map(ListenerTls::config);
         let mut controller = Controller {
             path,
@@ -147,7 +188,11 @@ impl Prepared {
             listener: self.listener,
             predecessor: None,
             events: None,
-            settings: Arc::new(ArcSwap::from_pointee(Settings { admin: config.admin.clone(), tls: handshakes, digest })),
+            settings: Arc::new(ArcSwap::from_pointee(Settings {
+                admin: config.admin.clone(),
+                tls: handshakes,
+                digest,
+            })),
             tls: self.tls,
             server_tls: self.server_tls,
             admin_tls: self.admin_tls,
@@ -195,8 +240,12 @@ impl fmt::Display for StartError {
             Self::Config(problems) => problems.fmt(out),
             Self::Certificate(bad) => bad.fmt(out),
             Self::Tls(error) => write!(out, "TLS cannot be used: {error}"),
-            Self::Admin(address, error) => write!(out, "cannot listen on the admin address {address}: {error}"),
-            Self::Store(path, error) => write!(out, "the store {} cannot be opened: {error}", path.display()),
+            Self::Admin(address, error) => {
+                write!(out, "cannot listen on the admin address {address}: {error}")
+            }
+            Self::Store(path, error) => {
+                write!(out, "the store {} cannot be opened: {error}", path.display())
+            }
         }
     }
 }

@@ -1,17 +1,19 @@
-//! The master copy of what requests are judged by: keys of `gateway.toml` and of the store in one table. What comes out of it is
-//! a [`Snapshot`]; putting that in force is [`super::registry`]'s.
+//! The master copy of what requests are judged by: keys of `gateway.toml` and of the store in one
+//! table. What comes out of it is a [`Snapshot`]; putting that in force is [`super::registry`]'s.
+
+use std::hash::BuildHasher as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
 
 use super::terms::TermsTable;
 use crate::config::{Config, Entry, KeyConfig, Problem, Rights, locate, parse_limit, touched_keys};
 use crate::keystore::{StoredKey, StoredOrganization};
 use crate::policy::{
-    Account, AccountState, AddressRange, Closed, Departed, Digest, Edit, KeyDefinition, KeyRecord, Keyring, Organization, Pattern,
-    ReferrerPattern, Restrictions, Routes, Secret, Snapshot,
+    Account, AccountState, AddressRange, Closed, Departed, Digest, Edit, KeyDefinition, KeyRecord,
+    Keyring, Organization, Pattern, ReferrerPattern, Restrictions, Routes, Secret, Snapshot,
 };
-use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
-use std::hash::BuildHasher as _;
-use std::path::Path;
-use std::sync::Arc;
 
 /// All keys, and what is needed to change one of them at a time.
 #[derive(Debug)]
@@ -54,11 +56,17 @@ impl Clash {
         let id = &*self.id;
         let (setting, message) = match &self.same_digest_as {
             None => ("id", format!("a key in the store has the id `{id}` too")),
-            Some(other) => ("sha256", format!("the secret of key `{id}` is that of key `{other}` in the store")),
+            Some(other) => (
+                "sha256",
+                format!("the secret of key `{id}` is that of key `{other}` in the store"),
+            ),
         };
         let line = locate(text, &Entry::Key { id, setting: Some(setting) }).unwrap_or(0);
-        let hint =
-            Some("one of the two must go: this block, or the key in the store (`keygate keys revoke` does not free its id)".to_owned());
+        let hint = Some(
+            "one of the two must go: this block, or the key in the store (`keygate keys \
+                revoke` does not free its id)"
+                .to_owned(),
+        );
         Problem { line, column: usize::from(line > 0), hint, ..Problem::of_file(path, message) }
     }
 }
@@ -66,7 +74,12 @@ impl Clash {
 impl Table {
     /// With the file's APIs and no keys yet.
     pub(super) fn new(config: &Arc<Config>, routes: Arc<Routes>) -> Self {
-        let snapshot = Snapshot { routes, terms: Arc::new([]), keyring: Keyring::default(), closed: Arc::default() };
+        let snapshot = Snapshot {
+            routes,
+            terms: Arc::new([]),
+            keyring: Keyring::default(),
+            closed: Arc::default(),
+        };
         Self {
             config: config.clone(),
             snapshot,
@@ -81,10 +94,16 @@ impl Table {
         }
     }
 
-    /// Takes in what the store knows of organisations and of ids that are revoked for good, which may be those of keys of the file.
-    pub(super) fn load_state(&mut self, revoked: Vec<String>, organizations: &[StoredOrganization]) {
+    /// Takes in what the store knows of organisations and of ids that are revoked for good, which
+    /// may be those of keys of the file.
+    pub(super) fn load_state(
+        &mut self,
+        revoked: Vec<String>,
+        organizations: &[StoredOrganization],
+    ) {
         self.revoked = revoked.into_iter().map(Into::into).collect();
-        let suspended = organizations.iter().filter(|organization| organization.suspended_at.is_some());
+        let suspended =
+            organizations.iter().filter(|organization| organization.suspended_at.is_some());
         self.suspended = suspended.map(|organization| organization.name.as_str().into()).collect();
     }
 
@@ -141,7 +160,11 @@ impl Table {
 
     /// What is in force, and the key with this id.
     pub(super) fn present(&self, id: Option<&str>) -> Trial {
-        Trial { snapshot: self.snapshot(), config: self.config.clone(), record: id.and_then(|id| self.key(id)).cloned() }
+        Trial {
+            snapshot: self.snapshot(),
+            config: self.config.clone(),
+            record: id.and_then(|id| self.key(id)).cloned(),
+        }
     }
 
     /// What would be in force if the file were this one, and what the key with this id would be.
@@ -160,7 +183,8 @@ impl Table {
             }
             None => known.filter(|record| record.is_stored()).map(|record| {
                 record.with(
-                    table.is_revoked(record.id()) || (record.is_revoked() && !self.config.revoked.contains(record.id())),
+                    table.is_revoked(record.id())
+                        || (record.is_revoked() && !self.config.revoked.contains(record.id())),
                     record.is_paused(),
                 )
             }),
@@ -186,7 +210,11 @@ impl Table {
     pub(super) fn revoke<'i>(&mut self, ids: impl Iterator<Item = &'i str>) {
         let ids: Vec<&str> = ids.collect();
         self.revoked.extend(ids.iter().map(|id| Box::from(*id)));
-        let records = ids.iter().filter_map(|id| self.key(id)).map(|record| Arc::new(record.revoked())).collect();
+        let records = ids
+            .iter()
+            .filter_map(|id| self.key(id))
+            .map(|record| Arc::new(record.revoked()))
+            .collect();
         self.replace(records, &[], 0);
     }
 
@@ -200,7 +228,8 @@ impl Table {
         self.refresh_closed();
     }
 
-    /// Keys of a new file that cannot stand beside those of the store. Those that stay what they are already do.
+    /// Keys of a new file that cannot stand beside those of the store. Those that stay what they
+    /// are already do.
     pub(super) fn clashes(&self, config: &Config) -> Vec<Clash> {
         self.clashes_of(touched_keys(&self.config, config).1)
     }
@@ -211,17 +240,27 @@ impl Table {
             if self.key(&key.id).is_some_and(|known| known.is_stored()) {
                 clashes.push(Clash { id: key.id.clone(), same_digest_as: None });
             }
-            let others = key.digests.iter().filter_map(|digest| self.key_of(digest)).filter(|known| known.is_stored());
-            clashes.extend(others.map(|other| Clash { id: key.id.clone(), same_digest_as: Some(other.id().to_owned()) }));
+            let others = key
+                .digests
+                .iter()
+                .filter_map(|digest| self.key_of(digest))
+                .filter(|known| known.is_stored());
+            clashes.extend(others.map(|other| Clash {
+                id: key.id.clone(),
+                same_digest_as: Some(other.id().to_owned()),
+            }));
         }
         clashes
     }
 
-    /// Keeps keys of the store that the file revokes refused, whatever the file says later. Returns those of which the store has
-    /// not been told.
+    /// Keeps keys of the store that the file revokes refused, whatever the file says later. Returns
+    /// those of which the store has not been told.
     pub(super) fn keep_revoked(&mut self) -> Vec<String> {
         let news = self.config.revoked.iter().filter(|id| !self.revoked.contains(&***id));
-        let news: Vec<String> = news.filter(|id| self.key(id).is_some_and(|key| key.is_stored())).map(ToString::to_string).collect();
+        let news: Vec<String> = news
+            .filter(|id| self.key(id).is_some_and(|key| key.is_stored()))
+            .map(ToString::to_string)
+            .collect();
         self.revoked.extend(news.iter().map(|id| Box::from(&**id)));
         news
     }
@@ -239,20 +278,27 @@ impl Table {
             records.push(Arc::new(KeyRecord::new(definition)));
         }
         // All others that `[revoked]` concerns, those of the store too.
-        for id in before.revoked.symmetric_difference(&config.revoked).filter(|id| !new.contains(&***id)) {
+        for id in
+            before.revoked.symmetric_difference(&config.revoked).filter(|id| !new.contains(&***id))
+        {
             let revoked = self.is_revoked(id);
             if let Some(record) = self.key(id).filter(|record| record.is_revoked() != revoked) {
                 records.push(Arc::new(record.with(revoked, record.is_paused())));
             }
         }
-        let gone: Vec<Box<str>> = touched.iter().filter(|key| !new.contains(&*key.id)).map(|key| (&*key.id).into()).collect();
+        let gone: Vec<Box<str>> = touched
+            .iter()
+            .filter(|key| !new.contains(&*key.id))
+            .map(|key| (&*key.id).into())
+            .collect();
         self.replace(records, &gone, now);
         self.snapshot.routes = routes;
         self.refresh_terms();
         self.refresh_closed();
     }
 
-    /// What is known of all keys that were used, `now` in monotonic nanoseconds: those that are gone too.
+    /// What is known of all keys that were used, `now` in monotonic nanoseconds: those that are
+    /// gone too.
     pub(super) fn export(&self, now: u64) -> Vec<(Box<str>, AccountState)> {
         let present = self.directory.iter().map(|record| (record.id(), record.account()));
         let all = present.chain(self.departed.all());
@@ -267,7 +313,8 @@ impl Table {
             known.map_or_else(|| name.into(), Arc::clone)
         };
         for (id, state) in known {
-            let record = self.directory.find(self.hasher.hash_one(&**id), |record| record.id() == &**id);
+            let record =
+                self.directory.find(self.hasher.hash_one(&**id), |record| record.id() == &**id);
             match record {
                 Some(record) => record.account().import(state, name),
                 None => {
@@ -279,9 +326,14 @@ impl Table {
         }
     }
 
-    /// Drops the counts of keys that have been gone for longer than they matter; returns their requests.
+    /// Drops the counts of keys that have been gone for longer than they matter; returns their
+    /// requests.
     pub(super) fn forget(&mut self, now: u64) -> Vec<(Box<str>, u64)> {
-        self.departed.forget(now).into_iter().map(|(id, account)| (id, account.requests())).collect()
+        self.departed
+            .forget(now)
+            .into_iter()
+            .map(|(id, account)| (id, account.requests()))
+            .collect()
     }
 
     /// The counts of a key that is known, or was within its longest window, or is new.
@@ -292,7 +344,11 @@ impl Table {
 
     fn register(&mut self, record: Arc<KeyRecord>) {
         let (hasher, hash) = (&self.hasher, self.hasher.hash_one(record.id()));
-        match self.directory.entry(hash, |known| known.id() == record.id(), |known| hasher.hash_one(known.id())) {
+        match self.directory.entry(
+            hash,
+            |known| known.id() == record.id(),
+            |known| hasher.hash_one(known.id()),
+        ) {
             hashbrown::hash_table::Entry::Occupied(mut known) => *known.get_mut() = record,
             hashbrown::hash_table::Entry::Vacant(place) => _ = place.insert(record),
         }
@@ -301,7 +357,12 @@ impl Table {
     fn replace(&mut self, records: Vec<Arc<KeyRecord>>, gone: &[Box<str>], now: u64) {
         let mut edits = Vec::new();
         for id in gone {
-            let Ok(known) = self.directory.find_entry(self.hasher.hash_one(&**id), |record| record.id() == &**id) else { continue };
+            let Ok(known) = self
+                .directory
+                .find_entry(self.hasher.hash_one(&**id), |record| record.id() == &**id)
+            else {
+                continue;
+            };
             let (record, _) = known.remove();
             edits.extend(Edit::replace(Some(&record), None));
             self.departed.add(id, record.account().clone(), now);
@@ -332,7 +393,11 @@ impl Table {
 
     fn refresh_closed(&mut self) {
         let suspended = self.suspended.iter().map(|name| (name.clone(), Closed::Suspended));
-        let revoked = self.config.revoked_organizations.iter().map(|name| (Box::from(&**name), Closed::Revoked));
+        let revoked = self
+            .config
+            .revoked_organizations
+            .iter()
+            .map(|name| (Box::from(&**name), Closed::Revoked));
         self.snapshot.closed = Arc::new(suspended.chain(revoked).collect());
     }
 
@@ -344,13 +409,19 @@ impl Table {
     }
 
     fn define_file(&mut self, key: &KeyConfig, account: Arc<Account>) -> KeyDefinition {
-        let apis = key.apis.iter().map(|index| self.config.apis[*index].definition.name.clone()).collect();
-        let rights = Rights { apis, scopes: key.scopes.clone(), rate_limit: key.rate_limit.clone() };
+        let apis =
+            key.apis.iter().map(|index| self.config.apis[*index].definition.name.clone()).collect();
+        let rights =
+            Rights { apis, scopes: key.scopes.clone(), rate_limit: key.rate_limit.clone() };
         KeyDefinition {
             id: (&*key.id).into(),
             name: key.name.clone(),
             organization: key.organization.as_deref().map(|name| self.organization(name)),
-            secrets: key.digests.iter().map(|digest| Secret { digest: *digest, ends_at: None }).collect(),
+            secrets: key
+                .digests
+                .iter()
+                .map(|digest| Secret { digest: *digest, ends_at: None })
+                .collect(),
             expires_at: key.expires_at,
             revoked: self.is_revoked(&key.id),
             paused: false,
@@ -364,10 +435,16 @@ impl Table {
     /// A record that says what this version does not understand is not admitted.
     fn define_stored(&mut self, key: &StoredKey, account: Arc<Account>) -> KeyDefinition {
         let restrictions = restrictions(key);
-        let limits = key.rate_limit.as_ref().map(|texts| texts.iter().map(|text| parse_limit(text).ok()).collect::<Option<Arc<[_]>>>());
+        let limits = key.rate_limit.as_ref().map(|texts| {
+            texts.iter().map(|text| parse_limit(text).ok()).collect::<Option<Arc<[_]>>>()
+        });
         let understood = restrictions.is_some() && !matches!(limits, Some(None));
         if !understood {
-            tracing::error!(key = key.id, "the store's record of this key has a restriction or limit that cannot be read; it is refused");
+            tracing::error!(
+                key = key.id,
+                "the store's record of this key has a restriction or limit that cannot be read; \
+                    it is refused"
+            );
         }
         let rights = Rights {
             apis: key.apis.iter().map(|name| name.as_str().into()).collect(),
@@ -378,7 +455,11 @@ impl Table {
             id: key.id.as_str().into(),
             name: key.name.as_str().into(),
             organization: key.organization.as_deref().map(|name| self.organization(name)),
-            secrets: key.secrets.iter().map(|secret| Secret { digest: secret.digest, ends_at: secret.ends_at }).collect(),
+            secrets: key
+                .secrets
+                .iter()
+                .map(|secret| Secret { digest: secret.digest, ends_at: secret.ends_at })
+                .collect(),
             expires_at: key.expires_at,
             revoked: key.revocation.is_some() || self.is_revoked(&key.id),
             paused: key.paused || !understood,
@@ -392,8 +473,20 @@ impl Table {
 
 fn restrictions(key: &StoredKey) -> Option<Restrictions> {
     Some(Restrictions {
-        addresses: key.allow_ips.iter().map(|text| AddressRange::parse(text).ok()).collect::<Option<_>>()?,
-        referrers: key.allow_referrers.iter().map(|text| ReferrerPattern::parse(text).ok()).collect::<Option<_>>()?,
-        endpoints: key.allow_endpoints.iter().map(|text| Pattern::parse(text).ok()).collect::<Option<_>>()?,
+        addresses: key
+            .allow_ips
+            .iter()
+            .map(|text| AddressRange::parse(text).ok())
+            .collect::<Option<_>>()?,
+        referrers: key
+            .allow_referrers
+            .iter()
+            .map(|text| ReferrerPattern::parse(text).ok())
+            .collect::<Option<_>>()?,
+        endpoints: key
+            .allow_endpoints
+            .iter()
+            .map(|text| Pattern::parse(text).ok())
+            .collect::<Option<_>>()?,
     })
 }

@@ -1,11 +1,14 @@
 //! What keys may do, each set of rights once, however many keys have it.
 
-use crate::config::{Config, Rights};
-use crate::policy::Terms;
-use hashbrown::HashMap;
 use std::sync::Arc;
 
-/// How many rights that no key has any more are kept until they are looked for. They are cheap, and looking means to visit every key.
+use hashbrown::HashMap;
+
+use crate::config::{Config, Rights};
+use crate::policy::Terms;
+
+/// How many rights that no key has any more are kept until they are looked for. They are cheap, and
+/// looking means to visit every key.
 const IDLE: usize = 1024;
 
 /// Rights by their index, which records of keys hold.
@@ -52,8 +55,9 @@ impl TermsTable {
         std::mem::take(&mut self.changed).then(|| self.terms.as_slice().into())
     }
 
-    /// Forgets rights that no key has any more, once there are many: otherwise a key that is given one limit after another would fill
-    /// the memory. `held` are the indices that all keys hold; it is called only then.
+    /// Forgets rights that no key has any more, once there are many: otherwise a key that is given
+    /// one limit after another would fill the memory. `held` are the indices that all keys hold; it
+    /// is called only then.
     pub(super) fn sweep<I: Iterator<Item = u32>>(&mut self, held: impl FnOnce() -> I) {
         if self.rights.len() < 2 * self.in_use + IDLE {
             return;
@@ -83,8 +87,10 @@ mod tests {
 
     #[test]
     fn rights_that_no_key_has_any_more_make_room_for_others() {
-        let file = "[server]\nlisten = \"127.0.0.1:0\"\n[[api]]\nname = \"desk\"\nupstream = \"http://127.0.0.1:1\"\n";
-        let config = crate::config::parse(file, std::path::Path::new("gateway.toml")).expect("a good file");
+        let file = "[server]\nlisten = \"127.0.0.1:0\"\n[[api]]\nname = \"desk\"\n\
+            upstream = \"http://127.0.0.1:1\"\n";
+        let config =
+            crate::config::parse(file, std::path::Path::new("gateway.toml")).expect("a good file");
         let mut table = TermsTable::default();
         let kept = table.index_of(limited(1), &config);
         let mut last = kept;

@@ -1,14 +1,19 @@
-//! TLS of the two listeners: their certificates, chosen by the name that a client asks for, each put in force again when its files
-//! change.
+//! TLS of the two listeners: their certificates, chosen by the name that a client asks for, each
+//! put in force again when its files change.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::{
+    ClientHello, ProducesTickets, ResolvesServerCert, ServerSessionMemoryCache,
+    StoresServerSessions,
+};
+use rustls::sign::CertifiedKey;
+use rustls::{ServerConfig, version};
 
 use super::certificates::CertificateWatch;
 use crate::config::{BadCertificate, Certificate, Tls, TlsFiles, TlsProfile};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::{ClientHello, ProducesTickets, ResolvesServerCert, ServerSessionMemoryCache, StoresServerSessions};
-use rustls::sign::CertifiedKey;
-use rustls::{ServerConfig, version};
-use std::collections::HashMap;
-use std::sync::Arc;
 
 /// Sessions of TLS 1.2 clients without tickets that are remembered.
 const SESSIONS: usize = 4096;
@@ -26,9 +31,10 @@ pub(super) struct TlsMaker {
     sessions: Arc<dyn StoresServerSessions>,
 }
 
-/// The cipher suites and groups of Mozilla's guidelines (version 5.8) in their order, without finite-field Diffie-Hellman, which no
-/// client needs that speaks TLS 1.2. The client's order decides, as the guidelines have it, because it knows what its hardware does
-/// well; the first group is the one that no quantum computer breaks (draft-ietf-tls-ecdhe-mlkem).
+/// The cipher suites and groups of Mozilla's guidelines (version 5.8) in their order, without
+/// finite-field Diffie-Hellman, which no client needs that speaks TLS 1.2. The client's order
+/// decides, as the guidelines have it, because it knows what its hardware does well; the first
+/// group is the one that no quantum computer breaks (draft-ietf-tls-ecdhe-mlkem).
 fn provider() -> CryptoProvider {
     use aws_lc_rs::{cipher_suite as suite, kx_group as group};
     CryptoProvider {
@@ -60,7 +66,11 @@ impl TlsMaker {
     ///
     /// # Errors
     /// A certificate that is new and cannot be used.
-    pub(super) fn data(&self, settings: &Tls, before: Option<&ListenerTls>) -> Result<ListenerTls, BadCertificate> {
+    pub(super) fn data(
+        &self,
+        settings: &Tls,
+        before: Option<&ListenerTls>,
+    ) -> Result<ListenerTls, BadCertificate> {
         self.make(settings, DATA_PROTOCOLS, before)
     }
 
@@ -68,7 +78,11 @@ impl TlsMaker {
     ///
     /// # Errors
     /// A certificate that is new and cannot be used.
-    pub(super) fn admin(&self, settings: &Tls, before: Option<&ListenerTls>) -> Result<ListenerTls, BadCertificate> {
+    pub(super) fn admin(
+        &self,
+        settings: &Tls,
+        before: Option<&ListenerTls>,
+    ) -> Result<ListenerTls, BadCertificate> {
         self.make(settings, ADMIN_PROTOCOLS, before)
     }
 
@@ -81,22 +95,31 @@ impl TlsMaker {
         if let Some(before) = before.filter(|before| before.settings == *settings) {
             return Ok(before.clone());
         }
-        let known = |files: &TlsFiles| before?.served.iter().find(|served| served.watch.files() == files).cloned();
+        let known = |files: &TlsFiles| {
+            before?.served.iter().find(|served| served.watch.files() == files).cloned()
+        };
         let mut served = Vec::with_capacity(1 + settings.further.len());
         for files in settings.certificates() {
-            // A renewal that is under way must not keep an edit back, so those that are known are not read again here.
+            // A renewal that is under way must not keep an edit back, so those that are known are
+            // not read again here.
             served.push(known(files).map_or_else(|| Served::read(files), Ok)?);
         }
         let config = self.config(settings.profile, &served, protocols);
         Ok(ListenerTls { settings: settings.clone(), protocols, served, config })
     }
 
-    fn config(&self, profile: TlsProfile, served: &[Served], protocols: &[&[u8]]) -> Arc<ServerConfig> {
+    fn config(
+        &self,
+        profile: TlsProfile,
+        served: &[Served],
+        protocols: &[&[u8]],
+    ) -> Arc<ServerConfig> {
         let versions = match profile {
             TlsProfile::Intermediate => &[&version::TLS13, &version::TLS12][..],
             TlsProfile::Modern => &[&version::TLS13],
         };
-        let builder = ServerConfig::builder_with_provider(self.provider.clone()).with_protocol_versions(versions);
+        let builder = ServerConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(versions);
         let builder = builder.expect("the provider has cipher suites and groups for both versions");
         let resolver = ByName::new(served.iter().map(|served| &served.certificate));
         let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(resolver));
@@ -146,11 +169,17 @@ impl ListenerTls {
         &self.served
     }
 
-    /// Reads again what has changed, and tells what came of it where that is news. Returns whether anything is to be put in force.
-    /// To be called every second. Touches the disk.
-    pub(super) fn renew(&mut self, maker: &TlsMaker, mut tell: impl FnMut(&Served, Result<(), BadCertificate>)) -> bool {
+    /// Reads again what has changed, and tells what came of it where that is news. Returns whether
+    /// anything is to be put in force. To be called every second. Touches the disk.
+    pub(super) fn renew(
+        &mut self,
+        maker: &TlsMaker,
+        mut tell: impl FnMut(&Served, Result<(), BadCertificate>),
+    ) -> bool {
         let mut renewed = false;
-        for served in self.served.iter_mut().filter_map(|served| served.watch.is_due().then_some(served)) {
+        for served in
+            self.served.iter_mut().filter_map(|served| served.watch.is_due().then_some(served))
+        {
             match Certificate::read(served.watch.files()) {
                 Ok(certificate) => {
                     served.certificate = certificate;
@@ -203,7 +232,8 @@ impl ByName {
     fn choose(&self, name: Option<&str>) -> Option<&Arc<CertifiedKey>> {
         let named = name.and_then(|name| {
             // A wildcard stands for one label (RFC 9525 §6.3).
-            let by_wildcard = || name.split_once('.').and_then(|(_, parent)| self.wildcards.get(parent));
+            let by_wildcard =
+                || name.split_once('.').and_then(|(_, parent)| self.wildcards.get(parent));
             self.exact.get(name).or_else(by_wildcard)
         });
         named.or(self.default.as_ref())
@@ -223,7 +253,8 @@ mod tests {
     fn certificate(folder: &tempfile::TempDir, names: &[&str]) -> Certificate {
         let names = names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let made = rcgen::generate_simple_self_signed(names).unwrap();
-        let files = TlsFiles { cert: folder.path().join("cert.pem"), key: folder.path().join("key.pem") };
+        let files =
+            TlsFiles { cert: folder.path().join("cert.pem"), key: folder.path().join("key.pem") };
         std::fs::write(&files.cert, made.cert.pem()).unwrap();
         std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
         Certificate::read(&files).unwrap()

@@ -1,17 +1,21 @@
 //! Writes down how keys are used: a few seconds late, in batches, so that it never delays a change.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, mpsc};
+use tokio::time::sleep;
+
 use super::figures::Figures;
 use crate::config::Store;
 use crate::keystore::{KeyStore, Prune, UseNote};
 use crate::policy::{Collected, Digest};
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::{Mutex, mpsc};
-use tokio::time::sleep;
 
-/// How often uses are written down. Last uses are on the disk five seconds after the use at the latest.
+/// How often uses are written down. Last uses are on the disk five seconds after the use at the
+/// latest.
 const EVERY: Duration = Duration::from_secs(2);
-/// How often old history goes, the first time soon after the start, and how old the counts of days may be.
+/// How often old history goes, the first time soon after the start, and how old the counts of days
+/// may be.
 const PRUNE: Duration = Duration::from_secs(3600);
 const FIRST_PRUNE: Duration = Duration::from_secs(60);
 const USES_RETENTION_DAYS: i64 = 400;
@@ -22,8 +26,8 @@ const IDEMPOTENCY: i64 = DAY;
 /// How many uses may wait before they are merged; a few seconds have fewer.
 const MANY: usize = 250_000;
 
-/// Uses that nobody has written down yet. A store may fail for hours; so that what waits does not grow all the while, uses of the same
-/// secret on the same day become one.
+/// Uses that nobody has written down yet. A store may fail for hours; so that what waits does not
+/// grow all the while, uses of the same secret on the same day become one.
 #[derive(Debug, Default)]
 pub(super) struct Unwritten {
     notes: Vec<UseNote>,
@@ -91,7 +95,8 @@ pub(super) async fn write_down(figures: &Figures, destination: &Destination) {
         Destination::Nowhere => {}
         Destination::Store(store) => {
             if let Err(failed) = store.note_use(notes).await {
-                tracing::warn!(cause = %failed.cause, "use of keys cannot be written down; trying again");
+                tracing::warn!(cause = %failed.cause, "use of keys cannot be written down; trying \
+                    again");
                 figures.unwritten().add(failed.notes);
             }
         }
@@ -105,7 +110,8 @@ pub(super) fn notes_of(id: &str, collected: &Collected, unix: i64, notes: &mut V
     let key_id: Arc<str> = id.into();
     let day = unix / DAY;
     let note = |secret, requests| UseNote { key_id: key_id.clone(), secret, day, requests };
-    // The requests stand with the first secret, or alone if all are within a second that has been told of.
+    // The requests stand with the first secret, or alone if all are within a second that has been
+    // told of.
     let mut requests = collected.requests;
     for secret in &collected.secrets {
         notes.push(note(Some(*secret), std::mem::take(&mut requests)));
@@ -140,7 +146,8 @@ mod tests {
     #[test]
     fn uses_of_the_same_secret_on_the_same_day_become_one_while_they_wait() {
         let digests = [Digest::of(b"one"), Digest::of(b"two")];
-        let note = |key: &str, secret, day| UseNote { key_id: key.into(), secret, day, requests: 1 };
+        let note =
+            |key: &str, secret, day| UseNote { key_id: key.into(), secret, day, requests: 1 };
         let mut unwritten = Unwritten::default();
         for round in 0..i64::try_from(MANY).expect("a small number") {
             unwritten.add(vec![
@@ -156,7 +163,9 @@ mod tests {
         merge(&mut notes);
         let requests: u64 = notes.iter().map(|note| note.requests).sum();
         assert_eq!((notes.len(), requests), (5, 5 * MANY as u64), "nothing is lost");
-        let latest = notes.iter().find(|note| note.day == 1 && note.secret.is_some_and(|(digest, _)| digest == digests[0]));
+        let latest = notes.iter().find(|note| {
+            note.day == 1 && note.secret.is_some_and(|(digest, _)| digest == digests[0])
+        });
         assert_eq!(latest.and_then(|note| note.secret), Some((digests[0], MANY as i64 - 1)));
         assert_eq!(unwritten.take(), []);
     }

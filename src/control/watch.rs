@@ -1,16 +1,18 @@
-//! When to load the file: a state machine that is fed with what happened and what the file looks like.
+//! When to load the file: a state machine that is fed with what happened and what the file looks
+//! like.
 //!
-//! The danger is the half-written file. It is usually valid TOML, and one that is cut before `[revoked]`
-//! would bring revoked keys back. So a file is loaded at once only when its writer is known to be done: it
-//! closed the file, or renamed a finished one into place. Everything else waits until the file has been
-//! still for a while.
+//! The danger is the half-written file. It is usually valid TOML, and one that is cut before
+//! `[revoked]` would bring revoked keys back. So a file is loaded at once only when its writer is
+//! known to be done: it closed the file, or renamed a finished one into place. Everything else
+//! waits until the file has been still for a while.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime};
 
-/// How long size and time have to be still where nothing tells that the writer is done. Longer than the
-/// coarsest timestamps (network mounts count in seconds), so that no later edit can look like this one.
+/// How long size and time have to be still where nothing tells that the writer is done. Longer than
+/// the coarsest timestamps (network mounts count in seconds), so that no later edit can look like
+/// this one.
 const STILL: Duration = Duration::from_millis(1100);
 /// The same while the writer is known to have the file open, and may be about to go on.
 const STILL_WHILE_OPEN: Duration = Duration::from_secs(10);
@@ -56,7 +58,8 @@ pub(super) enum Event {
     Closed,
     /// A file was renamed to the watched name.
     Renamed,
-    /// Something else in its directory was renamed, perhaps a directory that the path leads through.
+    /// Something else in its directory was renamed, perhaps a directory that the path leads
+    /// through.
     NeighbourRenamed,
 }
 
@@ -97,7 +100,14 @@ pub(super) struct Watch {
 impl Watch {
     /// For a file that has just been loaded and looked like `tried` then.
     pub(super) fn new(tried: Option<Identity>, now: Moment) -> Self {
-        Self { tried, seen: tried, still_since: now.monotonic, open: false, gone: false, unchanged_at: now.wall }
+        Self {
+            tried,
+            seen: tried,
+            still_since: now.monotonic,
+            open: false,
+            gone: false,
+            unchanged_at: now.wall,
+        }
     }
 
     /// The last moment at which the file still was what had been loaded.
@@ -128,8 +138,14 @@ impl Watch {
         self.still_since = now.monotonic;
     }
 
-    /// Decides by the events since the last call, in their order, and what the path leads to after them.
-    pub(super) fn observe(&mut self, events: &[Event], identity: Option<Identity>, now: Moment) -> Decision {
+    /// Decides by the events since the last call, in their order, and what the path leads to after
+    /// them.
+    pub(super) fn observe(
+        &mut self,
+        events: &[Event],
+        identity: Option<Identity>,
+        now: Moment,
+    ) -> Decision {
         let before = self.seen;
         self.look(identity, now);
         let Some(identity) = identity else {
@@ -143,11 +159,15 @@ impl Watch {
             match event {
                 Event::Poll => {}
                 Event::Written => (self.open, finished) = (true, false),
-                // What closed or came is loaded even if it looks like what was tried: timestamps are coarse.
+                // What closed or came is loaded even if it looks like what was tried: timestamps
+                // are coarse.
                 Event::Closed | Event::Renamed => (self.open, finished) = (false, true),
-                // A swapped link on the way to the file, as Kubernetes does it. The new file is finished
-                // unless it has been written to.
-                Event::NeighbourRenamed => finished |= !self.open && before.is_some_and(|before| !before.is_same_file(identity)),
+                // A swapped link on the way to the file, as Kubernetes does it. The new file is
+                // finished unless it has been written to.
+                Event::NeighbourRenamed => {
+                    finished |=
+                        !self.open && before.is_some_and(|before| !before.is_same_file(identity))
+                }
             }
         }
         if events.contains(&Event::Written) {

@@ -1,11 +1,18 @@
 //! The watch in virtual time.
 
-use super::*;
 use proptest::prelude::*;
+
+use super::*;
 
 fn file(inode: u64, size: u64, modified: u64) -> Option<Identity> {
     let changed = (0, i64::try_from(modified).unwrap());
-    Some(Identity { device: 1, inode, size, modified: SystemTime::UNIX_EPOCH + Duration::from_millis(modified), changed })
+    Some(Identity {
+        device: 1,
+        inode,
+        size,
+        modified: SystemTime::UNIX_EPOCH + Duration::from_millis(modified),
+        changed,
+    })
 }
 
 fn at(milliseconds: u64) -> Moment {
@@ -18,10 +25,17 @@ fn watch() -> Watch {
 }
 
 /// Looks every 100 ms from `from` to `to`; the moment of the first decision that is not to wait.
-fn poll(watch: &mut Watch, identity: Option<Identity>, from: u64, to: u64) -> Option<(u64, Decision)> {
-    (from..=to).step_by(100).find_map(|now| match watch.observe(&[Event::Poll], identity, at(now)) {
-        Decision::Wait => None,
-        decision => Some((now, decision)),
+fn poll(
+    watch: &mut Watch,
+    identity: Option<Identity>,
+    from: u64,
+    to: u64,
+) -> Option<(u64, Decision)> {
+    (from..=to).step_by(100).find_map(|now| {
+        match watch.observe(&[Event::Poll], identity, at(now)) {
+            Decision::Wait => None,
+            decision => Some((now, decision)),
+        }
     })
 }
 
@@ -34,7 +48,10 @@ fn unchanged_file_is_never_loaded_again() {
 fn file_closed_after_writing_is_loaded_at_once() {
     let mut watch = watch();
     assert_eq!(watch.observe(&[Event::Written], file(1, 40, 1000), at(1000)), Decision::Wait);
-    assert_eq!(watch.observe(&[Event::Written, Event::Closed], file(1, 90, 1001), at(1001)), Decision::Load);
+    assert_eq!(
+        watch.observe(&[Event::Written, Event::Closed], file(1, 90, 1001), at(1001)),
+        Decision::Load
+    );
 }
 
 #[test]
@@ -49,22 +66,34 @@ fn close_is_believed_even_if_size_and_time_are_the_same() {
 
 #[test]
 fn swapped_link_on_the_way_is_loaded_at_once() {
-    assert_eq!(watch().observe(&[Event::NeighbourRenamed], file(2, 100, 0), at(1000)), Decision::Load);
+    assert_eq!(
+        watch().observe(&[Event::NeighbourRenamed], file(2, 100, 0), at(1000)),
+        Decision::Load
+    );
 }
 
 #[test]
 fn renamed_neighbour_does_not_hasten_a_writer() {
     let mut watch = watch();
     assert_eq!(watch.observe(&[Event::Written], file(1, 10, 1000), at(1000)), Decision::Wait);
-    assert_eq!(watch.observe(&[Event::NeighbourRenamed], file(1, 10, 1000), at(1010)), Decision::Wait);
+    assert_eq!(
+        watch.observe(&[Event::NeighbourRenamed], file(1, 10, 1000), at(1010)),
+        Decision::Wait
+    );
     // Not even where the file was removed and is being written anew.
-    assert_eq!(watch.observe(&[Event::Written, Event::NeighbourRenamed], file(2, 10, 1000), at(1020)), Decision::Wait);
+    assert_eq!(
+        watch.observe(&[Event::Written, Event::NeighbourRenamed], file(2, 10, 1000), at(1020)),
+        Decision::Wait
+    );
 }
 
 #[test]
 fn writer_that_goes_on_after_closing_is_waited_for() {
     let mut watch = watch();
-    assert_eq!(watch.observe(&[Event::Closed, Event::Written], file(1, 10, 1000), at(1000)), Decision::Wait);
+    assert_eq!(
+        watch.observe(&[Event::Closed, Event::Written], file(1, 10, 1000), at(1000)),
+        Decision::Wait
+    );
     assert_eq!(poll(&mut watch, file(1, 10, 1000), 1100, 10_900), None);
 }
 
@@ -75,7 +104,10 @@ fn writer_that_never_closes_is_waited_for_ten_seconds_after_its_last_write() {
         assert_eq!(watch.observe(&[Event::Written], file(1, now, now), at(now)), Decision::Wait);
         assert_eq!(poll(&mut watch, file(1, now, now), now + 100, now + 4900), None);
     }
-    assert_eq!(poll(&mut watch, file(1, 16_000, 16_000), 21_000, 40_000), Some((26_000, Decision::Load)));
+    assert_eq!(
+        poll(&mut watch, file(1, 16_000, 16_000), 21_000, 40_000),
+        Some((26_000, Decision::Load))
+    );
 }
 
 #[test]
@@ -99,20 +131,29 @@ fn deletion_is_told_once_and_the_return_is_loaded() {
     assert_eq!(poll(&mut watch, None, 3100, 9000), None);
     assert_eq!(watch.observe(&[Event::Renamed], file(1, 100, 0), at(9100)), Decision::Load);
     watch.tried(file(1, 100, 0).unwrap(), at(9100));
-    assert_eq!(poll(&mut watch, None, 9200, 20_000).map(|(_, decision)| decision), Some(Decision::Gone));
+    assert_eq!(
+        poll(&mut watch, None, 9200, 20_000).map(|(_, decision)| decision),
+        Some(Decision::Gone)
+    );
 }
 
 #[test]
 fn editor_that_moves_the_old_file_away_first_is_not_a_deletion() {
     let mut watch = watch();
     assert_eq!(watch.observe(&[Event::NeighbourRenamed], None, at(1000)), Decision::Wait);
-    assert_eq!(watch.observe(&[Event::Written, Event::Closed], file(2, 120, 1001), at(1001)), Decision::Load);
+    assert_eq!(
+        watch.observe(&[Event::Written, Event::Closed], file(2, 120, 1001), at(1001)),
+        Decision::Load
+    );
 }
 
 #[test]
 fn return_seen_only_by_polling_is_loaded_even_if_it_is_the_same_file() {
     let mut watch = watch();
-    assert_eq!(poll(&mut watch, None, 1000, 9000).map(|(_, decision)| decision), Some(Decision::Gone));
+    assert_eq!(
+        poll(&mut watch, None, 1000, 9000).map(|(_, decision)| decision),
+        Some(Decision::Gone)
+    );
     assert_eq!(poll(&mut watch, file(1, 100, 0), 9000, 20_000), Some((10_100, Decision::Load)));
 }
 
@@ -132,8 +173,8 @@ fn last_moment_seen_unchanged_stops_at_the_edit() {
 }
 
 proptest! {
-    /// Whatever the schedule of a writer that tells of each of its writes: until it closes the file,
-    /// nothing is loaded unless it has paused for ten seconds.
+    /// Whatever the schedule of a writer that tells of each of its writes: until it closes the
+    /// file, nothing is loaded unless it has paused for ten seconds.
     #[test]
     fn half_written_file_is_never_loaded(pauses in proptest::collection::vec(1u64..9_900, 1..20), neighbours in any::<u32>()) {
         let mut watch = watch();

@@ -1,5 +1,5 @@
-//! A panic is a mistake of ours, and says where it happened. What it says besides may quote what it stumbled over, such as a request with
-//! its key, and is shown only where it is a fixed text.
+//! A panic is a mistake of ours, and says where it happened. What it says besides may quote what it
+//! stumbled over, such as a request with its key, and is shown only where it is a fixed text.
 
 use std::any::Any;
 use std::panic::{self, PanicHookInfo};
@@ -11,7 +11,12 @@ pub(super) fn install() {
 fn tell(info: &PanicHookInfo<'_>) {
     let place = info.location().map(ToString::to_string);
     let thread = std::thread::current();
-    tracing::error!(place, thread = thread.name(), why = fixed_text(info.payload()), "a task panicked");
+    tracing::error!(
+        place,
+        thread = thread.name(),
+        why = fixed_text(info.payload()),
+        "a task panicked"
+    );
 }
 
 fn fixed_text(payload: &dyn Any) -> &'static str {

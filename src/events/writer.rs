@@ -1,13 +1,16 @@
-//! Events are written by a thread of their own: standard error may be a pipe that nobody reads, and whoever reports something, above all
-//! the thread that puts revocations in force, must not wait for that.
+//! Events are written by a thread of their own: standard error may be a pipe that nobody reads, and
+//! whoever reports something, above all the thread that puts revocations in force, must not wait
+//! for that.
 
-use crate::stats::EVENTS_LOST;
 use std::io::{self, Write};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
+
 use tracing_subscriber::fmt::MakeWriter;
+
+use crate::stats::EVENTS_LOST;
 
 /// Events that may wait.
 const QUEUE: usize = 4096;
@@ -23,13 +26,16 @@ enum Message {
 pub(super) struct EventWriter(SyncSender<Message>);
 
 impl EventWriter {
-    /// Starts the thread that writes to `sink`. What the sink does not take is no matter: there is nobody left to tell.
+    /// Starts the thread that writes to `sink`. What the sink does not take is no matter: there is
+    /// nobody left to tell.
     ///
     /// # Errors
     /// No thread can be started.
     pub(super) fn start(sink: impl Write + Send + 'static) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(QUEUE);
-        thread::Builder::new().name("events".to_owned()).spawn(move || write_all(&receiver, sink))?;
+        thread::Builder::new()
+            .name("events".to_owned())
+            .spawn(move || write_all(&receiver, sink))?;
         Ok(Self(sender))
     }
 
@@ -81,8 +87,9 @@ impl MakeWriter<'_> for EventWriter {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::sync::{Arc, Mutex};
+
+    use super::*;
 
     struct Blocked(Arc<Mutex<Vec<u8>>>);
 

@@ -1,15 +1,17 @@
-//! One count for two processes: while connections of the old process go on, the new one counts their requests with its own, so that
-//! no window ever holds more than its limit.
+//! One count for two processes: while connections of the old process go on, the new one counts
+//! their requests with its own, so that no window ever holds more than its limit.
 
-use super::wire;
-use crate::policy::{Allowance, Charge, Digest, Exhausted, Limit};
-use serde::{Deserialize, Serialize};
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-/// How long the other process may take. It answers in microseconds, and only requests on old connections ever wait for it; but while
-/// it takes the counts in, they wait for that.
+use serde::{Deserialize, Serialize};
+
+use super::wire;
+use crate::policy::{Allowance, Charge, Digest, Exhausted, Limit};
+
+/// How long the other process may take. It answers in microseconds, and only requests on old
+/// connections ever wait for it; but while it takes the counts in, they wait for that.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A request to be counted.
@@ -50,9 +52,14 @@ impl Link {
         wire::read(&self.0)
     }
 
-    /// Has a request counted at the other end, or, where that fails, here, by `count`. It is noted here too if it was admitted there,
-    /// so that this process can go on alone. A link without an answer is dropped.
-    pub fn count(link: &mut Option<Self>, order: &Order, count: impl FnOnce() -> Option<Outcome>) -> Option<Outcome> {
+    /// Has a request counted at the other end, or, where that fails, here, by `count`. It is noted
+    /// here too if it was admitted there, so that this process can go on alone. A link without an
+    /// answer is dropped.
+    pub fn count(
+        link: &mut Option<Self>,
+        order: &Order,
+        count: impl FnOnce() -> Option<Outcome>,
+    ) -> Option<Outcome> {
         if let Some(known) = link {
             match known.ask(order) {
                 Ok(Some(outcome)) => {
@@ -63,7 +70,8 @@ impl Link {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "the process that takes over does not count; counting alone");
+                    tracing::warn!(%error, "the process that takes over does not count; counting \
+                        alone");
                     *link = None;
                 }
             }
@@ -74,7 +82,11 @@ impl Link {
 
 impl From<&Charge<'_>> for Order {
     fn from(charge: &Charge<'_>) -> Self {
-        Self { api: charge.api.as_ref().to_owned(), digest: *charge.digest, limits: charge.limits.to_vec() }
+        Self {
+            api: charge.api.as_ref().to_owned(),
+            digest: *charge.digest,
+            limits: charge.limits.to_vec(),
+        }
     }
 }
 
@@ -105,7 +117,11 @@ mod tests {
             serve(&there, |order| {
                 counted += 1;
                 let allowance = Allowance { limit: order.limits[0], remaining: 0, reset: 7 };
-                Some(if counted == 1 { Ok(Some(allowance)) } else { Err(Exhausted { allowance, retry: 9 }) })
+                Some(if counted == 1 {
+                    Ok(Some(allowance))
+                } else {
+                    Err(Exhausted { allowance, retry: 9 })
+                })
             });
             counted
         });

@@ -1,5 +1,6 @@
-//! What two processes of Keygate share while one takes over from the other: messages and open sockets over a Unix socket, and one
-//! count of requests for both. Who says what and when is `control/upgrade`'s.
+//! What two processes of Keygate share while one takes over from the other: messages and open
+//! sockets over a Unix socket, and one count of requests for both. Who says what and when is
+//! `control/upgrade`'s.
 
 mod ledger;
 mod wire;

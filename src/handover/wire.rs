@@ -1,14 +1,16 @@
-//! Messages as JSON behind their length, and file descriptors (`SCM_RIGHTS`). JSON, because the two sides may be different versions:
-//! a member that one does not know is passed over.
+//! Messages as JSON behind their length, and file descriptors (`SCM_RIGHTS`). JSON, because the two
+//! sides may be different versions: a member that one does not know is passed over.
 
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
-};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 /// The largest message, in bytes. What is long is sent in parts.
@@ -25,7 +27,11 @@ fn frame(message: &impl Serialize) -> io::Result<Vec<u8>> {
 
 fn check(length: u32) -> io::Result<usize> {
     let length = usize::try_from(length).unwrap_or(usize::MAX);
-    if length > LARGEST { Err(io::Error::new(io::ErrorKind::InvalidData, "the message is too long")) } else { Ok(length) }
+    if length > LARGEST {
+        Err(io::Error::new(io::ErrorKind::InvalidData, "the message is too long"))
+    } else {
+        Ok(length)
+    }
 }
 
 /// Sends a message.
@@ -52,7 +58,10 @@ pub fn read<M: DeserializeOwned>(mut stream: impl Read) -> io::Result<M> {
 ///
 /// # Errors
 /// The other side is gone.
-pub async fn send(stream: &mut (impl AsyncWrite + Unpin), message: &impl Serialize) -> io::Result<()> {
+pub async fn send(
+    stream: &mut (impl AsyncWrite + Unpin),
+    message: &impl Serialize,
+) -> io::Result<()> {
     stream.write_all(&frame(message)?).await
 }
 
@@ -103,9 +112,10 @@ pub fn take(stream: impl AsFd) -> io::Result<OwnedFd> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::net::TcpListener;
     use std::os::unix::net::UnixStream;
+
+    use super::*;
 
     #[test]
     fn sockets_and_messages_arrive_in_their_order() {

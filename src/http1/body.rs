@@ -1,10 +1,12 @@
 //! Reading bodies (RFC 9112 §6 and §7).
 
+use std::ops::Range;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
 use super::Malformed;
 use super::head::{is_token_byte, is_value_byte, read_fields};
 use crate::policy::Fields;
-use http::{HeaderMap, HeaderName, HeaderValue};
-use std::ops::Range;
 
 /// Bytes of a chunk's first line, extensions included.
 const LONGEST_CHUNK_LINE: usize = 1024;
@@ -26,7 +28,8 @@ enum State {
     Chunked(Chunk, Vec<u8>),
 }
 
-/// Where in a chunked body the reading stands (RFC 9112 §7.1). Lines that have not come whole are kept in the state's buffer.
+/// Where in a chunked body the reading stands (RFC 9112 §7.1). Lines that have not come whole are
+/// kept in the state's buffer.
 #[derive(Debug, Clone, Copy)]
 enum Chunk {
     /// In the line with the size.
@@ -127,7 +130,11 @@ fn take(left: &mut u64, available: usize) -> usize {
     taken
 }
 
-fn read_chunked(at: &mut Chunk, kept: &mut Vec<u8>, input: &[u8]) -> Result<(usize, Piece), Malformed> {
+fn read_chunked(
+    at: &mut Chunk,
+    kept: &mut Vec<u8>,
+    input: &[u8],
+) -> Result<(usize, Piece), Malformed> {
     let mut read = 0;
     loop {
         let rest = &input[read..];
@@ -191,7 +198,8 @@ fn keep(kept: &mut Vec<u8>, bytes: &[u8], most: usize) -> Result<(), Malformed> 
     Ok(())
 }
 
-/// The size in a chunk's first line (RFC 9112 §7.1), and whether the line has the one right form. Extensions are read over (§7.1.1).
+/// The size in a chunk's first line (RFC 9112 §7.1), and whether the line has the one right form.
+/// Extensions are read over (§7.1.1).
 fn chunk_size(line: &[u8]) -> Result<u64, Malformed> {
     let line = line.strip_suffix(b"\r\n").ok_or(Malformed::Syntax)?;
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
@@ -204,8 +212,9 @@ fn chunk_size(line: &[u8]) -> Result<u64, Malformed> {
     Ok(size.iter().fold(0, |sum, byte| sum << 4 | digit(byte)))
 }
 
-/// Reads over chunk extensions (RFC 9112 §7.1.1), without the white space that is obsolete there. Nothing: they are none. What looks
-/// like one and is not may be taken for the end of the line, or not, by somebody else.
+/// Reads over chunk extensions (RFC 9112 §7.1.1), without the white space that is obsolete there.
+/// Nothing: they are none. What looks like one and is not may be taken for the end of the line, or
+/// not, by somebody else.
 fn skip_extensions(mut rest: &[u8]) -> Option<()> {
     while !rest.is_empty() {
         let after = skip_token(rest.strip_prefix(b";")?)?;

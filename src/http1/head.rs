@@ -1,8 +1,9 @@
 //! Reading heads (RFC 9112 §2 to §6).
 
+use http::{Method, StatusCode, Version};
+
 use super::{Body, Malformed};
 use crate::policy::{Fields, Known, Target};
-use http::{Method, StatusCode, Version};
 
 /// The bounds of a head.
 #[derive(Debug, Clone, Copy)]
@@ -35,11 +36,12 @@ pub struct ResponseHead<'f, 'b> {
     pub fields: &'f Fields<'b>,
 }
 
-/// Where the head that `bytes` begin with ends, behind its empty line; `None` while that has not come. `searched` bytes were looked at
-/// before.
+/// Where the head that `bytes` begin with ends, behind its empty line; `None` while that has not
+/// come. `searched` bytes were looked at before.
 ///
 /// # Errors
-/// [`Malformed::TooLarge`], and [`Malformed::Syntax`] for a line that ends without CR, which would be waited for in vain.
+/// [`Malformed::TooLarge`], and [`Malformed::Syntax`] for a line that ends without CR, which would
+/// be waited for in vain.
 pub fn find_end(bytes: &[u8], searched: usize, size: usize) -> Result<Option<usize>, Malformed> {
     let from = searched.saturating_sub(3);
     for at in memchr::memchr_iter(b'\n', &bytes[from..]).map(|at| from + at) {
@@ -53,21 +55,29 @@ pub fn find_end(bytes: &[u8], searched: usize, size: usize) -> Result<Option<usi
     if bytes.len() > size { Err(Malformed::TooLarge) } else { Ok(None) }
 }
 
-/// Reads a request's whole head, from the method to the empty line, and adds to `fields`. Names of fields become lower case in place.
+/// Reads a request's whole head, from the method to the empty line, and adds to `fields`. Names of
+/// fields become lower case in place.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn request<'b>(head: &'b mut [u8], most_fields: usize, fields: &mut Fields<'b>) -> Result<RequestHead<'b>, Malformed> {
+pub fn request<'b>(
+    head: &'b mut [u8],
+    most_fields: usize,
+    fields: &mut Fields<'b>,
+) -> Result<RequestHead<'b>, Malformed> {
     let (line, rest) = first_line(head)?;
     let mut parts = line.split(|byte| *byte == b' ');
-    let (Some(method), Some(target), Some(version), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+    let (Some(method), Some(target), Some(version), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
         return Err(Malformed::Syntax);
     };
     let version = read_version(version)?;
     let method = Method::from_bytes(method).map_err(|_| Malformed::Syntax)?;
     read_fields(rest, most_fields, fields)?;
     let mut target = read_target(target)?;
-    // RFC 9112 §3.2: the field has to be there in any case, so what the target says does not stand in for it.
+    // RFC 9112 §3.2: the field has to be there in any case, so what the target says does not stand
+    // in for it.
     if version == Version::HTTP_11 && !fields.has(Known::Host) {
         target.authority = None;
     }
@@ -78,7 +88,11 @@ pub fn request<'b>(head: &'b mut [u8], most_fields: usize, fields: &mut Fields<'
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn response<'b>(head: &'b mut [u8], most_fields: usize, fields: &mut Fields<'b>) -> Result<(StatusCode, Version), Malformed> {
+pub fn response<'b>(
+    head: &'b mut [u8],
+    most_fields: usize,
+    fields: &mut Fields<'b>,
+) -> Result<(StatusCode, Version), Malformed> {
     let (line, rest) = first_line(head)?;
     // The reason may be empty, and so may the space before it be missing, as some servers have it.
     let (version, status) = line.split_at_checked(8).ok_or(Malformed::Syntax)?;
@@ -115,31 +129,43 @@ fn read_version(text: &[u8]) -> Result<Version, Malformed> {
     }
 }
 
-/// RFC 9112 §3.2. What is neither a path nor an absolute URI stays whole, as a path that no rule accepts.
+/// RFC 9112 §3.2. What is neither a path nor an absolute URI stays whole, as a path that no rule
+/// accepts.
 fn read_target(target: &[u8]) -> Result<Target<'_>, Malformed> {
     // RFC 3986 §2: nothing else may stand in a URI; a fragment is never sent (RFC 9112 §3.2.1).
-    if target.is_empty() || !all(target, |byte| byte.is_ascii_graphic() & !matches!(byte, b'#' | b'<' | b'>')) {
+    if target.is_empty()
+        || !all(target, |byte| byte.is_ascii_graphic() & !matches!(byte, b'#' | b'<' | b'>'))
+    {
         return Err(Malformed::Syntax);
     }
     let target = std::str::from_utf8(target).map_err(|_| Malformed::Syntax)?;
-    let scheme = ["http://", "https://"]
-        .into_iter()
-        .find(|scheme| target.as_bytes().get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes())));
+    let scheme = ["http://", "https://"].into_iter().find(|scheme| {
+        target
+            .as_bytes()
+            .get(..scheme.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes()))
+    });
     let (authority, rest) = match scheme {
         Some(scheme) => {
             let target = &target[scheme.len()..];
-            let (authority, rest) = target.split_at(target.find(['/', '?']).unwrap_or(target.len()));
+            let (authority, rest) =
+                target.split_at(target.find(['/', '?']).unwrap_or(target.len()));
             (Some(authority), rest)
         }
         None => (None, target),
     };
-    let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
+    let (path, query) =
+        rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
     let path = if path.is_empty() && authority.is_some() { "/" } else { path };
     Ok(Target { authority, path, query })
 }
 
 /// RFC 9112 §5. `lines` ends with the empty line.
-pub(super) fn read_fields<'b>(mut lines: &'b mut [u8], most: usize, fields: &mut Fields<'b>) -> Result<(), Malformed> {
+pub(super) fn read_fields<'b>(
+    mut lines: &'b mut [u8],
+    most: usize,
+    fields: &mut Fields<'b>,
+) -> Result<(), Malformed> {
     loop {
         let (line, rest) = first_line(lines)?;
         lines = rest;
@@ -160,7 +186,8 @@ pub(super) fn read_fields<'b>(mut lines: &'b mut [u8], most: usize, fields: &mut
     }
 }
 
-/// Makes the letters of a token lower case; false where it is none (RFC 9110 §5.6.2), such as one that begins with a space.
+/// Makes the letters of a token lower case; false where it is none (RFC 9110 §5.6.2), such as one
+/// that begins with a space.
 fn lower_token(name: &mut [u8]) -> bool {
     let mut sound = true;
     for byte in name {
@@ -184,7 +211,20 @@ static TOKEN: [u8; 256] = {
         let allowed = (byte as u8).is_ascii_alphanumeric()
             || matches!(
                 byte as u8,
-                b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+                b'!' | b'#'
+                    | b'$'
+                    | b'%'
+                    | b'&'
+                    | b'\''
+                    | b'*'
+                    | b'+'
+                    | b'-'
+                    | b'.'
+                    | b'^'
+                    | b'_'
+                    | b'`'
+                    | b'|'
+                    | b'~'
             );
         if allowed {
             table[byte] = (byte as u8).to_ascii_lowercase();
@@ -199,7 +239,8 @@ pub(super) fn is_value_byte(byte: u8) -> bool {
     ((byte >= b' ') & (byte != 0x7f)) | (byte == b'\t')
 }
 
-/// Whether all bytes are as they should be. It never stops early, so that many are looked at together.
+/// Whether all bytes are as they should be. It never stops early, so that many are looked at
+/// together.
 pub(super) fn all(bytes: &[u8], sound: impl Fn(u8) -> bool) -> bool {
     bytes.iter().fold(true, |all, byte| all & sound(*byte))
 }
@@ -218,7 +259,9 @@ pub fn request_body(version: Version, fields: &Fields<'_>) -> Result<Body, Malfo
 /// [`Malformed::Framing`].
 pub fn response_body(head: &ResponseHead<'_, '_>, to_head: bool) -> Result<Body, Malformed> {
     let framing = framing(head.fields, head.version)?;
-    let bodiless = to_head || head.status.is_informational() || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let bodiless = to_head
+        || head.status.is_informational()
+        || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     Ok(if bodiless { Body::NONE } else { framing.unwrap_or(Body::UNTIL_CLOSE) })
 }
 
@@ -228,11 +271,18 @@ fn framing(fields: &Fields<'_>, version: Version) -> Result<Option<Body>, Malfor
     let mut lengths = fields.all(Known::ContentLength);
     match (codings.next(), lengths.next()) {
         (None, None) => Ok(None),
-        // RFC 9112 §6.1: HTTP/1.0 knows no codings, and whoever sends one there may mean something else.
-        (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") && codings.next().is_none() && version == Version::HTTP_11 => {
+        // RFC 9112 §6.1: HTTP/1.0 knows no codings, and whoever sends one there may mean something
+        // else.
+        (Some(coding), None)
+            if coding.eq_ignore_ascii_case(b"chunked")
+                && codings.next().is_none()
+                && version == Version::HTTP_11 =>
+        {
             Ok(Some(Body::chunked()))
         }
-        (None, Some(length)) if lengths.next().is_none() => read_length(length).map(|length| Some(Body::of_length(length))),
+        (None, Some(length)) if lengths.next().is_none() => {
+            read_length(length).map(|length| Some(Body::of_length(length)))
+        }
         _ => Err(Malformed::Framing),
     }
 }
@@ -242,10 +292,11 @@ fn read_length(text: &[u8]) -> Result<u64, Malformed> {
     if text.is_empty() || text.len() > 19 {
         return Err(Malformed::Framing);
     }
-    text.iter().try_fold(
-        0_u64,
-        |sum, byte| {
-            if byte.is_ascii_digit() { Ok(sum * 10 + u64::from(byte - b'0')) } else { Err(Malformed::Framing) }
-        },
-    )
+    text.iter().try_fold(0_u64, |sum, byte| {
+        if byte.is_ascii_digit() {
+            Ok(sum * 10 + u64::from(byte - b'0'))
+        } else {
+            Err(Malformed::Framing)
+        }
+    })
 }

@@ -1,6 +1,7 @@
-//! HTTP/1.1 as bytes (RFC 9112), without input or output: heads and bodies are read out of what has arrived and written into
-//! buffers. One reading only: what the standard lets a lenient parser repair (a bare LF, a folded line, white space before a colon,
-//! two lengths) is refused, because another parser could read it differently.
+//! HTTP/1.1 as bytes (RFC 9112), without input or output: heads and bodies are read out of what has
+//! arrived and written into buffers. One reading only: what the standard lets a lenient parser
+//! repair (a bare LF, a folded line, white space before a colon, two lengths) is refused, because
+//! another parser could read it differently.
 
 mod body;
 mod head;
@@ -9,7 +10,9 @@ mod tests;
 mod write;
 
 pub use body::{Body, Piece};
-pub use head::{Limits, RequestHead, ResponseHead, find_end, request, request_body, response, response_body};
+pub use head::{
+    Limits, RequestHead, ResponseHead, find_end, request, request_body, response, response_body,
+};
 pub use write::{LAST_CHUNK, chunk, request_line, status_line, trailers};
 
 /// Why bytes are not a message that Keygate accepts.

@@ -1,16 +1,26 @@
 //! Heads and bodies, sound and hostile.
 
-use super::*;
-use crate::policy::{Fields, Known};
 use http::{Method, StatusCode, Version};
 use proptest::prelude::*;
+
+use super::*;
+use crate::policy::{Fields, Known};
 
 fn head(text: &str) -> Result<(String, Vec<(String, String)>), Malformed> {
     let mut bytes = text.as_bytes().to_vec();
     let mut fields = Fields::new();
     let head = request(&mut bytes, 10, &mut fields)?;
-    let fields = fields.iter().map(|field| (field.name.to_owned(), String::from_utf8_lossy(field.value).into_owned())).collect();
-    Ok((format!("{} {:?} {} {:?} {:?}", head.method, head.target.authority, head.target.path, head.target.query, head.version), fields))
+    let fields = fields
+        .iter()
+        .map(|field| (field.name.to_owned(), String::from_utf8_lossy(field.value).into_owned()))
+        .collect();
+    Ok((
+        format!(
+            "{} {:?} {} {:?} {:?}",
+            head.method, head.target.authority, head.target.path, head.target.query, head.version
+        ),
+        fields,
+    ))
 }
 
 fn syntax(text: &str) {
@@ -19,9 +29,12 @@ fn syntax(text: &str) {
 
 #[test]
 fn sound_heads_are_read_as_they_are() {
-    let (line, fields) = head("GET /a?b=c HTTP/1.1\r\nHost: desk\r\nX-Odd:\t \r\nAccept:text/html, */* \r\n\r\n").unwrap();
+    let (line, fields) =
+        head("GET /a?b=c HTTP/1.1\r\nHost: desk\r\nX-Odd:\t \r\nAccept:text/html, */* \r\n\r\n")
+            .unwrap();
     assert_eq!(line, "GET None /a Some(\"b=c\") HTTP/1.1");
-    let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let fields: Vec<_> =
+        fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     assert_eq!(fields, [("host", "desk"), ("x-odd", ""), ("accept", "text/html, */*")]);
     let cases = [
         ("GET http://Desk:80/a HTTP/1.1", "GET Some(\"Desk:80\") /a None HTTP/1.1"),
@@ -38,8 +51,14 @@ fn sound_heads_are_read_as_they_are() {
 
 #[test]
 fn host_of_the_target_does_not_stand_in_for_the_field_of_http11() {
-    assert_eq!(head("GET http://desk/a HTTP/1.1\r\nAccept: */*\r\n\r\n").unwrap().0, "GET None /a None HTTP/1.1");
-    assert_eq!(head("GET http://desk/a HTTP/1.0\r\nAccept: */*\r\n\r\n").unwrap().0, "GET Some(\"desk\") /a None HTTP/1.0");
+    assert_eq!(
+        head("GET http://desk/a HTTP/1.1\r\nAccept: */*\r\n\r\n").unwrap().0,
+        "GET None /a None HTTP/1.1"
+    );
+    assert_eq!(
+        head("GET http://desk/a HTTP/1.0\r\nAccept: */*\r\n\r\n").unwrap().0,
+        "GET Some(\"desk\") /a None HTTP/1.0"
+    );
 }
 
 #[test]
@@ -83,7 +102,11 @@ fn what_two_parsers_could_read_differently_is_refused() {
         syntax(&format!("GET / HTTP/1.1\r\n{field}\r\n\r\n"));
     }
     for version in ["HTTP/2.0", "HTTP/1.2", "HTTP/0.9", "HTTP/1.10"] {
-        assert_eq!(head(&format!("GET / {version}\r\n\r\n")).unwrap_err(), Malformed::Version, "{version}");
+        assert_eq!(
+            head(&format!("GET / {version}\r\n\r\n")).unwrap_err(),
+            Malformed::Version,
+            "{version}"
+        );
     }
     let many = "X: y\r\n".repeat(11);
     assert_eq!(head(&format!("GET / HTTP/1.1\r\n{many}\r\n")).unwrap_err(), Malformed::TooLarge);
@@ -136,7 +159,11 @@ fn length_of_a_body_has_one_spelling() {
         "Transfer-Encoding: xchunked",
         "Transfer-Encoding:",
     ] {
-        assert_eq!(framing(&format!("HTTP/1.1\r\n{lines}\r\n")), Err(Malformed::Framing), "{lines}");
+        assert_eq!(
+            framing(&format!("HTTP/1.1\r\n{lines}\r\n")),
+            Err(Malformed::Framing),
+            "{lines}"
+        );
     }
     assert_eq!(framing("HTTP/1.0\r\nTransfer-Encoding: chunked\r\n"), Err(Malformed::Framing));
 }
@@ -148,24 +175,52 @@ fn answers_are_read_with_the_length_that_their_status_allows() {
         let mut fields = Fields::new();
         let (status, version) = response(&mut bytes, 10, &mut fields).unwrap();
         let head = ResponseHead { status, version, fields: &fields };
-        (head.status, head.version, response_body(&head, to_head).map(|body| (body.is_done(), body.length())))
+        (
+            head.status,
+            head.version,
+            response_body(&head, to_head).map(|body| (body.is_done(), body.length())),
+        )
     };
     let whole = Ok((true, Some(0)));
-    assert_eq!(read("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", false), (StatusCode::OK, Version::HTTP_11, Ok((false, Some(5)))));
+    assert_eq!(
+        read("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", false),
+        (StatusCode::OK, Version::HTTP_11, Ok((false, Some(5))))
+    );
     assert_eq!(read("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", true).2, whole);
     assert_eq!(read("HTTP/1.1 304\r\ncontent-length: 5\r\n\r\n", false).2, whole);
     assert_eq!(read("HTTP/1.1 204 \r\n\r\n", false).2, whole);
-    assert_eq!(read("HTTP/1.0 200 Fine\r\n\r\n", false), (StatusCode::OK, Version::HTTP_10, Ok((false, None))));
-    assert_eq!(read("HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n", false).2, Err(Malformed::Framing));
-    for line in
-        ["HTTP/1.1 20 OK", "HTTP/1.1 600 OK", "HTTP/1.1  200", "HTTP/1.1 2000", "HTTP/1.1\t200 OK", "ICY 200 OK", "HTTP/1.1 200 \u{1}", ""]
-    {
-        assert!(response(&mut format!("{line}\r\n\r\n").into_bytes(), 10, &mut Fields::new()).is_err(), "{line}");
+    assert_eq!(
+        read("HTTP/1.0 200 Fine\r\n\r\n", false),
+        (StatusCode::OK, Version::HTTP_10, Ok((false, None)))
+    );
+    assert_eq!(
+        read("HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n", false).2,
+        Err(Malformed::Framing)
+    );
+    for line in [
+        "HTTP/1.1 20 OK",
+        "HTTP/1.1 600 OK",
+        "HTTP/1.1  200",
+        "HTTP/1.1 2000",
+        "HTTP/1.1\t200 OK",
+        "ICY 200 OK",
+        "HTTP/1.1 200 \u{1}",
+        "",
+    ] {
+        assert!(
+            response(&mut format!("{line}\r\n\r\n").into_bytes(), 10, &mut Fields::new()).is_err(),
+            "{line}"
+        );
     }
 }
 
-/// Reads a body that comes in pieces of at most `cut` bytes; returns its data, its trailers and what follows it.
-fn whole_body(mut body: Body, bytes: &[u8], cut: usize) -> Result<(Vec<u8>, usize, Vec<u8>), Malformed> {
+/// Reads a body that comes in pieces of at most `cut` bytes; returns its data, its trailers and
+/// what follows it.
+fn whole_body(
+    mut body: Body,
+    bytes: &[u8],
+    cut: usize,
+) -> Result<(Vec<u8>, usize, Vec<u8>), Malformed> {
     let (mut data, mut trailers, mut at) = (Vec::new(), 0, 0);
     while !body.is_done() {
         let end = (at + cut).min(bytes.len());
@@ -184,16 +239,27 @@ fn whole_body(mut body: Body, bytes: &[u8], cut: usize) -> Result<(Vec<u8>, usiz
 
 #[test]
 fn line_of_a_chunk_is_as_long_as_allowed_however_it_arrives() {
-    let body = |length: usize| format!("1;{}\r\nx\r\n0\r\n\r\n", "e".repeat(length - "1;\r\n".len()));
+    let body =
+        |length: usize| format!("1;{}\r\nx\r\n0\r\n\r\n", "e".repeat(length - "1;\r\n".len()));
     for cut in [1, 1000, 10_000] {
-        assert_eq!(whole_body(Body::chunked(), body(1024).as_bytes(), cut), Ok((b"x".to_vec(), 0, Vec::new())), "{cut}");
-        assert_eq!(whole_body(Body::chunked(), body(1025).as_bytes(), cut), Err(Malformed::TooLarge), "{cut}");
+        assert_eq!(
+            whole_body(Body::chunked(), body(1024).as_bytes(), cut),
+            Ok((b"x".to_vec(), 0, Vec::new())),
+            "{cut}"
+        );
+        assert_eq!(
+            whole_body(Body::chunked(), body(1025).as_bytes(), cut),
+            Err(Malformed::TooLarge),
+            "{cut}"
+        );
     }
 }
 
 #[test]
 fn chunk_syntax_has_no_second_reading() {
-    let read = |bytes: &str| (1..8).map(|cut| whole_body(Body::chunked(), bytes.as_bytes(), cut)).collect::<Vec<_>>();
+    let read = |bytes: &str| {
+        (1..8).map(|cut| whole_body(Body::chunked(), bytes.as_bytes(), cut)).collect::<Vec<_>>()
+    };
     for (bytes, data, trailers) in [
         ("5\r\nhello\r\n0\r\n\r\nnext", "hello", 0),
         ("005;a=b\r\nhello\r\n1 ;\r\n", "", 9),
@@ -204,7 +270,11 @@ fn chunk_syntax_has_no_second_reading() {
             if trailers == 9 {
                 assert_eq!(outcome, Err(Malformed::Syntax), "{bytes:?}");
             } else {
-                assert_eq!(outcome, Ok((data.as_bytes().to_vec(), trailers, b"next".to_vec())), "{bytes:?}");
+                assert_eq!(
+                    outcome,
+                    Ok((data.as_bytes().to_vec(), trailers, b"next".to_vec())),
+                    "{bytes:?}"
+                );
             }
         }
     }
@@ -237,7 +307,11 @@ fn chunk_syntax_has_no_second_reading() {
     let endless = [b"1;".to_vec(), vec![b'a'; 2000]].concat();
     assert_eq!(whole_body(Body::chunked(), &endless, 100).unwrap_err(), Malformed::TooLarge);
     let long = [&endless[..], b"\r\nx\r\n0\r\n\r\n"].concat();
-    assert_eq!(whole_body(Body::chunked(), &long, 10_000).unwrap_err(), Malformed::TooLarge, "also where all of it comes at once");
+    assert_eq!(
+        whole_body(Body::chunked(), &long, 10_000).unwrap_err(),
+        Malformed::TooLarge,
+        "also where all of it comes at once"
+    );
     let endless = [b"0\r\n".to_vec(), b"x: y\r\n".repeat(4000)].concat();
     assert_eq!(whole_body(Body::chunked(), &endless, 1000).unwrap_err(), Malformed::TooLarge);
 }
@@ -273,7 +347,8 @@ proptest! {
         prop_assert!(at <= bytes.len());
     }
 
-    /// hyper's parser is the more lenient one: whatever this one accepts, that one reads the same way.
+    /// hyper's parser is the more lenient one: whatever this one accepts, that one reads the same
+    /// way.
     #[test]
     fn what_is_accepted_is_read_as_httparse_reads_it(
         method in "[A-Z]{1,7}",

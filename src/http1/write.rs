@@ -1,7 +1,8 @@
 //! Writing heads and bodies. What is written was checked when it was read or is Keygate's own.
 
-use crate::policy::{Sink, Target};
 use http::{HeaderMap, Method, StatusCode};
+
+use crate::policy::{Sink, Target};
 
 /// What ends a chunked body without trailers (RFC 9112 §7.1).
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";

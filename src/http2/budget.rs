@@ -1,4 +1,5 @@
-//! What a client may cost that asks for nothing: frames that are cheap to send and make work (RFC 9113 §10.5).
+//! What a client may cost that asks for nothing: frames that are cheap to send and make work (RFC
+//! 9113 §10.5).
 
 use super::Reason;
 
@@ -6,7 +7,8 @@ const NANOSECONDS: u64 = 1_000_000_000;
 
 /// What a frame costs that is only read, or answered with a few bytes.
 pub(super) const FRAME: u64 = 1;
-/// What a stream costs that was opened for nothing: reset by the client before its answer, or by the gateway for a mistake.
+/// What a stream costs that was opened for nothing: reset by the client before its answer, or by
+/// the gateway for a mistake.
 pub(super) const RESET: u64 = 50;
 /// What an answer brings, and each of its frames, since clients acknowledge what they read.
 pub(super) const ANSWER: u64 = RESET;
@@ -32,7 +34,8 @@ impl Budget {
     /// Takes so much. Nothing is left: the client goes.
     pub(super) fn spend(&mut self, cost: u64, now: u64) -> Result<(), Reason> {
         if self.left < self.most / 2 {
-            let back = (u128::from(now.saturating_sub(self.filled)) * u128::from(self.most / 2) / u128::from(NANOSECONDS)) as u64;
+            let back = (u128::from(now.saturating_sub(self.filled)) * u128::from(self.most / 2)
+                / u128::from(NANOSECONDS)) as u64;
             if back > 0 {
                 self.earn(back);
                 self.filled = now;

@@ -1,5 +1,7 @@
 //! The server's side of a connection: what it knows, and what it sends.
 
+use http::{HeaderMap, StatusCode};
+
 use super::budget::{self, Budget};
 use super::decode::Decoder;
 use super::encode::{self, HeaderBlock};
@@ -7,16 +9,17 @@ use super::frame::{self, END_HEADERS, END_STREAM};
 use super::streams::Streams;
 use super::{Block, Reason, inbound};
 use crate::policy::Sink as _;
-use http::{HeaderMap, StatusCode};
 
 /// What a client starts with (RFC 9113 §3.4).
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// How much of a body may come on one stream before somebody takes it, in bytes.
 pub(super) const STREAM_WINDOW: usize = 512 * 1024;
-/// The same on all streams, once as much has been passed on: what nobody takes is held, so there is less room for it.
+/// The same on all streams, once as much has been passed on: what nobody takes is held, so there is
+/// less room for it.
 pub(super) const CONNECTION_WINDOW: usize = 1024 * 1024;
-/// What windows are before anything is said about them, and the most that they can be (RFC 9113 §6.9).
+/// What windows are before anything is said about them, and the most that they can be (RFC 9113
+/// §6.9).
 pub(super) const FIRST_WINDOW: usize = 65_535;
 pub(super) const LARGEST_WINDOW: i64 = (1 << 31) - 1;
 /// The highest id of a stream.
@@ -34,8 +37,8 @@ pub struct Limits {
     pub size: usize,
     /// Header fields of a request.
     pub fields: usize,
-    /// What frames that ask for nothing may cost at once; half of it comes back in a second. A frame costs 1, a stream that comes to
-    /// nothing 50.
+    /// What frames that ask for nothing may cost at once; half of it comes back in a second. A
+    /// frame costs 1, a stream that comes to nothing 50.
     pub budget: u64,
 }
 
@@ -51,7 +54,8 @@ pub enum Event<'i> {
         /// Whether the request has ended.
         ended: bool,
     },
-    /// A part of a request's body. What was taken of it is to be given back ([`Connection::give_back`]).
+    /// A part of a request's body. What was taken of it is to be given back
+    /// ([`Connection::give_back`]).
     Data {
         /// Place of the stream.
         place: usize,
@@ -155,20 +159,30 @@ impl Connection {
         }
     }
 
-    /// Reads what stands next in `input`; returns how much of it was read. `None`: more must come first. A request's head is decoded
-    /// into `block`. `now`: monotonic nanoseconds.
+    /// Reads what stands next in `input`; returns how much of it was read. `None`: more must come
+    /// first. A request's head is decoded into `block`. `now`: monotonic nanoseconds.
     ///
     /// # Errors
     /// Why the connection ends ([`Connection::go_away`]).
-    pub fn read<'i>(&mut self, input: &'i [u8], block: &mut Block, now: u64) -> Result<Option<(usize, Event<'i>)>, Reason> {
+    pub fn read<'i>(
+        &mut self,
+        input: &'i [u8],
+        block: &mut Block,
+        now: u64,
+    ) -> Result<Option<(usize, Event<'i>)>, Reason> {
         self.now = now;
         self.read_on(input, block)
     }
 
-    /// Since when the client has left its first words or a header block unfinished, in monotonic nanoseconds; none where it has not.
+    /// Since when the client has left its first words or a header block unfinished, in monotonic
+    /// nanoseconds; none where it has not.
     #[must_use]
     pub fn unfinished_since(&self) -> Option<u64> {
-        if self.stage == inbound::Stage::Open { self.unfinished.as_ref().map(|unfinished| unfinished.since) } else { Some(self.began) }
+        if self.stage == inbound::Stage::Open {
+            self.unfinished.as_ref().map(|unfinished| unfinished.since)
+        } else {
+            Some(self.began)
+        }
     }
 
     /// Whether the stream at this place is open.
@@ -189,7 +203,8 @@ impl Connection {
         self.is_quiet() && (self.client_leaves || matches!(self.ending, Ending::After(_)))
     }
 
-    /// Notes how long the request's body is said to be; false where it contradicts what has come (RFC 9113 §8.1.1).
+    /// Notes how long the request's body is said to be; false where it contradicts what has come
+    /// (RFC 9113 §8.1.1).
     #[must_use]
     pub fn expect(&mut self, place: usize, length: u64) -> bool {
         let Some(stream) = self.streams.get_mut(place) else { return false };
@@ -205,7 +220,13 @@ impl Connection {
     }
 
     /// Sends an answer's head. `fields`: all but the status. `ended`: there is no body.
-    pub fn send_head(&mut self, place: usize, status: StatusCode, fields: &HeaderBlock, ended: bool) {
+    pub fn send_head(
+        &mut self,
+        place: usize,
+        status: StatusCode,
+        fields: &HeaderBlock,
+        ended: bool,
+    ) {
         let first = !std::mem::replace(&mut self.table_closed, true);
         let start = encode::status(status, first);
         self.send_block(place, &start, &fields.0, ended);
@@ -227,7 +248,13 @@ impl Connection {
         self.out.reserve(start.len() + block.len() + 64);
         let (first, mut rest) = block.split_at(block.len().min(frame::LARGEST - start.len()));
         let end_headers = if rest.is_empty() { END_HEADERS } else { 0 };
-        frame::begin(&mut self.out, start.len() + first.len(), frame::HEADERS, end_stream | end_headers, id);
+        frame::begin(
+            &mut self.out,
+            start.len() + first.len(),
+            frame::HEADERS,
+            end_stream | end_headers,
+            id,
+        );
         self.out.extend_from_slice(start);
         self.out.extend_from_slice(first);
         while !rest.is_empty() {
@@ -242,8 +269,8 @@ impl Connection {
         }
     }
 
-    /// Sends a part of an answer's body, no more than there is [room](Connection::room) for. `ended`: it is the last one, and may then be
-    /// empty.
+    /// Sends a part of an answer's body, no more than there is [room](Connection::room) for.
+    /// `ended`: it is the last one, and may then be empty.
     pub fn send_data(&mut self, place: usize, mut data: &[u8], ended: bool) {
         let Some(stream) = self.streams.get_mut(place) else { return };
         stream.window_out -= data.len() as i64;
@@ -293,7 +320,8 @@ impl Connection {
         self.streams.remove(place);
     }
 
-    /// Lets so much more of a request's body come, because it was passed on; and still more, because somebody takes what comes.
+    /// Lets so much more of a request's body come, because it was passed on; and still more,
+    /// because somebody takes what comes.
     pub fn passed_on(&mut self, place: usize, bytes: usize) {
         let more = bytes.min(CONNECTION_WINDOW - self.window);
         self.window += more;
@@ -306,7 +334,12 @@ impl Connection {
         if let Some(stream) = self.streams.get_mut(place).filter(|stream| !stream.ended_in) {
             stream.credit += taken;
             if stream.credit >= STREAM_WINDOW / 4 {
-                frame::with_number(&mut self.out, frame::WINDOW_UPDATE, stream.id, stream.credit as u32);
+                frame::with_number(
+                    &mut self.out,
+                    frame::WINDOW_UPDATE,
+                    stream.id,
+                    stream.credit as u32,
+                );
                 stream.window_in += std::mem::take(&mut stream.credit);
             }
         }
@@ -327,7 +360,8 @@ impl Connection {
         frame::ping(&mut self.out, 0, THERE);
     }
 
-    /// Ends the connection as soon as the requests that are on it have been answered, those too that are on their way.
+    /// Ends the connection as soon as the requests that are on it have been answered, those too
+    /// that are on their way.
     pub fn wind_down(&mut self) {
         if self.ending == Ending::No {
             self.ending = Ending::Told;

@@ -1,18 +1,21 @@
 //! Reading header blocks (RFC 7541 §6).
 
+use std::fmt;
+
 use super::huffman;
 use super::table::{DynamicTable, ENTRY, STATIC};
 use crate::policy::wipe;
-use std::fmt;
 
-/// The largest dynamic table that clients may use: what they assume before they are told anything (RFC 9113 §6.5.2).
+/// The largest dynamic table that clients may use: what they assume before they are told anything
+/// (RFC 9113 §6.5.2).
 const LARGEST_TABLE: usize = 4096;
 
 /// The block breaks the grammar. The state of the compression is lost with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Corrupt;
 
-/// The fields of a decoded header block, as they came, pseudo-header fields too. To be used again for the next one.
+/// The fields of a decoded header block, as they came, pseudo-header fields too. To be used again
+/// for the next one.
 #[derive(Default)]
 pub struct Block {
     /// Names and values, one behind the other.
@@ -27,7 +30,10 @@ pub struct Block {
 /// Without the text, in which keys stand.
 impl fmt::Debug for Block {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Block").field("fields", &self.ends.len()).field("over", &self.over).finish_non_exhaustive()
+        out.debug_struct("Block")
+            .field("fields", &self.ends.len())
+            .field("over", &self.over)
+            .finish_non_exhaustive()
     }
 }
 
@@ -70,7 +76,8 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    /// `size`: the most bytes of a block, as RFC 9113 §6.5.2 counts them; `fields`: the most fields.
+    /// `size`: the most bytes of a block, as RFC 9113 §6.5.2 counts them; `fields`: the most
+    /// fields.
     pub(super) fn new(size: usize, fields: usize) -> Self {
         // Pseudo-header fields are not counted among the fields that an operator allows.
         Self { table: DynamicTable::new(LARGEST_TABLE), most: (size, fields + 4) }

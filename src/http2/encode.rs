@@ -1,11 +1,14 @@
-//! Writing header blocks (RFC 7541 §6). They use no dynamic table and no Huffman code: both cost more than they save here.
+//! Writing header blocks (RFC 7541 §6). They use no dynamic table and no Huffman code: both cost
+//! more than they save here.
 
-use super::table::static_name;
-use crate::policy::{Sink, split_lines};
 use http::StatusCode;
 use smallvec::SmallVec;
 
-/// A literal that nobody on the way may add to a table (RFC 7541 §6.2.3), and one that is only not added by this one (§6.2.2).
+use super::table::static_name;
+use crate::policy::{Sink, split_lines};
+
+/// A literal that nobody on the way may add to a table (RFC 7541 §6.2.3), and one that is only not
+/// added by this one (§6.2.2).
 const NEVER_INDEXED: u8 = 0x10;
 const NOT_INDEXED: u8 = 0;
 /// Its values are as good as credentials.
@@ -57,8 +60,9 @@ fn literal(out: &mut Vec<u8>, mut form: u8, name: &str, value: &[u8]) {
     out.extend_from_slice(value);
 }
 
-/// What an answer's header block starts with. `first`: whether it is the first one of the connection; then it also says that no dynamic
-/// table is used (RFC 7541 §6.3), so that the client may let go of its own, and need not be told when it makes it smaller (§4.2).
+/// What an answer's header block starts with. `first`: whether it is the first one of the
+/// connection; then it also says that no dynamic table is used (RFC 7541 §6.3), so that the client
+/// may let go of its own, and need not be told when it makes it smaller (§4.2).
 pub(super) fn status(status: StatusCode, first: bool) -> SmallVec<[u8; 8]> {
     let mut out = SmallVec::new();
     if first {

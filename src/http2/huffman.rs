@@ -1,5 +1,5 @@
-//! The Huffman code of RFC 7541 Appendix B. It is canonical: codes of one length follow each other in the order of their symbols, and
-//! longer ones come later. So the lengths say everything.
+//! The Huffman code of RFC 7541 Appendix B. It is canonical: codes of one length follow each other
+//! in the order of their symbols, and longer ones come later. So the lengths say everything.
 
 /// Bits of each symbol's code; the last symbol is the end of string.
 #[rustfmt::skip]
@@ -23,8 +23,8 @@ const SHORT: usize = 8;
 struct Tables {
     /// By a code's first byte: its symbol and length; length 0 where the code is longer.
     short: [(u8, u8); 1 << SHORT],
-    /// By length: the first code of this length, the first one behind them (both at the upper end of 32 bits), and where the symbols of
-    /// this length begin in `symbols`.
+    /// By length: the first code of this length, the first one behind them (both at the upper end
+    /// of 32 bits), and where the symbols of this length begin in `symbols`.
     first: [u64; LONGEST + 1],
     limit: [u64; LONGEST + 1],
     start: [usize; LONGEST + 1],
@@ -64,8 +64,8 @@ static TABLES: Tables = {
     tables
 };
 
-/// Decodes a string to the end of `out`; false if it is not sound (RFC 7541 §5.2): the end of string in it, or padding of eight bits or
-/// more or of anything but ones.
+/// Decodes a string to the end of `out`; false if it is not sound (RFC 7541 §5.2): the end of
+/// string in it, or padding of eight bits or more or of anything but ones.
 pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {
     let mut input = input.iter();
     // What is looked at stands at the upper end.

@@ -28,7 +28,11 @@ pub(super) struct Unfinished {
 type Outcome<'i> = Result<Event<'i>, Reason>;
 
 impl Connection {
-    pub(super) fn read_on<'i>(&mut self, input: &'i [u8], block: &mut Block) -> Result<Option<(usize, Event<'i>)>, Reason> {
+    pub(super) fn read_on<'i>(
+        &mut self,
+        input: &'i [u8],
+        block: &mut Block,
+    ) -> Result<Option<(usize, Event<'i>)>, Reason> {
         if self.stage == Stage::Preface {
             let length = input.len().min(PREFACE.len());
             if input[..length] != PREFACE[..length] {
@@ -59,11 +63,14 @@ impl Connection {
         }
         // RFC 9113 §6.10: nothing comes between the parts of a header block.
         let continues = self.unfinished.as_ref().map(|unfinished| unfinished.stream);
-        if (head.kind == frame::CONTINUATION) != continues.is_some() || continues.is_some_and(|stream| stream != head.stream) {
+        if (head.kind == frame::CONTINUATION) != continues.is_some()
+            || continues.is_some_and(|stream| stream != head.stream)
+        {
             return Err(Reason::PROTOCOL_ERROR);
         }
         let of_connection = matches!(head.kind, frame::SETTINGS | frame::PING | frame::GOAWAY);
-        let of_stream = matches!(head.kind, frame::DATA | frame::HEADERS | frame::PRIORITY | frame::RST_STREAM);
+        let of_stream =
+            matches!(head.kind, frame::DATA | frame::HEADERS | frame::PRIORITY | frame::RST_STREAM);
         if of_connection && head.stream != 0 || of_stream && head.stream == 0 {
             return Err(Reason::PROTOCOL_ERROR);
         }
@@ -98,28 +105,54 @@ impl Connection {
         if head.has(END_HEADERS) {
             return self.header_block(head.stream, ended, fragment, block);
         }
-        self.unfinished = Some(Unfinished { stream: head.stream, ended, block: fragment.to_vec(), frames: 1, since: self.now });
+        self.unfinished = Some(Unfinished {
+            stream: head.stream,
+            ended,
+            block: fragment.to_vec(),
+            frames: 1,
+            since: self.now,
+        });
         Ok(Event::Nothing)
     }
 
-    fn continuation<'i>(&mut self, head: FrameHead, payload: &[u8], block: &mut Block) -> Outcome<'i> {
-        let Some(mut unfinished) = self.unfinished.take() else { return Err(Reason::PROTOCOL_ERROR) };
+    fn continuation<'i>(
+        &mut self,
+        head: FrameHead,
+        payload: &[u8],
+        block: &mut Block,
+    ) -> Outcome<'i> {
+        let Some(mut unfinished) = self.unfinished.take() else {
+            return Err(Reason::PROTOCOL_ERROR);
+        };
         unfinished.block.extend_from_slice(payload);
         unfinished.frames += 1;
         // What is larger is not a request, nor are so many pieces.
-        if unfinished.block.len() > self.limits.size + frame::LARGEST || unfinished.frames > 8 + self.limits.size / 4096 {
+        if unfinished.block.len() > self.limits.size + frame::LARGEST
+            || unfinished.frames > 8 + self.limits.size / 4096
+        {
             return Err(Reason::ENHANCE_YOUR_CALM);
         }
         self.budget.spend(FRAME, self.now)?;
         if head.has(END_HEADERS) {
-            return self.header_block(unfinished.stream, unfinished.ended, &unfinished.block, block);
+            return self.header_block(
+                unfinished.stream,
+                unfinished.ended,
+                &unfinished.block,
+                block,
+            );
         }
         self.unfinished = Some(unfinished);
         Ok(Event::Nothing)
     }
 
     /// A whole header block. It is decoded in any case: what is behind it depends on it.
-    fn header_block<'i>(&mut self, id: u32, ended: bool, fragment: &[u8], block: &mut Block) -> Outcome<'i> {
+    fn header_block<'i>(
+        &mut self,
+        id: u32,
+        ended: bool,
+        fragment: &[u8],
+        block: &mut Block,
+    ) -> Outcome<'i> {
         self.decoder.decode(fragment, block).map_err(|_| Reason::COMPRESSION_ERROR)?;
         if let Some(place) = self.streams.find(id) {
             return self.trailers(place, ended, block);
@@ -163,13 +196,18 @@ impl Connection {
     fn data<'i>(&mut self, head: FrameHead, payload: &'i [u8]) -> Outcome<'i> {
         let data = unpadded(head, payload)?;
         let ended = head.has(END_STREAM);
-        self.window_in = self.window_in.checked_sub(payload.len()).ok_or(Reason::FLOW_CONTROL_ERROR)?;
+        self.window_in =
+            self.window_in.checked_sub(payload.len()).ok_or(Reason::FLOW_CONTROL_ERROR)?;
         if data.is_empty() && !ended {
             self.budget.spend(FRAME, self.now)?;
         }
         let Some(place) = self.streams.find(head.stream) else {
             self.give_back_to_all(payload.len());
-            return if self.is_idle(head.stream) { Err(Reason::PROTOCOL_ERROR) } else { self.late(head.stream) };
+            return if self.is_idle(head.stream) {
+                Err(Reason::PROTOCOL_ERROR)
+            } else {
+                self.late(head.stream)
+            };
         };
         let Some(stream) = self.streams.get_mut(place) else { return Ok(Event::Nothing) };
         let mut mistake = None;
@@ -202,7 +240,8 @@ impl Connection {
         }
     }
 
-    /// A frame on a stream that is closed. Its client may not have known; else it is in disorder (RFC 9113 §5.1).
+    /// A frame on a stream that is closed. Its client may not have known; else it is in disorder
+    /// (RFC 9113 §5.1).
     fn late<'i>(&mut self, id: u32) -> Outcome<'i> {
         if !self.is_ignored(id) && !self.streams.was_reset(id) {
             return Err(Reason::STREAM_CLOSED);
@@ -211,7 +250,8 @@ impl Connection {
         Ok(Event::Nothing)
     }
 
-    /// Whether the stream was never open (RFC 9113 §5.1). Those with even ids are the server's to open, which it never does.
+    /// Whether the stream was never open (RFC 9113 §5.1). Those with even ids are the server's to
+    /// open, which it never does.
     fn is_idle(&self, id: u32) -> bool {
         id > self.last || id.is_multiple_of(2)
     }
@@ -249,7 +289,11 @@ impl Connection {
         // Each setting may change the windows of all streams.
         self.budget.spend(FRAME + payload.len() as u64 / 6, self.now)?;
         if head.has(ACK) {
-            return if payload.is_empty() { Ok(Event::Nothing) } else { Err(Reason::FRAME_SIZE_ERROR) };
+            return if payload.is_empty() {
+                Ok(Event::Nothing)
+            } else {
+                Err(Reason::FRAME_SIZE_ERROR)
+            };
         }
         let (settings, []) = payload.as_chunks::<6>() else { return Err(Reason::FRAME_SIZE_ERROR) };
         self.stage = Stage::Open;
@@ -257,7 +301,9 @@ impl Connection {
             let value = u32::from_be_bytes(*value);
             match u16::from_be_bytes([*a, *b]) {
                 frame::ENABLE_PUSH if value > 1 => return Err(Reason::PROTOCOL_ERROR),
-                frame::MAX_FRAME_SIZE if !(frame::LARGEST..1 << 24).contains(&(value as usize)) => return Err(Reason::PROTOCOL_ERROR),
+                frame::MAX_FRAME_SIZE if !(frame::LARGEST..1 << 24).contains(&(value as usize)) => {
+                    return Err(Reason::PROTOCOL_ERROR);
+                }
                 frame::INITIAL_WINDOW_SIZE => self.resize_windows(value.into())?,
                 _ => {}
             }
@@ -303,7 +349,9 @@ impl Connection {
         stream.window_out += more;
         match more {
             0 => self.mistake(place, Reason::PROTOCOL_ERROR),
-            _ if stream.window_out > LARGEST_WINDOW => self.mistake(place, Reason::FLOW_CONTROL_ERROR),
+            _ if stream.window_out > LARGEST_WINDOW => {
+                self.mistake(place, Reason::FLOW_CONTROL_ERROR)
+            }
             _ => Ok(Event::Window { place: Some(place) }),
         }
     }
@@ -314,7 +362,8 @@ impl Connection {
         if !head.has(ACK) {
             frame::ping(&mut self.out, ACK, payload);
         } else if payload == WINDING_DOWN && self.ending == Ending::Told {
-            // Clients answer a ping ahead of requests that wait to be sent, so these come before the answer to the next one.
+            // Clients answer a ping ahead of requests that wait to be sent, so these come before
+            // the answer to the next one.
             self.ending = Ending::Known;
             frame::ping(&mut self.out, 0, WINDING_DOWN);
         } else if payload == WINDING_DOWN && self.ending == Ending::Known {

@@ -1,6 +1,7 @@
-//! HTTP/2 as bytes (RFC 9113, RFC 7541), without input or output: the server's side of a connection. Frames are read out of what has
-//! arrived, frames are written into a buffer. What the standard calls malformed is refused, never repaired, and whoever makes work
-//! without asking for anything runs out of budget.
+//! HTTP/2 as bytes (RFC 9113, RFC 7541), without input or output: the server's side of a
+//! connection. Frames are read out of what has arrived, frames are written into a buffer. What the
+//! standard calls malformed is refused, never repaired, and whoever makes work without asking for
+//! anything runs out of budget.
 
 mod budget;
 mod connection;

@@ -1,10 +1,12 @@
 //! What a header block says as a request (RFC 9113 §8.2 and §8.3).
 
-use super::Block;
-use crate::policy::{Fields, Known, Target};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-/// The block is not a request, or not trailers: the stream ends with PROTOCOL_ERROR (RFC 9113 §8.1.1).
+use super::Block;
+use crate::policy::{Fields, Known, Target};
+
+/// The block is not a request, or not trailers: the stream ends with PROTOCOL_ERROR (RFC 9113
+/// §8.1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
 
@@ -60,7 +62,8 @@ pub fn request(block: &Block) -> Result<RequestHead<'_>, Malformed> {
             return Err(Malformed);
         }
         let path = uri_text(path.ok_or(Malformed)?)?;
-        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+        let (path, query) =
+            path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         Target { authority: authority.map(uri_text).transpose()?, path, query }
     };
     let length = check(&fields)?;
@@ -77,15 +80,20 @@ pub(super) fn trailers(block: &Block) -> Result<HeaderMap, Malformed> {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Malformed)?;
         trailers.append(name, HeaderValue::from_bytes(value).map_err(|_| Malformed)?);
     }
-    // A length behind the body is none; whoever believed it would read another message (RFC 9110 §6.5.1).
+    // A length behind the body is none; whoever believed it would read another message (RFC 9110
+    // §6.5.1).
     if check(&fields)?.is_some() { Err(Malformed) } else { Ok(trailers) }
 }
 
 /// Refuses fields that speak about a connection (RFC 9113 §8.2.2); returns the declared length.
 fn check(fields: &Fields<'_>) -> Result<Option<u64>, Malformed> {
-    let about_connection = [Known::Connection, Known::TransferEncoding, Known::Upgrade].into_iter().any(|known| fields.has(known))
+    let about_connection = [Known::Connection, Known::TransferEncoding, Known::Upgrade]
+        .into_iter()
+        .any(|known| fields.has(known))
         || fields.has(Known::HopByHop)
-            && ["keep-alive", "proxy-connection", "http2-settings"].into_iter().any(|name| fields.named(name).next().is_some());
+            && ["keep-alive", "proxy-connection", "http2-settings"]
+                .into_iter()
+                .any(|name| fields.named(name).next().is_some());
     if about_connection || !fields.all(Known::Te).all(|te| te.eq_ignore_ascii_case(b"trailers")) {
         return Err(Malformed);
     }
@@ -102,7 +110,9 @@ fn digits(text: &[u8]) -> Result<u64, Malformed> {
     if text.is_empty() || text.len() > 19 {
         return Err(Malformed);
     }
-    text.iter().try_fold(0_u64, |sum, byte| if byte.is_ascii_digit() { Ok(sum * 10 + u64::from(byte - b'0')) } else { Err(Malformed) })
+    text.iter().try_fold(0_u64, |sum, byte| {
+        if byte.is_ascii_digit() { Ok(sum * 10 + u64::from(byte - b'0')) } else { Err(Malformed) }
+    })
 }
 
 /// A token without upper case letters (RFC 9113 §8.2.1).
@@ -121,7 +131,23 @@ static NAME: [bool; 256] = {
         let character = byte as u8;
         table[byte] = character.is_ascii_lowercase()
             || character.is_ascii_digit()
-            || matches!(character, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~');
+            || matches!(
+                character,
+                b'!' | b'#'
+                    | b'$'
+                    | b'%'
+                    | b'&'
+                    | b'\''
+                    | b'*'
+                    | b'+'
+                    | b'-'
+                    | b'.'
+                    | b'^'
+                    | b'_'
+                    | b'`'
+                    | b'|'
+                    | b'~'
+            );
         byte += 1;
     }
     table
@@ -138,15 +164,19 @@ fn is_value_byte(byte: u8) -> bool {
     (byte >= b' ' && byte != 0x7f) || byte == b'\t'
 }
 
-/// RFC 3986 §2: nothing else may stand in a URI; a fragment is never sent (RFC 9113 §8.3.1). An empty one is malformed.
+/// RFC 3986 §2: nothing else may stand in a URI; a fragment is never sent (RFC 9113 §8.3.1). An
+/// empty one is malformed.
 fn uri_text(text: &[u8]) -> Result<&str, Malformed> {
-    if text.is_empty() || !text.iter().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'<' | b'>')) {
+    if text.is_empty()
+        || !text.iter().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'<' | b'>'))
+    {
         return Err(Malformed);
     }
     std::str::from_utf8(text).map_err(|_| Malformed)
 }
 
-/// The schemes that there are requests for here (RFC 9110 §4.2). Which of them it is says the connection, or a proxy that is believed.
+/// The schemes that there are requests for here (RFC 9110 §4.2). Which of them it is says the
+/// connection, or a proxy that is believed.
 fn is_scheme(text: &[u8]) -> bool {
     text.eq_ignore_ascii_case(b"http") || text.eq_ignore_ascii_case(b"https")
 }

@@ -1,16 +1,19 @@
 //! The streams that are open.
 
-use super::connection::STREAM_WINDOW;
 use std::collections::VecDeque;
 
-/// How many streams that were reset from this side are remembered, because their clients may not know yet.
+use super::connection::STREAM_WINDOW;
+
+/// How many streams that were reset from this side are remembered, because their clients may not
+/// know yet.
 const REMEMBERED: usize = 256;
 
 /// An open stream (RFC 9113 §5.1).
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) id: u32,
-    /// How much may be sent; less than nothing after the client has made its initial window smaller (RFC 9113 §6.9.2).
+    /// How much may be sent; less than nothing after the client has made its initial window smaller
+    /// (RFC 9113 §6.9.2).
     pub(super) window_out: i64,
     /// How much may come, and how much of what came is not given back yet.
     pub(super) window_in: usize,
@@ -53,7 +56,15 @@ impl Streams {
 
     /// Opens a stream, whose id is higher than all before; returns its place.
     pub(super) fn add(&mut self, id: u32, window_out: i64, ended_in: bool) -> usize {
-        let stream = Stream { id, window_out, window_in: STREAM_WINDOW, credit: 0, expected: None, ended_in, ended_out: false };
+        let stream = Stream {
+            id,
+            window_out,
+            window_in: STREAM_WINDOW,
+            credit: 0,
+            expected: None,
+            ended_in,
+            ended_out: false,
+        };
         let place = self.free.pop().unwrap_or(self.places.len());
         if place == self.places.len() {
             self.places.push(None);

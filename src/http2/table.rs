@@ -1,8 +1,9 @@
 //! The static table (RFC 7541 Appendix A) and the dynamic table (§2.3.2).
 
-use crate::policy::wipe;
 use std::collections::VecDeque;
 use std::fmt;
+
+use crate::policy::wipe;
 
 /// The entries of the static table; the first one has index 1.
 #[rustfmt::skip]

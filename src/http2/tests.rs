@@ -10,6 +10,7 @@ mod windows;
 
 /// So many cases of a property, or as many as `PROPTEST_CASES` says.
 fn cases(short: u32) -> proptest::prelude::ProptestConfig {
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(short);
+    let cases =
+        std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(short);
     proptest::prelude::ProptestConfig::with_cases(cases)
 }

@@ -1,22 +1,31 @@
 //! A copy of the store while it is in use.
 
-use super::Unavailable;
-use super::open::sync_folder;
-use super::thread::Writer;
-use rusqlite::Connection;
-use rusqlite::backup::{Backup, StepResult};
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// How many pages of 4 KiB are copied between two looks at what else there is to do: about a millisecond's worth.
+use rusqlite::Connection;
+use rusqlite::backup::{Backup, StepResult};
+
+use super::Unavailable;
+use super::open::sync_folder;
+use super::thread::Writer;
+
+/// How many pages of 4 KiB are copied between two looks at what else there is to do: about a
+/// millisecond's worth.
 const PAGES: i32 = 256;
-/// After how many steps the copy is synced: all of a large one at its end would hold up changes for seconds.
+/// After how many steps the copy is synced: all of a large one at its end would hold up changes for
+/// seconds.
 const STEPS_A_SYNC: u32 = 4;
 
-/// Copies page by page. SQLite repeats in the copy what changes meanwhile, since it is the same connection that changes it.
-pub(super) fn write(writer: &Writer, to: &Path, mut let_others_go_first: impl FnMut()) -> Result<(), Unavailable> {
+/// Copies page by page. SQLite repeats in the copy what changes meanwhile, since it is the same
+/// connection that changes it.
+pub(super) fn write(
+    writer: &Writer,
+    to: &Path,
+    mut let_others_go_first: impl FnMut(),
+) -> Result<(), Unavailable> {
     if to.try_exists()? {
         return Err(Unavailable(format!("{} exists", to.display())));
     }
@@ -39,10 +48,15 @@ fn beside(to: &Path) -> PathBuf {
     to.with_file_name(name)
 }
 
-fn copy(from: &Connection, beside: &Path, let_others_go_first: &mut impl FnMut()) -> Result<(), Unavailable> {
+fn copy(
+    from: &Connection,
+    beside: &Path,
+    let_others_go_first: &mut impl FnMut(),
+) -> Result<(), Unavailable> {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(beside)?;
     let mut copy = Connection::open(beside)?;
-    // The copy counts only when it is complete, so it needs no journal of its own; it is synced at the end.
+    // The copy counts only when it is complete, so it needs no journal of its own; it is synced at
+    // the end.
     copy.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")?;
     let backup = Backup::new(from, &mut copy)?;
     let mut steps = 0;

@@ -49,7 +49,8 @@ impl Health {
         Some(self.last_failure.load(Ordering::Relaxed)).filter(|_| self.failures() > 0)
     }
 
-    /// Whether the last write was written, and nothing hangs. A store that cannot write finds out within a second that it can again.
+    /// Whether the last write was written, and nothing hangs. A store that cannot write finds out
+    /// within a second that it can again.
     pub fn is_healthy(&self) -> bool {
         !self.failing.load(Ordering::Relaxed) && !self.hangs()
     }

@@ -1,8 +1,10 @@
-//! The durable store of keys: SQLite on a thread of its own, so that a hung disk holds up changes and nothing else.
+//! The durable store of keys: SQLite on a thread of its own, so that a hung disk holds up changes
+//! and nothing else.
 //!
-//! [`KeyStore`] is the handle. Each of its methods sends a command to the thread and waits for the answer. The thread does
-//! changes and reads in the order in which they come. Everything that may take long (noting use, pruning, a backup) is done in
-//! small steps, and whatever waits goes first between two of them.
+//! [`KeyStore`] is the handle. Each of its methods sends a command to the thread and waits for the
+//! answer. The thread does changes and reads in the order in which they come. Everything that may
+//! take long (noting use, pruning, a backup) is done in small steps, and whatever waits goes first
+//! between two of them.
 //!
 //! | file | what is there |
 //! |---|---|
@@ -30,18 +32,23 @@ mod tests;
 pub use health::Health;
 pub use open::{OpenError, Opened};
 pub use query::{AuditQuery, Condition, KeyQuery, UseNote};
-pub use record::{AuditEntry, DayUse, Idempotency, Revocation, StoredKey, StoredOrganization, StoredSecret};
+pub use record::{
+    AuditEntry, DayUse, Idempotency, Revocation, StoredKey, StoredOrganization, StoredSecret,
+};
 
-use crate::policy::Digest;
-use place::Place;
-use rusqlite::Connection;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
+
+use place::Place;
+use rusqlite::Connection;
 use thread::{Command, Task};
 use tokio::sync::oneshot;
 
-/// The handle of the store; cheap to clone. When the last one is dropped, the thread does what was queued and ends.
+use crate::policy::Digest;
+
+/// The handle of the store; cheap to clone. When the last one is dropped, the thread does what was
+/// queued and ends.
 #[derive(Debug, Clone)]
 pub struct KeyStore {
     commands: mpsc::Sender<Command>,
@@ -55,23 +62,25 @@ pub enum Change {
     Create {
         /// Its record.
         key: Box<StoredKey>,
-        /// How many keys that are not revoked its organisation may have; a key without organisation is under no cap.
+        /// How many keys that are not revoked its organisation may have; a key without organisation
+        /// is under no cap.
         cap: Option<u32>,
         /// The request that asks for it.
         idempotency: Option<Idempotency>,
     },
-    /// A key's record anew, but for what never changes (organisation, maker and parent), its revocation and its last uses. Its
-    /// revision must be one more than what is stored.
+    /// A key's record anew, but for what never changes (organisation, maker and parent), its
+    /// revocation and its last uses. Its revision must be one more than what is stored.
     Update(Box<StoredKey>),
-    /// Refuses ids for good, whether or not they are keys of the store. Keys' revisions rise by one; what was revoked before
-    /// stays as it is.
+    /// Refuses ids for good, whether or not they are keys of the store. Keys' revisions rise by
+    /// one; what was revoked before stays as it is.
     Revoke {
         /// The ids.
         ids: Vec<String>,
         /// The same for all of them.
         revocation: Revocation,
     },
-    /// An organisation's settings. Its revision must be one more than what is stored, which is 0 where nothing is.
+    /// An organisation's settings. Its revision must be one more than what is stored, which is 0
+    /// where nothing is.
     Organization(StoredOrganization),
 }
 
@@ -131,12 +140,13 @@ pub struct Prune {
 }
 
 impl KeyStore {
-    /// Opens the store, makes or migrates it where need be, and hands over every key once, ordered by id. Secrets that have ended
-    /// are among them. It takes the time that the disk takes; the thread is started when it is done.
+    /// Opens the store, makes or migrates it where need be, and hands over every key once, ordered
+    /// by id. Secrets that have ended are among them. It takes the time that the disk takes; the
+    /// thread is started when it is done.
     ///
     /// # Errors
-    /// Fails if the file is not a store of this version or an older one, is open to other users or open in another process, or
-    /// cannot be read or written.
+    /// Fails if the file is not a store of this version or an older one, is open to other users or
+    /// open in another process, or cannot be read or written.
     pub fn open(path: &Path, each_key: impl FnMut(StoredKey)) -> Result<Opened, OpenError> {
         let connection = open::connect(path)?;
         let (revocations, organizations) = open::read_all(&connection, each_key)?;
@@ -156,7 +166,8 @@ impl KeyStore {
         self.health.clone()
     }
 
-    /// Makes a change together with its entry in the audit log. It is on the disk when this returns.
+    /// Makes a change together with its entry in the audit log. It is on the disk when this
+    /// returns.
     ///
     /// # Errors
     /// Nothing was changed.
@@ -165,7 +176,8 @@ impl KeyStore {
         answer.unwrap_or_else(|closed| Err(CommitError::Unavailable(closed)))
     }
 
-    /// Adds to the counts of days and raises last uses, in transactions of 500 between which changes go first.
+    /// Adds to the counts of days and raises last uses, in transactions of 500 between which
+    /// changes go first.
     ///
     /// # Errors
     /// Hands back what was not written.
@@ -179,12 +191,15 @@ impl KeyStore {
     /// # Errors
     /// Some of it may be deleted.
     pub async fn prune(&self, prune: Prune) -> Result<(), Unavailable> {
-        self.ask(|answer| Command::Later(Task::Prune(prune, answer))).await.and_then(|answer| answer)
+        self.ask(|answer| Command::Later(Task::Prune(prune, answer)))
+            .await
+            .and_then(|answer| answer)
     }
 
-    /// Writes a copy of the store as of the moment when it is done, while changes go on. The copy is complete and on the disk
-    /// once it has its name; nobody but the owner can read it. To restore it, put it in the place of a store that is not open, and
-    /// remove that store's `-wal`, which a gateway leaves only if it was killed: SQLite would take it for the copy's.
+    /// Writes a copy of the store as of the moment when it is done, while changes go on. The copy
+    /// is complete and on the disk once it has its name; nobody but the owner can read it. To
+    /// restore it, put it in the place of a store that is not open, and remove that store's `-wal`,
+    /// which a gateway leaves only if it was killed: SQLite would take it for the copy's.
     ///
     /// # Errors
     /// Fails if the destination exists or cannot be written.
@@ -193,14 +208,15 @@ impl KeyStore {
         self.ask(|answer| Command::Backup(to, answer)).await.and_then(|answer| answer)
     }
 
-    /// Lets the thread do what was queued, and waits until the file is closed. Other handles can do nothing from then on.
+    /// Lets the thread do what was queued, and waits until the file is closed. Other handles can do
+    /// nothing from then on.
     pub async fn close(self) {
         // An answer is never sent: the thread drops its end when it is done.
         let _ = self.ask(Command::Close).await;
     }
 
-    /// Lets the thread do what was queued, and closes the file, so that another process may open it. What is asked from then on waits
-    /// until [`Self::reclaim`] or [`Self::close`].
+    /// Lets the thread do what was queued, and closes the file, so that another process may open
+    /// it. What is asked from then on waits until [`Self::reclaim`] or [`Self::close`].
     ///
     /// # Errors
     /// The store is closed already.
@@ -235,8 +251,8 @@ impl KeyStore {
         self.read(move |connection| read::key_by_digest(connection, &digest)).await
     }
 
-    /// A page of keys. Organisation and parent are found by index; for the rest, keys are looked through, a few thousand at a
-    /// time, with other commands in between.
+    /// A page of keys. Organisation and parent are found by index; for the rest, keys are looked
+    /// through, a few thousand at a time, with other commands in between.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -266,15 +282,22 @@ impl KeyStore {
     /// The file cannot be read.
     pub async fn count_keys(&self, organization: &str) -> Result<u64, Unavailable> {
         let name = organization.to_owned();
-        self.read(move |connection| Ok(read::organization(connection, &name)?.map_or(0, |(_, keys)| keys))).await
+        self.read(move |connection| {
+            Ok(read::organization(connection, &name)?.map_or(0, |(_, keys)| keys))
+        })
+        .await
     }
 
-    /// Organisations that have keys in the store or settings, ordered by name, each with the number of its keys that are not
-    /// revoked.
+    /// Organisations that have keys in the store or settings, ordered by name, each with the number
+    /// of its keys that are not revoked.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub async fn organizations(&self, after: Option<&str>, limit: usize) -> Result<Vec<(StoredOrganization, u64)>, Unavailable> {
+    pub async fn organizations(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(StoredOrganization, u64)>, Unavailable> {
         let after = after.unwrap_or_default().to_owned();
         self.read(move |connection| read::organizations(connection, &after, limit)).await
     }
@@ -283,16 +306,25 @@ impl KeyStore {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub async fn organization(&self, name: &str) -> Result<Option<(StoredOrganization, u64)>, Unavailable> {
+    pub async fn organization(
+        &self,
+        name: &str,
+    ) -> Result<Option<(StoredOrganization, u64)>, Unavailable> {
         let name = name.to_owned();
         self.read(move |connection| read::organization(connection, &name)).await
     }
 
-    /// Requests of a key of the store or the file from one day to another, both included; days without any are left out.
+    /// Requests of a key of the store or the file from one day to another, both included; days
+    /// without any are left out.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub async fn uses(&self, key_id: &str, from_day: i64, to_day: i64) -> Result<Vec<DayUse>, Unavailable> {
+    pub async fn uses(
+        &self,
+        key_id: &str,
+        from_day: i64,
+        to_day: i64,
+    ) -> Result<Vec<DayUse>, Unavailable> {
         let id = key_id.to_owned();
         self.read(move |connection| read::uses(connection, &id, from_day, to_day)).await
     }
@@ -305,28 +337,42 @@ impl KeyStore {
         self.read(move |connection| read::audit(connection, &query)).await
     }
 
-    /// What a creation with this `Idempotency-Key` in the last 24 hours was for: its body and the key's id.
+    /// What a creation with this `Idempotency-Key` in the last 24 hours was for: its body and the
+    /// key's id.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub async fn replay(&self, token: &str, key: &str, now: i64) -> Result<Option<(Digest, String)>, Unavailable> {
+    pub async fn replay(
+        &self,
+        token: &str,
+        key: &str,
+        now: i64,
+    ) -> Result<Option<(Digest, String)>, Unavailable> {
         let (token, key) = (token.to_owned(), key.to_owned());
         self.read(move |connection| read::replay(connection, &token, &key, now)).await
     }
 
-    /// When secrets of these keys were last presented: for keys of the file, whose records are not here.
+    /// When secrets of these keys were last presented: for keys of the file, whose records are not
+    /// here.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub async fn last_used(&self, ids: Vec<String>) -> Result<Vec<(String, Digest, i64)>, Unavailable> {
+    pub async fn last_used(
+        &self,
+        ids: Vec<String>,
+    ) -> Result<Vec<(String, Digest, i64)>, Unavailable> {
         self.read(move |connection| read::last_used(connection, &ids)).await
     }
 
-    /// Who revoked these ids, when and why, whether or not they are keys of the store; those that are not revoked are left out.
+    /// Who revoked these ids, when and why, whether or not they are keys of the store; those that
+    /// are not revoked are left out.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub async fn revocations(&self, ids: Vec<String>) -> Result<Vec<(String, Revocation)>, Unavailable> {
+    pub async fn revocations(
+        &self,
+        ids: Vec<String>,
+    ) -> Result<Vec<(String, Revocation)>, Unavailable> {
         self.read(move |connection| read::revocations(connection, &ids)).await
     }
 
@@ -344,14 +390,20 @@ impl KeyStore {
     }
 
     /// Sends what is not counted among the commands that wait.
-    async fn order<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Unavailable> {
+    async fn order<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, Unavailable> {
         let closed = || Unavailable("it is closed".to_owned());
         let (answer, answered) = oneshot::channel();
         self.commands.send(command(answer)).map_err(|_| closed())?;
         answered.await.map_err(|_| closed())
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Unavailable> {
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, Unavailable> {
         let closed = || Unavailable("it is closed".to_owned());
         let (answer, answered) = oneshot::channel();
         self.health.enqueue();

@@ -1,14 +1,16 @@
 //! Opening the file, and reading all of it once.
 
-use super::read::{self, COLUMNS};
-use super::{KeyStore, StoredKey, StoredOrganization, StoredSecret, schema, write};
-use crate::policy::Digest;
-use rusqlite::{Connection, ErrorCode, OpenFlags, Row, Rows};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 use std::{fmt, io};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, Row, Rows};
+
+use super::read::{self, COLUMNS};
+use super::{KeyStore, StoredKey, StoredOrganization, StoredSecret, schema, write};
+use crate::policy::Digest;
 
 /// An open store and what it holds besides keys.
 #[derive(Debug)]
@@ -54,32 +56,41 @@ pub(super) fn connect(path: &Path) -> Result<Connection, OpenError> {
     // Whoever has the file open has it until they end, so waiting is of no use.
     connection.busy_timeout(Duration::ZERO)?;
     connection.set_prepared_statement_cache_capacity(64);
-    // Exclusive before WAL: so the lock is held for good, and the index of the WAL is in memory instead of a file.
+    // Exclusive before WAL: so the lock is held for good, and the index of the WAL is in memory
+    // instead of a file.
     connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE")?;
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))?;
     if mode != "wal" {
-        return Err(OpenError::Io(io::Error::other(format!("the journal mode is {mode}, not wal"))));
+        return Err(OpenError::Io(io::Error::other(format!(
+            "the journal mode is {mode}, not wal"
+        ))));
     }
-    connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = 67108864")?;
-    // Uses are noted all over the file. What is written again before the WAL has this many pages goes into the file only once.
+    connection.execute_batch(
+        "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = 67108864",
+    )?;
+    // Uses are noted all over the file. What is written again before the WAL has this many pages
+    // goes into the file only once.
     connection.execute_batch("PRAGMA wal_autocheckpoint = 4000")?;
     schema::migrate(&connection, schema::MIGRATIONS)?;
-    // What a killed process had written and not synced is taken for committed now, and whoever sees it may rely on it. Writing it
-    // anew makes it durable even where the system has forgotten that it was not. It also shows that the disk can be written.
+    // What a killed process had written and not synced is taken for committed now, and whoever sees
+    // it may rely on it. Writing it anew makes it durable even where the system has forgotten that
+    // it was not. It also shows that the disk can be written.
     write::beat(&connection)?;
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?;
     Ok(connection)
 }
 
-/// Makes the file where there is none, and sees that nobody else can read it. An existing file is not opened here: closing it
-/// would let go of the locks that SQLite may hold on it in this process. The WAL gets the mode of the file from SQLite.
+/// Makes the file where there is none, and sees that nobody else can read it. An existing file is
+/// not opened here: closing it would let go of the locks that SQLite may hold on it in this
+/// process. The WAL gets the mode of the file from SQLite.
 fn secure(path: &Path) -> Result<(), OpenError> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(file) => {
             file.sync_all()?;
             sync_folder(path)?;
             // Whoever expected keys in it has mistaken the path, or lost a disk.
-            tracing::warn!(path = %path.display(), "there was no store here: a new one is made, with no keys in it");
+            tracing::warn!(path = %path.display(), "there was no store here: a new one is made, \
+                with no keys in it");
             Ok(())
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -92,26 +103,33 @@ fn secure(path: &Path) -> Result<(), OpenError> {
 
 /// Makes a new name durable.
 pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
 }
 
-/// Hands over all keys, ordered by id; returns what else the start needs. Four scans in the same order run side by side, because a
-/// look-up for each of a million keys would take seconds.
+/// Hands over all keys, ordered by id; returns what else the start needs. Four scans in the same
+/// order run side by side, because a look-up for each of a million keys would take seconds.
 pub(super) fn read_all(
     connection: &Connection,
     mut each_key: impl FnMut(StoredKey),
 ) -> Result<(Vec<String>, Vec<StoredOrganization>), OpenError> {
     let mut keys = connection.prepare(&format!("SELECT {COLUMNS} FROM keys ORDER BY id"))?;
-    let mut secrets = connection.prepare("SELECT key_id, digest, created_at, ends_at FROM secrets ORDER BY key_id, position")?;
-    let mut uses = connection.prepare("SELECT key_id, digest, used_at FROM last_uses ORDER BY key_id, digest")?;
-    let mut revocations = connection.prepare("SELECT id, revoked_at, revoked_by, reason FROM revocations ORDER BY id")?;
+    let mut secrets = connection.prepare(
+        "SELECT key_id, digest, created_at, ends_at FROM secrets ORDER BY key_id, position",
+    )?;
+    let mut uses = connection
+        .prepare("SELECT key_id, digest, used_at FROM last_uses ORDER BY key_id, digest")?;
+    let mut revocations = connection
+        .prepare("SELECT id, revoked_at, revoked_by, reason FROM revocations ORDER BY id")?;
 
     let mut secrets = Scan::new(secrets.query(())?, |row| read::secret(row, 1));
-    let mut uses = Scan::new(uses.query(())?, |row| Ok((read::digest(row, 1)?, row.get::<_, i64>(2)?)));
+    let mut uses =
+        Scan::new(uses.query(())?, |row| Ok((read::digest(row, 1)?, row.get::<_, i64>(2)?)));
     let mut revoked = Scan::new(revocations.query(())?, |row| read::revocation(row, 1));
     let mut rows = keys.query(())?;
-    let (mut found_secrets, mut found_uses, mut found_revocation) = (Vec::<StoredSecret>::new(), Vec::<(Digest, i64)>::new(), Vec::new());
+    let (mut found_secrets, mut found_uses, mut found_revocation) =
+        (Vec::<StoredSecret>::new(), Vec::<(Digest, i64)>::new(), Vec::new());
     while let Some(row) = rows.next()? {
         let mut key = read::bare_key(row)?;
         secrets.take(&key.id, &mut found_secrets)?;
@@ -119,7 +137,8 @@ pub(super) fn read_all(
         revoked.take(&key.id, &mut found_revocation)?;
         key.secrets.reserve_exact(found_secrets.len());
         for mut secret in found_secrets.drain(..) {
-            secret.last_used = found_uses.iter().find(|(digest, _)| *digest == secret.digest).map(|(_, at)| *at);
+            secret.last_used =
+                found_uses.iter().find(|(digest, _)| *digest == secret.digest).map(|(_, at)| *at);
             key.secrets.push(secret);
         }
         found_uses.clear();
@@ -127,7 +146,10 @@ pub(super) fn read_all(
         each_key(key);
     }
 
-    let ids = connection.prepare("SELECT id FROM revocations ORDER BY id")?.query_map((), |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let ids = connection
+        .prepare("SELECT id FROM revocations ORDER BY id")?
+        .query_map((), |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
     let organizations = read::kept_organizations(connection)?;
     Ok((ids, organizations))
 }
@@ -147,7 +169,9 @@ impl<'s, T, F: Fn(&Row<'_>) -> rusqlite::Result<T>> Scan<'s, T, F> {
 
     fn advance(&mut self) -> rusqlite::Result<()> {
         let row = self.rows.next()?;
-        self.next = row.map(|row| Ok::<_, rusqlite::Error>((row.get(0)?, (self.decode)(row)?))).transpose()?;
+        self.next = row
+            .map(|row| Ok::<_, rusqlite::Error>((row.get(0)?, (self.decode)(row)?)))
+            .transpose()?;
         Ok(())
     }
 
@@ -170,11 +194,20 @@ impl<'s, T, F: Fn(&Row<'_>) -> rusqlite::Result<T>> Scan<'s, T, F> {
 impl fmt::Display for OpenError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::InUse => out.write_str("it is open in another process; only one gateway can use a store"),
-            Self::Permissions { mode } => write!(out, "other users may open it (its mode is {mode:04o}); run `chmod 600` on it first"),
+            Self::InUse => {
+                out.write_str("it is open in another process; only one gateway can use a store")
+            }
+            Self::Permissions { mode } => write!(
+                out,
+                "other users may open it (its mode is {mode:04o}); run `chmod 600` on it first"
+            ),
             Self::NotAStore => out.write_str("it is not a store of Keygate"),
             Self::Newer { version, known } => {
-                write!(out, "a newer Keygate has written it (version {version}; this one knows versions up to {known})")
+                write!(
+                    out,
+                    "a newer Keygate has written it (version {version}; this one knows versions \
+                        up to {known})"
+                )
             }
             Self::Sqlite(error) => error.fmt(out),
             Self::Io(error) => error.fmt(out),

@@ -1,13 +1,15 @@
 //! Whether the store's files are still where they were.
 //!
-//! SQLite goes on with the files that it has opened, whatever becomes of their names. Somebody who deletes the store, or puts a backup
-//! in its place, while the gateway runs would make every later change one that is acknowledged and gone after the next start.
+//! SQLite goes on with the files that it has opened, whatever becomes of their names. Somebody who
+//! deletes the store, or puts a backup in its place, while the gateway runs would make every later
+//! change one that is acknowledged and gone after the next start.
 
-use rusqlite::ffi;
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use rusqlite::ffi;
 
 /// The files of an open store, each with the device and number that it had when it was opened.
 #[derive(Debug)]
@@ -33,10 +35,14 @@ impl Place {
             };
             if !there {
                 let detail = format!(
-                    "{} was deleted or replaced while it was in use: put it back, or `keygate backup` what is in use and restart with that",
+                    "{} was deleted or replaced while it was in use: put it back, or `keygate \
+                        backup` what is in use and restart with that",
                     path.display()
                 );
-                return Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_READONLY_DBMOVED), Some(detail)));
+                return Err(rusqlite::Error::SqliteFailure(
+                    ffi::Error::new(ffi::SQLITE_READONLY_DBMOVED),
+                    Some(detail),
+                ));
             }
         }
         Ok(())

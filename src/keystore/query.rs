@@ -1,7 +1,8 @@
 //! What the store is asked for.
 
-use crate::policy::Digest;
 use std::sync::Arc;
+
+use crate::policy::Digest;
 
 /// Whether a key is accepted, as far as its record tells. The first that holds, from the bottom up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,17 +1,23 @@
 //! What the store answers.
 
-use super::{AuditEntry, AuditQuery, Condition, DayUse, KeyQuery, Revocation, StoredKey, StoredOrganization, StoredSecret};
-use crate::policy::Digest;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Result, Row, params_from_iter};
 
+use super::{
+    AuditEntry, AuditQuery, Condition, DayUse, KeyQuery, Revocation, StoredKey, StoredOrganization,
+    StoredSecret,
+};
+use crate::policy::Digest;
+
 /// How long an `Idempotency-Key` is remembered, in seconds.
 pub(super) const REPLAYABLE: i64 = 24 * 60 * 60;
-/// How many keys one command looks through: a few milliseconds, after which whatever waits has its turn.
+/// How many keys one command looks through: a few milliseconds, after which whatever waits has its
+/// turn.
 const LOOKED_THROUGH: usize = 5000;
 
 /// The columns of `keys`, in the order in which [`bare_key`] reads them.
-pub(super) const COLUMNS: &str = "id, name, organization, apis, prefix, environment, scopes, allow_ips, allow_referrers, \
+pub(super) const COLUMNS: &str = "id, name, organization, apis, prefix, environment, scopes, \
+    allow_ips, allow_referrers, \
      allow_endpoints, rate_limit, created_at, created_by, parent, expires_at, paused, revision";
 
 /// Reads [`COLUMNS`]; secrets and revocation are left empty.
@@ -42,7 +48,12 @@ pub(super) fn bare_key(row: &Row<'_>) -> Result<StoredKey> {
 
 /// Reads `digest, created_at, ends_at`.
 pub(super) fn secret(row: &Row<'_>, from: usize) -> Result<StoredSecret> {
-    Ok(StoredSecret { digest: digest(row, from)?, created_at: row.get(from + 1)?, ends_at: row.get(from + 2)?, last_used: None })
+    Ok(StoredSecret {
+        digest: digest(row, from)?,
+        created_at: row.get(from + 1)?,
+        ends_at: row.get(from + 2)?,
+        last_used: None,
+    })
 }
 
 /// Reads `revoked_at, revoked_by, reason`.
@@ -56,8 +67,12 @@ pub(super) fn digest(row: &Row<'_>, column: usize) -> Result<Digest> {
 
 fn list(row: &Row<'_>, column: usize) -> Result<Vec<String>> {
     let text = row.get_ref(column)?.as_str().map_err(|error| broken(column, error))?;
-    // A million keys have five million lists, so the usual ones take the short way: empty, or one text without escapes.
-    let only = text.strip_prefix("[\"").and_then(|text| text.strip_suffix("\"]")).filter(|text| !text.contains(['"', '\\']));
+    // A million keys have five million lists, so the usual ones take the short way: empty, or one
+    // text without escapes.
+    let only = text
+        .strip_prefix("[\"")
+        .and_then(|text| text.strip_suffix("\"]"))
+        .filter(|text| !text.contains(['"', '\\']));
     match only {
         Some(only) => Ok(vec![only.to_owned()]),
         None if text == "[]" => Ok(Vec::new()),
@@ -87,14 +102,20 @@ impl ToSql for Digest {
 impl FromSql for Digest {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         let bytes = value.as_blob()?;
-        let digest = bytes.try_into().map_err(|_| FromSqlError::InvalidBlobSize { expected_size: 32, blob_size: bytes.len() })?;
+        let digest = bytes.try_into().map_err(|_| FromSqlError::InvalidBlobSize {
+            expected_size: 32,
+            blob_size: bytes.len(),
+        })?;
         Ok(Self::from_bytes(digest))
     }
 }
 
 pub(super) fn key(connection: &Connection, id: &str) -> Result<Option<StoredKey>> {
     let sql = format!("SELECT {COLUMNS} FROM keys WHERE id = ?1");
-    let Some(mut key) = connection.prepare_cached(&sql)?.query_row([id], bare_key).optional()? else { return Ok(None) };
+    let Some(mut key) = connection.prepare_cached(&sql)?.query_row([id], bare_key).optional()?
+    else {
+        return Ok(None);
+    };
     complete(connection, &mut key)?;
     Ok(Some(key))
 }
@@ -103,12 +124,16 @@ pub(super) fn key(connection: &Connection, id: &str) -> Result<Option<StoredKey>
 fn complete(connection: &Connection, key: &mut StoredKey) -> Result<()> {
     let mut secrets = connection.prepare_cached(
         "SELECT secrets.digest, created_at, ends_at, used_at FROM secrets
-         LEFT JOIN last_uses ON last_uses.key_id = secrets.key_id AND last_uses.digest = secrets.digest
+         LEFT JOIN last_uses ON last_uses.key_id = secrets.key_id AND last_uses.digest = \
+         secrets.digest
          WHERE secrets.key_id = ?1 ORDER BY position",
     )?;
-    let secrets = secrets.query_map([&key.id], |row| Ok(StoredSecret { last_used: row.get(3)?, ..secret(row, 0)? }))?;
+    let secrets = secrets.query_map([&key.id], |row| {
+        Ok(StoredSecret { last_used: row.get(3)?, ..secret(row, 0)? })
+    })?;
     key.secrets = secrets.collect::<Result<_>>()?;
-    let mut revoked = connection.prepare_cached("SELECT revoked_at, revoked_by, reason FROM revocations WHERE id = ?1")?;
+    let mut revoked = connection
+        .prepare_cached("SELECT revoked_at, revoked_by, reason FROM revocations WHERE id = ?1")?;
     key.revocation = revoked.query_row([&key.id], |row| revocation(row, 0)).optional()?;
     Ok(())
 }
@@ -119,15 +144,21 @@ pub(super) fn key_by_digest(connection: &Connection, digest: &Digest) -> Result<
     id.map_or(Ok(None), |id| key(connection, &id))
 }
 
-/// Some of the keys, and the query for the rest of them where the limit is not reached and there may be more.
-pub(super) fn keys(connection: &Connection, mut query: KeyQuery) -> Result<(Vec<StoredKey>, Option<KeyQuery>)> {
+/// Some of the keys, and the query for the rest of them where the limit is not reached and there
+/// may be more.
+pub(super) fn keys(
+    connection: &Connection,
+    mut query: KeyQuery,
+) -> Result<(Vec<StoredKey>, Option<KeyQuery>)> {
     let mut found = Vec::new();
     if query.limit == 0 {
         return Ok((found, None));
     }
-    let columns: Vec<_> = COLUMNS.split(", ").map(|column| format!("keys.{}", column.trim())).collect();
+    let columns: Vec<_> =
+        COLUMNS.split(", ").map(|column| format!("keys.{}", column.trim())).collect();
     let mut sql = format!(
-        "SELECT {}, revoked_at IS NOT NULL FROM keys LEFT JOIN revocations ON revocations.id = keys.id WHERE keys.id > ?",
+        "SELECT {}, revoked_at IS NOT NULL FROM keys LEFT JOIN revocations ON revocations.id = \
+            keys.id WHERE keys.id > ?",
         columns.join(", ")
     );
     let mut values: Vec<String> = vec![query.after.clone().unwrap_or_default()];
@@ -163,7 +194,8 @@ pub(super) fn keys(connection: &Connection, mut query: KeyQuery) -> Result<(Vec<
     Ok((found, last.map(|last| KeyQuery { after: Some(last), ..query })))
 }
 
-/// Whether a row is asked for. It is found out here and not in SQL, where letter case and lists are different in each database.
+/// Whether a row is asked for. It is found out here and not in SQL, where letter case and lists are
+/// different in each database.
 fn fits(row: &Row<'_>, query: &KeyQuery, is_revoked: bool, name: Option<&str>) -> Result<bool> {
     let text = |column| row.get_ref(column).map(|value| value.as_str().unwrap_or_default());
     let is_expired = row.get::<_, Option<i64>>(14)?.is_some_and(|at| at <= query.now);
@@ -176,7 +208,10 @@ fn fits(row: &Row<'_>, query: &KeyQuery, is_revoked: bool, name: Option<&str>) -
     Ok(match query.condition {
         Some(wanted) => condition == wanted,
         None => !(query.without_revoked && is_revoked),
-    } && query.environment.as_deref().is_none_or(|wanted| text(5).is_ok_and(|found| found == wanted))
+    } && query
+        .environment
+        .as_deref()
+        .is_none_or(|wanted| text(5).is_ok_and(|found| found == wanted))
         && name.is_none_or(|part| text(1).is_ok_and(|found| found.to_lowercase().contains(part)))
         && match &query.api {
             Some(api) => list(row, 3)?.contains(api),
@@ -187,48 +222,77 @@ fn fits(row: &Row<'_>, query: &KeyQuery, is_revoked: bool, name: Option<&str>) -
 pub(super) fn descendants(connection: &Connection, id: &str) -> Result<Vec<String>> {
     let mut statement = connection.prepare_cached(
         "WITH RECURSIVE below (id) AS (
-             SELECT id FROM keys WHERE parent = ?1 UNION SELECT keys.id FROM keys JOIN below ON keys.parent = below.id
+             SELECT id FROM keys WHERE parent = ?1 UNION SELECT keys.id FROM keys JOIN below ON \
+             keys.parent = below.id
          ) SELECT id FROM below WHERE id <> ?1 ORDER BY id",
     )?;
     statement.query_map([id], |row| row.get(0))?.collect()
 }
 
-const ORGANIZATION: &str = "SELECT name, suspended_at, key_cap, revision, live_keys FROM organizations";
+const ORGANIZATION: &str =
+    "SELECT name, suspended_at, key_cap, revision, live_keys FROM organizations";
 
 fn organization_row(row: &Row<'_>) -> Result<(StoredOrganization, u64)> {
     let revision = unsigned(row.get(3)?);
-    let organization = StoredOrganization { name: row.get(0)?, suspended_at: row.get(1)?, key_cap: row.get(2)?, revision };
+    let organization = StoredOrganization {
+        name: row.get(0)?,
+        suspended_at: row.get(1)?,
+        key_cap: row.get(2)?,
+        revision,
+    };
     Ok((organization, unsigned(row.get(4)?)))
 }
 
-pub(super) fn organization(connection: &Connection, name: &str) -> Result<Option<(StoredOrganization, u64)>> {
-    connection.prepare_cached(&format!("{ORGANIZATION} WHERE name = ?1"))?.query_row([name], organization_row).optional()
+pub(super) fn organization(
+    connection: &Connection,
+    name: &str,
+) -> Result<Option<(StoredOrganization, u64)>> {
+    connection
+        .prepare_cached(&format!("{ORGANIZATION} WHERE name = ?1"))?
+        .query_row([name], organization_row)
+        .optional()
 }
 
-pub(super) fn organizations(connection: &Connection, after: &str, limit: usize) -> Result<Vec<(StoredOrganization, u64)>> {
-    let mut statement = connection.prepare_cached(&format!("{ORGANIZATION} WHERE name > ?1 ORDER BY name LIMIT ?2"))?;
+pub(super) fn organizations(
+    connection: &Connection,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<(StoredOrganization, u64)>> {
+    let mut statement = connection
+        .prepare_cached(&format!("{ORGANIZATION} WHERE name > ?1 ORDER BY name LIMIT ?2"))?;
     statement.query_map((after, signed(limit as u64)), organization_row)?.collect()
 }
 
 /// Organisations that have settings.
 pub(super) fn kept_organizations(connection: &Connection) -> Result<Vec<StoredOrganization>> {
-    let mut statement = connection.prepare(&format!("{ORGANIZATION} WHERE revision > 0 ORDER BY name"))?;
+    let mut statement =
+        connection.prepare(&format!("{ORGANIZATION} WHERE revision > 0 ORDER BY name"))?;
     statement.query_map((), |row| Ok(organization_row(row)?.0))?.collect()
 }
 
-pub(super) fn uses(connection: &Connection, key_id: &str, from_day: i64, to_day: i64) -> Result<Vec<DayUse>> {
+pub(super) fn uses(
+    connection: &Connection,
+    key_id: &str,
+    from_day: i64,
+    to_day: i64,
+) -> Result<Vec<DayUse>> {
     let mut statement = connection.prepare_cached(
         "SELECT day, sum(requests) FROM (
              SELECT day, requests FROM uses WHERE key_id = ?1 AND day BETWEEN ?2 AND ?3
-             UNION ALL SELECT day, requests FROM last_uses WHERE key_id = ?1 AND day BETWEEN ?2 AND ?3 AND requests > 0
+             UNION ALL SELECT day, requests FROM last_uses WHERE key_id = ?1 AND day BETWEEN ?2 \
+             AND ?3 AND requests > 0
          ) AS counted GROUP BY day ORDER BY day",
     )?;
-    let days = statement.query_map((key_id, from_day, to_day), |row| Ok(DayUse { day: row.get(0)?, requests: unsigned(row.get(1)?) }))?;
+    let days = statement.query_map((key_id, from_day, to_day), |row| {
+        Ok(DayUse { day: row.get(0)?, requests: unsigned(row.get(1)?) })
+    })?;
     days.collect()
 }
 
 pub(super) fn audit(connection: &Connection, query: &AuditQuery) -> Result<Vec<AuditEntry>> {
-    let mut sql = "SELECT sequence, at, actor, action, subject, organization, detail FROM audit WHERE sequence < ?".to_owned();
+    let mut sql = "SELECT sequence, at, actor, action, subject, organization, detail FROM audit \
+        WHERE sequence < ?"
+        .to_owned();
     let before = query.before.map_or(i64::MAX, signed);
     let limit = signed(query.limit as u64);
     let mut values: Vec<&dyn ToSql> = vec![&before];
@@ -255,17 +319,32 @@ pub(super) fn audit(connection: &Connection, query: &AuditQuery) -> Result<Vec<A
     entries.collect()
 }
 
-pub(super) fn replay(connection: &Connection, token: &str, request: &str, now: i64) -> Result<Option<(Digest, String)>> {
-    let mut statement =
-        connection.prepare_cached("SELECT body, key_id FROM idempotency WHERE token = ?1 AND request = ?2 AND created_at > ?3")?;
-    statement.query_row((token, request, now - REPLAYABLE), |row| Ok((digest(row, 0)?, row.get(1)?))).optional()
+pub(super) fn replay(
+    connection: &Connection,
+    token: &str,
+    request: &str,
+    now: i64,
+) -> Result<Option<(Digest, String)>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT body, key_id FROM idempotency WHERE token = ?1 AND \
+            request = ?2 AND created_at > ?3",
+    )?;
+    statement
+        .query_row((token, request, now - REPLAYABLE), |row| Ok((digest(row, 0)?, row.get(1)?)))
+        .optional()
 }
 
-pub(super) fn last_used(connection: &Connection, ids: &[String]) -> Result<Vec<(String, Digest, i64)>> {
-    let mut statement = connection.prepare_cached("SELECT digest, used_at FROM last_uses WHERE key_id = ?1")?;
+pub(super) fn last_used(
+    connection: &Connection,
+    ids: &[String],
+) -> Result<Vec<(String, Digest, i64)>> {
+    let mut statement =
+        connection.prepare_cached("SELECT digest, used_at FROM last_uses WHERE key_id = ?1")?;
     let mut found = Vec::new();
     for id in ids {
-        for row in statement.query_map([id], |row| Ok((id.clone(), digest(row, 0)?, row.get(1)?)))? {
+        for row in
+            statement.query_map([id], |row| Ok((id.clone(), digest(row, 0)?, row.get(1)?)))?
+        {
             found.push(row?);
         }
     }
@@ -273,8 +352,12 @@ pub(super) fn last_used(connection: &Connection, ids: &[String]) -> Result<Vec<(
 }
 
 /// The revocations of these ids.
-pub(super) fn revocations(connection: &Connection, ids: &[String]) -> Result<Vec<(String, Revocation)>> {
-    let mut statement = connection.prepare_cached("SELECT revoked_at, revoked_by, reason FROM revocations WHERE id = ?1")?;
+pub(super) fn revocations(
+    connection: &Connection,
+    ids: &[String],
+) -> Result<Vec<(String, Revocation)>> {
+    let mut statement = connection
+        .prepare_cached("SELECT revoked_at, revoked_by, reason FROM revocations WHERE id = ?1")?;
     let mut found = Vec::new();
     for id in ids {
         if let Some(revocation) = statement.query_row([id], |row| revocation(row, 0)).optional()? {

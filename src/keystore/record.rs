@@ -1,7 +1,9 @@
-//! What the store keeps, in its own words: names instead of indices, so that a record outlives every edit of `gateway.toml`.
+//! What the store keeps, in its own words: names instead of indices, so that a record outlives
+//! every edit of `gateway.toml`.
+
+use serde::{Deserialize, Serialize};
 
 use crate::policy::Digest;
-use serde::{Deserialize, Serialize};
 
 /// A key of the store. Times are seconds since the Unix epoch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,15 +12,18 @@
 //! | `audit` | an entry of the audit log | `sequence` |
 //! | `heartbeat` | one row, written to find out whether writing works | |
 //!
-//! The requests of a day stand beside the last use until there are some of a later day, so that noting a use writes one row. With
-//! many keys each row is in another page, and pages are what writing costs.
+//! The requests of a day stand beside the last use until there are some of a later day, so that
+//! noting a use writes one row. With many keys each row is in another page, and pages are what
+//! writing costs.
 //!
-//! Moments are seconds and days are days since the Unix epoch. Lists are JSON texts, `[]` where they are empty. The key itself
-//! is nowhere. Everything is plain enough for PostgreSQL: there, `WITHOUT ROWID` goes away, `BLOB` is `bytea`,
-//! `AUTOINCREMENT` is an identity column, and texts need `COLLATE "C"`, because pages and the start rely on the order of bytes.
+//! Moments are seconds and days are days since the Unix epoch. Lists are JSON texts, `[]` where
+//! they are empty. The key itself is nowhere. Everything is plain enough for PostgreSQL: there,
+//! `WITHOUT ROWID` goes away, `BLOB` is `bytea`, `AUTOINCREMENT` is an identity column, and texts
+//! need `COLLATE "C"`, because pages and the start rely on the order of bytes.
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::OpenError;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 /// "Keyg": marks a SQLite file as ours.
 pub(super) const APPLICATION: i64 = 0x4b65_7967;
@@ -135,11 +138,15 @@ pub(super) fn migrate(connection: &Connection, migrations: &[&str]) -> Result<()
     if version > known {
         return Err(OpenError::Newer { version, known });
     }
-    for (version, migration) in (1..).zip(migrations).skip(usize::try_from(version).map_err(|_| OpenError::NotAStore)?) {
+    for (version, migration) in
+        (1..).zip(migrations).skip(usize::try_from(version).map_err(|_| OpenError::NotAStore)?)
+    {
         // Dropped without a commit, it is rolled back.
         let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
         transaction.execute_batch(migration)?;
-        transaction.execute_batch(&format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {version}"))?;
+        transaction.execute_batch(&format!(
+            "PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {version}"
+        ))?;
         transaction.commit()?;
     }
     Ok(())

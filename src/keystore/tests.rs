@@ -6,9 +6,11 @@ mod opening;
 mod reading;
 mod steps;
 
-use super::*;
 use std::path::PathBuf;
+
 use tempfile::TempDir;
+
+use super::*;
 
 /// A store in a folder of its own.
 struct Fixture {
@@ -19,7 +21,8 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = KeyStore::open(&folder.path().join("keys.db"), |_| ()).expect("a new store").store;
+        let store =
+            KeyStore::open(&folder.path().join("keys.db"), |_| ()).expect("a new store").store;
         Self { folder, store }
     }
 
@@ -31,12 +34,18 @@ impl Fixture {
     async fn reopen(self) -> (Self, Vec<StoredKey>, Opened) {
         self.store.close().await;
         let mut keys = Vec::new();
-        let opened = KeyStore::open(&self.folder.path().join("keys.db"), |key| keys.push(key)).expect("the same store");
+        let opened = KeyStore::open(&self.folder.path().join("keys.db"), |key| keys.push(key))
+            .expect("the same store");
         (Self { folder: self.folder, store: opened.store.clone() }, keys, opened)
     }
 
     async fn create(&self, key: StoredKey) -> Result<(), CommitError> {
-        self.store.commit(Change::Create { key: Box::new(key), cap: None, idempotency: None }, entry("key.create")).await
+        self.store
+            .commit(
+                Change::Create { key: Box::new(key), cap: None, idempotency: None },
+                entry("key.create"),
+            )
+            .await
     }
 
     async fn update(&self, key: StoredKey) -> Result<(), CommitError> {
@@ -45,7 +54,9 @@ impl Fixture {
 
     async fn revoke(&self, ids: &[&str], at: i64) -> Result<(), CommitError> {
         let ids = ids.iter().map(|id| (*id).to_owned()).collect();
-        self.store.commit(Change::Revoke { ids, revocation: revocation(at) }, entry("key.revoke")).await
+        self.store
+            .commit(Change::Revoke { ids, revocation: revocation(at) }, entry("key.revoke"))
+            .await
     }
 
     async fn key(&self, id: &str) -> StoredKey {
@@ -120,7 +131,10 @@ fn full(id: &str) -> StoredKey {
         parent: Some("key_maker".to_owned()),
         expires_at: Some(NOON + 1000),
         paused: true,
-        secrets: vec![secret(&format!("{id}-new")), StoredSecret { ends_at: Some(NOON + 10), ..secret(&format!("{id}-old")) }],
+        secrets: vec![
+            secret(&format!("{id}-new")),
+            StoredSecret { ends_at: Some(NOON + 10), ..secret(&format!("{id}-old")) },
+        ],
         ..plain(id)
     }
 }

@@ -2,23 +2,30 @@
 //!
 //! # After a write that failed
 //!
-//! SQLite rolls its own state back. But where only the `fsync` failed, the transaction stands complete behind the end of the WAL:
-//! it is overwritten by the next transaction, and whoever opens the file before that takes it for committed. So the next
-//! transaction comes at once, before the failure is told, and means nothing (a "heartbeat"). Nothing else is written until a
-//! heartbeat has been; while none is, the thread tries one each second and before each change. There is no need to open the file
-//! again: whatever the system's cache has lost was not yet acknowledged, and the heartbeat writes those pages anew.
+//! SQLite rolls its own state back. But where only the `fsync` failed, the transaction stands
+//! complete behind the end of the WAL: it is overwritten by the next transaction, and whoever opens
+//! the file before that takes it for committed. So the next transaction comes at once, before the
+//! failure is told, and means nothing (a "heartbeat"). Nothing else is written until a heartbeat
+//! has been; while none is, the thread tries one each second and before each change. There is no
+//! need to open the file again: whatever the system's cache has lost was not yet acknowledged, and
+//! the heartbeat writes those pages anew.
 
-use super::place::Place;
-use super::write::{self, Refused};
-use super::{AuditEntry, Change, CommitError, Health, NotNoted, OpenError, Prune, Unavailable, UseNote, backup, open};
-use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::Duration;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot::Sender;
+
+use super::place::Place;
+use super::write::{self, Refused};
+use super::{
+    AuditEntry, Change, CommitError, Health, NotNoted, OpenError, Prune, Unavailable, UseNote,
+    backup, open,
+};
 
 /// How many rows a step of a background task writes.
 const STEP: usize = 500;
@@ -32,7 +39,8 @@ pub(super) enum Command {
     Backup(PathBuf, Sender<Result<(), Unavailable>>),
     /// The sender is dropped when the file is closed.
     Close(Sender<()>),
-    /// The file is closed for another process, after what was sent before. What is sent behind waits.
+    /// The file is closed for another process, after what was sent before. What is sent behind
+    /// waits.
     Release(Sender<()>),
     /// The file is opened again.
     Reclaim(PathBuf, Sender<Result<(), OpenError>>),
@@ -44,9 +52,20 @@ pub(super) enum Task {
     Prune(Prune, Sender<Result<(), Unavailable>>),
 }
 
-pub(super) fn start(connection: Connection, place: Place, receiver: Receiver<Command>, health: Arc<Health>) -> io::Result<()> {
-    let queue =
-        Queue { receiver, urgent: VecDeque::new(), tasks: VecDeque::new(), backups: VecDeque::new(), closing: Vec::new(), releasing: None };
+pub(super) fn start(
+    connection: Connection,
+    place: Place,
+    receiver: Receiver<Command>,
+    health: Arc<Health>,
+) -> io::Result<()> {
+    let queue = Queue {
+        receiver,
+        urgent: VecDeque::new(),
+        tasks: VecDeque::new(),
+        backups: VecDeque::new(),
+        closing: Vec::new(),
+        releasing: None,
+    };
     let run = move || {
         let mut queue = queue;
         let mut writer = Writer { connection, place, health };
@@ -93,7 +112,8 @@ fn reopen(path: &Path) -> Result<(Connection, Place), OpenError> {
     Ok((connection, Place::of(path)?))
 }
 
-/// Commands in the order in which they are done: all that is urgent, a step of a task, a step of a backup.
+/// Commands in the order in which they are done: all that is urgent, a step of a task, a step of a
+/// backup.
 struct Queue {
     receiver: Receiver<Command>,
     urgent: VecDeque<Command>,
@@ -130,7 +150,8 @@ impl Queue {
             }
             match self.receiver.try_recv() {
                 Ok(command) if self.closing.is_empty() => self.sort(command),
-                // What comes after the close is dropped, and so its senders hear that the store is closed.
+                // What comes after the close is dropped, and so its senders hear that the store is
+                // closed.
                 Ok(_) => {}
                 Err(TryRecvError::Empty) => return !self.closing.is_empty(),
                 Err(TryRecvError::Disconnected) => return true,
@@ -204,16 +225,22 @@ impl Writer {
                 let _ = answer.send(result);
             }
             // These have queues of their own.
-            Command::Later(_) | Command::Backup(..) | Command::Close(_) | Command::Release(_) | Command::Reclaim(..) => {}
+            Command::Later(_)
+            | Command::Backup(..)
+            | Command::Close(_)
+            | Command::Release(_)
+            | Command::Reclaim(..) => {}
         }
     }
 
-    /// Does a part of a task and returns the rest of it. Whoever asked may have left; it is done all the same.
+    /// Does a part of a task and returns the rest of it. Whoever asked may have left; it is done
+    /// all the same.
     fn step(&self, task: Task) -> Option<Task> {
         match task {
             Task::NoteUse(mut notes, answer) => {
                 let from = notes.len().saturating_sub(STEP);
-                let result = self.background(|connection| write::note_use(connection, &notes[from..]));
+                let result =
+                    self.background(|connection| write::note_use(connection, &notes[from..]));
                 if result.is_ok() && from > 0 {
                     notes.truncate(from);
                     return Some(Task::NoteUse(notes, answer));
@@ -237,7 +264,10 @@ impl Writer {
         None
     }
 
-    fn background(&self, write: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<(), Unavailable> {
+    fn background(
+        &self,
+        write: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+    ) -> Result<(), Unavailable> {
         self.transact(|connection| Ok(write(connection)?)).map_err(|error| match error {
             CommitError::Unavailable(unavailable) => unavailable,
             CommitError::Conflict(conflict) => Unavailable(format!("{conflict:?}")),
@@ -245,7 +275,10 @@ impl Writer {
     }
 
     /// Writes in one transaction, which is on the disk when this returns.
-    fn transact(&self, write: impl FnOnce(&Connection) -> Result<(), Refused>) -> Result<(), CommitError> {
+    fn transact(
+        &self,
+        write: impl FnOnce(&Connection) -> Result<(), Refused>,
+    ) -> Result<(), CommitError> {
         if !self.health.is_healthy() {
             self.heal().map_err(|error| {
                 self.health.note_failure();
@@ -261,14 +294,18 @@ impl Writer {
             Err(Refused::Sqlite(error)) => {
                 tracing::error!(%error, "the store cannot write");
                 self.health.note_failure();
-                // Overwrites what was written in vain; see above. Whether it succeeds is the business of the next change.
+                // Overwrites what was written in vain; see above. Whether it succeeds is the
+                // business of the next change.
                 let _ = self.heal();
                 Err(CommitError::Unavailable(error.into()))
             }
         }
     }
 
-    fn attempt(&self, write: impl FnOnce(&Connection) -> Result<(), Refused>) -> Result<(), Refused> {
+    fn attempt(
+        &self,
+        write: impl FnOnce(&Connection) -> Result<(), Refused>,
+    ) -> Result<(), Refused> {
         self.health.begin();
         let result = self.write_transaction(write);
         self.health.end();
@@ -276,8 +313,12 @@ impl Writer {
     }
 
     /// Dropping a transaction rolls it back.
-    fn write_transaction(&self, write: impl FnOnce(&Connection) -> Result<(), Refused>) -> Result<(), Refused> {
-        let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
+    fn write_transaction(
+        &self,
+        write: impl FnOnce(&Connection) -> Result<(), Refused>,
+    ) -> Result<(), Refused> {
+        let transaction =
+            Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
         write(&transaction)?;
         self.place.check()?;
         Ok(transaction.commit()?)

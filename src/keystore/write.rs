@@ -1,8 +1,12 @@
 //! Changes to the store, each within a transaction that the caller opens.
 
-use super::read::{REPLAYABLE, organization, signed};
-use super::{AuditEntry, Change, Conflict, Idempotency, Prune, Revocation, StoredKey, StoredOrganization, StoredSecret, UseNote};
 use rusqlite::{Connection, OptionalExtension, Result, params};
+
+use super::read::{REPLAYABLE, organization, signed};
+use super::{
+    AuditEntry, Change, Conflict, Idempotency, Prune, Revocation, StoredKey, StoredOrganization,
+    StoredSecret, UseNote,
+};
 
 /// Why a transaction is rolled back.
 #[derive(Debug)]
@@ -23,16 +27,31 @@ impl From<Conflict> for Refused {
     }
 }
 
-pub(super) fn change(connection: &Connection, change: &Change, entry: &AuditEntry) -> std::result::Result<(), Refused> {
+pub(super) fn change(
+    connection: &Connection,
+    change: &Change,
+    entry: &AuditEntry,
+) -> std::result::Result<(), Refused> {
     match change {
-        Change::Create { key, cap, idempotency } => create(connection, key, *cap, idempotency.as_ref(), entry.at)?,
+        Change::Create { key, cap, idempotency } => {
+            create(connection, key, *cap, idempotency.as_ref(), entry.at)?
+        }
         Change::Update(key) => update(connection, key)?,
         Change::Revoke { ids, revocation } => revoke(connection, ids, revocation)?,
         Change::Organization(organization) => keep_organization(connection, organization)?,
     }
-    let mut statement = connection
-        .prepare_cached("INSERT INTO audit (at, actor, action, subject, organization, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
-    statement.execute(params![entry.at, entry.actor, entry.action, entry.subject, entry.organization, entry.detail])?;
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO audit (at, actor, action, subject, organization, detail) \
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    statement.execute(params![
+        entry.at,
+        entry.actor,
+        entry.action,
+        entry.subject,
+        entry.organization,
+        entry.detail
+    ])?;
     Ok(())
 }
 
@@ -43,7 +62,9 @@ fn create(
     idempotency: Option<&Idempotency>,
     now: i64,
 ) -> std::result::Result<(), Refused> {
-    let mut taken = connection.prepare_cached("SELECT 1 FROM keys WHERE id = ?1 UNION ALL SELECT 1 FROM revocations WHERE id = ?1")?;
+    let mut taken = connection.prepare_cached(
+        "SELECT 1 FROM keys WHERE id = ?1 UNION ALL SELECT 1 FROM revocations WHERE id = ?1",
+    )?;
     if taken.exists([&key.id])? {
         return Err(Conflict::IdTaken.into());
     }
@@ -62,7 +83,8 @@ fn create(
         count.execute([name])?;
     }
     let mut insert = connection.prepare_cached(
-        "INSERT INTO keys (id, name, organization, apis, prefix, environment, scopes, allow_ips, allow_referrers, allow_endpoints,
+        "INSERT INTO keys (id, name, organization, apis, prefix, environment, scopes, allow_ips, \
+            allow_referrers, allow_endpoints,
              rate_limit, created_at, created_by, parent, expires_at, paused, revision)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
     )?;
@@ -89,35 +111,63 @@ fn create(
 }
 
 /// Remembers what the request made, so that it can be repeated without making another.
-fn remember(connection: &Connection, idempotency: &Idempotency, key_id: &str, now: i64) -> std::result::Result<(), Refused> {
+fn remember(
+    connection: &Connection,
+    idempotency: &Idempotency,
+    key_id: &str,
+    now: i64,
+) -> std::result::Result<(), Refused> {
     let mut insert = connection.prepare_cached(
-        "INSERT INTO idempotency (token, request, body, key_id, created_at) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT (token, request) DO UPDATE SET body = excluded.body, key_id = excluded.key_id, created_at = excluded.created_at
+        "INSERT INTO idempotency (token, request, body, key_id, created_at) VALUES (?1, ?2, ?3, \
+            ?4, ?5)
+         ON CONFLICT (token, request) DO UPDATE SET body = excluded.body, key_id = \
+         excluded.key_id, created_at = excluded.created_at
          WHERE idempotency.created_at <= ?6",
     )?;
-    let written =
-        insert.execute(params![idempotency.token, idempotency.key, idempotency.body, key_id, now, now.saturating_sub(REPLAYABLE)])?;
+    let written = insert.execute(params![
+        idempotency.token,
+        idempotency.key,
+        idempotency.body,
+        key_id,
+        now,
+        now.saturating_sub(REPLAYABLE)
+    ])?;
     if written == 0 { Err(Conflict::IdempotencyKeyUsed.into()) } else { Ok(()) }
 }
 
-fn insert_secrets(connection: &Connection, key_id: &str, secrets: &[StoredSecret]) -> std::result::Result<(), Refused> {
+fn insert_secrets(
+    connection: &Connection,
+    key_id: &str,
+    secrets: &[StoredSecret],
+) -> std::result::Result<(), Refused> {
     let mut owner = connection.prepare_cached("SELECT key_id FROM secrets WHERE digest = ?1")?;
-    let mut insert =
-        connection.prepare_cached("INSERT INTO secrets (key_id, position, digest, created_at, ends_at) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO secrets (key_id, position, digest, created_at, \
+            ends_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
     for (position, secret) in (0_i64..).zip(secrets) {
         if let Some(key_id) = owner.query_row([secret.digest], |row| row.get(0)).optional()? {
             return Err(Conflict::DigestTaken { key_id }.into());
         }
-        insert.execute(params![key_id, position, secret.digest, secret.created_at, secret.ends_at])?;
+        insert.execute(params![
+            key_id,
+            position,
+            secret.digest,
+            secret.created_at,
+            secret.ends_at
+        ])?;
     }
     Ok(())
 }
 
 fn update(connection: &Connection, key: &StoredKey) -> std::result::Result<(), Refused> {
     let mut stored = connection.prepare_cached(
-        "SELECT keys.revision, revocations.id IS NOT NULL FROM keys LEFT JOIN revocations ON revocations.id = keys.id WHERE keys.id = ?1",
+        "SELECT keys.revision, revocations.id IS NOT NULL FROM keys LEFT JOIN revocations ON \
+            revocations.id = keys.id WHERE keys.id = ?1",
     )?;
-    let stored = stored.query_row([&key.id], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?))).optional()?;
+    let stored = stored
+        .query_row([&key.id], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?)))
+        .optional()?;
     let (revision, is_revoked) = stored.ok_or(Conflict::NotFound)?;
     if is_revoked {
         return Err(Conflict::Revoked.into());
@@ -126,7 +176,8 @@ fn update(connection: &Connection, key: &StoredKey) -> std::result::Result<(), R
         return Err(Conflict::Stale.into());
     }
     let mut update = connection.prepare_cached(
-        "UPDATE keys SET name = ?2, apis = ?3, prefix = ?4, environment = ?5, scopes = ?6, allow_ips = ?7, allow_referrers = ?8,
+        "UPDATE keys SET name = ?2, apis = ?3, prefix = ?4, environment = ?5, scopes = ?6, \
+            allow_ips = ?7, allow_referrers = ?8,
              allow_endpoints = ?9, rate_limit = ?10, expires_at = ?11, paused = ?12, revision = ?13
          WHERE id = ?1",
     )?;
@@ -150,23 +201,30 @@ fn update(connection: &Connection, key: &StoredKey) -> std::result::Result<(), R
     let mut put_away = connection.prepare_cached(
         "INSERT INTO uses (key_id, day, requests)
          SELECT key_id, day, sum(requests) FROM last_uses
-         WHERE key_id = ?1 AND requests > 0 AND digest NOT IN (SELECT digest FROM secrets WHERE key_id = ?1) GROUP BY key_id, day
+         WHERE key_id = ?1 AND requests > 0 AND digest NOT IN (SELECT digest FROM secrets WHERE \
+         key_id = ?1) GROUP BY key_id, day
          ON CONFLICT (key_id, day) DO UPDATE SET requests = uses.requests + excluded.requests",
     )?;
     put_away.execute([&key.id])?;
-    let mut forget = connection
-        .prepare_cached("DELETE FROM last_uses WHERE key_id = ?1 AND digest NOT IN (SELECT digest FROM secrets WHERE key_id = ?1)")?;
+    let mut forget = connection.prepare_cached(
+        "DELETE FROM last_uses WHERE key_id = ?1 AND digest NOT IN (SELECT digest \
+            FROM secrets WHERE key_id = ?1)",
+    )?;
     forget.execute([&key.id])?;
     Ok(())
 }
 
 fn revoke(connection: &Connection, ids: &[String], revocation: &Revocation) -> Result<()> {
     let mut insert = connection.prepare_cached(
-        "INSERT INTO revocations (id, revoked_at, revoked_by, reason) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id) DO NOTHING",
+        "INSERT INTO revocations (id, revoked_at, revoked_by, reason) VALUES (?1, ?2, ?3, ?4) ON \
+            CONFLICT (id) DO NOTHING",
     )?;
-    let mut raise = connection.prepare_cached("UPDATE keys SET revision = revision + 1 WHERE id = ?1")?;
-    let mut count = connection
-        .prepare_cached("UPDATE organizations SET live_keys = live_keys - 1 WHERE name = (SELECT organization FROM keys WHERE id = ?1)")?;
+    let mut raise =
+        connection.prepare_cached("UPDATE keys SET revision = revision + 1 WHERE id = ?1")?;
+    let mut count = connection.prepare_cached(
+        "UPDATE organizations SET live_keys = live_keys - 1 WHERE name = (SELECT \
+            organization FROM keys WHERE id = ?1)",
+    )?;
     for id in ids {
         if insert.execute(params![id, revocation.at, revocation.by, revocation.reason])? == 1 {
             raise.execute([id])?;
@@ -176,14 +234,19 @@ fn revoke(connection: &Connection, ids: &[String], revocation: &Revocation) -> R
     Ok(())
 }
 
-fn keep_organization(connection: &Connection, new: &StoredOrganization) -> std::result::Result<(), Refused> {
+fn keep_organization(
+    connection: &Connection,
+    new: &StoredOrganization,
+) -> std::result::Result<(), Refused> {
     let revision = organization(connection, &new.name)?.map_or(0, |(stored, _)| stored.revision);
     if new.revision != revision + 1 {
         return Err(Conflict::Stale.into());
     }
     let mut keep = connection.prepare_cached(
-        "INSERT INTO organizations (name, suspended_at, key_cap, revision, live_keys) VALUES (?1, ?2, ?3, ?4, 0)
-         ON CONFLICT (name) DO UPDATE SET suspended_at = excluded.suspended_at, key_cap = excluded.key_cap, revision = excluded.revision",
+        "INSERT INTO organizations (name, suspended_at, key_cap, revision, live_keys) VALUES (?1, \
+            ?2, ?3, ?4, 0)
+         ON CONFLICT (name) DO UPDATE SET suspended_at = excluded.suspended_at, key_cap = \
+         excluded.key_cap, revision = excluded.revision",
     )?;
     keep.execute(params![new.name, new.suspended_at, new.key_cap, signed(new.revision)])?;
     Ok(())
@@ -196,14 +259,17 @@ pub(super) fn note_use(connection: &Connection, notes: &[UseNote]) -> Result<()>
     )?;
     let mut put_away = connection.prepare_cached(
         "INSERT INTO uses (key_id, day, requests)
-         SELECT key_id, day, requests FROM last_uses WHERE key_id = ?1 AND digest = ?2 AND day < ?3 AND requests > 0
+         SELECT key_id, day, requests FROM last_uses WHERE key_id = ?1 AND digest = ?2 AND day < \
+         ?3 AND requests > 0
          ON CONFLICT (key_id, day) DO UPDATE SET requests = uses.requests + excluded.requests",
     )?;
     let mut raise = connection.prepare_cached(
         "INSERT INTO last_uses (key_id, digest, used_at, day, requests) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT (key_id, digest) DO UPDATE SET
-             used_at = CASE WHEN excluded.used_at > last_uses.used_at THEN excluded.used_at ELSE last_uses.used_at END,
-             requests = excluded.requests + CASE WHEN last_uses.day = excluded.day THEN last_uses.requests ELSE 0 END,
+             used_at = CASE WHEN excluded.used_at > last_uses.used_at THEN excluded.used_at ELSE \
+             last_uses.used_at END,
+             requests = excluded.requests + CASE WHEN last_uses.day = excluded.day THEN \
+             last_uses.requests ELSE 0 END,
              day = excluded.day
          WHERE last_uses.day <= excluded.day",
     )?;
@@ -211,7 +277,9 @@ pub(super) fn note_use(connection: &Connection, notes: &[UseNote]) -> Result<()>
         let mut counted = note.requests == 0;
         if let Some((digest, at)) = note.secret {
             put_away.execute(params![note.key_id, digest, note.day])?;
-            counted |= raise.execute(params![note.key_id, digest, at, note.day, signed(note.requests)])? == 1;
+            counted |=
+                raise.execute(params![note.key_id, digest, at, note.day, signed(note.requests)])?
+                    == 1;
         }
         // Of no secret, or of a day before the last one: the clock was put back.
         if !counted {
@@ -221,21 +289,24 @@ pub(super) fn note_use(connection: &Connection, notes: &[UseNote]) -> Result<()>
     Ok(())
 }
 
-/// Deletes at most this many rows of each table; tells whether there may be more. Audit entries go from the oldest on, so that
-/// none is missing between two that are there.
+/// Deletes at most this many rows of each table; tells whether there may be more. Audit entries go
+/// from the oldest on, so that none is missing between two that are there.
 pub(super) fn prune(connection: &Connection, prune: Prune, rows: i64) -> Result<bool> {
     let delete = |sql: &str, before: i64| connection.prepare_cached(sql)?.execute([before, rows]);
     let entries = delete(
-        "DELETE FROM audit WHERE at < ?1 AND sequence IN (SELECT sequence FROM audit ORDER BY sequence LIMIT ?2)",
+        "DELETE FROM audit WHERE at < ?1 AND sequence IN (SELECT sequence FROM audit ORDER BY \
+            sequence LIMIT ?2)",
         prune.audit_before,
     )?;
     let days = delete(
-        "DELETE FROM uses WHERE (key_id, day) IN (SELECT key_id, day FROM uses WHERE day < ?1 ORDER BY day LIMIT ?2)",
+        "DELETE FROM uses WHERE (key_id, day) IN (SELECT key_id, day FROM uses WHERE day < ?1 \
+            ORDER BY day LIMIT ?2)",
         prune.uses_before_day,
     )?;
     let requests = delete(
         "DELETE FROM idempotency WHERE (token, request) IN
-             (SELECT token, request FROM idempotency WHERE created_at < ?1 ORDER BY created_at LIMIT ?2)",
+             (SELECT token, request FROM idempotency WHERE created_at < ?1 ORDER BY created_at \
+             LIMIT ?2)",
         prune.idempotency_before,
     )?;
     Ok(entries + days + requests > 0)
@@ -248,5 +319,9 @@ pub(super) fn beat(connection: &Connection) -> Result<()> {
 
 fn list(texts: &[String]) -> String {
     // Texts always have a JSON form.
-    if texts.is_empty() { "[]".to_owned() } else { serde_json::Value::from(texts.to_vec()).to_string() }
+    if texts.is_empty() {
+        "[]".to_owned()
+    } else {
+        serde_json::Value::from(texts.to_vec()).to_string()
+    }
 }

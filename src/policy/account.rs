@@ -1,15 +1,18 @@
 //! What changes about a key while its record does not: its counts, carried over every edit.
 
-use super::digest::Digest;
-use super::quota::{Allowance, Exhausted, Limit, Quota, WindowCounts};
-use once_cell::race::OnceBox;
-use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::iter::successors;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The state of one key. Only requests with this key touch it. Empty until first use, so that an idle key costs next to nothing.
+use once_cell::race::OnceBox;
+use serde::{Deserialize, Serialize};
+
+use super::digest::Digest;
+use super::quota::{Allowance, Exhausted, Limit, Quota, WindowCounts};
+
+/// The state of one key. Only requests with this key touch it. Empty until first use, so that an
+/// idle key costs next to nothing.
 #[derive(Debug, Default)]
 pub struct Account {
     state: OnceBox<State>,
@@ -66,15 +69,16 @@ pub struct AccountState {
 }
 
 impl Account {
-    /// Notes that the key was presented and found valid. Returns whether the account should be told to whoever collects:
-    /// once between two collections.
+    /// Notes that the key was presented and found valid. Returns whether the account should be told
+    /// to whoever collects: once between two collections.
     pub(super) fn note_use(&self, api: &Arc<str>, digest: &Digest, unix: i64) -> bool {
         let state = self.state(api, digest);
         let secret = state.secret.of(digest);
         if secret.last_used.load(Ordering::Relaxed) < unix {
             secret.last_used.fetch_max(unix, Ordering::Relaxed);
         }
-        // In one order with what `collect` does, or a use could be neither collected nor noted again.
+        // In one order with what `collect` does, or a use could be neither collected nor noted
+        // again.
         state.requests.fetch_add(1, Ordering::SeqCst);
         // A read first: the line stays shared between cores while nothing changes.
         !state.noted.load(Ordering::SeqCst) && !state.noted.swap(true, Ordering::SeqCst)
@@ -94,30 +98,43 @@ impl Account {
 
     /// What is new since the last call. There must be one caller only.
     pub fn collect(&self) -> Collected {
-        let Some(state) = self.state.get() else { return Collected { requests: 0, total: 0, secrets: Vec::new() } };
+        let Some(state) = self.state.get() else {
+            return Collected { requests: 0, total: 0, secrets: Vec::new() };
+        };
         // Before the reading, so that what comes in between is told again.
         state.noted.store(false, Ordering::SeqCst);
         let requests = state.requests.load(Ordering::SeqCst);
         let secrets = state.secret.all().filter_map(|secret| {
             let last_used = secret.last_used.load(Ordering::Relaxed);
-            (secret.collected.swap(last_used, Ordering::Relaxed) != last_used).then_some((secret.digest, last_used))
+            (secret.collected.swap(last_used, Ordering::Relaxed) != last_used)
+                .then_some((secret.digest, last_used))
         });
         let secrets = secrets.collect();
-        Collected { requests: requests - state.collected.swap(requests, Ordering::Relaxed), total: requests, secrets }
+        Collected {
+            requests: requests - state.collected.swap(requests, Ordering::Relaxed),
+            total: requests,
+            secrets,
+        }
     }
 
     /// What is known at `now`, in monotonic nanoseconds. Nothing: the key was never used.
     #[must_use]
     pub fn export(&self, now: u64) -> Option<AccountState> {
         let state = self.state.get()?;
-        let counts = state.usage.all().map(|usage| (usage.api.as_ref().to_owned(), usage.lock().counts(now)));
+        let counts = state
+            .usage
+            .all()
+            .map(|usage| (usage.api.as_ref().to_owned(), usage.lock().counts(now)));
         Some(AccountState { counts: counts.collect(), last_used: self.last_used().collect() })
     }
 
-    /// Goes on with what another process knew of a key that this one has not seen used yet. `name` gives the API's name as requests
-    /// have it.
+    /// Goes on with what another process knew of a key that this one has not seen used yet. `name`
+    /// gives the API's name as requests have it.
     pub fn import(&self, known: &AccountState, name: impl Fn(&str) -> Arc<str>) {
-        let (Some((first, _)), Some((digest, _))) = (known.counts.first(), known.last_used.first()) else { return };
+        let (Some((first, _)), Some((digest, _))) = (known.counts.first(), known.last_used.first())
+        else {
+            return;
+        };
         let state = self.state(&name(first), digest);
         for (api, counts) in &known.counts {
             state.usage.of(&name(api)).lock().restore(counts);
@@ -130,12 +147,18 @@ impl Account {
         }
     }
 
-    /// Counts one request of the secret with this digest in every window, or, if one is used up, in none. `now` in monotonic
-    /// nanoseconds.
+    /// Counts one request of the secret with this digest in every window, or, if one is used up, in
+    /// none. `now` in monotonic nanoseconds.
     ///
     /// # Errors
     /// A window is used up.
-    pub fn charge(&self, api: &Arc<str>, digest: &Digest, limits: &[Limit], now: u64) -> Result<Option<Allowance>, Exhausted> {
+    pub fn charge(
+        &self,
+        api: &Arc<str>,
+        digest: &Digest,
+        limits: &[Limit],
+        now: u64,
+    ) -> Result<Option<Allowance>, Exhausted> {
         if limits.is_empty() {
             return Ok(None);
         }
@@ -189,7 +212,11 @@ impl Usage {
         usage
     }
 
-    pub(super) fn charge(&self, limits: &[Limit], now: u64) -> Result<Option<Allowance>, Exhausted> {
+    pub(super) fn charge(
+        &self,
+        limits: &[Limit],
+        now: u64,
+    ) -> Result<Option<Allowance>, Exhausted> {
         self.lock().charge(limits, now)
     }
 
@@ -197,7 +224,8 @@ impl Usage {
         self.lock().peek(limits, now)
     }
 
-    /// A panic cannot leave the counts half-changed in a way that admits more, so a poisoned lock is good.
+    /// A panic cannot leave the counts half-changed in a way that admits more, so a poisoned lock
+    /// is good.
     fn lock(&self) -> MutexGuard<'_, Quota> {
         self.quota.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -205,7 +233,12 @@ impl Usage {
 
 impl SecretUse {
     fn new(digest: &Digest) -> Self {
-        Self { digest: *digest, last_used: AtomicI64::new(0), collected: AtomicI64::new(0), next: OnceBox::new() }
+        Self {
+            digest: *digest,
+            last_used: AtomicI64::new(0),
+            collected: AtomicI64::new(0),
+            next: OnceBox::new(),
+        }
     }
 
     fn all(&self) -> impl Iterator<Item = &Self> {
@@ -251,6 +284,9 @@ impl Departed {
             let memory = account.memory();
             now.saturating_sub(gone) > memory + memory / 60
         };
-        self.accounts.extract_if(|_, (account, gone)| over(account, *gone)).map(|(id, (account, _))| (id, account)).collect()
+        self.accounts
+            .extract_if(|_, (account, gone)| over(account, *gone))
+            .map(|(id, (account, _))| (id, account))
+            .collect()
     }
 }

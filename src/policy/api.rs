@@ -1,5 +1,9 @@
 //! One API that Keygate stands in front of, as the decision needs it.
 
+use std::sync::Arc;
+
+use http::HeaderName;
+
 use super::cors::{Cors, CorsDefinition, is_preflight};
 use super::fields::{Fields, line};
 use super::hidden::Hidden;
@@ -9,8 +13,6 @@ use super::pattern::{Claims, EndpointTable, Pattern};
 use super::quota::Limit;
 use super::reply::Challenges;
 use super::withheld::Withheld;
-use http::HeaderName;
-use std::sync::Arc;
 
 /// A place in a request where an API key may stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +103,8 @@ impl ScopeSet {
     /// How many scopes one API can have.
     pub const CAPACITY: usize = 128;
 
-    /// The set with the scope at `index` added. An index from [`Self::CAPACITY`] on changes nothing.
+    /// The set with the scope at `index` added. An index from [`Self::CAPACITY`] on changes
+    /// nothing.
     #[must_use]
     pub fn with(self, index: usize) -> Self {
         if index < Self::CAPACITY { Self(self.0 | 1 << index) } else { self }
@@ -167,8 +170,8 @@ pub struct ApiDefinition {
     pub rate_limit_draft: bool,
     /// The limit of keys that have none of their own; empty: none.
     pub rate_limit: Arc<[Limit]>,
-    /// Set towards the upstream after the client's own are gone: names, and whole lines as they are sent. The values may be secrets, and
-    /// stand in memory once.
+    /// Set towards the upstream after the client's own are gone: names, and whole lines as they are
+    /// sent. The values may be secrets, and stand in memory once.
     pub upstream_headers: Vec<(HeaderName, Arc<Hidden>)>,
     /// The API's own key endpoints; none: every path belongs to the upstream.
     pub key_api: Option<KeyApi>,
@@ -210,7 +213,9 @@ impl Api {
         let endpoints = EndpointTable::new(patterns, definition.case_insensitive_paths);
         let challenges = Challenges::new(&definition);
         let withheld = Withheld::new(&definition);
-        let environment_line = |environment: &Environment| line("x-keygate-environment", encoded(&environment.name).as_bytes());
+        let environment_line = |environment: &Environment| {
+            line("x-keygate-environment", encoded(&environment.name).as_bytes())
+        };
         let environment_lines = definition.environments.iter().map(environment_line).collect();
         let cors = definition.cors.as_ref().map(Cors::new);
         Self { definition, endpoints, challenges, withheld, environment_lines, cors }
@@ -239,15 +244,21 @@ impl Api {
         self.cors.is_some() && is_preflight(method, fields)
     }
 
-    /// The environment that a key belongs to by its prefix (the longest that fits), as an index into
-    /// the definition's list. Nothing where the API has environments and none fits.
+    /// The environment that a key belongs to by its prefix (the longest that fits), as an index
+    /// into the definition's list. Nothing where the API has environments and none fits.
     pub(super) fn environment_of(&self, key: &[u8]) -> Result<Option<usize>, ()> {
         let environments = &self.definition.environments;
         if environments.is_empty() {
             return Ok(None);
         }
-        let fitting = environments.iter().enumerate().filter(|(_, environment)| key.starts_with(environment.prefix.as_bytes()));
-        fitting.max_by_key(|(_, environment)| environment.prefix.len()).map(|(index, _)| Some(index)).ok_or(())
+        let fitting = environments
+            .iter()
+            .enumerate()
+            .filter(|(_, environment)| key.starts_with(environment.prefix.as_bytes()));
+        fitting
+            .max_by_key(|(_, environment)| environment.prefix.len())
+            .map(|(index, _)| Some(index))
+            .ok_or(())
     }
 
     /// The scopes that allow this method and path, and whether Keygate itself answers there.
@@ -261,7 +272,8 @@ impl Api {
         self.definition.key_api.as_ref().is_some_and(|key_api| self.lies_below(path, &key_api.path))
     }
 
-    /// Index of the scope that opens the key endpoints; it comes behind the API's own where it is none of them.
+    /// Index of the scope that opens the key endpoints; it comes behind the API's own where it is
+    /// none of them.
     #[must_use]
     pub fn key_scope(&self) -> Option<usize> {
         let wanted = self.definition.key_api.as_ref()?.scope.as_deref()?;
@@ -273,18 +285,29 @@ impl Api {
     #[must_use]
     pub fn scope_name(&self, index: usize) -> Option<&str> {
         let own = self.definition.scopes.get(index).map(|scope| &*scope.name);
-        own.or_else(|| self.definition.key_api.as_ref()?.scope.as_deref().filter(|_| self.key_scope() == Some(index)))
+        own.or_else(|| {
+            self.definition
+                .key_api
+                .as_ref()?
+                .scope
+                .as_deref()
+                .filter(|_| self.key_scope() == Some(index))
+        })
     }
 
     /// Whether `path` lies at or below the base path.
     pub(super) fn covers(&self, path: &str) -> bool {
-        self.definition.base_path.as_ref() == "/" || self.lies_below(path, &self.definition.base_path)
+        self.definition.base_path.as_ref() == "/"
+            || self.lies_below(path, &self.definition.base_path)
     }
 
     fn lies_below(&self, path: &str, base: &str) -> bool {
         let Some(head) = path.as_bytes().get(..base.len()) else { return false };
-        let same =
-            if self.definition.case_insensitive_paths { head.eq_ignore_ascii_case(base.as_bytes()) } else { head == base.as_bytes() };
+        let same = if self.definition.case_insensitive_paths {
+            head.eq_ignore_ascii_case(base.as_bytes())
+        } else {
+            head == base.as_bytes()
+        };
         same && matches!(path.as_bytes().get(base.len()), None | Some(b'/'))
     }
 }

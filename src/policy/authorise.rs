@@ -1,5 +1,10 @@
 //! The heart: one pass over a request head, check after check, to the first that refuses.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::Method;
+
 use super::account::Account;
 use super::address::client_address;
 use super::api::Api;
@@ -15,9 +20,6 @@ use super::refusal::Refusal;
 use super::snapshot::Snapshot;
 use super::target::{Host, check_path, host_of};
 use super::{Now, peer::Peer};
-use http::Method;
-use std::net::IpAddr;
-use std::sync::Arc;
 
 /// A request as the decision sees it: everything but the body.
 #[derive(Debug, Clone, Copy)]
@@ -73,8 +75,8 @@ pub enum Responder {
     Preflight,
 }
 
-/// The witness that a request was authorised and counted. Only [`charge`] makes one, and nothing is sent
-/// to an upstream without it.
+/// The witness that a request was authorised and counted. Only [`charge`] makes one, and nothing is
+/// sent to an upstream without it.
 #[derive(Debug)]
 pub struct Admission<'s> {
     permit: Permit<'s>,
@@ -146,11 +148,15 @@ impl<'s> Admission<'s> {
         self.permit.client
     }
 
-    /// Notes that the key was used. Returns it if it should be told to whoever collects uses: once between two collections.
+    /// Notes that the key was used. Returns it if it should be told to whoever collects uses: once
+    /// between two collections.
     #[must_use]
     pub fn note_use(&self, now: Now) -> Option<&'s Arc<KeyRecord>> {
         let Caller::Key { record, digest, .. } = self.permit.caller else { return None };
-        record.account.note_use(&self.permit.api.definition.name, &digest, now.unix).then_some(record)
+        record
+            .account
+            .note_use(&self.permit.api.definition.name, &digest, now.unix)
+            .then_some(record)
     }
 
     /// Who answers it.
@@ -172,7 +178,13 @@ impl<'s> Admission<'s> {
             Caller::Key { record, grant, digest, .. } => (Some(record), Some((grant, digest))),
             Caller::PassThrough | Caller::Public => (None, None),
         };
-        Refused { refusal, api: Some((self.permit.api_index, self.permit.api)), key, grant, allowance: self.allowance }
+        Refused {
+            refusal,
+            api: Some((self.permit.api_index, self.permit.api)),
+            key,
+            grant,
+            allowance: self.allowance,
+        }
     }
 }
 
@@ -185,7 +197,8 @@ pub struct Refused<'s> {
     pub api: Option<(usize, &'s Api)>,
     /// The key, once it was found, valid or not.
     pub key: Option<&'s Arc<KeyRecord>>,
-    /// What the key may do in this API, once it was found to be valid, and the secret that was presented.
+    /// What the key may do in this API, once it was found to be valid, and the secret that was
+    /// presented.
     pub grant: Option<(&'s Grant, Digest)>,
     /// What the limit leaves, for a valid key that has one.
     pub allowance: Option<Allowance>,
@@ -206,7 +219,8 @@ impl<'s> Refused<'s> {
     }
 }
 
-/// A key that stands in for the one in the request's header, which is not known: for whoever asks what would happen.
+/// A key that stands in for the one in the request's header, which is not known: for whoever asks
+/// what would happen.
 #[derive(Debug, Clone, Copy)]
 pub struct StandIn<'s> {
     /// The key.
@@ -219,7 +233,11 @@ pub struct StandIn<'s> {
 ///
 /// # Errors
 /// The first check that refuses, in the order that the README gives.
-pub fn authorise<'s>(head: &Head<'_>, snapshot: &'s Snapshot, now: Now) -> Result<Permit<'s>, Refused<'s>> {
+pub fn authorise<'s>(
+    head: &Head<'_>,
+    snapshot: &'s Snapshot,
+    now: Now,
+) -> Result<Permit<'s>, Refused<'s>> {
     authorise_traced(head, None, snapshot, now, &mut ())
 }
 
@@ -238,7 +256,8 @@ pub fn authorise_traced<'s>(
     let path = head.target.path;
     let host = parse(head).map_err(Refused::early)?;
     trace.passed(Check::Request);
-    let client = client_address(head.peer.address, head.fields, &routes.trusted_proxies).map_err(Refused::early)?;
+    let client = client_address(head.peer.address, head.fields, &routes.trusted_proxies)
+        .map_err(Refused::early)?;
     trace.passed(Check::ClientAddress);
     let (api_index, api) = routes.find_api(host, path, head.peer).map_err(Refused::early)?;
     trace.passed(Check::Api);
@@ -255,15 +274,18 @@ pub fn authorise_traced<'s>(
     }
     trace.passed(Check::Query);
     let key_endpoint = api.is_key_endpoint(path);
-    let claims = if key_endpoint { Claims::default() } else { api.endpoints.claims(head.method, path) };
+    let claims =
+        if key_endpoint { Claims::default() } else { api.endpoints.claims(head.method, path) };
     if claims.public {
         return Ok(permit(Caller::Public, Responder::Upstream));
     }
     trace.passed(Check::NeedsKey);
     let (record, digest, environment) = match stand_in {
-        Some(StandIn { record, environment }) => {
-            (record, record.secrets().next().map_or(Digest::of(b""), |secret| secret.digest), environment)
-        }
+        Some(StandIn { record, environment }) => (
+            record,
+            record.secrets().next().map_or(Digest::of(b""), |secret| secret.digest),
+            environment,
+        ),
         None => {
             let Some(key) = find_key(api, head.fields).map_err(refused)? else {
                 if claims.pass_through && has_pass_through(api, head.fields) {
@@ -275,13 +297,18 @@ pub fn authorise_traced<'s>(
             let environment = api.environment_of(key).map_err(|()| refused(Refusal::UnknownKey))?;
             trace.passed(Check::Environment);
             let digest = Digest::of(key);
-            (snapshot.keyring.find(&digest).ok_or_else(|| refused(Refusal::UnknownKey))?, digest, environment)
+            (
+                snapshot.keyring.find(&digest).ok_or_else(|| refused(Refusal::UnknownKey))?,
+                digest,
+                environment,
+            )
         }
     };
     trace.passed(Check::KnownKey);
     let refused_key = |refusal| Refused { key: Some(record), ..refused(refusal) };
     snapshot.check_key(record, &digest, now, trace).map_err(refused_key)?;
-    let grant = snapshot.grant(record, api_index).ok_or_else(|| refused_key(Refusal::KeyNotForApi))?;
+    let grant =
+        snapshot.grant(record, api_index).ok_or_else(|| refused_key(Refusal::KeyNotForApi))?;
     trace.passed(Check::ForApi);
 
     let refused_valid = |refusal| {
@@ -292,10 +319,16 @@ pub fn authorise_traced<'s>(
         let ignore_case = api.definition.case_insensitive_paths;
         restrictions.check(client, head, path, ignore_case, trace).map_err(refused_valid)?;
     }
-    let allowed = if key_endpoint { grant.manages_keys } else { grant.everything || grant.scopes.intersects(claims.scopes) };
+    let allowed = if key_endpoint {
+        grant.manages_keys
+    } else {
+        grant.everything || grant.scopes.intersects(claims.scopes)
+    };
     if !allowed {
         let wanted = if key_endpoint { api.key_scope() } else { claims.scopes.first() };
-        return Err(refused_valid(wanted.map_or(Refusal::NoScopeAllows, Refusal::InsufficientScope)));
+        return Err(refused_valid(
+            wanted.map_or(Refusal::NoScopeAllows, Refusal::InsufficientScope),
+        ));
     }
     trace.passed(Check::Scope);
     let responder = if key_endpoint { Responder::KeyEndpoints } else { Responder::Upstream };
@@ -325,7 +358,8 @@ impl Charge<'_> {
     }
 }
 
-/// Counts an authorised request against its key's limits: in every window, or, if one is used up, in none.
+/// Counts an authorised request against its key's limits: in every window, or, if one is used up,
+/// in none.
 ///
 /// # Errors
 /// [`Refusal::RateLimited`].
@@ -345,7 +379,12 @@ pub fn charge_by<'s>(
         return Ok(Admission { permit, allowance: None });
     };
     let api = permit.api;
-    let charge = Charge { account: &record.account, api: &api.definition.name, digest: &digest, limits: &grant.limits };
+    let charge = Charge {
+        account: &record.account,
+        api: &api.definition.name,
+        digest: &digest,
+        limits: &grant.limits,
+    };
     match count(charge) {
         Ok(allowance) => Ok(Admission { permit, allowance }),
         Err(exhausted) => Err(Refused {
@@ -370,10 +409,13 @@ fn parse<'h>(head: &Head<'h>) -> Result<Host<'h>, Refusal> {
     host_of(&head.target, head.fields).map_err(|_| Refusal::MalformedHost)
 }
 
-/// RFC 9112 §6.1: a body is `chunked` or has a length, never both, and no other coding is understood.
+/// RFC 9112 §6.1: a body is `chunked` or has a length, never both, and no other coding is
+/// understood.
 fn check_framing(fields: &Fields<'_>) -> Result<(), Refusal> {
     let mut codings = fields.all(Known::TransferEncoding);
     let Some(coding) = codings.next() else { return Ok(()) };
-    let sound = coding.eq_ignore_ascii_case(b"chunked") && codings.next().is_none() && !fields.has(Known::ContentLength);
+    let sound = coding.eq_ignore_ascii_case(b"chunked")
+        && codings.next().is_none()
+        && !fields.has(Known::ContentLength);
     if sound { Ok(()) } else { Err(Refusal::MalformedFraming) }
 }

@@ -1,10 +1,14 @@
-//! Which web pages may read an API's answers (the CORS protocol of the Fetch standard, §3.3): what browsers are told, prepared once.
+//! Which web pages may read an API's answers (the CORS protocol of the Fetch standard, §3.3): what
+//! browsers are told, prepared once.
 //!
-//! It is about browsers only. Whoever may call is still decided by the key; a page of another origin merely learns what came of it.
+//! It is about browsers only. Whoever may call is still decided by the key; a page of another
+//! origin merely learns what came of it.
+
+use std::fmt;
+
+use http::{HeaderName, Method};
 
 use super::fields::{Fields, Sink as _};
-use http::{HeaderName, Method};
-use std::fmt;
 
 /// `[api.cors]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +31,17 @@ impl fmt::Display for CorsDefinition {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { origins, methods, headers, expose_headers, max_age, credentials } = self;
         let origins = if origins.is_empty() { "*".to_owned() } else { origins.join(", ") };
-        write!(out, "origins {origins}; methods {}; headers {}; ", methods.join(", "), list(headers))?;
-        write!(out, "expose_headers {}; max_age {max_age}s; credentials {credentials}", list(expose_headers))
+        write!(
+            out,
+            "origins {origins}; methods {}; headers {}; ",
+            methods.join(", "),
+            list(headers)
+        )?;
+        write!(
+            out,
+            "expose_headers {}; max_age {max_age}s; credentials {credentials}",
+            list(expose_headers)
+        )
     }
 }
 
@@ -52,12 +65,20 @@ struct Lines {
 
 impl Cors {
     pub(super) fn new(definition: &CorsDefinition) -> Self {
-        let origins = definition.origins.iter().map(|origin| (origin.clone(), allowed(definition, origin))).collect();
+        let origins = definition
+            .origins
+            .iter()
+            .map(|origin| (origin.clone(), allowed(definition, origin)))
+            .collect();
         let others = if definition.origins.is_empty() {
             allowed(definition, "*")
         } else {
-            // What is answered depends on who asks, here too: a cache must not give one page's answer to another's (Fetch §3.3.6).
-            Lines { answer: (*b"vary: Origin\r\n").into(), preflight: VARY_PREFLIGHT.as_bytes().into() }
+            // What is answered depends on who asks, here too: a cache must not give one page's
+            // answer to another's (Fetch §3.3.6).
+            Lines {
+                answer: (*b"vary: Origin\r\n").into(),
+                preflight: VARY_PREFLIGHT.as_bytes().into(),
+            }
         };
         Self { origins, others }
     }
@@ -75,7 +96,10 @@ impl Cors {
     fn lines(&self, fields: &Fields<'_>) -> &Lines {
         let mut sent = fields.named("origin");
         let (Some(origin), None) = (sent.next(), sent.next()) else { return &self.others };
-        self.origins.iter().find(|(known, _)| known.as_bytes() == origin).map_or(&self.others, |(_, lines)| lines)
+        self.origins
+            .iter()
+            .find(|(known, _)| known.as_bytes() == origin)
+            .map_or(&self.others, |(_, lines)| lines)
     }
 }
 
@@ -85,7 +109,8 @@ pub(super) fn is_preflight(method: &Method, fields: &Fields<'_>) -> bool {
     *method == Method::OPTIONS && has("origin") && has("access-control-request-method")
 }
 
-const VARY_PREFLIGHT: &str = "vary: Origin, Access-Control-Request-Method, Access-Control-Request-Headers\r\n";
+const VARY_PREFLIGHT: &str =
+    "vary: Origin, Access-Control-Request-Method, Access-Control-Request-Headers\r\n";
 
 fn allowed(definition: &CorsDefinition, origin: &str) -> Lines {
     let mut both = Vec::new();

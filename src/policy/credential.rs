@@ -14,8 +14,12 @@ pub(super) fn find_key<'h>(api: &Api, fields: &Fields<'h>) -> Result<Option<&'h 
     let mut found = None;
     for place in &api.definition.credentials {
         let key = match place {
-            CredentialPlace::Bearer => only(fields.all(Known::Authorization))?.and_then(bearer_token),
-            CredentialPlace::Header(name) => only(fields.named(name.as_str()))?.map(<[u8]>::trim_ascii).filter(|key| !key.is_empty()),
+            CredentialPlace::Bearer => {
+                only(fields.all(Known::Authorization))?.and_then(bearer_token)
+            }
+            CredentialPlace::Header(name) => only(fields.named(name.as_str()))?
+                .map(<[u8]>::trim_ascii)
+                .filter(|key| !key.is_empty()),
         };
         if key.is_some() && found.is_some() {
             return Err(Refusal::AmbiguousCredential);
@@ -31,8 +35,8 @@ fn only<'h>(mut values: impl Iterator<Item = &'h [u8]>) -> Result<Option<&'h [u8
     if values.next().is_some() { Err(Refusal::AmbiguousCredential) } else { Ok(value) }
 }
 
-/// The token of `Bearer TOKEN`: the scheme in any letter case (RFC 9110 §11.1), one space or several.
-/// Nothing for another scheme or for no token.
+/// The token of `Bearer TOKEN`: the scheme in any letter case (RFC 9110 §11.1), one space or
+/// several. Nothing for another scheme or for no token.
 fn bearer_token(value: &[u8]) -> Option<&[u8]> {
     let (scheme, rest) = value.trim_ascii().split_at_checked(6)?;
     let spaced = rest.first().is_some_and(|byte| matches!(byte, b' ' | b'\t'));
@@ -43,7 +47,9 @@ fn bearer_token(value: &[u8]) -> Option<&[u8]> {
 /// Whether the request carries a credential that the upstream checks itself.
 pub(super) fn has_pass_through(api: &Api, fields: &Fields<'_>) -> bool {
     api.definition.pass_through.iter().any(|place| match place {
-        PassThrough::Header(name) => fields.named(name.as_str()).any(|value| !value.trim_ascii().is_empty()),
+        PassThrough::Header(name) => {
+            fields.named(name.as_str()).any(|value| !value.trim_ascii().is_empty())
+        }
         PassThrough::Cookie(name) => {
             let mut pairs = fields.all(Known::Cookie).flat_map(cookie_pairs);
             pairs.any(|pair| is_cookie(pair, name) && pair.len() > name.len() + 1)
@@ -57,24 +63,26 @@ pub(super) fn cookie_pairs(cookies: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 pub(super) fn is_cookie(pair: &[u8], name: &str) -> bool {
-    pair.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.trim_ascii_start().first() == Some(&b'='))
+    pair.strip_prefix(name.as_bytes())
+        .is_some_and(|rest| rest.trim_ascii_start().first() == Some(&b'='))
 }
 
 /// Parameter names that mean an API key wherever they stand (RFC 6750 §2.3 names the first).
 const KEY_PARAMETERS: [&str; 5] = ["access_token", "api_key", "apikey", "api-key", "x-api-key"];
 
-/// Whether the query carries what looks like a key of this API: a value with one of its prefixes, or,
-/// where its keys have no prefix, a parameter that is named like a key.
+/// Whether the query carries what looks like a key of this API: a value with one of its prefixes,
+/// or, where its keys have no prefix, a parameter that is named like a key.
 ///
-/// Query strings end up in logs and browser histories, so such a request is refused and the key never
-/// passed on.
+/// Query strings end up in logs and browser histories, so such a request is refused and the key
+/// never passed on.
 #[must_use]
 pub fn query_holds_key(api: &Api, query: &str) -> bool {
     let environments = &api.definition.environments;
     query.split(['&', ';']).any(|parameter| {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         if environments.is_empty() {
-            let by_name = |known: &str| decoded(name).map(|byte| byte.to_ascii_lowercase()).eq(known.bytes());
+            let by_name =
+                |known: &str| decoded(name).map(|byte| byte.to_ascii_lowercase()).eq(known.bytes());
             let own = api.definition.credentials.iter().filter_map(|place| match place {
                 CredentialPlace::Header(header) => Some(header.as_str()),
                 CredentialPlace::Bearer => None,
@@ -89,7 +97,8 @@ pub fn query_holds_key(api: &Api, query: &str) -> bool {
                 let key = text.skip(skipped).skip_while(u8::is_ascii_whitespace);
                 environments.iter().any(|environment| {
                     let mut rest = key.clone();
-                    environment.prefix.bytes().all(|byte| rest.next() == Some(byte)) && rest.next().is_some()
+                    environment.prefix.bytes().all(|byte| rest.next() == Some(byte))
+                        && rest.next().is_some()
                 })
             };
             begins_with_key(name) || begins_with_key(value)
@@ -112,17 +121,24 @@ fn decoded(component: &str) -> impl Iterator<Item = u8> + Clone {
     })
 }
 
-/// Whether a text that a caller chose (a path, a request id) holds what looks like a key of one of the
-/// APIs, so that it must not be logged as it is.
+/// Whether a text that a caller chose (a path, a request id) holds what looks like a key of one of
+/// the APIs, so that it must not be logged as it is.
 #[must_use]
 pub fn contains_key(apis: &[Api], text: &str) -> bool {
     let holds_key = |text: &[u8]| {
-        let prefixes = apis.iter().flat_map(|api| &api.definition.environments).map(|environment| environment.prefix.as_bytes());
+        let prefixes = apis
+            .iter()
+            .flat_map(|api| &api.definition.environments)
+            .map(|environment| environment.prefix.as_bytes());
         // Texts are short: preparing a search would cost more than the search.
-        let holds =
-            |prefix: &[u8]| prefix.first().is_some_and(|first| memchr::memchr_iter(*first, text).any(|at| text[at..].starts_with(prefix)));
+        let holds = |prefix: &[u8]| {
+            prefix.first().is_some_and(|first| {
+                memchr::memchr_iter(*first, text).any(|at| text[at..].starts_with(prefix))
+            })
+        };
         prefixes.into_iter().any(holds)
     };
     // Whoever reads the log can undo an encoding, too.
-    holds_key(text.as_bytes()) || (text.contains('%') && holds_key(&decoded(text).collect::<Vec<_>>()))
+    holds_key(text.as_bytes())
+        || (text.contains('%') && holds_key(&decoded(text).collect::<Vec<_>>()))
 }

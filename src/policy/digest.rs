@@ -1,8 +1,9 @@
 //! What is kept of a key instead of the key.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
-use std::fmt;
 
 /// SHA-256 of a key. Keygate never keeps the key itself. In JSON it is its 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -31,8 +32,9 @@ impl Digest {
         Some(Self(digest))
     }
 
-    /// The digest is uniform already, so its first bytes are the hash and the last ones pick the shard.
-    /// Comparing it in variable time tells nothing: a caller who could steer its bytes has the key.
+    /// The digest is uniform already, so its first bytes are the hash and the last ones pick the
+    /// shard. Comparing it in variable time tells nothing: a caller who could steer its bytes has
+    /// the key.
     pub(super) fn hash(&self) -> u64 {
         let mut first = [0; 8];
         first.copy_from_slice(&self.0[..8]);

@@ -1,11 +1,13 @@
 //! A message's head as the decision sees it, and where header fields are written to.
 //!
-//! Nothing here owns text: fields and target are views of a buffer that was parsed in place, or of an [`http::HeaderMap`]. What the
-//! upstream and the client get is written field by field, or in blocks of lines that were prepared before, to a [`Sink`].
+//! Nothing here owns text: fields and target are views of a buffer that was parsed in place, or of
+//! an [`http::HeaderMap`]. What the upstream and the client get is written field by field, or in
+//! blocks of lines that were prepared before, to a [`Sink`].
 
 pub use super::known::Known;
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use std::fmt;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 /// One header field.
 #[derive(Clone, Copy)]
@@ -30,7 +32,8 @@ const IN_PLACE: usize = 16;
 
 /// Header fields in the order in which they came.
 ///
-/// Nothing has to be dropped and the lifetime may shrink, so a buffer can be used again as soon as nobody reads its fields any more.
+/// Nothing has to be dropped and the lifetime may shrink, so a buffer can be used again as soon as
+/// nobody reads its fields any more.
 #[derive(Debug, Clone)]
 pub struct Fields<'b> {
     in_place: [Field<'b>; IN_PLACE],
@@ -52,7 +55,12 @@ impl<'b> Fields<'b> {
     #[must_use]
     #[inline]
     pub fn new() -> Self {
-        Self { in_place: [Field { name: "", value: b"", known: Known::Other }; IN_PLACE], len: 0, many: Vec::new(), present: 0 }
+        Self {
+            in_place: [Field { name: "", value: b"", known: Known::Other }; IN_PLACE],
+            len: 0,
+            many: Vec::new(),
+            present: 0,
+        }
     }
 
     /// Adds a field; `name` is in lower case, and there is no white space around `value`.
@@ -164,18 +172,25 @@ pub struct Target<'b> {
 /// Without the query, which may hold a key, however wrongly.
 impl fmt::Debug for Target<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Target").field("authority", &self.authority).field("path", &self.path).finish_non_exhaustive()
+        out.debug_struct("Target")
+            .field("authority", &self.authority)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
 impl<'b> From<&'b Uri> for Target<'b> {
     fn from(uri: &'b Uri) -> Self {
-        Self { authority: uri.authority().map(http::uri::Authority::as_str), path: uri.path(), query: uri.query() }
+        Self {
+            authority: uri.authority().map(http::uri::Authority::as_str),
+            path: uri.path(),
+            query: uri.query(),
+        }
     }
 }
 
-/// Where header fields are written to. What is written is sound: names are in lower case and values hold no control character but
-/// the tab.
+/// Where header fields are written to. What is written is sound: names are in lower case and values
+/// hold no control character but the tab.
 pub trait Sink {
     /// One field more.
     fn put(&mut self, name: &str, value: &[u8]);
@@ -209,7 +224,9 @@ impl Sink for Vec<u8> {
 /// For HTTP/2. Fields are added, never replaced.
 impl Sink for HeaderMap {
     fn put(&mut self, name: &str, value: &[u8]) {
-        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value))
+        {
             self.append(name, value);
         }
     }
@@ -222,7 +239,9 @@ impl Sink for HeaderMap {
 
     fn put_secret_lines(&mut self, lines: &[u8]) {
         for (name, value) in split_lines(lines) {
-            if let (Ok(name), Ok(mut value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
+            if let (Ok(name), Ok(mut value)) =
+                (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value))
+            {
                 value.set_sensitive(true);
                 self.append(name, value);
             }

@@ -1,5 +1,8 @@
 //! What changes about a request on its way to the upstream, and about the answer on its way back.
 
+use http::Version;
+use smallvec::SmallVec;
+
 use super::Now;
 use super::address::{AddressRange, last_entry};
 use super::api::{ApiDefinition, PassThrough};
@@ -9,14 +12,12 @@ use super::fields::{Fields, Known, Sink};
 use super::identity;
 use super::key::KeyRecord;
 use super::reply::limit_headers;
-use http::Version;
-use smallvec::SmallVec;
 
-/// Writes the header fields that the upstream gets: the client's without the key and everything that could contradict the decision,
-/// then who calls and how it came here.
+/// Writes the header fields that the upstream gets: the client's without the key and everything
+/// that could contradict the decision, then who calls and how it came here.
 ///
-/// `Host` comes first: `host`, or else the client's own. Nothing is written that speaks about the connection or about the framing of
-/// the body; both are new towards the upstream.
+/// `Host` comes first: `host`, or else the client's own. Nothing is written that speaks about the
+/// connection or about the framing of the body; both are new towards the upstream.
 pub fn prepare_request(
     head: &Head<'_>,
     version: Version,
@@ -50,24 +51,31 @@ fn pass_on(fields: &Fields<'_>, admission: &Admission<'_>, is_trusted: bool, sin
     let api = admission.api();
     let with_key = matches!(admission.caller(), Caller::Key { .. });
     let nominated = Nominated::by(fields);
-    let key_in_authorization = api.withheld.bearer && fields.all(Known::Authorization).any(is_bearer);
+    let key_in_authorization =
+        api.withheld.bearer && fields.all(Known::Authorization).any(is_bearer);
     let mut cookies = tidied_cookies(fields, &api.definition, with_key);
     for field in fields.iter() {
         let known = field.known;
         if known.is_hop_by_hop() || (known == Known::Authorization && key_in_authorization) {
             continue;
         }
-        if known.is_override() && !(known == Known::Override && is_wanted(field.name, &api.definition, is_trusted)) {
+        if known.is_override()
+            && !(known == Known::Override && is_wanted(field.name, &api.definition, is_trusted))
+        {
             continue;
         }
         // Keygate answers an expectation itself, once the request is admitted.
-        if matches!(known, Known::Host | Known::ContentLength | Known::Te | Known::Expect | Known::XRequestId) {
+        if matches!(
+            known,
+            Known::Host | Known::ContentLength | Known::Te | Known::Expect | Known::XRequestId
+        ) {
             continue;
         }
         if api.withheld.contains(field.name, with_key) {
             continue;
         }
-        let unsound = (known == Known::Other && api.withheld.is_twin(field.name)) || nominated.contains(field.name);
+        let unsound = (known == Known::Other && api.withheld.is_twin(field.name))
+            || nominated.contains(field.name);
         if unsound && !is_needed(field.name, &api.definition) {
             continue;
         }
@@ -83,7 +91,8 @@ fn pass_on(fields: &Fields<'_>, admission: &Admission<'_>, is_trusted: bool, sin
     }
 }
 
-/// What a trusted proxy says is passed on where the API asks for it, and what let a request pass in any case.
+/// What a trusted proxy says is passed on where the API asks for it, and what let a request pass in
+/// any case.
 #[cold]
 fn is_wanted(name: &str, api: &ApiDefinition, is_trusted: bool) -> bool {
     (is_trusted && api.proxy_headers.iter().any(|wanted| wanted == name)) || is_needed(name, api)
@@ -97,12 +106,16 @@ fn is_needed(name: &str, api: &ApiDefinition) -> bool {
     })
 }
 
-/// The field names that a message's `Connection` fields list (RFC 9110 §7.6.1). What Keygate writes itself no client can name away.
+/// The field names that a message's `Connection` fields list (RFC 9110 §7.6.1). What Keygate writes
+/// itself no client can name away.
 struct Nominated<'b>(SmallVec<[&'b [u8]; 4]>);
 
 impl<'b> Nominated<'b> {
     fn by(fields: &Fields<'b>) -> Self {
-        let tokens = fields.all(Known::Connection).flat_map(|value| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+        let tokens = fields
+            .all(Known::Connection)
+            .flat_map(|value| value.split(|byte| *byte == b','))
+            .map(<[u8]>::trim_ascii);
         Self(tokens.collect())
     }
 
@@ -122,16 +135,23 @@ fn is_bearer(value: &[u8]) -> bool {
     value.trim_ascii().get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"))
 }
 
-/// RFC 9113 §8.2.3: several cookie fields become one. With a key, pass-through cookies are taken out. Nothing: they stay as they are.
+/// RFC 9113 §8.2.3: several cookie fields become one. With a key, pass-through cookies are taken
+/// out. Nothing: they stay as they are.
 fn tidied_cookies(fields: &Fields<'_>, api: &ApiDefinition, with_key: bool) -> Option<Vec<u8>> {
-    let dropped =
-        |pair: &[u8]| with_key && api.pass_through.iter().any(|place| matches!(place, PassThrough::Cookie(name) if is_cookie(pair, name)));
+    let dropped = |pair: &[u8]| {
+        with_key
+            && api
+                .pass_through
+                .iter()
+                .any(|place| matches!(place, PassThrough::Cookie(name) if is_cookie(pair, name)))
+    };
     let mut all = fields.all(Known::Cookie);
     let first = all.next()?;
     if all.next().is_none() && !cookie_pairs(first).any(dropped) {
         return None;
     }
-    let pairs: Vec<&[u8]> = fields.all(Known::Cookie).flat_map(cookie_pairs).filter(|pair| !dropped(pair)).collect();
+    let pairs: Vec<&[u8]> =
+        fields.all(Known::Cookie).flat_map(cookie_pairs).filter(|pair| !dropped(pair)).collect();
     Some(pairs.join(&b"; "[..]))
 }
 
@@ -148,7 +168,10 @@ fn put_origin(head: &Head<'_>, own_host: Option<&[u8]>, is_trusted: bool, sink: 
         }
         chain.extend_from_slice(peer.address_text.as_bytes());
         sink.put("x-forwarded-for", &chain);
-        sink.put("x-forwarded-proto", last_entry(fields, Known::XForwardedProto).unwrap_or(peer.scheme().as_bytes()));
+        sink.put(
+            "x-forwarded-proto",
+            last_entry(fields, Known::XForwardedProto).unwrap_or(peer.scheme().as_bytes()),
+        );
     }
     let believed = last_entry(fields, Known::XForwardedHost).filter(|_| is_trusted);
     if let Some(host) = believed.or(own_host) {
@@ -173,19 +196,31 @@ fn put_identity(admission: &Admission<'_>, sink: &mut impl Sink) {
             sink.put_lines(b"x-keygate-auth: key\r\n");
             sink.put_lines(record.identity.get_or_init(|| Box::new(identity::lines(record))));
             sink.put_lines(&grant.scopes_line);
-            if let Some(line) = environment.and_then(|index| admission.api().environment_lines.get(index)) {
+            if let Some(line) =
+                environment.and_then(|index| admission.api().environment_lines.get(index))
+            {
                 sink.put_lines(line);
             }
         }
     }
 }
 
-/// Writes the header fields that the client gets: the upstream's without connection matters and framing, then the request id and the
-/// limit figures, and these lines of `[api.cors]`, if there are any, instead of the upstream's own.
-pub fn prepare_response(fields: &Fields<'_>, admission: &Admission<'_>, request_id: &str, now: Now, cors: &[u8], sink: &mut impl Sink) {
+/// Writes the header fields that the client gets: the upstream's without connection matters and
+/// framing, then the request id and the limit figures, and these lines of `[api.cors]`, if there
+/// are any, instead of the upstream's own.
+pub fn prepare_response(
+    fields: &Fields<'_>,
+    admission: &Admission<'_>,
+    request_id: &str,
+    now: Now,
+    cors: &[u8],
+    sink: &mut impl Sink,
+) {
     let api = &admission.api().definition;
     let (limited, expiry) = match admission.caller() {
-        Caller::Key { record, grant, .. } => (admission.allowance().map(|allowance| (allowance, grant)), expiry(api, record, now)),
+        Caller::Key { record, grant, .. } => {
+            (admission.allowance().map(|allowance| (allowance, grant)), expiry(api, record, now))
+        }
         Caller::PassThrough | Caller::Public => (None, None),
     };
     let nominated = Nominated::by(fields);
@@ -221,7 +256,9 @@ fn expiry(api: &ApiDefinition, record: &KeyRecord, now: Now) -> Option<String> {
     if !api.expiry_header {
         return None;
     }
-    let soon = |end: &i64| u64::try_from(end.saturating_sub(now.unix)).is_ok_and(|left| left <= api.expiry_warning);
+    let soon = |end: &i64| {
+        u64::try_from(end.saturating_sub(now.unix)).is_ok_and(|left| left <= api.expiry_warning)
+    };
     let end = record.expires_at().filter(soon)?;
     Some(jiff::Timestamp::from_second(end).ok()?.to_string())
 }

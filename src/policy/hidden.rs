@@ -1,9 +1,11 @@
 //! Bytes that are nobody's business.
 
 use std::fmt;
+
 use zeroize::Zeroizing;
 
-/// Overwrites what is let go of and may hold a secret, as one piece: byte by byte, as `zeroize` does it, takes ten times as long.
+/// Overwrites what is let go of and may hold a secret, as one piece: byte by byte, as `zeroize`
+/// does it, takes ten times as long.
 pub fn wipe(bytes: &mut [u8]) {
     bytes.fill(0);
     // Whatever is looked at has to be written.

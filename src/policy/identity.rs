@@ -1,8 +1,9 @@
 //! How the upstream is told who calls: values that any text fits into, and the lines about a key.
 
+use smallvec::SmallVec;
+
 use super::fields::Sink as _;
 use super::key::KeyRecord;
-use smallvec::SmallVec;
 
 /// The lines about a key. Nearly all fit in place, so that a request follows one pointer to them.
 pub(super) type Identity = SmallVec<[u8; 136]>;
@@ -24,7 +25,8 @@ pub(super) fn encoded_list(texts: &[&str]) -> String {
     texts.join(" ")
 }
 
-/// Any text, with what is not visible ASCII percent-encoded, and what separates or quotes values in headers.
+/// Any text, with what is not visible ASCII percent-encoded, and what separates or quotes values in
+/// headers.
 pub(super) fn encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {

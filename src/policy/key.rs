@@ -1,4 +1,9 @@
-//! A key as the table keeps it: small, because there may be a million, and immutable: an edit makes a new record.
+//! A key as the table keeps it: small, because there may be a million, and immutable: an edit makes
+//! a new record.
+
+use std::sync::Arc;
+
+use once_cell::race::OnceBox;
 
 use super::account::Account;
 use super::api::ScopeSet;
@@ -7,8 +12,6 @@ use super::fields::line;
 use super::identity::{Identity, encoded_list};
 use super::quota::Limit;
 use super::restriction::Restrictions;
-use once_cell::race::OnceBox;
-use std::sync::Arc;
 
 /// An organisation, shared by its keys.
 #[derive(Debug)]
@@ -86,9 +89,16 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// In the API at this index: these scopes, or `everything`, within these limits. `names` are what the upstream is told.
+    /// In the API at this index: these scopes, or `everything`, within these limits. `names` are
+    /// what the upstream is told.
     #[must_use]
-    pub fn new(api: usize, scopes: ScopeSet, everything: bool, names: &[&str], limits: Arc<[Limit]>) -> Self {
+    pub fn new(
+        api: usize,
+        scopes: ScopeSet,
+        everything: bool,
+        names: &[&str],
+        limits: Arc<[Limit]>,
+    ) -> Self {
         let scopes_line = line("x-keygate-scopes", encoded_list(names).as_bytes());
         Self { api, scopes, everything, manages_keys: everything, scopes_line, limits }
     }
@@ -214,7 +224,8 @@ impl KeyRecord {
     /// What callers may present.
     pub fn secrets(&self) -> impl Iterator<Item = Secret> {
         let first = Secret { digest: self.digest, ends_at: None };
-        std::iter::once(first).chain(self.other_secrets.iter().flat_map(|others| others.iter().copied()))
+        std::iter::once(first)
+            .chain(self.other_secrets.iter().flat_map(|others| others.iter().copied()))
     }
 
     /// The secret with this digest.
@@ -247,7 +258,8 @@ impl KeyRecord {
         self.stored
     }
 
-    /// Where it may be used from, and for what; nothing: anywhere and for all that its scopes allow.
+    /// Where it may be used from, and for what; nothing: anywhere and for all that its scopes
+    /// allow.
     #[must_use]
     pub fn restrictions(&self) -> Option<&Restrictions> {
         self.restrictions.as_deref()

@@ -1,7 +1,7 @@
 //! What new keys look like: `<prefix><30 base62 characters><6 characters of checksum>`.
 //!
-//! The checksum lets a secret scanner tell a leaked key from a text that only looks like one. Keys that were
-//! made elsewhere need not have this form.
+//! The checksum lets a secret scanner tell a leaked key from a text that only looks like one. Keys
+//! that were made elsewhere need not have this form.
 
 /// Digits, then upper-case, then lower-case letters: the digits 0 to 61.
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -9,11 +9,12 @@ const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 const RANDOM_CHARACTERS: usize = 30;
 /// Enough for every 32-bit number: 62⁶ > 2³².
 const CHECKSUM_CHARACTERS: usize = 6;
-/// Bytes from here on are not used: 256 is no multiple of 62, so the first digits would be likelier than the rest.
+/// Bytes from here on are not used: 256 is no multiple of 62, so the first digits would be likelier
+/// than the rest.
 const FAIR_BYTES: u8 = 248;
 
-/// Makes a key from random bytes, of which about one in 32 is skipped. Nothing if they do not suffice: 64 do
-/// but for one time in 10³⁰.
+/// Makes a key from random bytes, of which about one in 32 is skipped. Nothing if they do not
+/// suffice: 64 do but for one time in 10³⁰.
 #[must_use]
 pub fn new_key(prefix: &str, random: &[u8]) -> Option<String> {
     let mut key = String::with_capacity(prefix.len() + RANDOM_CHARACTERS + CHECKSUM_CHARACTERS);
@@ -41,8 +42,9 @@ fn checksum(text: &[u8]) -> [u8; CHECKSUM_CHARACTERS] {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     /// Worked out with another implementation: Python's `zlib.crc32`.
     #[test]

@@ -1,14 +1,17 @@
 //! The table of keys: from the digest of what the caller presents to the record behind it.
 
-use super::digest::Digest;
-use super::key::KeyRecord;
 use std::sync::Arc;
 
-/// Shards are kept in groups, so that a change copies 64 pointers twice and one shard. Both are powers of two.
+use super::digest::Digest;
+use super::key::KeyRecord;
+
+/// Shards are kept in groups, so that a change copies 64 pointers twice and one shard. Both are
+/// powers of two.
 const GROUPS: usize = 64;
 const SHARDS: usize = 64;
 
-/// A secret and the record that it belongs to. The digest itself is in the record, which is read anyway.
+/// A secret and the record that it belongs to. The digest itself is in the record, which is read
+/// anyway.
 #[derive(Debug, Clone)]
 struct Slot {
     tag: u64,
@@ -21,7 +24,8 @@ impl Slot {
     }
 }
 
-/// An open-addressed table with linear probing, at least a third free. Its slots lie right behind the pointer to it.
+/// An open-addressed table with linear probing, at least a third free. Its slots lie right behind
+/// the pointer to it.
 type Shard = [Option<Slot>];
 type Group = [Arc<Shard>];
 
@@ -69,11 +73,17 @@ impl Edit {
     }
 
     /// Replaces one version of a key by another, either of which may be missing.
-    pub fn replace(before: Option<&Arc<KeyRecord>>, after: Option<&Arc<KeyRecord>>) -> impl Iterator<Item = Self> {
+    pub fn replace(
+        before: Option<&Arc<KeyRecord>>,
+        after: Option<&Arc<KeyRecord>>,
+    ) -> impl Iterator<Item = Self> {
         let kept = move |digest: &Digest| after.is_some_and(|after| after.secret(digest).is_some());
-        let old = before.into_iter().flat_map(|before| before.secrets()).map(|secret| secret.digest);
+        let old =
+            before.into_iter().flat_map(|before| before.secrets()).map(|secret| secret.digest);
         let removed = old.filter(move |digest| !kept(digest)).map(Self::Remove);
-        let put = after.into_iter().flat_map(|after| after.secrets().map(|secret| Self::Put(secret.digest, after.clone())));
+        let put = after.into_iter().flat_map(|after| {
+            after.secrets().map(|secret| Self::Put(secret.digest, after.clone()))
+        });
         removed.chain(put)
     }
 }
@@ -88,7 +98,8 @@ impl Keyring {
     /// Builds the table. Digests are expected to be unique.
     #[must_use]
     pub fn new(keys: impl IntoIterator<Item = Arc<KeyRecord>>) -> Self {
-        // One big piece of memory, which goes back to the system; thousands of growing ones would leave holes between the records.
+        // One big piece of memory, which goes back to the system; thousands of growing ones would
+        // leave holes between the records.
         let mut entries: Vec<(usize, Slot)> = Vec::new();
         for record in keys {
             for secret in record.secrets() {
@@ -115,10 +126,14 @@ impl Keyring {
         edits.sort_by_key(|edit| edit.digest().shard());
         let mut groups = self.groups.to_vec();
         let mut len = self.len;
-        for of_group in edits.chunk_by(|left, right| left.digest().shard() / SHARDS == right.digest().shard() / SHARDS) {
+        for of_group in edits.chunk_by(|left, right| {
+            left.digest().shard() / SHARDS == right.digest().shard() / SHARDS
+        }) {
             let group = &mut groups[of_group[0].digest().shard() / SHARDS];
             let mut shards = group.to_vec();
-            for of_shard in of_group.chunk_by(|left, right| left.digest().shard() == right.digest().shard()) {
+            for of_shard in
+                of_group.chunk_by(|left, right| left.digest().shard() == right.digest().shard())
+            {
                 let place = &mut shards[of_shard[0].digest().shard() % SHARDS];
                 let before = place.iter().flatten();
                 let mut entries: Vec<Slot> = before.cloned().collect();
@@ -145,7 +160,8 @@ impl Keyring {
         let home = home(digest.hash(), shard.len());
         // A third of the slots is free, so the search ends.
         let (before, from) = shard.split_at_checked(home)?;
-        let found = from.iter().chain(before).map_while(Option::as_ref).find(|slot| slot.is(digest));
+        let found =
+            from.iter().chain(before).map_while(Option::as_ref).find(|slot| slot.is(digest));
         found.map(|slot| &slot.record)
     }
 
@@ -154,13 +170,22 @@ impl Keyring {
     pub(super) fn shared_with(&self, other: &Self) -> (usize, usize) {
         let groups = || self.groups.iter().zip(other.groups.iter());
         let shards = groups().flat_map(|(left, right)| left.iter().zip(right.iter()));
-        (groups().filter(|(left, right)| Arc::ptr_eq(left, right)).count(), shards.filter(|(left, right)| Arc::ptr_eq(left, right)).count())
+        (
+            groups().filter(|(left, right)| Arc::ptr_eq(left, right)).count(),
+            shards.filter(|(left, right)| Arc::ptr_eq(left, right)).count(),
+        )
     }
 
     /// Every key once, in no order.
     pub fn records(&self) -> impl Iterator<Item = &Arc<KeyRecord>> {
-        let slots = self.groups.iter().flat_map(|group| group.iter()).flat_map(|shard| shard.iter().flatten());
-        let is_first = |slot: &&Slot| slot.record.secrets().next().is_some_and(|secret| secret.digest.hash() == slot.tag);
+        let slots = self
+            .groups
+            .iter()
+            .flat_map(|group| group.iter())
+            .flat_map(|shard| shard.iter().flatten());
+        let is_first = |slot: &&Slot| {
+            slot.record.secrets().next().is_some_and(|secret| secret.digest.hash() == slot.tag)
+        };
         slots.filter(is_first).map(|slot| &slot.record)
     }
 

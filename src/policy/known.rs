@@ -29,12 +29,14 @@ pub enum Known {
     XRateLimit,
     /// `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers).
     RateLimit,
-    /// Another field that speaks about one connection only (RFC 9110 §7.6.1), so that it is never passed on.
+    /// Another field that speaks about one connection only (RFC 9110 §7.6.1), so that it is never
+    /// passed on.
     HopByHop,
     /// `X-Keygate-*`: Keygate's own word about the caller.
     Keygate,
-    /// A name by which a proxy or a login in front tells a server the caller, address, host, method or path. Said by a client, it would
-    /// make the upstream act on another request than the one that was authorised.
+    /// A name by which a proxy or a login in front tells a server the caller, address, host, method
+    /// or path. Said by a client, it would make the upstream act on another request than the one
+    /// that was authorised.
     Override,
 }
 
@@ -47,7 +49,8 @@ impl Known {
             (3, "via") => Self::Via,
             (4, "host") => Self::Host,
             (4, "date") => Self::Date,
-            (5, "proxy") => Self::Override, // CGI programs take it for the environment variable HTTP_PROXY
+            // CGI programs take it for the environment variable HTTP_PROXY
+            (5, "proxy") => Self::Override,
             (6, "cookie") => Self::Cookie,
             (6, "expect") => Self::Expect,
             (6, "x-host") => Self::Override,
@@ -64,7 +67,9 @@ impl Known {
             (12, "x-request-id") => Self::XRequestId,
             (12, "x-url-scheme") => Self::Override,
             (13, "authorization") => Self::Authorization,
-            (13, "x-rewrite-url" | "x-http-method" | "x-script-name" | "fly-client-ip") => Self::Override,
+            (13, "x-rewrite-url" | "x-http-method" | "x-script-name" | "fly-client-ip") => {
+                Self::Override
+            }
             (14, "content-length") => Self::ContentLength,
             (14, "http2-settings") => Self::HopByHop,
             (14, "true-client-ip") => Self::Override,
@@ -74,7 +79,11 @@ impl Known {
             (16, "ratelimit-policy") => Self::RateLimit,
             (16, "proxy-connection") => Self::HopByHop,
             (16, "x-forwarded-host") => Self::XForwardedHost,
-            (16, "cf-connecting-ip" | "fastly-client-ip" | "do-connecting-ip" | "x-azure-clientip" | "x-azure-socketip") => Self::Override,
+            (
+                16,
+                "cf-connecting-ip" | "fastly-client-ip" | "do-connecting-ip" | "x-azure-clientip"
+                | "x-azure-socketip",
+            ) => Self::Override,
             (16, "x-originating-ip" | "x-arr-clientcert") => Self::Override,
             (17, "transfer-encoding") => Self::TransferEncoding,
             (17, "x-forwarded-proto") => Self::XForwardedProto,
@@ -95,7 +104,8 @@ impl Known {
 
     /// Names that share their beginning. Nearly all others are told apart by their first letter.
     fn of_family(name: &str) -> Self {
-        let begins = |begin: &str| if name.starts_with(begin) { Self::Override } else { Self::Other };
+        let begins =
+            |begin: &str| if name.starts_with(begin) { Self::Override } else { Self::Other };
         match name.as_bytes().first() {
             Some(b'x') => Self::of_extension(name),
             Some(b'r') => begins("remote-"),
@@ -105,13 +115,18 @@ impl Known {
         }
     }
 
-    /// Names that begin with `x-`, by their first word: those that proxies say, and those by which logins in front say who somebody is.
+    /// Names that begin with `x-`, by their first word: those that proxies say, and those by which
+    /// logins in front say who somebody is.
     fn of_extension(name: &str) -> Self {
-        let Some((word, rest)) = name.strip_prefix("x-").and_then(|name| name.split_once('-')) else { return Self::Other };
+        let Some((word, rest)) = name.strip_prefix("x-").and_then(|name| name.split_once('-'))
+        else {
+            return Self::Other;
+        };
         let overrides = match word {
             "keygate" => return Self::Keygate,
             "forwarded" | "original" | "remote" | "envoy" | "accel" => true,
-            "webauth" | "authenticated" | "consumer" | "credential" | "pomerium" | "authentik" | "vouch" => true,
+            "webauth" | "authenticated" | "consumer" | "credential" | "pomerium" | "authentik"
+            | "vouch" => true,
             "auth" => rest.starts_with("request-"),
             "amzn" => rest.starts_with("oidc-") || rest.starts_with("mtls-"),
             "goog" => rest.starts_with("authenticated-user-") || rest.starts_with("iap-"),
@@ -130,7 +145,10 @@ impl Known {
 
     /// Whether Keygate itself tells the upstream by this name.
     pub(super) fn is_own(self) -> bool {
-        matches!(self, Self::Keygate | Self::XForwardedFor | Self::XForwardedHost | Self::XForwardedProto)
+        matches!(
+            self,
+            Self::Keygate | Self::XForwardedFor | Self::XForwardedHost | Self::XForwardedProto
+        )
     }
 
     /// Whether the field speaks about one connection only, so that it is never passed on.
@@ -144,8 +162,8 @@ impl Known {
     }
 }
 
-/// A name as it looks to the servers that take it for others (RFC 3875 §4.1.18): CGI and WSGI cannot tell `_` from `-`, and PHP
-/// neither from `.`.
+/// A name as it looks to the servers that take it for others (RFC 3875 §4.1.18): CGI and WSGI
+/// cannot tell `_` from `-`, and PHP neither from `.`.
 #[must_use]
 pub fn hyphened(name: &str) -> String {
     name.replace(['_', '.'], "-")

@@ -1,10 +1,11 @@
 //! The decision: who calls, what the call may do, and how often.
 //!
 //! Everything here is pure and total. There is no I/O, no async and no clock: the caller passes the
-//! time in ([`Now`]), so the tests run in virtual time. The two entry points are [`authorise()`], which
-//! looks and changes nothing, and [`charge`], which counts the request against its limit.
+//! time in ([`Now`]), so the tests run in virtual time. The two entry points are [`authorise()`],
+//! which looks and changes nothing, and [`charge`], which counts the request against its limit.
 //!
-//! Nothing reaches an upstream without an [`Admission`], and only [`charge`] and [`charge_by`] make one.
+//! Nothing reaches an upstream without an [`Admission`], and only [`charge`] and [`charge_by`] make
+//! one.
 
 mod account;
 mod address;
@@ -38,8 +39,14 @@ mod withheld;
 
 pub use account::{Account, AccountState, Collected, Departed};
 pub use address::{AddressRange, BadAddressRange, client_address};
-pub use api::{Api, ApiDefinition, CredentialPlace, EmptyScopes, Environment, ErrorStyle, PassThrough, ResetStyle, Scope, ScopeSet};
-pub use authorise::{Admission, Caller, Charge, Head, Permit, Refused, Responder, StandIn, authorise, authorise_traced, charge, charge_by};
+pub use api::{
+    Api, ApiDefinition, CredentialPlace, EmptyScopes, Environment, ErrorStyle, PassThrough,
+    ResetStyle, Scope, ScopeSet,
+};
+pub use authorise::{
+    Admission, Caller, Charge, Head, Permit, Refused, Responder, StandIn, authorise,
+    authorise_traced, charge, charge_by,
+};
 pub use check::{Check, Trace};
 pub use cors::CorsDefinition;
 pub use credential::{contains_key, query_holds_key};

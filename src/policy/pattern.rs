@@ -1,10 +1,13 @@
-//! Endpoint patterns, `METHOD /path`, and the table that finds what a request's endpoint is part of.
+//! Endpoint patterns, `METHOD /path`, and the table that finds what a request's endpoint is part
+//! of.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use http::Method;
 
 use super::api::ScopeSet;
 use super::target::{BadTarget, check_path};
-use http::Method;
-use std::cmp::Ordering;
-use std::fmt;
 
 /// `METHOD /path`, where `*` is one non-empty segment and a final `**` the rest of the path.
 ///
@@ -36,13 +39,28 @@ pub enum BadPattern {
 impl fmt::Display for BadPattern {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Form => out.write_str("an endpoint pattern is `METHOD /path`, such as `GET /api/v1/tickets/*`"),
-            Self::Method => {
-                out.write_str("no request has this method: write it in capitals, such as `GET`; TRACE and CONNECT are always refused")
-            }
-            Self::Wildcard => out.write_str("`*` stands for one whole segment and `**` for the rest, only at the end after a `/`"),
-            Self::Query => out.write_str("the query is no part of the match: leave out `?` and what follows"),
-            Self::Path(why) => write!(out, "no request with this path is let through: {}", why.explanation()),
+            Self::Form => out.write_str(
+                "an endpoint pattern is `METHOD /path`, such as `GET \
+                /api/v1/tickets/*`",
+            ),
+            Self::Method => out.write_str(
+                "no request has this method: write it in capitals, such as `GET`; \
+                    TRACE and CONNECT are always refused",
+            ),
+            Self::Wildcard => out.write_str(
+                "`*` stands for one whole segment and `**` for the \
+                rest, only at the end after a `/`",
+            ),
+            Self::Query => out.write_str(
+                "the query is no part of the match: leave out `?` and \
+                what follows",
+            ),
+            Self::Path(why) => write!(
+                out,
+                "no request with this path is let through: \
+                {}",
+                why.explanation()
+            ),
         }
     }
 }
@@ -57,7 +75,9 @@ impl Pattern {
         if !path.starts_with('/') || path.contains(' ') {
             return Err(BadPattern::Form);
         }
-        if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
+        if method.is_empty()
+            || !method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-')
+        {
             return Err(BadPattern::Method);
         }
         let method = Method::from_bytes(method.as_bytes()).map_err(|_| BadPattern::Method)?;
@@ -101,7 +121,10 @@ impl Pattern {
     /// The longest path prefix, in whole segments, that every matching path starts with.
     #[must_use]
     pub fn literal_prefix(&self) -> String {
-        self.segments.iter().take_while(|segment| segment.as_ref() != "*").fold(String::new(), |path, segment| path + "/" + segment)
+        self.segments
+            .iter()
+            .take_while(|segment| segment.as_ref() != "*")
+            .fold(String::new(), |path, segment| path + "/" + segment)
     }
 
     /// Whether paths below [`Self::literal_prefix`] can match too, because a wildcard follows.
@@ -161,8 +184,8 @@ impl Claims {
     }
 }
 
-/// All endpoint patterns of one API in a tree by segment, so that a look-up costs one walk along the
-/// path however many patterns there are.
+/// All endpoint patterns of one API in a tree by segment, so that a look-up costs one walk along
+/// the path however many patterns there are.
 #[derive(Debug, Default)]
 pub struct EndpointTable {
     root: Node,
@@ -183,7 +206,10 @@ struct Node {
 impl EndpointTable {
     /// Builds the table. With `ignore_case`, ASCII letters of paths match in either case.
     #[must_use]
-    pub fn new<'a>(patterns: impl IntoIterator<Item = (&'a Pattern, Claims)>, ignore_case: bool) -> Self {
+    pub fn new<'a>(
+        patterns: impl IntoIterator<Item = (&'a Pattern, Claims)>,
+        ignore_case: bool,
+    ) -> Self {
         let mut table = Self { root: Node::default(), ignore_case };
         for (pattern, claims) in patterns {
             table.insert(pattern, claims);
@@ -197,7 +223,11 @@ impl EndpointTable {
             node = if segment.as_ref() == "*" {
                 node.any.get_or_insert_default()
             } else {
-                let key: Box<str> = if self.ignore_case { segment.to_ascii_lowercase().into() } else { segment.clone() };
+                let key: Box<str> = if self.ignore_case {
+                    segment.to_ascii_lowercase().into()
+                } else {
+                    segment.clone()
+                };
                 let at = match node.literals.binary_search_by(|(literal, _)| literal.cmp(&key)) {
                     Ok(at) => at,
                     Err(at) => {
@@ -232,7 +262,9 @@ impl EndpointTable {
         let Some(path) = rest else { return take(&node.ends, claims) };
         take(&node.rests, claims);
         let (segment, after) = split_segment(path);
-        let found = node.literals.binary_search_by(|(literal, _)| compare(literal, segment, self.ignore_case));
+        let found = node
+            .literals
+            .binary_search_by(|(literal, _)| compare(literal, segment, self.ignore_case));
         if let Ok(at) = found {
             self.walk(&node.literals[at].1, after, method, claims);
         }

@@ -1,7 +1,8 @@
 //! The other end of a connection.
 
-use super::fields::Sink as _;
 use std::net::IpAddr;
+
+use super::fields::Sink as _;
 
 /// The other end of a connection, and what it always adds to requests.
 #[derive(Debug)]
@@ -24,7 +25,13 @@ impl Peer {
     pub fn new(address: IpAddr, https: bool, tls_name: Option<Box<str>>) -> Self {
         let address = address.to_canonical();
         let address_text = address.to_string();
-        let mut peer = Self { address, address_text: address_text.into(), forwarded: Box::default(), https, tls_name };
+        let mut peer = Self {
+            address,
+            address_text: address_text.into(),
+            forwarded: Box::default(),
+            https,
+            tls_name,
+        };
         let mut forwarded = Vec::with_capacity(64);
         forwarded.put("x-forwarded-for", peer.address_text.as_bytes());
         forwarded.put("x-forwarded-proto", peer.scheme().as_bytes());

@@ -1,16 +1,17 @@
 //! Rate limits over a rolling window.
 //!
-//! The promise: in no rolling window of the stated length are more requests admitted than the limit, and
-//! none is refused unless the limit was used up within the window, to a precision of 1/60 of it. It is
-//! kept by counting into buckets of 1/60 of the window and summing the 61 that the window can touch: a
-//! request is forgotten only when its whole bucket has left the window.
+//! The promise: in no rolling window of the stated length are more requests admitted than the
+//! limit, and none is refused unless the limit was used up within the window, to a precision of
+//! 1/60 of it. It is kept by counting into buckets of 1/60 of the window and summing the 61 that
+//! the window can touch: a request is forgotten only when its whole bucket has left the window.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
-use std::fmt;
 
-/// How many parts a window is counted in. A request is held against its key for at most this fraction
-/// of the window too long, and never too short.
+/// How many parts a window is counted in. A request is held against its key for at most this
+/// fraction of the window too long, and never too short.
 const PARTS: u64 = 60;
 /// Buckets in a ring: the current one and the [`PARTS`] before it, rounded up to a power of two.
 const RING: usize = 64;
@@ -70,23 +71,32 @@ pub struct WindowCounts {
 
 /// The counts of one key in one API, for one or several windows.
 ///
-/// It follows whatever limits it is given: a window of a length not seen before starts from what the
-/// longest known window remembers, so that a reload never forgets.
+/// It follows whatever limits it is given: a window of a length not seen before starts from what
+/// the longest known window remembers, so that a reload never forgets.
 #[derive(Debug, Default)]
 pub(super) struct Quota {
-    /// Nearly all keys have one limit. Its window is in place: following another pointer would cost a request more than counting does.
+    /// Nearly all keys have one limit. Its window is in place: following another pointer would cost
+    /// a request more than counting does.
     windows: SmallVec<[Window; 1]>,
 }
 
 impl Quota {
     /// Counts one request in every window if all of them have room, else in none.
-    pub(super) fn charge(&mut self, limits: &[Limit], now: u64) -> Result<Option<Allowance>, Exhausted> {
+    pub(super) fn charge(
+        &mut self,
+        limits: &[Limit],
+        now: u64,
+    ) -> Result<Option<Allowance>, Exhausted> {
         self.follow(limits, now);
-        let is_used_up = |limit: &Limit| self.window(*limit).is_some_and(|window| window.sum >= u64::from(limit.count));
+        let is_used_up = |limit: &Limit| {
+            self.window(*limit).is_some_and(|window| window.sum >= u64::from(limit.count))
+        };
         if limits.iter().any(is_used_up)
             && let Some(allowance) = self.tightest(limits, now)
         {
-            let waits = limits.iter().filter_map(|limit| self.window(*limit).map(|window| window.wait(limit.count, now)));
+            let waits = limits.iter().filter_map(|limit| {
+                self.window(*limit).map(|window| window.wait(limit.count, now))
+            });
             return Err(Exhausted { allowance, retry: waits.max().unwrap_or(0) });
         }
         for window in &mut self.windows {
@@ -101,7 +111,8 @@ impl Quota {
         self.tightest(limits, now)
     }
 
-    /// What is remembered at `now`. An empty window is told of too where another is not: else it would be seeded from that.
+    /// What is remembered at `now`. An empty window is told of too where another is not: else it
+    /// would be seeded from that.
     pub(super) fn counts(&mut self, now: u64) -> Vec<WindowCounts> {
         self.follow(&[], now);
         if self.windows.iter().all(|window| window.sum == 0) {
@@ -110,7 +121,8 @@ impl Quota {
         self.windows.iter().map(Window::counts).collect()
     }
 
-    /// Remembers what another process did. What makes no sense is left out, and so is a window that is known.
+    /// Remembers what another process did. What makes no sense is left out, and so is a window that
+    /// is known.
     pub(super) fn restore(&mut self, counts: &[WindowCounts]) {
         for window in counts.iter().filter_map(Window::restored) {
             if self.windows.iter().all(|known| known.length != window.length) {
@@ -132,7 +144,9 @@ impl Quota {
         for limit in limits {
             if self.window(*limit).is_none() {
                 // A window that no limit asks for is kept only while it still remembers something.
-                self.windows.retain(|window| window.sum > 0 || limits.iter().any(|limit| limit.window == window.length));
+                self.windows.retain(|window| {
+                    window.sum > 0 || limits.iter().any(|limit| limit.window == window.length)
+                });
                 let longest = self.windows.iter().max_by_key(|window| window.length);
                 let window = Window::seeded(limit.window, now, longest);
                 self.windows.push(window);
@@ -163,7 +177,8 @@ impl Quota {
 struct Window {
     /// Nanoseconds.
     length: u64,
-    /// Nanoseconds of one bucket: a sixtieth of the length, rounded up so that 60 never fall short of it.
+    /// Nanoseconds of one bucket: a sixtieth of the length, rounded up so that 60 never fall short
+    /// of it.
     width: u64,
     /// Number of the current bucket since the clock's zero.
     current: u64,
@@ -177,12 +192,20 @@ struct Window {
 }
 
 impl Window {
-    /// An empty window, or one that remembers what `known` does. Each known request is put at the latest
-    /// moment that its bucket stands for, so that it is never forgotten too early.
+    /// An empty window, or one that remembers what `known` does. Each known request is put at the
+    /// latest moment that its bucket stands for, so that it is never forgotten too early.
     fn seeded(length: u64, now: u64, known: Option<&Self>) -> Self {
         let width = length.div_ceil(PARTS).max(1);
         let current = now / width;
-        let mut window = Self { length, width, current, ends: (current + 1) * width, oldest: current, sum: 0, buckets: [0; RING] };
+        let mut window = Self {
+            length,
+            width,
+            current,
+            ends: (current + 1) * width,
+            oldest: current,
+            sum: 0,
+            buckets: [0; RING],
+        };
         let Some(known) = known else { return window };
         for number in known.oldest..=known.current {
             let latest = ((number + 1) * known.width - 1).min(now) / width;
@@ -198,18 +221,22 @@ impl Window {
     }
 
     fn counts(&self) -> WindowCounts {
-        let counts = (self.oldest..=self.current).map(|number| self.buckets[index(number)]).collect();
+        let counts =
+            (self.oldest..=self.current).map(|number| self.buckets[index(number)]).collect();
         WindowCounts { length: self.length, first: self.oldest, counts }
     }
 
     fn restored(known: &WindowCounts) -> Option<Self> {
         let width = known.length.div_ceil(PARTS).max(1);
-        let buckets = u64::try_from(known.counts.len()).ok().filter(|buckets| (1..=PARTS + 1).contains(buckets))?;
+        let buckets = u64::try_from(known.counts.len())
+            .ok()
+            .filter(|buckets| (1..=PARTS + 1).contains(buckets))?;
         let current = known.first.checked_add(buckets - 1)?;
         // The latest moment that is ever reckoned with.
         current.checked_add(PARTS + 2)?.checked_mul(width)?;
         let (length, ends) = (known.length, (current + 1) * width);
-        let mut window = Self { length, width, current, ends, oldest: known.first, sum: 0, buckets: [0; RING] };
+        let mut window =
+            Self { length, width, current, ends, oldest: known.first, sum: 0, buckets: [0; RING] };
         for (number, count) in (known.first..).zip(&known.counts) {
             window.buckets[index(number)] = *count;
             window.sum += u64::from(*count);
@@ -245,8 +272,8 @@ impl Window {
         self.sum += u64::from(requests);
     }
 
-    /// Nanoseconds until more of `count` is left than now; 0 where nothing is used. Where a lowered limit is
-    /// more than used up, that takes longer than until the oldest request is forgotten.
+    /// Nanoseconds until more of `count` is left than now; 0 where nothing is used. Where a lowered
+    /// limit is more than used up, that takes longer than until the oldest request is forgotten.
     fn reset(&self, count: u32, now: u64) -> u64 {
         if (1..=u64::from(count)).contains(&self.sum) {
             // The oldest bucket holds something, whatever that is; looking would cost a cache miss.
@@ -270,7 +297,8 @@ impl Window {
         0
     }
 
-    /// When the requests of a bucket stop counting: when the bucket 61 places on becomes the current one.
+    /// When the requests of a bucket stop counting: when the bucket 61 places on becomes the
+    /// current one.
     fn forgotten_at(&self, number: u64) -> u64 {
         (number + PARTS + 1) * self.width
     }

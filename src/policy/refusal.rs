@@ -1,8 +1,9 @@
-//! Every reason for which Keygate answers instead of the upstream, and the one mapping from reason to
-//! status, code and words.
+//! Every reason for which Keygate answers instead of the upstream, and the one mapping from reason
+//! to status, code and words.
+
+use http::StatusCode;
 
 use super::target::BadTarget;
-use http::StatusCode;
 
 /// Why a request is not answered by the upstream. The list is closed: metrics use it as a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -237,41 +238,74 @@ impl Refusal {
         match self {
             Self::MalformedTarget(why) => why.explanation(),
             Self::MalformedHost => BadTarget::Host.explanation(),
-            Self::MalformedForwardedFor => "An X-Forwarded header holds something that is no address, scheme or host.",
-            Self::MalformedFraming => "The length of the request's body is given in a way that is not accepted.",
+            Self::MalformedForwardedFor => {
+                "An X-Forwarded header holds something that is no address, scheme or host."
+            }
+            Self::MalformedFraming => {
+                "The length of the request's body is given in a way that is not accepted."
+            }
             Self::MalformedHead => "The head of the request is not valid HTTP/1.1.",
             Self::HeadTooLarge => "The head of the request is too large or has too many fields.",
             Self::MethodNotAllowed => "This method is never allowed here.",
             Self::UnknownHost => "No API is served under this host name.",
-            Self::Misdirected => "No API is served under this host name, which is not the one the connection was made for.",
+            Self::Misdirected => {
+                "No API is served under this host name, which is not the one the connection was \
+                    made for."
+            }
             Self::UnknownPath => "No API is served under this path.",
-            Self::KeyInQuery => "An API key must not stand in the URL, where logs keep it. Send it in a header, and replace this key.",
-            Self::AmbiguousCredential => "The request carries more than one API key. Send exactly one.",
+            Self::KeyInQuery => {
+                "An API key must not stand in the URL, where logs keep it. Send it in a header, \
+                    and replace this key."
+            }
+            Self::AmbiguousCredential => {
+                "The request carries more than one API key. Send exactly one."
+            }
             Self::MissingKey => "This endpoint needs an API key.",
-            Self::UnknownKey => "The API key is not known. Check that it was copied whole and is meant for this environment.",
+            Self::UnknownKey => {
+                "The API key is not known. Check that it was copied whole and is meant for this \
+                    environment."
+            }
             Self::RevokedKey => "The API key has been revoked. Ask for a new one.",
             Self::PausedKey => "The API key is paused. Ask for it to be resumed.",
-            Self::SuspendedOrganization => "The organization that the API key belongs to is suspended.",
+            Self::SuspendedOrganization => {
+                "The organization that the API key belongs to is suspended."
+            }
             Self::ExpiredKey => "The API key has expired. Ask for a new one.",
             Self::KeyNotForApi => "The API key is not valid for this API.",
             Self::AddressNotAllowed => "The API key may not be used from this address.",
-            Self::ReferrerNotAllowed => "The API key may only be used from certain web pages, and the Referer header does not name one.",
+            Self::ReferrerNotAllowed => {
+                "The API key may only be used from certain web pages, and the Referer header does \
+                    not name one."
+            }
             Self::EndpointNotAllowed => "The API key is restricted to other endpoints.",
-            Self::InsufficientScope(_) => "The API key lacks the scope that this endpoint requires.",
-            Self::NoScopeAllows => "No scope allows this method and path. Check them for a mistake.",
-            Self::RateLimited(_) => "Too many requests. Wait as long as the Retry-After header says.",
-            Self::UpstreamUnreachable => "The service behind the gateway cannot be reached. Try again later.",
-            Self::UpstreamFailed => "The service behind the gateway did not give a complete answer.",
+            Self::InsufficientScope(_) => {
+                "The API key lacks the scope that this endpoint requires."
+            }
+            Self::NoScopeAllows => {
+                "No scope allows this method and path. Check them for a mistake."
+            }
+            Self::RateLimited(_) => {
+                "Too many requests. Wait as long as the Retry-After header says."
+            }
+            Self::UpstreamUnreachable => {
+                "The service behind the gateway cannot be reached. Try again later."
+            }
+            Self::UpstreamFailed => {
+                "The service behind the gateway did not give a complete answer."
+            }
             Self::UpstreamTimeout => "The service behind the gateway did not answer in time.",
             Self::ClientAborted => "The request's body ended early or was malformed.",
             Self::ClientTimeout => "The request's body did not come fast enough.",
             Self::BodyTooLarge => "The request's body is too large for this endpoint.",
-            Self::Overloaded => "Too many requests are being served. Wait as long as the Retry-After header says.",
+            Self::Overloaded => {
+                "Too many requests are being served. Wait as long as the Retry-After header says."
+            }
             Self::KeyOfficeUnavailable => "Keys cannot be managed at the moment. Try again later.",
         }
     }
 
-    /// Whether it is about the credential: one of those that `errors_distinguish = false` makes equal.
+    /// Whether it is about the credential: one of those that `errors_distinguish = false` makes
+    /// equal.
     #[must_use]
     pub fn is_about_credential(self) -> bool {
         self.is_missing_credential() || self.is_invalid_token() || self == Self::AmbiguousCredential
@@ -281,12 +315,18 @@ impl Refusal {
         self == Self::MissingKey
     }
 
-    /// Whether it is about a key that is known or claims to be: those that can also befall a request in its middle.
+    /// Whether it is about a key that is known or claims to be: those that can also befall a
+    /// request in its middle.
     #[must_use]
     pub fn is_invalid_token(self) -> bool {
         matches!(
             self,
-            Self::UnknownKey | Self::RevokedKey | Self::PausedKey | Self::SuspendedOrganization | Self::ExpiredKey | Self::KeyNotForApi
+            Self::UnknownKey
+                | Self::RevokedKey
+                | Self::PausedKey
+                | Self::SuspendedOrganization
+                | Self::ExpiredKey
+                | Self::KeyNotForApi
         )
     }
 

@@ -1,13 +1,14 @@
 //! The answers that Keygate gives itself, and the limit headers that it adds to all.
 
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
 use super::Now;
 use super::api::{ApiDefinition, CredentialPlace, ErrorStyle, ResetStyle};
 use super::authorise::Refused;
 use super::fields::{Fields, Known, Sink, line};
 use super::quota::{Allowance, Limit};
 use super::refusal::Refusal;
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -31,11 +32,20 @@ pub(super) struct Challenges {
 
 impl Challenges {
     pub(super) fn new(api: &ApiDefinition) -> Self {
-        let has = |bearer| api.credentials.iter().any(|place| matches!(place, CredentialPlace::Bearer) == bearer);
-        let schemes: Vec<&str> =
-            [(has(true), "Bearer"), (has(false), "ApiKey")].into_iter().filter_map(|(used, scheme)| used.then_some(scheme)).collect();
+        let has = |bearer| {
+            api.credentials.iter().any(|place| matches!(place, CredentialPlace::Bearer) == bearer)
+        };
+        let schemes: Vec<&str> = [(has(true), "Bearer"), (has(false), "ApiKey")]
+            .into_iter()
+            .filter_map(|(used, scheme)| used.then_some(scheme))
+            .collect();
         let with = |error: &str| -> Box<[u8]> {
-            let value = |scheme: &&str| line("www-authenticate", format!("{scheme} realm=\"{}\"{error}", api.name).as_bytes());
+            let value = |scheme: &&str| {
+                line(
+                    "www-authenticate",
+                    format!("{scheme} realm=\"{}\"{error}", api.name).as_bytes(),
+                )
+            };
             schemes.iter().map(value).collect::<Vec<_>>().concat().into()
         };
         Self {
@@ -54,10 +64,16 @@ impl Challenges {
 
     fn of(&self, refusal: Refusal, distinguish: bool) -> &[u8] {
         match refusal {
-            _ if refusal.is_missing_credential() || (!distinguish && refusal.is_about_credential()) => &self.plain,
+            _ if refusal.is_missing_credential()
+                || (!distinguish && refusal.is_about_credential()) =>
+            {
+                &self.plain
+            }
             _ if refusal.is_invalid_token() => &self.invalid_token,
             Refusal::AmbiguousCredential => &self.invalid_request,
-            Refusal::InsufficientScope(scope) => self.insufficient_scope.get(scope).map_or(&[], |lines| lines),
+            Refusal::InsufficientScope(scope) => {
+                self.insufficient_scope.get(scope).map_or(&[], |lines| lines)
+            }
             _ => &[],
         }
     }
@@ -66,13 +82,20 @@ impl Challenges {
 /// Whether the request is a gRPC call, which reads its errors from `grpc-status`.
 #[must_use]
 pub fn is_grpc(fields: &Fields<'_>) -> bool {
-    let rest = fields.first(Known::ContentType).and_then(|value| value.strip_prefix(b"application/grpc"));
+    let rest =
+        fields.first(Known::ContentType).and_then(|value| value.strip_prefix(b"application/grpc"));
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
-/// The answer to a refused request: its header fields, but for those that frame the body, go to the sink. `request_id` is the one that
-/// logs show.
-pub fn refuse(refused: &Refused<'_>, request_id: &str, grpc: bool, now: Now, sink: &mut impl Sink) -> (StatusCode, Bytes) {
+/// The answer to a refused request: its header fields, but for those that frame the body, go to the
+/// sink. `request_id` is the one that logs show.
+pub fn refuse(
+    refused: &Refused<'_>,
+    request_id: &str,
+    grpc: bool,
+    now: Now,
+    sink: &mut impl Sink,
+) -> (StatusCode, Bytes) {
     let refusal = refused.refusal;
     let api = refused.api.map(|(_, api)| api);
     let distinguish = api.is_none_or(|api| api.definition.errors_distinguish);
@@ -89,7 +112,8 @@ pub fn refuse(refused: &Refused<'_>, request_id: &str, grpc: bool, now: Now, sin
         Refusal::Overloaded => put_number(sink, "retry-after", SHED),
         _ => {}
     }
-    if let (Some(api), Some(allowance), Some((grant, _))) = (api, refused.allowance, refused.grant) {
+    if let (Some(api), Some(allowance), Some((grant, _))) = (api, refused.allowance, refused.grant)
+    {
         limit_headers(sink, &api.definition, allowance, &grant.limits, now);
     }
     if grpc {
@@ -101,8 +125,12 @@ pub fn refuse(refused: &Refused<'_>, request_id: &str, grpc: bool, now: Now, sin
     }
     let style = api.map_or(ErrorStyle::Problem, |api| api.definition.errors);
     sink.put_lines(match style {
-        ErrorStyle::Problem => b"cache-control: no-store\r\ncontent-type: application/problem+json\r\n",
-        ErrorStyle::Detail | ErrorStyle::Envelope => b"cache-control: no-store\r\ncontent-type: application/json\r\n",
+        ErrorStyle::Problem => {
+            b"cache-control: no-store\r\ncontent-type: application/problem+json\r\n"
+        }
+        ErrorStyle::Detail | ErrorStyle::Envelope => {
+            b"cache-control: no-store\r\ncontent-type: application/json\r\n"
+        }
     });
     let detail = if indistinct { INDISTINCT } else { refusal.detail() };
     let body = match style {
@@ -113,10 +141,15 @@ pub fn refuse(refused: &Refused<'_>, request_id: &str, grpc: bool, now: Now, sin
     (status, body.into())
 }
 
-/// Code and message of a gRPC call that is refused. `distinguish`: whether the API tells reasons apart.
+/// Code and message of a gRPC call that is refused. `distinguish`: whether the API tells reasons
+/// apart.
 fn grpc_status(refusal: Refusal, distinguish: bool) -> (&'static str, &'static str) {
     let indistinct = !distinguish && refusal.is_about_credential();
-    if indistinct { (Refusal::MissingKey.grpc_status(), INDISTINCT) } else { (refusal.grpc_status(), refusal.detail()) }
+    if indistinct {
+        (Refusal::MissingKey.grpc_status(), INDISTINCT)
+    } else {
+        (refusal.grpc_status(), refusal.detail())
+    }
 }
 
 /// What ends a gRPC call with this refusal. `distinguish`: whether the API tells reasons apart.
@@ -129,13 +162,26 @@ pub fn grpc_trailers(refusal: Refusal, distinguish: bool) -> HeaderMap {
     trailers
 }
 
-/// RFC 9457. All texts in it are Keygate's or were checked when the configuration was read, so none needs
-/// escaping; a request id has no character that would.
-fn problem(refused: &Refused<'_>, status: StatusCode, detail: &str, indistinct: bool, request_id: &str) -> String {
+/// RFC 9457. All texts in it are Keygate's or were checked when the configuration was read, so none
+/// needs escaping; a request id has no character that would.
+fn problem(
+    refused: &Refused<'_>,
+    status: StatusCode,
+    detail: &str,
+    indistinct: bool,
+    request_id: &str,
+) -> String {
     let title = status.canonical_reason().unwrap_or("Error");
     let code = if indistinct { "invalid_or_missing_key" } else { refused.refusal.code() };
     let mut body = String::with_capacity(320);
-    let start = ["{\"type\":\"about:blank\",\"title\":\"", title, "\",\"status\":", status.as_str(), ",\"detail\":\"", detail];
+    let start = [
+        "{\"type\":\"about:blank\",\"title\":\"",
+        title,
+        "\",\"status\":",
+        status.as_str(),
+        ",\"detail\":\"",
+        detail,
+    ];
     let rest = ["\",\"code\":\"", code, "\",\"request_id\":\"", request_id, "\""];
     body.extend(start.into_iter().chain(rest));
     if let (Refusal::InsufficientScope(scope), Some((_, api))) = (refused.refusal, refused.api)
@@ -147,8 +193,15 @@ fn problem(refused: &Refused<'_>, status: StatusCode, detail: &str, indistinct: 
     body
 }
 
-/// Sets `X-RateLimit-*`, and on request the `RateLimit` fields of draft-ietf-httpapi-ratelimit-headers.
-pub fn limit_headers(sink: &mut impl Sink, api: &ApiDefinition, allowance: Allowance, limits: &[Limit], now: Now) {
+/// Sets `X-RateLimit-*`, and on request the `RateLimit` fields of
+/// draft-ietf-httpapi-ratelimit-headers.
+pub fn limit_headers(
+    sink: &mut impl Sink,
+    api: &ApiDefinition,
+    allowance: Allowance,
+    limits: &[Limit],
+    now: Now,
+) {
     let wait = seconds(allowance.reset);
     let reset = match api.rate_limit_reset {
         ResetStyle::Seconds => wait,
@@ -158,8 +211,10 @@ pub fn limit_headers(sink: &mut impl Sink, api: &ApiDefinition, allowance: Allow
     put_number(sink, "x-ratelimit-remaining", allowance.remaining.into());
     put_number(sink, "x-ratelimit-reset", reset);
     if api.rate_limit_draft {
-        let policies: Vec<String> =
-            limits.iter().map(|limit| format!("\"{limit}\";q={};w={}", limit.count, limit.window / NANOSECONDS)).collect();
+        let policies: Vec<String> = limits
+            .iter()
+            .map(|limit| format!("\"{limit}\";q={};w={}", limit.count, limit.window / NANOSECONDS))
+            .collect();
         sink.put("ratelimit-policy", policies.join(", ").as_bytes());
         let state = format!("\"{}\";r={};t={wait}", allowance.limit, allowance.remaining);
         sink.put("ratelimit", state.as_bytes());

@@ -1,14 +1,16 @@
 //! Where a key may be used from, and for which endpoints.
 
+use std::fmt;
+use std::net::IpAddr;
+
+use http::Uri;
+
 use super::address::AddressRange;
 use super::authorise::Head;
 use super::check::{Check, Trace};
 use super::fields::{Fields, Known, field_text};
 use super::pattern::Pattern;
 use super::refusal::Refusal;
-use http::Uri;
-use std::fmt;
-use std::net::IpAddr;
 
 /// The restrictions of one key. An empty list restricts nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -50,7 +52,8 @@ impl Restrictions {
             trace.passed(Check::Referrer);
         }
         if !self.endpoints.is_empty() {
-            if !self.endpoints.iter().any(|pattern| pattern.matches(head.method, path, ignore_case)) {
+            if !self.endpoints.iter().any(|pattern| pattern.matches(head.method, path, ignore_case))
+            {
                 return Err(Refusal::EndpointNotAllowed);
             }
             trace.passed(Check::Endpoint);
@@ -89,7 +92,10 @@ pub enum BadReferrer {
 impl fmt::Display for BadReferrer {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
-            Self::Form => "a referrer pattern is a URL such as `https://app.example.com/*`, without user name, query or fragment",
+            Self::Form => {
+                "a referrer pattern is a URL such as `https://app.example.com/*`, \
+                without user name, query or fragment"
+            }
             Self::Wildcard => "`*` may stand only at the end of the path; name each host in full",
         })
     }
@@ -123,7 +129,12 @@ impl Referrer {
             None if https => 443,
             None => 80,
         };
-        Some(Self { https, host: authority.host().to_ascii_lowercase(), port, path: uri.path().to_owned() })
+        Some(Self {
+            https,
+            host: authority.host().to_ascii_lowercase(),
+            port,
+            path: uri.path().to_owned(),
+        })
     }
 }
 
@@ -162,7 +173,14 @@ impl ReferrerPattern {
     }
 
     fn matches(&self, referrer: &Referrer) -> bool {
-        let same_origin = self.origin.https == referrer.https && self.origin.host == referrer.host && self.origin.port == referrer.port;
-        same_origin && if self.open { referrer.path.starts_with(&self.origin.path) } else { referrer.path == self.origin.path }
+        let same_origin = self.origin.https == referrer.https
+            && self.origin.host == referrer.host
+            && self.origin.port == referrer.port;
+        same_origin
+            && if self.open {
+                referrer.path.starts_with(&self.origin.path)
+            } else {
+                referrer.path == self.origin.path
+            }
     }
 }

@@ -1,5 +1,8 @@
 //! All that requests are judged by, at one moment.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use super::Now;
 use super::address::AddressRange;
 use super::api::Api;
@@ -10,8 +13,6 @@ use super::keyring::Keyring;
 use super::peer::Peer;
 use super::refusal::Refusal;
 use super::target::{BadTarget, Host, has_parameters, without_parameters};
-use std::collections::HashMap;
-use std::sync::Arc;
 
 /// What requests are judged by besides the keys.
 #[derive(Debug)]
@@ -25,7 +26,8 @@ pub struct Routes {
     pub(super) trusted_proxies: Box<[AddressRange]>,
 }
 
-/// All that requests are judged by, at one moment. It never changes; an edit makes a new one, which shares what stays.
+/// All that requests are judged by, at one moment. It never changes; an edit makes a new one, which
+/// shares what stays.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     /// The APIs, and how requests find them.
@@ -63,21 +65,29 @@ impl Snapshot {
         self.terms.get(record.terms as usize)?.iter().find(|grant| grant.api == api)
     }
 
-    /// Whether a request that was admitted with this secret in the API of this name would still be, as far as that depends on
-    /// its key: `None`, or why not.
+    /// Whether a request that was admitted with this secret in the API of this name would still be,
+    /// as far as that depends on its key: `None`, or why not.
     #[must_use]
     pub fn verdict_on(&self, digest: &Digest, api: &str, now: Now) -> Option<Refusal> {
         let Some(record) = self.keyring.find(digest) else { return Some(Refusal::UnknownKey) };
         let index = self.routes.apis.iter().position(|other| &*other.definition.name == api);
         match self.check_key(record, digest, now, &mut ()) {
             Err(refusal) => Some(refusal),
-            Ok(()) if index.and_then(|index| self.grant(record, index)).is_none() => Some(Refusal::KeyNotForApi),
+            Ok(()) if index.and_then(|index| self.grant(record, index)).is_none() => {
+                Some(Refusal::KeyNotForApi)
+            }
             Ok(()) => None,
         }
     }
 
     /// What does not depend on the request.
-    pub(super) fn check_key(&self, record: &KeyRecord, digest: &Digest, now: Now, trace: &mut impl Trace) -> Result<(), Refusal> {
+    pub(super) fn check_key(
+        &self,
+        record: &KeyRecord,
+        digest: &Digest,
+        now: Now,
+        trace: &mut impl Trace,
+    ) -> Result<(), Refusal> {
         let closed = self.closed(record);
         if record.is_revoked() || closed == Some(Closed::Revoked) {
             return Err(Refusal::RevokedKey);
@@ -118,7 +128,8 @@ impl Routes {
             indices.sort_by_key(|index| std::cmp::Reverse(apis[*index].definition.base_path.len()));
             indices.into()
         };
-        let hosts = hosts.into_iter().map(|(host, indices)| (host, longest_first(indices))).collect();
+        let hosts =
+            hosts.into_iter().map(|(host, indices)| (host, longest_first(indices))).collect();
         let any_host = longest_first(any_host);
         Self { apis: apis.into(), hosts, any_host, trusted_proxies: trusted_proxies.into() }
     }
@@ -136,23 +147,34 @@ impl Routes {
     }
 
     /// The API for a host, or any host, whose base path is the longest that covers the path.
-    pub(super) fn find_api(&self, host: Host<'_>, path: &str, peer: &Peer) -> Result<(usize, &Api), Refusal> {
-        let pick = |indices: &[usize], path: &str| indices.iter().copied().find(|index| self.apis[*index].covers(path));
+    pub(super) fn find_api(
+        &self,
+        host: Host<'_>,
+        path: &str,
+        peer: &Peer,
+    ) -> Result<(usize, &Api), Refusal> {
+        let pick = |indices: &[usize], path: &str| {
+            indices.iter().copied().find(|index| self.apis[*index].covers(path))
+        };
         let claimed = if host.name.bytes().any(|byte| byte.is_ascii_uppercase()) {
             self.hosts.get(host.name.to_ascii_lowercase().as_str())
         } else {
             self.hosts.get(host.name)
         };
-        let choose = |path: &str| claimed.and_then(|indices| pick(indices, path)).or_else(|| pick(&self.any_host, path));
+        let choose = |path: &str| {
+            claimed.and_then(|indices| pick(indices, path)).or_else(|| pick(&self.any_host, path))
+        };
         let chosen = choose(path);
-        // Some servers cut parameters off before they look: for them `/admin;x` lies below `/admin`.
+        // Some servers cut parameters off before they look: for them `/admin;x` lies below
+        // `/admin`.
         if has_parameters(path) && choose(&without_parameters(path)) != chosen {
             return Err(Refusal::MalformedTarget(BadTarget::Parameter));
         }
         if let Some(index) = chosen {
             return Ok((index, &self.apis[index]));
         }
-        let name_differs = || peer.tls_name.as_deref().is_some_and(|name| !name.eq_ignore_ascii_case(host.name));
+        let name_differs =
+            || peer.tls_name.as_deref().is_some_and(|name| !name.eq_ignore_ascii_case(host.name));
         Err(match claimed {
             Some(_) => Refusal::UnknownPath,
             None if !self.any_host.is_empty() => Refusal::UnknownPath,

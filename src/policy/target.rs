@@ -1,9 +1,10 @@
 //! The one rule for request targets and hosts: refuse whatever two parsers could read differently.
 //!
 //! The path that is authorised is the path that is forwarded, byte for byte, so nothing is repaired
-//! here. A path is refused when another server could resolve it to a different one: dot segments in any
-//! spelling, empty segments, encoded slashes, backslashes, NUL and control characters, double encoding
-//! of any of these, and percent-encoded letters or digits (RFC 3986 §6.2.2.2 makes `%61` the same as `a`).
+//! here. A path is refused when another server could resolve it to a different one: dot segments in
+//! any spelling, empty segments, encoded slashes, backslashes, NUL and control characters, double
+//! encoding of any of these, and percent-encoded letters or digits (RFC 3986 §6.2.2.2 makes `%61`
+//! the same as `a`).
 
 use super::fields::{Fields, Known, Target, field_text};
 
@@ -16,7 +17,8 @@ pub enum BadTarget {
     Byte,
     /// `%` without two hexadecimal digits.
     Escape,
-    /// A percent-encoded slash, backslash, control character, letter, digit, `-`, `.`, `_` or escape, or overlong UTF-8.
+    /// A percent-encoded slash, backslash, control character, letter, digit, `-`, `.`, `_` or
+    /// escape, or overlong UTF-8.
     Encoded,
     /// A segment that is `.` or `..`, also before a `;`.
     DotSegment,
@@ -36,10 +38,15 @@ impl BadTarget {
             Self::NotAPath => "The request target must be a path that starts with '/'.",
             Self::Byte => "The path has a character that must be percent-encoded.",
             Self::Escape => "The path has a '%' that is not followed by two hexadecimal digits.",
-            Self::Encoded => "The path percent-encodes a character that must stand plain or must not stand there at all.",
+            Self::Encoded => {
+                "The path percent-encodes a character that must stand plain or must not stand \
+                    there at all."
+            }
             Self::DotSegment => "The path has a '.' or '..' segment.",
             Self::EmptySegment => "The path has an empty segment ('//' or '/;').",
-            Self::Parameter => "The path has a parameter (';') where the name alone decides which API is meant.",
+            Self::Parameter => {
+                "The path has a parameter (';') where the name alone decides which API is meant."
+            }
             Self::Host => "The request must name exactly one valid host.",
         }
     }
@@ -77,8 +84,8 @@ pub fn check_path(path: &str) -> Result<(), BadTarget> {
     check_segment(&bytes[segment..])
 }
 
-/// Dot segments and empty ones, also when only path parameters follow (`..;x`, `;x`): some servers cut those
-/// off before they resolve the path, and some decode before that.
+/// Dot segments and empty ones, also when only path parameters follow (`..;x`, `;x`): some servers
+/// cut those off before they resolve the path, and some decode before that.
 fn check_segment(segment: &[u8]) -> Result<(), BadTarget> {
     let dots = segment.iter().take_while(|byte| **byte == b'.').count();
     match (dots, &segment[dots..]) {
@@ -92,7 +99,8 @@ fn check_escape(rest: &[u8]) -> Result<(), BadTarget> {
     let byte = decode_escape(rest).ok_or(BadTarget::Escape)?;
     let refused = match byte {
         0..=0x1f | 0x7f | b'/' | b'\\' | b'-' | b'.' | b'_' => true,
-        // `%25` is an honest percent sign unless what follows makes it an escape once it is decoded.
+        // `%25` is an honest percent sign unless what follows makes it an escape once it is
+        // decoded.
         b'%' => rest.len() >= 5 && rest[3].is_ascii_hexdigit() && rest[4].is_ascii_hexdigit(),
         0xc0 | 0xc1 | 0xe0 | 0xf0 => is_overlong(byte, &rest[3..]),
         other => other.is_ascii_alphanumeric(),
@@ -100,24 +108,26 @@ fn check_escape(rest: &[u8]) -> Result<(), BadTarget> {
     if refused { Err(BadTarget::Encoded) } else { Ok(()) }
 }
 
-/// Whether these bytes begin a UTF-8 sequence that is longer than it need be (RFC 3629 §3). Lenient decoders take
-/// `%C0%AE` for `.` and `%C0%AF` for `/`. Alone, the bytes may be letters of another encoding.
+/// Whether these bytes begin a UTF-8 sequence that is longer than it need be (RFC 3629 §3). Lenient
+/// decoders take `%C0%AE` for `.` and `%C0%AF` for `/`. Alone, the bytes may be letters of another
+/// encoding.
 fn is_overlong(first: u8, rest: &[u8]) -> bool {
     let longest_wrong = match first {
         0xe0 => 0x9f,
         0xf0 => 0x8f,
         _ => 0xbf,
     };
-    rest.first() == Some(&b'%') && decode_escape(rest).is_some_and(|second| (0x80..=longest_wrong).contains(&second))
+    rest.first() == Some(&b'%')
+        && decode_escape(rest).is_some_and(|second| (0x80..=longest_wrong).contains(&second))
 }
 
-/// The path as servers see it that cut parameters off its segments (RFC 3986 §3.3), also encoded ones.
+/// The path as servers see it that cut parameters off its segments (RFC 3986 §3.3), also encoded
+/// ones.
 pub(super) fn without_parameters(path: &str) -> String {
     let name = |segment: &str| {
-        let end = segment
-            .bytes()
-            .enumerate()
-            .position(|(at, byte)| byte == b';' || (byte == b'%' && decode_escape(&segment.as_bytes()[at..]) == Some(b';')));
+        let end = segment.bytes().enumerate().position(|(at, byte)| {
+            byte == b';' || (byte == b'%' && decode_escape(&segment.as_bytes()[at..]) == Some(b';'))
+        });
         segment[..end.unwrap_or(segment.len())].to_owned()
     };
     path.split('/').map(name).collect::<Vec<_>>().join("/")
@@ -126,7 +136,8 @@ pub(super) fn without_parameters(path: &str) -> String {
 /// Whether [`without_parameters`] would change the path.
 pub(super) fn has_parameters(path: &str) -> bool {
     // Nearly no path has either byte, and one search tells.
-    memchr::memchr2(b';', b'%', path.as_bytes()).is_some() && (path.contains(';') || path.contains("%3b") || path.contains("%3B"))
+    memchr::memchr2(b';', b'%', path.as_bytes()).is_some()
+        && (path.contains(';') || path.contains("%3b") || path.contains("%3B"))
 }
 
 /// The byte that a `%XX` at the start of `rest` stands for.
@@ -145,7 +156,22 @@ fn is_path_byte(byte: u8) -> bool {
             table[at] = byte.is_ascii_alphanumeric()
                 || matches!(
                     byte,
-                    b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'@'
+                    b'-' | b'.'
+                        | b'_'
+                        | b'~'
+                        | b'!'
+                        | b'$'
+                        | b'&'
+                        | b'\''
+                        | b'('
+                        | b')'
+                        | b'*'
+                        | b'+'
+                        | b','
+                        | b';'
+                        | b'='
+                        | b':'
+                        | b'@'
                 );
             at += 1;
         }
@@ -166,8 +192,8 @@ pub struct Host<'a> {
 /// Reads the one host of a request from its target (absolute form, `:authority`) and `Host` field.
 ///
 /// # Errors
-/// [`BadTarget::Host`] where there is none, more than one, a malformed one, or where target and field
-/// differ (RFC 9112 §3.2, RFC 9113 §8.3.1).
+/// [`BadTarget::Host`] where there is none, more than one, a malformed one, or where target and
+/// field differ (RFC 9112 §3.2, RFC 9113 §8.3.1).
 pub fn host_of<'a>(target: &Target<'a>, fields: &Fields<'a>) -> Result<Host<'a>, BadTarget> {
     let mut hosts = fields.all(Known::Host);
     let field = hosts.next().map(|value| field_text(value).ok_or(BadTarget::Host)).transpose()?;
@@ -175,7 +201,9 @@ pub fn host_of<'a>(target: &Target<'a>, fields: &Fields<'a>) -> Result<Host<'a>,
         return Err(BadTarget::Host);
     }
     let authority = match (target.authority, field) {
-        (Some(target), Some(field)) if !target.eq_ignore_ascii_case(field) => return Err(BadTarget::Host),
+        (Some(target), Some(field)) if !target.eq_ignore_ascii_case(field) => {
+            return Err(BadTarget::Host);
+        }
         (Some(authority), _) | (None, Some(authority)) => authority,
         (None, None) => return Err(BadTarget::Host),
     };
@@ -191,10 +219,13 @@ pub(super) fn host_name(authority: &str) -> Option<&str> {
     } else {
         let end = authority.find(':').unwrap_or(authority.len());
         let name = &authority[..end];
-        // Labels are not empty, the last one neither: `a.` is the same host as `a` to whoever resolves names, and another to who compares.
+        // Labels are not empty, the last one neither: `a.` is the same host as `a` to whoever
+        // resolves names, and another to who compares.
         let mut before = b'.';
         let sound = name.bytes().all(|byte| {
-            let sound = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') || (byte == b'.' && before != b'.');
+            let sound = byte.is_ascii_alphanumeric()
+                || matches!(byte, b'-' | b'_')
+                || (byte == b'.' && before != b'.');
             before = byte;
             sound
         });
@@ -204,8 +235,10 @@ pub(super) fn host_name(authority: &str) -> Option<&str> {
         (name, &authority[end..])
     };
     let port_is_good = port.is_empty()
-        || port
-            .strip_prefix(':')
-            .is_some_and(|digits| digits.len() <= 5 && digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok());
+        || port.strip_prefix(':').is_some_and(|digits| {
+            digits.len() <= 5
+                && digits.bytes().all(|byte| byte.is_ascii_digit())
+                && digits.parse::<u16>().is_ok()
+        });
     port_is_good.then_some(name)
 }

@@ -1,4 +1,5 @@
-//! The decision in virtual time: what every area promises, over tables, all short inputs and random ones.
+//! The decision in virtual time: what every area promises, over tables, all short inputs and random
+//! ones.
 
 mod authorise;
 mod credential;
@@ -12,14 +13,17 @@ mod reply;
 mod restriction;
 mod target;
 
-use super::*;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+
+use super::*;
 
 pub(super) const SECOND: u64 = 1_000_000_000;
 pub(super) const MINUTE: u64 = 60 * SECOND;
 /// Some moment in the middle of the clock's range, and not on the edge of any bucket.
-pub(super) const NOON: Now = Now { monotonic: 1_000_000 * SECOND + 123_456_789, unix: 1_800_000_000 };
+pub(super) const NOON: Now =
+    Now { monotonic: 1_000_000 * SECOND + 123_456_789, unix: 1_800_000_000 };
 
 /// A key's text; put together here so that no scanner takes it for a leaked one.
 pub(super) fn key_text(world: &str, name: &str) -> String {
@@ -42,7 +46,9 @@ pub(super) fn definition() -> ApiDefinition {
         hosts: Vec::new(),
         base_path: "/".into(),
         credentials: vec![CredentialPlace::Bearer],
-        environments: ["live", "test"].map(|name| Environment { name: name.into(), prefix: key_text(name, "").into() }).into(),
+        environments: ["live", "test"]
+            .map(|name| Environment { name: name.into(), prefix: key_text(name, "").into() })
+            .into(),
         scopes: vec![
             scope("tickets:read", &["GET /api/v1/tickets", "GET /api/v1/tickets/**"]),
             scope("tickets:write", &["POST /api/v1/tickets", "PATCH /api/v1/tickets/*"]),
@@ -87,7 +93,11 @@ impl TestKey {
             id: self.id.clone(),
             name: self.name.clone(),
             organization: self.organization.as_deref().map(Organization::new),
-            secrets: self.digests.iter().map(|digest| Secret { digest: *digest, ends_at: None }).collect(),
+            secrets: self
+                .digests
+                .iter()
+                .map(|digest| Secret { digest: *digest, ends_at: None })
+                .collect(),
             expires_at: self.expires_at,
             revoked: self.revoked,
             paused: self.paused,
@@ -115,15 +125,30 @@ pub(super) fn key(text: &str) -> TestKey {
 }
 
 pub(super) fn grant(scopes: &[usize], limits: &[Limit]) -> Grant {
-    let names: Vec<&str> = scopes.iter().map(|scope| ["tickets:read", "tickets:write", "tickets:admin"][*scope]).collect();
-    Grant::new(0, scopes.iter().fold(ScopeSet::default(), |set, scope| set.with(*scope)), false, &names, limits.into())
+    let names: Vec<&str> = scopes
+        .iter()
+        .map(|scope| ["tickets:read", "tickets:write", "tickets:admin"][*scope])
+        .collect();
+    Grant::new(
+        0,
+        scopes.iter().fold(ScopeSet::default(), |set, scope| set.with(*scope)),
+        false,
+        &names,
+        limits.into(),
+    )
 }
 
-pub(super) fn snapshot(definition: ApiDefinition, keys: impl IntoIterator<Item = TestKey>) -> Snapshot {
+pub(super) fn snapshot(
+    definition: ApiDefinition,
+    keys: impl IntoIterator<Item = TestKey>,
+) -> Snapshot {
     snapshot_of(vec![definition], keys)
 }
 
-pub(super) fn snapshot_of(definitions: Vec<ApiDefinition>, keys: impl IntoIterator<Item = TestKey>) -> Snapshot {
+pub(super) fn snapshot_of(
+    definitions: Vec<ApiDefinition>,
+    keys: impl IntoIterator<Item = TestKey>,
+) -> Snapshot {
     let keys: Vec<TestKey> = keys.into_iter().collect();
     Snapshot {
         routes: Arc::new(Routes::new(definitions.into_iter().map(Api::new).collect(), Vec::new())),
@@ -147,7 +172,12 @@ impl Call {
         let mut headers = HeaderMap::new();
         headers.insert(http::header::HOST, HeaderValue::from_static("desk.example"));
         let peer = Peer::new([198, 51, 100, 7].into(), false, None);
-        Self { method: method.parse().expect("a method"), uri: target.parse().expect("a target"), headers, peer: Arc::new(peer) }
+        Self {
+            method: method.parse().expect("a method"),
+            uri: target.parse().expect("a target"),
+            headers,
+            peer: Arc::new(peer),
+        }
     }
 
     pub(super) fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
@@ -176,7 +206,11 @@ impl Call {
     }
 
     /// What becomes of it: `authorise`, then `charge`.
-    pub(super) fn judge<'s>(&self, snapshot: &'s Snapshot, now: Now) -> Result<Admission<'s>, Refused<'s>> {
+    pub(super) fn judge<'s>(
+        &self,
+        snapshot: &'s Snapshot,
+        now: Now,
+    ) -> Result<Admission<'s>, Refused<'s>> {
         let fields = Fields::from(&self.headers);
         charge(super::authorise(&self.head(&fields), snapshot, now)?, now)
     }

@@ -1,11 +1,13 @@
-//! Names of fields that a client's request must not bring to the upstream, or that no setting may name.
+//! Names of fields that a client's request must not bring to the upstream, or that no setting may
+//! name.
+
+use http::HeaderName;
 
 use super::api::{ApiDefinition, CredentialPlace, PassThrough};
 use super::known::{Known, has_twin, hyphened};
-use http::HeaderName;
 
-/// Whether Keygate says or handles this field itself, so that no setting may name it. Another spelling that servers take for the field
-/// counts as the field.
+/// Whether Keygate says or handles this field itself, so that no setting may name it. Another
+/// spelling that servers take for the field counts as the field.
 #[must_use]
 pub fn is_gateway_header(name: &HeaderName) -> bool {
     let known = Known::of(&hyphened(name.as_str()));
@@ -16,7 +18,8 @@ pub fn is_gateway_header(name: &HeaderName) -> bool {
         || name == "forwarded"
 }
 
-/// Whether this field of a client is dropped because a proxy or a login in front could have said it.
+/// Whether this field of a client is dropped because a proxy or a login in front could have said
+/// it.
 #[must_use]
 pub fn is_proxy_header(name: &HeaderName) -> bool {
     Known::of(name.as_str()) == Known::Override
@@ -25,7 +28,8 @@ pub fn is_proxy_header(name: &HeaderName) -> bool {
 /// The names that mean something to one API, worked out once.
 #[derive(Debug)]
 pub(super) struct Withheld {
-    /// A bit for the length of each name below: nearly all fields of a request are told apart by it.
+    /// A bit for the length of each name below: nearly all fields of a request are told apart by
+    /// it.
     lengths: u64,
     /// Where keys stand, and what Keygate sets itself: never passed on.
     always: Box<[Box<str>]>,
@@ -44,7 +48,8 @@ impl Withheld {
             CredentialPlace::Header(name) => Some(text(name)),
             CredentialPlace::Bearer => None,
         });
-        let always: Box<[Box<str>]> = credentials.chain(api.upstream_headers.iter().map(|(name, _)| text(name))).collect();
+        let always: Box<[Box<str>]> =
+            credentials.chain(api.upstream_headers.iter().map(|(name, _)| text(name))).collect();
         let with_key: Box<[Box<str>]> = api
             .pass_through
             .iter()
@@ -57,7 +62,11 @@ impl Withheld {
         let places = api.credentials.iter().map(|place| place.header().as_str());
         Self {
             lengths: names().fold(0, |lengths, name| lengths | length_bit(name)),
-            hyphened: names().map(|name| &**name).chain(places).map(|name| hyphened(name).into()).collect(),
+            hyphened: names()
+                .map(|name| &**name)
+                .chain(places)
+                .map(|name| hyphened(name).into())
+                .collect(),
             bearer: api.credentials.contains(&CredentialPlace::Bearer),
             always,
             with_key,
@@ -67,16 +76,18 @@ impl Withheld {
     /// Whether a field of this name stays behind.
     pub(super) fn contains(&self, name: &str, with_key: bool) -> bool {
         let among = |names: &[Box<str>]| names.iter().any(|known| **known == *name);
-        self.lengths & length_bit(name) != 0 && (among(&self.always) || (with_key && among(&self.with_key)))
+        self.lengths & length_bit(name) != 0
+            && (among(&self.always) || (with_key && among(&self.with_key)))
     }
 
-    /// Some servers read `X_Api_Key` as `X-Api-Key`; so another spelling of any name that has a meaning here is as good as the name
-    /// itself.
+    /// Some servers read `X_Api_Key` as `X-Api-Key`; so another spelling of any name that has a
+    /// meaning here is as good as the name itself.
     pub(super) fn is_twin(&self, name: &str) -> bool {
         has_twin(name) && self.is_meant_by(name)
     }
 
-    /// Whether a field of this name could be read as one of these, or as one that says what the message is.
+    /// Whether a field of this name could be read as one of these, or as one that says what the
+    /// message is.
     pub(super) fn is_meant_by(&self, name: &str) -> bool {
         let hyphened = hyphened(name);
         let known = Known::of(&hyphened);

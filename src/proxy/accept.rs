@@ -1,25 +1,29 @@
 //! Where connections come in.
 
-use super::connection;
-use super::worker::Worker;
-use crate::state::{Admitted, Phase, TooMany};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
+
 use tokio::net::TcpListener;
+
+use super::connection;
+use super::worker::Worker;
+use crate::state::{Admitted, Phase, TooMany};
 
 /// Connections that the kernel may hold for us while all workers are busy.
 const BACKLOG: i32 = 4096;
 
-/// What the system may hold of an answer that it has not sent, in bytes; what is on its way does not count.
+/// What the system may hold of an answer that it has not sent, in bytes; what is on its way does
+/// not count.
 #[cfg(target_os = "linux")]
 const MOST_UNSENT: u32 = 256 * 1024;
 
 /// When it is said again that connections cannot be accepted, in nanoseconds.
 const TELL_AGAIN: u64 = 60_000_000_000;
 
-/// Binds an address for all workers to accept from. One socket, so that none is lost when a worker is busy.
+/// Binds an address for all workers to accept from. One socket, so that none is lost when a worker
+/// is busy.
 ///
 /// # Errors
 /// What the operating system says.
@@ -30,9 +34,11 @@ pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    // Accepted connections inherit it: a peer that vanished in the middle of a WebSocket or a stream is found out.
+    // Accepted connections inherit it: a peer that vanished in the middle of a WebSocket or a
+    // stream is found out.
     socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(Duration::from_secs(60)))?;
-    // So is this: a client that reads slowly keeps little in the system's buffers, and it is seen how fast it reads.
+    // So is this: a client that reads slowly keeps little in the system's buffers, and it is seen
+    // how fast it reads.
     #[cfg(target_os = "linux")]
     socket.set_tcp_notsent_lowat(MOST_UNSENT)?;
     socket.set_nonblocking(true)?;
@@ -71,7 +77,8 @@ pub(super) async fn accept(worker: Rc<Worker>, listener: TcpListener) {
         let admitted = worker.shared().connections.admit(peer.ip(), &worker.current().site.server);
         match admitted {
             Ok(admitted) => {
-                worker.stats().connections_refused[TooMany::InAll as usize].add(u64::from(admitted.surplus));
+                worker.stats().connections_refused[TooMany::InAll as usize]
+                    .add(u64::from(admitted.surplus));
                 let open = OpenConnection::new(worker.clone(), admitted);
                 tokio::task::spawn_local(async move {
                     connection::serve(&open.0, stream, peer.ip(), open.1.surplus).await;

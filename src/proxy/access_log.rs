@@ -1,6 +1,6 @@
-//! One line per request, written by a thread of its own. A worker appends to a buffer and hands it over
-//! when it is full or a moment old; if the writer cannot keep up, lines are thrown away and counted, so
-//! that a blocked log never delays a request.
+//! One line per request, written by a thread of its own. A worker appends to a buffer and hands it
+//! over when it is full or a moment old; if the writer cannot keep up, lines are thrown away and
+//! counted, so that a blocked log never delays a request.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -64,7 +64,11 @@ impl AccessLog {
     pub(super) fn write(&self, line: &Logged<'_>) -> u64 {
         let mut buffer = self.buffer.borrow_mut();
         // Writing to a string cannot fail.
-        let _ = if self.json { write_json(&mut buffer.text, line) } else { write_text(&mut buffer.text, line) };
+        let _ = if self.json {
+            write_json(&mut buffer.text, line)
+        } else {
+            write_text(&mut buffer.text, line)
+        };
         buffer.lines += 1;
         if buffer.text.len() < FULL { 0 } else { self.hand_over(&mut buffer) }
     }
@@ -107,7 +111,8 @@ impl LogWriter {
     /// Where no thread can be started.
     pub fn start(json: bool) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(WAITING);
-        let thread = std::thread::Builder::new().name("log".into()).spawn(move || write_all(&receiver))?;
+        let thread =
+            std::thread::Builder::new().name("log".into()).spawn(move || write_all(&receiver))?;
         Ok(Self { sender, json, thread })
     }
 
@@ -116,8 +121,8 @@ impl LogWriter {
         AccessLog { buffer: RefCell::default(), sender: self.sender.clone(), json: self.json }
     }
 
-    /// Waits until what the workers handed over is written, but no longer than `patience`: a log that nobody
-    /// reads must not keep the process from ending. The workers must be gone.
+    /// Waits until what the workers handed over is written, but no longer than `patience`: a log
+    /// that nobody reads must not keep the process from ending. The workers must be gone.
     pub fn finish(self, patience: Duration) {
         drop(self.sender);
         let deadline = Instant::now() + patience;
@@ -127,7 +132,8 @@ impl LogWriter {
     }
 }
 
-/// Ends when the last sender is gone. A sink that is gone (a closed pipe) is no reason to stop serving.
+/// Ends when the last sender is gone. A sink that is gone (a closed pipe) is no reason to stop
+/// serving.
 fn write_all(receiver: &Receiver<String>) {
     let mut out = io::stdout().lock();
     while let Ok(text) = receiver.recv() {
@@ -152,7 +158,11 @@ fn write_json(out: &mut String, line: &Logged<'_>) -> std::fmt::Result {
     if let Some(key) = line.key {
         write!(out, ",\"key\":\"{key}\"")?;
     }
-    write!(out, ",\"status\":{},\"outcome\":\"{}\",\"bytes\":{},\"duration_us\":{}", line.status, line.outcome, line.bytes, line.duration)?;
+    write!(
+        out,
+        ",\"status\":{},\"outcome\":\"{}\",\"bytes\":{},\"duration_us\":{}",
+        line.status, line.outcome, line.bytes, line.duration
+    )?;
     if let Some(upstream) = line.upstream {
         write!(out, ",\"upstream_us\":{upstream}")?;
     }
@@ -186,7 +196,8 @@ impl std::fmt::Display for Time {
     }
 }
 
-/// Only visible ASCII goes out as it is, without what JSON or a terminal could read as more than text.
+/// Only visible ASCII goes out as it is, without what JSON or a terminal could read as more than
+/// text.
 fn escape(out: &mut String, text: &str) {
     if text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\') {
         return out.push_str(text);

@@ -1,10 +1,11 @@
 //! An answer under construction, in the form that the client's protocol wants.
 
+use http::StatusCode;
+
 use super::body::{AnswerBody, Content};
 use super::record::Record;
 use crate::http2::HeaderBlock;
 use crate::policy::Sink;
-use http::StatusCode;
 
 /// How long an answer's body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +40,11 @@ const ROOM: usize = 1000;
 impl AnswerHead {
     /// `http2`: whether the client speaks HTTP/2.
     pub(super) fn new(http2: bool, status: StatusCode, length: Length) -> Self {
-        let fields =
-            if http2 { AnswerFields::Http2(HeaderBlock::with_capacity(ROOM)) } else { AnswerFields::Http1(Vec::with_capacity(ROOM)) };
+        let fields = if http2 {
+            AnswerFields::Http2(HeaderBlock::with_capacity(ROOM))
+        } else {
+            AnswerFields::Http1(Vec::with_capacity(ROOM))
+        };
         Self { status, length, dated: false, fields }
     }
 }

@@ -1,5 +1,15 @@
 //! Bodies as they pass through: nothing is kept, only watched.
 
+use std::ops::Range;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
 use super::client::Client;
 use super::deadline::Patience;
 use super::exchange::Exchange;
@@ -9,16 +19,9 @@ use super::upload::Upload;
 use super::worker::CurrentSite;
 use crate::http1::Piece;
 use crate::policy::{Refusal, grpc_trailers, prepare_answer_trailers, prepare_trailers};
-use bytes::Bytes;
-use http::HeaderMap;
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use std::ops::Range;
-use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll, ready};
 
-/// What a body that ends badly ends with. An [`h2::Error`] in it says what an HTTP/2 stream is reset with.
+/// What a body that ends badly ends with. An [`h2::Error`] in it says what an HTTP/2 stream is
+/// reset with.
 pub(super) type Broken = Box<dyn std::error::Error + Send + Sync>;
 
 /// Where a client's body comes from.
@@ -49,7 +52,10 @@ impl ClientBody {
     }
 
     /// The next part; `None` at its end.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match self {
             Self::Http1(client) => client.poll_body(cx).map_err(Into::into),
             Self::Http2(upload) => upload.poll(cx),
@@ -65,7 +71,8 @@ pub(super) fn cancelled() -> Broken {
 
 /// A client's body on its way to the upstream.
 pub(super) struct RequestBody {
-    /// What the request is served by, and its API's index: they say which trailers may pass. None where there is no body.
+    /// What the request is served by, and its API's index: they say which trailers may pass. None
+    /// where there is no body.
     api: Option<(CurrentSite, usize)>,
     /// How many bytes more the API takes.
     room: usize,
@@ -74,11 +81,24 @@ pub(super) struct RequestBody {
 
 impl RequestBody {
     /// `messages`: whether it is a stream of them, which may have long pauses.
-    pub(super) fn new(incoming: ClientBody, site: &CurrentSite, api: usize, messages: bool) -> Self {
+    pub(super) fn new(
+        incoming: ClientBody,
+        site: &CurrentSite,
+        api: usize,
+        messages: bool,
+    ) -> Self {
         let incoming = (!incoming.is_done()).then_some(incoming);
         let room = site.apis.get(api).map_or(0, |api| api.config.max_body_size);
-        let patience = if messages { Patience::with_messages(&site.server) } else { Patience::new(&site.server) };
-        Self { api: incoming.is_some().then(|| (site.clone(), api)), room, progress: Progress::new(incoming, patience) }
+        let patience = if messages {
+            Patience::with_messages(&site.server)
+        } else {
+            Patience::new(&site.server)
+        };
+        Self {
+            api: incoming.is_some().then(|| (site.clone(), api)),
+            room,
+            progress: Progress::new(incoming, patience),
+        }
     }
 
     /// No body.
@@ -91,11 +111,16 @@ impl RequestBody {
     }
 
     /// The next part; `None` at its end.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let Some((site, api)) = &self.api else { return Poll::Ready(None) };
         let progress = &self.progress;
         let mut incoming = progress.incoming();
-        let Some(incoming) = incoming.as_mut().filter(|_| progress.cut().is_none() && progress.failed().is_none()) else {
+        let Some(incoming) =
+            incoming.as_mut().filter(|_| progress.cut().is_none() && progress.failed().is_none())
+        else {
             // An orderly end would tell the upstream that it has the whole body.
             return Poll::Ready(Some(Err(cancelled())));
         };
@@ -104,7 +129,8 @@ impl RequestBody {
             progress.wait();
             return Poll::Pending;
         };
-        let length = part.as_ref().and_then(|part| part.as_ref().ok()?.data_ref()).map_or(0, Bytes::len);
+        let length =
+            part.as_ref().and_then(|part| part.as_ref().ok()?.data_ref()).map_or(0, Bytes::len);
         progress.passed(length);
         match &mut part {
             Some(Ok(frame)) => {
@@ -115,7 +141,9 @@ impl RequestBody {
                         return Poll::Ready(Some(Err(cancelled())));
                     }
                 }
-                if let (Some(trailers), Some(api)) = (frame.trailers_mut(), site.routes.apis().get(*api)) {
+                if let (Some(trailers), Some(api)) =
+                    (frame.trailers_mut(), site.routes.apis().get(*api))
+                {
                     prepare_trailers(trailers, api);
                 }
                 progress.done.set(incoming.is_done());
@@ -131,7 +159,10 @@ impl Body for RequestBody {
     type Data = Bytes;
     type Error = Broken;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         self.poll(cx)
     }
 
@@ -153,7 +184,8 @@ impl Body for RequestBody {
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        // What is not passed on any more is not read any more, but for a while behind the answer to one that was cut.
+        // What is not passed on any more is not read any more, but for a while behind the answer to
+        // one that was cut.
         if self.progress.cut().is_none() {
             self.progress.take_incoming();
         }
@@ -191,21 +223,30 @@ impl AnswerBody {
         Self { content, record: Some(record), grpc }
     }
 
-    /// What an answer that is cut ends with: never an orderly end, which would make a part look like the whole.
+    /// What an answer that is cut ends with: never an orderly end, which would make a part look
+    /// like the whole.
     fn broken_off(&mut self) -> Option<Result<Part, Broken>> {
         let record = self.record.as_ref()?;
         if matches!(self.content, Content::Fixed(_)) {
             return None;
         }
         let refusal = record.cut()?;
-        let last = if self.grpc { Ok(Part::Trailers(grpc_trailers(refusal, record.errors_distinguish()))) } else { Err(cancelled()) };
+        let last = if self.grpc {
+            Ok(Part::Trailers(grpc_trailers(refusal, record.errors_distinguish())))
+        } else {
+            Err(cancelled())
+        };
         // Dropping the upstream's side of the exchange ends it.
         self.content = Content::Fixed(Bytes::new());
         Some(last)
     }
 
     /// The next part; `None` at the end. `buffer` is for what is read from the upstream.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Option<Result<Part, Broken>>> {
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<Option<Result<Part, Broken>>> {
         if let Some(last) = self.broken_off() {
             return Poll::Ready(Some(last));
         }
@@ -218,15 +259,19 @@ impl AnswerBody {
                 Ok(Piece::End | Piece::More) => return Poll::Ready(None),
                 Err(error) => Err(error.into()),
             },
-            Content::Http2(incoming, progress) => match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
-                None if is_torn(incoming, progress) => Err(h2::Error::from(h2::Reason::INTERNAL_ERROR).into()),
-                None => return Poll::Ready(None),
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => Ok(Part::Data(data)),
-                    Err(frame) => Ok(Part::Trailers(frame.into_trailers().unwrap_or_default())),
-                },
-                Some(Err(error)) => Err(error.into()),
-            },
+            Content::Http2(incoming, progress) => {
+                match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
+                    None if is_torn(incoming, progress) => {
+                        Err(h2::Error::from(h2::Reason::INTERNAL_ERROR).into())
+                    }
+                    None => return Poll::Ready(None),
+                    Some(Ok(frame)) => match frame.into_data() {
+                        Ok(data) => Ok(Part::Data(data)),
+                        Err(frame) => Ok(Part::Trailers(frame.into_trailers().unwrap_or_default())),
+                    },
+                    Some(Err(error)) => Err(error.into()),
+                }
+            }
         };
         let part = match part {
             Ok(Part::Trailers(mut trailers)) => {
@@ -257,7 +302,8 @@ impl AnswerBody {
         }
     }
 
-    /// Sends what is left of the request to an HTTP/1.1 upstream; to an HTTP/2 one it is sent in any case.
+    /// Sends what is left of the request to an HTTP/1.1 upstream; to an HTTP/2 one it is sent in
+    /// any case.
     pub(super) fn send_on(&mut self, cx: &mut Context<'_>) {
         if let Content::Http1(exchange) = &mut self.content {
             exchange.send_on(cx);
@@ -301,8 +347,9 @@ impl AnswerBody {
     }
 }
 
-/// Whether an answer whose end the engine reports was in truth reset in its middle: hyper takes a reset with NO_ERROR for an end, which it
-/// is only behind a whole answer to a request that was not (RFC 9113 §8.1).
+/// Whether an answer whose end the engine reports was in truth reset in its middle: hyper takes a
+/// reset with NO_ERROR for an end, which it is only behind a whole answer to a request that was not
+/// (RFC 9113 §8.1).
 fn is_torn(incoming: &Incoming, progress: &Progress) -> bool {
     let short = incoming.size_hint().exact().is_some_and(|left| left > 0);
     !incoming.is_end_stream() && (short || progress.done.get())

@@ -1,17 +1,19 @@
 //! The bytes of an HTTP/1.1 client: what it has sent, what it is to be sent.
 
-use super::stream::Stream;
-use super::worker::Worker;
-use crate::http1::{Body, Limits, Malformed, Piece, find_end};
-use crate::policy::wipe;
-use bytes::{Buf as _, Bytes, BytesMut};
-use http_body::Frame;
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use http_body::Frame;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+
+use super::stream::Stream;
+use super::worker::Worker;
+use crate::http1::{Body, Limits, Malformed, Piece, find_end};
+use crate::policy::wipe;
 
 /// What a client may send ahead of the answer that it waits for, in bytes.
 const AHEAD: usize = 16 * 1024;
@@ -70,9 +72,13 @@ impl Client {
         self.io.borrow_mut()
     }
 
-    /// Resolves when a whole head stands at the start of the worker's client buffer, where it stays until the task waits for something.
-    /// `None`: the client has left.
-    pub(super) fn poll_head(&self, cx: &mut Context<'_>, limits: Limits) -> Poll<Option<Result<Arrived, Malformed>>> {
+    /// Resolves when a whole head stands at the start of the worker's client buffer, where it stays
+    /// until the task waits for something. `None`: the client has left.
+    pub(super) fn poll_head(
+        &self,
+        cx: &mut Context<'_>,
+        limits: Limits,
+    ) -> Poll<Option<Result<Arrived, Malformed>>> {
         let io = &mut *self.io.borrow_mut();
         let mut buffer = self.worker.client_buffer();
         let least = limits.size.max(io.rest.len()) + 1;
@@ -113,7 +119,8 @@ impl Client {
         !self.io.borrow().rest.is_empty()
     }
 
-    /// Goes on behind the head that arrived, with what else has come: first this body. `waits`: for `100 Continue`.
+    /// Goes on behind the head that arrived, with what else has come: first this body. `waits`: for
+    /// `100 Continue`.
     pub(super) fn begin(&self, rest: &[u8], body: Body, waits: bool) {
         let io = &mut *self.io.borrow_mut();
         io.rest.extend_from_slice(rest);
@@ -246,7 +253,11 @@ impl Io {
 }
 
 /// Reads into the buffer; 0: the other side has closed.
-pub(super) fn poll_read(stream: &mut Stream, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+pub(super) fn poll_read(
+    stream: &mut Stream,
+    cx: &mut Context<'_>,
+    buffer: &mut [u8],
+) -> Poll<io::Result<usize>> {
     let mut buffer = ReadBuf::new(buffer);
     ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
     Poll::Ready(Ok(buffer.filled().len()))

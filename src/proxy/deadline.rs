@@ -1,12 +1,16 @@
-//! A moment until which something must have happened, moved on much more often than it is reached; and how long a client is waited for.
+//! A moment until which something must have happened, moved on much more often than it is reached;
+//! and how long a client is waited for.
 
-use crate::config::Server;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+
 use tokio::time::{Instant, Sleep};
 
-/// Moving it to a later moment costs nothing: the timer is set anew when it goes off too early, and not for each request.
+use crate::config::Server;
+
+/// Moving it to a later moment costs nothing: the timer is set anew when it goes off too early, and
+/// not for each request.
 pub(super) struct Deadline {
     at: Instant,
     timer: Pin<Box<Sleep>>,
@@ -40,8 +44,9 @@ impl Deadline {
     }
 }
 
-/// How long a client may still be waited for: `body_timeout` at first. Waiting uses it up, and every byte that moves gives back as much
-/// as it takes at `min_transfer_rate`, up to the whole of it again. While somebody else is waited for, it stands still.
+/// How long a client may still be waited for: `body_timeout` at first. Waiting uses it up, and
+/// every byte that moves gives back as much as it takes at `min_transfer_rate`, up to the whole of
+/// it again. While somebody else is waited for, it stands still.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Patience {
     whole: Duration,
@@ -54,10 +59,16 @@ pub(super) struct Patience {
 
 impl Patience {
     pub(super) fn new(server: &Server) -> Self {
-        Self { whole: server.body_timeout, rate: server.min_transfer_rate, left: server.body_timeout, since: None }
+        Self {
+            whole: server.body_timeout,
+            rate: server.min_transfer_rate,
+            left: server.body_timeout,
+            since: None,
+        }
     }
 
-    /// For a stream of messages, each of which comes when there is something to say: only silence counts.
+    /// For a stream of messages, each of which comes when there is something to say: only silence
+    /// counts.
     pub(super) fn with_messages(server: &Server) -> Self {
         Self { rate: 0, ..Self::new(server) }
     }
@@ -77,7 +88,9 @@ impl Patience {
         let back = match (bytes, self.rate) {
             (0, _) => Duration::ZERO,
             (_, 0) => self.whole,
-            (bytes, rate) => Duration::try_from_secs_f64(bytes as f64 / rate as f64).unwrap_or(self.whole),
+            (bytes, rate) => {
+                Duration::try_from_secs_f64(bytes as f64 / rate as f64).unwrap_or(self.whole)
+            }
         };
         self.left = self.left.saturating_add(back).min(self.whole);
     }
@@ -112,8 +125,16 @@ mod tests {
 
     #[test]
     fn client_that_trickles_runs_out_of_time_and_one_at_the_rate_never_does() {
-        assert_eq!(rounds(patience(100), SECOND, 1), Some(11), "a byte a second gives back a hundredth of it");
-        assert_eq!(rounds(patience(100), SECOND, 99), Some(901), "a little too slow is found out in the end");
+        assert_eq!(
+            rounds(patience(100), SECOND, 1),
+            Some(11),
+            "a byte a second gives back a hundredth of it"
+        );
+        assert_eq!(
+            rounds(patience(100), SECOND, 99),
+            Some(901),
+            "a little too slow is found out in the end"
+        );
         assert_eq!(rounds(patience(100), SECOND, 100), None);
         assert_eq!(rounds(patience(100), 9 * SECOND, 900), None, "pauses are no fault");
     }

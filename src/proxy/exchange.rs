@@ -1,4 +1,14 @@
-//! One exchange with an HTTP/1.1 upstream: the request goes out, the answer comes back, both on the task of whoever asks for more.
+//! One exchange with an HTTP/1.1 upstream: the request goes out, the answer comes back, both on the
+//! task of whoever asks for more.
+
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use http::{StatusCode, Version};
+use tokio::io::AsyncWrite as _;
 
 use super::body::RequestBody;
 use super::client::poll_read;
@@ -8,13 +18,6 @@ use super::websocket::names_websocket;
 use super::worker::Worker;
 use crate::http1::{self, Body, LAST_CHUNK, Limits, Piece, ResponseHead, find_end};
 use crate::policy::{Fields, Known, wipe};
-use bytes::{Buf as _, Bytes, BytesMut};
-use http::{StatusCode, Version};
-use std::io;
-use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll, ready};
-use tokio::io::AsyncWrite as _;
 
 /// The head of an upstream's answer.
 const ANSWER: Limits = Limits { size: 128 * 1024, fields: 256 };
@@ -71,7 +74,13 @@ pub(super) struct Unanswered {
 
 impl Exchange {
     /// `head`: the request's whole head. `chunked`: how it says that the body comes.
-    pub(super) fn new(worker: &Rc<Worker>, upstream: u64, stream: Stream, request: Unanswered, chunked: bool) -> Self {
+    pub(super) fn new(
+        worker: &Rc<Worker>,
+        upstream: u64,
+        stream: Stream,
+        request: Unanswered,
+        chunked: bool,
+    ) -> Self {
         let Unanswered { head, body } = request;
         Self {
             worker: worker.clone(),
@@ -97,7 +106,8 @@ impl Exchange {
         let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(())) };
         loop {
             while self.sent < self.out.len() {
-                self.sent += written(ready!(Pin::new(&mut *stream).poll_write(cx, &self.out[self.sent..])))?;
+                self.sent +=
+                    written(ready!(Pin::new(&mut *stream).poll_write(cx, &self.out[self.sent..])))?;
             }
             while !self.data.is_empty() {
                 let written = written(ready!(Pin::new(&mut *stream).poll_write(cx, &self.data)))?;
@@ -143,7 +153,8 @@ impl Exchange {
         }
     }
 
-    /// The head of the final answer, as soon as it is there; `read` makes of it what is kept. To be called until it is ready once.
+    /// The head of the final answer, as soon as it is there; `read` makes of it what is kept. To be
+    /// called until it is ready once.
     pub(super) fn poll_head<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -173,10 +184,14 @@ impl Exchange {
                     if head.status == StatusCode::SWITCHING_PROTOCOLS && !names_websocket(&fields) {
                         return Poll::Ready(Err(nonsense(http1::Malformed::Syntax)));
                     }
-                    if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
+                    if head.status.is_informational()
+                        && head.status != StatusCode::SWITCHING_PROTOCOLS
+                    {
                         self.interim += 1;
                         if self.interim > MOST_INTERIM {
-                            return Poll::Ready(Err(Failed::Upstream(io::ErrorKind::InvalidData.into())));
+                            return Poll::Ready(Err(Failed::Upstream(
+                                io::ErrorKind::InvalidData.into(),
+                            )));
                         }
                         buffer.copy_within(end..filled, 0);
                         filled -= end;
@@ -186,7 +201,8 @@ impl Exchange {
                         Ok(body) => body,
                         Err(malformed) => return Poll::Ready(Err(nonsense(malformed))),
                     };
-                    self.reusable = head.status != StatusCode::SWITCHING_PROTOCOLS && keeps_alive(head.version, &fields);
+                    self.reusable = head.status != StatusCode::SWITCHING_PROTOCOLS
+                        && keeps_alive(head.version, &fields);
                     self.rest.extend_from_slice(rest);
                     let kept = read(&head);
                     self.settle();
@@ -195,7 +211,9 @@ impl Exchange {
                 Ok(None) => self.searched = filled,
                 Err(malformed) => return Poll::Ready(Err(nonsense(malformed))),
             }
-            let Some(stream) = &mut self.stream else { return Poll::Ready(Err(Failed::Upstream(io::ErrorKind::NotConnected.into()))) };
+            let Some(stream) = &mut self.stream else {
+                return Poll::Ready(Err(Failed::Upstream(io::ErrorKind::NotConnected.into())));
+            };
             if filled == buffer.len() {
                 let larger = buffer.len() * 2;
                 buffer.resize(larger, 0);
@@ -208,8 +226,12 @@ impl Exchange {
                 }
                 Poll::Ready(ended) => {
                     let error = ended.err().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into());
-                    let closed =
-                        matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe);
+                    let closed = matches!(
+                        error.kind(),
+                        io::ErrorKind::UnexpectedEof
+                            | io::ErrorKind::ConnectionReset
+                            | io::ErrorKind::BrokenPipe
+                    );
                     if filled > 0 || !closed {
                         return Poll::Ready(Err(Failed::Upstream(error)));
                     }
@@ -221,9 +243,13 @@ impl Exchange {
         }
     }
 
-    /// What stands next in the answer's body: data at a place of `buffer`, trailers, or the end. What is left of the request is
-    /// sent meanwhile.
-    pub(super) fn poll_body(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<Piece>> {
+    /// What stands next in the answer's body: data at a place of `buffer`, trailers, or the end.
+    /// What is left of the request is sent meanwhile.
+    pub(super) fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<Piece>> {
         self.send_on(cx);
         if self.body.progress().failed().is_some() {
             // The upstream may wait for the rest in vain.
@@ -236,7 +262,8 @@ impl Exchange {
             }
             if !self.rest.is_empty() {
                 let kept = self.rest.len().min(buffer.len());
-                let (read, piece) = self.answer.read(&self.rest[..kept]).map_err(|_| io::ErrorKind::InvalidData)?;
+                let (read, piece) =
+                    self.answer.read(&self.rest[..kept]).map_err(|_| io::ErrorKind::InvalidData)?;
                 // Only this piece, for there may be many.
                 let piece = match piece {
                     Piece::Data(range) => {
@@ -253,7 +280,9 @@ impl Exchange {
                 }
                 continue;
             }
-            let Some(stream) = &mut self.stream else { return Poll::Ready(Err(io::ErrorKind::NotConnected.into())) };
+            let Some(stream) = &mut self.stream else {
+                return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+            };
             let filled = ready!(poll_read(stream, cx, buffer))?;
             if filled == 0 {
                 self.reusable = false;
@@ -262,7 +291,8 @@ impl Exchange {
                 }
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
-            let (read, piece) = self.answer.read(&buffer[..filled]).map_err(|_| io::ErrorKind::InvalidData)?;
+            let (read, piece) =
+                self.answer.read(&buffer[..filled]).map_err(|_| io::ErrorKind::InvalidData)?;
             self.rest.extend_from_slice(&buffer[read..filled]);
             if !matches!(piece, Piece::More) {
                 self.settle();
@@ -271,8 +301,8 @@ impl Exchange {
         }
     }
 
-    /// Gives the connection back once the answer has ended, unless the upstream answered before it had all of the request or sent more
-    /// than one answer.
+    /// Gives the connection back once the answer has ended, unless the upstream answered before it
+    /// had all of the request or sent more than one answer.
     fn settle(&mut self) {
         let sent = self.ended && self.sent == self.out.len() && self.data.is_empty();
         if self.answer.is_done()
@@ -308,15 +338,24 @@ impl Drop for Exchange {
 }
 
 fn written(outcome: io::Result<usize>) -> io::Result<usize> {
-    outcome.and_then(|written| if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(written) })
+    outcome.and_then(
+        |written| if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(written) },
+    )
 }
 
 fn nonsense(malformed: http1::Malformed) -> Failed {
-    Failed::Upstream(io::Error::new(io::ErrorKind::InvalidData, format!("the upstream's answer is malformed: {malformed:?}")))
+    Failed::Upstream(io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("the upstream's answer is malformed: {malformed:?}"),
+    ))
 }
 
 /// RFC 9112 §9.3.
 pub(super) fn keeps_alive(version: Version, fields: &Fields<'_>) -> bool {
     let names = |option| fields.lists(Known::Connection, option);
-    if version == Version::HTTP_11 { !names(b"close") } else { names(b"keep-alive") && !names(b"close") }
+    if version == Version::HTTP_11 {
+        !names(b"close")
+    } else {
+        names(b"keep-alive") && !names(b"close")
+    }
 }

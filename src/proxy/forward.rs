@@ -1,5 +1,15 @@
 //! One exchange with an upstream: connection, request, head of the answer.
 
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use tokio::time::Instant;
+
 use super::answer::{AnswerHead, Length};
 use super::body::{Content, RequestBody};
 use super::deadline::Deadline;
@@ -12,14 +22,6 @@ use crate::config::{ApiConfig, Protocol};
 use crate::http1::{ResponseHead, request_line};
 use crate::policy::{Admission, Caller, Fields, Head, Refusal, Sink as _, prepare_request};
 use crate::state::UpstreamState;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
-use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
-use std::io;
-use std::rc::Rc;
-use std::task::{Context, Poll};
-use std::time::Duration;
-use tokio::time::Instant;
 
 /// What reads the head of an upstream's answer.
 type Read<'r> = &'r mut dyn FnMut(&ResponseHead<'_, '_>) -> AnswerHead;
@@ -53,12 +55,14 @@ impl Outbound {
         body: Length,
         request_id: &str,
     ) -> Result<Self, Refusal> {
-        let (api, upstream) = destination(current, admission).ok_or(Refusal::UpstreamUnreachable)?;
+        let (api, upstream) =
+            destination(current, admission).ok_or(Refusal::UpstreamUnreachable)?;
         let host = api.rewrite_host.then_some(&*upstream.settings.authority);
         let trusted = current.snapshot.routes.trusted_proxies();
-        // Where a body stands, the place where another protocol begins would be a guess. Its request is served as an ordinary one, as a
-        // server may always do (RFC 9110 §7.8).
-        let switch = matches!(body, Length::Absent | Length::Exact(0)) && wants_websocket(head.method, version, head.fields);
+        // Where a body stands, the place where another protocol begins would be a guess. Its
+        // request is served as an ordinary one, as a server may always do (RFC 9110 §7.8).
+        let switch = matches!(body, Length::Absent | Length::Exact(0))
+            && wants_websocket(head.method, version, head.fields);
         let (method, chunked) = (head.method.clone(), body == Length::Unknown);
         let head = match upstream.settings.protocol {
             Protocol::Http1 | Protocol::Http1Tls => {
@@ -66,7 +70,9 @@ impl Outbound {
                 request_line(&mut out, head.method, &head.target);
                 prepare_request(head, version, admission, trusted, request_id, host, &mut out);
                 match body {
-                    Length::Exact(length) => out.put("content-length", length.to_string().as_bytes()),
+                    Length::Exact(length) => {
+                        out.put("content-length", length.to_string().as_bytes())
+                    }
                     Length::Unknown => out.put("transfer-encoding", b"chunked"),
                     Length::Absent => {}
                 }
@@ -102,14 +108,18 @@ impl Outbound {
 }
 
 /// Where an admitted request goes.
-fn destination<'c>(current: &'c Current, admission: &Admission<'_>) -> Option<(&'c ApiConfig, &'c UpstreamState)> {
-    let environment = if let Caller::Key { environment, .. } = admission.caller() { environment } else { None };
+fn destination<'c>(
+    current: &'c Current,
+    admission: &Admission<'_>,
+) -> Option<(&'c ApiConfig, &'c UpstreamState)> {
+    let environment =
+        if let Caller::Key { environment, .. } = admission.caller() { environment } else { None };
     let api = current.site.apis.get(admission.api_index())?;
     Some((&api.config, api.upstream(environment)?))
 }
 
-/// Sends a request that was admitted and waits for the head of the answer, of which `read` makes what the client gets. `deadline` is
-/// moved on as the exchange does.
+/// Sends a request that was admitted and waits for the head of the answer, of which `read` makes
+/// what the client gets. `deadline` is moved on as the exchange does.
 ///
 /// # Errors
 /// Why there is no answer: the upstream's fault, or the client's own.
@@ -161,7 +171,8 @@ async fn over_http1(
             }
             // Boxed, because it is rare and would make every request's future larger.
             None => {
-                let connected = Box::pin(connect_http1(worker, upstream, api.connect_timeout)).await;
+                let connected =
+                    Box::pin(connect_http1(worker, upstream, api.connect_timeout)).await;
                 worker.now();
                 connected.map_err(|error| connecting_failed(&error))?
             }
@@ -171,12 +182,17 @@ async fn over_http1(
         let whole = progress.done.get();
         let mut exchange = Box::new(Exchange::new(worker, upstream.id, stream, request, chunked));
         let mut read = |head: &ResponseHead<'_, '_>| read(head);
-        let poll = |cx: &mut Context<'_>| exchange.poll_head(cx, *method == Method::HEAD, &mut read);
-        match in_time(deadline, worker.soon(Duration::ZERO), &progress, api.response_timeout, poll).await? {
+        let poll =
+            |cx: &mut Context<'_>| exchange.poll_head(cx, *method == Method::HEAD, &mut read);
+        match in_time(deadline, worker.soon(Duration::ZERO), &progress, api.response_timeout, poll)
+            .await?
+        {
             Ok(answer) => return Ok((answer, Content::Http1(exchange))),
-            // An upstream may close a connection at the moment that it is used again. What it never read it may be sent again
-            // (RFC 9112 §9.3.1), if that is harmless.
-            Err(Failed::Closed { request: unanswered, unsent }) if is_reused && whole && (unsent || method.is_idempotent()) => {
+            // An upstream may close a connection at the moment that it is used again. What it never
+            // read it may be sent again (RFC 9112 §9.3.1), if that is harmless.
+            Err(Failed::Closed { request: unanswered, unsent })
+                if is_reused && whole && (unsent || method.is_idempotent()) =>
+            {
                 worker.stats().upstream_retries.add(1);
                 request = unanswered;
             }
@@ -205,7 +221,8 @@ async fn over_http2(
     for last in [false, true] {
         let shared = worker.pool().http2(upstream.id, worker.recent().monotonic);
         let mut sender = {
-            // Whoever holds it is connecting; of all who wait, none may wait for the others' attempts one after another.
+            // Whoever holds it is connecting; of all who wait, none may wait for the others'
+            // attempts one after another.
             let held = tokio::time::timeout(api.connect_timeout, shared.sender.lock()).await;
             let mut held = held.map_err(|_| Refusal::UpstreamTimeout)?;
             match held.as_ref().filter(|sender| !sender.is_closed()) {
@@ -220,14 +237,19 @@ async fn over_http2(
                 }
             }
         };
-        let ready = tokio::time::timeout(api.response_timeout, sender.ready()).await.map_err(|_| Refusal::UpstreamTimeout)?;
+        let ready = tokio::time::timeout(api.response_timeout, sender.ready())
+            .await
+            .map_err(|_| Refusal::UpstreamTimeout)?;
         if ready.is_err() && !last {
             continue;
         }
         worker.now();
         let begun = worker.soon(Duration::ZERO);
         let mut sending = Box::pin(sender.try_send_request(request));
-        let outcome = in_time(deadline, begun, &progress, api.response_timeout, |cx| sending.as_mut().poll(cx)).await;
+        let outcome = in_time(deadline, begun, &progress, api.response_timeout, |cx| {
+            sending.as_mut().poll(cx)
+        })
+        .await;
         if let Err(Refusal::UpstreamTimeout) = outcome {
             worker.pool().give_up_http2(upstream.id, &shared);
         }
@@ -245,15 +267,20 @@ async fn over_http2(
     Err(Refusal::UpstreamUnreachable)
 }
 
-fn answered(response: Response<Incoming>, progress: Rc<Progress>, read: Read<'_>) -> (AnswerHead, Content) {
+fn answered(
+    response: Response<Incoming>,
+    progress: Rc<Progress>,
+    read: Read<'_>,
+) -> (AnswerHead, Content) {
     let (parts, body) = response.into_parts();
     let fields = Fields::from(&parts.headers);
     let head = ResponseHead { status: parts.status, version: parts.version, fields: &fields };
     (read(&head), Content::Http2(body, progress))
 }
 
-/// Waits for the answer's head: for the upstream until nothing has happened for `patience` since the request `begun` or a part of its
-/// body was passed on, and for a client that is to send its body as long as that one may take.
+/// Waits for the answer's head: for the upstream until nothing has happened for `patience` since
+/// the request `begun` or a part of its body was passed on, and for a client that is to send its
+/// body as long as that one may take.
 async fn in_time<T>(
     deadline: &mut Deadline,
     begun: Instant,
@@ -276,7 +303,11 @@ async fn in_time<T>(
 }
 
 fn connecting_failed(error: &io::Error) -> Refusal {
-    if error.kind() == io::ErrorKind::TimedOut { Refusal::UpstreamTimeout } else { Refusal::UpstreamUnreachable }
+    if error.kind() == io::ErrorKind::TimedOut {
+        Refusal::UpstreamTimeout
+    } else {
+        Refusal::UpstreamUnreachable
+    }
 }
 
 fn failed(error: &TrySendError<Request<RequestBody>>, progress: &Progress) -> Refusal {
@@ -288,7 +319,11 @@ fn failed(error: &TrySendError<Request<RequestBody>>, progress: &Progress) -> Re
 }
 
 /// The target of an HTTP/2 request: path and query exactly as they were authorised.
-fn absolute(head: &Head<'_>, upstream: &UpstreamState, host: Option<&HeaderValue>) -> Result<Uri, Refusal> {
+fn absolute(
+    head: &Head<'_>,
+    upstream: &UpstreamState,
+    host: Option<&HeaderValue>,
+) -> Result<Uri, Refusal> {
     let scheme = if upstream.settings.protocol == Protocol::Http2Tls { "https" } else { "http" };
     let path = match head.target.query {
         Some(query) => format!("{}?{query}", head.target.path),
@@ -302,7 +337,8 @@ fn absolute(head: &Head<'_>, upstream: &UpstreamState, host: Option<&HeaderValue
         .map_err(|_| Refusal::MalformedHost)
 }
 
-/// Whether the request asks to switch to the WebSocket protocol (RFC 6455 §4.1), the one switch that is passed on.
+/// Whether the request asks to switch to the WebSocket protocol (RFC 6455 §4.1), the one switch
+/// that is passed on.
 fn wants_websocket(method: &Method, version: Version, fields: &Fields<'_>) -> bool {
     names_websocket(fields) && version == Version::HTTP_11 && method == Method::GET
 }

@@ -1,4 +1,13 @@
-//! The main path: a request's head is judged, counted, sent on or refused; its answer is passed back.
+//! The main path: a request's head is judged, counted, sent on or refused; its answer is passed
+//! back.
+
+use std::cell::Cell;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, StatusCode, Version};
 
 use super::access_log::redacted;
 use super::answer::{Answer, AnswerHead, Length};
@@ -11,16 +20,10 @@ use super::request_id::RequestId;
 use super::worker::{Current, Worker};
 use crate::http1::ResponseHead;
 use crate::policy::{
-    Admission, Caller, Head, Known, Now, Peer, Permit, Refusal, Refused, Responder, Sink as _, authorise, client_address, contains_key,
-    is_grpc, prepare_response, refuse,
+    Admission, Caller, Head, Known, Now, Peer, Permit, Refusal, Refused, Responder, Sink as _,
+    authorise, client_address, contains_key, is_grpc, prepare_response, refuse,
 };
 use crate::state::{KeyCall, RefusedRequest};
-use bytes::Bytes;
-use http::{Method, StatusCode, Version};
-use std::cell::Cell;
-use std::pin::pin;
-use std::rc::Rc;
-use std::time::Duration;
 
 /// What all requests of one connection share.
 pub(super) struct Connection {
@@ -37,7 +40,13 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(worker: &Rc<Worker>, peer: Peer, surplus: bool) -> Rc<Self> {
         let quiet_since = Cell::new(worker.now().monotonic);
-        Rc::new(Self { worker: worker.clone(), peer, surplus, in_flight: Cell::new(0), quiet_since })
+        Rc::new(Self {
+            worker: worker.clone(),
+            peer,
+            surplus,
+            in_flight: Cell::new(0),
+            quiet_since,
+        })
     }
 
     pub(super) fn request_started(&self) {
@@ -91,8 +100,8 @@ pub(super) struct Reply<'s> {
     pub(super) cors: &'s [u8],
 }
 
-/// Judges a request by its head. Nothing of the head is borrowed any more when this returns. `body`: how long it is, or why the message
-/// as a whole is refused.
+/// Judges a request by its head. Nothing of the head is borrowed any more when this returns.
+/// `body`: how long it is, or why the message as a whole is refused.
 pub(super) fn judge<'s>(
     connection: &Rc<Connection>,
     current: &'s Current,
@@ -105,7 +114,14 @@ pub(super) fn judge<'s>(
     let request_id = worker.request_id(head.fields, current);
     let mut record = Record::start(connection, current, head, version, &request_id, now);
     let http2 = version == Version::HTTP_2;
-    let mut reply = Reply { request_id, now, http2, grpc: is_grpc(head.fields), to_head: *head.method == Method::HEAD, cors: &[] };
+    let mut reply = Reply {
+        request_id,
+        now,
+        http2,
+        grpc: is_grpc(head.fields),
+        to_head: *head.method == Method::HEAD,
+        cors: &[],
+    };
     let body = if connection.surplus { Err(Refusal::Overloaded) } else { body };
     let admitted = body.map_err(Refused::early).and_then(|body| {
         let permit = authorise(head, &current.snapshot, now)?;
@@ -116,14 +132,25 @@ pub(super) fn judge<'s>(
     });
     let outcome = match admitted {
         Ok((admission, body)) => {
-            let key = if let Caller::Key { record, .. } = admission.caller() { Some(record) } else { None };
+            let key = if let Caller::Key { record, .. } = admission.caller() {
+                Some(record)
+            } else {
+                None
+            };
             if let Some(key) = admission.note_use(now) {
                 worker.add_used_key(key);
             }
             record.set_caller(Some(admission.api_index()), key, Some(admission.client()));
             reply.cors = admission.api().cors_lines(head.fields);
             match admission.responder() {
-                Responder::Upstream => match Outbound::new(current, &admission, head, version, body, reply.request_id.as_str()) {
+                Responder::Upstream => match Outbound::new(
+                    current,
+                    &admission,
+                    head,
+                    version,
+                    body,
+                    reply.request_id.as_str(),
+                ) {
                     Ok(outbound) => Outcome::Forward(admission, outbound),
                     Err(refusal) => Outcome::Refused(admission.refused(refusal)),
                 },
@@ -131,7 +158,9 @@ pub(super) fn judge<'s>(
                     let call = key_endpoint::call(&admission, head, reply.request_id.as_str());
                     Outcome::KeyEndpoint(admission, call)
                 }
-                Responder::Preflight => Outcome::Preflight(admission.api().preflight_lines(head.fields)),
+                Responder::Preflight => {
+                    Outcome::Preflight(admission.api().preflight_lines(head.fields))
+                }
             }
         }
         Err(refused) => {
@@ -147,23 +176,35 @@ pub(super) fn judge<'s>(
     Judged { outcome, record, reply }
 }
 
-/// Whether a request that was authorised is not too large, and its API not serving as many as it may already. Only a worker that has more
-/// than its share, or that knows of many elsewhere, looks at what the others have.
-fn has_room(worker: &Worker, current: &Current, permit: &Permit<'_>, body: Length) -> Result<(), Refusal> {
+/// Whether a request that was authorised is not too large, and its API not serving as many as it
+/// may already. Only a worker that has more than its share, or that knows of many elsewhere, looks
+/// at what the others have.
+fn has_room(
+    worker: &Worker,
+    current: &Current,
+    permit: &Permit<'_>,
+    body: Length,
+) -> Result<(), Refusal> {
     let forwarded = permit.responder() == Responder::Upstream;
-    let Some(api) = current.site.apis.get(permit.api_index()).filter(|_| forwarded) else { return Ok(()) };
+    let Some(api) = current.site.apis.get(permit.api_index()).filter(|_| forwarded) else {
+        return Ok(());
+    };
     if let Length::Exact(length) = body
         && length > api.config.max_body_size as u64
     {
         return Err(Refusal::BodyTooLarge);
     }
     let most = api.config.max_requests as u64;
-    let (own, elsewhere) = api.stats.get(worker.index()).map_or((0, 0), |stats| (stats.in_flight.value(), stats.elsewhere.value()));
+    let (own, elsewhere) = api
+        .stats
+        .get(worker.index())
+        .map_or((0, 0), |stats| (stats.in_flight.value(), stats.elsewhere.value()));
     let may_be_full = (own + 1) * api.stats.len() as u64 > most || own + elsewhere >= most;
     if may_be_full && api.in_flight() >= most { Err(Refusal::Overloaded) } else { Ok(()) }
 }
 
-/// Answers a request that has been judged. `body` is the client's; `deadline` the one that is kept while an answer is waited for.
+/// Answers a request that has been judged. `body` is the client's; `deadline` the one that is kept
+/// while an answer is waited for.
 pub(super) async fn respond(
     worker: &Rc<Worker>,
     current: &Current,
@@ -180,9 +221,18 @@ pub(super) async fn respond(
             Box::pin(key_endpoint::answer(worker, &admission, call, body, &reply, record)).await
         }
         Outcome::Forward(admission, outbound) => {
-            let body = RequestBody::new(body, &current.site, admission.api_index(), reply.grpc && outbound.is_http2());
+            let body = RequestBody::new(
+                body,
+                &current.site,
+                admission.api_index(),
+                reply.grpc && outbound.is_http2(),
+            );
             let progress = body.progress().clone();
-            let digest = if let Caller::Key { digest, .. } = admission.caller() { Some(digest) } else { None };
+            let digest = if let Caller::Key { digest, .. } = admission.caller() {
+                Some(digest)
+            } else {
+                None
+            };
             record.set_live(digest, admission.api_index(), &progress);
             let answered = Cell::new(0);
             let mut read = |head: &ResponseHead<'_, '_>| {
@@ -190,10 +240,14 @@ pub(super) async fn respond(
                 progress.moved(worker.soon(Duration::ZERO));
                 pass_back(head, &admission, &reply)
             };
-            let exchange = pin!(forward(worker, current, &admission, outbound, body, deadline, &mut read));
+            let exchange =
+                pin!(forward(worker, current, &admission, outbound, body, deadline, &mut read));
             match progress.unless_cut(exchange).await {
                 Ok((head, content)) => {
-                    record.set_forwarded(head.status.as_u16(), answered.get().saturating_sub(reply.now.monotonic));
+                    record.set_forwarded(
+                        head.status.as_u16(),
+                        answered.get().saturating_sub(reply.now.monotonic),
+                    );
                     Answer::new(head, content, record, reply.grpc && reply.http2)
                 }
                 Err(refusal) => {
@@ -212,8 +266,16 @@ pub(super) async fn respond(
 }
 
 /// What the client gets of the head of the upstream's answer.
-fn pass_back(head: &ResponseHead<'_, '_>, admission: &Admission<'_>, reply: &Reply<'_>) -> AnswerHead {
-    let declared = || head.fields.first(Known::ContentLength).and_then(|length| std::str::from_utf8(length).ok()?.parse().ok());
+fn pass_back(
+    head: &ResponseHead<'_, '_>,
+    admission: &Admission<'_>,
+    reply: &Reply<'_>,
+) -> AnswerHead {
+    let declared = || {
+        head.fields
+            .first(Known::ContentLength)
+            .and_then(|length| std::str::from_utf8(length).ok()?.parse().ok())
+    };
     let length = match head.status {
         StatusCode::NO_CONTENT | StatusCode::SWITCHING_PROTOCOLS => Length::Absent,
         StatusCode::NOT_MODIFIED => declared().map_or(Length::Absent, Length::Exact),
@@ -222,7 +284,14 @@ fn pass_back(head: &ResponseHead<'_, '_>, admission: &Admission<'_>, reply: &Rep
     };
     let mut answer = AnswerHead::new(reply.http2, head.status, length);
     answer.dated = head.fields.has(Known::Date);
-    prepare_response(head.fields, admission, reply.request_id.as_str(), reply.now, reply.cors, &mut answer);
+    prepare_response(
+        head.fields,
+        admission,
+        reply.request_id.as_str(),
+        reply.now,
+        reply.cors,
+        &mut answer,
+    );
     answer
 }
 
@@ -231,27 +300,54 @@ fn remember(worker: &Worker, head: &Head<'_>, refused: &Refused<'_>, request_id:
     let current = worker.current();
     let apis = current.site.routes.apis();
     let safe = |text| redacted(text, |text| contains_key(apis, text));
-    let field = |name| head.fields.first(name).and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default();
+    let field = |name| {
+        head.fields
+            .first(name)
+            .and_then(|value| std::str::from_utf8(value).ok())
+            .unwrap_or_default()
+    };
     let host = head.target.authority.unwrap_or_else(|| field(Known::Host));
     let referrer = field(Known::Referer);
     let referrer = referrer.split_once(['?', '#']).map_or(referrer, |(page, _)| page);
-    let texts = [request_id, safe(head.method.as_str()), safe(host), safe(head.target.path), safe(referrer)];
+    let texts = [
+        request_id,
+        safe(head.method.as_str()),
+        safe(host),
+        safe(head.target.path),
+        safe(referrer),
+    ];
     let api = refused.api.map(|(_, api)| api.definition().name.clone());
-    let address = client_address(head.peer.address, head.fields, current.site.routes.trusted_proxies()).unwrap_or(head.peer.address);
-    worker.remember_refused(RefusedRequest::new(now.unix, refused.refusal, api, refused.key.cloned(), address, texts));
+    let address =
+        client_address(head.peer.address, head.fields, current.site.routes.trusted_proxies())
+            .unwrap_or(head.peer.address);
+    worker.remember_refused(RefusedRequest::new(
+        now.unix,
+        refused.refusal,
+        api,
+        refused.key.cloned(),
+        address,
+        texts,
+    ));
 }
 
 /// Keygate's own answer to a request that it refuses.
 pub(super) fn turn_away(refused: &Refused<'_>, reply: &Reply<'_>, mut record: Record) -> Answer {
     let mut head = AnswerHead::new(reply.http2, StatusCode::OK, Length::Absent);
-    let (status, body) = refuse(refused, reply.request_id.as_str(), reply.grpc, reply.now, &mut head);
+    let (status, body) =
+        refuse(refused, reply.request_id.as_str(), reply.grpc, reply.now, &mut head);
     head.status = status;
     head.put_lines(reply.cors);
     record.set_refused(refused.refusal, head.status.as_u16());
-    // Where a request with such framing, or whose body broke off, ends is a guess, so nothing behind it is read as another one
-    // (RFC 9112 §6.3); the end of one that was cut, is too slow or too large is not waited for.
-    let unsound =
-        matches!(refused.refusal, Refusal::MalformedFraming | Refusal::MalformedHead | Refusal::HeadTooLarge | Refusal::ClientAborted);
+    // Where a request with such framing, or whose body broke off, ends is a guess, so nothing
+    // behind it is read as another one (RFC 9112 §6.3); the end of one that was cut, is too slow or
+    // too large is not waited for.
+    let unsound = matches!(
+        refused.refusal,
+        Refusal::MalformedFraming
+            | Refusal::MalformedHead
+            | Refusal::HeadTooLarge
+            | Refusal::ClientAborted
+    );
     let unwanted = matches!(refused.refusal, Refusal::BodyTooLarge | Refusal::ClientTimeout);
     let close = unsound || unwanted || record.cut().is_some();
     own_answer(head, body, reply, record, close)
@@ -267,7 +363,13 @@ fn permit_page(lines: &[u8], reply: &Reply<'_>, mut record: Record) -> Answer {
 }
 
 /// An answer of Keygate's own with this body.
-pub(super) fn own_answer(mut head: AnswerHead, body: Bytes, reply: &Reply<'_>, record: Record, close: bool) -> Answer {
+pub(super) fn own_answer(
+    mut head: AnswerHead,
+    body: Bytes,
+    reply: &Reply<'_>,
+    record: Record,
+    close: bool,
+) -> Answer {
     let silent = head.status == StatusCode::NO_CONTENT;
     head.length = if silent { Length::Absent } else { Length::Exact(body.len() as u64) };
     // What HEAD gets: clients take content for a broken stream (RFC 9113 §8.1).

@@ -1,4 +1,14 @@
-//! A client's HTTP/1.1 connection: one request after the other, each served to its end on this task.
+//! A client's HTTP/1.1 connection: one request after the other, each served to its end on this
+//! task.
+
+use std::cell::RefMut;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Poll, ready};
+
+use http::{Method, StatusCode, Version};
+use tokio::time::Instant;
 
 use super::answer::{Answer, AnswerFields, Length};
 use super::body::{AnswerBody, ClientBody, Part};
@@ -14,13 +24,6 @@ use super::websocket;
 use super::worker::Worker;
 use crate::http1::{self, Body, LAST_CHUNK, Limits, Malformed, RequestHead};
 use crate::policy::{Fields, Head, Known, Peer, Refusal, Sink as _, Target, accepts_trailers};
-use http::{Method, StatusCode, Version};
-use std::cell::RefMut;
-use std::future::poll_fn;
-use std::pin::pin;
-use std::rc::Rc;
-use std::task::{Poll, ready};
-use tokio::time::Instant;
 
 /// What is collected of an answer before it is sent, in bytes: four TLS records (RFC 8446 §5.1).
 const FULL: usize = 64 * 1024;
@@ -34,8 +37,15 @@ enum Next {
     Switch(Box<Exchange>, Record),
 }
 
-/// Serves a connection until it closes or the gateway has drained. `until`: when its first head must have come.
-pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, peer: Peer, surplus: bool, until: Instant) {
+/// Serves a connection until it closes or the gateway has drained. `until`: when its first head
+/// must have come.
+pub(super) async fn serve(
+    worker: &Rc<Worker>,
+    stream: Stream,
+    peer: Peer,
+    surplus: bool,
+    until: Instant,
+) {
     let connection = Connection::new(worker, peer, surplus);
     let client = Client::new(worker, stream);
     let mut guard = Guard::new(worker);
@@ -54,7 +64,11 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, peer: Peer, surpl
 }
 
 /// Serves requests. Returns the upstream's side of a protocol switch if it ends with one.
-async fn converse(connection: &Rc<Connection>, client: &Rc<Client>, until: Instant) -> Option<(Box<Exchange>, Record)> {
+async fn converse(
+    connection: &Rc<Connection>,
+    client: &Rc<Client>,
+    until: Instant,
+) -> Option<(Box<Exchange>, Record)> {
     let worker = &connection.worker;
     let mut deadline = Deadline::new(until);
     let mut first = true;
@@ -69,8 +83,14 @@ async fn converse(connection: &Rc<Connection>, client: &Rc<Client>, until: Insta
     None
 }
 
-/// The next request's head. `None`: there is none, and the connection is to be closed. `first`: the time for it runs already.
-async fn head(worker: &Worker, client: &Client, deadline: &mut Deadline, first: bool) -> Option<Result<Arrived, Malformed>> {
+/// The next request's head. `None`: there is none, and the connection is to be closed. `first`: the
+/// time for it runs already.
+async fn head(
+    worker: &Worker,
+    client: &Client,
+    deadline: &mut Deadline,
+    first: bool,
+) -> Option<Result<Arrived, Malformed>> {
     let (mut begun, mut ending) = (first, false);
     poll_fn(|cx| {
         let limits = {
@@ -85,7 +105,8 @@ async fn head(worker: &Worker, client: &Client, deadline: &mut Deadline, first: 
             begun = true;
             deadline.set(Instant::now() + worker.current().site.server.header_timeout);
         }
-        // While another process takes over, a connection may have one more request: to close it could lose one that is on its way.
+        // While another process takes over, a connection may have one more request: to close it
+        // could lose one that is on its way.
         if worker.is_stopping() {
             if !client.has_begun() {
                 return Poll::Ready(None);
@@ -103,7 +124,12 @@ async fn head(worker: &Worker, client: &Client, deadline: &mut Deadline, first: 
 }
 
 /// Serves one request.
-async fn exchange(connection: &Rc<Connection>, client: &Rc<Client>, arrived: Result<Arrived, Malformed>, deadline: &mut Deadline) -> Next {
+async fn exchange(
+    connection: &Rc<Connection>,
+    client: &Rc<Client>,
+    arrived: Result<Arrived, Malformed>,
+    deadline: &mut Deadline,
+) -> Next {
     let worker = &connection.worker;
     let now = worker.now();
     let current = worker.current();
@@ -123,19 +149,31 @@ async fn exchange(connection: &Rc<Connection>, client: &Rc<Client>, arrived: Res
                 request = Persistence::of(version, &fields);
                 request.keep_alive &= !connection.surplus;
                 let body = http1::request_body(version, &fields);
-                let length = body.as_ref().map(|body| length_of(body, &fields)).map_err(|_| Refusal::MalformedFraming);
-                let waits = version == Version::HTTP_11 && fields.lists(Known::Expect, b"100-continue");
+                let length = body
+                    .as_ref()
+                    .map(|body| length_of(body, &fields))
+                    .map_err(|_| Refusal::MalformedFraming);
+                let waits =
+                    version == Version::HTTP_11 && fields.lists(Known::Expect, b"100-continue");
                 client.begin(rest, body.unwrap_or(Body::NONE), waits);
-                let head = Head { method: &method, target, fields: &fields, peer: &connection.peer };
+                let head =
+                    Head { method: &method, target, fields: &fields, peer: &connection.peer };
                 judge(connection, &current, &head, version, length, now)
             }
             Err(malformed) => {
                 let refusal = match malformed {
                     Malformed::TooLarge => Refusal::HeadTooLarge,
-                    Malformed::Syntax | Malformed::Version | Malformed::Framing => Refusal::MalformedHead,
+                    Malformed::Syntax | Malformed::Version | Malformed::Framing => {
+                        Refusal::MalformedHead
+                    }
                 };
                 let nothing = Target { authority: None, path: "", query: None };
-                let head = Head { method: &Method::GET, target: nothing, fields: &Fields::new(), peer: &connection.peer };
+                let head = Head {
+                    method: &Method::GET,
+                    target: nothing,
+                    fields: &Fields::new(),
+                    peer: &connection.peer,
+                };
                 judge(connection, &current, &head, Version::HTTP_11, Err(refusal), now)
             }
         };
@@ -144,7 +182,8 @@ async fn exchange(connection: &Rc<Connection>, client: &Rc<Client>, arrived: Res
         judged
     };
     let answer = {
-        let mut responding = pin!(respond(worker, &current, judged, ClientBody::Http1(client.clone()), deadline));
+        let mut responding =
+            pin!(respond(worker, &current, judged, ClientBody::Http1(client.clone()), deadline));
         poll_fn(|cx| match responding.as_mut().poll(cx) {
             Poll::Ready(answer) => Poll::Ready(Some(answer)),
             Poll::Pending => client.poll_gone(cx).map(|()| None),
@@ -169,7 +208,11 @@ struct Persistence {
 
 impl Persistence {
     fn of(version: Version, fields: &Fields<'_>) -> Self {
-        Self { version, keep_alive: keeps_alive(version, fields), trailers: accepts_trailers(fields) }
+        Self {
+            version,
+            keep_alive: keeps_alive(version, fields),
+            trailers: accepts_trailers(fields),
+        }
     }
 }
 
@@ -183,13 +226,23 @@ fn length_of(body: &Body, fields: &Fields<'_>) -> Length {
 }
 
 /// Sends an answer.
-async fn send(worker: &Rc<Worker>, client: &Rc<Client>, answer: Answer, request: Persistence, deadline: &mut Deadline) -> Next {
+async fn send(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    answer: Answer,
+    request: Persistence,
+    deadline: &mut Deadline,
+) -> Next {
     let Answer { head, mut body, close } = answer;
     let switching = head.status == StatusCode::SWITCHING_PROTOCOLS;
     let chunked = head.length == Length::Unknown && request.version == Version::HTTP_11;
     let until_close = head.length == Length::Unknown && !chunked;
     // Whether the client will send the body that it waits to send is not known.
-    let close = client.stop_waiting() || close || until_close || !request.keep_alive || worker.is_draining();
+    let close = client.stop_waiting()
+        || close
+        || until_close
+        || !request.keep_alive
+        || worker.is_draining();
     // An HTTP/2 upstream may send content nevertheless, which would be taken for the next answer.
     let bodiless = head.length == Length::Absent || head.status == StatusCode::NOT_MODIFIED;
     {
@@ -210,7 +263,9 @@ async fn send(worker: &Rc<Worker>, client: &Rc<Client>, answer: Answer, request:
         match (switching, close) {
             (true, _) => out.put_lines(b"connection: Upgrade\r\nupgrade: websocket\r\n"),
             (false, true) => out.put_lines(b"connection: close\r\n"),
-            (false, false) if request.version == Version::HTTP_10 => out.put_lines(b"connection: keep-alive\r\n"),
+            (false, false) if request.version == Version::HTTP_10 => {
+                out.put_lines(b"connection: keep-alive\r\n")
+            }
             (false, false) => {}
         }
         out.extend_from_slice(b"\r\n");
@@ -218,7 +273,9 @@ async fn send(worker: &Rc<Worker>, client: &Rc<Client>, answer: Answer, request:
     let framing = Framing { bodiless, chunked, trailers: request.trailers };
     let whole = send_body(worker, client, &mut body, framing, deadline).await;
     if switching && whole {
-        return body.into_switch().map_or(Next::Close, |(exchange, record)| Next::Switch(exchange, record));
+        return body
+            .into_switch()
+            .map_or(Next::Close, |(exchange, record)| Next::Switch(exchange, record));
     }
     body.release();
     drop(body);
@@ -242,9 +299,16 @@ struct Framing {
 }
 
 /// Sends what is to be sent and then the body; whether the client has got all of it.
-async fn send_body(worker: &Worker, client: &Client, body: &mut AnswerBody, framing: Framing, deadline: &mut Deadline) -> bool {
+async fn send_body(
+    worker: &Worker,
+    client: &Client,
+    body: &mut AnswerBody,
+    framing: Framing,
+    deadline: &mut Deadline,
+) -> bool {
     let Framing { bodiless, chunked, trailers } = framing;
-    // What the client has taken, and how long it may take for more: once it has not taken something at once.
+    // What the client has taken, and how long it may take for more: once it has not taken something
+    // at once.
     let mut slow: Option<(usize, Patience)> = None;
     let mut ended = bodiless || (body.is_done() && !chunked);
     let mut whole = true;
@@ -264,7 +328,11 @@ async fn send_body(worker: &Worker, client: &Client, body: &mut AnswerBody, fram
                     Some(Ok(Part::Trailers(fields))) => {
                         ended = true;
                         if chunked {
-                            if trailers { http1::trailers(out, fields) } else { out.extend_from_slice(LAST_CHUNK) }
+                            if trailers {
+                                http1::trailers(out, fields)
+                            } else {
+                                out.extend_from_slice(LAST_CHUNK)
+                            }
                         }
                         break;
                     }
@@ -304,7 +372,9 @@ async fn send_body(worker: &Worker, client: &Client, body: &mut AnswerBody, fram
                 Poll::Pending => {
                     // Many clients read the answer only when they have sent everything.
                     body.send_on(cx);
-                    let (_, patience) = slow.get_or_insert_with(|| (client.io().taken, Patience::new(&worker.current().site.server)));
+                    let (_, patience) = slow.get_or_insert_with(|| {
+                        (client.io().taken, Patience::new(&worker.current().site.server))
+                    });
                     patience.wait(Instant::now);
                     if let Some(end) = patience.ends() {
                         deadline.set(end);
@@ -323,8 +393,9 @@ async fn send_body(worker: &Worker, client: &Client, body: &mut AnswerBody, fram
     .await
 }
 
-/// Reads what a request that has been answered still sends, for a while: unread, it would be taken for the next one, and a client that
-/// finds the connection closed may drop the answer. Whether all of it came.
+/// Reads what a request that has been answered still sends, for a while: unread, it would be taken
+/// for the next one, and a client that finds the connection closed may drop the answer. Whether all
+/// of it came.
 async fn read_on(client: &Client, deadline: &mut Deadline) -> bool {
     let mut left = READ_ON_BYTES;
     deadline.set(Instant::now() + READ_ON_TIME);
@@ -332,10 +403,12 @@ async fn read_on(client: &Client, deadline: &mut Deadline) -> bool {
         loop {
             match client.poll_body(cx) {
                 Poll::Ready(None) => return Poll::Ready(true),
-                Poll::Ready(Some(Ok(frame))) => match left.checked_sub(frame.data_ref().map_or(0, bytes::Bytes::len)) {
-                    Some(rest) => left = rest,
-                    None => return Poll::Ready(false),
-                },
+                Poll::Ready(Some(Ok(frame))) => {
+                    match left.checked_sub(frame.data_ref().map_or(0, bytes::Bytes::len)) {
+                        Some(rest) => left = rest,
+                        None => return Poll::Ready(false),
+                    }
+                }
                 Poll::Ready(Some(Err(_))) => return Poll::Ready(false),
                 Poll::Pending => return deadline.poll(cx).map(|()| false),
             }

@@ -2,6 +2,18 @@
 
 mod upkeep;
 
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::AsyncWrite as _;
+use tokio::time::Instant;
+
 use super::client::poll_read;
 use super::connection::hang_up;
 use super::deadline::{Deadline, Patience};
@@ -12,24 +24,16 @@ use super::wakes::Wakes;
 use super::worker::Worker;
 use crate::http2::{self, Event, Limits, Reason};
 use crate::policy::Peer;
-use std::cell::RefCell;
-use std::future::poll_fn;
-use std::io;
-use std::pin::Pin;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
-use tokio::io::AsyncWrite as _;
-use tokio::time::Instant;
 
 /// How long a client may take to answer a ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a connection that is to end may stay without a request in flight: for what is still to be written.
+/// How long a connection that is to end may stay without a request in flight: for what is still to
+/// be written.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// What is read at once and may be a head, in bytes.
 const SMALL: usize = 4096;
-/// How long a connection must have been without a request before it gives back what it holds for the next one.
+/// How long a connection must have been without a request before it gives back what it holds for
+/// the next one.
 const TIDY: Duration = Duration::from_secs(2);
 
 /// How a connection has ended.
@@ -48,7 +52,8 @@ struct Client {
     /// Received and not read yet: a part of a frame; and since when, in monotonic nanoseconds.
     rest: Vec<u8>,
     rest_since: u64,
-    /// When something was last left unread because the client does not read either, in monotonic nanoseconds.
+    /// When something was last left unread because the client does not read either, in monotonic
+    /// nanoseconds.
     unread: u64,
     /// How much of what is to be sent has been sent.
     sent: usize,
@@ -57,11 +62,13 @@ struct Client {
     wakes: Arc<Wakes>,
     /// The place that is served first.
     turn: usize,
-    /// How long the client may be waited for that does not take what is sent, once it has held something up.
+    /// How long the client may be waited for that does not take what is sent, once it has held
+    /// something up.
     patience: Option<Patience>,
     /// When to look after everything that takes time.
     deadline: Deadline,
-    /// When something last came, and when the client was asked whether it is there, in monotonic nanoseconds.
+    /// When something last came, and when the client was asked whether it is there, in monotonic
+    /// nanoseconds.
     heard: u64,
     asked: Option<u64>,
     /// Whether the connection ends as soon as everything has been sent.
@@ -102,7 +109,9 @@ impl Client {
             wakes: Wakes::new(server.max_streams as usize),
             turn: 0,
             patience: None,
-            deadline: Deadline::new(Instant::now() + server.idle_timeout.min(server.header_timeout).min(TIDY)),
+            deadline: Deadline::new(
+                Instant::now() + server.idle_timeout.min(server.header_timeout).min(TIDY),
+            ),
             heard: now,
             asked: None,
             told: false,
@@ -133,7 +142,9 @@ impl Client {
                 }
             }
             again |= self.serve_marked();
-            if (self.connection.worker.is_draining() || self.connection.surplus) && !self.http.is_winding_down() {
+            if (self.connection.worker.is_draining() || self.connection.surplus)
+                && !self.http.is_winding_down()
+            {
                 self.wind_down();
             }
             self.told |= self.http.is_over();
@@ -168,7 +179,9 @@ impl Client {
         let worker = self.connection.worker.clone();
         let mut buffer = worker.client_buffer();
         let before = self.rest.len();
-        let Ok(read) = ready!(poll_read(&mut self.stream, cx, &mut buffer[before..])) else { return Poll::Ready(Ok(false)) };
+        let Ok(read) = ready!(poll_read(&mut self.stream, cx, &mut buffer[before..])) else {
+            return Poll::Ready(Ok(false));
+        };
         if read == 0 {
             return Poll::Ready(Ok(false));
         }
@@ -189,7 +202,8 @@ impl Client {
             }
             self.rest.extend_from_slice(input);
         }
-        // Heads come in small parts; the data of a body is no secret of ours, and there is much of it.
+        // Heads come in small parts; the data of a body is no secret of ours, and there is much of
+        // it.
         if before + read <= SMALL {
             buffer[..before + read].fill(0);
         }
@@ -202,7 +216,10 @@ impl Client {
             Event::Nothing => {}
             Event::Request { place, ended } => {
                 while self.slots.len() <= place {
-                    self.slots.push(Slot::new(&self.connection.worker, self.wakes.waker(self.slots.len())));
+                    self.slots.push(Slot::new(
+                        &self.connection.worker,
+                        self.wakes.waker(self.slots.len()),
+                    ));
                 }
                 self.slots[place].begin(&self.connection, ended);
                 // At once, because its head is to be read before the next one comes.
@@ -227,14 +244,17 @@ impl Client {
                 self.wakes.mark(place);
             }
             Event::Window { place: None } => {
-                for (place, _) in self.slots.iter().enumerate().filter(|(_, slot)| slot.is_answering()) {
+                for (place, _) in
+                    self.slots.iter().enumerate().filter(|(_, slot)| slot.is_answering())
+                {
                     self.wakes.mark(place);
                 }
             }
         }
     }
 
-    /// Serves the streams that are marked, in turn, as long as there is room for what they send. Returns whether that was too little.
+    /// Serves the streams that are marked, in turn, as long as there is room for what they send.
+    /// Returns whether that was too little.
     fn serve_marked(&mut self) -> bool {
         let words = self.slots.len().div_ceil(64).max(1);
         let mut more = false;
@@ -266,7 +286,9 @@ impl Client {
             self.wakes.mark(place);
         }
         let worker = &self.connection.worker;
-        let reads = slot.reads_until().map(|until| worker.soon(Duration::from_nanos(until.saturating_sub(worker.recent().monotonic))));
+        let reads = slot.reads_until().map(|until| {
+            worker.soon(Duration::from_nanos(until.saturating_sub(worker.recent().monotonic)))
+        });
         if let Some(at) = reads.or(slot.waits_until()).filter(|at| *at < self.deadline.at()) {
             self.deadline.set(at);
         }

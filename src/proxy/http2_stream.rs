@@ -1,4 +1,15 @@
-//! One stream of a client's HTTP/2 connection: a request is answered, the answer is sent as far as the client lets it through.
+//! One stream of a client's HTTP/2 connection: a request is answered, the answer is sent as far as
+//! the client lets it through.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use tokio::time::Instant;
 
 use super::answer::{Answer, AnswerFields, AnswerHead, Length};
 use super::body::{AnswerBody, Broken, Part};
@@ -11,14 +22,6 @@ use super::upload::Upload;
 use super::worker::Worker;
 use crate::http2::{self, HeaderBlock, Reason};
 use crate::policy::{Refusal, Sink as _};
-use bytes::Bytes;
-use http::HeaderMap;
-use std::future::poll_fn;
-use std::pin::{Pin, pin};
-use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
-use tokio::time::Instant;
 
 /// What is collected before it is sent, in bytes: four TLS records (RFC 8446 §5.1).
 pub(super) const FULL: usize = 64 * 1024;
@@ -49,8 +52,9 @@ enum Stage {
         /// How long it may be waited for, once it has held something up.
         patience: Option<Box<Patience>>,
     },
-    /// The answer has been sent. What the request still sends is read for a while, because some clients drop the answer and report a
-    /// broken connection when the stream is reset right behind it, as RFC 9113 §8.1 allows.
+    /// The answer has been sent. What the request still sends is read for a while, because some
+    /// clients drop the answer and report a broken connection when the stream is reset right behind
+    /// it, as RFC 9113 §8.1 allows.
     Answered {
         /// How much more is read, in bytes.
         left: usize,
@@ -73,10 +77,18 @@ enum Step {
 impl Slot {
     pub(super) fn new(worker: &Rc<Worker>, waker: Waker) -> Self {
         let guard = Guard::new(worker);
-        Self { waker, mailbox: Rc::default(), responder: None, guard, stage: Stage::Free, upload: None }
+        Self {
+            waker,
+            mailbox: Rc::default(),
+            responder: None,
+            guard,
+            stage: Stage::Free,
+            upload: None,
+        }
     }
 
-    /// A request has come, whose head is in the worker's block; it is to be [served](Slot::serve) at once. `ended`: it has no body.
+    /// A request has come, whose head is in the worker's block; it is to be [served](Slot::serve)
+    /// at once. `ended`: it has no body.
     pub(super) fn begin(&mut self, connection: &Rc<Connection>, ended: bool) {
         self.guard = Guard::new(&connection.worker);
         self.stage = Stage::Asked;
@@ -87,7 +99,13 @@ impl Slot {
     }
 
     /// Takes a part of the request's body.
-    pub(super) fn add(&mut self, http: &mut http2::Connection, place: usize, data: &[u8], ended: bool) {
+    pub(super) fn add(
+        &mut self,
+        http: &mut http2::Connection,
+        place: usize,
+        data: &[u8],
+        ended: bool,
+    ) {
         match (&mut self.stage, &self.upload) {
             (Stage::Answered { left, .. }, _) => {
                 http.give_back(place, data.len());
@@ -100,7 +118,9 @@ impl Slot {
                 }
             }
             // Nobody reads it any more.
-            (_, Some(upload)) if Rc::strong_count(upload) == 1 => http.give_back(place, upload.break_off() + data.len()),
+            (_, Some(upload)) if Rc::strong_count(upload) == 1 => {
+                http.give_back(place, upload.break_off() + data.len())
+            }
             (_, Some(upload)) => upload.add(data, ended),
             (_, None) => http.give_back(place, data.len()),
         }
@@ -145,7 +165,11 @@ impl Slot {
 
     /// Until when the client is waited for that lets nothing of the answer through.
     pub(super) fn waits_until(&self) -> Option<Instant> {
-        if let Stage::Answering { patience: Some(patience), .. } = &self.stage { patience.ends() } else { None }
+        if let Stage::Answering { patience: Some(patience), .. } = &self.stage {
+            patience.ends()
+        } else {
+            None
+        }
     }
 
     /// Gives up on a client that lets too little of the answer through.
@@ -168,8 +192,14 @@ impl Slot {
         self.free();
     }
 
-    /// Goes on as far as possible. Returns whether there would be more to send if what is collected were sent.
-    pub(super) fn serve(&mut self, http: &mut http2::Connection, place: usize, worker: &Rc<Worker>) -> bool {
+    /// Goes on as far as possible. Returns whether there would be more to send if what is collected
+    /// were sent.
+    pub(super) fn serve(
+        &mut self,
+        http: &mut http2::Connection,
+        place: usize,
+        worker: &Rc<Worker>,
+    ) -> bool {
         if matches!(self.stage, Stage::Free) {
             return false;
         }
@@ -238,7 +268,13 @@ impl Slot {
         more
     }
 
-    fn answered(&mut self, http: &mut http2::Connection, place: usize, worker: &Rc<Worker>, cut: bool) {
+    fn answered(
+        &mut self,
+        http: &mut http2::Connection,
+        place: usize,
+        worker: &Rc<Worker>,
+        cut: bool,
+    ) {
         self.stage = Stage::Free;
         // Its grace is not for what is read behind the answer.
         self.guard = Guard::new(worker);
@@ -251,13 +287,23 @@ impl Slot {
         };
         http.give_back(place, upload.break_off());
         let time = if cut { GRACE } else { READ_ON_TIME };
-        self.stage = Stage::Answered { left: READ_ON_BYTES, until: worker.recent().monotonic + time.as_nanos() as u64 };
+        self.stage = Stage::Answered {
+            left: READ_ON_BYTES,
+            until: worker.recent().monotonic + time.as_nanos() as u64,
+        };
     }
 }
 
 /// Sends an answer's head. Returns whether the answer ends with it.
-fn send_head(http: &mut http2::Connection, place: usize, worker: &Worker, head: AnswerHead, ended: bool) -> bool {
-    let mut fields = if let AnswerFields::Http2(fields) = head.fields { fields } else { HeaderBlock::default() };
+fn send_head(
+    http: &mut http2::Connection,
+    place: usize,
+    worker: &Worker,
+    head: AnswerHead,
+    ended: bool,
+) -> bool {
+    let mut fields =
+        if let AnswerFields::Http2(fields) = head.fields { fields } else { HeaderBlock::default() };
     if !head.dated {
         worker.write_date(&mut fields);
     }
@@ -268,7 +314,8 @@ fn send_head(http: &mut http2::Connection, place: usize, worker: &Worker, head: 
     ended
 }
 
-/// Sends what can be sent of an answer's body. `more`: set where only what is collected is in the way.
+/// Sends what can be sent of an answer's body. `more`: set where only what is collected is in the
+/// way.
 fn send(
     stage: &mut Stage,
     http: &mut http2::Connection,
@@ -290,7 +337,8 @@ fn send(
         let room = http.room(place);
         if !rest.is_empty() {
             if room == 0 {
-                let patience = patience.get_or_insert_with(|| Box::new(Patience::new(&worker.current().site.server)));
+                let patience = patience
+                    .get_or_insert_with(|| Box::new(Patience::new(&worker.current().site.server)));
                 patience.wait(|| worker.soon(Duration::ZERO));
                 return Poll::Pending;
             }
@@ -346,7 +394,8 @@ fn answered(body: AnswerBody) -> Step {
     Step::Answered { cut: body.is_cut() }
 }
 
-/// What a stream is reset with because of this: what an upstream's stream was reset with, or a fault of this side.
+/// What a stream is reset with because of this: what an upstream's stream was reset with, or a
+/// fault of this side.
 fn reason(error: &Broken) -> Reason {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&**error);
     while let Some(error) = cause {

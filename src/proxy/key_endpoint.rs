@@ -1,5 +1,10 @@
 //! An API's own key endpoints: what was admitted goes over to the control plane, which answers it.
 
+use std::future::poll_fn;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+
 use super::answer::{Answer, AnswerHead, Length};
 use super::body::ClientBody;
 use super::handler::{Reply, own_answer, turn_away};
@@ -7,9 +12,6 @@ use super::record::Record;
 use super::worker::Worker;
 use crate::policy::{Admission, Caller, Fields, Head, Refusal, prepare_response};
 use crate::state::{KeyAnswer, KeyCall};
-use bytes::{Bytes, BytesMut};
-use std::future::poll_fn;
-use std::time::Duration;
 
 /// Bodies of key endpoints are small.
 const LARGEST_BODY: usize = 64 * 1024;
@@ -29,7 +31,9 @@ pub(super) fn call(admission: &Admission<'_>, head: &Head<'_>, request_id: &str)
     KeyCall {
         api: definition.name.clone(),
         key: key.to_owned(),
-        environment: environment.and_then(|index| definition.environments.get(index)).map(|environment| environment.name.to_string()),
+        environment: environment
+            .and_then(|index| definition.environments.get(index))
+            .map(|environment| environment.name.to_string()),
         method: head.method.clone(),
         path: head.target.path.get(base..).unwrap_or_default().to_owned(),
         request_id: request_id.to_owned(),
@@ -60,11 +64,22 @@ pub(super) async fn answer(
         fields.push("allow", allow.as_bytes());
     }
     let mut head = AnswerHead::new(reply.http2, answer.status, Length::Absent);
-    prepare_response(&fields, admission, reply.request_id.as_str(), reply.now, reply.cors, &mut head);
+    prepare_response(
+        &fields,
+        admission,
+        reply.request_id.as_str(),
+        reply.now,
+        reply.cors,
+        &mut head,
+    );
     own_answer(head, answer.body, reply, record, false)
 }
 
-async fn exchange(worker: &Worker, mut call: KeyCall, body: ClientBody) -> Result<KeyAnswer, Refusal> {
+async fn exchange(
+    worker: &Worker,
+    mut call: KeyCall,
+    body: ClientBody,
+) -> Result<KeyAnswer, Refusal> {
     let read = tokio::time::timeout(BODY_TIME, whole(body)).await;
     call.body = read.unwrap_or(Err(Refusal::ClientTimeout))?;
     // The store's disk may hang.

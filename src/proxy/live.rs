@@ -1,23 +1,27 @@
-//! Requests that were sent on, until their answers have ended. Those with a key live by its grace: they are judged again when the keys
-//! change and when time passes, and what would be refused now is cut; and so is what has lasted too long, or says nothing in the middle
-//! of its answer.
+//! Requests that were sent on, until their answers have ended. Those with a key live by its grace:
+//! they are judged again when the keys change and when time passes, and what would be refused now
+//! is cut; and so is what has lasted too long, or says nothing in the middle of its answer.
 //!
-//! A cut works in two steps. The request's task is woken and ends the exchange as well as its state allows: with the
-//! refusal, with a gRPC status, or by breaking the answer off. A client that does not read can keep that from happening,
-//! because nothing more is then asked for; so after a grace [`Guard`] drops the task.
+//! A cut works in two steps. The request's task is woken and ends the exchange as well as its state
+//! allows: with the refusal, with a gRPC status, or by breaking the answer off. A client that does
+//! not read can keep that from happening, because nothing more is then asked for; so after a grace
+//! [`Guard`] drops the task.
 
-use super::places::Places;
-use super::progress::Progress;
-use super::worker::{CurrentSite, Worker};
-use crate::policy::{Digest, Now, Refusal, Snapshot};
 use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+
 use tokio::time::{Instant, Sleep};
 
-/// How long a request that is cut may take to end well. With the time between two looks it stays under the second that is promised.
+use super::places::Places;
+use super::progress::Progress;
+use super::worker::{CurrentSite, Worker};
+use crate::policy::{Digest, Now, Refusal, Snapshot};
+
+/// How long a request that is cut may take to end well. With the time between two looks it stays
+/// under the second that is promised.
 pub(super) const GRACE: Duration = Duration::from_millis(500);
 
 /// A worker's requests.
@@ -51,15 +55,24 @@ impl Live {
         self.entries.remove(place);
     }
 
-    /// Cuts every request that would be refused now or is overdue, and tells why. `at`: the same moment as `now`.
-    pub(super) fn cut(&self, snapshot: &Snapshot, now: Now, at: Instant, mut tell: impl FnMut(Refusal)) {
+    /// Cuts every request that would be refused now or is overdue, and tells why. `at`: the same
+    /// moment as `now`.
+    pub(super) fn cut(
+        &self,
+        snapshot: &Snapshot,
+        now: Now,
+        at: Instant,
+        mut tell: impl FnMut(Refusal),
+    ) {
         for Entry { digest, site, api, progress, began } in self.entries.all().iter().flatten() {
             if progress.cut().is_some() {
                 continue;
             }
             let Some(api) = site.apis.get(*api) else { continue };
-            let verdict = digest.and_then(|digest| snapshot.verdict_on(&digest, &api.config.definition.name, now));
-            let overdue = || progress.is_overdue(*began, at, &api.config).then_some(Refusal::UpstreamTimeout);
+            let verdict = digest
+                .and_then(|digest| snapshot.verdict_on(&digest, &api.config.definition.name, now));
+            let overdue =
+                || progress.is_overdue(*began, at, &api.config).then_some(Refusal::UpstreamTimeout);
             if let Some(refusal) = verdict.or_else(overdue) {
                 progress.cut_off(refusal);
                 tell(refusal);
@@ -68,7 +81,8 @@ impl Live {
     }
 }
 
-/// Stands between the runtime and a task that serves a client: an HTTP/1.1 connection or an HTTP/2 stream.
+/// Stands between the runtime and a task that serves a client: an HTTP/1.1 connection or an HTTP/2
+/// stream.
 pub(super) struct Guard {
     worker: Rc<Worker>,
     /// The task's latest request, if it was sent on.
@@ -81,14 +95,18 @@ impl Guard {
         Self { worker: worker.clone(), guarded: None, deadline: None }
     }
 
-    /// Runs the task. `None`: its request was cut and is still not over, so the task is to be dropped, which closes the
-    /// connection or resets the stream.
+    /// Runs the task. `None`: its request was cut and is still not over, so the task is to be
+    /// dropped, which closes the connection or resets the stream.
     pub(super) async fn run<F: Future>(&mut self, mut task: Pin<&mut F>) -> Option<F::Output> {
         std::future::poll_fn(|cx| self.poll(task.as_mut(), cx)).await
     }
 
     /// The same, step by step.
-    pub(super) fn poll<F: Future>(&mut self, task: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
+    pub(super) fn poll<F: Future>(
+        &mut self,
+        task: Pin<&mut F>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<F::Output>> {
         let polled = task.poll(cx);
         let entered = self.worker.live().entered.take();
         if let Poll::Ready(output) = polled {
@@ -105,7 +123,12 @@ impl Guard {
             }
             return Poll::Pending;
         }
-        ready!(self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(GRACE))).as_mut().poll(cx));
+        ready!(
+            self.deadline
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(GRACE)))
+                .as_mut()
+                .poll(cx)
+        );
         Poll::Ready(None)
     }
 }

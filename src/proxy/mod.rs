@@ -1,8 +1,8 @@
 //! The data plane: what happens between a client's connection and the upstream's.
 //!
 //! Each worker is a thread with a runtime of its own, its own connections to upstreams and its own
-//! counters, so that a request touches nothing that another core writes. `handler` is the main path.
-//! Workers never block, resolve a name or touch the disk.
+//! counters, so that a request touches nothing that another core writes. `handler` is the main
+//! path. Workers never block, resolve a name or touch the disk.
 
 mod accept;
 mod access_log;

@@ -1,4 +1,5 @@
-//! A list whose places are used again, so that adding to it allocates only when it was never so long.
+//! A list whose places are used again, so that adding to it allocates only when it was never so
+//! long.
 
 use std::cell::{Ref, RefCell};
 

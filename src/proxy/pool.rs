@@ -1,14 +1,5 @@
 //! A worker's connections to upstreams.
 
-use super::body::RequestBody;
-use super::client::poll_read;
-use super::stream::Stream;
-use super::worker::Worker;
-use crate::config::{Place, Protocol};
-use crate::state::{Published, UpstreamState};
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use rustls_pki_types::ServerName;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
@@ -17,7 +8,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
+
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls_pki_types::ServerName;
 use tokio::net::{TcpStream, UnixStream};
+
+use super::body::RequestBody;
+use super::client::poll_read;
+use super::stream::Stream;
+use super::worker::Worker;
+use crate::config::{Place, Protocol};
+use crate::state::{Published, UpstreamState};
 
 /// Spawns on the worker's own thread.
 #[derive(Debug, Clone, Copy)]
@@ -59,19 +61,22 @@ struct Unused {
 }
 
 impl Unused {
-    /// Whether the upstream has neither closed the connection nor said something that nobody asked for.
+    /// Whether the upstream has neither closed the connection nor said something that nobody asked
+    /// for.
     fn is_good(&mut self) -> bool {
         poll_read(&mut self.stream, &mut Context::from_waker(Waker::noop()), &mut [0]).is_pending()
     }
 }
 
-/// How much an HTTP/2 upstream may send ahead of a client that reads slowly, in bytes. The engine also takes the second one for what
-/// small frames may cost; with less, a gRPC stream of many small messages is taken for an attack when this worker is busy.
+/// How much an HTTP/2 upstream may send ahead of a client that reads slowly, in bytes. The engine
+/// also takes the second one for what small frames may cost; with less, a gRPC stream of many small
+/// messages is taken for an attack when this worker is busy.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
 
 impl Pool {
-    /// The HTTP/1.1 connection that was used last, if there is one: the others grow old and are closed.
+    /// The HTTP/1.1 connection that was used last, if there is one: the others grow old and are
+    /// closed.
     pub(super) fn take(&self, upstream: u64) -> Option<Stream> {
         let mut pool = self.http1.borrow_mut();
         let unused = pool.get_mut(&upstream)?;
@@ -99,7 +104,8 @@ impl Pool {
         connection
     }
 
-    /// Lets no other request use this connection, on which an answer was waited for in vain: its upstream may be gone without a word.
+    /// Lets no other request use this connection, on which an answer was waited for in vain: its
+    /// upstream may be gone without a word.
     pub(super) fn give_up_http2(&self, upstream: u64, connection: &Rc<Http2>) {
         let mut http2 = self.http2.borrow_mut();
         if http2.get(&upstream).is_some_and(|known| Rc::ptr_eq(known, connection)) {
@@ -107,22 +113,29 @@ impl Pool {
         }
     }
 
-    /// Closes connections that have been unused for too long, that the upstream has closed, or whose
-    /// upstream is not in the configuration any more.
+    /// Closes connections that have been unused for too long, that the upstream has closed, or
+    /// whose upstream is not in the configuration any more.
     pub(super) fn close_unused(&self, current: &Published, now: u64) {
         let longest = |id: u64| {
-            let api = current.site.apis.iter().find(|api| api.upstreams.iter().any(|upstream| upstream.id == id))?;
+            let api = current
+                .site
+                .apis
+                .iter()
+                .find(|api| api.upstreams.iter().any(|upstream| upstream.id == id))?;
             Some(u64::try_from(api.config.keep_alive.as_nanos()).unwrap_or(u64::MAX))
         };
         self.http1.borrow_mut().retain(|id, unused| {
             let Some(longest) = longest(*id) else { return false };
-            unused.retain_mut(|unused| now.saturating_sub(unused.since) < longest && unused.is_good());
+            unused.retain_mut(|unused| {
+                now.saturating_sub(unused.since) < longest && unused.is_good()
+            });
             true
         });
-        // The engine ends a connection that nobody can ask any more as soon as its last answer has ended.
-        self.http2
-            .borrow_mut()
-            .retain(|id, connection| longest(*id).is_some_and(|longest| now.saturating_sub(connection.asked.get()) < longest));
+        // The engine ends a connection that nobody can ask any more as soon as its last answer has
+        // ended.
+        self.http2.borrow_mut().retain(|id, connection| {
+            longest(*id).is_some_and(|longest| now.saturating_sub(connection.asked.get()) < longest)
+        });
     }
 
     /// Closes a connection that waits for a request, to make room for one that is needed.
@@ -143,7 +156,11 @@ impl Pool {
 }
 
 /// Makes an HTTP/1.1 connection.
-pub(super) async fn connect_http1(worker: &Worker, upstream: &UpstreamState, deadline: Duration) -> io::Result<Stream> {
+pub(super) async fn connect_http1(
+    worker: &Worker,
+    upstream: &UpstreamState,
+    deadline: Duration,
+) -> io::Result<Stream> {
     within(worker, deadline, connect(worker, upstream, deadline)).await
 }
 
@@ -157,8 +174,11 @@ pub(super) async fn connect_http2(
         let stream = connect(worker, upstream, deadline).await?;
         let mut builder = http2::Builder::new(LocalExecutor);
         builder.timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
-        builder.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
-        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        builder
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW);
+        let (sender, connection) =
+            builder.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         tokio::task::spawn_local(async move {
             let _ = connection.await;
         });
@@ -167,7 +187,11 @@ pub(super) async fn connect_http2(
     .await
 }
 
-async fn within<T>(worker: &Worker, deadline: Duration, connecting: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+async fn within<T>(
+    worker: &Worker,
+    deadline: Duration,
+    connecting: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
     let connected = match tokio::time::timeout(deadline, connecting).await {
         Ok(connected) => connected,
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
@@ -182,7 +206,11 @@ async fn within<T>(worker: &Worker, deadline: Duration, connecting: impl Future<
     connected
 }
 
-async fn connect(worker: &Worker, upstream: &UpstreamState, deadline: Duration) -> io::Result<Stream> {
+async fn connect(
+    worker: &Worker,
+    upstream: &UpstreamState,
+    deadline: Duration,
+) -> io::Result<Stream> {
     let descriptors = &worker.shared().descriptors;
     let place = descriptors.take().or_else(|full| {
         worker.pool().close_one();
@@ -201,7 +229,8 @@ async fn open(worker: &Worker, upstream: &UpstreamState, deadline: Duration) -> 
     turn.set(turn.get().wrapping_add(1));
     let stream = first_to_accept(&addresses, turn.get(), deadline).await?;
     stream.set_nodelay(true)?;
-    let Some(tls) = upstream.tls.clone().filter(|_| is_encrypted(upstream.settings.protocol)) else {
+    let Some(tls) = upstream.tls.clone().filter(|_| is_encrypted(upstream.settings.protocol))
+    else {
         return Ok(Stream::Tcp(stream));
     };
     let Place::Tcp(host, _) = &upstream.settings.place else { return Ok(Stream::Tcp(stream)) };
@@ -210,14 +239,21 @@ async fn open(worker: &Worker, upstream: &UpstreamState, deadline: Duration) -> 
     Ok(Stream::Tls(Box::new(stream.into())))
 }
 
-/// A connection to the first of these addresses, from `turn` on, that accepts it. One that does not say a word leaves the others their
-/// share of the time.
-async fn first_to_accept(addresses: &[SocketAddr], turn: usize, deadline: Duration) -> io::Result<TcpStream> {
+/// A connection to the first of these addresses, from `turn` on, that accepts it. One that does not
+/// say a word leaves the others their share of the time.
+async fn first_to_accept(
+    addresses: &[SocketAddr],
+    turn: usize,
+    deadline: Duration,
+) -> io::Result<TcpStream> {
     let share = deadline / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
-    let mut outcome = Err(io::Error::new(io::ErrorKind::NotFound, "the upstream's name has no address"));
+    let mut outcome =
+        Err(io::Error::new(io::ErrorKind::NotFound, "the upstream's name has no address"));
     for offset in 0..addresses.len() {
         let connecting = TcpStream::connect(addresses[(turn + offset) % addresses.len()]);
-        outcome = tokio::time::timeout(share, connecting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        outcome = tokio::time::timeout(share, connecting)
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         if outcome.is_ok() {
             break;
         }
@@ -231,22 +267,31 @@ fn is_encrypted(protocol: Protocol) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::net::TcpListener;
     use std::time::Instant;
+
+    use super::*;
 
     /// One whose queue of those who want in is full.
     fn full() -> (socket2::Socket, Vec<socket2::Socket>, SocketAddr) {
         let socket = |nonblocking| {
-            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
+                .expect("a socket");
             socket.set_nonblocking(nonblocking).expect("its mode");
             socket
         };
         let listener = socket(false);
         listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
         listener.listen(0).expect("a listener");
-        let address = listener.local_addr().ok().and_then(|address| address.as_socket()).expect("its address");
-        let waiting = (0..3).map(|_| socket(true)).inspect(|socket| drop(socket.connect(&address.into()))).collect();
+        let address = listener
+            .local_addr()
+            .ok()
+            .and_then(|address| address.as_socket())
+            .expect("its address");
+        let waiting = (0..3)
+            .map(|_| socket(true))
+            .inspect(|socket| drop(socket.connect(&address.into())))
+            .collect();
         (listener, waiting, address)
     }
 
@@ -257,11 +302,15 @@ mod tests {
         let addresses = [silent, well.local_addr().expect("its address")];
         for turn in 0..4 {
             let begun = Instant::now();
-            let stream = first_to_accept(&addresses, turn, Duration::from_secs(2)).await.expect("a connection");
+            let stream = first_to_accept(&addresses, turn, Duration::from_secs(2))
+                .await
+                .expect("a connection");
             assert_eq!(stream.peer_addr().expect("its address"), addresses[1]);
             assert!(begun.elapsed() < Duration::from_millis(1900), "{:?}", begun.elapsed());
         }
-        let error = first_to_accept(&addresses[..1], 0, Duration::from_millis(300)).await.expect_err("nobody accepts");
+        let error = first_to_accept(&addresses[..1], 0, Duration::from_millis(300))
+            .await
+            .expect_err("nobody accepts");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }

@@ -1,14 +1,17 @@
-//! How far a request has come: its body, its answer, and whether it was cut. Shared by all who work on it.
+//! How far a request has come: its body, its answer, and whether it was cut. Shared by all who work
+//! on it.
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use tokio::time::Instant;
 
 use super::body::ClientBody;
 use super::deadline::Patience;
 use crate::config::ApiConfig;
 use crate::policy::Refusal;
-use std::cell::{Cell, RefCell, RefMut};
-use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
-use tokio::time::Instant;
 
 pub(super) struct Progress {
     /// Whether the upstream has been given all of the body.
@@ -24,7 +27,8 @@ pub(super) struct Progress {
     /// Where the client's body comes from, while there is more of it to pass on.
     incoming: RefCell<Option<ClientBody>>,
     cut: Cell<Option<Refusal>>,
-    /// The tasks that a cut must wake: the one that serves the client, and the one that sends the body to the upstream.
+    /// The tasks that a cut must wake: the one that serves the client, and the one that sends the
+    /// body to the upstream.
     server: RefCell<Option<Waker>>,
     sender: RefCell<Option<Waker>>,
 }
@@ -60,7 +64,8 @@ impl Progress {
         self.passed.set(Some(now));
     }
 
-    /// Until when the client's next bytes are waited for, if they are. Else the upstream is the one that does not take them.
+    /// Until when the client's next bytes are waited for, if they are. Else the upstream is the one
+    /// that does not take them.
     pub(super) fn waits_until(&self) -> Option<Instant> {
         self.patience.get().ends()
     }
@@ -75,10 +80,16 @@ impl Progress {
         self.moved.set(Some(now));
     }
 
-    /// Whether a request that began at this moment has lasted too long, or says nothing in the middle of its answer.
+    /// Whether a request that began at this moment has lasted too long, or says nothing in the
+    /// middle of its answer.
     pub(super) fn is_overdue(&self, began: Instant, now: Instant, api: &ApiConfig) -> bool {
-        let idle = self.moved.get().map(|moved| now.saturating_duration_since(self.passed.get().map_or(moved, |passed| passed.max(moved))));
-        idle.is_some_and(|idle| idle >= api.idle_timeout) || now.saturating_duration_since(began) >= api.request_timeout
+        let idle = self.moved.get().map(|moved| {
+            now.saturating_duration_since(
+                self.passed.get().map_or(moved, |passed| passed.max(moved)),
+            )
+        });
+        idle.is_some_and(|idle| idle >= api.idle_timeout)
+            || now.saturating_duration_since(began) >= api.request_timeout
     }
 
     /// Nothing more of the body is passed on, because of this.
@@ -99,7 +110,10 @@ impl Progress {
     /// Cuts the request: nothing more of it is passed on in either direction.
     pub(super) fn cut_off(&self, refusal: Refusal) {
         self.cut.set(Some(refusal));
-        [&self.server, &self.sender].into_iter().filter_map(|task| task.borrow_mut().take()).for_each(Waker::wake);
+        [&self.server, &self.sender]
+            .into_iter()
+            .filter_map(|task| task.borrow_mut().take())
+            .for_each(Waker::wake);
     }
 
     /// The running task is the one that serves the client.
@@ -122,8 +136,14 @@ impl Progress {
     }
 
     /// The outcome of what is done for the request, unless it is cut before.
-    pub(super) async fn unless_cut<T>(&self, mut work: Pin<&mut impl Future<Output = Result<T, Refusal>>>) -> Result<T, Refusal> {
-        std::future::poll_fn(|cx| self.cut().map_or_else(|| work.as_mut().poll(cx), |refusal| Poll::Ready(Err(refusal)))).await
+    pub(super) async fn unless_cut<T>(
+        &self,
+        mut work: Pin<&mut impl Future<Output = Result<T, Refusal>>>,
+    ) -> Result<T, Refusal> {
+        std::future::poll_fn(|cx| {
+            self.cut().map_or_else(|| work.as_mut().poll(cx), |refusal| Poll::Ready(Err(refusal)))
+        })
+        .await
     }
 
     /// Where the client's body comes from.

@@ -1,4 +1,12 @@
-//! What is remembered about a request while it is served, counted and logged when its answer has ended.
+//! What is remembered about a request while it is served, counted and logged when its answer has
+//! ended.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Version;
 
 use super::access_log::{Logged, redacted};
 use super::handler::Connection;
@@ -8,14 +16,9 @@ use super::request_id::RequestId;
 use super::worker::{Current, CurrentSite};
 use crate::policy::{Digest, Head, KeyRecord, Known, Now, Refusal, contains_key, field_text};
 use crate::stats::ApiStats;
-use http::Version;
-use std::net::IpAddr;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::time::Duration;
 
-/// Counts and logs its request when it is dropped: at the end of the answer's body, or when the client
-/// went away before.
+/// Counts and logs its request when it is dropped: at the end of the answer's body, or when the
+/// client went away before.
 pub(super) struct Record {
     connection: Rc<Connection>,
     site: CurrentSite,
@@ -60,7 +63,13 @@ impl Record {
                 client: connection.peer.address,
                 method: head.method.as_str().to_owned(),
                 path: head.target.path.to_owned(),
-                host: head.fields.first(Known::Host).and_then(field_text).or(head.target.authority).unwrap_or_default().to_owned(),
+                host: head
+                    .fields
+                    .first(Known::Host)
+                    .and_then(field_text)
+                    .or(head.target.authority)
+                    .unwrap_or_default()
+                    .to_owned(),
                 version,
                 key: None,
             })
@@ -80,7 +89,12 @@ impl Record {
     }
 
     /// Notes who calls which API from where, as far as it is known.
-    pub(super) fn set_caller(&mut self, api: Option<usize>, key: Option<&Arc<KeyRecord>>, client: Option<IpAddr>) {
+    pub(super) fn set_caller(
+        &mut self,
+        api: Option<usize>,
+        key: Option<&Arc<KeyRecord>>,
+        client: Option<IpAddr>,
+    ) {
         self.api = api;
         if let Some(line) = &mut self.line {
             line.key = key.cloned();
@@ -88,10 +102,17 @@ impl Record {
         }
     }
 
-    /// The request is sent on. From now on it lives only as long as its key, if it has one, would be admitted, and as its deadlines allow.
+    /// The request is sent on. From now on it lives only as long as its key, if it has one, would
+    /// be admitted, and as its deadlines allow.
     pub(super) fn set_live(&mut self, digest: Option<Digest>, api: usize, progress: &Rc<Progress>) {
         let worker = &self.connection.worker;
-        let entry = Entry { digest, site: self.site.clone(), api, progress: progress.clone(), began: worker.soon(Duration::ZERO) };
+        let entry = Entry {
+            digest,
+            site: self.site.clone(),
+            api,
+            progress: progress.clone(),
+            began: worker.soon(Duration::ZERO),
+        };
         self.live = Some((worker.live().add(entry), progress.clone()));
         if let Some(stats) = self.api_stats() {
             stats.in_flight.add(1);
@@ -125,7 +146,9 @@ impl Record {
 
     /// Whether the API tells reasons apart.
     pub(super) fn errors_distinguish(&self) -> bool {
-        self.api.and_then(|api| self.site.routes.apis().get(api)).is_none_or(|api| api.definition().errors_distinguish)
+        self.api
+            .and_then(|api| self.site.routes.apis().get(api))
+            .is_none_or(|api| api.definition().errors_distinguish)
     }
 
     /// Notes an answer of Keygate's own.
@@ -180,7 +203,8 @@ impl Drop for Record {
                 match refusal {
                     Some(refusal) => api.refused[refusal.index()].add(1),
                     None => {
-                        let by_class = if self.upstream.is_some() { &api.forwarded } else { &api.answered };
+                        let by_class =
+                            if self.upstream.is_some() { &api.forwarded } else { &api.answered };
                         by_class[usize::from(self.status / 100).clamp(1, 5) - 1].add(1);
                     }
                 }
@@ -218,7 +242,10 @@ impl Record {
             key: line.key.as_ref().map(|key| key.id()),
             status: self.status,
             // An answer that was cut keeps the status that had been sent.
-            outcome: self.refusal.or(self.cut()).map_or(if self.upstream.is_some() { "forwarded" } else { "answered" }, Refusal::code),
+            outcome: self.refusal.or(self.cut()).map_or(
+                if self.upstream.is_some() { "forwarded" } else { "answered" },
+                Refusal::code,
+            ),
             bytes: self.bytes,
             duration,
             upstream: self.upstream,

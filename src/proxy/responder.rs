@@ -1,5 +1,14 @@
-//! What answers the requests of one place among a connection's streams, one after the other. It lives as long as its place is used, so
-//! that a request costs no task and no allocation of one.
+//! What answers the requests of one place among a connection's streams, one after the other. It
+//! lives as long as its place is used, so that a request costs no task and no allocation of one.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use http::{Method, Version};
+use tokio::time::Instant;
 
 use super::answer::{Answer, Length};
 use super::body::ClientBody;
@@ -8,13 +17,6 @@ use super::handler::{Connection, judge, respond};
 use super::upload::Upload;
 use crate::http2;
 use crate::policy::{Fields, Head, Known, Refusal, Target};
-use http::{Method, Version};
-use std::cell::Cell;
-use std::future::poll_fn;
-use std::rc::Rc;
-use std::task::Poll;
-use std::time::Duration;
-use tokio::time::Instant;
 
 /// Between a responder and its stream.
 #[derive(Default)]
@@ -29,7 +31,8 @@ pub(super) struct Mailbox {
     pub(super) upload: Cell<Option<Rc<Upload>>>,
 }
 
-/// Answers requests for ever. It is polled right after a request has come, before the next head is read.
+/// Answers requests for ever. It is polled right after a request has come, before the next head is
+/// read.
 pub(super) async fn answer_all(connection: Rc<Connection>, mailbox: Rc<Mailbox>) {
     let worker = &connection.worker;
     let mut deadline = Deadline::new(Instant::now() + Duration::from_secs(3600));
@@ -46,28 +49,47 @@ pub(super) async fn answer_all(connection: Rc<Connection>, mailbox: Rc<Mailbox>)
             let mut block = worker.block();
             let judged = if block.is_over() {
                 let nothing = Target { authority: None, path: "", query: None };
-                let head = Head { method: &Method::GET, target: nothing, fields: &Fields::new(), peer: &connection.peer };
-                Ok(judge(&connection, &current, &head, Version::HTTP_2, Err(Refusal::HeadTooLarge), now))
+                let head = Head {
+                    method: &Method::GET,
+                    target: nothing,
+                    fields: &Fields::new(),
+                    peer: &connection.peer,
+                };
+                Ok(judge(
+                    &connection,
+                    &current,
+                    &head,
+                    Version::HTTP_2,
+                    Err(Refusal::HeadTooLarge),
+                    now,
+                ))
             } else {
                 // RFC 9113 §8.1.1: what has ended is as long as it was said to be.
-                let sound = |head: &http2::RequestHead<'_>| !ended || head.length.is_none_or(|length| length == 0);
-                http2::request(&block).and_then(|head| if sound(&head) { Ok(head) } else { Err(http2::Malformed) }).map(|head| {
-                    mailbox.length.set(head.length);
-                    let length = match head.length {
-                        Some(length) => Length::Exact(length),
-                        None if ended => Length::Absent,
-                        None => Length::Unknown,
-                    };
-                    if !ended {
-                        let waits = head.fields.all(Known::Expect).any(|value| value.eq_ignore_ascii_case(b"100-continue"));
-                        let upload = Rc::new(Upload::new(head.length, waits, waker));
-                        mailbox.upload.set(Some(upload.clone()));
-                        body = ClientBody::Http2(upload);
-                    }
-                    let http2::RequestHead { method, target, fields, .. } = &head;
-                    let head = Head { method, target: *target, fields, peer: &connection.peer };
-                    judge(&connection, &current, &head, Version::HTTP_2, Ok(length), now)
-                })
+                let sound = |head: &http2::RequestHead<'_>| {
+                    !ended || head.length.is_none_or(|length| length == 0)
+                };
+                http2::request(&block)
+                    .and_then(|head| if sound(&head) { Ok(head) } else { Err(http2::Malformed) })
+                    .map(|head| {
+                        mailbox.length.set(head.length);
+                        let length = match head.length {
+                            Some(length) => Length::Exact(length),
+                            None if ended => Length::Absent,
+                            None => Length::Unknown,
+                        };
+                        if !ended {
+                            let waits = head
+                                .fields
+                                .all(Known::Expect)
+                                .any(|value| value.eq_ignore_ascii_case(b"100-continue"));
+                            let upload = Rc::new(Upload::new(head.length, waits, waker));
+                            mailbox.upload.set(Some(upload.clone()));
+                            body = ClientBody::Http2(upload);
+                        }
+                        let http2::RequestHead { method, target, fields, .. } = &head;
+                        let head = Head { method, target: *target, fields, peer: &connection.peer };
+                        judge(&connection, &current, &head, Version::HTTP_2, Ok(length), now)
+                    })
             };
             block.wipe();
             judged

@@ -1,11 +1,13 @@
 //! A byte stream to an upstream or from a client, whatever carries it.
 
-use crate::state::UpstreamPlace;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+
+use crate::state::UpstreamPlace;
 
 /// A connection to an upstream or from a client. TLS state is large, so it stands apart.
 pub(super) enum Stream {
@@ -17,7 +19,8 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    /// Has the system forget what is still to be sent when this is closed: a peer that does not take it would keep it there.
+    /// Has the system forget what is still to be sent when this is closed: a peer that does not
+    /// take it would keep it there.
     pub(super) fn abandon(&self) {
         let _ = match self {
             Self::Tcp(stream) => stream.set_zero_linger(),
@@ -47,17 +50,29 @@ macro_rules! each {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         each!(&mut *self, inner => Pin::new(inner).poll_read(cx, buffer))
     }
 }
 
 impl AsyncWrite for Stream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         each!(&mut *self, inner => Pin::new(inner).poll_write(cx, bytes))
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         each!(&mut *self, inner => Pin::new(inner).poll_write_vectored(cx, slices))
     }
 

@@ -1,16 +1,20 @@
-//! The body of a request over HTTP/2: what has come, until somebody takes it. The stream's window bounds how much that is.
+//! The body of a request over HTTP/2: what has come, until somebody takes it. The stream's window
+//! bounds how much that is.
 
-use super::body::{Broken, cancelled};
+use std::cell::{Cell, RefCell};
+use std::task::{Context, Poll, Waker};
+
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::Frame;
-use std::cell::{Cell, RefCell};
-use std::task::{Context, Poll, Waker};
+
+use super::body::{Broken, cancelled};
 
 /// Shared by the connection's task and whoever sends the body to the upstream.
 pub(super) struct Upload {
     inner: RefCell<Inner>,
-    /// Whether the connection's task is running the one who reads, and looks at what was taken afterwards.
+    /// Whether the connection's task is running the one who reads, and looks at what was taken
+    /// afterwards.
     attended: Cell<bool>,
     /// Of the stream.
     server: Waker,
@@ -44,7 +48,16 @@ impl Upload {
     pub(super) fn new(length: Option<u64>, waits: bool, server: Waker) -> Self {
         let continues = if waits { Continues::Waits } else { Continues::No };
         let data = BytesMut::new();
-        let inner = Inner { data, trailers: None, left: length, ended: false, broken: false, taken: 0, continues, reader: None };
+        let inner = Inner {
+            data,
+            trailers: None,
+            left: length,
+            ended: false,
+            broken: false,
+            taken: 0,
+            continues,
+            reader: None,
+        };
         Self { inner: RefCell::new(inner), attended: Cell::new(true), server }
     }
 
@@ -57,7 +70,11 @@ impl Upload {
     /// How many bytes are still to be taken, where that is known.
     pub(super) fn length(&self) -> Option<u64> {
         let inner = self.inner.borrow();
-        if inner.ended && inner.trailers.is_none() { Some(inner.data.len() as u64) } else { inner.left }
+        if inner.ended && inner.trailers.is_none() {
+            Some(inner.data.len() as u64)
+        } else {
+            inner.left
+        }
     }
 
     /// The next part; `None` at its end.
@@ -74,7 +91,9 @@ impl Upload {
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
         if inner.ended {
-            return Poll::Ready(inner.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
+            return Poll::Ready(
+                inner.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))),
+            );
         }
         if inner.continues == Continues::Waits {
             inner.continues = Continues::Wanted;

@@ -1,4 +1,5 @@
-//! Which streams of a connection have something to do. One task serves them all; each has a waker of its own that is made once.
+//! Which streams of a connection have something to do. One task serves them all; each has a waker
+//! of its own that is made once.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,7 +39,9 @@ impl Wakes {
 
     /// Marks a stream; whether none in its word was marked.
     pub(super) fn mark(&self, place: usize) -> bool {
-        self.marks.get(place / 64).is_some_and(|word| word.fetch_or(1 << (place % 64), Ordering::AcqRel) == 0)
+        self.marks
+            .get(place / 64)
+            .is_some_and(|word| word.fetch_or(1 << (place % 64), Ordering::AcqRel) == 0)
     }
 
     /// Takes the marks of a word of places.
@@ -62,7 +65,8 @@ impl Wake for StreamWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // Whoever marked a stream of this word before has woken the task, and it has not looked since.
+        // Whoever marked a stream of this word before has woken the task, and it has not looked
+        // since.
         if self.wakes.mark(self.place) {
             self.wakes.task.lock().unwrap_or_else(PoisonError::into_inner).wake_by_ref();
         }

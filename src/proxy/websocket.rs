@@ -1,5 +1,13 @@
-//! WebSockets: after the switch, bytes are copied both ways. Frames are followed, not read, so that a
-//! gateway that stops, or that cuts the connection, can say so with a Close frame where one may stand: between two frames.
+//! WebSockets: after the switch, bytes are copied both ways. Frames are followed, not read, so that
+//! a gateway that stops, or that cuts the connection, can say so with a Close frame where one may
+//! stand: between two frames.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, WriteHalf};
 
 use super::exchange::Exchange;
 use super::live::GRACE;
@@ -9,11 +17,6 @@ use super::stream::Stream;
 use super::worker::Worker;
 use crate::policy::{Fields, Known};
 use crate::state::Phase;
-use bytes::BytesMut;
-use std::io;
-use std::rc::Rc;
-use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, WriteHalf};
 
 /// How long the other side may take to answer a Close frame.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -26,20 +29,27 @@ struct Goodbye {
 }
 
 const STOPPING: Goodbye = Goodbye { code: 1001, reason: "the gateway is stopping" };
-/// Whatever has become of the key: with a policy violation, so that clients do not simply connect again.
+/// Whatever has become of the key: with a policy violation, so that clients do not simply connect
+/// again.
 const CUT: Goodbye = Goodbye { code: 1008, reason: "the API key is no longer valid" };
 const OVERDUE: Goodbye = Goodbye { code: 1001, reason: "idle or open for too long" };
 
 /// One side: its stream, and what came on it behind the head.
 type Side = (Stream, BytesMut);
 
-/// Whether a message asks for, or agrees to, a switch to the WebSocket protocol (RFC 6455 §4.1, §4.2.2).
+/// Whether a message asks for, or agrees to, a switch to the WebSocket protocol (RFC 6455 §4.1,
+/// §4.2.2).
 pub(super) fn names_websocket(fields: &Fields<'_>) -> bool {
     fields.lists(Known::Upgrade, b"websocket") && fields.lists(Known::Connection, b"upgrade")
 }
 
 /// Copies between the two sides until both have ended. The record is kept until then.
-pub(super) async fn serve(worker: &Rc<Worker>, client: Side, mut exchange: Box<Exchange>, record: Record) {
+pub(super) async fn serve(
+    worker: &Rc<Worker>,
+    client: Side,
+    mut exchange: Box<Exchange>,
+    record: Record,
+) {
     let Some(upstream) = exchange.take_stream() else { return };
     worker.stats().upgrades_open.add(1);
     let progress = exchange.progress();
@@ -55,19 +65,32 @@ pub(super) async fn serve(worker: &Rc<Worker>, client: Side, mut exchange: Box<E
     drop(record);
 }
 
-async fn run(worker: &Rc<Worker>, progress: &Progress, (client, sent): Side, (upstream, answered): Side) {
+async fn run(
+    worker: &Rc<Worker>,
+    progress: &Progress,
+    (client, sent): Side,
+    (upstream, answered): Side,
+) {
     let (client_in, client_out) = tokio::io::split(client);
     let (upstream_in, upstream_out) = tokio::io::split(upstream);
     let down = copy(worker, progress, (&answered[..]).chain(upstream_in), client_out, None);
-    // Frames from a client are masked (RFC 6455 §5.3); the mask is random so that nothing can be steered.
+    // Frames from a client are masked (RFC 6455 §5.3); the mask is random so that nothing can be
+    // steered.
     let mut mask = [0; 4];
     let _ = getrandom::fill(&mut mask);
     let up = copy(worker, progress, (&sent[..]).chain(client_in), upstream_out, Some(mask));
     tokio::join!(down, up);
 }
 
-/// Copies one direction until it ends, or until the gateway drains or cuts the connection and a Close frame has been sent.
-async fn copy(worker: &Worker, progress: &Progress, mut from: impl AsyncRead + Unpin, mut to: WriteHalf<Stream>, mask: Option<[u8; 4]>) {
+/// Copies one direction until it ends, or until the gateway drains or cuts the connection and a
+/// Close frame has been sent.
+async fn copy(
+    worker: &Worker,
+    progress: &Progress,
+    mut from: impl AsyncRead + Unpin,
+    mut to: WriteHalf<Stream>,
+    mask: Option<[u8; 4]>,
+) {
     let mut phase = worker.shared().phase();
     let mut frames = Frames::default();
     let mut buffer = vec![0; 16 * 1024];
@@ -79,13 +102,15 @@ async fn copy(worker: &Worker, progress: &Progress, mut from: impl AsyncRead + U
             let _ = to.write_all(&close_frame(goodbye, mask)).await;
             let _ = to.flush().await;
             // What still comes is the other side's Close, or late frames that nobody will read.
-            let discard = async { while from.read(&mut buffer).await.is_ok_and(|read| read > 0) {} };
+            let discard =
+                async { while from.read(&mut buffer).await.is_ok_and(|read| read > 0) {} };
             let _ = tokio::time::timeout(CLOSING, discard).await;
             let _ = to.shutdown().await;
             return;
         }
         let read = tokio::select! {
-            // These come first, or a client that leaves at once when it is told would keep the upstream from being told.
+            // These come first, or a client that leaves at once when it is told would keep the
+            // upstream from being told.
             biased;
             refusal = progress.until_cut(), if goodbye.is_none() => {
                 goodbye = Some(if refusal.is_about_time() { OVERDUE } else { CUT });
@@ -99,7 +124,8 @@ async fn copy(worker: &Worker, progress: &Progress, mut from: impl AsyncRead + U
         };
         progress.moved(worker.soon(Duration::ZERO));
         if pass_on(read, &buffer, &mut frames, &mut to).await.is_err() {
-            // The client may have been told first and have left before this direction heard of the stop.
+            // The client may have been told first and have left before this direction heard of the
+            // stop.
             if goodbye.is_none() && *phase.borrow() >= Phase::Draining {
                 goodbye = Some(STOPPING);
                 continue;
@@ -110,7 +136,12 @@ async fn copy(worker: &Worker, progress: &Progress, mut from: impl AsyncRead + U
     }
 }
 
-async fn pass_on(read: io::Result<usize>, buffer: &[u8], frames: &mut Frames, to: &mut WriteHalf<Stream>) -> io::Result<()> {
+async fn pass_on(
+    read: io::Result<usize>,
+    buffer: &[u8],
+    frames: &mut Frames,
+    to: &mut WriteHalf<Stream>,
+) -> io::Result<()> {
     let bytes = &buffer[..read?];
     if bytes.is_empty() {
         return Err(io::ErrorKind::UnexpectedEof.into());

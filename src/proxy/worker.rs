@@ -1,5 +1,15 @@
 //! A worker: one thread, one runtime, its connections and its counters.
 
+use std::cell::{Cell, RefCell, RefMut};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime::LocalOptions;
+
 use super::accept::accept;
 use super::access_log::{AccessLog, LogWriter, Logged};
 use super::charge_over::charge_over;
@@ -9,22 +19,18 @@ use super::pool::Pool;
 use super::request_id::RequestId;
 use crate::handover::Link;
 use crate::http2::Block;
-use crate::policy::{Admission, Fields, KeyRecord, Known, Now, Permit, Refused, Sink, charge, contains_key, field_text};
+use crate::policy::{
+    Admission, Fields, KeyRecord, Known, Now, Permit, Refused, Sink, charge, contains_key,
+    field_text,
+};
 use crate::state::{Phase, Published, Reader, RefusedRequest, Shared, Site};
 use crate::stats::WorkerStats;
-use std::cell::{Cell, RefCell, RefMut};
-use std::io;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::task::{Poll, Waker};
-use std::time::Duration;
-use tokio::net::TcpListener;
-use tokio::runtime::LocalOptions;
 
 /// What a request is judged and served by, held by a count that only this worker touches.
 pub(super) type Current = Rc<Held>;
 
-/// What is in force. Whatever outlives the decision holds only the site, so that a long stream does not hold all keys.
+/// What is in force. Whatever outlives the decision holds only the site, so that a long stream does
+/// not hold all keys.
 pub(super) struct Held {
     published: Arc<Published>,
     pub(super) site: CurrentSite,
@@ -41,7 +47,8 @@ impl std::ops::Deref for Held {
     }
 }
 
-/// The shortest time between two looks at all live requests, in nanoseconds; a little less than the time between two ticks.
+/// The shortest time between two looks at all live requests, in nanoseconds; a little less than the
+/// time between two ticks.
 const BETWEEN_LOOKS: u64 = 80_000_000;
 
 /// Everything that the requests of one thread share.
@@ -58,7 +65,8 @@ pub struct Worker {
     open: Cell<usize>,
     /// Keys whose use is to be collected.
     used_keys: RefCell<Vec<Arc<KeyRecord>>>,
-    /// What was just read from a client, and from an upstream: shared, because nobody waits for anything while using them.
+    /// What was just read from a client, and from an upstream: shared, because nobody waits for
+    /// anything while using them.
     buffers: (RefCell<Vec<u8>>, RefCell<Vec<u8>>),
     /// The head of the HTTP/2 request that was just read.
     block: RefCell<Block>,
@@ -76,12 +84,17 @@ pub struct Worker {
 const BUFFER: usize = 64 * 1024;
 
 impl Worker {
-    /// Serves the listeners on the calling thread from [`Phase::Running`] until the phase is a later one and the last
-    /// connection has ended, or the drain deadline has passed.
+    /// Serves the listeners on the calling thread from [`Phase::Running`] until the phase is a
+    /// later one and the last connection has ended, or the drain deadline has passed.
     ///
     /// # Errors
     /// Where the runtime cannot be made.
-    pub fn run(index: usize, shared: Arc<Shared>, listeners: Vec<std::net::TcpListener>, log: &LogWriter) -> io::Result<()> {
+    pub fn run(
+        index: usize,
+        shared: Arc<Shared>,
+        listeners: Vec<std::net::TcpListener>,
+        log: &LogWriter,
+    ) -> io::Result<()> {
         let mut start = [0; 8];
         getrandom::fill(&mut start).map_err(|error| io::Error::other(error.to_string()))?;
         let mut reader = shared.reader();
@@ -107,7 +120,9 @@ impl Worker {
             recent: Cell::new(now),
             date: RefCell::default(),
         });
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build_local(LocalOptions::default())?;
         runtime.block_on(worker.serve(listeners))
     }
 
@@ -120,9 +135,12 @@ impl Worker {
         // `accept` ends when the phase changes and closes its listener.
         while accepting.join_next().await.is_some() {}
         let mut deadline = None;
-        while self.open.get() > 0 && deadline.is_none_or(|deadline| tokio::time::Instant::now() < deadline) {
+        while self.open.get() > 0
+            && deadline.is_none_or(|deadline| tokio::time::Instant::now() < deadline)
+        {
             if self.is_stopping() && deadline.is_none() {
-                deadline = Some(tokio::time::Instant::now() + self.current().site.server.drain_timeout);
+                deadline =
+                    Some(tokio::time::Instant::now() + self.current().site.server.drain_timeout);
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -138,7 +156,8 @@ impl Worker {
         let published = reader.load();
         if !Arc::ptr_eq(published, &current.published) {
             let same_site = Arc::ptr_eq(&published.site, &current.site);
-            let site = if same_site { current.site.clone() } else { Rc::new(published.site.clone()) };
+            let site =
+                if same_site { current.site.clone() } else { Rc::new(published.site.clone()) };
             *current = Rc::new(Held { published: published.clone(), site });
         }
         current.clone()
@@ -241,7 +260,11 @@ impl Worker {
     }
 
     /// Counts an authorised request, here or where it is counted while another process takes over.
-    pub(super) fn charge<'s>(&self, permit: Permit<'s>, now: Now) -> Result<Admission<'s>, Refused<'s>> {
+    pub(super) fn charge<'s>(
+        &self,
+        permit: Permit<'s>,
+        now: Now,
+    ) -> Result<Admission<'s>, Refused<'s>> {
         let link = &mut *self.link.borrow_mut();
         if link.is_none() { charge(permit, now) } else { charge_over(link, permit, now) }
     }
@@ -263,7 +286,8 @@ impl Worker {
         let now = self.recent().unix;
         let (second, line) = &mut *self.date.borrow_mut();
         if *second != now || line.is_empty() {
-            let moment = std::time::UNIX_EPOCH + Duration::from_secs(u64::try_from(now).unwrap_or_default());
+            let moment =
+                std::time::UNIX_EPOCH + Duration::from_secs(u64::try_from(now).unwrap_or_default());
             (*second, *line) = (now, format!("date: {}\r\n", httpdate::fmt_http_date(moment)));
         }
         sink.put_lines(line.as_bytes());
@@ -273,9 +297,13 @@ impl Worker {
     pub(super) fn request_id(&self, fields: &Fields<'_>, current: &Published) -> RequestId {
         let mut sent = fields.all(Known::XRequestId);
         if let (Some(id), None) = (sent.next(), sent.next()) {
-            let sound = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+            let sound =
+                |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
             let text = field_text(id).unwrap_or_default();
-            if (1..=128).contains(&text.len()) && text.as_bytes().iter().all(sound) && !contains_key(current.snapshot.routes.apis(), text) {
+            if (1..=128).contains(&text.len())
+                && text.as_bytes().iter().all(sound)
+                && !contains_key(current.snapshot.routes.apis(), text)
+            {
                 return RequestId::Sent(text.into());
             }
         }
@@ -285,8 +313,8 @@ impl Worker {
     }
 }
 
-/// Lets go of old configurations, cuts requests whose key has lost its right, closes unused upstream connections and hands
-/// over log lines.
+/// Lets go of old configurations, cuts requests whose key has lost its right, closes unused
+/// upstream connections and hands over log lines.
 async fn upkeep(worker: Rc<Worker>) {
     let mut publications = worker.shared.publications();
     let mut phase = worker.shared.phase();
@@ -314,7 +342,9 @@ async fn upkeep(worker: Rc<Worker>) {
         // Many changes at once are not worth as many looks; the next tick sees to them.
         if judged != (generation, now.unix) && now.monotonic - judged_at >= BETWEEN_LOOKS {
             (judged, judged_at) = ((generation, now.unix), now.monotonic);
-            worker.live.cut(&current.snapshot, now, worker.soon(Duration::ZERO), |refusal| worker.stats().cuts[refusal.index()].add(1));
+            worker.live.cut(&current.snapshot, now, worker.soon(Duration::ZERO), |refusal| {
+                worker.stats().cuts[refusal.index()].add(1)
+            });
         }
         for api in &current.site.apis {
             if let Some(stats) = api.stats.get(worker.index) {

@@ -1,13 +1,16 @@
-//! The connections that are open, over all workers, and how many of them are from one address. Only accepting and closing touch this.
+//! The connections that are open, over all workers, and how many of them are from one address. Only
+//! accepting and closing touch this.
 
-use crate::config::Server;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Connections beyond `max_connections` that are still open long enough to be told so: this part of them, and at least so many.
+use crate::config::Server;
+
+/// Connections beyond `max_connections` that are still open long enough to be told so: this part of
+/// them, and at least so many.
 const SURPLUS: (usize, usize) = (8, 16);
 
 /// The connections that are open.
@@ -101,12 +104,16 @@ fn network(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::config::parse;
     use std::path::Path;
 
+    use super::*;
+    use crate::config::parse;
+
     fn server(settings: &str) -> Server {
-        let text = format!("[server]\nlisten = \"127.0.0.1:0\"\n{settings}\n[[api]]\nname = \"a\"\nupstream = \"http://127.0.0.1:1\"\n");
+        let text = format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\n{settings}\n[[api]]\nname = \"a\"\n\
+                upstream = \"http://127.0.0.1:1\"\n"
+        );
         parse(&text, Path::new("/nonexistent/gateway.toml")).expect("a sound file").server
     }
 
@@ -116,8 +123,12 @@ mod tests {
 
     #[test]
     fn surplus_is_told_and_what_is_beyond_is_not_even_that() {
-        let (connections, server) = (Connections::default(), server("max_connections = 2\nmax_connections_per_address = 0"));
-        let admit = || connections.admit(address("192.0.2.1"), &server).map(|admitted| admitted.surplus);
+        let (connections, server) = (
+            Connections::default(),
+            server("max_connections = 2\nmax_connections_per_address = 0"),
+        );
+        let admit =
+            || connections.admit(address("192.0.2.1"), &server).map(|admitted| admitted.surplus);
         let outcomes: Vec<_> = (0..20).map(|_| admit()).collect();
         assert!(outcomes[..2].iter().all(|outcome| *outcome == Ok(false)));
         assert!(outcomes[2..18].iter().all(|outcome| *outcome == Ok(true)), "16 at least");
@@ -127,7 +138,8 @@ mod tests {
 
     #[test]
     fn address_has_its_share_and_gets_it_back() {
-        let (connections, server) = (Connections::default(), server("max_connections_per_address = 2"));
+        let (connections, server) =
+            (Connections::default(), server("max_connections_per_address = 2"));
         let admit = |text| connections.admit(address(text), &server);
         let first = admit("2001:db8::1").expect("the first of two");
         let _second = admit("2001:db8::ffff:2").expect("the second, of the same network");
@@ -136,20 +148,29 @@ mod tests {
         for other in ["2001:db8:0:1::1", "192.0.2.1", "::ffff:192.0.2.1"] {
             admit(other).expect("another network");
         }
-        assert_eq!(admit("192.0.2.1").err(), Some(TooMany::FromAddress), "mapped addresses are IPv4");
+        assert_eq!(
+            admit("192.0.2.1").err(),
+            Some(TooMany::FromAddress),
+            "mapped addresses are IPv4"
+        );
         connections.release(&first);
         admit("2001:db8::3").expect("room again");
     }
 
     #[test]
     fn trusted_proxies_have_no_share_and_nothing_is_kept_of_those_who_left() {
-        let (connections, server) = (Connections::default(), server("max_connections_per_address = 1\ntrusted_proxies = [\"10.0.0.0/8\"]"));
+        let (connections, server) = (
+            Connections::default(),
+            server("max_connections_per_address = 1\ntrusted_proxies = [\"10.0.0.0/8\"]"),
+        );
         for _ in 0..10 {
             connections.admit(address("10.1.2.3"), &server).expect("a proxy's");
         }
         assert!(connections.by_address().is_empty());
         for number in 0..1000_u32 {
-            let admitted = connections.admit(IpAddr::V4((number << 8).into()), &server).expect("an address of its own");
+            let admitted = connections
+                .admit(IpAddr::V4((number << 8).into()), &server)
+                .expect("an address of its own");
             connections.release(&admitted);
         }
         assert_eq!((connections.open(), connections.by_address().len()), (10, 0));

@@ -1,10 +1,13 @@
-//! Where requests are counted: in this process, or in the one that takes over from it. Workers and clerks switch one by one, each
-//! between two requests; once all have, the counts of this process stand still.
+//! Where requests are counted: in this process, or in the one that takes over from it. Workers and
+//! clerks switch one by one, each between two requests; once all have, the counts of this process
+//! stand still.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
 
 use super::Shared;
 use crate::handover::{Link, Order, Outcome};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::watch;
 
 /// What there is to switch.
 #[derive(Debug)]
@@ -34,8 +37,8 @@ impl Counting {
         self.links().len() + self.clerks().len()
     }
 
-    /// Has requests counted over these links, or, where there are too few, in this process. Resolves when no request is counted
-    /// any more as it was before; never if a worker has died.
+    /// Has requests counted over these links, or, where there are too few, in this process.
+    /// Resolves when no request is counted any more as it was before; never if a worker has died.
     pub async fn switch(&self, links: Vec<Link>) {
         let mut links = links.into_iter();
         self.switched.send_replace(0);
@@ -102,7 +105,12 @@ impl Clerk {
         Link::count(&mut self.link(), order, || {
             let published = shared.published();
             let record = published.snapshot.keyring.find(&order.digest)?;
-            let api = published.snapshot.routes.apis().iter().find(|api| *api.definition().name == *order.api)?;
+            let api = published
+                .snapshot
+                .routes
+                .apis()
+                .iter()
+                .find(|api| *api.definition().name == *order.api)?;
             let now = shared.clock.now().monotonic;
             Some(record.account().charge(&api.definition().name, &order.digest, &order.limits, now))
         })

@@ -1,11 +1,13 @@
-//! File descriptors: every connection and every open file takes one, and whoever has none left can neither accept, nor connect, nor
-//! read an edit that revokes a key. So clients and upstreams get a part each of what the system allows, and the rest is kept.
+//! File descriptors: every connection and every open file takes one, and whoever has none left can
+//! neither accept, nor connect, nor read an edit that revokes a key. So clients and upstreams get a
+//! part each of what the system allows, and the rest is kept.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Kept for all that is neither a client's connection nor an upstream's: the admin address, the store, files that are read, the log.
+/// Kept for all that is neither a client's connection nor an upstream's: the admin address, the
+/// store, files that are read, the log.
 const KEPT: usize = 160;
 /// The same for each worker: its runtime and its listeners.
 const KEPT_BY_WORKER: usize = 8;
@@ -44,13 +46,20 @@ impl Descriptors {
         if limit.current != limit.maximum && setrlimit(Resource::Nofile, most).is_ok() {
             limit.current = limit.maximum;
         }
-        Self::of(limit.current.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)), workers)
+        Self::of(
+            limit.current.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)),
+            workers,
+        )
     }
 
     fn of(limit: usize, workers: usize) -> Self {
         let left = limit.saturating_sub(KEPT + KEPT_BY_WORKER * workers);
         // A few clients more than there may be are held for as long as it takes to tell them.
-        Self { clients: (left / 5 * 2).max(LEAST), upstreams: (left / 2).max(LEAST), used: AtomicUsize::new(0) }
+        Self {
+            clients: (left / 5 * 2).max(LEAST),
+            upstreams: (left / 2).max(LEAST),
+            used: AtomicUsize::new(0),
+        }
     }
 
     /// Takes a place for another connection to an upstream.
@@ -62,7 +71,10 @@ impl Descriptors {
         if self.used.fetch_add(1, Ordering::Relaxed) < self.upstreams {
             return Ok(place);
         }
-        Err(io::Error::new(io::ErrorKind::QuotaExceeded, "there are as many connections to upstreams as the limit of open files allows"))
+        Err(io::Error::new(
+            io::ErrorKind::QuotaExceeded,
+            "there are as many connections to upstreams as the limit of open files allows",
+        ))
     }
 }
 
@@ -76,8 +88,14 @@ mod tests {
             for workers in [1, 2, 32] {
                 let Descriptors { clients, upstreams, .. } = Descriptors::of(limit, workers);
                 // The surplus is an eighth.
-                let all = clients.saturating_add(clients / 8).saturating_add(upstreams).saturating_add(KEPT + KEPT_BY_WORKER * workers);
-                assert!(all <= limit.max(KEPT + KEPT_BY_WORKER * workers + 3 * LEAST), "{limit}, {workers}: {clients} {upstreams}");
+                let all = clients
+                    .saturating_add(clients / 8)
+                    .saturating_add(upstreams)
+                    .saturating_add(KEPT + KEPT_BY_WORKER * workers);
+                assert!(
+                    all <= limit.max(KEPT + KEPT_BY_WORKER * workers + 3 * LEAST),
+                    "{limit}, {workers}: {clients} {upstreams}"
+                );
             }
         }
         let tiny = Descriptors::of(16, 2);

@@ -1,13 +1,15 @@
 //! What was refused lately, so that whoever is asked about a request id can say why.
 
-use crate::policy::{KeyRecord, Refusal};
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::policy::{KeyRecord, Refusal};
+
 /// Requests with a key that are remembered, by worker.
 const WITH_KEY: usize = 8192;
-/// Requests without one: there may be many, and little is to be said about them, so they must not push the others out.
+/// Requests without one: there may be many, and little is to be said about them, so they must not
+/// push the others out.
 const WITHOUT_KEY: usize = 1024;
 /// For how long, in seconds.
 const MEMORY: i64 = 3600;
@@ -27,7 +29,8 @@ pub struct RefusedRequest {
     pub key: Option<Arc<KeyRecord>>,
     /// The other end of the connection, or who that says it speaks for.
     pub address: IpAddr,
-    /// The request id that the client was told, then method, host, path and referrer: in one piece of memory.
+    /// The request id that the client was told, then method, host, path and referrer: in one piece
+    /// of memory.
     texts: Box<str>,
     ends: [u16; 4],
 }
@@ -35,7 +38,14 @@ pub struct RefusedRequest {
 impl RefusedRequest {
     /// `texts` are the request id, the method, the host, the path and the referrer.
     #[must_use]
-    pub fn new(at: i64, refusal: Refusal, api: Option<Arc<str>>, key: Option<Arc<KeyRecord>>, address: IpAddr, texts: [&str; 5]) -> Self {
+    pub fn new(
+        at: i64,
+        refusal: Refusal,
+        api: Option<Arc<str>>,
+        key: Option<Arc<KeyRecord>>,
+        address: IpAddr,
+        texts: [&str; 5],
+    ) -> Self {
         let mut all = String::with_capacity(texts.iter().map(|text| text.len().min(LONGEST)).sum());
         let mut ends = [0; 4];
         for (index, text) in texts.into_iter().enumerate() {
@@ -105,7 +115,9 @@ impl RefusedRequests {
     #[must_use]
     pub fn find(&self, request_id: &str, now: i64) -> Option<RefusedRequest> {
         let lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = |request: &&RefusedRequest| request.request_id() == request_id && now.saturating_sub(request.at) <= MEMORY;
+        let fresh = |request: &&RefusedRequest| {
+            request.request_id() == request_id && now.saturating_sub(request.at) <= MEMORY
+        };
         lists.iter().flatten().filter(fresh).max_by_key(|request| request.at).cloned()
     }
 }
@@ -122,9 +134,18 @@ mod tests {
     #[test]
     fn texts_come_back_as_they_were_and_long_ones_are_cut_between_characters() {
         let long = "ü".repeat(LONGEST);
-        let refused =
-            RefusedRequest::new(1, Refusal::UnknownKey, None, None, [127, 0, 0, 1].into(), ["id", "GET", "", &long, "https://a/"]);
-        assert_eq!((refused.request_id(), refused.method(), refused.host(), refused.referrer()), ("id", "GET", "", "https://a/"));
+        let refused = RefusedRequest::new(
+            1,
+            Refusal::UnknownKey,
+            None,
+            None,
+            [127, 0, 0, 1].into(),
+            ["id", "GET", "", &long, "https://a/"],
+        );
+        assert_eq!(
+            (refused.request_id(), refused.method(), refused.host(), refused.referrer()),
+            ("id", "GET", "", "https://a/")
+        );
         assert_eq!(refused.path(), "ü".repeat(LONGEST / 2));
     }
 

@@ -2,8 +2,9 @@
 
 mod rules;
 
-use crate::harness::{Client, Gateway, Key, Message, Request, Upstream, hex_digest};
 use serde_json::{Value, json};
+
+use crate::harness::{Client, Gateway, Key, Message, Request, Upstream, hex_digest};
 
 /// A gateway with a store, a key of the file, and four admin tokens named for what they may do.
 struct Office {
@@ -14,7 +15,9 @@ struct Office {
 
 fn token(name: &str, role: &str, more: &str) -> String {
     let digest = hex_digest(&format!("token-of-{name}"));
-    format!("\n[[admin.token]]\nname = \"{name}\"\nrole = \"{role}\"\nsha256 = \"{digest}\"\n{more}\n")
+    format!(
+        "\n[[admin.token]]\nname = \"{name}\"\nrole = \"{role}\"\nsha256 = \"{digest}\"\n{more}\n"
+    )
 }
 
 impl Office {
@@ -24,11 +27,15 @@ impl Office {
 
     fn open_with(store: &str) -> Self {
         let upstream = Upstream::start();
-        let file_key = Key::live("key_file").scopes(&["tickets:read"]).set("organization = \"org_file\"");
-        let setup = Gateway::in_front_of(&upstream).scope("tickets:read", &["GET /api/v1/tickets"]).key(&file_key);
+        let file_key =
+            Key::live("key_file").scopes(&["tickets:read"]).set("organization = \"org_file\"");
+        let setup = Gateway::in_front_of(&upstream)
+            .scope("tickets:read", &["GET /api/v1/tickets"])
+            .key(&file_key);
         let setup = setup.table("[api.upstream_headers]\nX-Desk-Password = \"not-to-be-shown\"");
         let tokens = token("ops", "manage", "") + &token("viewer", "read", "");
-        let narrow = token("acme", "manage", "organization = \"org_acme\"") + &token("acme-viewer", "read", "organization = \"org_acme\"");
+        let narrow = token("acme", "manage", "organization = \"org_acme\"")
+            + &token("acme-viewer", "read", "organization = \"org_acme\"");
         let gateway = setup.more(store).more(&tokens).more(&narrow).start();
         Self { gateway, upstream, file_key }
     }
@@ -41,13 +48,25 @@ impl Office {
 
     #[track_caller]
     fn send(&self, request: &Request) -> Message {
-        let answer = Client::plain(self.gateway.admin_address()).send(&request.clone().host("127.0.0.1"));
+        let answer =
+            Client::plain(self.gateway.admin_address()).send(&request.clone().host("127.0.0.1"));
         assert_eq!(answer.header("cache-control"), Some("no-store"), "{answer:?}");
         if answer.status() >= 400 && !answer.body.is_empty() {
-            assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{answer:?}");
+            assert_eq!(
+                answer.header("content-type"),
+                Some("application/problem+json"),
+                "{answer:?}"
+            );
             let problem = answer.json();
-            assert_eq!((&problem["status"], &problem["type"]), (&json!(answer.status()), &json!("about:blank")));
-            assert!(["title", "detail", "code"].iter().all(|member| problem[member].as_str().is_some_and(|text| !text.is_empty())));
+            assert_eq!(
+                (&problem["status"], &problem["type"]),
+                (&json!(answer.status()), &json!("about:blank"))
+            );
+            assert!(
+                ["title", "detail", "code"]
+                    .iter()
+                    .all(|member| problem[member].as_str().is_some_and(|text| !text.is_empty()))
+            );
         }
         answer
     }
@@ -69,19 +88,31 @@ impl Office {
     /// Makes a key of `org_acme` that may read tickets.
     #[track_caller]
     fn create(&self, name: &str) -> Value {
-        let answer = self.ask("ops", &post("/v1/keys", &json!({"name": name, "organization": "org_acme", "scopes": ["tickets:read"]})));
+        let answer = self.ask(
+            "ops",
+            &post(
+                "/v1/keys",
+                &json!({"name": name, "organization": "org_acme", "scopes": ["tickets:read"]}),
+            ),
+        );
         assert_eq!(answer.status(), 201, "{answer:?}");
         answer.json()
     }
 
     /// The status that a caller with this key gets.
     fn tickets(&self, key: &str) -> u16 {
-        self.gateway.send(&Request::get("/api/v1/tickets").header("Authorization", &format!("Bearer {key}"))).status()
+        self.gateway
+            .send(
+                &Request::get("/api/v1/tickets").header("Authorization", &format!("Bearer {key}")),
+            )
+            .status()
     }
 }
 
 fn with_json(method: &str, target: &str, body: &Value) -> Request {
-    Request::new(method, target).header("Content-Type", "application/json").body(body.to_string().as_bytes())
+    Request::new(method, target)
+        .header("Content-Type", "application/json")
+        .body(body.to_string().as_bytes())
 }
 
 fn post(target: &str, body: &Value) -> Request {
@@ -107,18 +138,33 @@ fn ids(page: &Value) -> Vec<&str> {
 #[test]
 fn created_key_works_at_once_and_is_shown_once() {
     let office = Office::open();
-    let answer = office.ask("ops", &post("/v1/keys", &json!({"name": "CRM", "organization": "org_acme", "scopes": ["tickets:read"]})));
+    let answer = office.ask(
+        "ops",
+        &post(
+            "/v1/keys",
+            &json!({"name": "CRM", "organization": "org_acme", "scopes": ["tickets:read"]}),
+        ),
+    );
     assert_eq!(answer.status(), 201, "{answer:?}");
     let created = answer.json();
     let location = format!("/v1/keys/{}", id(&created));
-    assert_eq!((answer.header("location"), answer.header("etag")), (Some(location.as_str()), Some("\"1\"")));
+    assert_eq!(
+        (answer.header("location"), answer.header("etag")),
+        (Some(location.as_str()), Some("\"1\""))
+    );
     let key = created["key"].as_str().expect("the key");
-    assert!(key.starts_with(&format!("sk_{}_", "live")) && key.starts_with(created["prefix"].as_str().unwrap()));
+    assert!(
+        key.starts_with(&format!("sk_{}_", "live"))
+            && key.starts_with(created["prefix"].as_str().unwrap())
+    );
     assert_eq!(office.tickets(key), 200);
     let shown = office.ask("viewer", &Request::get(&location));
     assert_eq!((shown.status(), shown.header("etag")), (200, Some("\"1\"")));
     let shown = shown.json();
-    assert_eq!((&shown["status"], &shown["source"], &shown["created_by"]), (&json!("active"), &json!("store"), &json!("token ops")));
+    assert_eq!(
+        (&shown["status"], &shown["source"], &shown["created_by"]),
+        (&json!("active"), &json!("store"), &json!("token ops"))
+    );
     assert!(shown.get("key").is_none());
     assert!(!office.gateway.output().contains(key), "the key is not logged");
     office.upstream.last();
@@ -127,7 +173,9 @@ fn created_key_works_at_once_and_is_shown_once() {
 #[test]
 fn repeated_creation_makes_one_key_and_does_not_show_it_again() {
     let office = Office::open();
-    let request = |name: &str| post("/v1/keys", &json!({"name": name})).header("Idempotency-Key", "order-4711");
+    let request = |name: &str| {
+        post("/v1/keys", &json!({"name": name})).header("Idempotency-Key", "order-4711")
+    };
     let first = office.ask("ops", &request("CRM"));
     let again = office.ask("ops", &request("CRM"));
     assert_eq!((first.status(), again.status()), (201, 201), "{again:?}");
@@ -150,17 +198,42 @@ fn update_needs_the_current_etag_where_one_is_sent() {
     let changed = office.ask("ops", &rename("ERP").header("If-Match", "\"1\""));
     assert_eq!((changed.status(), changed.header("etag")), (200, Some("\"2\"")));
     assert_eq!(changed.json()["name"], "ERP");
-    assert_eq!(code(&office.ask("ops", &rename("Shop").header("If-Match", "\"1\""))), (412, "stale".into()));
-    assert_eq!(code(&office.ask("ops", &rename("Shop").header("If-Match", "1"))), (400, "invalid_if_match".into()));
+    assert_eq!(
+        code(&office.ask("ops", &rename("Shop").header("If-Match", "\"1\""))),
+        (412, "stale".into())
+    );
+    assert_eq!(
+        code(&office.ask("ops", &rename("Shop").header("If-Match", "1"))),
+        (400, "invalid_if_match".into())
+    );
     assert_eq!(office.ask("ops", &rename("Shop").header("If-Match", "*")).status(), 200);
     assert_eq!(office.ask("ops", &rename("Desk")).status(), 200);
-    let limited = office.ask("ops", &patch(&target, &json!({"rate_limit": ["1/hour"], "expires_at": "2099-01-01T00:00:00Z"}))).json();
-    assert_eq!((&limited["rate_limit"], &limited["expires_at"]), (&json!(["1/hour"]), &json!("2099-01-01T00:00:00Z")));
-    let freed = office.ask("ops", &patch(&target, &json!({"rate_limit": null, "expires_at": null}))).json();
-    assert_eq!((&freed["rate_limit"], &freed["expires_at"], &freed["name"]), (&Value::Null, &Value::Null, &json!("Desk")));
+    let limited = office
+        .ask(
+            "ops",
+            &patch(
+                &target,
+                &json!({"rate_limit": ["1/hour"], "expires_at": "2099-01-01T00:00:00Z"}),
+            ),
+        )
+        .json();
+    assert_eq!(
+        (&limited["rate_limit"], &limited["expires_at"]),
+        (&json!(["1/hour"]), &json!("2099-01-01T00:00:00Z"))
+    );
+    let freed =
+        office.ask("ops", &patch(&target, &json!({"rate_limit": null, "expires_at": null}))).json();
+    assert_eq!(
+        (&freed["rate_limit"], &freed["expires_at"], &freed["name"]),
+        (&Value::Null, &Value::Null, &json!("Desk"))
+    );
     for member in ["name", "scopes", "allow_ips", "allow_referrers", "allow_endpoints"] {
         let nothing = office.ask("ops", &patch(&target, &json!({member: null})));
-        assert_eq!((code(&nothing).0, &nothing.json()["errors"][0]["member"]), (422, &json!(member)), "null takes nothing away there");
+        assert_eq!(
+            (code(&nothing).0, &nothing.json()["errors"][0]["member"]),
+            (422, &json!(member)),
+            "null takes nothing away there"
+        );
     }
 }
 
@@ -174,15 +247,21 @@ fn paused_rotated_and_revoked_keys_stop_when_they_should() {
     assert_eq!(office.post(&format!("{target}/resume"))["status"], "active");
     assert_eq!(office.tickets(key), 200);
 
-    let rotated = office.ask("ops", &post(&format!("{target}/rotate"), &json!({"grace": "1h"}))).json();
+    let rotated =
+        office.ask("ops", &post(&format!("{target}/rotate"), &json!({"grace": "1h"}))).json();
     let newer = rotated["key"].as_str().expect("the new key");
-    assert_eq!((rotated["id"].as_str(), rotated["secrets"].as_array().map(Vec::len)), (Some(id(&created)), Some(2)));
+    assert_eq!(
+        (rotated["id"].as_str(), rotated["secrets"].as_array().map(Vec::len)),
+        (Some(id(&created)), Some(2))
+    );
     assert_eq!((office.tickets(key), office.tickets(newer)), (200, 200));
-    let last = office.ask("ops", &post(&format!("{target}/rotate"), &json!({"grace": "0s"}))).json();
+    let last =
+        office.ask("ops", &post(&format!("{target}/rotate"), &json!({"grace": "0s"}))).json();
     let last = last["key"].as_str().expect("the new key");
     assert_eq!((office.tickets(newer), office.tickets(last)), (401, 200));
 
-    let revoked = office.ask("ops", &post(&format!("{target}/revoke"), &json!({"reason": "leaked"})));
+    let revoked =
+        office.ask("ops", &post(&format!("{target}/revoke"), &json!({"reason": "leaked"})));
     assert_eq!((revoked.status(), revoked.json()), (200, json!({"revoked": [id(&created)]})));
     assert_eq!(office.tickets(last), 401);
     let record = office.get(&target);
@@ -190,7 +269,10 @@ fn paused_rotated_and_revoked_keys_stop_when_they_should() {
         (&record["status"], &record["revoked_because"], &record["revoked_by"]),
         (&json!("revoked"), &json!("leaked"), &json!("token ops"))
     );
-    assert_eq!(code(&office.ask("ops", &Request::new("POST", &format!("{target}/resume")))), (409, "key_revoked".into()));
+    assert_eq!(
+        code(&office.ask("ops", &Request::new("POST", &format!("{target}/resume")))),
+        (409, "key_revoked".into())
+    );
 }
 
 #[test]
@@ -199,17 +281,26 @@ fn imported_key_of_any_format_works() {
     let text = format!("sk_{}_of-an-older-gateway", "live");
     let body = json!({"id": "key_old", "sha256": hex_digest(&text), "name": "Old", "scopes": ["tickets:read"]});
     let answer = office.ask("ops", &post("/v1/keys/import", &body));
-    assert_eq!((answer.status(), answer.header("location")), (201, Some("/v1/keys/key_old")), "{answer:?}");
+    assert_eq!(
+        (answer.status(), answer.header("location")),
+        (201, Some("/v1/keys/key_old")),
+        "{answer:?}"
+    );
     assert_eq!(office.tickets(&text), 200);
     assert_eq!(office.ask("ops", &post("/v1/keys/import", &body)).status(), 409);
-    let taken = json!({"id": "key_other", "sha256": hex_digest(&office.file_key.text), "name": "Other"});
-    assert_eq!(code(&office.ask("ops", &post("/v1/keys/import", &taken))), (409, "key_taken".into()));
+    let taken =
+        json!({"id": "key_other", "sha256": hex_digest(&office.file_key.text), "name": "Other"});
+    assert_eq!(
+        code(&office.ask("ops", &post("/v1/keys/import", &taken))),
+        (409, "key_taken".into())
+    );
 }
 
 #[test]
 fn list_is_filtered_and_paged() {
     let office = Office::open();
-    let made: Vec<Value> = (0..5).map(|number| office.create(&format!("Client {number}"))).collect();
+    let made: Vec<Value> =
+        (0..5).map(|number| office.create(&format!("Client {number}"))).collect();
     office.ask("ops", &post("/v1/keys", &json!({"name": "Other", "organization": "org_other"})));
     let all = office.get("/v1/keys");
     assert_eq!((ids(&all).len(), ids(&all)[0]), (7, "key_file"));
@@ -228,8 +319,14 @@ fn list_is_filtered_and_paged() {
     assert_eq!(ids(&office.get("/v1/keys?name=CLIENT%203")), [id(&made[3])]);
     assert_eq!(ids(&office.get("/v1/keys?source=file&api=desk&status=active")), ["key_file"]);
     assert_eq!(ids(&office.get("/v1/keys?environment=test")), Vec::<&str>::new());
-    for query in ["limit=0", "limit=1001", "limit=many", "status=lost", "colour=red", "limit=1&limit=2"] {
-        assert_eq!(code(&office.ask("ops", &Request::get(&format!("/v1/keys?{query}")))), (400, "invalid_query".into()), "{query}");
+    for query in
+        ["limit=0", "limit=1001", "limit=many", "status=lost", "colour=red", "limit=1&limit=2"]
+    {
+        assert_eq!(
+            code(&office.ask("ops", &Request::get(&format!("/v1/keys?{query}")))),
+            (400, "invalid_query".into()),
+            "{query}"
+        );
     }
 }
 
@@ -254,5 +351,12 @@ fn organizations_are_suspended_resumed_and_capped() {
     assert_eq!(office.ask("ops", &cap(Value::Null)).status(), 200);
     assert_eq!(office.ask("ops", &one_more).status(), 201);
     let names = office.get("/v1/organizations");
-    assert!(names["organizations"].as_array().unwrap().iter().any(|organization| organization["name"] == "org_acme"), "{names}");
+    assert!(
+        names["organizations"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|organization| organization["name"] == "org_acme"),
+        "{names}"
+    );
 }

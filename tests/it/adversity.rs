@@ -1,15 +1,17 @@
 //! Peers that are slow, silent, gone, or up to something.
 
-use crate::harness::{Answer, Client, Gateway, Key, Request, Setup, Upstream, wait_for};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
 use keygate::policy::{Keyring, Routes, Snapshot};
 use keygate::proxy::{LogWriter, Worker, bind};
 use keygate::state::{Phase, Published, Site};
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+
+use crate::harness::{Answer, Client, Gateway, Key, Request, Setup, Upstream, wait_for};
 
 /// More than anything here may take, and far less than the default timeouts.
 const SOON: Duration = Duration::from_secs(10);
@@ -32,7 +34,11 @@ fn chunked_body_of_a_get_is_forwarded_too() {
     let upstream = Upstream::start();
     let (gateway, key) = open(Gateway::in_front_of(&upstream));
     let mut client = gateway.client();
-    let head = format!("GET /search HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\nTransfer-Encoding: chunked\r\n\r\n", key.text);
+    let head = format!(
+        "GET /search HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\
+            Transfer-Encoding: chunked\r\n\r\n",
+        key.text
+    );
     client.write(format!("{head}5\r\nhello\r\n0\r\n\r\n").as_bytes());
     assert_eq!(client.read("GET").status(), 200);
     assert_eq!(String::from_utf8_lossy(&upstream.last().body), "hello");
@@ -41,8 +47,10 @@ fn chunked_body_of_a_get_is_forwarded_too() {
 #[test]
 fn connection_cannot_take_away_the_credential_that_let_a_request_pass() {
     let upstream = Upstream::start();
-    let (gateway, _) =
-        open(Gateway::in_front_of(&upstream).api("pass_through = [\"header:DeskToken\"]\npass_through_allows = [\"GET /**\"]"));
+    let (gateway, _) = open(
+        Gateway::in_front_of(&upstream)
+            .api("pass_through = [\"header:DeskToken\"]\npass_through_allows = [\"GET /**\"]"),
+    );
     let request = Request::get("/").header("DeskToken", "t").header("Connection", "DeskToken");
     assert_eq!(gateway.send(&request).status(), 200);
     assert_eq!(upstream.last().header("desktoken"), Some("t"));
@@ -50,12 +58,20 @@ fn connection_cannot_take_away_the_credential_that_let_a_request_pass() {
 
 #[test]
 fn upstream_that_stops_reading_an_upload_is_to_blame_and_not_the_client() {
-    let (gateway, key) =
-        open(Gateway::in_front_of_url(&format!("http://127.0.0.1:{}", silent_listener())).api("response_timeout = \"1s\""));
+    let (gateway, key) = open(
+        Gateway::in_front_of_url(&format!("http://127.0.0.1:{}", silent_listener()))
+            .api("response_timeout = \"1s\""),
+    );
     let length = 64 << 20;
     let mut client = gateway.client();
-    client
-        .write(format!("POST / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\nContent-Length: {length}\r\n\r\n", key.text).as_bytes());
+    client.write(
+        format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\
+            Content-Length: {length}\r\n\r\n",
+            key.text
+        )
+        .as_bytes(),
+    );
     // What is not taken any more once the answer is there does not matter.
     client.write(&vec![b'x'; length]);
     let answer = client.read("POST");
@@ -65,15 +81,28 @@ fn upstream_that_stops_reading_an_upload_is_to_blame_and_not_the_client() {
 #[test]
 fn client_that_stops_sending_its_body_is_to_blame() {
     let setup = Gateway::in_front_of_url(&format!("http://127.0.0.1:{}", silent_listener()));
-    let (gateway, key) = open(setup.api("response_timeout = \"300ms\"").server("body_timeout = \"800ms\""));
+    let (gateway, key) =
+        open(setup.api("response_timeout = \"300ms\"").server("body_timeout = \"800ms\""));
     let mut client = gateway.client();
-    client.write(format!("POST / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\nContent-Length: 10\r\n\r\nhalf", key.text).as_bytes());
-    assert_eq!(client.read("POST").json()["code"], "client_timeout", "not the upstream's time is up");
+    client.write(
+        format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\
+        Content-Length: 10\r\n\r\nhalf",
+            key.text
+        )
+        .as_bytes(),
+    );
+    assert_eq!(
+        client.read("POST").json()["code"],
+        "client_timeout",
+        "not the upstream's time is up"
+    );
 }
 
 #[test]
 fn requests_that_wait_for_one_http2_connection_do_not_wait_for_each_other_in_turn() {
-    let setup = Gateway::in_front_of_url(&format!("h2://127.0.0.1:{}", silent_listener())).api("connect_timeout = \"500ms\"");
+    let setup = Gateway::in_front_of_url(&format!("h2://127.0.0.1:{}", silent_listener()))
+        .api("connect_timeout = \"500ms\"");
     let (gateway, key) = open(setup);
     let started = Instant::now();
     let asking: Vec<_> = (0..24)
@@ -89,24 +118,33 @@ fn requests_that_wait_for_one_http2_connection_do_not_wait_for_each_other_in_tur
 #[test]
 fn http2_client_that_says_nothing_after_the_handshake_is_let_go() {
     let upstream = Upstream::start();
-    let (gateway, _) = open(Gateway::in_front_of(&upstream).server("idle_timeout = \"300ms\"").tls(&["localhost"]));
+    let (gateway, _) = open(
+        Gateway::in_front_of(&upstream).server("idle_timeout = \"300ms\"").tls(&["localhost"]),
+    );
     let mut tls = (*gateway.certificates().client_config()).clone();
     tls.alpn_protocols = vec![b"h2".to_vec()];
-    let mut session = rustls::ClientConnection::new(Arc::new(tls), "localhost".try_into().unwrap()).unwrap();
+    let mut session =
+        rustls::ClientConnection::new(Arc::new(tls), "localhost".try_into().unwrap()).unwrap();
     let mut stream = TcpStream::connect(gateway.address()).unwrap();
     while session.is_handshaking() {
         session.complete_io(&mut stream).unwrap();
     }
     stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-    wait_for("the end of the connection", || matches!(stream.read(&mut [0; 1024]), Ok(0)).then_some(()));
+    wait_for("the end of the connection", || {
+        matches!(stream.read(&mut [0; 1024]), Ok(0)).then_some(())
+    });
 }
 
 #[test]
 fn request_that_is_cut_off_by_the_deadline_for_stopping_is_logged() {
-    let upstream = Upstream::answering(|_| Answer::new("200 OK", &[], b"").after(Duration::from_secs(30)));
+    let upstream =
+        Upstream::answering(|_| Answer::new("200 OK", &[], b"").after(Duration::from_secs(30)));
     let (gateway, key) = open(Gateway::in_front_of(&upstream).server("drain_timeout = \"300ms\""));
     let mut client = gateway.client();
-    let request = format!("GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: cut\r\nAuthorization: Bearer {}\r\n\r\n", key.text);
+    let request = format!(
+        "GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: cut\r\nAuthorization: Bearer {}\r\n\r\n",
+        key.text
+    );
     client.write(request.as_bytes());
     upstream.last();
     gateway.signal("TERM");
@@ -117,7 +155,8 @@ fn request_that_is_cut_off_by_the_deadline_for_stopping_is_logged() {
 fn old_configuration_is_freed_while_connections_from_its_time_stay_open() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("gateway.toml");
-    let toml = "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[log]\nrequests = false\n[[api]]\nname = \"desk\"\nupstream = \"http://127.0.0.1:9\"\n";
+    let toml = "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[log]\nrequests = false\n\
+        [[api]]\nname = \"desk\"\nupstream = \"http://127.0.0.1:9\"\n";
     std::fs::write(&file, toml).unwrap();
     let shared = keygate::control::prepare(&file, None, |_| ()).unwrap().open().unwrap().shared;
     shared.enter(Phase::Running);
@@ -125,19 +164,30 @@ fn old_configuration_is_freed_while_connections_from_its_time_stay_open() {
     let address = listener.local_addr().unwrap();
     let worker = {
         let shared = shared.clone();
-        std::thread::spawn(move || Worker::run(0, shared, vec![listener], &LogWriter::start(true).unwrap()))
+        std::thread::spawn(move || {
+            Worker::run(0, shared, vec![listener], &LogWriter::start(true).unwrap())
+        })
     };
     let mut client = Client::plain(address);
     assert_eq!(client.send(&Request::get("/")).status(), 401);
 
     let server = shared.published().site.server.clone();
     let routes = Arc::new(Routes::new(Vec::new(), Vec::new()));
-    let snapshot = Snapshot { routes: routes.clone(), terms: Arc::new([]), keyring: Keyring::default(), closed: Arc::default() };
+    let snapshot = Snapshot {
+        routes: routes.clone(),
+        terms: Arc::new([]),
+        keyring: Keyring::default(),
+        closed: Arc::default(),
+    };
     let site = Arc::new(Site { routes, apis: Vec::new(), server, tls: None, log_requests: false });
     let next = Published { snapshot, site };
     let old = Arc::downgrade(&shared.publish(Arc::new(next)));
     wait_for("the old configuration is freed", || (old.strong_count() == 0).then_some(()));
-    assert_eq!(client.send(&Request::get("/")).status(), 404, "the connection lives on under the new one");
+    assert_eq!(
+        client.send(&Request::get("/")).status(),
+        404,
+        "the connection lives on under the new one"
+    );
     shared.enter(Phase::Draining);
     worker.join().unwrap().unwrap();
 }
@@ -148,14 +198,28 @@ async fn unused_http2_connection_is_closed_though_its_client_answers_pings() {
     let upstream = Upstream::answering(move |_| Answer::new("200 OK", &[], b"done").after(slow));
     let key = Key::live("key_crm").scopes(&["*"]);
     let gateway = Gateway::in_front_of(&upstream).server("idle_timeout = \"1s\"").key(&key).start();
-    let io = hyper_util::rt::TokioIo::new(tokio::net::TcpStream::connect(gateway.address()).await.unwrap());
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), io).await.unwrap();
+    let io = hyper_util::rt::TokioIo::new(
+        tokio::net::TcpStream::connect(gateway.address()).await.unwrap(),
+    );
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), io)
+            .await
+            .unwrap();
     let connection = tokio::spawn(connection);
-    let request = http::Request::get(format!("http://{}/slow", gateway.address())).header("authorization", format!("Bearer {}", key.text));
+    let request = http::Request::get(format!("http://{}/slow", gateway.address()))
+        .header("authorization", format!("Bearer {}", key.text));
     let answer = sender.send_request(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap();
-    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "done", "a request outlives the idle timeout");
+    assert_eq!(
+        answer.into_body().collect().await.unwrap().to_bytes(),
+        "done",
+        "a request outlives the idle timeout"
+    );
     // The sender is kept: it is the gateway that ends the connection.
-    tokio::time::timeout(SOON, connection).await.expect("closed").unwrap().expect("with GOAWAY, not with an error");
+    tokio::time::timeout(SOON, connection)
+        .await
+        .expect("closed")
+        .unwrap()
+        .expect("with GOAWAY, not with an error");
     drop(sender);
 }
 
@@ -171,7 +235,11 @@ fn silent_http2_connection_does_not_delay_a_stop() {
     });
     let begun = Instant::now();
     assert_eq!(gateway.stop().code(), Some(0));
-    assert!(begun.elapsed() < SOON, "the drain timeout of 30 s was not waited for: {:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < SOON,
+        "the drain timeout of 30 s was not waited for: {:?}",
+        begun.elapsed()
+    );
 }
 
 #[test]
@@ -179,7 +247,11 @@ fn trailers_cannot_say_who_calls() {
     let upstream = Upstream::start();
     let key = Key::live("key_crm").scopes(&["*"]);
     let table = "[api.upstream_headers]\nX-Desk-Staff = \"yes\"";
-    let gateway = Gateway::in_front_of(&upstream).api("credentials = [\"bearer\", \"header:X-API-Key\"]").table(table).key(&key).start();
+    let gateway = Gateway::in_front_of(&upstream)
+        .api("credentials = [\"bearer\", \"header:X-API-Key\"]")
+        .table(table)
+        .key(&key)
+        .start();
     let mut stream = TcpStream::connect(gateway.address()).unwrap();
     let trailers = [
         "X-Keygate-Key-Id: key_boss",
@@ -194,7 +266,8 @@ fn trailers_cannot_say_who_calls() {
     ];
     let names: Vec<&str> = trailers.iter().filter_map(|line| line.split(':').next()).collect();
     let request = format!(
-        "POST /x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\nTE: trailers\r\nTrailer: {}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n\
+        "POST /x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\nTE: trailers\r\n\
+            Trailer: {}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n\
          5\r\nhello\r\n0\r\n{}\r\n\r\n",
         key.text,
         names.join(", "),
@@ -216,7 +289,9 @@ fn pipe_in_place_of_the_file_holds_up_neither_the_next_edit_nor_a_stop() {
     wait_for("the pipe is complained of", || gateway.events("this is not a regular file").pop());
     std::fs::remove_file(gateway.file()).unwrap();
     std::fs::write(gateway.file(), good + "\n[revoked]\nkeys = [\"key_crm\"]\n").unwrap();
-    wait_for("the key is revoked", || (gateway.send(&Request::get("/x").bearer(&key)).status() == 401).then_some(()));
+    wait_for("the key is revoked", || {
+        (gateway.send(&Request::get("/x").bearer(&key)).status() == 401).then_some(())
+    });
     assert_eq!(gateway.stop().code(), Some(0));
 }
 
@@ -245,13 +320,30 @@ fn connection_that_the_upstream_resets_when_it_is_reused_costs_no_answer() {
 
 #[test]
 fn client_that_closes_its_side_is_taken_for_gone_and_nothing_is_left_of_it() {
-    let upstream = Upstream::answering(|_| Answer::new("200 OK", &[], b"late").after(Duration::from_millis(300)));
+    let upstream = Upstream::answering(|_| {
+        Answer::new("200 OK", &[], b"late").after(Duration::from_millis(300))
+    });
     let (gateway, key) = open(Gateway::in_front_of(&upstream));
     let mut stream = TcpStream::connect(gateway.address()).unwrap();
-    stream.write_all(format!("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\r\n", key.text).as_bytes()).unwrap();
+    stream
+        .write_all(
+            format!("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\r\n", key.text)
+                .as_bytes(),
+        )
+        .unwrap();
     upstream.last();
     stream.shutdown(std::net::Shutdown::Write).unwrap();
-    assert_eq!(stream.read(&mut [0; 64]).unwrap_or(0), 0, "as with most gateways, whoever closes early gets no answer");
-    wait_for("nothing in flight", || gateway.admin("/metrics").text().contains("\nkeygate_requests_in_flight 0\n").then_some(()));
-    assert_eq!(gateway.send(&Request::get("/").bearer(&key)).text(), "late", "the next caller is served");
+    assert_eq!(
+        stream.read(&mut [0; 64]).unwrap_or(0),
+        0,
+        "as with most gateways, whoever closes early gets no answer"
+    );
+    wait_for("nothing in flight", || {
+        gateway.admin("/metrics").text().contains("\nkeygate_requests_in_flight 0\n").then_some(())
+    });
+    assert_eq!(
+        gateway.send(&Request::get("/").bearer(&key)).text(),
+        "late",
+        "the next caller is served"
+    );
 }

@@ -7,7 +7,12 @@ use std::path::Path;
 fn allowed(text: &str) -> BTreeMap<String, BTreeSet<String>> {
     let (_, table) = text.split_once("| module | may import |").expect("the table");
     let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
-    let names = |cell: &str| cell.split(',').map(|name| name.trim().trim_matches('`').to_owned()).filter(|name| !name.is_empty()).collect();
+    let names = |cell: &str| {
+        cell.split(',')
+            .map(|name| name.trim().trim_matches('`').to_owned())
+            .filter(|name| !name.is_empty())
+            .collect()
+    };
     rows.map(|row| {
         let mut cells = row.trim_matches('|').split('|');
         let module = cells.next().expect("a module").trim().trim_matches('`').to_owned();
@@ -30,8 +35,9 @@ fn sources(path: &Path, found: &mut Vec<String>) {
 fn imports(source: &str) -> BTreeSet<String> {
     let code = source.lines().filter(|line| !line.trim_start().starts_with("//"));
     let named = |line: &str| {
-        let names =
-            line.split("crate::").skip(1).map(|rest| rest.split(|character: char| !character.is_alphanumeric() && character != '_').next());
+        let names = line.split("crate::").skip(1).map(|rest| {
+            rest.split(|character: char| !character.is_alphanumeric() && character != '_').next()
+        });
         names.flatten().map(str::to_owned).collect::<Vec<_>>()
     };
     code.flat_map(named).filter(|name| !name.is_empty()).collect()
@@ -40,7 +46,9 @@ fn imports(source: &str) -> BTreeSet<String> {
 #[test]
 fn modules_import_only_what_the_table_allows() {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let table = allowed(&std::fs::read_to_string(project.join("ARCHITECTURE.md")).expect("ARCHITECTURE.md"));
+    let table = allowed(
+        &std::fs::read_to_string(project.join("ARCHITECTURE.md")).expect("ARCHITECTURE.md"),
+    );
     let mut modules = BTreeSet::new();
     for entry in std::fs::read_dir(project.join("src")).expect("the sources") {
         let path = entry.expect("an entry").path();
@@ -48,12 +56,16 @@ fn modules_import_only_what_the_table_allows() {
         if ["main", "lib"].contains(&module.as_str()) {
             continue;
         }
-        let may = table.get(&module).unwrap_or_else(|| panic!("`{module}` is missing in the table"));
+        let may =
+            table.get(&module).unwrap_or_else(|| panic!("`{module}` is missing in the table"));
         let mut found = Vec::new();
         sources(&path, &mut found);
         for name in found.iter().flat_map(|source| imports(source)) {
             // `pub(in crate::cli)` and the like name the module itself.
-            assert!(name == module || may.contains(&name), "`{module}` imports `{name}`, which the table does not allow");
+            assert!(
+                name == module || may.contains(&name),
+                "`{module}` imports `{name}`, which the table does not allow"
+            );
         }
         modules.insert(module);
     }
@@ -66,7 +78,9 @@ fn every_file_of_policy_keeps_from_clock_disk_and_network() {
     sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/policy"), &mut found);
     assert!(found.len() > 10);
     for source in found.iter().filter(|source| !source.contains("proptest")) {
-        for word in ["Instant::now", "SystemTime", "std::fs", "tokio", "async fn", "TcpStream", "std::env"] {
+        for word in
+            ["Instant::now", "SystemTime", "std::fs", "tokio", "async fn", "TcpStream", "std::env"]
+        {
             assert!(!source.contains(word), "policy must do without {word}");
         }
     }

@@ -1,10 +1,11 @@
 //! The commands, as they are typed.
 
-use super::harness::{Gateway, wait_for};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use super::harness::{Gateway, wait_for};
 
 const CONFIG: &str = r#"
 [server]
@@ -34,7 +35,12 @@ fn keygate(folder: &Path, arguments: &[&str]) -> Output {
 pub(super) fn keygate_reading(folder: &Path, arguments: &[&str], input: &[u8]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
     command.args(arguments).current_dir(folder).env_remove("KEYGATE_ADMIN_TOKEN");
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("keygate starts");
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("keygate starts");
     // A command that refuses at once does not read it.
     let _ = child.stdin.take().expect("a pipe").write_all(input);
     child.wait_with_output().expect("its output")
@@ -50,7 +56,13 @@ pub(super) fn stderr(output: &Output) -> &str {
 
 #[track_caller]
 pub(super) fn assert_code(output: &Output, code: i32) {
-    assert_eq!(output.status.code(), Some(code), "stdout: {}\nstderr: {}", stdout(output), stderr(output));
+    assert_eq!(
+        output.status.code(),
+        Some(code),
+        "stdout: {}\nstderr: {}",
+        stdout(output),
+        stderr(output)
+    );
 }
 
 fn folder_with(config: &str) -> tempfile::TempDir {
@@ -64,7 +76,16 @@ fn a_new_keys_block_is_valid_in_the_file_it_was_made_for() {
     let folder = folder_with(CONFIG);
     let more = [
         &["--api", "desk", "--scope", "tickets:read", "--organization", "org_\"acme\""][..],
-        &["--api", "desk", "--environment", "test", "--id", "key_mine", "--name", "It's \"quoted\" \\ n\u{e4}mlich"],
+        &[
+            "--api",
+            "desk",
+            "--environment",
+            "test",
+            "--id",
+            "key_mine",
+            "--name",
+            "It's \"quoted\" \\ n\u{e4}mlich",
+        ],
         &["--prefix", "nt_"],
     ];
     for arguments in more {
@@ -73,7 +94,8 @@ fn a_new_keys_block_is_valid_in_the_file_it_was_made_for() {
         let made: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
         let (key, block) = (made["key"].as_str().unwrap(), made["toml"].as_str().unwrap());
         assert!(!block.contains(key), "the block has the key itself");
-        let hashed = keygate_reading(folder.path(), &["keys", "hash"], format!("{key}\n").as_bytes());
+        let hashed =
+            keygate_reading(folder.path(), &["keys", "hash"], format!("{key}\n").as_bytes());
         assert_eq!(stdout(&hashed).trim_end(), made["sha256"].as_str().unwrap());
         let file = folder.path().join("gateway.toml");
         let before = std::fs::read_to_string(&file).unwrap();
@@ -88,9 +110,17 @@ fn a_new_key_is_shown_with_its_block_for_people() {
     let output = keygate(folder.path(), &["keys", "new", "--api", "desk"]);
     assert_code(&output, 0);
     let text = stdout(&output);
-    let keys: Vec<&str> = text.split_whitespace().filter(|word| word.len() == 44 && word.starts_with("sk_live_")).collect();
+    let keys: Vec<&str> = text
+        .split_whitespace()
+        .filter(|word| word.len() == 44 && word.starts_with("sk_live_"))
+        .collect();
     assert_eq!(keys.len(), 1, "{text}");
-    for part in ["[[key]]", "apis = [\"desk\"]", "scopes = []  # so it may do nothing yet; to choose from: tickets:read", "gateway.toml"] {
+    for part in [
+        "[[key]]",
+        "apis = [\"desk\"]",
+        "scopes = []  # so it may do nothing yet; to choose from: tickets:read",
+        "gateway.toml",
+    ] {
         assert!(text.contains(part), "{part} is missing in: {text}");
     }
 }
@@ -118,14 +148,21 @@ fn a_new_key_that_the_file_would_refuse_is_not_made() {
     for (arguments, hint) in wrong {
         let output = keygate(folder.path(), &[&["keys", "new"], arguments].concat());
         assert_code(&output, 1);
-        assert!(stdout(&output).is_empty() && stderr(&output).contains(hint), "{arguments:?}: {}", stderr(&output));
+        assert!(
+            stdout(&output).is_empty() && stderr(&output).contains(hint),
+            "{arguments:?}: {}",
+            stderr(&output)
+        );
     }
 }
 
 #[test]
 fn nobody_reading_the_output_is_no_panic() {
     let script = r#"set -o pipefail; "$0" keys new | head -c 0; exit "${PIPESTATUS[0]}""#;
-    let output = Command::new("bash").args(["-c", script, env!("CARGO_BIN_EXE_keygate")]).output().expect("bash");
+    let output = Command::new("bash")
+        .args(["-c", script, env!("CARGO_BIN_EXE_keygate")])
+        .output()
+        .expect("bash");
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }
 
@@ -146,17 +183,29 @@ fn the_digest_of_a_key_from_the_standard_input_is_printed() {
 #[test]
 fn a_key_on_the_command_line_is_refused_and_not_repeated() {
     let folder = tempfile::tempdir().unwrap();
-    for arguments in [&["hush-hush"][..], &["--key", "hush-hush"], &["--key=hush-hush"], &["-hush-hush"], &["--", "hush-hush"]] {
+    for arguments in [
+        &["hush-hush"][..],
+        &["--key", "hush-hush"],
+        &["--key=hush-hush"],
+        &["-hush-hush"],
+        &["--", "hush-hush"],
+    ] {
         let output = keygate(folder.path(), &[&["keys", "hash"], arguments].concat());
         assert_code(&output, 2);
         assert!(stdout(&output).is_empty());
-        assert!(!stderr(&output).contains("hush") && stderr(&output).contains("command line"), "{}", stderr(&output));
+        assert!(
+            !stderr(&output).contains("hush") && stderr(&output).contains("command line"),
+            "{}",
+            stderr(&output)
+        );
     }
 }
 
 #[test]
 fn check_tells_every_mistake_with_its_place() {
-    let config = CONFIG.replace("empty_scopes", "empty_scope").replace("allows = [\"GET ", "allows = [\"GTE  ");
+    let config = CONFIG
+        .replace("empty_scopes", "empty_scope")
+        .replace("allows = [\"GET ", "allows = [\"GTE  ");
     let folder = folder_with(&config);
     let output = keygate(folder.path(), &["check"]);
     assert_code(&output, 1);
@@ -187,7 +236,11 @@ fn a_file_that_is_not_there_is_an_error_and_no_usage_mistake() {
     assert_code(&keygate(folder.path(), &["check"]), 1);
     let served = keygate(folder.path(), &["serve"]);
     assert_code(&served, 1);
-    assert!(stderr(&served).starts_with("gateway.toml: error: cannot be read"), "{}", stderr(&served));
+    assert!(
+        stderr(&served).starts_with("gateway.toml: error: cannot be read"),
+        "{}",
+        stderr(&served)
+    );
     assert_code(&keygate(folder.path(), &["chekc"]), 2);
 }
 
@@ -205,9 +258,14 @@ fn reload_without_a_token_says_how_to_get_one() {
 fn reload_tells_the_gateways_changes_and_its_mistakes() {
     let token = "a-token-for-this-test";
     let folder = tempfile::tempdir().unwrap();
-    let digest = stdout(&keygate_reading(folder.path(), &["keys", "hash"], token.as_bytes())).trim_end().to_owned();
+    let digest = stdout(&keygate_reading(folder.path(), &["keys", "hash"], token.as_bytes()))
+        .trim_end()
+        .to_owned();
     let admin = "[admin]\nlisten = \"127.0.0.1:0\"";
-    let toml = format!("{CONFIG}\n{admin}\n\n[[admin.token]]\nname = \"ops\"\nsha256 = \"{digest}\"\nrole = \"manage\"\n");
+    let toml = format!(
+        "{CONFIG}\n{admin}\n\n[[admin.token]]\nname = \"ops\"\nsha256 = \"{digest}\"\n\
+            role = \"manage\"\n"
+    );
     let gateway = Gateway::serve(&toml, None);
     std::fs::write(folder.path().join("token"), format!("{token}\n")).unwrap();
     let url = format!("http://{}", gateway.admin_address());
@@ -220,12 +278,22 @@ fn reload_tells_the_gateways_changes_and_its_mistakes() {
     std::fs::write(gateway.file(), toml.replace("empty_scopes", "empty_scope")).unwrap();
     let refused = reload();
     assert_code(&refused, 1);
-    assert!(stderr(&refused).contains("did you mean `empty_scopes`?") && stderr(&refused).contains("goes on"), "{}", stderr(&refused));
+    assert!(
+        stderr(&refused).contains("did you mean `empty_scopes`?")
+            && stderr(&refused).contains("goes on"),
+        "{}",
+        stderr(&refused)
+    );
 
     std::fs::write(folder.path().join("token"), "another-token").unwrap();
     let stranger = reload();
     assert_code(&stranger, 1);
-    assert!(stderr(&stranger).contains("[[admin.token]]") && !stderr(&stranger).contains("another-token"), "{}", stderr(&stranger));
+    assert!(
+        stderr(&stranger).contains("[[admin.token]]")
+            && !stderr(&stranger).contains("another-token"),
+        "{}",
+        stderr(&stranger)
+    );
 }
 
 #[test]
@@ -255,12 +323,24 @@ impl Demo {
     fn start(arguments: &[&str]) -> Self {
         let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
         let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
-        let mut child = command.arg("demo").args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("keygate starts");
-        let (out, events) = (lines(child.stdout.take().unwrap()), lines(child.stderr.take().unwrap()));
+        let mut child = command
+            .arg("demo")
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("keygate starts");
+        let (out, events) =
+            (lines(child.stdout.take().unwrap()), lines(child.stderr.take().unwrap()));
         let mut demo = Self { child, guide: String::new() };
         wait_for("the demo is ready", || {
             let ended = demo.child.try_wait().expect("its state");
-            assert!(ended.is_none(), "the demo ended: {:?} {:?}", out.lock().unwrap(), events.lock().unwrap());
+            assert!(
+                ended.is_none(),
+                "the demo ended: {:?} {:?}",
+                out.lock().unwrap(),
+                events.lock().unwrap()
+            );
             let ready = events.lock().unwrap().iter().any(|line| line.contains("ready"));
             let guided = out.lock().unwrap().iter().any(|line| line.starts_with("Ctrl-C"));
             (ready && guided).then_some(())
@@ -272,19 +352,26 @@ impl Demo {
     /// Each line to paste, with the promise that stands above it.
     fn promises(&self) -> Vec<(&str, &str)> {
         let lines: Vec<&str> = self.guide.lines().collect();
-        let pairs = lines.windows(2).filter(|pair| ["  curl ", "  for "].iter().any(|start| pair[1].starts_with(start)));
+        let pairs = lines
+            .windows(2)
+            .filter(|pair| ["  curl ", "  for "].iter().any(|start| pair[1].starts_with(start)));
         pairs.map(|pair| (pair[0], pair[1].trim())).collect()
     }
 
-    /// The trimmed line of the guide that comes after the one that starts like this, blank ones aside.
+    /// The trimmed line of the guide that comes after the one that starts like this, blank ones
+    /// aside.
     fn line_after(&self, start: &str) -> &str {
-        let after = self.guide.lines().map(str::trim).skip_while(|line| !line.starts_with(start)).skip(1);
+        let after =
+            self.guide.lines().map(str::trim).skip_while(|line| !line.starts_with(start)).skip(1);
         after.filter(|line| !line.is_empty()).take(1).next().expect("a line after it")
     }
 
     /// Tells it to stop, as an operator's tools do, and expects a clean end.
     fn stop(&mut self) {
-        let kill = Command::new("bash").args(["-c", &format!("kill -TERM {}", self.child.id())]).status().expect("bash");
+        let kill = Command::new("bash")
+            .args(["-c", &format!("kill -TERM {}", self.child.id())])
+            .status()
+            .expect("bash");
         assert!(kill.success());
         let status = wait_for("the demo has ended", || self.child.try_wait().expect("its state"));
         assert_eq!(status.code(), Some(0));
@@ -296,7 +383,10 @@ fn lines(output: impl Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {
     let all = Arc::new(Mutex::new(Vec::new()));
     let collected = all.clone();
     std::thread::spawn(move || {
-        BufReader::new(output).lines().map_while(Result::ok).for_each(|line| collected.lock().unwrap().push(line));
+        BufReader::new(output)
+            .lines()
+            .map_while(Result::ok)
+            .for_each(|line| collected.lock().unwrap().push(line));
     });
     all
 }
@@ -327,7 +417,11 @@ fn everything_that_the_demo_promises_happens() {
         let answer = paste(line);
         let promised = promise.rsplit_once(": ").expect("a status behind the colon").1;
         if line.starts_with("for ") {
-            assert_eq!(answer.split_whitespace().collect::<Vec<_>>(), ["200", "200", "200", "200", "200", "429", "429"], "{promise}");
+            assert_eq!(
+                answer.split_whitespace().collect::<Vec<_>>(),
+                ["200", "200", "200", "200", "200", "429", "429"],
+                "{promise}"
+            );
         } else {
             assert_eq!(status(&answer), promised.get(..3), "{promise}\n{line}\n{answer}");
         }
@@ -338,7 +432,9 @@ fn everything_that_the_demo_promises_happens() {
     let (old, new) = (demo.line_after("Now revoke a key."), demo.line_after("under [revoked] by"));
     assert_eq!(before.matches(old).count(), 1, "{before}");
     std::fs::write(file, before.replace(old, new)).unwrap();
-    wait_for("the revoked key is refused", || (status(&paste(reading)) == Some("401")).then_some(()));
+    wait_for("the revoked key is refused", || {
+        (status(&paste(reading)) == Some("401")).then_some(())
+    });
     std::fs::write(file, &before).unwrap();
     wait_for("the key works again", || (status(&paste(reading)) == Some("200")).then_some(()));
 
@@ -353,7 +449,11 @@ fn the_demos_file_is_right_and_has_no_key_in_it() {
     let place = folder.path().join("my demo");
     let mut demo = Demo::start(&["--dir", place.to_str().unwrap(), "--listen", "127.0.0.1:0"]);
     let config = std::fs::read_to_string(place.join("gateway.toml")).unwrap();
-    let keys: Vec<&str> = demo.guide.split_whitespace().filter(|word| word.len() == 44 && word.starts_with("sk_")).collect();
+    let keys: Vec<&str> = demo
+        .guide
+        .split_whitespace()
+        .filter(|word| word.len() == 44 && word.starts_with("sk_"))
+        .collect();
     assert_eq!(keys.len(), 3, "{}", demo.guide);
     assert!(keys.iter().all(|key| !config.contains(key)));
     assert_code(&keygate(&place, &["check"]), 0);

@@ -1,5 +1,6 @@
-//! A conformance suite on bare sockets: what becomes of each spelling that servers read in different ways. Every case names the
-//! section that it rests on, and an upstream that records everything says which requests arrived.
+//! A conformance suite on bare sockets: what becomes of each spelling that servers read in
+//! different ways. Every case names the section that it rests on, and an upstream that records
+//! everything says which requests arrived.
 
 mod answers;
 mod chunks;
@@ -10,11 +11,13 @@ mod lines;
 mod requests;
 mod target;
 
-use crate::harness::{Answer, Gateway, Message, PATIENCE, Upstream};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-/// What is sent behind each case: a request that must be answered where the connection goes on, and must arrive nowhere else.
+use crate::harness::{Answer, Gateway, Message, PATIENCE, Upstream};
+
+/// What is sent behind each case: a request that must be answered where the connection goes on, and
+/// must arrive nowhere else.
 const LAST: &str = "GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 /// A body that is a request to whoever ends the one before it too early.
 const SMUGGLED: &str = "0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -28,13 +31,20 @@ struct Case {
     answers: Vec<u16>,
     /// The requests that arrive, as [`shape`] shows them, [`LAST`] aside.
     arrives: Vec<String>,
-    /// Whether the connection serves [`LAST`]. Else it is closed, and what stands behind the case is not looked at.
+    /// Whether the connection serves [`LAST`]. Else it is closed, and what stands behind the case
+    /// is not looked at.
     goes_on: bool,
 }
 
 /// Refused with this status; the connection closes, and nothing arrives.
 fn refused(status: u16, section: &'static str, sent: impl AsRef<[u8]>) -> Case {
-    Case { section, sent: sent.as_ref().to_vec(), answers: vec![status], arrives: Vec::new(), goes_on: false }
+    Case {
+        section,
+        sent: sent.as_ref().to_vec(),
+        answers: vec![status],
+        arrives: Vec::new(),
+        goes_on: false,
+    }
 }
 
 /// Refused with this status, but where the request ends is beyond doubt, so the connection goes on.
@@ -50,7 +60,13 @@ fn forwarded(section: &'static str, sent: impl AsRef<[u8]>, arrives: &[&str]) ->
 /// These are the answers, and these requests arrive.
 fn mixed(section: &'static str, sent: impl AsRef<[u8]>, answers: &[u16], arrives: &[&str]) -> Case {
     let arrives = arrives.iter().map(|text| (*text).to_owned()).collect();
-    Case { section, sent: sent.as_ref().to_vec(), answers: answers.to_vec(), arrives, goes_on: true }
+    Case {
+        section,
+        sent: sent.as_ref().to_vec(),
+        answers: answers.to_vec(),
+        arrives,
+        goes_on: true,
+    }
 }
 
 impl Case {
@@ -65,7 +81,8 @@ fn post(lines: &str, rest: &str) -> String {
     format!("POST /x HTTP/1.1\r\nHost: a\r\n{lines}\r\n\r\n{rest}")
 }
 
-/// A gateway with one worker, so that whatever was done to a pooled connection befalls the next request, and its upstream.
+/// A gateway with one worker, so that whatever was done to a pooled connection befalls the next
+/// request, and its upstream.
 struct Stand {
     gateway: Gateway,
     upstream: Upstream,
@@ -80,7 +97,8 @@ impl Stand {
     fn with(server: &str, api: &str) -> Self {
         let upstream = Upstream::answering(|_| Answer::new("200 OK", &[], b"ok"));
         let toml = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n{server}\n[[api]]\nname = \"desk\"\nupstream = \"{}\"\n\
+            "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n{server}\n[[api]]\nname = \"desk\"\n\
+                upstream = \"{}\"\n\
              public = [\"GET /**\", \"POST /**\", \"OPTIONS /**\"]\n{api}\n",
             upstream.url()
         );
@@ -102,9 +120,17 @@ impl Stand {
     #[track_caller]
     fn check(&self, cases: &[Case]) {
         println!("{} cases", cases.len());
-        let failures: Vec<String> =
-            cases.iter().filter_map(|case| self.run(case).err().map(|why| format!("{why}\n{}", show(case)))).collect();
-        assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), cases.len(), failures.join("\n"));
+        let failures: Vec<String> = cases
+            .iter()
+            .filter_map(|case| self.run(case).err().map(|why| format!("{why}\n{}", show(case))))
+            .collect();
+        assert!(
+            failures.is_empty(),
+            "{} of {} cases:\n{}",
+            failures.len(),
+            cases.len(),
+            failures.join("\n")
+        );
     }
 
     fn run(&self, case: &Case) -> Result<(), String> {
@@ -120,15 +146,21 @@ impl Stand {
         if answers.last().and_then(|answer| answer.header("connection")) != Some("close") {
             return Err("the last answer does not say that the connection closes".to_owned());
         }
-        // Whatever was left on a pooled connection would now arrive, or become this request's answer.
+        // Whatever was left on a pooled connection would now arrive, or become this request's
+        // answer.
         let next = self.exchange(b"GET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         if !(next.starts_with(b"HTTP/1.1 200 ") && next.ends_with(b"\r\n\r\nok")) {
             return Err(format!("the next request was answered with {}", next.escape_ascii()));
         }
         let arrived: Vec<String> = self.upstream.requests().iter().map(shape).collect();
         let last = case.goes_on.then(|| "GET /last".to_owned());
-        let expected: Vec<String> = case.arrives.iter().cloned().chain(last).chain(["GET /next".to_owned()]).collect();
-        if arrived == expected { Ok(()) } else { Err(format!("arrived: {arrived:?}, not {expected:?}")) }
+        let expected: Vec<String> =
+            case.arrives.iter().cloned().chain(last).chain(["GET /next".to_owned()]).collect();
+        if arrived == expected {
+            Ok(())
+        } else {
+            Err(format!("arrived: {arrived:?}, not {expected:?}"))
+        }
     }
 }
 
@@ -141,7 +173,8 @@ fn read_answers(mut come: &[u8], to_head: bool) -> Result<Vec<Message>, String> 
     let mut answers = Vec::new();
     loop {
         let first_to_head = to_head && answers.is_empty();
-        let has_body = |answer: &Message| !first_to_head && !matches!(answer.status(), 100..=199 | 204 | 304);
+        let has_body =
+            |answer: &Message| !first_to_head && !matches!(answer.status(), 100..=199 | 204 | 304);
         match Message::read(&mut come, has_body) {
             Ok(Some(answer)) if (100..200).contains(&answer.status()) => {}
             Ok(Some(answer)) => answers.push(answer),
@@ -151,7 +184,8 @@ fn read_answers(mut come: &[u8], to_head: bool) -> Result<Vec<Message>, String> 
     }
 }
 
-/// A request that arrived, in short: method, target, body and trailers. What no request may look like is said.
+/// A request that arrived, in short: method, target, body and trailers. What no request may look
+/// like is said.
 fn shape(request: &Message) -> String {
     let mut shape = request.start.replace(" HTTP/1.1", "");
     if !request.body.is_empty() {

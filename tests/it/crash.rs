@@ -8,24 +8,29 @@ mod restoring;
 mod starting;
 mod work;
 
-use crate::harness::{Gateway, Key, Request, Upstream};
-use disk::Disk;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, SystemTime};
+
+use disk::Disk;
 use work::{Lines, Random, Worker};
+
+use crate::harness::{Gateway, Key, Request, Upstream};
 
 /// A new store is begun after so many rounds, so that looking through it stays quick.
 const ROUNDS_A_STORE: u64 = 10;
 /// Clients that make changes at the same time.
 const WORKERS: usize = 4;
 
-/// `KEYGATE_CRASH_ROUNDS` says how often the gateway is killed; `KEYGATE_CRASH_SEED` repeats the choices of a run.
+/// `KEYGATE_CRASH_ROUNDS` says how often the gateway is killed; `KEYGATE_CRASH_SEED` repeats the
+/// choices of a run.
 #[test]
 fn acknowledged_changes_survive_killing_the_gateway() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let rounds = number("KEYGATE_CRASH_ROUNDS").unwrap_or(12);
-    let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |time| time.as_nanos() as u64);
+    let clock = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(1, |time| time.as_nanos() as u64);
     let mut random = Random(number("KEYGATE_CRASH_SEED").unwrap_or(clock) | 1);
     println!("KEYGATE_CRASH_SEED={}", random.0);
     let (mut total, mut ends) = (0, [0; 3]);
@@ -35,10 +40,16 @@ fn acknowledged_changes_survive_killing_the_gateway() {
             ends[site.round(&mut random) as usize] += 1;
         }
         total += site.finish();
-        println!("{} rounds, {total} acknowledged changes so far", rounds.min(first + ROUNDS_A_STORE));
+        println!(
+            "{} rounds, {total} acknowledged changes so far",
+            rounds.min(first + ROUNDS_A_STORE)
+        );
     }
     let [killed, stopped, killed_early] = ends;
-    println!("killed {killed} times under load, {killed_early} times while starting, stopped {stopped} times under load");
+    println!(
+        "killed {killed} times under load, {killed_early} times while starting, stopped {stopped} \
+            times under load"
+    );
     println!("{total} acknowledged changes, each kept");
     assert!(total > rounds, "there was something to keep");
 }
@@ -62,13 +73,17 @@ struct Site {
 impl Site {
     fn new(random: &mut Random) -> Self {
         let upstream = Upstream::start();
-        let (operator, customer) = (Key::new("ops", "token_"), Key::live("key_file").scopes(&["tickets:read"]));
+        let (operator, customer) =
+            (Key::new("ops", "token_"), Key::live("key_file").scopes(&["tickets:read"]));
         let folder = office::setup(&upstream, &operator).key(&customer).write();
-        let workers = (0..WORKERS).map(|index| Worker::new(format!("client{index}"), random.below(u64::MAX))).collect();
+        let workers = (0..WORKERS)
+            .map(|index| Worker::new(format!("client{index}"), random.below(u64::MAX)))
+            .collect();
         Self { disk: Disk::new(folder), upstream, operator, customer, workers }
     }
 
-    /// Starts the gateway, looks whether all is there, makes changes under load, and ends the process in the middle.
+    /// Starts the gateway, looks whether all is there, makes changes under load, and ends the
+    /// process in the middle.
     fn round(&mut self, random: &mut Random) -> End {
         if random.below(8) == 0 {
             self.kill_early(random);
@@ -76,7 +91,8 @@ impl Site {
         }
         let gateway = self.disk.serve();
         self.check(&gateway);
-        let lines: Vec<Lines> = self.workers.iter().map(|_| Lines::to(&gateway, &self.operator)).collect();
+        let lines: Vec<Lines> =
+            self.workers.iter().map(|_| Lines::to(&gateway, &self.operator)).collect();
         let mut data = gateway.client();
         let request = Request::get("/api/v1/tickets").bearer(&self.customer);
         let end = thread::scope(|scope| {
@@ -90,7 +106,8 @@ impl Site {
             });
             // The moment is what is tried out here.
             thread::sleep(Duration::from_micros(random.below(250_000)));
-            let fault = ["fail-fsync", "fail-late", "full", "", "", "", "", ""][random.below(8) as usize];
+            let fault =
+                ["fail-fsync", "fail-late", "full", "", "", "", "", ""][random.below(8) as usize];
             if !fault.is_empty() {
                 self.disk.fail(fault);
                 thread::sleep(Duration::from_micros(random.below(50_000)));
@@ -113,7 +130,11 @@ impl Site {
     fn kill_early(&self, random: &mut Random) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
         command.args(["serve", "--config"]).arg(self.disk.folder().join("gateway.toml"));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).envs(self.disk.environment());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .envs(self.disk.environment());
         let mut process = command.spawn().expect("the gateway starts");
         thread::sleep(Duration::from_micros(random.below(60_000)));
         process.kill().expect("it runs until it is killed");
@@ -135,7 +156,9 @@ impl Site {
         self.check(&gateway);
         assert!(gateway.stop().success());
         let connection = rusqlite::Connection::open(self.disk.store()).expect("the file");
-        let verdict: String = connection.query_row("PRAGMA integrity_check", (), |row| row.get(0)).expect("a verdict");
+        let verdict: String = connection
+            .query_row("PRAGMA integrity_check", (), |row| row.get(0))
+            .expect("a verdict");
         assert_eq!(verdict, "ok");
         self.workers.iter().map(|worker| worker.acknowledged).sum()
     }

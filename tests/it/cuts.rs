@@ -2,23 +2,29 @@
 
 mod http2;
 
-use crate::harness::{Client, Gateway, Key, Message, PATIENCE, Request, field, hex_digest, wait_for};
 use std::io::{BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::harness::{
+    Client, Gateway, Key, Message, PATIENCE, Request, field, hex_digest, wait_for,
+};
+
 const PROMISE: Duration = Duration::from_secs(1);
 const REVOKED: &str = "\n[revoked]\nkeys = [\"key_leaked\"]\n";
 const TOKEN: &str = "token-of-a-test-of-cuts";
 const TICK: &[u8] = b"c\r\ndata: tick\n\n\r\n";
-const SWITCH: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n";
+const SWITCH: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+    Connection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n";
 
 type Stream = BufReader<TcpStream>;
 
 /// An upstream that does the same with each connection. What a script says is heard by the test.
-fn upstream(script: impl Fn(Stream, Sender<Vec<u8>>) + Send + Sync + 'static) -> (String, Receiver<Vec<u8>>) {
+fn upstream(
+    script: impl Fn(Stream, Sender<Vec<u8>>) + Send + Sync + 'static,
+) -> (String, Receiver<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (say, heard) = channel();
@@ -39,7 +45,8 @@ fn upstream(script: impl Fn(Stream, Sender<Vec<u8>>) + Send + Sync + 'static) ->
 
 /// Sends server-sent events until the gateway has closed, and says so.
 fn tick(mut stream: Stream, say: Sender<Vec<u8>>) {
-    let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    let head =
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
     let mut sent = stream.get_mut().write_all(head);
     while sent.is_ok() {
         sent = stream.get_mut().write_all(TICK);
@@ -48,16 +55,19 @@ fn tick(mut stream: Stream, say: Sender<Vec<u8>>) {
     let _ = say.send(Vec::new());
 }
 
-/// Sends a file that is larger than anybody has patience for until the gateway has closed, and says so.
+/// Sends a file that is larger than anybody has patience for until the gateway has closed, and says
+/// so.
 fn flood(mut stream: Stream, say: Sender<Vec<u8>>) {
-    let mut sent = stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n");
+    let mut sent =
+        stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n");
     while sent.is_ok() {
         sent = stream.get_mut().write_all(&[7; 65_536]);
     }
     let _ = say.send(Vec::new());
 }
 
-/// Says first that the request is here and then, once the gateway has closed, all that came behind its head. Never answers.
+/// Says first that the request is here and then, once the gateway has closed, all that came behind
+/// its head. Never answers.
 fn listen(mut stream: Stream, say: Sender<Vec<u8>>) {
     let _ = say.send(Vec::new());
     let _ = say.send(until_closed(&mut stream));
@@ -91,7 +101,9 @@ impl Desk {
 
     fn open_with(url: &str, leaked: Key, more: &str) -> Self {
         let (leaked, crm) = (leaked.scopes(&["*"]), Key::live("key_crm").scopes(&["*"]));
-        let setup = Gateway::in_front_of_url(url).api("public = [\"GET /status\"]").scope("all", &["GET /**", "POST /**"]);
+        let setup = Gateway::in_front_of_url(url)
+            .api("public = [\"GET /status\"]")
+            .scope("all", &["GET /**", "POST /**"]);
         let gateway = setup.key(&leaked).key(&crm).more(more).start();
         Self { gateway, leaked, crm }
     }
@@ -100,8 +112,13 @@ impl Desk {
     fn ask(&self, start: &str, key: Option<&Key>, fields: &str) -> Stream {
         let stream = TcpStream::connect(self.gateway.address()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let key = key.map(|key| format!("Authorization: Bearer {}\r\n", key.text)).unwrap_or_default();
-        (&stream).write_all(format!("{start} HTTP/1.1\r\nHost: desk.example\r\n{key}{fields}\r\n").as_bytes()).unwrap();
+        let key =
+            key.map(|key| format!("Authorization: Bearer {}\r\n", key.text)).unwrap_or_default();
+        (&stream)
+            .write_all(
+                format!("{start} HTTP/1.1\r\nHost: desk.example\r\n{key}{fields}\r\n").as_bytes(),
+            )
+            .unwrap();
         BufReader::new(stream)
     }
 
@@ -122,16 +139,26 @@ impl Desk {
     #[track_caller]
     fn edit(&self, change: impl FnOnce(&mut String)) -> Instant {
         self.gateway.edit(change);
-        wait_for("the change is in force", || (!self.gateway.events("configuration changed").is_empty()).then(Instant::now))
+        wait_for("the change is in force", || {
+            (!self.gateway.events("configuration changed").is_empty()).then(Instant::now)
+        })
     }
 
     /// One request was cut in all, for this reason, and its log line says so.
     #[track_caller]
     fn assert_cut_once(&self, reason: &str, status: u16) {
-        let logged = wait_for("the line in the log", || self.gateway.logged("outcome", reason).pop());
-        assert_eq!((field(&logged, "status").unwrap(), field(&logged, "api").unwrap()), (&status.into(), &"desk".into()), "{logged}");
+        let logged =
+            wait_for("the line in the log", || self.gateway.logged("outcome", reason).pop());
+        assert_eq!(
+            (field(&logged, "status").unwrap(), field(&logged, "api").unwrap()),
+            (&status.into(), &"desk".into()),
+            "{logged}"
+        );
         let page = self.gateway.admin("/metrics").text().to_owned();
-        let cuts: Vec<&str> = page.lines().filter(|line| line.starts_with("keygate_cuts_total{") && !line.ends_with(" 0")).collect();
+        let cuts: Vec<&str> = page
+            .lines()
+            .filter(|line| line.starts_with("keygate_cuts_total{") && !line.ends_with(" 0"))
+            .collect();
         assert_eq!(cuts, [format!("keygate_cuts_total{{outcome=\"{reason}\"}} 1")]);
     }
 }
@@ -151,8 +178,9 @@ fn assert_ticks(stream: &mut Stream) {
 fn server_sent_events_are_cut_and_those_of_others_live_on() {
     let (url, closed) = upstream(tick);
     let desk = Desk::open(&url);
-    let [mut leaked, mut crm, mut public] = [("/a", Some(&desk.leaked)), ("/b", Some(&desk.crm)), ("/status", None)]
-        .map(|(path, key)| desk.open_stream(&format!("GET {path}"), key, "", 200));
+    let [mut leaked, mut crm, mut public] =
+        [("/a", Some(&desk.leaked)), ("/b", Some(&desk.crm)), ("/status", None)]
+            .map(|(path, key)| desk.open_stream(&format!("GET {path}"), key, "", 200));
     assert_ticks(&mut leaked);
     let in_force = desk.revoke();
     let body = until_closed(&mut leaked);
@@ -185,7 +213,11 @@ fn request_that_has_ended_is_not_cut() {
     wait_for("401", || (client.send(&request).status() == 401).then_some(()));
     assert_eq!(client.send(&request.clone().header("X", "y")).status(), 401);
     let page = desk.gateway.admin("/metrics");
-    assert!(page.text().contains("keygate_cuts_total{outcome=\"revoked_key\"} 0\n"), "{}", page.text());
+    assert!(
+        page.text().contains("keygate_cuts_total{outcome=\"revoked_key\"} 0\n"),
+        "{}",
+        page.text()
+    );
 }
 
 #[test]
@@ -235,7 +267,10 @@ fn upload_is_refused_and_its_connection_closed_while_the_client_still_sends() {
     let body = heard.recv_timeout(PATIENCE).expect("the upstream's side is closed");
     sending.join().unwrap();
     assert_in_time(in_force);
-    assert!(body.starts_with(b"5\r\nhello") && !body.ends_with(b"0\r\n\r\n"), "a part must not look like the whole");
+    assert!(
+        body.starts_with(b"5\r\nhello") && !body.ends_with(b"0\r\n\r\n"),
+        "a part must not look like the whole"
+    );
     desk.assert_cut_once("revoked_key", 401);
 }
 
@@ -245,7 +280,8 @@ fn key_that_expires_loses_its_stream() {
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let end = now().as_secs() + 5;
     let expires = jiff::Timestamp::from_second(i64::try_from(end).unwrap()).unwrap();
-    let desk = Desk::open_with(&url, Key::live("key_leaked").set(&format!("expires_at = {expires}")), "");
+    let desk =
+        Desk::open_with(&url, Key::live("key_leaked").set(&format!("expires_at = {expires}")), "");
     let mut stream = desk.open_stream("GET /events", Some(&desk.leaked), "", 200);
     until_closed(&mut stream);
     let late = now().checked_sub(Duration::from_secs(end)).expect("not before it expires");
@@ -269,14 +305,21 @@ fn key_that_is_paused_through_the_api_loses_its_stream() {
     let (url, _closed) = upstream(tick);
     let folder = tempfile::tempdir().unwrap();
     let settings = format!(
-        "\n[store]\npath = \"{}\"\n\n[[admin.token]]\nname = \"ops\"\nrole = \"manage\"\nsha256 = \"{}\"\n",
+        "\n[store]\npath = \"{}\"\n\n[[admin.token]]\nname = \"ops\"\nrole = \"manage\"\n\
+            sha256 = \"{}\"\n",
         folder.path().join("keys.db").display(),
         hex_digest(TOKEN)
     );
     let desk = Desk::open_with(&url, Key::live("key_leaked"), &settings);
     let post = |path: &str, body: &str| {
-        let request = Request::new("POST", path).host("127.0.0.1").header("Authorization", &format!("Bearer {TOKEN}"));
-        let request = if body.is_empty() { request } else { request.header("Content-Type", "application/json").body(body.as_bytes()) };
+        let request = Request::new("POST", path)
+            .host("127.0.0.1")
+            .header("Authorization", &format!("Bearer {TOKEN}"));
+        let request = if body.is_empty() {
+            request
+        } else {
+            request.header("Content-Type", "application/json").body(body.as_bytes())
+        };
         Client::plain(desk.gateway.admin_address()).send(&request)
     };
     let made = post("/v1/keys", "{\"name\":\"Phone\",\"scopes\":[\"all\"]}");
@@ -292,7 +335,8 @@ fn key_that_is_paused_through_the_api_loses_its_stream() {
     desk.assert_cut_once("paused_key", 200);
 }
 
-const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: eA==\r\nSec-WebSocket-Version: 13\r\n";
+const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: eA==\r\n\
+    Sec-WebSocket-Version: 13\r\n";
 
 #[test]
 fn websocket_is_closed_with_a_reason_though_nobody_answers_it() {
@@ -306,8 +350,15 @@ fn websocket_is_closed_with_a_reason_though_nobody_answers_it() {
     let close = until_closed(&mut stream);
     let masked = heard.recv_timeout(PATIENCE).expect("the upstream's side is closed");
     assert_in_time(in_force);
-    assert_eq!((close[0], &close[2..4], &close[4..]), (0x88, &1008u16.to_be_bytes()[..], &b"the API key is no longer valid"[..]));
-    assert_eq!((masked[0], masked[1] & 0x80, masked.len()), (0x88, 0x80, close.len() + 4), "the upstream is told too");
+    assert_eq!(
+        (close[0], &close[2..4], &close[4..]),
+        (0x88, &1008u16.to_be_bytes()[..], &b"the API key is no longer valid"[..])
+    );
+    assert_eq!(
+        (masked[0], masked[1] & 0x80, masked.len()),
+        (0x88, 0x80, close.len() + 4),
+        "the upstream is told too"
+    );
     desk.assert_cut_once("revoked_key", 101);
 }
 

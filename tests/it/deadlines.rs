@@ -1,10 +1,11 @@
-//! How long anybody is waited for: clients that are slow, silent or do not read, APIs that stop in the middle of an answer. And that nobody
-//! is cut who only takes their time.
+//! How long anybody is waited for: clients that are slow, silent or do not read, APIs that stop in
+//! the middle of an answer. And that nobody is cut who only takes their time.
 
-use crate::harness::{Gateway, PATIENCE, Setup, upstream_after_head, wait_for};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
+
+use crate::harness::{Gateway, PATIENCE, Setup, upstream_after_head, wait_for};
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
 
@@ -32,13 +33,20 @@ fn until_closed(stream: &mut TcpStream) -> (String, Duration) {
 
 fn figure(gateway: &Gateway, series: &str) -> f64 {
     let page = gateway.admin("/metrics");
-    let line = page.text().lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
+    let line = page
+        .text()
+        .lines()
+        .find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
     line.unwrap_or_else(|| panic!("no {series}"))
 }
 
 #[track_caller]
 fn assert_nothing_is_left(gateway: &Gateway) {
-    for series in ["keygate_requests_in_flight", "keygate_api_requests_in_flight{api=\"desk\"}", "keygate_connections_open"] {
+    for series in [
+        "keygate_requests_in_flight",
+        "keygate_api_requests_in_flight{api=\"desk\"}",
+        "keygate_connections_open",
+    ] {
         wait_for(series, || (figure(gateway, series) == 0.0).then_some(()));
     }
 }
@@ -61,12 +69,23 @@ fn body_that_stops_coming_gets_408_and_the_upstream_no_end_of_it() {
         tell.send(body).unwrap();
     });
     let gateway = open(&url).server("body_timeout = \"500ms\"").start();
-    for (head, part, came) in [("Content-Length: 10", "half", "half"), ("Transfer-Encoding: chunked", "4\r\nhalf\r\n", "4\r\nhalf\r\n")] {
+    for (head, part, came) in [
+        ("Content-Length: 10", "half", "half"),
+        ("Transfer-Encoding: chunked", "4\r\nhalf\r\n", "4\r\nhalf\r\n"),
+    ] {
         let mut stream = connect(&gateway);
-        stream.write_all(format!("POST / HTTP/1.1\r\nHost: a\r\n{head}\r\n\r\n{part}").as_bytes()).unwrap();
+        stream
+            .write_all(format!("POST / HTTP/1.1\r\nHost: a\r\n{head}\r\n\r\n{part}").as_bytes())
+            .unwrap();
         let (answer, took) = until_closed(&mut stream);
-        assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("\"client_timeout\""), "{answer}");
-        assert!(answer.contains("connection: close\r\n") && took >= Duration::from_millis(450), "{took:?} {answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 408 ") && answer.contains("\"client_timeout\""),
+            "{answer}"
+        );
+        assert!(
+            answer.contains("connection: close\r\n") && took >= Duration::from_millis(450),
+            "{took:?} {answer}"
+        );
         assert_eq!(String::from_utf8_lossy(&told.recv_timeout(PATIENCE).unwrap()), came);
     }
     let series = "keygate_requests_total{api=\"desk\",outcome=\"client_timeout\",status=\"4xx\"}";
@@ -77,7 +96,8 @@ fn body_that_stops_coming_gets_408_and_the_upstream_no_end_of_it() {
 #[test]
 fn trickled_body_is_not_waited_for_for_ever() {
     let url = upstream_after_head(|mut stream| drop(stream.read_to_end(&mut Vec::new())));
-    let gateway = open(&url).server("body_timeout = \"500ms\"\nmin_transfer_rate = \"1KiB\"").start();
+    let gateway =
+        open(&url).server("body_timeout = \"500ms\"\nmin_transfer_rate = \"1KiB\"").start();
     let mut stream = connect(&gateway);
     stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n").unwrap();
     let mut out = stream.try_clone().unwrap();
@@ -95,9 +115,13 @@ fn trickled_body_is_not_waited_for_for_ever() {
 
 #[test]
 fn body_that_comes_slowly_but_fast_enough_is_waited_for() {
-    let gateway = open(&upstream_after_head(patient)).server("body_timeout = \"2s\"\nmin_transfer_rate = \"1B\"").start();
+    let gateway = open(&upstream_after_head(patient))
+        .server("body_timeout = \"2s\"\nmin_transfer_rate = \"1B\"")
+        .start();
     let mut stream = connect(&gateway);
-    stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 10\r\n\r\n").unwrap();
+    stream
+        .write_all(b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 10\r\n\r\n")
+        .unwrap();
     for _ in 0..10 {
         std::thread::sleep(Duration::from_millis(300));
         stream.write_all(b"x").unwrap();
@@ -114,12 +138,21 @@ fn time_that_the_upstream_takes_for_a_body_is_not_the_clients() {
         while left > 0 {
             left -= stream.read(&mut buffer).unwrap();
         }
-        stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+        stream
+            .get_mut()
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            .unwrap();
     });
     let gateway = open(&url).server("body_timeout = \"1s\"").start();
     let mut stream = connect(&gateway);
     stream
-        .write_all(format!("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", 64 << 20).as_bytes())
+        .write_all(
+            format!(
+                "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+                64 << 20
+            )
+            .as_bytes(),
+        )
         .unwrap();
     stream.write_all(&vec![b'x'; 64 << 20]).unwrap();
     assert!(until_closed(&mut stream).0.starts_with("HTTP/1.1 200 "));
@@ -151,7 +184,8 @@ fn client_that_does_not_take_its_answer_is_cut() {
 
 #[test]
 fn client_that_asks_and_never_reads_is_cut_though_it_is_refused_each_time() {
-    let gateway = Gateway::in_front_of_url("http://127.0.0.1:9").server("body_timeout = \"500ms\"").start();
+    let gateway =
+        Gateway::in_front_of_url("http://127.0.0.1:9").server("body_timeout = \"500ms\"").start();
     let mut stream = connect(&gateway);
     stream.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
     let many = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(10_000);
@@ -210,11 +244,18 @@ fn events_that_come_now_and_then_are_not_idle_nor_is_their_client_slow() {
         stream.get_mut().write_all(b"0\r\n\r\n").unwrap();
     };
     let settings = "body_timeout = \"1s\"\nheader_timeout = \"1s\"";
-    let gateway = open(&upstream_after_head(events)).server(settings).api("idle_timeout = \"2s\"\nresponse_timeout = \"2s\"").start();
+    let gateway = open(&upstream_after_head(events))
+        .server(settings)
+        .api("idle_timeout = \"2s\"\nresponse_timeout = \"2s\"")
+        .start();
     let mut stream = connect(&gateway);
     stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
     let (answer, _) = until_closed(&mut stream);
-    assert_eq!((answer.matches("hi").count(), answer.ends_with("0\r\n\r\n")), (5, true), "{answer}");
+    assert_eq!(
+        (answer.matches("hi").count(), answer.ends_with("0\r\n\r\n")),
+        (5, true),
+        "{answer}"
+    );
 }
 
 #[test]
@@ -232,7 +273,12 @@ fn long_request_whose_answer_has_begun_may_pause() {
     };
     let gateway = open(&upstream_after_head(echo)).server("body_timeout = \"300ms\"").start();
     let mut stream = connect(&gateway);
-    stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n").unwrap();
+    stream
+        .write_all(
+            b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\
+        Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n",
+        )
+        .unwrap();
     let mut byte = [0];
     stream.read_exact(&mut byte).unwrap();
     std::thread::sleep(Duration::from_millis(1500));
@@ -250,7 +296,10 @@ fn request_has_a_deadline_as_a_whole_whether_it_has_an_answer_or_not() {
         }
     };
     let silence = |mut stream: BufReader<TcpStream>| drop(stream.read(&mut [0]));
-    for (url, expected) in [(upstream_after_head(dribble), "HTTP/1.1 200 OK"), (upstream_after_head(silence), "HTTP/1.1 504 ")] {
+    for (url, expected) in [
+        (upstream_after_head(dribble), "HTTP/1.1 200 OK"),
+        (upstream_after_head(silence), "HTTP/1.1 504 "),
+    ] {
         let gateway = open(&url).api("request_timeout = \"1s\"").start();
         let mut stream = connect(&gateway);
         stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
@@ -264,14 +313,18 @@ fn request_has_a_deadline_as_a_whole_whether_it_has_an_answer_or_not() {
 #[test]
 fn websocket_in_which_nothing_moves_is_closed_with_a_reason_and_one_in_use_is_not() {
     let url = upstream_after_head(|mut stream| {
-        let switch = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+        let switch =
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
         stream.get_mut().write_all(switch.as_bytes()).unwrap();
         let _ = stream.read_to_end(&mut Vec::new());
     });
     let gateway = open(&url).api("idle_timeout = \"1s\"").start();
     let mut stream = connect(&gateway);
     stream
-        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n")
+        .write_all(
+            b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+            Sec-WebSocket-Version: 13\r\n\r\n",
+        )
         .unwrap();
     // Three seconds of pings from one side only.
     for _ in 0..10 {
@@ -279,8 +332,13 @@ fn websocket_in_which_nothing_moves_is_closed_with_a_reason_and_one_in_use_is_no
         stream.write_all(b"\x89\x80\0\0\0\0").expect("still open");
     }
     let (all, _) = until_closed(&mut stream);
-    assert!(all.starts_with("HTTP/1.1 101 ") && all.ends_with("idle or open for too long"), "{all}");
-    wait_for("the WebSocket is gone", || (figure(&gateway, "keygate_upgrades_open") == 0.0).then_some(()));
+    assert!(
+        all.starts_with("HTTP/1.1 101 ") && all.ends_with("idle or open for too long"),
+        "{all}"
+    );
+    wait_for("the WebSocket is gone", || {
+        (figure(&gateway, "keygate_upgrades_open") == 0.0).then_some(())
+    });
     assert_nothing_is_left(&gateway);
 }
 
@@ -296,7 +354,10 @@ fn body_larger_than_the_api_takes_gets_413_and_never_looks_whole_to_the_upstream
     let mut stream = connect(&gateway);
     stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1025\r\n\r\n").unwrap();
     let (answer, _) = until_closed(&mut stream);
-    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("\"body_too_large\""), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 413 ") && answer.contains("\"body_too_large\""),
+        "{answer}"
+    );
     assert!(told.try_recv().is_err(), "the upstream did not hear of it");
 
     let mut stream = connect(&gateway);
@@ -306,7 +367,11 @@ fn body_larger_than_the_api_takes_gets_413_and_never_looks_whole_to_the_upstream
     let (answer, _) = until_closed(&mut stream);
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     let came = told.recv_timeout(PATIENCE).unwrap();
-    assert!(!came.ends_with(b"0\r\n\r\n") && came.len() < 1200, "{}", String::from_utf8_lossy(&came));
+    assert!(
+        !came.ends_with(b"0\r\n\r\n") && came.len() < 1200,
+        "{}",
+        String::from_utf8_lossy(&came)
+    );
     assert_nothing_is_left(&gateway);
 }
 
@@ -317,11 +382,16 @@ fn silent_connections_hold_up_neither_a_stop_nor_get_their_time_twice() {
     std::thread::sleep(Duration::from_millis(1500));
     stream.write_all(b"GET / HTTP").unwrap();
     let (_, took) = until_closed(&mut stream);
-    assert!(took < Duration::from_millis(1600), "the first byte does not start the time anew: {took:?}");
+    assert!(
+        took < Duration::from_millis(1600),
+        "the first byte does not start the time anew: {took:?}"
+    );
 
     let gateway = open("http://127.0.0.1:9").start();
     let streams: Vec<TcpStream> = (0..10).map(|_| connect(&gateway)).collect();
-    wait_for("they are accepted", || (figure(&gateway, "keygate_connections_open") == 10.0).then_some(()));
+    wait_for("they are accepted", || {
+        (figure(&gateway, "keygate_connections_open") == 10.0).then_some(())
+    });
     let begun = Instant::now();
     assert_eq!(gateway.stop().code(), Some(0));
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
@@ -330,17 +400,26 @@ fn silent_connections_hold_up_neither_a_stop_nor_get_their_time_twice() {
 
 #[test]
 fn tls_handshake_that_never_ends_delays_a_stop_by_seconds_only() {
-    let gateway = open("http://127.0.0.1:9").tls(&["localhost"]).server("handshake_timeout = \"1h\"").start();
+    let gateway =
+        open("http://127.0.0.1:9").tls(&["localhost"]).server("handshake_timeout = \"1h\"").start();
     let _stream = connect(&gateway);
-    wait_for("it is accepted", || (figure(&gateway, "keygate_connections_open") == 1.0).then_some(()));
+    wait_for("it is accepted", || {
+        (figure(&gateway, "keygate_connections_open") == 1.0).then_some(())
+    });
     let begun = Instant::now();
     assert_eq!(gateway.stop().code(), Some(0));
-    assert!(begun.elapsed() < Duration::from_secs(10), "the drain timeout of 30 s was not waited for: {:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(10),
+        "the drain timeout of 30 s was not waited for: {:?}",
+        begun.elapsed()
+    );
 }
 
 #[test]
 fn connection_between_two_requests_has_the_idle_timeout_and_a_begun_head_the_header_timeout() {
-    let url = upstream_after_head(|mut stream| drop(stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")));
+    let url = upstream_after_head(|mut stream| {
+        drop(stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"))
+    });
     let gateway = open(&url).server("idle_timeout = \"4s\"\nheader_timeout = \"500ms\"").start();
     let mut silent = connect(&gateway);
     let mut begun = connect(&gateway);

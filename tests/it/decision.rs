@@ -1,13 +1,18 @@
-//! The decision on the wire: every row of the table of answers, and that no refusal touches the upstream.
+//! The decision on the wire: every row of the table of answers, and that no refusal touches the
+//! upstream.
 
-use crate::harness::{Answer, Gateway, Key, Message, Request, Upstream, wait_for};
 use std::net::TcpListener;
 use std::time::Duration;
+
+use crate::harness::{Answer, Gateway, Key, Message, Request, Upstream, wait_for};
 
 /// A desk with two scopes for bearer keys or `X-API-Key`, at one host.
 fn desk(upstream: &Upstream) -> crate::harness::Setup {
     Gateway::in_front_of(upstream)
-        .api("hosts = [\"desk.example\"]\ncredentials = [\"bearer\", \"header:X-API-Key\"]\npublic = [\"GET /status\"]")
+        .api(
+            "hosts = [\"desk.example\"]\ncredentials = [\"bearer\", \"header:X-API-Key\"]\n\
+            public = [\"GET /status\"]",
+        )
         .scope("tickets:read", &["GET /tickets", "GET /tickets/**"])
         .scope("tickets:write", &["POST /tickets"])
         .scope("tickets:admin", &["POST /tickets", "DELETE /tickets/*"])
@@ -24,7 +29,11 @@ fn challenges(rest: &str) -> [String; 2] {
 
 #[track_caller]
 fn assert_refused(answer: &Message, status: u16, code: &str, challenge: Option<&str>) {
-    assert_eq!((answer.status(), answer.json()["code"].as_str()), (status, Some(code)), "{answer:?}");
+    assert_eq!(
+        (answer.status(), answer.json()["code"].as_str()),
+        (status, Some(code)),
+        "{answer:?}"
+    );
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     assert_eq!(answer.header("content-type"), Some("application/problem+json"));
     assert_eq!(answer.json()["request_id"].as_str(), answer.header("x-request-id"));
@@ -35,11 +44,17 @@ fn assert_refused(answer: &Message, status: u16, code: &str, challenge: Option<&
 #[test]
 fn every_refusal_has_its_status_code_and_challenge_and_never_contacts_the_upstream() {
     let upstream = Upstream::start();
-    let expired = Key::live("key_expired").scopes(&["tickets:read"]).set("expires_at = 2020-01-01T00:00:00Z");
+    let expired =
+        Key::live("key_expired").scopes(&["tickets:read"]).set("expires_at = 2020-01-01T00:00:00Z");
     let revoked = Key::live("key_revoked").scopes(&["tickets:read"]);
-    let far = Key::live("key_far").scopes(&["tickets:read"]).set("allow_ips = [\"203.0.113.0/24\"]");
-    let web = Key::live("key_web").scopes(&["tickets:read"]).set("allow_referrers = [\"https://app.example.com/*\"]");
-    let narrow = Key::live("key_narrow").scopes(&["tickets:read"]).set("allow_endpoints = [\"GET /tickets/*\"]");
+    let far =
+        Key::live("key_far").scopes(&["tickets:read"]).set("allow_ips = [\"203.0.113.0/24\"]");
+    let web = Key::live("key_web")
+        .scopes(&["tickets:read"])
+        .set("allow_referrers = [\"https://app.example.com/*\"]");
+    let narrow = Key::live("key_narrow")
+        .scopes(&["tickets:read"])
+        .set("allow_endpoints = [\"GET /tickets/*\"]");
     let (reader, unknown) = (reader(), Key::live("key_unknown"));
     let all = [&expired, &revoked, &far, &web, &narrow, &reader];
     let setup = all.iter().fold(desk(&upstream), |setup, key| setup.key(key));
@@ -56,8 +71,18 @@ fn every_refusal_has_its_status_code_and_challenge_and_never_contacts_the_upstre
         (get().header("Authorization", "Bearer other_prefix"), 401, "unknown_key", token),
         (get().bearer(&revoked), 401, "revoked_key", token),
         (get().bearer(&expired), 401, "expired_key", token),
-        (get().bearer(&reader).bearer(&reader), 400, "ambiguous_credential", Some(", error=\"invalid_request\"")),
-        (get().bearer(&reader).header("X-API-Key", &reader.text), 400, "ambiguous_credential", Some(", error=\"invalid_request\"")),
+        (
+            get().bearer(&reader).bearer(&reader),
+            400,
+            "ambiguous_credential",
+            Some(", error=\"invalid_request\""),
+        ),
+        (
+            get().bearer(&reader).header("X-API-Key", &reader.text),
+            400,
+            "ambiguous_credential",
+            Some(", error=\"invalid_request\""),
+        ),
         (get().bearer(&far), 403, "address_not_allowed", None),
         (get().bearer(&web), 403, "referrer_not_allowed", None),
         (get().bearer(&narrow), 403, "endpoint_not_allowed", None),
@@ -88,7 +113,11 @@ fn requests_before_any_api_are_refused_without_contact() {
         (Request::get("//tickets").bearer(&key), 400, "malformed_target"),
         (Request::get("/;/tickets").bearer(&key), 400, "malformed_target"),
         (Request::new("TRACE", "/tickets").bearer(&key), 405, "method_not_allowed"),
-        (Request::get("/tickets").header("Host", "desk.example").bearer(&key), 400, "malformed_host"),
+        (
+            Request::get("/tickets").header("Host", "desk.example").bearer(&key),
+            400,
+            "malformed_host",
+        ),
         (Request::get("http://other.example/tickets").bearer(&key), 400, "malformed_host"),
     ] {
         assert_refused(&gateway.send(&request), status, code, None);
@@ -101,7 +130,8 @@ fn ambiguous_framing_never_reaches_the_upstream_and_closes_the_connection() {
     let upstream = Upstream::start();
     let key = reader();
     let gateway = desk(&upstream).key(&key).start();
-    let head = format!("POST /tickets HTTP/1.1\r\nHost: desk.example\r\nX-API-Key: {}\r\n", key.text);
+    let head =
+        format!("POST /tickets HTTP/1.1\r\nHost: desk.example\r\nX-API-Key: {}\r\n", key.text);
     for rest in [
         "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
@@ -112,9 +142,12 @@ fn ambiguous_framing_never_reaches_the_upstream_and_closes_the_connection() {
         "Content-Length: 4, 4\r\n\r\nabcd",
     ] {
         let mut client = gateway.client();
-        client.write(format!("{head}{rest}GET /smuggled HTTP/1.1\r\nHost: desk.example\r\n\r\n").as_bytes());
+        client.write(
+            format!("{head}{rest}GET /smuggled HTTP/1.1\r\nHost: desk.example\r\n\r\n").as_bytes(),
+        );
         let answer = client.read("POST");
-        // A gateway may also re-frame what has one sound reading, but then the key's scope decides: 403.
+        // A gateway may also re-frame what has one sound reading, but then the key's scope decides:
+        // 403.
         assert!(matches!(answer.status(), 400 | 403 | 501), "{rest:?}: {answer:?}");
         assert!(client.is_closed(), "{rest:?}: the connection is used further");
     }
@@ -126,9 +159,13 @@ fn tls_name_that_does_not_cover_the_host_gets_421() {
     let upstream = Upstream::start();
     let key = reader();
     let gateway = desk(&upstream).key(&key).tls(&["desk.example", "other.example"]).start();
-    let misdirected = gateway.client_for("desk.example").send(&Request::get("/tickets").host("other.example").bearer(&key));
+    let misdirected = gateway
+        .client_for("desk.example")
+        .send(&Request::get("/tickets").host("other.example").bearer(&key));
     assert_refused(&misdirected, 421, "misdirected", None);
-    let unknown = gateway.client_for("other.example").send(&Request::get("/tickets").host("other.example").bearer(&key));
+    let unknown = gateway
+        .client_for("other.example")
+        .send(&Request::get("/tickets").host("other.example").bearer(&key));
     assert_refused(&unknown, 404, "unknown_host", None);
     upstream.assert_untouched();
     let answer = gateway.client_for("desk.example").send(&Request::get("/tickets").bearer(&key));
@@ -141,9 +178,17 @@ fn key_for_another_api_is_refused_as_invalid() {
     let upstream = Upstream::start();
     let key = reader().set("apis = [\"desk\"]");
     let other = Key::live("key_other").set("apis = [\"second\"]").scopes(&[]);
-    let second = format!("\n[[api]]\nname = \"second\"\nhosts = [\"second.example\"]\nupstream = \"{}\"\n", upstream.url());
+    let second = format!(
+        "\n[[api]]\nname = \"second\"\nhosts = [\"second.example\"]\nupstream = \"{}\"\n",
+        upstream.url()
+    );
     let gateway = desk(&upstream).more(&second).key(&key).key(&other).start();
-    assert_refused(&gateway.send(&Request::get("/tickets").bearer(&other)), 401, "key_not_for_api", Some(", error=\"invalid_token\""));
+    assert_refused(
+        &gateway.send(&Request::get("/tickets").bearer(&other)),
+        401,
+        "key_not_for_api",
+        Some(", error=\"invalid_token\""),
+    );
     upstream.assert_untouched();
 }
 
@@ -154,7 +199,10 @@ fn public_endpoint_needs_no_key_and_strips_one_that_is_sent() {
     let gateway = desk(&upstream).key(&key).start();
     assert_eq!(gateway.send(&Request::get("/status")).status(), 200);
     assert_eq!(upstream.last().header("x-keygate-auth"), Some("public"));
-    assert_eq!(gateway.send(&Request::get("/status").header("Authorization", "Bearer nonsense")).status(), 200);
+    assert_eq!(
+        gateway.send(&Request::get("/status").header("Authorization", "Bearer nonsense")).status(),
+        200
+    );
     let seen = upstream.last();
     assert!(!seen.has("authorization") && !seen.has("x-keygate-key-id"));
 }
@@ -176,14 +224,17 @@ fn refused_request_leaves_the_connection_usable() {
 #[test]
 fn upstream_that_is_down_gives_502_and_one_that_is_slow_504_and_both_are_charged() {
     let key = Key::live("key_reader").scopes(&["tickets:read"]).set("rate_limit = \"10/min\"");
-    let upstream = Upstream::answering(|_| Answer::new("200 OK", &[], b"late").after(Duration::from_secs(3)));
+    let upstream =
+        Upstream::answering(|_| Answer::new("200 OK", &[], b"late").after(Duration::from_secs(3)));
     let slow = desk(&upstream).api("response_timeout = \"200ms\"").key(&key).start();
     let answer = slow.send(&Request::get("/tickets").bearer(&key));
     assert_refused(&answer, 504, "upstream_timeout", None);
     assert_eq!(answer.header("x-ratelimit-remaining"), Some("9"));
 
     // A port that was free a moment ago.
-    let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port");
     let gateway = desk(&upstream).key(&key).start();
     gateway.edit(|toml| *toml = toml.replace(&upstream.url(), &format!("http://{nobody}")));
     let answer = wait_for("the edit is in force", || {
@@ -199,9 +250,19 @@ fn upstream_that_breaks_off_gives_502() {
     let key = reader();
     let upstream = Upstream::answering(|_| Answer::raw("").then_close());
     let gateway = desk(&upstream).key(&key).start();
-    assert_refused(&gateway.send(&Request::get("/tickets").bearer(&key)), 502, "upstream_failed", None);
+    assert_refused(
+        &gateway.send(&Request::get("/tickets").bearer(&key)),
+        502,
+        "upstream_failed",
+        None,
+    );
     upstream.answer(|_| Answer::raw("what is this\r\n\r\n").then_close());
-    assert_refused(&gateway.send(&Request::get("/tickets").bearer(&key)), 502, "upstream_failed", None);
+    assert_refused(
+        &gateway.send(&Request::get("/tickets").bearer(&key)),
+        502,
+        "upstream_failed",
+        None,
+    );
 }
 
 #[test]
@@ -227,7 +288,10 @@ fn refused_grpc_call_gets_its_status_in_the_head() {
     let call = |path: &str| Request::new("POST", path).header("Content-Type", "application/grpc");
     for (request, status) in [(call("/tickets"), "16"), (call("/tickets").bearer(&key), "7")] {
         let answer = gateway.send(&request);
-        assert_eq!((answer.status(), answer.header("grpc-status"), answer.text()), (200, Some(status), ""));
+        assert_eq!(
+            (answer.status(), answer.header("grpc-status"), answer.text()),
+            (200, Some(status), "")
+        );
     }
     upstream.assert_untouched();
 }
@@ -239,7 +303,10 @@ fn refusal_of_a_request_with_a_body_is_read_and_the_connection_goes_on() {
     let gateway = Gateway::in_front_of(&upstream).scope("all", &["GET /**"]).key(&key).start();
     let mut client = gateway.client();
     for _ in 0..3 {
-        assert_eq!(client.send(&Request::new("POST", "/").body(&vec![b'x'; 200_000])).status(), 401);
+        assert_eq!(
+            client.send(&Request::new("POST", "/").body(&vec![b'x'; 200_000])).status(),
+            401
+        );
     }
     assert_eq!(client.send(&Request::get("/").bearer(&key)).status(), 200);
     assert_eq!(upstream.requests().len(), 1);

@@ -1,18 +1,21 @@
 //! Strangers who send something new each time: what they choose is kept nowhere.
 
-use crate::harness::{Answer, Gateway, Key, PATIENCE, Upstream, wait_for};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+
+use crate::harness::{Answer, Gateway, Key, PATIENCE, Upstream, wait_for};
 
 /// Requests that are sent before an answer is read.
 const BATCH: usize = 200;
 
-/// How much memory may be taken once, in kibibytes: the latest refused requests are kept for whoever asks about them, so many and no more.
+/// How much memory may be taken once, in kibibytes: the latest refused requests are kept for
+/// whoever asks about them, so many and no more.
 const MORE_MEMORY: u64 = 8192;
 
 /// How many: `KEYGATE_FLOOD=1000000` for the long run.
 fn requests() -> usize {
-    std::env::var("KEYGATE_FLOOD").map_or(30_000, |text| text.parse().expect("KEYGATE_FLOOD is a number"))
+    std::env::var("KEYGATE_FLOOD")
+        .map_or(30_000, |text| text.parse().expect("KEYGATE_FLOOD is a number"))
 }
 
 /// What no two requests have in common (SplitMix64).
@@ -23,23 +26,29 @@ fn random(number: usize) -> u64 {
     z ^ z >> 31
 }
 
-/// One of six kinds: another key, path, host, address, all of them, or an admitted key at another path.
+/// One of six kinds: another key, path, host, address, all of them, or an admitted key at another
+/// path.
 fn request(number: usize, key: &Key) -> String {
     let new = random(number);
     let [a, b, c, d, ..] = new.to_be_bytes();
     let address = format!("{a}.{b}.{c}.{d}");
-    let (mut path, mut host, mut secret, mut from) = ("/x".to_owned(), "desk.example".to_owned(), key.text.clone(), "192.0.2.1".to_owned());
+    let (mut path, mut host, mut secret, mut from) =
+        ("/x".to_owned(), "desk.example".to_owned(), key.text.clone(), "192.0.2.1".to_owned());
     let unknown = format!("sk_{}_{new:016x}{new:016x}", "live");
     match number % 6 {
         0 => secret = unknown,
         1 => path = format!("/nowhere/{new:x}?q={new:x}"),
         2 => host = format!("{new:x}.example"),
         3 => (from, secret) = (address, unknown),
-        4 => (path, host, secret, from) = (format!("/{new:x}"), format!("{new:x}.example"), unknown, address),
+        4 => {
+            (path, host, secret, from) =
+                (format!("/{new:x}"), format!("{new:x}.example"), unknown, address)
+        }
         _ => path = format!("/open/{new:x}"),
     }
     format!(
-        "GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {secret}\r\nX-Forwarded-For: {from}\r\nX-Request-Id: r{new:x}\r\n\
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {secret}\r\n\
+            X-Forwarded-For: {from}\r\nX-Request-Id: r{new:x}\r\n\
          User-Agent: {new:x}\r\nX-{new:x}: {new:x}\r\n\r\n"
     )
 }
@@ -70,12 +79,17 @@ fn send(gateway: &Gateway, key: &Key, numbers: std::ops::Range<usize>) -> usize 
 fn random_keys_paths_hosts_and_addresses_grow_neither_memory_nor_metrics() {
     let upstream = Upstream::answering(|_| Answer::new("200 OK", &[], b"{}"));
     let key = Key::live("key_crm").scopes(&["open"]);
-    let setup = Gateway::in_front_of(&upstream).scope("open", &["GET /open/**"]).key(&key).more("[log]\nrequests = false");
-    let gateway = setup.api("hosts = [\"desk.example\"]").server("trusted_proxies = [\"127.0.0.1\"]").start();
+    let setup = Gateway::in_front_of(&upstream)
+        .scope("open", &["GET /open/**"])
+        .key(&key)
+        .more("[log]\nrequests = false");
+    let gateway =
+        setup.api("hosts = [\"desk.example\"]").server("trusted_proxies = [\"127.0.0.1\"]").start();
     // What any traffic brings about: buffers, connections, each outcome's line.
     let warm = 6000;
     send(&gateway, &key, 0..warm);
-    let lines = || wait_for("the figures", || Some(gateway.admin("/metrics").text().lines().count()));
+    let lines =
+        || wait_for("the figures", || Some(gateway.admin("/metrics").text().lines().count()));
     let before = (gateway.memory("VmRSS"), lines());
     let total = requests();
     let mut admitted = 0;
@@ -85,7 +99,15 @@ fn random_keys_paths_hosts_and_addresses_grow_neither_memory_nor_metrics() {
     }
     let after = (gateway.memory("VmRSS"), lines());
     assert_eq!(after.1, before.1, "lines of /metrics");
-    assert!(after.0 < before.0 + MORE_MEMORY, "from {} to {} KiB of memory after {total} requests", before.0, after.0);
+    assert!(
+        after.0 < before.0 + MORE_MEMORY,
+        "from {} to {} KiB of memory after {total} requests",
+        before.0,
+        after.0
+    );
     assert!(admitted.abs_diff(total / 6) <= 1, "{admitted} of {total} were admitted");
-    eprintln!("{total} requests: memory from {} to {} KiB, /metrics with {} lines", before.0, after.0, after.1);
+    eprintln!(
+        "{total} requests: memory from {} to {} KiB, /metrics with {} lines",
+        before.0, after.0, after.1
+    );
 }

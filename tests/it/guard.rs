@@ -1,9 +1,11 @@
 //! An edit that drops a large part of the file's keys waits for somebody who says that it is meant.
 
-use crate::harness::{Client, Gateway, Key, Request, Upstream, field, hex_digest, wait_for};
-use serde_json::Value;
 use std::fs;
 use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::harness::{Client, Gateway, Key, Request, Upstream, field, hex_digest, wait_for};
 
 const TOKEN: &str = "token-of-a-guarded-gateway";
 const REFUSED: &str = "the file is refused; what ran before goes on";
@@ -21,9 +23,16 @@ impl Desk {
     fn open(count: usize, settings: &str) -> Self {
         let upstream = Upstream::start();
         let keys: Vec<Key> = (0..count)
-            .map(|index| Key::live(&format!("key_{index}")).scopes(&["*"]).set(&format!("organization = \"org_{}\"", index % 4)))
+            .map(|index| {
+                Key::live(&format!("key_{index}"))
+                    .scopes(&["*"])
+                    .set(&format!("organization = \"org_{}\"", index % 4))
+            })
             .collect();
-        let token = format!("\n[[admin.token]]\nname = \"ops\"\nrole = \"manage\"\nsha256 = \"{}\"\n{settings}", hex_digest(TOKEN));
+        let token = format!(
+            "\n[[admin.token]]\nname = \"ops\"\nrole = \"manage\"\nsha256 = \"{}\"\n{settings}",
+            hex_digest(TOKEN)
+        );
         let setup = Gateway::in_front_of(&upstream).scope("all", &["GET /**"]).more(&token);
         let gateway = keys.iter().fold(setup, super::harness::Setup::key).start();
         let text = fs::read_to_string(gateway.file()).expect("the file");
@@ -37,7 +46,9 @@ impl Desk {
 
     #[track_caller]
     fn wait_for_status(&self, index: usize, status: u16) {
-        wait_for(&format!("status {status} for key_{index}"), || (self.status(index) == status).then_some(()));
+        wait_for(&format!("status {status} for key_{index}"), || {
+            (self.status(index) == status).then_some(())
+        });
     }
 
     /// Saves a file with the first keys only, and with these lines at its end.
@@ -55,14 +66,23 @@ impl Desk {
 
     fn metric(&self, series: &str) -> f64 {
         let page = self.gateway.admin("/metrics");
-        let value = page.text().lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
+        let value = page
+            .text()
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
         value.unwrap_or_else(|| panic!("{series} is not on the page"))
     }
 
     /// `POST /v1/reload` with this body.
     fn reload(&self, body: &[u8]) -> (u16, Value) {
-        let request = Request::new("POST", "/v1/reload").host("127.0.0.1").header("Authorization", &format!("Bearer {TOKEN}"));
-        let request = if body.is_empty() { request } else { request.header("Content-Type", "application/json").body(body) };
+        let request = Request::new("POST", "/v1/reload")
+            .host("127.0.0.1")
+            .header("Authorization", &format!("Bearer {TOKEN}"));
+        let request = if body.is_empty() {
+            request
+        } else {
+            request.header("Content-Type", "application/json").body(body)
+        };
         let answer = Client::plain(self.gateway.admin_address()).send(&request);
         (answer.status(), serde_json::from_slice(&answer.body).unwrap_or(Value::Null))
     }
@@ -78,7 +98,11 @@ impl Desk {
 
 /// The values of `change` of all events with this message.
 fn changes(gateway: &Gateway, message: &str) -> Vec<String> {
-    gateway.events(message).iter().filter_map(|event| field(event, "change")?.as_str().map(str::to_owned)).collect()
+    gateway
+        .events(message)
+        .iter()
+        .filter_map(|event| field(event, "change")?.as_str().map(str::to_owned))
+        .collect()
 }
 
 #[test]
@@ -87,14 +111,24 @@ fn edit_that_drops_most_keys_is_refused_with_what_it_would_change() {
     desk.save(5, "");
     desk.wait_for_refusals(1);
     assert_eq!((desk.status(0), desk.status(19)), (200, 200), "what ran before goes on");
-    wait_for("the changes in the log", || changes(&desk.gateway, "not in force").contains(&"- key key_19".to_owned()).then_some(()));
+    wait_for("the changes in the log", || {
+        changes(&desk.gateway, "not in force").contains(&"- key key_19".to_owned()).then_some(())
+    });
     let output = desk.gateway.output();
-    assert!(output.contains("it would drop 15 of 20 keys") && output.contains("keygate reload --force"), "{output}");
+    assert!(
+        output.contains("it would drop 15 of 20 keys") && output.contains("keygate reload --force"),
+        "{output}"
+    );
 
     let (status, answer) = desk.reload(b"");
     assert_eq!(status, 422);
     let errors = answer["errors"].to_string();
-    for part in ["it would drop 15 of 20 keys", "(50%)", "keygate reload --force", "not in force: - key key_5"] {
+    for part in [
+        "it would drop 15 of 20 keys",
+        "(50%)",
+        "keygate reload --force",
+        "not in force: - key key_5",
+    ] {
         assert!(errors.contains(part), "{part}: {errors}");
     }
     assert_eq!(desk.status(19), 200);
@@ -121,7 +155,8 @@ fn revocation_is_in_force_although_its_file_is_refused() {
     let desk = Desk::open(20, "");
     desk.save(4, "[revoked]\nkeys = [\"key_1\", \"key_19\"]\norganizations = [\"org_2\"]\n");
     desk.wait_for_refusals(1);
-    // key_1 stays in the file, key_19 is dropped by it, and the organization has keys of both kinds.
+    // key_1 stays in the file, key_19 is dropped by it, and the organization has keys of both
+    // kinds.
     for (index, status) in [(0, 200), (1, 401), (2, 401), (18, 401), (19, 401), (17, 200)] {
         assert_eq!(desk.status(index), status, "key_{index}");
     }
@@ -151,7 +186,9 @@ fn file_that_was_in_force_before_is_in_force_again_when_it_is_restored() {
     desk.save(3, "");
     desk.wait_for_refusals(1);
     desk.gateway.edit(|toml| toml.clone_from(&good));
-    wait_for("the file is what runs", || (desk.metric("keygate_config_file_differs") == 0.0).then_some(()));
+    wait_for("the file is what runs", || {
+        (desk.metric("keygate_config_file_differs") == 0.0).then_some(())
+    });
     assert_eq!(desk.status(19), 200);
 
     // The same after a refused file has revoked something, which the good one does not.
@@ -159,7 +196,9 @@ fn file_that_was_in_force_before_is_in_force_again_when_it_is_restored() {
     desk.wait_for_status(7, 401);
     desk.gateway.edit(|toml| toml.clone_from(&good));
     desk.wait_for_status(7, 200);
-    wait_for("the file is what runs", || (desk.metric("keygate_config_file_differs") == 0.0).then_some(()));
+    wait_for("the file is what runs", || {
+        (desk.metric("keygate_config_file_differs") == 0.0).then_some(())
+    });
 }
 
 #[test]
@@ -175,8 +214,11 @@ fn forced_reload_drops_the_keys() {
     assert_eq!(desk.reload(b"{\"force\": false}").0, 422);
     let (status, answer) = desk.reload(b"{\"force\": true}");
     assert_eq!(status, 200, "{answer}");
-    let dropped =
-        answer["changes"].as_array().expect("changes").iter().filter(|change| change.as_str().is_some_and(|it| it.starts_with("- key")));
+    let dropped = answer["changes"]
+        .as_array()
+        .expect("changes")
+        .iter()
+        .filter(|change| change.as_str().is_some_and(|it| it.starts_with("- key")));
     assert_eq!(dropped.count(), 15);
     assert_eq!((desk.status(0), desk.status(4), desk.status(19)), (200, 401, 401));
     assert_eq!(desk.metric("keygate_config_file_differs"), 0.0);
@@ -190,7 +232,12 @@ fn reload_command_shows_the_refusal_and_forces_only_when_told() {
     let refused = desk.command(&[]);
     let stderr = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(1));
-    for part in ["it would drop 15 of 20 keys", "keygate reload --force", "- key key_19", "goes on with what it had"] {
+    for part in [
+        "it would drop 15 of 20 keys",
+        "keygate reload --force",
+        "- key key_19",
+        "goes on with what it had",
+    ] {
         assert!(stderr.contains(part), "{part}: {stderr}");
     }
     assert_eq!(desk.status(19), 200);
@@ -225,7 +272,10 @@ fn edit_cannot_drop_keys_and_lift_the_guard_at_once() {
     // In two steps it is meant.
     desk.gateway.edit(|toml| *toml = format!("{lifted}{all}"));
     wait_for("the guard is lifted", || {
-        changes(&desk.gateway, "configuration changed").iter().any(|it| it.contains("max_removed_keys")).then_some(())
+        changes(&desk.gateway, "configuration changed")
+            .iter()
+            .any(|it| it.contains("max_removed_keys"))
+            .then_some(())
     });
     desk.gateway.edit(|toml| toml.clone_from(&lifted));
     desk.wait_for_status(19, 401);

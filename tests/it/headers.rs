@@ -3,11 +3,15 @@
 use crate::harness::{Answer, Gateway, Key, Message, Request, Setup, Upstream};
 
 fn desk(upstream: &Upstream) -> Setup {
-    Gateway::in_front_of(upstream).scope("tickets:read", &["GET /tickets", "GET /tickets/**"]).scope("tickets:write", &["POST /tickets"])
+    Gateway::in_front_of(upstream)
+        .scope("tickets:read", &["GET /tickets", "GET /tickets/**"])
+        .scope("tickets:write", &["POST /tickets"])
 }
 
 fn reader() -> Key {
-    Key::live("key_reader").scopes(&["tickets:read", "tickets:write"]).set("organization = \"Ünïon & Söhne\"")
+    Key::live("key_reader")
+        .scopes(&["tickets:read", "tickets:write"])
+        .set("organization = \"Ünïon & Söhne\"")
 }
 
 /// What the upstream sees of one request.
@@ -25,11 +29,19 @@ fn upstream_sees_exactly_these_fields_of_a_plain_request() {
     let upstream = Upstream::start();
     let key = reader();
     let gateway = desk(&upstream).key(&key).start();
-    let answer =
-        gateway.send(&Request::get("/tickets?page=2").header("Accept", "*/*").header("X-Request-Id", "from-client.1_2").bearer(&key));
+    let answer = gateway.send(
+        &Request::get("/tickets?page=2")
+            .header("Accept", "*/*")
+            .header("X-Request-Id", "from-client.1_2")
+            .bearer(&key),
+    );
     let seen = upstream.last();
     assert_eq!(seen.start, "GET /tickets?page=2 HTTP/1.1");
-    let mut fields: Vec<(String, String)> = seen.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
+    let mut fields: Vec<(String, String)> = seen
+        .headers
+        .iter()
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.clone()))
+        .collect();
     fields.sort();
     let expected = [
         ("accept", "*/*"),
@@ -66,7 +78,11 @@ fn names_that_a_client_smuggles_are_dropped_in_every_spelling() {
             .header("X-Real-IP", "203.0.113.1")
             .header("X-Original-URL", "/admin")
             .header("X-HTTP-Method-Override", "DELETE")
-            .header("Connection", "X-Keygate-Auth, x-keygate-key-id, X-Forwarded-For, X-Request-Id, Host, X-Mine, close")
+            .header(
+                "Connection",
+                "X-Keygate-Auth, x-keygate-key-id, X-Forwarded-For, \
+                X-Request-Id, Host, X-Mine, close",
+            )
             .header("X-Mine", "1")
             .header("X-Innocent", "kept")
     };
@@ -81,7 +97,15 @@ fn names_that_a_client_smuggles_are_dropped_in_every_spelling() {
     for (name, value) in &seen.headers {
         assert!(!name.contains('_'), "{name}: {value}");
     }
-    for name in ["x-keygate-anything", "x-forwarded-user", "forwarded", "x-real-ip", "x-original-url", "x-http-method-override", "x-mine"] {
+    for name in [
+        "x-keygate-anything",
+        "x-forwarded-user",
+        "forwarded",
+        "x-real-ip",
+        "x-original-url",
+        "x-http-method-override",
+        "x-mine",
+    ] {
         assert!(!seen.has(name), "{name}");
     }
 }
@@ -117,7 +141,10 @@ fn fields_of_one_connection_are_not_passed_on_in_either_direction() {
     }
     assert_eq!(seen.header("te"), Some("trailers"));
     assert!(!answer.has("x-theirs") && !answer.has("keep-alive"));
-    assert_eq!((answer.header("etag"), answer.all("set-cookie")), (Some("\"e\""), vec!["a=1", "b=2"]));
+    assert_eq!(
+        (answer.header("etag"), answer.all("set-cookie")),
+        (Some("\"e\""), vec!["a=1", "b=2"])
+    );
     assert_eq!(answer.text(), "body");
 }
 
@@ -129,17 +156,25 @@ fn request_id_is_kept_where_it_is_sound_and_made_otherwise() {
     let mut client = gateway.client();
     let longest = "x".repeat(128);
     for good in ["a", "A.b_c-9", &longest] {
-        let answer = client.send(&Request::get("/tickets").header("X-Request-Id", good).bearer(&key));
-        assert_eq!((answer.header("x-request-id"), upstream.last().header("x-request-id")), (Some(good), Some(good)));
+        let answer =
+            client.send(&Request::get("/tickets").header("X-Request-Id", good).bearer(&key));
+        assert_eq!(
+            (answer.header("x-request-id"), upstream.last().header("x-request-id")),
+            (Some(good), Some(good))
+        );
     }
     let too_long = "x".repeat(129);
     let mut made = std::collections::HashSet::new();
     for bad in ["", "a b", "a\"b", "a/b", &too_long, "é"] {
-        let answer = client.send(&Request::get("/tickets").header("X-Request-Id", bad).bearer(&key));
+        let answer =
+            client.send(&Request::get("/tickets").header("X-Request-Id", bad).bearer(&key));
         let id = answer.header("x-request-id").expect("an id").to_owned();
         assert_eq!(upstream.last().header("x-request-id"), Some(id.as_str()));
         assert!(!id.is_empty() && id.len() <= 128 && id != bad, "{id}");
-        assert!(id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)), "{id}");
+        assert!(
+            id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)),
+            "{id}"
+        );
         assert!(made.insert(id), "the same id twice");
     }
     let refused = client.send(&Request::get("/tickets").header("X-Request-Id", "mine"));
@@ -169,7 +204,11 @@ fn address_restriction_goes_by_the_client_behind_a_trusted_proxy() {
     let upstream = Upstream::start();
     let key = reader().set("allow_ips = [\"203.0.113.0/24\"]");
     let gateway = desk(&upstream).server("trusted_proxies = [\"127.0.0.0/8\"]").key(&key).start();
-    let from = |chain| gateway.send(&Request::get("/tickets").header("X-Forwarded-For", chain).bearer(&key)).status();
+    let from = |chain| {
+        gateway
+            .send(&Request::get("/tickets").header("X-Forwarded-For", chain).bearer(&key))
+            .status()
+    };
     assert_eq!(from("203.0.113.5"), 200);
     assert_eq!(from("198.51.100.1, 203.0.113.5, 127.0.0.1"), 200);
     assert_eq!(from("203.0.113.5, 198.51.100.1"), 403);
@@ -183,10 +222,18 @@ fn upstream_headers_replace_the_clients_own_and_are_never_logged() {
     let secret = format!("Basic {}", "c2VjcmV0".repeat(2));
     let table = format!("[api.upstream_headers]\nAuthorization = \"{secret}\"\nX-Desk = \"ours\"");
     let gateway = desk(&upstream).table(&table).key(&key).start();
-    let answer = gateway.send(&Request::get("/tickets").header("X-Desk", "theirs").header("X_Desk", "theirs").bearer(&key));
+    let answer = gateway.send(
+        &Request::get("/tickets")
+            .header("X-Desk", "theirs")
+            .header("X_Desk", "theirs")
+            .bearer(&key),
+    );
     assert_eq!(answer.status(), 200);
     let seen = upstream.last();
-    assert_eq!((seen.all("authorization"), seen.all("x-desk"), seen.all("x_desk")), (vec![secret.as_str()], vec!["ours"], vec![]));
+    assert_eq!(
+        (seen.all("authorization"), seen.all("x-desk"), seen.all("x_desk")),
+        (vec![secret.as_str()], vec!["ours"], vec![])
+    );
     let id = answer.header("x-request-id").expect("an id");
     crate::harness::wait_for("the log line", || gateway.logged("request_id", id).pop());
     assert!(!gateway.output().contains(&secret) && !gateway.output().contains(&key.text));
@@ -213,7 +260,10 @@ fn path_query_and_body_are_forwarded_byte_for_byte() {
     assert_eq!(gateway.send(&Request::get(target).bearer(&key)).status(), 200);
     assert_eq!(upstream.last().start, format!("GET {target} HTTP/1.1"));
     let body: Vec<u8> = (0..=255).cycle().take(300_000).collect();
-    assert_eq!(gateway.send(&Request::new("POST", "/tickets").bearer(&key).body(&body)).status(), 200);
+    assert_eq!(
+        gateway.send(&Request::new("POST", "/tickets").bearer(&key).body(&body)).status(),
+        200
+    );
     let seen = upstream.last();
     assert_eq!(seen.header("content-length"), Some("300000"));
     assert!(seen.body == body, "the body was changed");
@@ -226,7 +276,8 @@ fn answers_are_passed_on_with_their_trailers_and_length() {
     let gateway = desk(&upstream).key(&key).start();
     upstream.answer(|_| {
         Answer::raw(
-            "HTTP/1.1 201 Made Up\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\nX-Sum: 5\r\n\r\n",
+            "HTTP/1.1 201 Made Up\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n3\r\n\
+                abc\r\n2\r\nde\r\n0\r\nX-Sum: 5\r\n\r\n",
         )
     });
     let answer = gateway.send(&Request::get("/tickets").header("TE", "trailers").bearer(&key));

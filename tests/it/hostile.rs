@@ -1,10 +1,13 @@
-//! Peers that break off, speak out of turn, or send what a careless reader takes for something else.
+//! Peers that break off, speak out of turn, or send what a careless reader takes for something
+//! else.
 
-use crate::harness::{Answer, Gateway, PATIENCE, Upstream, upstream_after_head, wait_for};
-use bytes::Bytes;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+
+use crate::harness::{Answer, Gateway, PATIENCE, Upstream, upstream_after_head, wait_for};
 
 const CHUNKED: &str = "Transfer-Encoding: chunked\r\n";
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
@@ -16,7 +19,13 @@ fn open(url: &str) -> Gateway {
 
 /// Answers at once, and ends the answer when the request has ended.
 fn answer_early(mut stream: BufReader<TcpStream>) {
-    stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n").unwrap();
+    stream
+        .get_mut()
+        .write_all(
+            b"HTTP/1.1 200 OK\r\nconnection: close\r\n\
+        transfer-encoding: chunked\r\n\r\n2\r\nhi\r\n",
+        )
+        .unwrap();
     let mut body = Vec::new();
     while !body.ends_with(LAST_CHUNK) {
         let come = stream.fill_buf().unwrap_or_default();
@@ -53,7 +62,9 @@ fn read_until(stream: &mut TcpStream, end: &[u8]) {
 
 #[track_caller]
 fn assert_nothing_in_flight(gateway: &Gateway) {
-    wait_for("nothing in flight", || gateway.admin("/metrics").text().contains("\nkeygate_requests_in_flight 0\n").then_some(()));
+    wait_for("nothing in flight", || {
+        gateway.admin("/metrics").text().contains("\nkeygate_requests_in_flight 0\n").then_some(())
+    });
 }
 
 #[test]
@@ -66,7 +77,10 @@ fn what_has_come_of_an_answer_that_breaks_off_is_passed_on_without_an_end() {
         stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\n5\r\nhello\r\n"), "{answer:?}");
+        assert!(
+            answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\n5\r\nhello\r\n"),
+            "{answer:?}"
+        );
         assert_nothing_in_flight(&gateway);
     }
 }
@@ -132,9 +146,13 @@ fn body_is_passed_on_while_its_client_does_not_read_the_answer_yet() {
     assert!(answer.len() > answered, "{}", answer.len());
 }
 
-/// An HTTP/2 upstream that answers once it has the whole request: `answer` says how, if at all. Tells what becomes of the streams.
+/// An HTTP/2 upstream that answers once it has the whole request: `answer` says how, if at all.
+/// Tells what becomes of the streams.
 pub(crate) fn http2_upstream(
-    answer: impl Fn(h2::server::SendResponse<Bytes>) -> Option<h2::server::SendResponse<Bytes>> + Send + Sync + 'static,
+    answer: impl Fn(h2::server::SendResponse<Bytes>) -> Option<h2::server::SendResponse<Bytes>>
+    + Send
+    + Sync
+    + 'static,
 ) -> (String, Arc<Mutex<usize>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("h2c://{}", listener.local_addr().unwrap());
@@ -173,18 +191,25 @@ fn content_that_an_http2_upstream_sends_where_none_may_be_is_no_answer_to_the_ne
         let (url, _) = http2_upstream(move |mut respond| {
             let evil = Bytes::from_static(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil");
             let head = http::Response::builder().status(status).body(()).unwrap();
-            let _ = respond.send_response(head, false).and_then(|mut stream| stream.send_data(evil, true));
+            let _ = respond
+                .send_response(head, false)
+                .and_then(|mut stream| stream.send_data(evil, true));
             None
         });
         let gateway = open(&url);
         let mut stream = connect(&gateway);
-        let both = format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let both = format!(
+            "{method} / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\
+                Connection: close\r\n\r\n"
+        );
         stream.write_all(both.as_bytes()).unwrap();
         let mut answers = String::new();
         stream.read_to_string(&mut answers).unwrap();
         let first = answers.split("\r\n\r\n").nth(1).unwrap_or_default();
         assert!(
-            answers.starts_with(&format!("HTTP/1.1 {status}")) && !first.contains("evil") && !first.contains("content-length: 4\r\n"),
+            answers.starts_with(&format!("HTTP/1.1 {status}"))
+                && !first.contains("evil")
+                && !first.contains("content-length: 4\r\n"),
             "{answers}"
         );
     }
@@ -231,7 +256,9 @@ async fn body_that_an_http2_client_cancels_does_not_look_whole() {
     });
     let told = told.await.unwrap();
     body.send_reset(h2::Reason::CANCEL);
-    let rest = tokio::task::spawn_blocking(move || told.recv_timeout(PATIENCE).expect("the end")).await.unwrap();
+    let rest = tokio::task::spawn_blocking(move || told.recv_timeout(PATIENCE).expect("the end"))
+        .await
+        .unwrap();
     assert_eq!(rest, b"", "nothing that ends the body");
 }
 
@@ -239,7 +266,12 @@ async fn body_that_an_http2_client_cancels_does_not_look_whole() {
 fn malformed_body_is_its_clients_fault_in_front_of_an_http2_upstream_too() {
     let (url, _) = http2_upstream(Some);
     let gateway = open(&url);
-    for body in ["x\r\n", "5\r\nhellox\r\n", "5\r\nhello\r\n0x0\r\n\r\n", "5\r\nhello\r\n0\r\nno field\r\n\r\n"] {
+    for body in [
+        "x\r\n",
+        "5\r\nhellox\r\n",
+        "5\r\nhello\r\n0x0\r\n\r\n",
+        "5\r\nhello\r\n0\r\nno field\r\n\r\n",
+    ] {
         let mut stream = connect(&gateway);
         post(&mut stream, CHUNKED);
         stream.write_all(body.as_bytes()).unwrap();

@@ -1,13 +1,15 @@
 //! HTTP/2 clients: those that use what the protocol offers, and those that abuse it.
 
-use crate::harness::{Answer, Gateway, Key, PATIENCE, Upstream, wait_for};
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use bytes::Bytes;
 use h2::client::SendRequest;
 use h2::{Reason, RecvStream};
 use http::{HeaderMap, Request, StatusCode};
-use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
-use std::time::Duration;
+
+use crate::harness::{Answer, Gateway, Key, PATIENCE, Upstream, wait_for};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 /// `GET / http a`, and the same with a capital letter in a name.
@@ -22,7 +24,8 @@ fn open(upstream: &Upstream) -> (Gateway, Key) {
 async fn connect(gateway: &Gateway) -> SendRequest<Bytes> {
     let stream = tokio::net::TcpStream::connect(gateway.address()).await.unwrap();
     let mut builder = h2::client::Builder::new();
-    let (client, connection) = builder.initial_connection_window_size(1 << 24).handshake(stream).await.unwrap();
+    let (client, connection) =
+        builder.initial_connection_window_size(1 << 24).handshake(stream).await.unwrap();
     tokio::spawn(connection);
     client
 }
@@ -55,7 +58,12 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 fn read_frame(stream: &mut TcpStream) -> Option<(u8, u32, Vec<u8>)> {
     let mut head = [0; 9];
     match stream.read_exact(&mut head) {
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof || error.kind() == ErrorKind::ConnectionReset => return None,
+        Err(error)
+            if error.kind() == ErrorKind::UnexpectedEof
+                || error.kind() == ErrorKind::ConnectionReset =>
+        {
+            return None;
+        }
         outcome => outcome.unwrap(),
     }
     let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
@@ -78,21 +86,30 @@ fn raw(gateway: &Gateway) -> TcpStream {
 
 #[tokio::test]
 async fn upload_larger_than_all_windows_arrives_with_its_trailers() {
-    let upstream = Upstream::answering(|request| Answer::new("200 OK", &[], format!("{}", request.body.len()).as_bytes()));
+    let upstream = Upstream::answering(|request| {
+        Answer::new("200 OK", &[], format!("{}", request.body.len()).as_bytes())
+    });
     let (gateway, key) = open(&upstream);
     let client = connect(&gateway).await;
-    let (answer, mut upload) =
-        client.ready().await.unwrap().send_request(request("POST", "/x", &key).header("te", "trailers").body(()).unwrap(), false).unwrap();
+    let (answer, mut upload) = client
+        .ready()
+        .await
+        .unwrap()
+        .send_request(request("POST", "/x", &key).header("te", "trailers").body(()).unwrap(), false)
+        .unwrap();
     let piece = Bytes::from(vec![7; 100_000]);
     for _ in 0..40 {
         upload.reserve_capacity(piece.len());
         let mut left = piece.clone();
         while !left.is_empty() {
-            let room = within(std::future::poll_fn(|cx| upload.poll_capacity(cx))).await.unwrap().unwrap();
+            let room =
+                within(std::future::poll_fn(|cx| upload.poll_capacity(cx))).await.unwrap().unwrap();
             upload.send_data(left.split_to(room.min(left.len())), false).unwrap();
         }
     }
-    upload.send_trailers(HeaderMap::from_iter([("x-sum".parse().unwrap(), "7".parse().unwrap())])).unwrap();
+    upload
+        .send_trailers(HeaderMap::from_iter([("x-sum".parse().unwrap(), "7".parse().unwrap())]))
+        .unwrap();
     let answer = within(answer).await.unwrap();
     assert_eq!(whole(answer.into_body()).await.unwrap(), b"4000000");
     assert_eq!(upstream.last().trailers, [("x-sum".to_owned(), "7".to_owned())]);
@@ -108,11 +125,13 @@ async fn stream_that_is_not_read_holds_up_no_other() {
     let mut client = connect(&gateway).await.ready().await.unwrap();
     let mut stalled = Vec::new();
     for _ in 0..5 {
-        let (answer, _) = client.send_request(request("GET", "/large", &key).body(()).unwrap(), true).unwrap();
+        let (answer, _) =
+            client.send_request(request("GET", "/large", &key).body(()).unwrap(), true).unwrap();
         stalled.push(within(answer).await.unwrap().into_body());
     }
     for _ in 0..20 {
-        let (answer, _) = client.send_request(request("GET", "/small", &key).body(()).unwrap(), true).unwrap();
+        let (answer, _) =
+            client.send_request(request("GET", "/small", &key).body(()).unwrap(), true).unwrap();
         assert_eq!(whole(within(answer).await.unwrap().into_body()).await.unwrap(), b"xxxxxxxxxx");
     }
     for body in stalled {
@@ -123,11 +142,14 @@ async fn stream_that_is_not_read_holds_up_no_other() {
 #[tokio::test]
 async fn answer_in_many_small_pieces_arrives_whole() {
     let chunks: String = (0..5000).map(|number| format!("4\r\n{number:04}\r\n")).collect();
-    let answer = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{chunks}0\r\nx-sum: 7\r\n\r\n");
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{chunks}0\r\nx-sum: 7\r\n\r\n"
+    );
     let upstream = Upstream::answering(move |_| Answer::raw(answer.clone()));
     let (gateway, key) = open(&upstream);
     let mut client = connect(&gateway).await.ready().await.unwrap();
-    let (answer, _) = client.send_request(request("GET", "/", &key).body(()).unwrap(), true).unwrap();
+    let (answer, _) =
+        client.send_request(request("GET", "/", &key).body(()).unwrap(), true).unwrap();
     let mut body = within(answer).await.unwrap().into_body();
     let mut read = Vec::new();
     while let Some(data) = within(body.data()).await {
@@ -135,22 +157,29 @@ async fn answer_in_many_small_pieces_arrives_whole() {
         body.flow_control().release_capacity(data.len()).unwrap();
         read.extend_from_slice(&data);
     }
-    assert_eq!(String::from_utf8(read).unwrap(), (0..5000).map(|number| format!("{number:04}")).collect::<String>());
+    assert_eq!(
+        String::from_utf8(read).unwrap(),
+        (0..5000).map(|number| format!("{number:04}")).collect::<String>()
+    );
     assert_eq!(within(body.trailers()).await.unwrap().unwrap()["x-sum"], "7");
 }
 
 #[tokio::test]
 async fn request_that_the_client_resets_ends_at_the_upstream_and_is_logged() {
-    let upstream = Upstream::answering(|_| Answer::new("200 OK", &[], b"late").after(Duration::from_secs(20)));
+    let upstream =
+        Upstream::answering(|_| Answer::new("200 OK", &[], b"late").after(Duration::from_secs(20)));
     let (gateway, key) = open(&upstream);
     let mut client = connect(&gateway).await.ready().await.unwrap();
-    let request = request("GET", "/slow", &key).header("x-request-id", "given-up").body(()).unwrap();
+    let request =
+        request("GET", "/slow", &key).header("x-request-id", "given-up").body(()).unwrap();
     let (answer, mut sending) = client.send_request(request, true).unwrap();
     let seen = tokio::task::spawn_blocking(move || upstream.last());
     seen.await.unwrap();
     sending.send_reset(Reason::CANCEL);
     drop(answer);
-    let line = tokio::task::spawn_blocking(move || wait_for("its line", || gateway.logged("request_id", "given-up").pop()));
+    let line = tokio::task::spawn_blocking(move || {
+        wait_for("its line", || gateway.logged("request_id", "given-up").pop())
+    });
     assert_eq!(line.await.unwrap()["status"], 499);
 }
 
@@ -163,7 +192,8 @@ async fn head_that_is_too_large_is_answered_and_the_connection_goes_on() {
     let (answer, _) = client.send_request(large, true).unwrap();
     assert_eq!(within(answer).await.unwrap().status(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
     upstream.assert_untouched();
-    let (answer, _) = client.send_request(request("GET", "/", &key).body(()).unwrap(), true).unwrap();
+    let (answer, _) =
+        client.send_request(request("GET", "/", &key).body(()).unwrap(), true).unwrap();
     assert_eq!(within(answer).await.unwrap().status(), StatusCode::OK);
 }
 
@@ -173,24 +203,31 @@ fn malformed_request_is_reset_and_never_forwarded() {
     let (gateway, _) = open(&upstream);
     let mut stream = raw(&gateway);
     stream.write_all(&frame(1, 5, 1, MALFORMED)).unwrap();
-    let reset = std::iter::from_fn(|| read_frame(&mut stream)).find(|frame| frame.0 == 3).expect("RST_STREAM");
+    let reset = std::iter::from_fn(|| read_frame(&mut stream))
+        .find(|frame| frame.0 == 3)
+        .expect("RST_STREAM");
     assert_eq!((reset.1, reset.2), (1, vec![0, 0, 0, 1]), "PROTOCOL_ERROR");
     stream.write_all(&frame(1, 5, 3, GET)).unwrap();
-    let answer = std::iter::from_fn(|| read_frame(&mut stream)).find(|frame| frame.0 == 1).expect("HEADERS");
+    let answer =
+        std::iter::from_fn(|| read_frame(&mut stream)).find(|frame| frame.0 == 1).expect("HEADERS");
     assert_eq!(answer.1, 3, "the connection goes on");
     upstream.assert_untouched();
 }
 
 #[test]
 fn client_that_opens_and_resets_without_end_is_sent_away() {
-    let upstream = Upstream::answering(|_| Answer::new("200 OK", &[], b"late").after(Duration::from_secs(1)));
+    let upstream =
+        Upstream::answering(|_| Answer::new("200 OK", &[], b"late").after(Duration::from_secs(1)));
     let (gateway, key) = open(&upstream);
     let mut stream = raw(&gateway);
     let get = [GET.to_vec(), literal("authorization", &format!("Bearer {}", key.text))].concat();
-    let flood = (1..20_001).step_by(2).flat_map(|id| [frame(1, 5, id, &get), frame(3, 0, id, &[0, 0, 0, 8])].concat());
+    let flood = (1..20_001)
+        .step_by(2)
+        .flat_map(|id| [frame(1, 5, id, &get), frame(3, 0, id, &[0, 0, 0, 8])].concat());
     // The connection may be closed before all of it is sent.
     let _ = stream.write_all(&flood.collect::<Vec<u8>>());
-    let told = std::iter::from_fn(|| read_frame(&mut stream)).find(|frame| frame.0 == 7).expect("GOAWAY");
+    let told =
+        std::iter::from_fn(|| read_frame(&mut stream)).find(|frame| frame.0 == 7).expect("GOAWAY");
     assert_eq!(told.2[4..8], [0, 0, 0, 11], "ENHANCE_YOUR_CALM");
     assert!(upstream.requests().len() < 1000);
 }
@@ -211,10 +248,12 @@ fn client_is_told_to_send_its_body_once_it_is_admitted() {
     let reset = frames.find(|frame| frame.0 == 3).expect("RST_STREAM");
     assert_eq!((reset.1, reset.2), (1, vec![0; 4]), "the body is not wanted, without an error");
     stream.write_all(&frame(1, 4, 3, &post(&key.text))).unwrap();
-    let told = std::iter::from_fn(|| read_frame(&mut stream)).find(|frame| frame.0 == 1).expect("HEADERS");
+    let told =
+        std::iter::from_fn(|| read_frame(&mut stream)).find(|frame| frame.0 == 1).expect("HEADERS");
     assert_eq!((told.1, told.2), (3, b"\x08\x03100".to_vec()));
     stream.write_all(&frame(0, 1, 3, b"hello")).unwrap();
-    let answered = std::iter::from_fn(|| read_frame(&mut stream)).find(|frame| frame.0 == 1).expect("HEADERS");
+    let answered =
+        std::iter::from_fn(|| read_frame(&mut stream)).find(|frame| frame.0 == 1).expect("HEADERS");
     assert_eq!((answered.1, answered.2[0]), (3, 0x88), "200");
     assert_eq!(upstream.last().body, b"hello");
 }
@@ -222,10 +261,16 @@ fn client_is_told_to_send_its_body_once_it_is_admitted() {
 #[tokio::test]
 async fn preflight_is_answered_over_http2_too() {
     let upstream = Upstream::start();
-    let gateway = Gateway::in_front_of(&upstream).table("[api.cors]\norigins = [\"https://app.example.com\"]").start();
+    let gateway = Gateway::in_front_of(&upstream)
+        .table("[api.cors]\norigins = [\"https://app.example.com\"]")
+        .start();
     let mut client = connect(&gateway).await;
-    for (method, status) in [("OPTIONS", StatusCode::NO_CONTENT), ("GET", StatusCode::UNAUTHORIZED)] {
-        let request = Request::builder().method(method).uri("http://desk.example/x").header("origin", "https://app.example.com");
+    for (method, status) in [("OPTIONS", StatusCode::NO_CONTENT), ("GET", StatusCode::UNAUTHORIZED)]
+    {
+        let request = Request::builder()
+            .method(method)
+            .uri("http://desk.example/x")
+            .header("origin", "https://app.example.com");
         let request = request.header("access-control-request-method", "GET").body(()).unwrap();
         let (answer, _) = client.send_request(request, true).unwrap();
         let answer = within(answer).await.unwrap();

@@ -1,8 +1,9 @@
 //! Limits on the wire: counted exactly, whatever happens at once, and over every edit.
 
-use crate::harness::{Gateway, Key, Message, Request, Setup, Upstream, wait_for};
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
+
+use crate::harness::{Gateway, Key, Message, Request, Setup, Upstream, wait_for};
 
 fn desk(upstream: &Upstream) -> Setup {
     Gateway::in_front_of(upstream).scope("tickets:read", &["GET /tickets", "GET /tickets/**"])
@@ -13,7 +14,10 @@ fn reader(limit: &str) -> Key {
 }
 
 fn number(answer: &Message, name: &str) -> u64 {
-    answer.header(name).and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no number {name} in {answer:?}"))
+    answer
+        .header(name)
+        .and_then(|value| value.parse().ok())
+        .unwrap_or_else(|| panic!("no number {name} in {answer:?}"))
 }
 
 #[test]
@@ -49,10 +53,12 @@ fn several_windows_hold_together_and_headers_speak_of_the_tightest() {
     let (mut admitted, mut refused_by_second) = (0, 0);
     let last = wait_for("the minute's limit is used up", || {
         let answer = send();
-        let (limit, remaining) = (number(&answer, "x-ratelimit-limit"), number(&answer, "x-ratelimit-remaining"));
+        let (limit, remaining) =
+            (number(&answer, "x-ratelimit-limit"), number(&answer, "x-ratelimit-remaining"));
         if answer.status() == 200 {
             admitted += 1;
-            // After n requests 3 - n are left of the second unless some have left it, and 5 - n of the minute.
+            // After n requests 3 - n are left of the second unless some have left it, and 5 - n of
+            // the minute.
             assert!(remaining <= 5 - admitted, "{admitted} admitted, {answer:?}");
             return None;
         }
@@ -117,23 +123,36 @@ fn counts_survive_every_edit_of_the_file() {
     let harmless = Request::new("POST", "/tickets").bearer(&key);
     wait_for("the key is gone", || (gateway.send(&harmless).status() == 401).then_some(()));
     gateway.edit_in_place(|toml| toml.push_str(&block));
-    let back = wait_for("the key is back", || Some(gateway.send(&request)).filter(|answer| answer.status() == 200));
-    assert_eq!(number(&back, "x-ratelimit-remaining"), 14, "its counts were forgotten while it was gone");
+    let back = wait_for("the key is back", || {
+        Some(gateway.send(&request)).filter(|answer| answer.status() == 200)
+    });
+    assert_eq!(
+        number(&back, "x-ratelimit-remaining"),
+        14,
+        "its counts were forgotten while it was gone"
+    );
 }
 
 #[test]
 fn count_belongs_to_the_key_whichever_secret_is_used() {
     let upstream = Upstream::start();
     let (first, second) = (Key::live("key_reader"), Key::live("key_reader"));
-    let digest = |key: &Key| key.block().split('"').find(|text| text.len() == 64).expect("a digest").to_owned();
+    let digest = |key: &Key| {
+        key.block().split('"').find(|text| text.len() == 64).expect("a digest").to_owned()
+    };
     let block = format!(
-        "\n[[key]]\nid = \"key_reader\"\nname = \"rotating\"\nscopes = [\"tickets:read\"]\nrate_limit = \"4/min\"\nsha256 = [\"{}\", \"{}\"]\n",
+        "\n[[key]]\nid = \"key_reader\"\nname = \"rotating\"\nscopes = [\"tickets:read\"]\n\
+            rate_limit = \"4/min\"\nsha256 = [\"{}\", \"{}\"]\n",
         digest(&first),
         digest(&second)
     );
     let gateway = desk(&upstream).more(&block).start();
-    let remaining = |key| number(&gateway.send(&Request::get("/tickets").bearer(key)), "x-ratelimit-remaining");
-    assert_eq!([remaining(&first), remaining(&second), remaining(&first), remaining(&second)], [3, 2, 1, 0]);
+    let remaining =
+        |key| number(&gateway.send(&Request::get("/tickets").bearer(key)), "x-ratelimit-remaining");
+    assert_eq!(
+        [remaining(&first), remaining(&second), remaining(&first), remaining(&second)],
+        [3, 2, 1, 0]
+    );
     assert_eq!(gateway.send(&Request::get("/tickets").bearer(&first)).status(), 429);
 }
 
@@ -145,19 +164,29 @@ fn key_without_a_limit_gets_no_limit_headers() {
     for _ in 0..3 {
         let answer = gateway.send(&Request::get("/tickets").bearer(&key));
         assert_eq!(answer.status(), 200);
-        assert!(answer.headers.iter().all(|(name, _)| !name.to_ascii_lowercase().contains("ratelimit")), "{answer:?}");
+        assert!(
+            answer.headers.iter().all(|(name, _)| !name.to_ascii_lowercase().contains("ratelimit")),
+            "{answer:?}"
+        );
     }
 }
 
 #[test]
 fn upstream_cannot_overrule_the_limit_headers_of_the_gateway() {
     let upstream = Upstream::answering(|_| {
-        crate::harness::Answer::new("200 OK", &[("X-RateLimit-Limit", "7"), ("X-RateLimit-Remaining", "7"), ("X-Other", "kept")], b"")
+        crate::harness::Answer::new(
+            "200 OK",
+            &[("X-RateLimit-Limit", "7"), ("X-RateLimit-Remaining", "7"), ("X-Other", "kept")],
+            b"",
+        )
     });
     let key = reader("\"10/min\"");
     let gateway = desk(&upstream).key(&key).start();
     let answer = gateway.send(&Request::get("/tickets").bearer(&key));
-    assert_eq!((answer.all("x-ratelimit-limit"), answer.all("x-ratelimit-remaining")), (vec!["10"], vec!["9"]));
+    assert_eq!(
+        (answer.all("x-ratelimit-limit"), answer.all("x-ratelimit-remaining")),
+        (vec!["10"], vec!["9"])
+    );
     assert_eq!(answer.header("x-other"), Some("kept"));
 }
 
@@ -165,12 +194,18 @@ fn upstream_cannot_overrule_the_limit_headers_of_the_gateway() {
 fn draft_fields_and_epoch_reset_are_sent_on_request() {
     let upstream = Upstream::start();
     let key = reader("\"10/min\"");
-    let gateway = desk(&upstream).api("rate_limit_draft = true\nrate_limit_reset = \"epoch\"").key(&key).start();
+    let gateway = desk(&upstream)
+        .api("rate_limit_draft = true\nrate_limit_reset = \"epoch\"")
+        .key(&key)
+        .start();
     let answer = gateway.send(&Request::get("/tickets").bearer(&key));
     assert_eq!(answer.header("ratelimit-policy"), Some("\"10/min\";q=10;w=60"));
     let state = answer.header("ratelimit").expect("the state of the limit");
     assert!(state.starts_with("\"10/min\";r=9;t="), "{state}");
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("after 1970")
+        .as_secs();
     let reset = number(&answer, "x-ratelimit-reset");
     assert!((now + 55..=now + 62).contains(&reset), "{reset} at {now}");
 }

@@ -6,15 +6,26 @@ use crate::harness::{Gateway, Key, Request, Upstream, wait_for};
 fn each_request_is_one_line_that_says_who_what_and_how_it_ended() {
     let upstream = Upstream::start();
     let key = Key::live("key_crm").scopes(&["tickets:read"]);
-    let gateway = Gateway::in_front_of(&upstream).scope("tickets:read", &["GET /api/v1/tickets"]).key(&key).start();
+    let gateway = Gateway::in_front_of(&upstream)
+        .scope("tickets:read", &["GET /api/v1/tickets"])
+        .key(&key)
+        .start();
     gateway.send(&Request::get("/api/v1/tickets?q=1").bearer(&key).header("X-Request-Id", "first"));
-    gateway.send(&Request::new("POST", "/api/v1/tickets").bearer(&key).header("X-Request-Id", "second").body(b"{}"));
+    gateway.send(
+        &Request::new("POST", "/api/v1/tickets")
+            .bearer(&key)
+            .header("X-Request-Id", "second")
+            .body(b"{}"),
+    );
     let line = wait_for("the first line", || gateway.logged("request_id", "first").pop());
     assert_eq!(line["api"], "desk");
     assert_eq!(line["key"], "key_crm");
     assert_eq!((&line["method"], &line["path"]), (&"GET".into(), &"/api/v1/tickets".into()));
     assert_eq!((&line["status"], &line["outcome"]), (&200.into(), &"forwarded".into()));
-    assert_eq!((&line["client"], &line["host"], &line["bytes"]), (&"127.0.0.1".into(), &"desk.example".into(), &11.into()));
+    assert_eq!(
+        (&line["client"], &line["host"], &line["bytes"]),
+        (&"127.0.0.1".into(), &"desk.example".into(), &11.into())
+    );
     assert!(line["duration_us"].as_u64() >= line["upstream_us"].as_u64());
     let line = wait_for("the second line", || gateway.logged("request_id", "second").pop());
     assert_eq!((&line["status"], &line["outcome"]), (&403.into(), &"no_scope_allows".into()));
@@ -35,7 +46,10 @@ fn no_key_is_logged_wherever_a_caller_puts_it() {
         Request::get("/b").bearer(&key).host(&key.text),
         Request::new(&key.text, "/c").bearer(&key),
         Request::get("/d").header("Authorization", &format!("Bearer {0} {0}", key.text)),
-        Request::get("/e").bearer(&key).header("Referer", &key.text).header("User-Agent", &key.text),
+        Request::get("/e")
+            .bearer(&key)
+            .header("Referer", &key.text)
+            .header("User-Agent", &key.text),
         last,
     ] {
         gateway.send(&request);
@@ -49,12 +63,20 @@ fn no_key_is_logged_wherever_a_caller_puts_it() {
 fn blocked_log_delays_nothing_and_its_losses_are_counted() {
     let upstream = Upstream::start();
     let key = Key::live("key_crm").scopes(&["*"]);
-    let gateway = Gateway::in_front_of(&upstream).scope("all", &["GET /**"]).key(&key).start_with_blocked_log();
+    let gateway = Gateway::in_front_of(&upstream)
+        .scope("all", &["GET /**"])
+        .key(&key)
+        .start_with_blocked_log();
     let long = format!("/{}", "x".repeat(7000));
     let mut client = gateway.client();
     let lost = || {
-        let metrics = crate::harness::Client::plain(gateway.admin_address()).send(&Request::get("/metrics").host("127.0.0.1"));
-        let line = metrics.text().lines().find(|line| line.starts_with("keygate_log_lines_lost_total")).map(str::to_owned);
+        let metrics = crate::harness::Client::plain(gateway.admin_address())
+            .send(&Request::get("/metrics").host("127.0.0.1"));
+        let line = metrics
+            .text()
+            .lines()
+            .find(|line| line.starts_with("keygate_log_lines_lost_total"))
+            .map(str::to_owned);
         line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).expect("the figure")
     };
     wait_for("lost lines", || {

@@ -1,9 +1,12 @@
 //! The admin address: figures, health and readiness.
 
-use crate::harness::{Answer, Certificates, Client, Gateway, Key, Message, Request, Upstream, wait_for};
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::Duration;
+
+use crate::harness::{
+    Answer, Certificates, Client, Gateway, Key, Message, Request, Upstream, wait_for,
+};
 
 fn admin(gateway: &Gateway, request: &Request) -> Message {
     Client::plain(gateway.admin_address()).send(&request.clone().host("127.0.0.1"))
@@ -35,7 +38,10 @@ fn busy() -> (Upstream, Gateway, Key) {
         (tickets.clone().bearer(&Key::live("stranger-chosen")), 401),
         (Request::get("/stranger-chosen").bearer(&key), 403),
         (tickets.clone().host("stranger-chosen.example"), 404),
-        (Request::new("POST", "/api/v1/tickets?stranger=chosen").header("X-Stranger", "chosen"), 401),
+        (
+            Request::new("POST", "/api/v1/tickets?stranger=chosen").header("X-Stranger", "chosen"),
+            401,
+        ),
     ] {
         assert_eq!(gateway.send(&request).status(), status, "{request:?}");
     }
@@ -45,12 +51,15 @@ fn busy() -> (Upstream, Gateway, Key) {
 #[test]
 fn requests_are_counted_by_api_outcome_and_status_class() {
     let (_upstream, gateway, _key) = busy();
-    let series = |api, outcome, status| format!("keygate_requests_total{{api=\"{api}\",outcome=\"{outcome}\",status=\"{status}\"}}");
+    let series = |api, outcome, status| {
+        format!("keygate_requests_total{{api=\"{api}\",outcome=\"{outcome}\",status=\"{status}\"}}")
+    };
     // An answer is counted when its last byte is out, which may be after the client has it.
     let page = wait_for("all requests in the figures", || {
         let page = scrape(&gateway);
         let keys = value(&page, "keygate_key_requests_total{key=\"key_crm\"}");
-        (value(&page, &series("desk", "forwarded", "2xx")) == Some(2.0) && keys >= Some(3.0)).then_some(page)
+        (value(&page, &series("desk", "forwarded", "2xx")) == Some(2.0) && keys >= Some(3.0))
+            .then_some(page)
     });
     assert_eq!(value(&page, &series("desk", "rate_limited", "4xx")), Some(1.0), "{page}");
     assert_eq!(value(&page, &series("desk", "missing_key", "4xx")), Some(2.0), "{page}");
@@ -59,7 +68,11 @@ fn requests_are_counted_by_api_outcome_and_status_class() {
     assert_eq!(value(&page, &series("", "unknown_host", "4xx")), Some(1.0), "{page}");
     assert_eq!(value(&page, "keygate_limiter_refusals_total{api=\"desk\"}"), Some(1.0), "{page}");
     assert_eq!(value(&page, "keygate_key_requests_total{key=\"other\"}"), Some(0.0), "{page}");
-    assert_eq!(value(&page, "keygate_upstream_duration_seconds_count{api=\"desk\"}"), Some(2.0), "{page}");
+    assert_eq!(
+        value(&page, "keygate_upstream_duration_seconds_count{api=\"desk\"}"),
+        Some(2.0),
+        "{page}"
+    );
 }
 
 #[test]
@@ -73,9 +86,16 @@ fn no_label_is_chosen_by_a_caller() {
         .lines()
         .filter(|line| !line.starts_with('#'))
         .filter_map(|line| line.split_once('{'))
-        .flat_map(|(_, labels)| labels.split(',').filter_map(|label| label.split_once('=')).map(|(name, _)| name))
+        .flat_map(|(_, labels)| {
+            labels.split(',').filter_map(|label| label.split_once('=')).map(|(name, _)| name)
+        })
         .collect();
-    assert_eq!(names, BTreeSet::from(["api", "key", "le", "limit", "outcome", "reason", "result", "status", "version"]));
+    assert_eq!(
+        names,
+        BTreeSet::from([
+            "api", "key", "le", "limit", "outcome", "reason", "result", "status", "version"
+        ])
+    );
 }
 
 #[test]
@@ -93,14 +113,17 @@ fn health_and_readiness_answer_get_and_head_only() {
 
 #[test]
 fn draining_gateway_is_alive_and_not_ready() {
-    let upstream = Upstream::answering(|_| Answer::new("200 OK", &[], b"late").after(Duration::from_secs(3)));
+    let upstream =
+        Upstream::answering(|_| Answer::new("200 OK", &[], b"late").after(Duration::from_secs(3)));
     let gateway = Gateway::in_front_of(&upstream).api("public = [\"GET /status\"]").start();
     wait_for("ready", || (admin(&gateway, &Request::get("/readyz")).status() == 200).then_some(()));
     let mut slow = gateway.client();
     slow.write(b"GET /status HTTP/1.1\r\nHost: desk.example\r\n\r\n");
     upstream.last();
     gateway.signal("TERM");
-    wait_for("not ready", || (admin(&gateway, &Request::get("/readyz")).status() == 503).then_some(()));
+    wait_for("not ready", || {
+        (admin(&gateway, &Request::get("/readyz")).status() == 503).then_some(())
+    });
     assert_eq!(admin(&gateway, &Request::get("/healthz")).status(), 200);
     assert_eq!(slow.read("GET").text(), "late");
 }
@@ -112,14 +135,18 @@ fn admin_address_speaks_tls_where_it_is_told_to() {
     let folder = tempfile::tempdir().unwrap();
     certificates.write(folder.path());
     let toml = format!(
-        "[server]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[admin.tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n\
+        "[server]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[admin.tls]\n\
+            cert = \"cert.pem\"\nkey = \"key.pem\"\n\
          [[api]]\nname = \"desk\"\nupstream = \"{}\"\ncredentials = [\"bearer\"]\n",
         upstream.url()
     );
     std::fs::write(folder.path().join("gateway.toml"), toml).unwrap();
     let gateway = Gateway::serve_in(folder);
     let request = Request::get("/healthz").host("localhost");
-    assert_eq!(Client::tls(gateway.admin_address(), &certificates, "localhost").send(&request).status(), 200);
+    assert_eq!(
+        Client::tls(gateway.admin_address(), &certificates, "localhost").send(&request).status(),
+        200
+    );
     let mut plain = std::net::TcpStream::connect(gateway.admin_address()).unwrap();
     plain.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     let mut said = Vec::new();

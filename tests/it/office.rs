@@ -1,8 +1,11 @@
-//! The key office through the real binary: what is made, rotated and revoked at the admin address counts at the data address at once.
+//! The key office through the real binary: what is made, rotated and revoked at the admin address
+//! counts at the data address at once.
+
+use std::thread;
+
+use serde_json::{Value, json};
 
 use crate::harness::{Client, Gateway, Key, Message, Request, Setup, Upstream, wait_for};
-use serde_json::{Value, json};
-use std::thread;
 
 /// The operator's token and one that is narrowed to an organisation, and a store.
 struct Office {
@@ -18,7 +21,10 @@ impl Office {
         let (operator, acme) = (Key::new("ops", "token_"), Key::new("acme", "token_"));
         let token = |name: &str, key: &Key, more: &str| {
             let digest = crate::harness::hex_digest(&key.text);
-            format!("[[admin.token]]\nname = \"{name}\"\nrole = \"manage\"\nsha256 = \"{digest}\"\n{more}")
+            format!(
+                "[[admin.token]]\nname = \"{name}\"\nrole = \"manage\"\nsha256 = \"{digest}\"\n\
+                    {more}"
+            )
         };
         let setup = Gateway::in_front_of(&upstream)
             .scope("tickets:read", &["GET /api/v1/tickets"])
@@ -32,13 +38,22 @@ impl Office {
         self.ask_once(token, method, path, body, None)
     }
 
-    fn ask_once(&self, token: &Key, method: &str, path: &str, body: &Value, idempotency: Option<&str>) -> Message {
+    fn ask_once(
+        &self,
+        token: &Key,
+        method: &str,
+        path: &str,
+        body: &Value,
+        idempotency: Option<&str>,
+    ) -> Message {
         let mut request = Request::new(method, path).host("localhost").bearer(token);
         if let Some(key) = idempotency {
             request = request.header("Idempotency-Key", key);
         }
         if !body.is_null() {
-            request = request.header("Content-Type", "application/json").body(body.to_string().as_bytes());
+            request = request
+                .header("Content-Type", "application/json")
+                .body(body.to_string().as_bytes());
         }
         Client::plain(self.gateway.admin_address()).send(&request)
     }
@@ -53,7 +68,9 @@ impl Office {
 
     /// The status that a request with this key gets at the data address.
     fn status(&self, key: &str) -> u16 {
-        let request = Request::get("/api/v1/tickets").host("localhost").header("Authorization", &format!("Bearer {key}"));
+        let request = Request::get("/api/v1/tickets")
+            .host("localhost")
+            .header("Authorization", &format!("Bearer {key}"));
         self.gateway.send(&request).status()
     }
 }
@@ -65,7 +82,13 @@ fn new_key(name: &str, organization: &str) -> Value {
 #[test]
 fn store_that_was_not_there_is_made_and_the_log_says_so() {
     let office = Office::open(|setup| setup);
-    assert_eq!(office.gateway.events("there was no store here: a new one is made, with no keys in it").len(), 1);
+    assert_eq!(
+        office
+            .gateway
+            .events("there was no store here: a new one is made, with no keys in it")
+            .len(),
+        1
+    );
 }
 
 #[test]
@@ -73,7 +96,12 @@ fn made_key_works_at_once_and_a_revoked_one_does_not() {
     let office = Office::open(|setup| setup);
     let (id, key) = office.make(&office.operator, &new_key("one", "org_acme"));
     assert_eq!(office.status(&key), 200);
-    let answer = office.ask(&office.operator, "POST", &format!("/v1/keys/{id}/revoke"), &json!({ "reason": "leaked" }));
+    let answer = office.ask(
+        &office.operator,
+        "POST",
+        &format!("/v1/keys/{id}/revoke"),
+        &json!({ "reason": "leaked" }),
+    );
     assert_eq!(answer.status(), 200, "{}", answer.text());
     assert_eq!(office.status(&key), 401);
 }
@@ -84,12 +112,28 @@ fn token_of_an_organization_sees_and_touches_only_its_own_keys() {
     let (own, _) = office.make(&office.acme, &json!({ "name": "own" }));
     let (foreign, foreign_key) = office.make(&office.operator, &new_key("foreign", "org_other"));
     let list = office.ask(&office.acme, "GET", "/v1/keys", &Value::Null).json();
-    let ids: Vec<&str> = list["keys"].as_array().expect("a list").iter().filter_map(|key| key["id"].as_str()).collect();
+    let ids: Vec<&str> = list["keys"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|key| key["id"].as_str())
+        .collect();
     assert_eq!(ids, [own.as_str()]);
     assert_eq!(list["keys"][0]["organization"], "org_acme");
-    assert_eq!(office.ask(&office.acme, "GET", &format!("/v1/keys/{foreign}"), &Value::Null).status(), 404);
-    assert_eq!(office.ask(&office.acme, "POST", &format!("/v1/keys/{foreign}/revoke"), &Value::Null).status(), 404);
-    assert_eq!(office.ask(&office.acme, "POST", "/v1/keys", &new_key("theirs", "org_other")).status(), 403);
+    assert_eq!(
+        office.ask(&office.acme, "GET", &format!("/v1/keys/{foreign}"), &Value::Null).status(),
+        404
+    );
+    assert_eq!(
+        office
+            .ask(&office.acme, "POST", &format!("/v1/keys/{foreign}/revoke"), &Value::Null)
+            .status(),
+        404
+    );
+    assert_eq!(
+        office.ask(&office.acme, "POST", "/v1/keys", &new_key("theirs", "org_other")).status(),
+        403
+    );
     assert_eq!(office.status(&foreign_key), 200);
 }
 
@@ -107,9 +151,15 @@ fn organization_at_its_cap_makes_no_more_keys() {
 #[test]
 fn rotated_key_works_under_both_secrets_until_the_grace_period_ends() {
     let office = Office::open(|setup| setup);
-    let (id, old) = office.make(&office.acme, &json!({ "name": "one", "scopes": ["tickets:read"] }));
+    let (id, old) =
+        office.make(&office.acme, &json!({ "name": "one", "scopes": ["tickets:read"] }));
     assert_eq!(office.status(&old), 200);
-    let answer = office.ask(&office.acme, "POST", &format!("/v1/keys/{id}/rotate"), &json!({ "grace": "2s" }));
+    let answer = office.ask(
+        &office.acme,
+        "POST",
+        &format!("/v1/keys/{id}/rotate"),
+        &json!({ "grace": "2s" }),
+    );
     assert_eq!(answer.status(), 200, "{}", answer.text());
     let new = answer.json()["key"].as_str().expect("the new secret").to_owned();
     assert_eq!((answer.json()["id"].as_str(), office.status(&new)), (Some(&*id), 200));
@@ -121,7 +171,15 @@ fn rotated_key_works_under_both_secrets_until_the_grace_period_ends() {
 fn same_request_at_the_same_time_makes_one_key() {
     let office = Office::open(|setup| setup);
     let answers: Vec<Message> = thread::scope(|scope| {
-        let make = || office.ask_once(&office.operator, "POST", "/v1/keys", &new_key("one", "org_acme"), Some("request-1"));
+        let make = || {
+            office.ask_once(
+                &office.operator,
+                "POST",
+                "/v1/keys",
+                &new_key("one", "org_acme"),
+                Some("request-1"),
+            )
+        };
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(make)).collect();
         threads.into_iter().map(|thread| thread.join().expect("an answer")).collect()
     });
@@ -130,7 +188,13 @@ fn same_request_at_the_same_time_makes_one_key() {
     let replayed = answers.iter().filter(|answer| answer.json()["key_shown"] == true).count();
     assert_eq!((shown, replayed), (1, 3));
     assert!(answers.iter().all(|answer| answer.json()["id"] == answers[0].json()["id"]));
-    let other = office.ask_once(&office.operator, "POST", "/v1/keys", &new_key("two", "org_acme"), Some("request-1"));
+    let other = office.ask_once(
+        &office.operator,
+        "POST",
+        "/v1/keys",
+        &new_key("two", "org_acme"),
+        Some("request-1"),
+    );
     assert_eq!((other.status(), &other.json()["code"]), (422, &json!("idempotency_key_reused")));
 }
 
@@ -139,16 +203,24 @@ fn key_of_the_store_that_the_file_once_revoked_stays_revoked() {
     let office = Office::open(|setup| setup.more("[revoked]\nkeys = []"));
     let (id, key) = office.make(&office.operator, &new_key("one", "org_acme"));
     assert_eq!(office.status(&key), 200);
-    office.gateway.edit(|toml| *toml = toml.replace("[revoked]\nkeys = []", &format!("[revoked]\nkeys = [\"{id}\"]")));
+    office.gateway.edit(|toml| {
+        *toml = toml.replace("[revoked]\nkeys = []", &format!("[revoked]\nkeys = [\"{id}\"]"))
+    });
     wait_for("the revocation is in force", || (office.status(&key) == 401).then_some(()));
     wait_for("the store has been told", || {
-        let log = office.ask(&office.operator, "GET", &format!("/v1/audit?subject={id}"), &Value::Null).json();
+        let log = office
+            .ask(&office.operator, "GET", &format!("/v1/audit?subject={id}"), &Value::Null)
+            .json();
         (log["entries"][0]["actor"] == "gateway.toml").then_some(())
     });
-    office.gateway.edit(|toml| *toml = toml.replace(&format!("[revoked]\nkeys = [\"{id}\"]"), "[revoked]\nkeys = []"));
+    office.gateway.edit(|toml| {
+        *toml = toml.replace(&format!("[revoked]\nkeys = [\"{id}\"]"), "[revoked]\nkeys = []")
+    });
     wait_for("the second edit", || {
         let log = office.gateway.admin("/metrics").text().to_owned();
-        log.lines().any(|line| line.starts_with("keygate_reloads_total") && line.ends_with(" 2")).then_some(())
+        log.lines()
+            .any(|line| line.starts_with("keygate_reloads_total") && line.ends_with(" 2"))
+            .then_some(())
     });
     assert_eq!(office.status(&key), 401);
 }

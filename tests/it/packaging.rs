@@ -10,10 +10,14 @@ fn unit() -> std::path::PathBuf {
 #[test]
 fn systemd_unit_is_exposed_to_2_0_at_most() {
     let mut command = Command::new("systemd-analyze");
-    let output = command.args(["security", "--offline=true", "--threshold=20"]).arg(unit()).output();
+    let output =
+        command.args(["security", "--offline=true", "--threshold=20"]).arg(unit()).output();
     let output = output.expect("systemd-analyze, which `make setup` installs");
     let said = String::from_utf8_lossy(&output.stdout);
-    let level = said.split("Overall exposure level for keygate.service: ").nth(1).and_then(|rest| rest.split(' ').next());
+    let level = said
+        .split("Overall exposure level for keygate.service: ")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next());
     let level: f64 = level.expect("a level").parse().expect("a number");
     assert!(output.status.success() && level <= 2.0, "{said}");
 }

@@ -1,5 +1,5 @@
-//! Real clients and servers of other makers and languages, through Keygate. Their programs are in `tests/real/`;
-//! `scripts/setup.sh`, which `make test` runs first, brings what they need.
+//! Real clients and servers of other makers and languages, through Keygate. Their programs are in
+//! `tests/real/`; `scripts/setup.sh`, which `make test` runs first, brings what they need.
 
 mod autobahn;
 mod differential;
@@ -7,12 +7,17 @@ mod programs;
 mod schemathesis;
 mod sslyze;
 
-use super::harness::{Client, Gateway, Key, Message, Request, Upstream, wait_for};
-use programs::{Program, Server, file, tool};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use programs::{Program, Server, file, tool};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose,
+};
 use tempfile::TempDir;
+
+use super::harness::{Client, Gateway, Key, Message, Request, Upstream, wait_for};
 
 #[test]
 fn requests_works_with_a_real_help_desk() {
@@ -64,10 +69,13 @@ fn a_real_prometheus_scrapes_the_metrics() {
     let gateway = busy_gateway();
     let folder = tempfile::tempdir().expect("a folder");
     let settings = format!(
-        "global: {{ scrape_interval: 1s }}\nscrape_configs:\n  - job_name: keygate\n    static_configs: [{{ targets: [\"{}\"] }}]\n",
+        "global: {{ scrape_interval: 1s }}\n\
+            scrape_configs:\n  - job_name: keygate\n    static_configs: [{{ targets: [\"{}\"] \
+            }}]\n",
         gateway.admin_address()
     );
-    std::fs::write(folder.path().join("prometheus.yml"), settings).expect("prometheus.yml is written");
+    std::fs::write(folder.path().join("prometheus.yml"), settings)
+        .expect("prometheus.yml is written");
     let mut command = Command::new(tool("prometheus/prometheus"));
     command.current_dir(folder.path()).args([
         "--config.file=prometheus.yml",
@@ -79,7 +87,10 @@ fn a_real_prometheus_scrapes_the_metrics() {
     let up = wait_for("Prometheus says that Keygate is up", || prometheus_says(&prometheus, "up"));
     assert_eq!(up, "1");
     let refused = r#"sum(keygate_requests_total{api="desk",outcome="missing_key"})"#;
-    assert_eq!(wait_for("a sample of the refused request", || prometheus_says(&prometheus, refused)), "1");
+    assert_eq!(
+        wait_for("a sample of the refused request", || prometheus_says(&prometheus, refused)),
+        "1"
+    );
 }
 
 #[test]
@@ -90,16 +101,26 @@ fn promtool_has_nothing_to_say_against_the_metrics() {
     let path = folder.path().join("metrics");
     std::fs::write(&path, metrics.text()).expect("the metrics are written");
     let input = std::fs::File::open(&path).expect("the metrics are read");
-    let output = Command::new(tool("prometheus/promtool")).args(["check", "metrics"]).stdin(input).output().expect("promtool runs");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.is_empty(), "promtool says: {said}\nof:\n{}", metrics.text());
+    let output = Command::new(tool("prometheus/promtool"))
+        .args(["check", "metrics"])
+        .stdin(input)
+        .output()
+        .expect("promtool runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && said.is_empty(),
+        "promtool says: {said}\nof:\n{}",
+        metrics.text()
+    );
 }
 
 /// A gateway that has forwarded a request and refused one.
 fn busy_gateway() -> Gateway {
     let upstream = Upstream::start();
     let key = Key::live("key_reader").scopes(&["tickets:read"]);
-    let gateway = Gateway::in_front_of(&upstream).scope("tickets:read", &["GET /tickets"]).key(&key);
+    let gateway =
+        Gateway::in_front_of(&upstream).scope("tickets:read", &["GET /tickets"]).key(&key);
     let gateway = gateway.more("[store]\npath = \"keygate.db\"").start();
     assert_eq!(gateway.send(&Request::get("/tickets").bearer(&key)).status(), 200);
     assert_eq!(gateway.send(&Request::get("/tickets")).status(), 401);
@@ -123,7 +144,8 @@ fn prometheus_says(prometheus: &Server, query: &str) -> Option<String> {
     (query != "up" || value == "1").then_some(value)
 }
 
-/// The support desk of `examples/django-helpdesk`, set up as its script does it, and the gateway of its file.
+/// The support desk of `examples/django-helpdesk`, set up as its script does it, and the gateway of
+/// its file.
 struct HelpDesk {
     gate: Gate,
     _server: Server,
@@ -137,21 +159,38 @@ impl HelpDesk {
         command.arg(folder.path()).arg("0").env("DESK_PYTHON", tool("python/bin/python"));
         let server = Server::start(command, "Listening at", "http://127.0.0.1:");
 
-        let environment = std::fs::read_to_string(folder.path().join("desk.env")).expect("desk.env is written by then");
-        let login = environment.trim().strip_prefix("export DESK_AUTH='").and_then(|rest| rest.strip_suffix('\'')).expect("one line");
-        let toml = std::fs::read_to_string(file("examples/django-helpdesk/gateway.toml")).expect("the example's gateway.toml");
+        let environment = std::fs::read_to_string(folder.path().join("desk.env"))
+            .expect("desk.env is written by then");
+        let login = environment
+            .trim()
+            .strip_prefix("export DESK_AUTH='")
+            .and_then(|rest| rest.strip_suffix('\''))
+            .expect("one line");
+        let toml = std::fs::read_to_string(file("examples/django-helpdesk/gateway.toml"))
+            .expect("the example's gateway.toml");
         let toml = replace(&toml, "env:DESK_AUTH", login);
         let toml = replace(&toml, "127.0.0.1:8000", &format!("127.0.0.1:{}", server.port));
         let toml = replace(&toml, "listen = \"127.0.0.1:9090\"", "listen = \"127.0.0.1:0\"");
         let gate = Gate::open(
-            |tls| replace(&toml, "listen = \"127.0.0.1:8080\"", &format!("listen = \"127.0.0.1:0\"\n{tls}")),
-            [("READ", &["tickets:read"]), ("WRITE", &["tickets:write"]), ("FULL", &["tickets:read", "tickets:write"])],
+            |tls| {
+                replace(
+                    &toml,
+                    "listen = \"127.0.0.1:8080\"",
+                    &format!("listen = \"127.0.0.1:0\"\n{tls}"),
+                )
+            },
+            [
+                ("READ", &["tickets:read"]),
+                ("WRITE", &["tickets:write"]),
+                ("FULL", &["tickets:read", "tickets:write"]),
+            ],
         );
         Self { gate, _server: server, _folder: folder }
     }
 }
 
-/// Changes the one place where `text` stands in the example, so that the test follows when the example moves on.
+/// Changes the one place where `text` stands in the example, so that the test follows when the
+/// example moves on.
 #[track_caller]
 fn replace(example: &str, text: &str, by: &str) -> String {
     assert_eq!(example.matches(text).count(), 1, "{text} in the example");
@@ -193,7 +232,8 @@ allows = ["GET /other"]
         )
     }
 
-    /// Starts it with the file that `toml` makes around the lines of `[server.tls]`, and with these keys.
+    /// Starts it with the file that `toml` makes around the lines of `[server.tls]`, and with these
+    /// keys.
     fn open<const N: usize>(toml: impl FnOnce(&str) -> String, keys: [(&str, &[&str]); N]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let mut toml = toml(&write_certificates(folder.path()));
@@ -227,13 +267,15 @@ fn authority(folder: &Path) -> PathBuf {
     folder.join("authority.pem")
 }
 
-/// An authority and a certificate by it, with all that strict clients ask for (RFC 5280 §4.2). Yields the lines for `gateway.toml`.
+/// An authority and a certificate by it, with all that strict clients ask for (RFC 5280 §4.2).
+/// Yields the lines for `gateway.toml`.
 fn write_certificates(folder: &Path) -> String {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, "Authority of a test");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key pair")).expect("an authority");
+    let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key pair"))
+        .expect("an authority");
 
     let mut params = CertificateParams::new(["localhost".to_owned()]).expect("a name");
     params.distinguished_name.push(DnType::CommonName, "localhost");

@@ -1,12 +1,17 @@
-//! An edit of `gateway.toml` or of what it names is in force when it is saved, and a bad one changes nothing.
+//! An edit of `gateway.toml` or of what it names is in force when it is saved, and a bad one
+//! changes nothing.
 
-use crate::harness::{Certificates, Client, Gateway, Key, Request, Upstream, field, hex_digest, wait_for};
-use serde_json::Value;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::harness::{
+    Certificates, Client, Gateway, Key, Request, Upstream, field, hex_digest, wait_for,
+};
 
 const TOKEN: &str = "token-of-a-test";
 
@@ -23,7 +28,10 @@ impl Desk {
         let upstream = Upstream::start();
         let reader = |id| Key::live(id).scopes(&["tickets:read"]);
         let (crm, leaked) = (reader("key_crm"), reader("key_leaked"));
-        let token = format!("\n[[admin.token]]\nname = \"ops\"\nrole = \"manage\"\nsha256 = \"{}\"\n", hex_digest(TOKEN));
+        let token = format!(
+            "\n[[admin.token]]\nname = \"ops\"\nrole = \"manage\"\nsha256 = \"{}\"\n",
+            hex_digest(TOKEN)
+        );
         let setup = Gateway::in_front_of(&upstream).scope("tickets:read", &["GET /api/v1/tickets"]);
         let gateway = setup.key(&crm).key(&leaked).more(&token).start();
         Self { upstream, gateway, crm, leaked }
@@ -43,22 +51,30 @@ impl Desk {
     }
 
     fn admin(&self, request: &Request) -> (u16, Value) {
-        let answer = Client::plain(self.gateway.admin_address()).send(&request.clone().host("127.0.0.1"));
+        let answer =
+            Client::plain(self.gateway.admin_address()).send(&request.clone().host("127.0.0.1"));
         (answer.status(), serde_json::from_slice(&answer.body).unwrap_or(Value::Null))
     }
 
     fn reload(&self) -> (u16, Value) {
-        self.admin(&Request::new("POST", "/v1/reload").header("Authorization", &format!("Bearer {TOKEN}")))
+        self.admin(
+            &Request::new("POST", "/v1/reload").header("Authorization", &format!("Bearer {TOKEN}")),
+        )
     }
 
     fn metric(&self, series: &str) -> Option<f64> {
-        let page = Client::plain(self.gateway.admin_address()).send(&Request::get("/metrics").host("127.0.0.1"));
-        page.text().lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+        let page = Client::plain(self.gateway.admin_address())
+            .send(&Request::get("/metrics").host("127.0.0.1"));
+        page.text()
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
     }
 
     #[track_caller]
     fn wait_for_metric(&self, series: &str, value: f64) {
-        wait_for(&format!("{series} is {value}"), || (self.metric(series) == Some(value)).then_some(()));
+        wait_for(&format!("{series} is {value}"), || {
+            (self.metric(series) == Some(value)).then_some(())
+        });
     }
 
     #[track_caller]
@@ -111,7 +127,11 @@ fn edit_logs_what_it_changes_and_names_no_secret() {
         let changes = desk.gateway.events("configuration changed");
         (!changes.is_empty()).then_some(changes)
     });
-    let names_it = |event: &Value| field(event, "change").and_then(Value::as_str).is_some_and(|change| change.contains("key_leaked"));
+    let names_it = |event: &Value| {
+        field(event, "change")
+            .and_then(Value::as_str)
+            .is_some_and(|change| change.contains("key_leaked"))
+    };
     assert!(changes.iter().any(names_it), "{changes:#?}");
     assert!(!desk.gateway.output().contains(&desk.leaked.text));
     assert!(!desk.gateway.output().contains(&hex_digest(&desk.leaked.text)));
@@ -125,8 +145,10 @@ fn half_written_file_without_its_end_never_revives_a_key() {
     let added = Key::live("key_new").scopes(&["tickets:read"]);
     let toml = desk.text();
     let (before, revoked) = toml.split_at(toml.find("[revoked]").unwrap());
-    // An editor that truncates and then writes slowly, with all but the revocations on disk for a while.
-    let mut file = fs::OpenOptions::new().write(true).truncate(true).open(desk.gateway.file()).unwrap();
+    // An editor that truncates and then writes slowly, with all but the revocations on disk for a
+    // while.
+    let mut file =
+        fs::OpenOptions::new().write(true).truncate(true).open(desk.gateway.file()).unwrap();
     desk.assert_leaked_is_refused_for(Duration::from_millis(1500));
     file.write_all(before.as_bytes()).unwrap();
     file.write_all(added.block().as_bytes()).unwrap();
@@ -190,7 +212,11 @@ fn kubernetes_style_swap_of_a_link_is_loaded() {
     desk.wait_for_status(&desk.crm, 401);
     assert_eq!(desk.status(&desk.leaked), 200);
     // In place behind the links.
-    fs::write(folder.join("..v2/gateway.toml"), desk.text().replace("[\"key_crm\"]", "[\"key_crm\", \"key_leaked\"]")).unwrap();
+    fs::write(
+        folder.join("..v2/gateway.toml"),
+        desk.text().replace("[\"key_crm\"]", "[\"key_crm\", \"key_leaked\"]"),
+    )
+    .unwrap();
     desk.wait_for_status(&desk.leaked, 401);
 }
 
@@ -206,7 +232,11 @@ fn bad_file_is_reported_and_what_runs_stays() {
         output.lines().find(|line| line.contains("kyes")).map(str::to_owned)
     });
     let error: Value = serde_json::from_str(&error).unwrap();
-    assert!(field(&error, "file").is_some_and(|file| file.as_str().is_some_and(|file| file.ends_with("gateway.toml"))), "{error}");
+    assert!(
+        field(&error, "file")
+            .is_some_and(|file| file.as_str().is_some_and(|file| file.ends_with("gateway.toml"))),
+        "{error}"
+    );
     assert_eq!(field(&error, "line"), Some(&Value::from(line)));
     assert_eq!(field(&error, "column"), Some(&Value::from(1)));
     assert!(error.to_string().contains("did you mean `keys`"), "{error}");
@@ -269,7 +299,9 @@ fn change_of_a_listener_needs_a_restart_and_says_so() {
     let (_, report) = desk.reload();
     assert!(report["needs_restart"].to_string().contains("server.workers"), "{report}");
     desk.gateway.edit(|toml| *toml = toml.replacen("workers = 3", "workers = 2", 1));
-    wait_for("nothing left to restart for", || (desk.reload().1["needs_restart"] == Value::Array(Vec::new())).then_some(()));
+    wait_for("nothing left to restart for", || {
+        (desk.reload().1["needs_restart"] == Value::Array(Vec::new())).then_some(())
+    });
 }
 
 #[test]
@@ -292,12 +324,20 @@ fn reload_by_request_needs_a_token_and_no_foreign_web_page() {
         (status, body["code"].as_str().unwrap_or_default().to_owned())
     };
     assert_eq!(code(&call()), (401, "missing_token".into()));
-    assert_eq!(code(&call().header("Authorization", "Bearer wrong")), (401, "unknown_token".into()));
+    assert_eq!(
+        code(&call().header("Authorization", "Bearer wrong")),
+        (401, "unknown_token".into())
+    );
     let foreign = call().header("Authorization", &bearer).header("Origin", "http://evil.example");
     assert_eq!(code(&foreign), (403, "origin_not_allowed".into()));
-    let rebound = Client::plain(desk.gateway.admin_address()).send(&call().host("evil.example").header("Authorization", &bearer));
-    assert_eq!((rebound.status(), rebound.json()["code"].as_str()), (403, Some("host_not_allowed")));
-    let wrong_method = Client::plain(desk.gateway.admin_address()).send(&Request::get("/v1/reload").host("127.0.0.1"));
+    let rebound = Client::plain(desk.gateway.admin_address())
+        .send(&call().host("evil.example").header("Authorization", &bearer));
+    assert_eq!(
+        (rebound.status(), rebound.json()["code"].as_str()),
+        (403, Some("host_not_allowed"))
+    );
+    let wrong_method = Client::plain(desk.gateway.admin_address())
+        .send(&Request::get("/v1/reload").host("127.0.0.1"));
     assert_eq!((wrong_method.status(), wrong_method.header("allow")), (405, Some("POST")));
 }
 
@@ -305,7 +345,8 @@ fn reload_by_request_needs_a_token_and_no_foreign_web_page() {
 fn without_an_admin_token_there_is_no_reload_by_request() {
     let upstream = Upstream::start();
     let gateway = Gateway::in_front_of(&upstream).start();
-    let answer = Client::plain(gateway.admin_address()).send(&Request::new("POST", "/v1/reload").host("127.0.0.1"));
+    let answer = Client::plain(gateway.admin_address())
+        .send(&Request::new("POST", "/v1/reload").host("127.0.0.1"));
     assert_eq!(answer.status(), 404);
     assert!(answer.text().contains("[[admin.token]]"));
 }
@@ -313,7 +354,10 @@ fn without_an_admin_token_there_is_no_reload_by_request() {
 #[test]
 fn renewed_certificate_is_served_without_dropping_a_connection() {
     let upstream = Upstream::start();
-    let gateway = Gateway::in_front_of(&upstream).api("public = [\"GET /status\"]").tls(&["desk.example"]).start();
+    let gateway = Gateway::in_front_of(&upstream)
+        .api("public = [\"GET /status\"]")
+        .tls(&["desk.example"])
+        .start();
     let folder = gateway.file().parent().unwrap().to_owned();
     let mut open = gateway.client();
     let request = Request::get("/status");
@@ -321,34 +365,59 @@ fn renewed_certificate_is_served_without_dropping_a_connection() {
     let renewed = Certificates::for_names(&["desk.example".to_owned()]);
     let staged = tempfile::tempdir().unwrap();
     renewed.write(staged.path());
-    let place = |file: &str, folder: &Path| fs::copy(staged.path().join(file), folder.join(file)).unwrap();
+    let place =
+        |file: &str, folder: &Path| fs::copy(staged.path().join(file), folder.join(file)).unwrap();
     // Half-way through, the old pair goes on.
     place("cert.pem", &folder);
-    wait_for("the complaint", || (!gateway.events("changed certificate cannot be used; the one before goes on").is_empty()).then_some(()));
+    wait_for("the complaint", || {
+        (!gateway.events("changed certificate cannot be used; the one before goes on").is_empty())
+            .then_some(())
+    });
     assert_eq!(gateway.send(&request).status(), 200);
     place("key.pem", &folder);
-    wait_for("the new certificate", || (!gateway.events("certificate reloaded").is_empty()).then_some(()));
-    assert_eq!(Client::tls(gateway.address(), &renewed, "desk.example").send(&request).status(), 200);
+    wait_for("the new certificate", || {
+        (!gateway.events("certificate reloaded").is_empty()).then_some(())
+    });
+    assert_eq!(
+        Client::tls(gateway.address(), &renewed, "desk.example").send(&request).status(),
+        200
+    );
     assert_eq!(open.send(&request).status(), 200, "the connection from before is still there");
 }
 
 #[test]
 fn certificate_is_renewed_while_gateway_toml_has_a_mistake() {
     let upstream = Upstream::start();
-    let gateway = Gateway::in_front_of(&upstream).api("public = [\"GET /status\"]").tls(&["desk.example"]).start();
+    let gateway = Gateway::in_front_of(&upstream)
+        .api("public = [\"GET /status\"]")
+        .tls(&["desk.example"])
+        .start();
     gateway.edit(|toml| toml.push_str("\n[lgo]\n"));
-    wait_for("the refusal", || (!gateway.events("the file is refused; what ran before goes on").is_empty()).then_some(()));
+    wait_for("the refusal", || {
+        (!gateway.events("the file is refused; what ran before goes on").is_empty()).then_some(())
+    });
     let renewed = Certificates::for_names(&["desk.example".to_owned()]);
     renewed.write(gateway.file().parent().unwrap());
-    wait_for("the new certificate", || (!gateway.events("certificate reloaded").is_empty()).then_some(()));
-    assert_eq!(Client::tls(gateway.address(), &renewed, "desk.example").send(&Request::get("/status")).status(), 200);
+    wait_for("the new certificate", || {
+        (!gateway.events("certificate reloaded").is_empty()).then_some(())
+    });
+    assert_eq!(
+        Client::tls(gateway.address(), &renewed, "desk.example")
+            .send(&Request::get("/status"))
+            .status(),
+        200
+    );
 }
 
 #[test]
 fn revocation_does_not_wait_for_a_half_done_certificate_renewal() {
     let upstream = Upstream::start();
     let key = Key::live("key_leaked").scopes(&["*"]);
-    let gateway = Gateway::in_front_of(&upstream).scope("all", &["GET /**"]).key(&key).tls(&["localhost"]).start();
+    let gateway = Gateway::in_front_of(&upstream)
+        .scope("all", &["GET /**"])
+        .key(&key)
+        .tls(&["localhost"])
+        .start();
     let request = Request::get("/").bearer(&key);
     assert_eq!(gateway.send(&request).status(), 200);
     // The new certificate is there, its key is not yet.

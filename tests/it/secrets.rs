@@ -1,12 +1,14 @@
 //! A secret that has served its purpose is not left in the gateway's memory.
 
-use crate::harness::{Gateway, Key, PATIENCE, Request, Upstream, wait_for};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 
+use crate::harness::{Gateway, Key, PATIENCE, Request, Upstream, wait_for};
+
 /// How often each of these texts stands in the memory of the gateway.
 fn occurrences<const N: usize>(gateway: &Gateway, texts: [&str; N]) -> [usize; N] {
-    let maps = fs::read_to_string(format!("/proc/{}/maps", gateway.process())).expect("its memory's parts");
+    let maps = fs::read_to_string(format!("/proc/{}/maps", gateway.process()))
+        .expect("its memory's parts");
     let memory = File::open(format!("/proc/{}/mem", gateway.process())).expect("its memory");
     let mut found = [0; N];
     let mut content = Vec::new();
@@ -45,14 +47,16 @@ fn keys_that_were_presented_are_not_left_in_memory() {
         assert_eq!(gateway.send(&Request::get("/x").bearer(&unknown)).status(), 401);
     }
     // A head that comes in two parts, and one that never ends.
-    let head = format!("GET /x HTTP/1.1\r\nHost: desk.example\r\nAuthorization: Bearer {}\r\n", good.text);
+    let head =
+        format!("GET /x HTTP/1.1\r\nHost: desk.example\r\nAuthorization: Bearer {}\r\n", good.text);
     open.write(head.as_bytes());
     // Long enough to come apart, mostly.
     std::thread::sleep(std::time::Duration::from_millis(50));
     open.write(b"\r\n");
     assert_eq!(open.read("GET").status(), 200);
     let mut unfinished = gateway.client();
-    unfinished.write(format!("GET /x HTTP/1.1\r\nAuthorization: Bearer {}\r\n", late.text).as_bytes());
+    unfinished
+        .write(format!("GET /x HTTP/1.1\r\nAuthorization: Bearer {}\r\n", late.text).as_bytes());
     drop(unfinished);
     wait_for("what is left is gone", || {
         // Other requests use the same room.
@@ -99,15 +103,19 @@ fn secret_for_an_upstream_stands_in_memory_once_and_a_former_one_not_at_all() {
     });
 }
 
-/// Sends a request over HTTP/2, by a client that has the server keep the key for later requests; its status.
+/// Sends a request over HTTP/2, by a client that has the server keep the key for later requests;
+/// its status.
 async fn ask_over_http2(gateway: &Gateway, key: &Key) -> u16 {
-    let stream = tokio::net::TcpStream::connect(gateway.address()).await.expect("the gateway accepts");
+    let stream =
+        tokio::net::TcpStream::connect(gateway.address()).await.expect("the gateway accepts");
     let (mut client, connection) = h2::client::handshake(stream).await.expect("a handshake");
     let connection = tokio::spawn(connection);
     let mut status = 0;
     for _ in 0..2 {
-        let request = http::Request::get("http://desk.example/x").header("authorization", format!("Bearer {}", key.text));
-        let (answer, _) = client.send_request(request.body(()).expect("a request"), true).expect("it is sent");
+        let request = http::Request::get("http://desk.example/x")
+            .header("authorization", format!("Bearer {}", key.text));
+        let (answer, _) =
+            client.send_request(request.body(()).expect("a request"), true).expect("it is sent");
         status = answer.await.expect("an answer").status().as_u16();
     }
     drop(client);
@@ -116,7 +124,8 @@ async fn ask_over_http2(gateway: &Gateway, key: &Key) -> u16 {
 }
 
 #[tokio::test]
-async fn keys_that_were_presented_over_http2_are_not_left_in_memory_when_the_connection_has_ended() {
+async fn keys_that_were_presented_over_http2_are_not_left_in_memory_when_the_connection_has_ended()
+{
     let upstream = Upstream::start();
     let good = Key::live("key_good").scopes(&["*"]);
     let unknown = Key::live("key_unknown");

@@ -1,14 +1,19 @@
-//! What passes through the gateway: protocols, bodies, interim answers, trailers, and every kind of upstream.
+//! What passes through the gateway: protocols, bodies, interim answers, trailers, and every kind of
+//! upstream.
 
-use crate::harness::{Answer, Certificates, Gateway, Key, Request, Setup, Upstream, bare_upstream, wait_for};
-use http_body_util::{BodyExt, Full};
-use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioIo;
+
+use crate::harness::{
+    Answer, Certificates, Gateway, Key, Request, Setup, Upstream, bare_upstream, wait_for,
+};
 
 fn open(setup: Setup) -> (Setup, Key) {
     let key = Key::live("key_all").scopes(&["*"]);
@@ -52,7 +57,8 @@ fn cookies_of_one_http2_request_reach_the_upstream_as_one_field() {
     let upstream = Upstream::start();
     let (setup, key) = open(Gateway::in_front_of(&upstream));
     let gateway = setup.start();
-    let answer = gateway.send(&Request::get("/").bearer(&key).header("Cookie", "a=1").header("Cookie", "b=2"));
+    let answer = gateway
+        .send(&Request::get("/").bearer(&key).header("Cookie", "a=1").header("Cookie", "b=2"));
     assert_eq!(answer.status(), 200);
     assert_eq!(upstream.last().all("cookie"), ["a=1; b=2"]);
 }
@@ -64,8 +70,15 @@ fn head_has_the_length_and_no_body() {
     let gateway = setup.start();
     let mut client = gateway.client();
     let answer = client.send(&Request::new("HEAD", "/x").bearer(&key));
-    assert_eq!((answer.status(), answer.header("content-length"), answer.text()), (200, Some("11"), ""));
-    assert_eq!(client.send(&Request::get("/x").bearer(&key)).text(), r#"{"data":[]}"#, "the connection goes on");
+    assert_eq!(
+        (answer.status(), answer.header("content-length"), answer.text()),
+        (200, Some("11"), "")
+    );
+    assert_eq!(
+        client.send(&Request::get("/x").bearer(&key)).text(),
+        r#"{"data":[]}"#,
+        "the connection goes on"
+    );
     assert_eq!(upstream.requests()[0].start, "HEAD /x HTTP/1.1");
 }
 
@@ -91,8 +104,16 @@ fn continue_is_said_only_once_the_request_is_admitted() {
     let (setup, key) = open(Gateway::in_front_of(&upstream));
     let gateway = setup.start();
     let mut stream = BufReader::new(TcpStream::connect(gateway.address()).unwrap());
-    let head = |credential: &str| format!("POST /x HTTP/1.1\r\nHost: a\r\n{credential}Expect: 100-continue\r\nContent-Length: 5\r\n\r\n");
-    stream.get_mut().write_all(head(&format!("Authorization: Bearer {}\r\n", key.text)).as_bytes()).unwrap();
+    let head = |credential: &str| {
+        format!(
+            "POST /x HTTP/1.1\r\nHost: a\r\n{credential}Expect: 100-continue\r\n\
+                Content-Length: 5\r\n\r\n"
+        )
+    };
+    stream
+        .get_mut()
+        .write_all(head(&format!("Authorization: Bearer {}\r\n", key.text)).as_bytes())
+        .unwrap();
     assert!(read_head(&mut stream).starts_with("http/1.1 100 "));
     stream.get_mut().write_all(b"hello").unwrap();
     assert!(read_head(&mut stream).starts_with("http/1.1 200 "));
@@ -101,7 +122,10 @@ fn continue_is_said_only_once_the_request_is_admitted() {
 
     let mut stream = BufReader::new(TcpStream::connect(gateway.address()).unwrap());
     stream.get_mut().write_all(head("").as_bytes()).unwrap();
-    assert!(read_head(&mut stream).starts_with("http/1.1 401 "), "without a key there is nothing to continue");
+    assert!(
+        read_head(&mut stream).starts_with("http/1.1 401 "),
+        "without a key there is nothing to continue"
+    );
     assert_eq!(upstream.requests().len(), 1);
 }
 
@@ -112,10 +136,14 @@ fn events_arrive_as_they_are_sent() {
     let upstream = bare_upstream(move |stream| {
         let mut stream = BufReader::new(stream);
         read_head(&mut stream);
-        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
+            transfer-encoding: chunked\r\n\r\n";
         stream.get_mut().write_all(head.as_bytes()).unwrap();
         for event in ["data: 1\n\n", "data: 2\n\n"] {
-            stream.get_mut().write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes()).unwrap();
+            stream
+                .get_mut()
+                .write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes())
+                .unwrap();
             // The next event is sent only when the client says that it has this one.
             let _ = receiver.lock().unwrap().recv_timeout(Duration::from_secs(10));
         }
@@ -125,7 +153,13 @@ fn events_arrive_as_they_are_sent() {
     let gateway = setup.start();
     let mut stream = BufReader::new(TcpStream::connect(gateway.address()).unwrap());
     stream.get_ref().set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    stream.get_mut().write_all(format!("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\r\n", key.text).as_bytes()).unwrap();
+    stream
+        .get_mut()
+        .write_all(
+            format!("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\r\n", key.text)
+                .as_bytes(),
+        )
+        .unwrap();
     assert!(read_head(&mut stream).contains("text/event-stream"));
     for expected in ["data: 1", "data: 2"] {
         let mut line = String::new();
@@ -143,7 +177,8 @@ fn trailers_pass_both_ways() {
         read_head(&mut stream);
         let body = read_head(&mut stream); // chunks and trailers end like a head
         let answer = format!(
-            "HTTP/1.1 200 OK\r\ntrailer: x-sum\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\nx-sum: 42\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ntrailer: x-sum\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n\
+                {body}\r\n0\r\nx-sum: 42\r\n\r\n",
             body.len()
         );
         stream.get_mut().write_all(answer.as_bytes()).unwrap();
@@ -152,15 +187,22 @@ fn trailers_pass_both_ways() {
     let gateway = setup.start();
     let mut stream = BufReader::new(TcpStream::connect(gateway.address()).unwrap());
     let request = format!(
-        "POST / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\nTE: trailers\r\nTrailer: x-check\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n\
+        "POST / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\nTE: trailers\r\n\
+            Trailer: x-check\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n\
          5\r\nhello\r\n0\r\nx-check: 7\r\n\r\n",
         key.text
     );
     stream.get_mut().write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.contains("hello") && answer.contains("x-check: 7"), "the upstream saw the request's trailer: {answer}");
-    assert!(answer.ends_with("0\r\nx-sum: 42\r\n\r\n"), "the client saw the answer's trailer: {answer}");
+    assert!(
+        answer.contains("hello") && answer.contains("x-check: 7"),
+        "the upstream saw the request's trailer: {answer}"
+    );
+    assert!(
+        answer.ends_with("0\r\nx-sum: 42\r\n\r\n"),
+        "the client saw the answer's trailer: {answer}"
+    );
 }
 
 #[test]
@@ -174,7 +216,10 @@ fn bodies_of_any_size_pass_in_constant_memory() {
         while left > 0 {
             left -= stream.read(&mut buffer[..left.min(1 << 16)]).unwrap();
         }
-        stream.get_mut().write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {SIZE}\r\n\r\n").as_bytes()).unwrap();
+        stream
+            .get_mut()
+            .write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {SIZE}\r\n\r\n").as_bytes())
+            .unwrap();
         for _ in 0..SIZE >> 16 {
             stream.get_mut().write_all(&buffer).unwrap();
         }
@@ -183,7 +228,10 @@ fn bodies_of_any_size_pass_in_constant_memory() {
     let gateway = setup.start();
     let mut stream = BufReader::new(TcpStream::connect(gateway.address()).unwrap());
     let before = gateway.memory("VmHWM");
-    let head = format!("POST / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\nContent-Length: {SIZE}\r\n\r\n", key.text);
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\nContent-Length: {SIZE}\r\n\r\n",
+        key.text
+    );
     stream.get_mut().write_all(head.as_bytes()).unwrap();
     let piece = vec![b'x'; 1 << 16];
     for _ in 0..SIZE >> 16 {
@@ -210,7 +258,10 @@ fn upstream_may_be_a_unix_socket() {
         for stream in listener.incoming().flatten() {
             let mut stream = BufReader::new(stream);
             read_head(&mut stream);
-            stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nunix").unwrap();
+            stream
+                .get_mut()
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nunix")
+                .unwrap();
         }
     });
     let (setup, key) = open(Gateway::in_front_of_url(&format!("unix:{}", path.display())));
@@ -232,7 +283,10 @@ fn upstream_with_tls_is_believed_only_under_the_configured_authority() {
             if read_head(&mut stream).is_empty() {
                 continue; // the handshake failed, as it should in the second part
             }
-            stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nover").unwrap();
+            stream
+                .get_mut()
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nover")
+                .unwrap();
             let _ = stream.get_mut().flush();
         }
     });
@@ -240,11 +294,16 @@ fn upstream_with_tls_is_believed_only_under_the_configured_authority() {
     let ca = folder.path().join("ca.pem");
     let (setup, key) = open(Gateway::in_front_of_url(&url).api(&format!("upstream_ca = {ca:?}")));
     let gateway = setup.start();
-    wait_for("an answer over TLS", || Some(gateway.send(&Request::get("/").bearer(&key))).filter(|answer| answer.text() == "over"));
+    wait_for("an answer over TLS", || {
+        Some(gateway.send(&Request::get("/").bearer(&key))).filter(|answer| answer.text() == "over")
+    });
 
     let (setup, key) = open(Gateway::in_front_of_url(&url));
     let answer = setup.start().send(&Request::get("/").bearer(&key));
-    assert_eq!((answer.status(), answer.json()["code"].as_str()), (502, Some("upstream_unreachable")));
+    assert_eq!(
+        (answer.status(), answer.json()["code"].as_str()),
+        (502, Some("upstream_unreachable"))
+    );
 }
 
 #[test]
@@ -254,7 +313,9 @@ fn http2_upstream_gets_and_sends_trailers() {
     std::thread::spawn(move || serve_http2(listener));
     let (setup, key) = open(Gateway::in_front_of_url(&url));
     let gateway = setup.start();
-    let answer = gateway.send(&Request::new("POST", "/echo").bearer(&key).header("TE", "trailers").body(b"over http/2"));
+    let answer = gateway.send(
+        &Request::new("POST", "/echo").bearer(&key).header("TE", "trailers").body(b"over http/2"),
+    );
     assert_eq!(answer.status(), 200);
     assert!(answer.text().contains("over http/2"), "{answer:?}");
     assert_eq!(answer.header("x-host"), Some("desk.example"), "the authority is the client's host");
@@ -268,15 +329,25 @@ fn serve_http2(listener: TcpListener) {
     local.block_on(&runtime, async move {
         let listener = tokio::net::TcpListener::from_std(listener).unwrap();
         while let Ok((stream, _)) = listener.accept().await {
-            let service = hyper::service::service_fn(|request: http::Request<hyper::body::Incoming>| async move {
-                let host = request.uri().authority().map_or(String::new(), ToString::to_string);
-                let body = request.into_body().collect().await.unwrap().to_bytes();
-                let mut trailers = http::HeaderMap::new();
-                trailers.insert("x-sum", http::HeaderValue::from(body.len()));
-                let body = Full::new(body).with_trailers(async move { Some(Ok::<_, Infallible>(trailers)) });
-                Ok::<_, Infallible>(http::Response::builder().header("x-host", host).header("trailer", "x-sum").body(body).unwrap())
-            });
-            let serving = hyper::server::conn::http2::Builder::new(Local).serve_connection(TokioIo::new(stream), service);
+            let service = hyper::service::service_fn(
+                |request: http::Request<hyper::body::Incoming>| async move {
+                    let host = request.uri().authority().map_or(String::new(), ToString::to_string);
+                    let body = request.into_body().collect().await.unwrap().to_bytes();
+                    let mut trailers = http::HeaderMap::new();
+                    trailers.insert("x-sum", http::HeaderValue::from(body.len()));
+                    let body = Full::new(body)
+                        .with_trailers(async move { Some(Ok::<_, Infallible>(trailers)) });
+                    Ok::<_, Infallible>(
+                        http::Response::builder()
+                            .header("x-host", host)
+                            .header("trailer", "x-sum")
+                            .body(body)
+                            .unwrap(),
+                    )
+                },
+            );
+            let serving = hyper::server::conn::http2::Builder::new(Local)
+                .serve_connection(TokioIo::new(stream), service);
             tokio::task::spawn_local(serving);
         }
     });
@@ -297,10 +368,16 @@ fn upstream_that_is_down_gives_502_and_recovers_at_once() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap().port()
     };
-    let (setup, key) = open(Gateway::in_front_of_url(&format!("http://127.0.0.1:{port}")).api("rate_limit = \"10/min\""));
+    let (setup, key) = open(
+        Gateway::in_front_of_url(&format!("http://127.0.0.1:{port}"))
+            .api("rate_limit = \"10/min\""),
+    );
     let gateway = setup.start();
     let answer = gateway.send(&Request::get("/").bearer(&key));
-    assert_eq!((answer.status(), answer.json()["code"].as_str()), (502, Some("upstream_unreachable")));
+    assert_eq!(
+        (answer.status(), answer.json()["code"].as_str()),
+        (502, Some("upstream_unreachable"))
+    );
     assert_eq!(answer.header("x-ratelimit-remaining"), Some("9"), "it was charged");
     let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
     std::thread::spawn(move || {
@@ -315,7 +392,8 @@ fn upstream_that_is_down_gives_502_and_recovers_at_once() {
 
 #[test]
 fn upstream_that_is_slow_gives_504_and_nonsense_gives_502() {
-    let upstream = Upstream::answering(|_| Answer::new("200 OK", &[], b"late").after(Duration::from_secs(3)));
+    let upstream =
+        Upstream::answering(|_| Answer::new("200 OK", &[], b"late").after(Duration::from_secs(3)));
     let (setup, key) = open(Gateway::in_front_of(&upstream).api("response_timeout = \"200ms\""));
     let gateway = setup.start();
     let answer = gateway.send(&Request::get("/").bearer(&key));
@@ -331,7 +409,8 @@ fn connection_that_the_upstream_closed_is_no_reason_to_fail() {
     let counted = served.clone();
     let upstream = bare_upstream(move |stream| {
         let mut stream = BufReader::new(stream);
-        // Every connection answers one request, promises to stay, and is gone when the next one comes.
+        // Every connection answers one request, promises to stay, and is gone when the next one
+        // comes.
         read_head(&mut stream);
         counted.fetch_add(1, Ordering::SeqCst);
         stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").unwrap();
@@ -376,15 +455,20 @@ fn early_answer_passes_and_the_connection_is_not_used_again() {
         counted.fetch_add(1, Ordering::SeqCst);
         let mut stream = BufReader::new(stream);
         while read_head(&mut stream).contains("http/1.1") {
-            let _ = stream.get_mut().write_all(b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 3\r\n\r\nbig");
+            let _ = stream
+                .get_mut()
+                .write_all(b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 3\r\n\r\nbig");
         }
     });
     let (setup, key) = open(Gateway::in_front_of_url(&upstream));
     let gateway = setup.start();
     for _ in 0..2 {
         let mut client = gateway.client();
-        let head =
-            format!("POST / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\nContent-Length: 1000000\r\n\r\nfirst bytes", key.text);
+        let head = format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\
+                Content-Length: 1000000\r\n\r\nfirst bytes",
+            key.text
+        );
         client.write(head.as_bytes());
         let answer = client.read("POST");
         assert_eq!((answer.status(), answer.text()), (413, "big"));
@@ -394,7 +478,9 @@ fn early_answer_passes_and_the_connection_is_not_used_again() {
 
 #[test]
 fn head_that_does_not_end_and_silence_are_cut_off_in_time() {
-    let upstream = Upstream::answering(|_| Answer::new("200 OK", &[], b"slow").after(Duration::from_millis(900)));
+    let upstream = Upstream::answering(|_| {
+        Answer::new("200 OK", &[], b"slow").after(Duration::from_millis(900))
+    });
     let (setup, key) = open(Gateway::in_front_of(&upstream).server("header_timeout = \"400ms\""));
     let gateway = setup.start();
     let (mut silent, mut dripping) = (gateway.client(), gateway.client());

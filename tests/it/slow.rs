@@ -1,13 +1,14 @@
-//! slowhttptest (a Debian package) against the gateway, while others use it: each attack's every connection is closed in time, and nobody
-//! else notices.
+//! slowhttptest (a Debian package) against the gateway, while others use it: each attack's every
+//! connection is closed in time, and nobody else notices.
 
-use crate::harness::{Gateway, Key, Request, wait_for};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use crate::harness::{Gateway, Key, Request, wait_for};
 
 /// Connections of each attack.
 const CONNECTIONS: usize = 1000;
@@ -27,7 +28,10 @@ fn upstream() -> String {
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            std::thread::Builder::new().stack_size(64 << 10).spawn(move || answer(stream)).expect("a thread");
+            std::thread::Builder::new()
+                .stack_size(64 << 10)
+                .spawn(move || answer(stream))
+                .expect("a thread");
         }
     });
     url
@@ -43,7 +47,8 @@ fn answer(mut stream: TcpStream) {
         }
         // A body never comes to its end here.
         if request.starts_with(b"GET ") && request.ends_with(b"\r\n\r\n") {
-            let body = if request.starts_with(b"GET /x ") { vec![b'x'; 2] } else { vec![b'x'; ANSWER] };
+            let body =
+                if request.starts_with(b"GET /x ") { vec![b'x'; 2] } else { vec![b'x'; ANSWER] };
             let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
             if stream.write_all(&[head.as_bytes(), &body].concat()).is_err() {
                 return;
@@ -55,7 +60,10 @@ fn answer(mut stream: TcpStream) {
 
 fn figure(gateway: &Gateway, series: &str) -> f64 {
     let page = gateway.admin("/metrics");
-    page.text().lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok()).unwrap_or(0.0)
+    page.text()
+        .lines()
+        .find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+        .unwrap_or(0.0)
 }
 
 /// Each attack has the machine to itself, but for other tests.
@@ -64,11 +72,17 @@ static TURN: Mutex<()> = Mutex::new(());
 /// Runs an attack of this kind. Others make requests meanwhile, on new and old connections.
 fn withstands(attack: &[&str]) {
     let _turn = TURN.lock();
-    // Each connection of the attack is one descriptor here, and up to two in the gateway, which inherits this.
-    let _ = Command::new("prlimit").args(["--nofile=8192", "--pid", &std::process::id().to_string()]).status();
+    // Each connection of the attack is one descriptor here, and up to two in the gateway, which
+    // inherits this.
+    let _ = Command::new("prlimit")
+        .args(["--nofile=8192", "--pid", &std::process::id().to_string()])
+        .status();
     let key = Key::live("key_crm").scopes(&["*"]);
-    let setup = Gateway::in_front_of_url(&upstream()).api("public = [\"GET /open\", \"POST /open\"]").key(&key);
-    let times = "header_timeout = \"2s\"\nbody_timeout = \"2s\"\nidle_timeout = \"2s\"\nmin_transfer_rate = \"4KiB\"\nmax_connections_per_address = 0";
+    let setup = Gateway::in_front_of_url(&upstream())
+        .api("public = [\"GET /open\", \"POST /open\"]")
+        .key(&key);
+    let times = "header_timeout = \"2s\"\nbody_timeout = \"2s\"\nidle_timeout = \"2s\"\n\
+        min_transfer_rate = \"4KiB\"\nmax_connections_per_address = 0";
     let gateway = setup.server(times).more("[log]\nrequests = false").start();
     let descriptors = gateway.descriptors_at_rest();
     let (over, served) = (Arc::new(AtomicBool::new(false)), AtomicUsize::new(0));
@@ -91,11 +105,20 @@ fn withstands(attack: &[&str]) {
         let url = format!("http://{}/open", gateway.address());
         let (many, length) = (CONNECTIONS.to_string(), LENGTH.to_string());
         let common = ["-c", &many, "-r", &many, "-l", &length, "-p", "10", "-u", &url];
-        let output = Command::new("slowhttptest").args(attack).args(common).output().expect("slowhttptest: scripts/setup.sh installs it");
+        let output = Command::new("slowhttptest")
+            .args(attack)
+            .args(common)
+            .output()
+            .expect("slowhttptest: scripts/setup.sh installs it");
         over.store(true, Ordering::SeqCst);
-        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        assert!(said.contains("No open connections left"), "some were still open after {LENGTH} s: {said}");
-        let available = said.lines().filter(|line| line.contains("service available")).collect::<Vec<_>>();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned()
+            + &String::from_utf8_lossy(&output.stderr);
+        assert!(
+            said.contains("No open connections left"),
+            "some were still open after {LENGTH} s: {said}"
+        );
+        let available =
+            said.lines().filter(|line| line.contains("service available")).collect::<Vec<_>>();
         assert!(available.iter().all(|line| line.contains("YES")), "{available:?}");
     });
     assert!(served.load(Ordering::SeqCst) > 50, "{served:?} requests of others were served");
@@ -104,7 +127,9 @@ fn withstands(attack: &[&str]) {
         wait_for(series, || (figure(&gateway, series) == 0.0).then_some(()));
     }
     // Those of the two who were served may wait to be used again.
-    wait_for("no descriptor is left open", || (gateway.descriptors() <= descriptors + 8).then_some(()));
+    wait_for("no descriptor is left open", || {
+        (gateway.descriptors() <= descriptors + 8).then_some(())
+    });
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! Everything at once for a while: good traffic, attacks, an upstream that fails, edits, upgrades, and keys that come and go. Good traffic must
-//! come to no harm, and in the end nothing may be left over.
+//! Everything at once for a while: good traffic, attacks, an upstream that fails, edits, upgrades,
+//! and keys that come and go. Good traffic must come to no harm, and in the end nothing may be left
+//! over.
 //!
 //! `KEYGATE_SOAK_SECONDS` says for how long.
 
@@ -8,14 +9,16 @@ mod good;
 mod operator;
 mod upstream;
 
-use crate::harness::{Gateway, Key, hex_digest, wait_for};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::harness::{Gateway, Key, hex_digest, wait_for};
+
 const TOKEN: &str = "token-of-the-soak";
-/// How much more memory may be in use at the end than after the first seconds, in kibibytes: buffers and tables that have grown once.
+/// How much more memory may be in use at the end than after the first seconds, in kibibytes:
+/// buffers and tables that have grown once.
 const MORE_MEMORY: u64 = 24 * 1024;
 
 /// What all who take part share.
@@ -64,22 +67,38 @@ impl Scene {
 
     fn metric(&self, series: &str) -> u64 {
         let page = self.gateway.admin("/metrics");
-        let line = page.text().lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        line.and_then(|value| value.parse::<f64>().ok()).unwrap_or_else(|| panic!("no {series}")) as u64
+        let line =
+            page.text().lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.and_then(|value| value.parse::<f64>().ok()).unwrap_or_else(|| panic!("no {series}"))
+            as u64
     }
 }
 
 fn open() -> Scene {
     let key = |id| Key::live(id).scopes(&["all"]);
-    let (all, limited, leaked) = (key("key_all"), key("key_limited").set("rate_limit = \"50/s\""), key("key_leaked"));
-    let token = format!("\n[[admin.token]]\nname = \"ops\"\nrole = \"manage\"\nsha256 = \"{}\"\n", hex_digest(TOKEN));
+    let (all, limited, leaked) =
+        (key("key_all"), key("key_limited").set("rate_limit = \"50/s\""), key("key_leaked"));
+    let token = format!(
+        "\n[[admin.token]]\nname = \"ops\"\nrole = \"manage\"\nsha256 = \"{}\"\n",
+        hex_digest(TOKEN)
+    );
     let shaky = format!(
-        "\n[[api]]\nname = \"shaky\"\nbase_path = \"/shaky\"\nupstream = \"{}\"\nkeep_alive = \"1s\"\npublic = [\"GET /shaky/**\"]\n",
+        "\n[[api]]\nname = \"shaky\"\nbase_path = \"/shaky\"\nupstream = \"{}\"\n\
+            keep_alive = \"1s\"\npublic = [\"GET /shaky/**\"]\n",
         upstream::shaky()
     );
-    let setup = Gateway::in_front_of_url(&upstream::echo()).api("keep_alive = \"1s\"").tls(&["localhost"]);
-    let setup = setup.scope("all", &["GET /**", "POST /**"]).key(&for_desk(&all)).key(&for_desk(&limited)).key(&for_desk(&leaked));
-    let gateway = setup.more(&shaky).more(&token).more("\n[store]\npath = \"keygate.db\"\n\n[log]\nrequests = false\n").start();
+    let setup =
+        Gateway::in_front_of_url(&upstream::echo()).api("keep_alive = \"1s\"").tls(&["localhost"]);
+    let setup = setup
+        .scope("all", &["GET /**", "POST /**"])
+        .key(&for_desk(&all))
+        .key(&for_desk(&limited))
+        .key(&for_desk(&leaked));
+    let gateway = setup
+        .more(&shaky)
+        .more(&token)
+        .more("\n[store]\npath = \"keygate.db\"\n\n[log]\nrequests = false\n")
+        .start();
     Scene { gateway, over: AtomicBool::new(false), tally: Tally::default(), all, limited, leaked }
 }
 
@@ -89,14 +108,17 @@ fn for_desk(key: &Key) -> Key {
 
 #[test]
 fn good_traffic_comes_to_no_harm_and_nothing_is_left_over() {
-    let time = std::env::var("KEYGATE_SOAK_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(8);
+    let time =
+        std::env::var("KEYGATE_SOAK_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(8);
     let time = Duration::from_secs(time);
     let scene = Arc::new(open());
     let descriptors = scene.gateway.descriptors();
     let mut taking_part = Vec::new();
     let mut start = |name: &'static str, part: fn(&Scene)| {
         let scene = scene.clone();
-        taking_part.push(std::thread::Builder::new().name(name.to_owned()).spawn(move || part(&scene)).unwrap());
+        taking_part.push(
+            std::thread::Builder::new().name(name.to_owned()).spawn(move || part(&scene)).unwrap(),
+        );
     };
     start("http1", good::http1);
     start("bodies", good::bodies);
@@ -124,7 +146,8 @@ fn good_traffic_comes_to_no_harm_and_nothing_is_left_over() {
     let tally = &scene.tally;
     let count = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
     println!(
-        "soak: {lasted:.0?}, {} good answers, {} attacks, {} edits, {} upgrades; memory {memory} -> {} KiB",
+        "soak: {lasted:.0?}, {} good answers, {} attacks, {} edits, {} upgrades; memory {memory} \
+            -> {} KiB",
         count(&tally.right),
         count(&tally.attacks),
         count(&tally.edits),
@@ -132,12 +155,25 @@ fn good_traffic_comes_to_no_harm_and_nothing_is_left_over() {
         scene.gateway.memory("VmRSS")
     );
     assert_eq!(*tally.wrong.lock().unwrap(), Vec::<String>::new());
-    // A rolling window: what is admitted in so many seconds is never more than the limit of that many windows and one.
-    assert!(count(&tally.admitted) <= 50 * (lasted.as_secs() + 2), "{} admitted", count(&tally.admitted));
-    assert!(count(&tally.admitted) >= 30 * lasted.as_secs() / 2, "{} admitted", count(&tally.admitted));
+    // A rolling window: what is admitted in so many seconds is never more than the limit of that
+    // many windows and one.
+    assert!(
+        count(&tally.admitted) <= 50 * (lasted.as_secs() + 2),
+        "{} admitted",
+        count(&tally.admitted)
+    );
+    assert!(
+        count(&tally.admitted) >= 30 * lasted.as_secs() / 2,
+        "{} admitted",
+        count(&tally.admitted)
+    );
 
-    wait_for("all connections are closed", || (scene.metric("keygate_connections_open") == 0).then_some(()));
-    wait_for("descriptors are given back", || (scene.gateway.descriptors() <= descriptors + 4).then_some(()));
+    wait_for("all connections are closed", || {
+        (scene.metric("keygate_connections_open") == 0).then_some(())
+    });
+    wait_for("descriptors are given back", || {
+        (scene.gateway.descriptors() <= descriptors + 4).then_some(())
+    });
     let after = scene.gateway.memory("VmRSS");
     assert!(after <= memory + MORE_MEMORY, "memory went from {memory} KiB to {after} KiB");
 }

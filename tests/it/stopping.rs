@@ -1,9 +1,10 @@
 //! How the gateway stops: nothing new is taken, what is in flight is finished, and peers are told.
 
-use crate::harness::{Answer, Client, Gateway, Key, Request, Setup, Upstream, wait_for};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
+
+use crate::harness::{Answer, Client, Gateway, Key, Request, Setup, Upstream, wait_for};
 
 fn open(setup: Setup) -> (Gateway, Key) {
     let key = Key::live("key_all").scopes(&["*"]);
@@ -12,7 +13,9 @@ fn open(setup: Setup) -> (Gateway, Key) {
 
 #[test]
 fn request_in_flight_is_finished_and_the_exit_is_clean() {
-    let upstream = Upstream::answering(|_| Answer::new("200 OK", &[], b"done").after(Duration::from_millis(600)));
+    let upstream = Upstream::answering(|_| {
+        Answer::new("200 OK", &[], b"done").after(Duration::from_millis(600))
+    });
     let (gateway, key) = open(Gateway::in_front_of(&upstream));
     let mut client = gateway.client();
     let request = Request::get("/slow").bearer(&key);
@@ -30,17 +33,23 @@ fn request_in_flight_is_finished_and_the_exit_is_clean() {
 
 #[test]
 fn drain_has_a_deadline() {
-    let upstream = Upstream::answering(|_| Answer::new("200 OK", &[], b"").after(Duration::from_secs(30)));
+    let upstream =
+        Upstream::answering(|_| Answer::new("200 OK", &[], b"").after(Duration::from_secs(30)));
     let (gateway, key) = open(Gateway::in_front_of(&upstream).server("drain_timeout = \"300ms\""));
     let mut client = gateway.client();
-    client.write(format!("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\r\n", key.text).as_bytes());
+    client.write(
+        format!("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\r\n", key.text)
+            .as_bytes(),
+    );
     upstream.last();
     assert_eq!(gateway.stop().code(), Some(0));
 }
 
 #[tokio::test]
 async fn http2_client_is_told_to_go_away_and_its_request_is_finished() {
-    let upstream = Upstream::answering(|_| Answer::new("200 OK", &[], b"done").after(Duration::from_millis(600)));
+    let upstream = Upstream::answering(|_| {
+        Answer::new("200 OK", &[], b"done").after(Duration::from_millis(600))
+    });
     let (gateway, key) = open(Gateway::in_front_of(&upstream).tls(&["localhost"]));
     let mut tls = (*gateway.certificates().client_config()).clone();
     tls.alpn_protocols = vec![b"h2".to_vec()];
@@ -48,10 +57,16 @@ async fn http2_client_is_told_to_go_away_and_its_request_is_finished() {
     let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(tls));
     let stream = connector.connect("localhost".try_into().unwrap(), stream).await.unwrap();
     let io = hyper_util::rt::TokioIo::new(stream);
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), io).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), io)
+            .await
+            .unwrap();
     let connection = tokio::spawn(connection);
-    let request = http::Request::get(format!("https://localhost:{}/slow", gateway.address().port()));
-    let request = request.header("authorization", format!("Bearer {}", key.text)).body(http_body_util::Empty::<bytes::Bytes>::new());
+    let request =
+        http::Request::get(format!("https://localhost:{}/slow", gateway.address().port()));
+    let request = request
+        .header("authorization", format!("Bearer {}", key.text))
+        .body(http_body_util::Empty::<bytes::Bytes>::new());
     let answer = sender.send_request(request.unwrap());
     let stopping = tokio::task::spawn_blocking(move || {
         upstream.last();
@@ -74,7 +89,8 @@ fn websocket_passes_and_is_closed_with_a_reason() {
         while !head.ends_with("\r\n\r\n") {
             stream.read_line(&mut head).unwrap();
         }
-        let switch = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n";
+        let switch = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+            Connection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n";
         stream.get_mut().write_all(switch.as_bytes()).unwrap();
         let mut frame = [0; 8]; // a masked text frame of two bytes
         stream.read_exact(&mut frame).unwrap();
@@ -87,7 +103,8 @@ fn websocket_passes_and_is_closed_with_a_reason() {
     let mut stream = BufReader::new(TcpStream::connect(gateway.address()).unwrap());
     stream.get_ref().set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let head = format!(
-        "GET /live HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
+        "GET /live HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\
+            Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
          Sec-WebSocket-Key: eA==\r\nSec-WebSocket-Version: 13\r\n\r\n",
         key.text
     );
@@ -97,8 +114,14 @@ fn websocket_passes_and_is_closed_with_a_reason() {
         stream.read_line(&mut answer).unwrap();
     }
     let answer = answer.to_ascii_lowercase();
-    assert!(answer.starts_with("http/1.1 101 ") && answer.contains("sec-websocket-accept: x"), "{answer}");
-    assert!(answer.contains("upgrade: websocket") && answer.contains("connection: upgrade"), "{answer}");
+    assert!(
+        answer.starts_with("http/1.1 101 ") && answer.contains("sec-websocket-accept: x"),
+        "{answer}"
+    );
+    assert!(
+        answer.contains("upgrade: websocket") && answer.contains("connection: upgrade"),
+        "{answer}"
+    );
     stream.get_mut().write_all(b"\x81\x82\0\0\0\0hi").unwrap();
     let mut frame = [0; 4];
     stream.read_exact(&mut frame).unwrap();
@@ -107,33 +130,48 @@ fn websocket_passes_and_is_closed_with_a_reason() {
     gateway.signal("TERM");
     let mut close = [0; 4];
     stream.read_exact(&mut close).unwrap();
-    assert_eq!((close[0], close[2..4].to_vec()), (0x88, 1001u16.to_be_bytes().to_vec()), "a Close frame, going away");
+    assert_eq!(
+        (close[0], close[2..4].to_vec()),
+        (0x88, 1001u16.to_be_bytes().to_vec()),
+        "a Close frame, going away"
+    );
     let mut reason = vec![0; usize::from(close[1]) - 2];
     stream.read_exact(&mut reason).unwrap();
     assert_eq!(String::from_utf8(reason).unwrap(), "the gateway is stopping");
     drop(stream);
     let (head, rest) = upstream_saw.recv_timeout(Duration::from_secs(20)).unwrap();
     assert!(head.contains("upgrade: websocket") && !head.contains("authorization"), "{head}");
-    assert_eq!((rest[0], rest[1] & 0x80), (0x88, 0x80), "the upstream is told too, in a masked frame");
+    assert_eq!(
+        (rest[0], rest[1] & 0x80),
+        (0x88, 0x80),
+        "the upstream is told too, in a masked frame"
+    );
     assert_eq!(gateway.ended().code(), Some(0));
 }
 
 #[test]
 fn gateway_serves_everything_and_says_that_it_is_not_ready_for_the_time_before_it_stops() {
     let upstream = Upstream::start();
-    let (gateway, key) = open(Gateway::in_front_of(&upstream).server("shutdown_delay = \"1500ms\""));
+    let (gateway, key) =
+        open(Gateway::in_front_of(&upstream).server("shutdown_delay = \"1500ms\""));
     let request = Request::get("/x").bearer(&key);
     let mut open_before = gateway.client();
     assert_eq!(open_before.send(&request).status(), 200);
     assert_eq!(gateway.admin("/readyz").status(), 200);
     let told = std::time::Instant::now();
     gateway.signal("TERM");
-    let ready = wait_for("/readyz says so", || Some(gateway.admin("/readyz")).filter(|answer| answer.status() == 503));
+    let ready = wait_for("/readyz says so", || {
+        Some(gateway.admin("/readyz")).filter(|answer| answer.status() == 503)
+    });
     assert_eq!(ready.text(), "about to stop\n");
     while told.elapsed() < Duration::from_millis(1200) {
         assert_eq!(gateway.send(&request).status(), 200, "on a new connection");
         let answer = open_before.send(&request);
-        assert_eq!((answer.status(), answer.header("connection")), (200, None), "on one that was open before");
+        assert_eq!(
+            (answer.status(), answer.header("connection")),
+            (200, None),
+            "on one that was open before"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
     drop(open_before);
@@ -148,7 +186,9 @@ fn second_signal_and_interrupt_do_not_wait_for_the_time_before_the_stop() {
         let (gateway, _) = open(Gateway::in_front_of(&upstream).server("shutdown_delay = \"1h\""));
         gateway.signal(signals[0]);
         if signals.len() > 1 {
-            wait_for("the delay begins", || (gateway.admin("/readyz").status() == 503).then_some(()));
+            wait_for("the delay begins", || {
+                (gateway.admin("/readyz").status() == 503).then_some(())
+            });
             gateway.signal(signals[1]);
         }
         assert_eq!(gateway.ended().code(), Some(0));
@@ -159,13 +199,22 @@ fn second_signal_and_interrupt_do_not_wait_for_the_time_before_the_stop() {
 fn process_leaves_no_core_dump_unless_it_is_allowed_to() {
     let upstream = Upstream::start();
     let soft_limit = |gateway: &Gateway| {
-        let limits = std::fs::read_to_string(format!("/proc/{}/limits", gateway.process())).unwrap();
-        let line = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap().to_owned();
+        let limits =
+            std::fs::read_to_string(format!("/proc/{}/limits", gateway.process())).unwrap();
+        let line = limits
+            .lines()
+            .find_map(|line| line.strip_prefix("Max core file size"))
+            .unwrap()
+            .to_owned();
         line.split_whitespace().next().unwrap().to_owned()
     };
-    // The files of a process that must not be dumped belong to the system's administrator, whoever runs it.
-    let owner =
-        |gateway: &Gateway| std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(format!("/proc/{}/fd", gateway.process())).unwrap());
+    // The files of a process that must not be dumped belong to the system's administrator, whoever
+    // runs it.
+    let owner = |gateway: &Gateway| {
+        std::os::unix::fs::MetadataExt::uid(
+            &std::fs::metadata(format!("/proc/{}/fd", gateway.process())).unwrap(),
+        )
+    };
     let (gateway, _) = open(Gateway::in_front_of(&upstream));
     assert_eq!((soft_limit(&gateway).as_str(), owner(&gateway)), ("0", 0));
     gateway.upgrade();
@@ -173,6 +222,13 @@ fn process_leaves_no_core_dump_unless_it_is_allowed_to() {
     // With a limit of its own, as a shell's `ulimit -c unlimited` or a service manager sets it.
     let (allowed, _) = open(Gateway::in_front_of(&upstream).server("core_dumps = true"));
     let own = std::fs::read_to_string("/proc/self/limits").unwrap();
-    let hard = own.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap().split_whitespace().nth(1).unwrap().to_owned();
+    let hard = own
+        .lines()
+        .find_map(|line| line.strip_prefix("Max core file size"))
+        .unwrap()
+        .split_whitespace()
+        .nth(1)
+        .unwrap()
+        .to_owned();
     assert_eq!(soft_limit(&allowed), hard);
 }

@@ -1,14 +1,17 @@
-//! The time of a refusal does not tell how near a wrong key is to a real one. The long form is `cargo bench --bench timing`.
+//! The time of a refusal does not tell how near a wrong key is to a real one. The long form is
+//! `cargo bench --bench timing`.
 
 #[path = "../../benches/shared/welch.rs"]
 mod welch;
 #[path = "../../benches/shared/wrong_keys.rs"]
 mod wrong_keys;
 
-use crate::harness::{Gateway, Key, Request, Upstream};
 use std::time::Instant;
 
-/// Wide enough for a machine that does other things meanwhile: a difference that somebody could use over a network goes far beyond.
+use crate::harness::{Gateway, Key, Request, Upstream};
+
+/// Wide enough for a machine that does other things meanwhile: a difference that somebody could use
+/// over a network goes far beyond.
 const BOUND: f64 = 8.0;
 /// Keys of each kind, and how often each is tried.
 const KEYS: usize = 61;
@@ -34,7 +37,8 @@ fn refusal_takes_as_long_for_a_key_that_is_nearly_right_as_for_any_other() {
     for (what, near) in wrong_keys::wrong_keys(&real.text, KEYS) {
         let length = near[0].len();
         let padded = format!("{:0<length$}", real.text);
-        let far: Vec<String> = (0..KEYS).map(|number| wrong_keys::unlike(&padded[..length], number)).collect();
+        let far: Vec<String> =
+            (0..KEYS).map(|number| wrong_keys::unlike(&padded[..length], number)).collect();
         let mut times = (vec![Vec::new(); KEYS], vec![Vec::new(); KEYS]);
         for turn in 0..KEYS * ROUNDS {
             let key = turn % KEYS;

@@ -1,14 +1,16 @@
-//! APIs that fail in every way they can: the client gets the right status or sees that its answer is not whole, nothing is left of the
-//! fault, and the next request after it is served.
+//! APIs that fail in every way they can: the client gets the right status or sees that its answer
+//! is not whole, nothing is left of the fault, and the next request after it is served.
 
 mod faulty;
 mod http2;
 
-use crate::harness::{Gateway, PATIENCE, Setup, wait_for};
-use faulty::{Faulty, Next, say};
 use std::io::{BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
+
+use faulty::{Faulty, Next, say};
+
+use crate::harness::{Gateway, PATIENCE, Setup, wait_for};
 
 /// What the client is to see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,14 +62,48 @@ const CASES: &[Case] = &[
     ),
     ("closes without a word", |_| Next::Close, Status(502)),
     ("resets without a word", |_| Next::Reset, Status(502)),
-    ("closes in the head", |stream| say(stream, "HTTP/1.1 200 OK\r\ncont", Next::Close), Status(502)),
-    ("resets in the head", |stream| say(stream, "HTTP/1.1 200 OK\r\ncont", Next::Reset), Status(502)),
-    ("closes in a body of known length", |stream| say(stream, "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nha", Next::Close), Torn),
-    ("closes in a chunk", |stream| say(stream, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n9\r\nha", Next::Close), Torn),
-    ("closes between chunks", |stream| say(stream, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nha\r\n", Next::Close), Torn),
+    (
+        "closes in the head",
+        |stream| say(stream, "HTTP/1.1 200 OK\r\ncont", Next::Close),
+        Status(502),
+    ),
+    (
+        "resets in the head",
+        |stream| say(stream, "HTTP/1.1 200 OK\r\ncont", Next::Reset),
+        Status(502),
+    ),
+    (
+        "closes in a body of known length",
+        |stream| say(stream, "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nha", Next::Close),
+        Torn,
+    ),
+    (
+        "closes in a chunk",
+        |stream| {
+            say(stream, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n9\r\nha", Next::Close)
+        },
+        Torn,
+    ),
+    (
+        "closes between chunks",
+        |stream| {
+            say(
+                stream,
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nha\r\n",
+                Next::Close,
+            )
+        },
+        Torn,
+    ),
     (
         "closes in the trailers",
-        |stream| say(stream, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx: y\r\n", Next::Close),
+        |stream| {
+            say(
+                stream,
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx: y\r\n",
+                Next::Close,
+            )
+        },
         Torn,
     ),
     (
@@ -91,41 +127,90 @@ const CASES: &[Case] = &[
     (
         "stops between chunks",
         |stream| {
-            say(stream, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nha\r\n", Next::Close);
+            say(
+                stream,
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nha\r\n",
+                Next::Close,
+            );
             hang(stream)
         },
         Torn,
     ),
     (
         "breaks a chunk",
-        |stream| say(stream, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhaha\r\n0\r\n\r\n", Next::Request),
+        |stream| {
+            say(
+                stream,
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhaha\r\n0\r\n\r\n",
+                Next::Request,
+            )
+        },
         Torn,
     ),
-    ("speaks something else", |stream| say(stream, "SSH-2.0-OpenSSH_9.2\r\n\r\n", Next::Request), Status(502)),
-    ("speaks HTTP/0.9", |stream| say(stream, "<html>hello</html>\r\n\r\n", Next::Close), Status(502)),
+    (
+        "speaks something else",
+        |stream| say(stream, "SSH-2.0-OpenSSH_9.2\r\n\r\n", Next::Request),
+        Status(502),
+    ),
+    (
+        "speaks HTTP/0.9",
+        |stream| say(stream, "<html>hello</html>\r\n\r\n", Next::Close),
+        Status(502),
+    ),
     ("sends zeros", |stream| say(stream, "\0\0\0\0\r\n\r\n", Next::Request), Status(502)),
     (
         "sends a head without an end",
-        |stream| say(stream, &format!("HTTP/1.1 200 OK\r\nx: {}", "y".repeat(1 << 20)), Next::Close),
+        |stream| {
+            say(stream, &format!("HTTP/1.1 200 OK\r\nx: {}", "y".repeat(1 << 20)), Next::Close)
+        },
         Status(502),
     ),
     (
         "sends too many fields",
-        |stream| say(stream, &format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(300)), Next::Close),
+        |stream| {
+            say(stream, &format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(300)), Next::Close)
+        },
         Status(502),
     ),
     (
         "gives two lengths",
-        |stream| say(stream, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nok", Next::Request),
+        |stream| {
+            say(
+                stream,
+                "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nok",
+                Next::Request,
+            )
+        },
         Status(502),
     ),
     (
         "gives a length and chunks",
-        |stream| say(stream, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", Next::Request),
+        |stream| {
+            say(
+                stream,
+                "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n\
+                    0\r\n\r\n",
+                Next::Request,
+            )
+        },
         Status(502),
     ),
-    ("says continue first", |stream| say(stream, &format!("HTTP/1.1 100 Continue\r\n\r\n{OK}"), Next::Request), Status(200)),
-    ("gives hints first", |stream| say(stream, &format!("HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n{OK}"), Next::Request), Status(200)),
+    (
+        "says continue first",
+        |stream| say(stream, &format!("HTTP/1.1 100 Continue\r\n\r\n{OK}"), Next::Request),
+        Status(200),
+    ),
+    (
+        "gives hints first",
+        |stream| {
+            say(
+                stream,
+                &format!("HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n{OK}"),
+                Next::Request,
+            )
+        },
+        Status(200),
+    ),
     (
         "gives hints for ever",
         |stream| {
@@ -146,23 +231,50 @@ const CASES: &[Case] = &[
     ),
     (
         "switches unasked",
-        |stream| say(stream, "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n", Next::Close),
+        |stream| {
+            say(
+                stream,
+                "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+                Next::Close,
+            )
+        },
         Status(502),
     ),
     ("answers twice", |stream| say(stream, &format!("{OK}{OK}"), Next::Request), Status(200)),
     (
         "says more than the length",
-        |stream| say(stream, &format!("{OK}HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n"), Next::Request),
+        |stream| {
+            say(
+                stream,
+                &format!("{OK}HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n"),
+                Next::Request,
+            )
+        },
         Status(200),
     ),
-    ("ends its answer by closing", |stream| say(stream, "HTTP/1.1 200 OK\r\n\r\nok", Next::Close), Status(200)),
-    ("answers as HTTP/1.0", |stream| say(stream, "HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok", Next::Close), Status(200)),
-    ("fails honestly", |stream| say(stream, "HTTP/1.1 503 Unavailable\r\ncontent-length: 0\r\n\r\n", Next::Request), Status(503)),
+    (
+        "ends its answer by closing",
+        |stream| say(stream, "HTTP/1.1 200 OK\r\n\r\nok", Next::Close),
+        Status(200),
+    ),
+    (
+        "answers as HTTP/1.0",
+        |stream| say(stream, "HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok", Next::Close),
+        Status(200),
+    ),
+    (
+        "fails honestly",
+        |stream| {
+            say(stream, "HTTP/1.1 503 Unavailable\r\ncontent-length: 0\r\n\r\n", Next::Request)
+        },
+        Status(503),
+    ),
 ];
 
 /// An API that needs no key, in front of which everything is impatient.
 fn impatient(url: &str) -> Setup {
-    let times = "connect_timeout = \"1s\"\nresponse_timeout = \"1s\"\nidle_timeout = \"1s\"\nkeep_alive = \"2s\"";
+    let times = "connect_timeout = \"1s\"\nresponse_timeout = \"1s\"\nidle_timeout = \"1s\"\n\
+        keep_alive = \"2s\"";
     Gateway::in_front_of_url(url).api("public = [\"GET /**\", \"POST /**\"]").api(times)
 }
 
@@ -185,16 +297,23 @@ fn ask(gateway: &Gateway, request: &str) -> (Seen, String) {
 }
 
 const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-const POST: &str = "POST /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello";
+const POST: &str =
+    "POST /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello";
 
 fn figure(gateway: &Gateway, series: &str) -> f64 {
     let page = gateway.admin("/metrics");
-    page.text().lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok()).unwrap_or(0.0)
+    page.text()
+        .lines()
+        .find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+        .unwrap_or(0.0)
 }
 
-/// Nothing is in flight, no connection is open on either side, and there are as many descriptors as before.
+/// Nothing is in flight, no connection is open on either side, and there are as many descriptors as
+/// before.
 fn assert_back_to(gateway: &Gateway, descriptors: usize) {
-    for series in ["keygate_requests_in_flight", "keygate_connections_open", "keygate_upstream_pool_idle"] {
+    for series in
+        ["keygate_requests_in_flight", "keygate_connections_open", "keygate_upstream_pool_idle"]
+    {
         wait_for(series, || (figure(gateway, series) == 0.0).then_some(()));
     }
     wait_for("no descriptor is left open", || (gateway.descriptors() <= descriptors).then_some(()));
@@ -216,20 +335,31 @@ fn whatever_an_upstream_does_the_client_sees_it_as_it_is_and_the_next_request_is
             upstream.break_with(*fault);
             let begun = Instant::now();
             std::thread::scope(|scope| {
-                let asking: Vec<_> = (0..4).map(|_| scope.spawn(|| ask(&gateway, request))).collect();
+                let asking: Vec<_> =
+                    (0..4).map(|_| scope.spawn(|| ask(&gateway, request))).collect();
                 for asking in asking {
                     let (seen, all) = asking.join().unwrap();
                     assert_eq!(seen, *expected, "of an upstream that {name}: {all}");
                 }
             });
-            assert!(begun.elapsed() < Duration::from_secs(6), "an upstream that {name} took {:?}", begun.elapsed());
+            assert!(
+                begun.elapsed() < Duration::from_secs(6),
+                "an upstream that {name} took {:?}",
+                begun.elapsed()
+            );
             upstream.heal();
             for _ in 0..5 {
                 let (seen, all) = ask(&gateway, POST);
-                assert_eq!((seen, all.ends_with("well")), (Status(200), true), "after an upstream that {name}: {all}");
+                assert_eq!(
+                    (seen, all.ends_with("well")),
+                    (Status(200), true),
+                    "after an upstream that {name}: {all}"
+                );
             }
         }
-        wait_for("nothing in flight", || (figure(&gateway, "keygate_requests_in_flight") == 0.0).then_some(()));
+        wait_for("nothing in flight", || {
+            (figure(&gateway, "keygate_requests_in_flight") == 0.0).then_some(())
+        });
     }
     assert_back_to(&gateway, descriptors);
 }
@@ -246,7 +376,10 @@ fn upstream_that_is_killed_and_started_again_is_used_again_at_once() {
         for _ in 0..10 {
             assert_eq!(ask(&gateway, POST).0, Status(502));
         }
-        assert!(begun.elapsed() < Duration::from_secs(5), "nobody waits for an upstream that is not there");
+        assert!(
+            begun.elapsed() < Duration::from_secs(5),
+            "nobody waits for an upstream that is not there"
+        );
         let upstream = Faulty::at(address);
         assert_eq!(ask(&gateway, POST).0, Status(200));
         upstream.kill();
@@ -263,7 +396,8 @@ fn upstream_that_accepts_nobody_is_given_up_in_time() {
     // Fills the queue of those who want in.
     let filling: Vec<_> = (0..3)
         .map(|_| {
-            let filling = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+            let filling =
+                socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
             filling.set_nonblocking(true).unwrap();
             let _ = filling.connect(&address.into());
             filling
@@ -282,7 +416,11 @@ fn upstream_that_accepts_nobody_is_given_up_in_time() {
 #[test]
 fn upstream_whose_name_is_nobodys_gives_502_and_does_not_hold_up_others() {
     let well = Faulty::start();
-    let other = format!("[[api]]\nname = \"well\"\nbase_path = \"/well\"\npublic = [\"GET /well\"]\nupstream = \"{}\"\n", well.url());
+    let other = format!(
+        "[[api]]\nname = \"well\"\nbase_path = \"/well\"\npublic = [\"GET /well\"]\n\
+            upstream = \"{}\"\n",
+        well.url()
+    );
     let gateway = impatient("http://no-such-name.invalid:80").more(&other).start();
     assert_eq!(ask(&gateway, GET).0, Status(502));
     assert_eq!(ask(&gateway, &GET.replace("/x", "/well")).0, Status(200));
@@ -291,9 +429,12 @@ fn upstream_whose_name_is_nobodys_gives_502_and_does_not_hold_up_others() {
 #[test]
 fn upgrade_that_is_refused_is_an_ordinary_answer_and_the_connection_goes_on() {
     let upstream = Faulty::start();
-    upstream.break_with(|stream| say(stream, "HTTP/1.1 426 Upgrade Required\r\ncontent-length: 2\r\n\r\nno", Next::Request));
+    upstream.break_with(|stream| {
+        say(stream, "HTTP/1.1 426 Upgrade Required\r\ncontent-length: 2\r\n\r\nno", Next::Request)
+    });
     let gateway = impatient(&upstream.url()).start();
-    let upgrade = "GET /x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    let upgrade = "GET /x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\n\r\n";
     let (seen, all) = ask(&gateway, &format!("{upgrade}{upgrade}{GET}"));
     assert!(seen != Torn || all.matches("HTTP/1.1 426 ").count() == 3, "{all}");
     assert_eq!(all.matches("HTTP/1.1 426 ").count(), 3, "each is answered as a request: {all}");

@@ -1,12 +1,13 @@
 //! What the admin API answers with: JSON, or a problem (RFC 9457).
 
-use super::TOKEN_HINT;
-use crate::cli::{plain, with_hint};
 use anyhow::{Context as _, anyhow};
 use bytes::Bytes;
 use http::StatusCode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+
+use super::TOKEN_HINT;
+use crate::cli::{plain, with_hint};
 
 /// An answer, whatever it says.
 #[derive(Debug)]
@@ -42,8 +43,10 @@ impl Answer {
     /// # Errors
     /// The answer is something else.
     pub(in crate::cli) fn read<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
-        serde_json::from_slice(&self.body)
-            .context("the answer is not what this version of keygate understands; is the gateway another one?")
+        serde_json::from_slice(&self.body).context(
+            "the answer is not what this version of keygate understands; is the gateway \
+                another one?",
+        )
     }
 
     /// The JSON as the gateway wrote it.
@@ -56,16 +59,24 @@ impl Answer {
 
     /// Every mistake of the call that the gateway names.
     pub(in crate::cli) fn mistakes(&self) -> Vec<Mistake> {
-        serde_json::from_slice::<Problem>(&self.body).map(|problem| problem.errors).unwrap_or_default()
+        serde_json::from_slice::<Problem>(&self.body)
+            .map(|problem| problem.errors)
+            .unwrap_or_default()
     }
 
     fn refusal(&self) -> anyhow::Error {
         let Ok(problem) = serde_json::from_slice::<Problem>(&self.body) else {
-            return anyhow!("the gateway answered {}; is this really its admin address?", self.status);
+            return anyhow!(
+                "the gateway answered {}; is this really its admin address?",
+                self.status
+            );
         };
         // The detail of this code is the list of its errors.
-        let mut text =
-            if problem.code == "invalid_request" { "the gateway cannot take this as it is".to_owned() } else { plain(&problem.detail) };
+        let mut text = if problem.code == "invalid_request" {
+            "the gateway cannot take this as it is".to_owned()
+        } else {
+            plain(&problem.detail)
+        };
         for Mistake { member, message } in &problem.errors {
             let colon = if member.is_empty() { "" } else { ": " };
             text.push_str(&format!("\n  {}{colon}{}", plain(member), plain(message)));
@@ -82,10 +93,15 @@ fn hint(code: &str) -> Option<&'static str> {
     Some(match code {
         "missing_token" | "unknown_token" | "no_admin_token" | "read_only_token" => TOKEN_HINT,
         "organization_token" => "use the token of an [[admin.token]] without `organization`",
-        "no_store" => "add [store] with `path = \"keygate.db\"` to gateway.toml and start the gateway anew; until then: `keygate keys new`",
+        "no_store" => {
+            "add [store] with `path = \"keygate.db\"` to gateway.toml and start the gateway anew; \
+                until then: `keygate keys new`"
+        }
         "not_found" => "`keygate keys list` and `keygate organizations list` show what there is",
         "key_revoked" => "revoking is for good; `keygate keys create` makes another key",
-        "key_cap_reached" => "revoke keys that nobody needs, or raise the cap with `keygate organizations cap`",
+        "key_cap_reached" => {
+            "revoke keys that nobody needs, or raise the cap with `keygate organizations cap`"
+        }
         "key_expired" => "`keygate keys update --expires` gives it more time",
         _ => return None,
     })

@@ -1,5 +1,9 @@
-//! Trust in one certificate: the file that the gateway's own configuration names. Whoever can replace that file can
-//! replace the configuration too, so neither an authority nor a name has anything to add.
+//! Trust in one certificate: the file that the gateway's own configuration names. Whoever can
+//! replace that file can replace the configuration too, so neither an authority nor a name has
+//! anything to add.
+
+use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -7,16 +11,14 @@ use rustls::crypto::{self, CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
-use std::path::Path;
-use std::sync::Arc;
 
 /// A client that talks only to the server whose certificate is the first in this PEM file.
 ///
 /// # Errors
 /// There is no certificate in it.
 pub(super) fn client(file: &Path) -> anyhow::Result<Arc<ClientConfig>> {
-    let certificate =
-        CertificateDer::from_pem_file(file).with_context(|| format!("cannot read the admin certificate {}", file.display()))?;
+    let certificate = CertificateDer::from_pem_file(file)
+        .with_context(|| format!("cannot read the admin certificate {}", file.display()))?;
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = Pinned { certificate, provider: provider.clone() };
     let config = ClientConfig::builder_with_provider(provider)
@@ -56,7 +58,12 @@ impl ServerCertVerifier for Pinned {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        crypto::verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+        crypto::verify_tls12_signature(
+            message,
+            certificate,
+            signed,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -65,7 +72,12 @@ impl ServerCertVerifier for Pinned {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        crypto::verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+        crypto::verify_tls13_signature(
+            message,
+            certificate,
+            signed,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -1,12 +1,14 @@
 //! The files of the demo: a certificate, its key and a `gateway.toml`.
 
-use super::Demo;
-use crate::policy::Digest;
-use anyhow::Context as _;
-use rcgen::CertifiedKey;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use rcgen::CertifiedKey;
+
+use super::Demo;
+use crate::policy::Digest;
 
 pub(super) const CERTIFICATE: &str = "cert.pem";
 const PRIVATE_KEY: &str = "key.pem";
@@ -22,7 +24,8 @@ pub(super) fn fill(demo: &Demo) -> anyhow::Result<PathBuf> {
         names.push(address);
     }
     // Made by rcgen with ECDSA P-256, whose handshakes cost a quarter of RSA's.
-    let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(names).context("cannot make a certificate")?;
+    let CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(names).context("cannot make a certificate")?;
     write(&demo.folder.join(CERTIFICATE), &cert.pem())?;
     write(&demo.folder.join(PRIVATE_KEY), &signing_key.serialize_pem())?;
     let config = demo.folder.join("gateway.toml");
@@ -36,7 +39,10 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).and_then(|mut file| file.write_all(text.as_bytes())).with_context(|| format!("cannot write {}", path.display()))
+    options
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn gateway_toml(demo: &Demo) -> String {

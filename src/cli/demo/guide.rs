@@ -1,17 +1,23 @@
 //! What the demo says to its user.
 
-use super::{Demo, folder};
 use std::path::Path;
+
+use super::{Demo, folder};
 
 pub(super) fn text(demo: &Demo, config: &Path, kept: bool) -> String {
     let url = format!("https://{}", super::reachable(demo.listen));
     let curl = format!("curl -sS --cacert {}", quoted(&demo.folder.join(folder::CERTIFICATE)));
     let with = |key: &str| format!("-H 'Authorization: Bearer {key}'");
-    let (reader, agent, tester) = (with(&demo.keys.reader), with(&demo.keys.agent), with(&demo.keys.tester));
+    let (reader, agent, tester) =
+        (with(&demo.keys.reader), with(&demo.keys.agent), with(&demo.keys.tester));
     let config = config.display();
     let (nothing_revoked, reader_revoked) = (folder::NOTHING_REVOKED, folder::READER_REVOKED);
     let (folder, admin, listen) = (demo.folder.display(), demo.admin, demo.listen);
-    let afterwards = if kept { "The folder stays." } else { "The folder is then removed; `keygate demo --dir NAME` keeps it." };
+    let afterwards = if kept {
+        "The folder stays."
+    } else {
+        "The folder is then removed; `keygate demo --dir NAME` keeps it."
+    };
     format!(
         r#"This is Keygate in front of a small support-desk API.
 
@@ -70,7 +76,9 @@ Ctrl-C ends the demo. {afterwards}
 /// A path as one word of a POSIX shell.
 fn quoted(path: &Path) -> String {
     let path = path.display().to_string();
-    let plain = path.chars().all(|character| character.is_ascii_alphanumeric() || "/._-".contains(character));
+    let plain = path
+        .chars()
+        .all(|character| character.is_ascii_alphanumeric() || "/._-".contains(character));
     if plain { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
@@ -80,7 +88,10 @@ mod tests {
 
     #[test]
     fn paths_are_quoted_where_the_shell_would_split_them() {
-        assert_eq!(quoted(Path::new("/tmp/keygate-demo-1/cert.pem")), "/tmp/keygate-demo-1/cert.pem");
+        assert_eq!(
+            quoted(Path::new("/tmp/keygate-demo-1/cert.pem")),
+            "/tmp/keygate-demo-1/cert.pem"
+        );
         assert_eq!(quoted(Path::new("/home/my files/it's")), r"'/home/my files/it'\''s'");
     }
 }

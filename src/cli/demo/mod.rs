@@ -4,20 +4,23 @@ mod folder;
 mod guide;
 mod support_desk;
 
-use super::{print, with_hint};
-use crate::policy::new_key;
-use crate::serve;
-use anyhow::Context as _;
-use clap::Args;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
 use zeroize::Zeroizing;
+
+use super::{print, with_hint};
+use crate::policy::new_key;
+use crate::serve;
 
 /// Start a whole working system: a sample API, the gateway in front of it, and lines to try
 ///
-/// Needs nothing but this program. It makes a folder with a certificate, sample keys and a gateway.toml to play with, and
-/// prints curl lines that can be pasted into another terminal. Ctrl-C ends it.
+/// Needs nothing but this program. It makes a folder with a certificate, sample keys and a
+/// gateway.toml to play with, and prints curl lines that can be pasted into another terminal.
+/// Ctrl-C ends it.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// A new or empty folder for the files; it stays [default: one that is removed at the end]
@@ -54,10 +57,11 @@ struct Keys {
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let listen = match arguments.listen {
-        // Tried out, so that a mistake is reported before anything is made, and port 0 is some free one.
-        Some(listen) => {
-            TcpListener::bind(listen).and_then(|listener| listener.local_addr()).with_context(|| format!("cannot listen on {listen}"))?
-        }
+        // Tried out, so that a mistake is reported before anything is made, and port 0 is some free
+        // one.
+        Some(listen) => TcpListener::bind(listen)
+            .and_then(|listener| listener.local_addr())
+            .with_context(|| format!("cannot listen on {listen}"))?,
         None => free_address(USUAL_PORT)?,
     };
     let folder = Folder::make(arguments.dir)?;
@@ -91,9 +95,12 @@ impl Folder {
                 .map_err(|error| with_hint(error, "--dir names another place"));
         };
         let shown = path.display();
-        std::fs::create_dir_all(&path).with_context(|| format!("cannot make the folder {shown}"))?;
+        std::fs::create_dir_all(&path)
+            .with_context(|| format!("cannot make the folder {shown}"))?;
         let path = path.canonicalize().with_context(|| format!("cannot use the folder {shown}"))?;
-        let mut entries = path.read_dir().with_context(|| format!("cannot read the folder {}", path.display()))?;
+        let mut entries = path
+            .read_dir()
+            .with_context(|| format!("cannot read the folder {}", path.display()))?;
         if entries.next().is_some() {
             return Err(with_hint(
                 format_args!("the folder {} is not empty", path.display()),
@@ -113,7 +120,9 @@ impl Folder {
 
 /// An address of this machine with the port, or another where it is taken.
 fn free_address(port: u16) -> anyhow::Result<SocketAddr> {
-    let at = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|listener| listener.local_addr());
+    let at = |port| {
+        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|listener| listener.local_addr())
+    };
     at(port).or_else(|_: io::Error| at(0)).context("there is no free port")
 }
 
@@ -127,8 +136,12 @@ fn key(environment: &str) -> anyhow::Result<Zeroizing<String>> {
 /// How a client on this machine reaches what listens on an address.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), listen.port()),
-        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::new(std::net::Ipv6Addr::LOCALHOST.into(), listen.port()),
+        IpAddr::V4(ip) if ip.is_unspecified() => {
+            SocketAddr::new(Ipv4Addr::LOCALHOST.into(), listen.port())
+        }
+        IpAddr::V6(ip) if ip.is_unspecified() => {
+            SocketAddr::new(std::net::Ipv6Addr::LOCALHOST.into(), listen.port())
+        }
         _ => listen,
     }
 }

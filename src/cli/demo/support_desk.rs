@@ -1,7 +1,12 @@
-//! The sample API behind the demo's gateway: a support desk with tickets and customers, in memory. It knows nothing of
-//! API keys, as the APIs that Keygate is made for.
+//! The sample API behind the demo's gateway: a support desk with tickets and customers, in memory.
+//! It knows nothing of API keys, as the APIs that Keygate is made for.
 
 mod records;
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -13,10 +18,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use records::{Customers, Desk, Invalid, Tickets};
 use serde::Serialize;
-use std::cell::RefCell;
-use std::convert::Infallible;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::rc::Rc;
 use tokio::net::TcpListener;
 
 /// The largest body that it reads, in bytes.
@@ -24,7 +25,8 @@ const LONGEST_BODY: usize = 64 * 1024;
 
 /// Starts a desk on its own thread, which ends with the process; returns its address.
 pub(super) fn start(name: &'static str) -> anyhow::Result<SocketAddr> {
-    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("there is no free port for the sample API")?;
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .context("there is no free port for the sample API")?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -51,7 +53,10 @@ async fn accept(listener: &TcpListener, desk: &Rc<RefCell<Desk>>) {
         tokio::task::spawn_local(async move {
             let service = service_fn(|request| answer(request, &desk));
             // A client that goes away is nothing to report.
-            let _ = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
+            let _ = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
     }
 }
@@ -75,11 +80,16 @@ impl From<Invalid> for Problem {
     }
 }
 
-async fn answer(request: Request<Incoming>, desk: &RefCell<Desk>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(
+    request: Request<Incoming>,
+    desk: &RefCell<Desk>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     Ok(route(request, desk).await.unwrap_or_else(|problem| {
         let (status, error) = match &problem {
             Problem::NotFound => (StatusCode::NOT_FOUND, "there is nothing at this address"),
-            Problem::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "this address does not know this method"),
+            Problem::MethodNotAllowed(_) => {
+                (StatusCode::METHOD_NOT_ALLOWED, "this address does not know this method")
+            }
             Problem::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than 64 KiB"),
             Problem::BadBody(why) => (StatusCode::BAD_REQUEST, why.as_str()),
         };
@@ -91,7 +101,10 @@ async fn answer(request: Request<Incoming>, desk: &RefCell<Desk>) -> Result<Resp
     }))
 }
 
-async fn route(request: Request<Incoming>, desk: &RefCell<Desk>) -> Result<Response<Full<Bytes>>, Problem> {
+async fn route(
+    request: Request<Incoming>,
+    desk: &RefCell<Desk>,
+) -> Result<Response<Full<Bytes>>, Problem> {
     let (head, body) = request.into_parts();
     let path: Vec<&str> = head.uri.path().split('/').skip(1).collect();
     let reading = head.method == Method::GET || head.method == Method::HEAD;
@@ -107,9 +120,15 @@ async fn route(request: Request<Incoming>, desk: &RefCell<Desk>) -> Result<Respo
 }
 
 /// All records of a kind: GET lists them, POST adds one.
-async fn collection<K: records::Kind>(method: &Method, body: Incoming, desk: &RefCell<Desk>) -> Result<Response<Full<Bytes>>, Problem> {
+async fn collection<K: records::Kind>(
+    method: &Method,
+    body: Incoming,
+    desk: &RefCell<Desk>,
+) -> Result<Response<Full<Bytes>>, Problem> {
     match *method {
-        Method::GET | Method::HEAD => Ok(json(StatusCode::OK, &serde_json::json!({ K::NAME: K::list(&desk.borrow()) }))),
+        Method::GET | Method::HEAD => {
+            Ok(json(StatusCode::OK, &serde_json::json!({ K::NAME: K::list(&desk.borrow()) })))
+        }
         Method::POST => {
             let body = read(body).await?;
             let mut desk = desk.borrow_mut();
@@ -143,10 +162,13 @@ async fn record<K: records::Kind>(
 }
 
 async fn read(body: Incoming) -> Result<Bytes, Problem> {
-    let body = Limited::new(body, LONGEST_BODY).collect().await.map_err(|error| match error.downcast::<LengthLimitError>() {
-        Ok(_) => Problem::TooLarge,
-        Err(_) => Problem::BadBody("the body broke off".to_owned()),
-    })?;
+    let body =
+        Limited::new(body, LONGEST_BODY).collect().await.map_err(|error| match error
+            .downcast::<LengthLimitError>(
+        ) {
+            Ok(_) => Problem::TooLarge,
+            Err(_) => Problem::BadBody("the body broke off".to_owned()),
+        })?;
     Ok(body.to_bytes())
 }
 
@@ -155,6 +177,8 @@ fn json(status: StatusCode, value: &impl Serialize) -> Response<Full<Bytes>> {
     let body = serde_json::to_vec(value).unwrap_or_default();
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

@@ -1,19 +1,21 @@
 //! `keygate keys create`.
 
-use super::record::Record;
-use super::terms::{Holder, Terms};
-use crate::cli::admin::{Admin, Answer, Broken, Connection};
-use crate::cli::{complain, plain, print_once, with_hint};
 use anyhow::anyhow;
 use clap::Args;
 use http::{HeaderName, Method};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::record::Record;
+use super::terms::{Holder, Terms};
+use crate::cli::admin::{Admin, Answer, Broken, Connection};
+use crate::cli::{complain, plain, print_once, with_hint};
+
 /// Make a key in the running gateway's store, and print it, once
 ///
-/// The key alone goes to the standard output, so that KEY=$(keygate keys create --name …) takes it; the rest goes to the standard error.
-/// It is in force when it is printed, and nobody can show it again.
+/// The key alone goes to the standard output, so that KEY=$(keygate keys create --name …) takes it;
+/// the rest goes to the standard error. It is in force when it is printed, and nobody can show it
+/// again.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
     #[command(flatten)]
@@ -60,15 +62,24 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 /// Prints the key of an answer that has it this once.
 pub(super) fn hand_over(answer: &Answer, json: bool, done: &str) -> anyhow::Result<()> {
     let Made { record, key } = answer.read()?;
-    let again = format!("`keygate keys rotate {} --grace 0s` gives it another one", plain(&record.id));
+    let again =
+        format!("`keygate keys rotate {} --grace 0s` gives it another one", plain(&record.id));
     let Some(key) = key else {
-        return Err(with_hint(anyhow!("{} is made, but the answer with the key was lost on its way", plain(&record.id)), again));
+        return Err(with_hint(
+            anyhow!(
+                "{} is made, but the answer with the key was lost on its way",
+                plain(&record.id)
+            ),
+            again,
+        ));
     };
     if json {
         return print_once(answer.text()?, again);
     }
     print_once(key, again)?;
     let Record { id, name, prefix, .. } = record;
-    complain(plain(&format!("{done} {id} ({name}), in force: the key that begins with {prefix} is shown this once")));
+    complain(plain(&format!(
+        "{done} {id} ({name}), in force: the key that begins with {prefix} is shown this once"
+    )));
     Ok(())
 }

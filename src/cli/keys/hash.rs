@@ -1,17 +1,20 @@
 //! `keygate keys hash`.
 
-use crate::cli::{BadUsage, print, with_hint};
-use crate::policy::Digest;
-use anyhow::{Context as _, anyhow, bail, ensure};
-use clap::Args;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Read};
+
+use anyhow::{Context as _, anyhow, bail, ensure};
+use clap::Args;
 use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::cli::{BadUsage, print, with_hint};
+use crate::policy::Digest;
 
 /// Print the digest of an existing key
 ///
-/// The key is asked for without being shown, or read from the standard input. It is never taken from the command line, which
-/// other users of the machine can see. The digest is what stands in `sha256 = "…"` of a [[key]] or an [[admin.token]].
+/// The key is asked for without being shown, or read from the standard input. It is never taken
+/// from the command line, which other users of the machine can see. The digest is what stands in
+/// `sha256 = "…"` of a [[key]] or an [[admin.token]].
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
     /// Caught so that it can be refused without being repeated.
@@ -25,8 +28,10 @@ const LONGEST: u64 = 64 * 1024;
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if !arguments.refused.is_empty() {
         bail!(BadUsage(
-            "a key is not taken from the command line: the shell keeps it in its history, and other users can see it\n  \
-             hint: run `keygate keys hash` and type it, or send it to the standard input; if the key is real, replace it"
+            "a key is not taken from the command line: the shell keeps it in its history, and \
+                other users can see it\n  \
+             hint: run `keygate keys hash` and type it, or send it to the standard input; if the \
+             key is real, replace it"
         ));
     }
     print(digest(&read_key()?)?)
@@ -38,7 +43,8 @@ pub(super) fn read_key() -> anyhow::Result<Zeroizing<Vec<u8>>> {
 }
 
 fn ask() -> anyhow::Result<Zeroizing<Vec<u8>>> {
-    let key = rpassword::prompt_password("Key (not shown): ").context("cannot read from the terminal")?;
+    let key =
+        rpassword::prompt_password("Key (not shown): ").context("cannot read from the terminal")?;
     Ok(Zeroizing::new(key.into_bytes()))
 }
 
@@ -57,11 +63,20 @@ fn read(input: impl Read) -> anyhow::Result<Zeroizing<Vec<u8>>> {
 
 /// The digest of a text that a caller could send as a key.
 pub(super) fn digest(key: &[u8]) -> anyhow::Result<Digest> {
-    ensure!(!key.is_empty(), with_hint("there is no key", "type it, or send it to the standard input as one line"));
-    ensure!(!key.contains(&b'\n') && !key.contains(&b'\r'), "there is more than one line; a key is one");
+    ensure!(
+        !key.is_empty(),
+        with_hint("there is no key", "type it, or send it to the standard input as one line")
+    );
+    ensure!(
+        !key.contains(&b'\n') && !key.contains(&b'\r'),
+        "there is more than one line; a key is one"
+    );
     if key.iter().any(|byte| !byte.is_ascii_graphic()) {
         let hint = "look for spaces around it or a word too much";
-        return Err(with_hint(anyhow!("a key has no spaces and only visible ASCII characters"), hint));
+        return Err(with_hint(
+            anyhow!("a key has no spaces and only visible ASCII characters"),
+            hint,
+        ));
     }
     Ok(Digest::of(key))
 }
@@ -71,7 +86,10 @@ mod tests {
     use super::*;
 
     fn hash(input: &[u8]) -> Result<String, String> {
-        read(input).and_then(|key| digest(&key)).map(|digest| digest.to_string()).map_err(|error| error.to_string())
+        read(input)
+            .and_then(|key| digest(&key))
+            .map(|digest| digest.to_string())
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -84,7 +102,17 @@ mod tests {
 
     #[test]
     fn what_cannot_be_one_key_is_refused_without_being_repeated() {
-        for input in ["", "\n", "hidden\n\n", "hidden\nhidden", "hid den", " hidden", "hidden\t", "hiddén", "hid\0den"] {
+        for input in [
+            "",
+            "\n",
+            "hidden\n\n",
+            "hidden\nhidden",
+            "hid den",
+            " hidden",
+            "hidden\t",
+            "hiddén",
+            "hid\0den",
+        ] {
             let error = hash(input.as_bytes()).unwrap_err();
             assert!(!error.contains("hid"), "{error}");
         }

@@ -1,18 +1,20 @@
 //! `keygate keys import`.
 
-use super::hash;
-use super::record::print_record;
-use super::terms::{Holder, Terms};
-use crate::cli::BadUsage;
-use crate::cli::admin::{Admin, Connection};
 use anyhow::bail;
 use clap::Args;
 use http::Method;
 use serde_json::{Value, json};
 
+use super::hash;
+use super::record::print_record;
+use super::terms::{Holder, Terms};
+use crate::cli::BadUsage;
+use crate::cli::admin::{Admin, Connection};
+
 /// Take an existing key into the running gateway's store, by its digest
 ///
-/// It may have any format, and its callers notice nothing. The key itself does not leave this machine.
+/// It may have any format, and its callers notice nothing. The key itself does not leave this
+/// machine.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
     #[command(flatten)]
@@ -23,7 +25,8 @@ pub(in crate::cli) struct Arguments {
     /// Its digest, as `keygate keys hash` prints it
     #[arg(long, value_name = "DIGEST", required_unless_present = "from_stdin")]
     sha256: Option<String>,
-    /// Ask for the key without showing it, or read it from the standard input, and make the digest here
+    /// Ask for the key without showing it, or read it from the standard input, and make the digest
+    /// here
     #[arg(long, conflicts_with = "sha256")]
     from_stdin: bool,
     /// What people are shown of the key, at most 8 characters of its beginning
@@ -43,8 +46,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let digest = match &arguments.sha256 {
         Some(digest) => {
             // It could be the key itself, so it is not repeated.
-            if digest.len() != 64 || !digest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-                bail!(BadUsage("a digest is 64 lower-case hexadecimal digits\n  hint: `keygate keys hash` makes it of a key"));
+            if digest.len() != 64
+                || !digest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+            {
+                bail!(BadUsage(
+                    "a digest is 64 lower-case hexadecimal digits\n  hint: `keygate keys hash` \
+                        makes it of a key"
+                ));
             }
             digest.clone()
         }
@@ -58,5 +66,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             order.insert(name.to_owned(), json!(value));
         }
     }
-    print_record(&admin.ask(Method::POST, "/v1/keys/import", Some(&Value::Object(order)))?, arguments.json)
+    print_record(
+        &admin.ask(Method::POST, "/v1/keys/import", Some(&Value::Object(order)))?,
+        arguments.json,
+    )
 }

@@ -1,9 +1,10 @@
 //! `keygate keys list`.
 
+use clap::Args;
+
 use super::record::Record;
 use crate::cli::listing::{Listing, Paging};
 use crate::cli::table::NONE;
-use clap::Args;
 
 /// List keys, those of gateway.toml too
 #[derive(Debug, Args)]
@@ -48,7 +49,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     listing.print(&arguments.paging, &head, |key: Record| {
         let (expires, used) = (day(key.expires_at.as_deref()), minute(key.last_used_at.as_deref()));
         let some = |text: Option<String>| text.unwrap_or_else(|| NONE.to_owned());
-        vec![key.id, key.name, some(key.organization), some(key.environment), key.status, expires, used]
+        vec![
+            key.id,
+            key.name,
+            some(key.organization),
+            some(key.environment),
+            key.status,
+            expires,
+            used,
+        ]
     })
 }
 

@@ -17,9 +17,10 @@ use record::One;
 
 /// Make and manage keys, and print the digests of existing ones
 ///
-/// `new` and `hash` are for keys that are kept in gateway.toml by hand. The others manage the keys in the store of a running gateway:
-/// they call its admin address with the token of an [[admin.token]] block, which they take from the variable KEYGATE_ADMIN_TOKEN or
-/// from --token-file.
+/// `new` and `hash` are for keys that are kept in gateway.toml by hand. The others manage the keys
+/// in the store of a running gateway: they call its admin address with the token of an
+/// [[admin.token]] block, which they take from the variable KEYGATE_ADMIN_TOKEN or from
+/// --token-file.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     New(new::Arguments),

@@ -1,20 +1,22 @@
 //! `keygate keys new`.
 
-use crate::cli::{DEFAULT_CONFIG, print, with_hint};
-use crate::config::{self, Problems, Severity};
-use crate::policy::{ApiDefinition, Digest, EmptyScopes, Environment, new_key};
-use anyhow::{Context as _, anyhow};
-use clap::Args;
 use std::fmt::Write as _;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+use clap::Args;
 use toml::Value;
 use zeroize::Zeroizing;
 
+use crate::cli::{DEFAULT_CONFIG, print, with_hint};
+use crate::config::{self, Problems, Severity};
+use crate::policy::{ApiDefinition, Digest, EmptyScopes, Environment, new_key};
+
 /// Print a new key, once, with the [[key]] block to paste
 ///
-/// Needs no running gateway and changes no file. If there is a gateway.toml, the key fits it: its prefix is the API's, and the
-/// block is checked against the file before anything is printed.
+/// Needs no running gateway and changes no file. If there is a gateway.toml, the key fits it: its
+/// prefix is the API's, and the block is checked against the file before anything is printed.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
     /// What the key is for [default: gateway.toml, if it is there]
@@ -23,7 +25,8 @@ pub(in crate::cli) struct Arguments {
     /// Which [[api]] it opens; needed if several would do
     #[arg(long, value_name = "NAME")]
     api: Option<String>,
-    /// Which of the API's environments it belongs to, such as live or test [default: the API's first]
+    /// Which of the API's environments it belongs to, such as live or test [default: the API's
+    /// first]
     #[arg(long, value_name = "NAME", conflicts_with = "prefix")]
     environment: Option<String>,
     /// What the key starts with, instead of the environment's prefix
@@ -89,26 +92,45 @@ impl Target {
         let file = arguments.config.as_deref().unwrap_or(Path::new(DEFAULT_CONFIG));
         match std::fs::read_to_string(file) {
             Ok(text) => Self::in_file(arguments, file, text),
-            Err(error) if error.kind() == ErrorKind::NotFound && arguments.config.is_none() => Self::without_file(arguments),
+            Err(error) if error.kind() == ErrorKind::NotFound && arguments.config.is_none() => {
+                Self::without_file(arguments)
+            }
             Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
         }
     }
 
     fn without_file(arguments: &Arguments) -> anyhow::Result<Self> {
         if arguments.api.is_some() {
-            return Err(with_hint("there is no gateway.toml here, so there is no API", "name the file with --config"));
+            return Err(with_hint(
+                "there is no gateway.toml here, so there is no API",
+                "name the file with --config",
+            ));
         }
         let wanted = arguments.environment.as_deref().unwrap_or(USUAL_PREFIXES[0].0);
         let usual = USUAL_PREFIXES.iter().find(|(environment, _)| *environment == wanted);
         let prefix = arguments.prefix.as_deref().or(usual.map(|(_, prefix)| *prefix));
-        let prefix =
-            prefix.ok_or_else(|| with_hint("without a gateway.toml, the environment is `live` or `test`", "or give the --prefix"))?;
+        let prefix = prefix.ok_or_else(|| {
+            with_hint(
+                "without a gateway.toml, the environment is `live` or `test`",
+                "or give the --prefix",
+            )
+        })?;
         let origin = match arguments.prefix {
             Some(_) => "with the prefix that you gave".to_owned(),
-            None => format!("with the usual prefix `{prefix}` as there is no gateway.toml here (--prefix changes it)"),
+            None => format!(
+                "with the usual prefix `{prefix}` as there is no gateway.toml here (--prefix \
+                    changes it)"
+            ),
         };
         is_prefix(prefix)?;
-        Ok(Self { prefix: prefix.to_owned(), origin, file: None, text: String::new(), api: None, one_of_several: false })
+        Ok(Self {
+            prefix: prefix.to_owned(),
+            origin,
+            file: None,
+            text: String::new(),
+            api: None,
+            one_of_several: false,
+        })
     }
 
     fn in_file(arguments: &Arguments, file: &Path, text: String) -> anyhow::Result<Self> {
@@ -118,20 +140,42 @@ impl Target {
             // At three in the morning a key must not wait for the rest of the file.
             Err(_) if arguments.prefix.is_some() && arguments.api.is_none() => {
                 let target = Self::without_file(arguments)?;
-                return Ok(Self { origin: format!("{}; {shown} has mistakes and was not looked at", target.origin), ..target });
+                return Ok(Self {
+                    origin: format!(
+                        "{}; {shown} has mistakes and was not looked at",
+                        target.origin
+                    ),
+                    ..target
+                });
             }
             Err(problems) => {
-                let hint = format!("`keygate check {shown}` lists them; with --prefix, the file is not needed");
-                return Err(with_hint(format_args!("{shown} has mistakes, the first is:\n  {}", first_error(&problems)), hint));
+                let hint = format!(
+                    "`keygate check {shown}` lists them; with --prefix, the file is not needed"
+                );
+                return Err(with_hint(
+                    format_args!(
+                        "{shown} has mistakes, the first is:\n  {}",
+                        first_error(&problems)
+                    ),
+                    hint,
+                ));
             }
         };
         let apis: Vec<&ApiDefinition> = config.apis.iter().map(|api| &api.definition).collect();
         let api = choose_api(arguments, &apis)?;
         let (prefix, environment) = choose_prefix(arguments, api)?;
         is_prefix(&prefix)?;
-        let environment = environment.map_or(String::new(), |environment| format!(", environment {}", environment.name));
+        let environment = environment
+            .map_or(String::new(), |environment| format!(", environment {}", environment.name));
         let origin = format!("for {}{environment} (by {shown})", api.name);
-        Ok(Self { prefix, origin, file: Some(file.to_owned()), api: Some(api.clone()), one_of_several: apis.len() > 1, text })
+        Ok(Self {
+            prefix,
+            origin,
+            file: Some(file.to_owned()),
+            api: Some(api.clone()),
+            one_of_several: apis.len() > 1,
+            text,
+        })
     }
 
     /// Whether the file is still right with the block at its end.
@@ -139,7 +183,11 @@ impl Target {
         let Some(file) = &self.file else { return Ok(()) };
         let together = format!("{}\n\n{block}", self.text);
         config::parse(&together, file).map(|_| ()).map_err(|problems| {
-            let error = anyhow!("this key would not do in {}: {}", file.display(), first_error(&problems).message);
+            let error = anyhow!(
+                "this key would not do in {}: {}",
+                file.display(),
+                first_error(&problems).message
+            );
             match &first_error(&problems).hint {
                 Some(hint) => with_hint(error, hint),
                 None => error,
@@ -154,20 +202,35 @@ fn first_error(Problems(problems): &Problems) -> &config::Problem {
 }
 
 /// The API that is named, or the only one that takes the prefix.
-fn choose_api<'a>(arguments: &Arguments, apis: &[&'a ApiDefinition]) -> anyhow::Result<&'a ApiDefinition> {
-    let names = |apis: &[&ApiDefinition]| apis.iter().map(|api| &*api.name).collect::<Vec<_>>().join(", ");
+fn choose_api<'a>(
+    arguments: &Arguments,
+    apis: &[&'a ApiDefinition],
+) -> anyhow::Result<&'a ApiDefinition> {
+    let names =
+        |apis: &[&ApiDefinition]| apis.iter().map(|api| &*api.name).collect::<Vec<_>>().join(", ");
     if let Some(name) = &arguments.api {
         let named = apis.iter().find(|api| *api.name == **name);
-        return named
-            .copied()
-            .ok_or_else(|| with_hint(format_args!("there is no API named `{name}`"), format_args!("there is: {}", names(apis))));
+        return named.copied().ok_or_else(|| {
+            with_hint(
+                format_args!("there is no API named `{name}`"),
+                format_args!("there is: {}", names(apis)),
+            )
+        });
     }
-    let fits = |api: &&&ApiDefinition| arguments.prefix.as_ref().is_none_or(|prefix| takes_prefix(api, prefix));
+    let fits = |api: &&&ApiDefinition| {
+        arguments.prefix.as_ref().is_none_or(|prefix| takes_prefix(api, prefix))
+    };
     let fitting: Vec<&ApiDefinition> = apis.iter().filter(fits).copied().collect();
     match fitting.as_slice() {
         [api] => Ok(api),
-        [] => Err(with_hint("no API takes keys with this prefix", "leave out --prefix, and the key gets the API's")),
-        several => Err(with_hint("there are several APIs that the key could open", format_args!("--api with one of: {}", names(several)))),
+        [] => Err(with_hint(
+            "no API takes keys with this prefix",
+            "leave out --prefix, and the key gets the API's",
+        )),
+        several => Err(with_hint(
+            "there are several APIs that the key could open",
+            format_args!("--api with one of: {}", names(several)),
+        )),
     }
 }
 
@@ -177,15 +240,26 @@ fn takes_prefix(api: &ApiDefinition, prefix: &str) -> bool {
 
 /// The environment that a key belongs to: the one with the longest prefix that fits.
 fn environment_of<'a>(api: &'a ApiDefinition, key: &str) -> Option<&'a Environment> {
-    api.environments.iter().filter(|environment| key.starts_with(&*environment.prefix)).max_by_key(|environment| environment.prefix.len())
+    api.environments
+        .iter()
+        .filter(|environment| key.starts_with(&*environment.prefix))
+        .max_by_key(|environment| environment.prefix.len())
 }
 
-fn choose_prefix<'a>(arguments: &Arguments, api: &'a ApiDefinition) -> anyhow::Result<(String, Option<&'a Environment>)> {
-    let listed = |what: fn(&Environment) -> &str| api.environments.iter().map(what).collect::<Vec<_>>().join(", ");
+fn choose_prefix<'a>(
+    arguments: &Arguments,
+    api: &'a ApiDefinition,
+) -> anyhow::Result<(String, Option<&'a Environment>)> {
+    let listed = |what: fn(&Environment) -> &str| {
+        api.environments.iter().map(what).collect::<Vec<_>>().join(", ")
+    };
     if let Some(prefix) = &arguments.prefix {
         if !takes_prefix(api, prefix) {
             let error = format!("{} takes no keys with this prefix", api.name);
-            return Err(with_hint(error, format_args!("its keys start with: {}", listed(|environment| &environment.prefix))));
+            return Err(with_hint(
+                error,
+                format_args!("its keys start with: {}", listed(|environment| &environment.prefix)),
+            ));
         }
         return Ok((prefix.clone(), environment_of(api, prefix)));
     }
@@ -199,7 +273,10 @@ fn choose_prefix<'a>(arguments: &Arguments, api: &'a ApiDefinition) -> anyhow::R
                 } else {
                     &format!("it has: {}", listed(|environment| &environment.name))
                 };
-                return Err(with_hint(format_args!("{} has no environment named `{name}`", api.name), hint));
+                return Err(with_hint(
+                    format_args!("{} has no environment named `{name}`", api.name),
+                    hint,
+                ));
             }
             found
         }
@@ -209,14 +286,25 @@ fn choose_prefix<'a>(arguments: &Arguments, api: &'a ApiDefinition) -> anyhow::R
 
 /// A prefix is sent as part of a token (RFC 6750 §2.1).
 fn is_prefix(prefix: &str) -> anyhow::Result<()> {
-    let good = prefix.len() <= 64 && prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte));
-    if good { Ok(()) } else { Err(anyhow!("a prefix has up to 64 of letters, digits and `-._~+/`")) }
+    let good = prefix.len() <= 64
+        && prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte));
+    if good {
+        Ok(())
+    } else {
+        Err(anyhow!("a prefix has up to 64 of letters, digits and `-._~+/`"))
+    }
 }
 
-/// A key of the target's environment. Where an environment's prefix continues another's, what follows the
-/// shorter one by chance could make it the longer one.
+/// A key of the target's environment. Where an environment's prefix continues another's, what
+/// follows the shorter one by chance could make it the longer one.
 fn generate(target: &Target) -> anyhow::Result<Zeroizing<String>> {
-    let environment = |key: &str| target.api.as_ref().and_then(|api| environment_of(api, key)).map(|environment| environment.name.clone());
+    let environment = |key: &str| {
+        target
+            .api
+            .as_ref()
+            .and_then(|api| environment_of(api, key))
+            .map(|environment| environment.name.clone())
+    };
     for _ in 0..1000 {
         let random = Zeroizing::new(random_bytes()?);
         if let Some(key) = new_key(&target.prefix, &*random).map(Zeroizing::new)
@@ -225,7 +313,10 @@ fn generate(target: &Target) -> anyhow::Result<Zeroizing<String>> {
             return Ok(key);
         }
     }
-    Err(anyhow!("no key can start with `{}` alone: the prefixes of other environments take them all", target.prefix))
+    Err(anyhow!(
+        "no key can start with `{}` alone: the prefixes of other environments take them all",
+        target.prefix
+    ))
 }
 
 fn random_bytes() -> anyhow::Result<[u8; 64]> {
@@ -265,9 +356,15 @@ fn block(arguments: &Arguments, target: &Target, id: &str, sha256: &str) -> Stri
 
 /// What the empty list means where it stands, which differs from API to API.
 fn about_empty_scopes(api: Option<&ApiDefinition>) -> String {
-    let Some(api) = api else { return "  # what the key may do, by the names in [api.scopes]".to_owned() };
+    let Some(api) = api else {
+        return "  # what the key may do, by the names in [api.scopes]".to_owned();
+    };
     let names: Vec<&str> = api.scopes.iter().map(|scope| &*scope.name).collect();
-    let known = if names.is_empty() { String::new() } else { format!("; to choose from: {}", names.join(", ")) };
+    let known = if names.is_empty() {
+        String::new()
+    } else {
+        format!("; to choose from: {}", names.join(", "))
+    };
     match api.empty_scopes {
         EmptyScopes::None => format!("  # so it may do nothing yet{known}"),
         EmptyScopes::All => format!("  # so it may do everything{known}"),

@@ -1,12 +1,14 @@
 //! A key's record, as the admin API has it and as people see it.
 
-use crate::cli::admin::{Admin, Answer, Connection, encode};
-use crate::cli::{print, table};
 use clap::Args;
 use http::Method;
 use serde::Deserialize;
 
-// The arguments of commands about one key. (No doc comment: it would take the place of the commands' own.)
+use crate::cli::admin::{Admin, Answer, Connection, encode};
+use crate::cli::{print, table};
+
+// The arguments of commands about one key. (No doc comment: it would take the place of the
+// commands' own.)
 #[derive(Debug, Args)]
 pub(in crate::cli) struct One {
     /// The key's id
@@ -26,8 +28,16 @@ impl One {
     }
 
     /// Calls it and prints the record that it answers with.
-    pub(super) fn call(&self, method: Method, action: &str, body: Option<&serde_json::Value>) -> anyhow::Result<()> {
-        print_record(&Admin::find(&self.connection)?.ask(method, &self.path(action), body)?, self.json)
+    pub(super) fn call(
+        &self,
+        method: Method,
+        action: &str,
+        body: Option<&serde_json::Value>,
+    ) -> anyhow::Result<()> {
+        print_record(
+            &Admin::find(&self.connection)?.ask(method, &self.path(action), body)?,
+            self.json,
+        )
     }
 }
 
@@ -143,5 +153,8 @@ impl Secret {
 
 /// `2026-11-22T03:00:00Z by token ops`, as far as it is known.
 fn join(at: Option<String>, by: Option<String>) -> String {
-    [at.unwrap_or_default(), by.map(|by| format!("by {by}")).unwrap_or_default()].join(" ").trim().to_owned()
+    [at.unwrap_or_default(), by.map(|by| format!("by {by}")).unwrap_or_default()]
+        .join(" ")
+        .trim()
+        .to_owned()
 }

@@ -1,18 +1,21 @@
 //! `keygate keys revoke`.
 
-use super::record::{One, Record};
-use crate::cli::admin::Admin;
-use crate::cli::{BadUsage, complain, plain, print};
+use std::io::{self, IsTerminal as _, Write as _};
+
 use anyhow::{Context as _, bail};
 use clap::Args;
 use http::Method;
 use serde::Deserialize;
 use serde_json::json;
-use std::io::{self, IsTerminal as _, Write as _};
+
+use super::record::{One, Record};
+use crate::cli::admin::Admin;
+use crate::cli::{BadUsage, complain, plain, print};
 
 /// Refuse a key from now on, for good
 ///
-/// It asks first. When it has ended well, the key is refused everywhere and its connections are cut.
+/// It asks first. When it has ended well, the key is refused everywhere and its connections are
+/// cut.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
     /// Revoke the keys that it made too, and those that they made
@@ -38,7 +41,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let one = &arguments.one;
     let somebody_can_answer = io::stdin().is_terminal() && io::stderr().is_terminal();
     if !arguments.yes && !somebody_can_answer {
-        bail!(BadUsage("revoking is for good, and there is no terminal to ask at\n  hint: --yes says that it is meant"));
+        bail!(BadUsage(
+            "revoking is for good, and there is no terminal to ask at\n  hint: --yes says that it \
+                is meant"
+        ));
     }
     let admin = Admin::find(&one.connection)?;
     if !arguments.yes {
@@ -58,12 +64,19 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 fn confirm(key: &Record, descendants: bool) -> anyhow::Result<bool> {
     let organization = key.organization.as_deref().unwrap_or("none");
-    for (name, value) in [("key", &*key.id), ("name", &*key.name), ("organization", organization), ("last used", key.last_use())] {
+    for (name, value) in [
+        ("key", &*key.id),
+        ("name", &*key.name),
+        ("organization", organization),
+        ("last used", key.last_use()),
+    ] {
         complain(plain(&format!("{name:<12}  {value}")));
     }
     let more = if descendants { " and every key that it made" } else { "" };
     let mut err = io::stderr();
-    write!(err, "Revoke it{more} for good? [y/N] ").and_then(|()| err.flush()).context("cannot ask")?;
+    write!(err, "Revoke it{more} for good? [y/N] ")
+        .and_then(|()| err.flush())
+        .context("cannot ask")?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).context("cannot read the answer")?;
     Ok(["y", "yes"].iter().any(|yes| answer.trim().eq_ignore_ascii_case(yes)))

@@ -1,16 +1,18 @@
 //! `keygate keys rotate`.
 
-use super::create::hand_over;
-use super::record::One;
-use crate::cli::admin::Admin;
 use clap::Args;
 use http::Method;
 use serde_json::json;
 
+use super::create::hand_over;
+use super::record::One;
+use crate::cli::admin::Admin;
+
 /// Give a key a new secret, and print it, once
 ///
-/// Its id, its rights and its counts stay. The secret so far works until the grace period ends, and `keygate keys show` tells when each
-/// was used last. The new one alone goes to the standard output, the rest to the standard error.
+/// Its id, its rights and its counts stay. The secret so far works until the grace period ends, and
+/// `keygate keys show` tells when each was used last. The new one alone goes to the standard
+/// output, the rest to the standard error.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
     /// How long the secret so far goes on working, such as 24h; 0s: it stops at once [default: 24h]
@@ -23,6 +25,7 @@ pub(in crate::cli) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let order = arguments.grace.as_ref().map(|grace| json!({ "grace": grace }));
     let one = &arguments.one;
-    let answer = Admin::find(&one.connection)?.ask(Method::POST, &one.path("/rotate"), order.as_ref())?;
+    let answer =
+        Admin::find(&one.connection)?.ask(Method::POST, &one.path("/rotate"), order.as_ref())?;
     hand_over(&answer, one.json, "rotated")
 }

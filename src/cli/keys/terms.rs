@@ -1,12 +1,14 @@
 //! What a key is given: whose it is, what it may do, and for how long.
 
-use crate::config::parse_duration;
 use anyhow::Context as _;
 use clap::Args;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-// Whose a new key is and what it opens. (No doc comments on these structs: they would take the place of the commands' own.)
+use crate::config::parse_duration;
+
+// Whose a new key is and what it opens. (No doc comments on these structs: they would take the
+// place of the commands' own.)
 #[derive(Debug, Args)]
 pub(super) struct Holder {
     /// What people call it
@@ -67,7 +69,11 @@ impl Terms {
         insert(&mut members, "allow_ips", non_empty(&self.allow_ips));
         insert(&mut members, "allow_referrers", non_empty(&self.allow_referrers));
         insert(&mut members, "allow_endpoints", non_empty(&self.allow_endpoints));
-        insert(&mut members, "rate_limit", if self.unlimited { Some(&self.rate_limit) } else { non_empty(&self.rate_limit) });
+        insert(
+            &mut members,
+            "rate_limit",
+            if self.unlimited { Some(&self.rate_limit) } else { non_empty(&self.rate_limit) },
+        );
         insert(&mut members, "expires_at", self.expires.as_deref().map(moment).transpose()?);
         Ok(members)
     }
@@ -83,10 +89,15 @@ fn insert(members: &mut Map<String, Value>, name: &str, value: Option<impl serde
     }
 }
 
-/// A duration from now on as a moment. Anything else goes to the gateway as it is, which knows what a moment is.
+/// A duration from now on as a moment. Anything else goes to the gateway as it is, which knows what
+/// a moment is.
 fn moment(text: &str) -> anyhow::Result<String> {
     let Ok(duration) = parse_duration(text) else { return Ok(text.to_owned()) };
-    let seconds = i64::try_from(duration.as_secs()).ok().and_then(|seconds| Timestamp::now().as_second().checked_add(seconds));
-    let moment = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok()).context("--expires is too far away")?;
+    let seconds = i64::try_from(duration.as_secs())
+        .ok()
+        .and_then(|seconds| Timestamp::now().as_second().checked_add(seconds));
+    let moment = seconds
+        .and_then(|seconds| Timestamp::from_second(seconds).ok())
+        .context("--expires is too far away")?;
     Ok(moment.to_string())
 }

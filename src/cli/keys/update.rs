@@ -1,12 +1,13 @@
 //! `keygate keys update`.
 
-use super::record::One;
-use super::terms::Terms;
-use crate::cli::BadUsage;
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 use http::Method;
 use serde_json::{Value, json};
+
+use super::record::One;
+use super::terms::Terms;
+use crate::cli::BadUsage;
 
 /// Change what a key may do; what is not named stays as it is
 ///
@@ -66,7 +67,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
     }
     if change.is_empty() {
-        bail!(BadUsage("nothing is to change\n  hint: `keygate keys update --help` lists what can"));
+        bail!(BadUsage(
+            "nothing is to change\n  hint: `keygate keys update --help` lists what can"
+        ));
     }
     arguments.one.call(Method::PATCH, "", Some(&Value::Object(change)))
 }

@@ -1,12 +1,13 @@
 //! `keygate keys use`.
 
+use clap::Args;
+use http::Method;
+use serde::Deserialize;
+
 use super::record::One;
 use crate::cli::admin::{Admin, encode};
 use crate::cli::table::{Table, width};
 use crate::cli::{complain, print};
-use clap::Args;
-use http::Method;
-use serde::Deserialize;
 
 /// Tell how many requests came with a key, by day
 #[derive(Debug, Args)]
@@ -39,7 +40,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         .into_iter()
         .filter_map(|(name, day)| Some(format!("{name}={}", encode(day.as_ref()?))))
         .collect();
-    let answer = Admin::find(&one.connection)?.ask(Method::GET, &one.path(&format!("/use?{}", days.join("&"))), None)?;
+    let answer = Admin::find(&one.connection)?.ask(
+        Method::GET,
+        &one.path(&format!("/use?{}", days.join("&"))),
+        None,
+    )?;
     if one.json {
         return print(answer.text()?);
     }

@@ -1,15 +1,23 @@
 //! `[server.tls]` and `[admin.tls]`.
 
+use std::path::Path;
+
 use super::setting;
 use crate::config::{Tls, TlsFiles, TlsProfile};
-use std::path::Path;
 
 /// `prefix`: what tells one listener from the other.
 pub(super) fn tls(prefix: &str, old: Option<&Tls>, new: Option<&Tls>, lines: &mut Vec<String>) {
-    let path =
-        |tls: Option<&Tls>, pick: fn(&TlsFiles) -> &Path| tls.map_or("none".to_owned(), |tls| pick(&tls.default).display().to_string());
+    let path = |tls: Option<&Tls>, pick: fn(&TlsFiles) -> &Path| {
+        tls.map_or("none".to_owned(), |tls| pick(&tls.default).display().to_string())
+    };
     let mut file = |name: &str, pick: fn(&TlsFiles) -> &Path| {
-        setting(lines, &format!("{prefix}{name}"), &path(old, pick), &path(new, pick), String::clone);
+        setting(
+            lines,
+            &format!("{prefix}{name}"),
+            &path(old, pick),
+            &path(new, pick),
+            String::clone,
+        );
     };
     file("certificate file", |files| &files.cert);
     file("private key file", |files| &files.key);
@@ -17,17 +25,24 @@ pub(super) fn tls(prefix: &str, old: Option<&Tls>, new: Option<&Tls>, lines: &mu
     let (before, after) = (further(old), further(new));
     let mut only_in = |sign: char, these: &[TlsFiles], others: &[TlsFiles]| {
         let only = these.iter().filter(|files| !others.contains(files));
-        lines.extend(only.map(|files| format!("{sign} {prefix}certificate {}", files.cert.display())));
+        lines.extend(
+            only.map(|files| format!("{sign} {prefix}certificate {}", files.cert.display())),
+        );
     };
     only_in('-', &before, &after);
     only_in('+', &after, &before);
-    if before.len() == after.len() && before != after && before.iter().all(|files| after.contains(files)) {
+    if before.len() == after.len()
+        && before != after
+        && before.iter().all(|files| after.contains(files))
+    {
         lines.push(format!("{prefix}certificates are in another order"));
     }
     let profile = |tls: Option<&Tls>| tls.map(|tls| tls.profile);
-    setting(lines, &format!("{prefix}TLS profile"), &profile(old), &profile(new), |profile| match profile {
-        None => "none".to_owned(),
-        Some(TlsProfile::Intermediate) => "intermediate".to_owned(),
-        Some(TlsProfile::Modern) => "modern".to_owned(),
+    setting(lines, &format!("{prefix}TLS profile"), &profile(old), &profile(new), |profile| {
+        match profile {
+            None => "none".to_owned(),
+            Some(TlsProfile::Intermediate) => "intermediate".to_owned(),
+            Some(TlsProfile::Modern) => "modern".to_owned(),
+        }
     });
 }

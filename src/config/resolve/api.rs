@@ -1,15 +1,18 @@
 //! `[[api]]`.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
 use super::Context;
 use super::endpoints::{self, Endpoint, Unreachable, endpoints};
 use super::server::TIMEOUTS;
 use super::{cors, credentials, key_api, upstream};
 use crate::config::document::{API, SCOPE, Section, Text, as_text, type_name};
 use crate::config::{ApiConfig, names, units};
-use crate::policy::{ApiDefinition, EmptyScopes, Environment, ErrorStyle, Limit, ResetStyle, Scope, ScopeSet};
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Duration;
+use crate::policy::{
+    ApiDefinition, EmptyScopes, Environment, ErrorStyle, Limit, ResetStyle, Scope, ScopeSet,
+};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -31,7 +34,8 @@ pub(super) fn apis<'t>(context: Context<'t>, root: Section<'t>) -> Vec<ResolvedA
     if root.is_empty_list("api") {
         context.report.error(root.at("api"), "there is no `[[api]]`");
     }
-    let apis: Vec<ResolvedApi<'_>> = sections.iter().map(|section| api(context, root, *section)).collect();
+    let apis: Vec<ResolvedApi<'_>> =
+        sections.iter().map(|section| api(context, root, *section)).collect();
     check_names(context, &apis);
     check_places(context, &apis);
     check_endpoints(context, &apis);
@@ -58,24 +62,38 @@ fn api<'t>(context: Context<'t>, root: Section<'t>, section: Section<'t>) -> Res
     let mut scopes = Vec::new();
     let mut scope_indices = HashMap::new();
     for (name, section) in scope_sections(context, section) {
-        let description = section.text("description").map_or("", |text| names::free_text(report, "description", text));
-        section.require("allows", "`allows = [\"GET /path/**\"]` lists the endpoints that it opens");
+        let description = section
+            .text("description")
+            .map_or("", |text| names::free_text(report, "description", text));
+        section
+            .require("allows", "`allows = [\"GET /path/**\"]` lists the endpoints that it opens");
         let allows = endpoints(section, "allows");
         warn_of_public(context, name, &allows, &public_endpoints, case_insensitive_paths);
         scope_indices.insert(name.value, scopes.len());
-        scopes.push(Scope { name: name.value.into(), description: description.into(), allows: keep(allows) });
+        scopes.push(Scope {
+            name: name.value.into(),
+            description: description.into(),
+            allows: keep(allows),
+        });
         if scopes.len() == ScopeSet::CAPACITY + 1 {
             report.error(name.at, format!("an API has at most {} scopes", ScopeSet::CAPACITY));
         }
     }
-    let base_path = section.text("base_path").and_then(|text| names::base_path(report, "base_path", text)).unwrap_or("/".into());
+    let base_path = section
+        .text("base_path")
+        .and_then(|text| names::base_path(report, "base_path", text))
+        .unwrap_or("/".into());
     let key_api = key_api::key_api(root, section);
     let key_api_at = section.at("key_api");
     let upstream_headers = upstream::headers(context, section, &credentials, &pass_through);
     let rate_limit_draft = section.boolean("rate_limit_draft", false);
     let cors = cors::cors(section, &credentials, rate_limit_draft);
     let (upstreams, upstream_by_environment) = upstream::upstreams(context, section, &environments);
-    let styles = [("problem", ErrorStyle::Problem), ("detail", ErrorStyle::Detail), ("envelope", ErrorStyle::Envelope)];
+    let styles = [
+        ("problem", ErrorStyle::Problem),
+        ("detail", ErrorStyle::Detail),
+        ("envelope", ErrorStyle::Envelope),
+    ];
     let definition = ApiDefinition {
         name,
         hosts: hosts(section),
@@ -88,7 +106,11 @@ fn api<'t>(context: Context<'t>, root: Section<'t>, section: Section<'t>) -> Res
         pass_through_allows,
         errors: section.choice("errors", ErrorStyle::Problem, &styles),
         errors_distinguish: section.boolean("errors_distinguish", true),
-        empty_scopes: section.choice("empty_scopes", EmptyScopes::None, &[("none", EmptyScopes::None), ("all", EmptyScopes::All)]),
+        empty_scopes: section.choice(
+            "empty_scopes",
+            EmptyScopes::None,
+            &[("none", EmptyScopes::None), ("all", EmptyScopes::All)],
+        ),
         case_insensitive_paths,
         rate_limit_reset: section.choice(
             "rate_limit_reset",
@@ -99,7 +121,9 @@ fn api<'t>(context: Context<'t>, root: Section<'t>, section: Section<'t>) -> Res
         rate_limit: limits(section, &section.text_or_texts("rate_limit")),
         upstream_headers,
         key_api,
-        expiry_warning: section.duration("expiry_warning", 14 * DAY, Duration::ZERO..=3650 * DAY).as_secs(),
+        expiry_warning: section
+            .duration("expiry_warning", 14 * DAY, Duration::ZERO..=3650 * DAY)
+            .as_secs(),
         expiry_header: section.boolean("expiry_header", false),
         proxy_headers: upstream::proxy_headers(root, section),
         cors,
@@ -111,7 +135,11 @@ fn api<'t>(context: Context<'t>, root: Section<'t>, section: Section<'t>) -> Res
         rewrite_host: section.choice("host_header", false, &[("keep", false), ("upstream", true)]),
         connect_timeout: section.duration("connect_timeout", Duration::from_secs(5), TIMEOUTS),
         response_timeout: section.duration("response_timeout", Duration::from_secs(60), TIMEOUTS),
-        keep_alive: section.duration("keep_alive", Duration::from_secs(60), Duration::ZERO..=*TIMEOUTS.end()),
+        keep_alive: section.duration(
+            "keep_alive",
+            Duration::from_secs(60),
+            Duration::ZERO..=*TIMEOUTS.end(),
+        ),
         idle_timeout: section.duration("idle_timeout", Duration::from_secs(600), TIMEOUTS),
         request_timeout: section.duration("request_timeout", DAY, *TIMEOUTS.start()..=30 * DAY),
         max_body_size: section.size("max_body_size", 1 << 30, 1..=1 << 50),
@@ -121,7 +149,10 @@ fn api<'t>(context: Context<'t>, root: Section<'t>, section: Section<'t>) -> Res
 }
 
 fn name(section: Section<'_>) -> Arc<str> {
-    section.require("name", "a short name that logs and metrics can show, such as `name = \"support-desk\"`");
+    section.require(
+        "name",
+        "a short name that logs and metrics can show, such as `name = \"support-desk\"`",
+    );
     let Some(text) = section.text("name") else { return "".into() };
     if !names::is_api_name(text.value) {
         let message = "an API's name has 1 to 64 of letters, digits, `.`, `_` and `-`";
@@ -133,7 +164,11 @@ fn name(section: Section<'_>) -> Arc<str> {
 fn hosts(section: Section<'_>) -> Vec<Box<str>> {
     let mut hosts = Vec::new();
     if section.is_empty_list("hosts") {
-        section.report.error_with_hint(section.at("hosts"), "`hosts` is empty", "leave it out, and the API answers for any host");
+        section.report.error_with_hint(
+            section.at("hosts"),
+            "`hosts` is empty",
+            "leave it out, and the API answers for any host",
+        );
     }
     for text in section.texts("hosts") {
         let Some(host) = names::host(section.report, text) else { continue };
@@ -151,19 +186,36 @@ fn environments(section: Section<'_>) -> Vec<Environment> {
     let mut environments: Vec<Environment> = Vec::new();
     for (name, value) in section.entries("environments") {
         if !names::is_environment_name(name.value) {
-            report.error(name.at, "an environment's name has 1 to 64 of letters, digits, `.`, `_` and `-`");
+            report.error(
+                name.at,
+                "an environment's name has 1 to 64 of letters, digits, `.`, `_` and `-`",
+            );
         }
         let Some(prefix) = as_text(value) else {
-            let message = format!("an environment's prefix must be a text in quotes, not {}", type_name(value.get_ref()));
+            let message = format!(
+                "an environment's prefix must be a text in quotes, not {}",
+                type_name(value.get_ref())
+            );
             report.error(value.span().start, message);
             continue;
         };
         if prefix.value.is_empty() {
-            report.error(prefix.at, format!("the prefix of `{}` is empty", name.value.escape_debug()));
+            report.error(
+                prefix.at,
+                format!("the prefix of `{}` is empty", name.value.escape_debug()),
+            );
         } else if !names::is_prefix(prefix.value) {
             report.error(prefix.at, "a prefix has 1 to 64 of letters, digits and `-._~+/`");
-        } else if let Some(other) = environments.iter().find(|other| *other.prefix == *prefix.value) {
-            report.error(prefix.at, format!("`{}` and `{}` have the same prefix", other.name, name.value.escape_debug()));
+        } else if let Some(other) = environments.iter().find(|other| *other.prefix == *prefix.value)
+        {
+            report.error(
+                prefix.at,
+                format!(
+                    "`{}` and `{}` have the same prefix",
+                    other.name,
+                    name.value.escape_debug()
+                ),
+            );
         }
         environments.push(Environment { name: name.value.into(), prefix: prefix.value.into() });
     }
@@ -180,7 +232,8 @@ fn scope_sections<'t>(context: Context<'t>, api: Section<'t>) -> Vec<(Text<'t>, 
             report.error_with_hint(
                 name.at,
                 "this is no scope name",
-                "visible ASCII characters without spaces, `\"` and `\\` (RFC 6749 §3.3), 128 at most",
+                "visible ASCII characters without spaces, `\"` and `\\` (RFC 6749 §3.3), 128 at \
+                    most",
             );
         }
         match value.get_ref().as_table() {
@@ -206,14 +259,22 @@ pub(super) fn limits(section: Section<'_>, texts: &[Text<'_>]) -> Arc<[Limit]> {
             }
             Ok(limit) => limits.push(limit),
             Err(_) if text.value == "none" => {
-                let hint = "it stands alone, and only in a `[[key]]`; an API without a limit has no `rate_limit`";
+                let hint = "it stands alone, and only in a `[[key]]`; an API without a limit has \
+                    no `rate_limit`";
                 report.error_with_hint(text.at, "`none` cannot stand here", hint);
             }
-            Err(hint) => report.error_with_hint(text.at, format!("`{}` is no rate limit", text.value.escape_debug()), hint),
+            Err(hint) => report.error_with_hint(
+                text.at,
+                format!("`{}` is no rate limit", text.value.escape_debug()),
+                hint,
+            ),
         }
     }
     if limits.len() > units::MAX_LIMITS {
-        report.error(section.at("rate_limit"), format!("there are at most {} limits", units::MAX_LIMITS));
+        report.error(
+            section.at("rate_limit"),
+            format!("there are at most {} limits", units::MAX_LIMITS),
+        );
     }
     if section.is_empty_list("rate_limit") {
         report.error(section.at("rate_limit"), "`rate_limit` is an empty list");
@@ -221,11 +282,27 @@ pub(super) fn limits(section: Section<'_>, texts: &[Text<'_>]) -> Arc<[Limit]> {
     limits.into()
 }
 
-fn warn_of_public(context: Context<'_>, scope: Text<'_>, allows: &[Endpoint<'_>], public: &[Endpoint<'_>], ignore_case: bool) {
+fn warn_of_public(
+    context: Context<'_>,
+    scope: Text<'_>,
+    allows: &[Endpoint<'_>],
+    public: &[Endpoint<'_>],
+    ignore_case: bool,
+) {
     for endpoint in allows {
-        if let Some(open) = public.iter().find(|open| endpoints::covers(open.text.value, endpoint.text.value, ignore_case)) {
-            let message = format!("`{}` of the scope `{}` is public, so nobody needs the scope for it", endpoint.pattern, scope.value);
-            let hint = format!("line {} has `{}` in `public`", context.report.line(open.text.at), open.pattern);
+        if let Some(open) = public
+            .iter()
+            .find(|open| endpoints::covers(open.text.value, endpoint.text.value, ignore_case))
+        {
+            let message = format!(
+                "`{}` of the scope `{}` is public, so nobody needs the scope for it",
+                endpoint.pattern, scope.value
+            );
+            let hint = format!(
+                "line {} has `{}` in `public`",
+                context.report.line(open.text.at),
+                open.pattern
+            );
             context.report.warn(endpoint.text.at, message, Some(hint));
         }
     }
@@ -236,7 +313,11 @@ fn check_names(context: Context<'_>, apis: &[ResolvedApi<'_>]) {
     for api in apis {
         let name = &*api.config.definition.name;
         if let Some(at) = known.insert(name, api.at).filter(|_| !name.is_empty()) {
-            let message = format!("two APIs are named `{}`; the first is on line {}", name.escape_debug(), context.report.line(at));
+            let message = format!(
+                "two APIs are named `{}`; the first is on line {}",
+                name.escape_debug(),
+                context.report.line(at)
+            );
             context.report.error(api.at, message);
         }
     }
@@ -250,10 +331,13 @@ fn check_places(context: Context<'_>, apis: &[ResolvedApi<'_>]) {
         let hosts = definition.hosts.iter().map(|host| Some(&**host));
         let any = definition.hosts.is_empty().then_some(None);
         for host in hosts.chain(any) {
-            let others = known.entry((host, definition.base_path.to_ascii_lowercase())).or_default();
+            let others =
+                known.entry((host, definition.base_path.to_ascii_lowercase())).or_default();
             let clash = others.iter().find(|other| {
                 let other = &other.config.definition;
-                other.base_path == definition.base_path || other.case_insensitive_paths || definition.case_insensitive_paths
+                other.base_path == definition.base_path
+                    || other.case_insensitive_paths
+                    || definition.case_insensitive_paths
             });
             if let Some(other) = clash {
                 let host = host.map_or("any host".to_owned(), |host| format!("`{host}`"));
@@ -264,7 +348,11 @@ fn check_places(context: Context<'_>, apis: &[ResolvedApi<'_>]) {
                     context.report.line(other.at),
                     definition.base_path
                 );
-                context.report.error_with_hint(api.at, message, "give them different `hosts` or `base_path`");
+                context.report.error_with_hint(
+                    api.at,
+                    message,
+                    "give them different `hosts` or `base_path`",
+                );
             }
             others.push(api);
         }
@@ -277,7 +365,11 @@ fn check_endpoints(context: Context<'_>, apis: &[ResolvedApi<'_>]) {
         for endpoint in &api.endpoints {
             if let Err(why) = endpoints::reach(endpoint.text.value, index, &definitions) {
                 let message = format!("`{}` can never match", endpoint.pattern);
-                context.report.error_with_hint(endpoint.text.at, message, explain(why, index, &definitions));
+                context.report.error_with_hint(
+                    endpoint.text.at,
+                    message,
+                    explain(why, index, &definitions),
+                );
             }
         }
     }
@@ -287,10 +379,16 @@ fn check_endpoints(context: Context<'_>, apis: &[ResolvedApi<'_>]) {
 pub(super) fn explain(why: Unreachable, index: usize, apis: &[&ApiDefinition]) -> String {
     match why {
         Unreachable::OutsideBasePath => {
-            format!("it is outside of the `base_path` of `{}`, `{}`, which is part of the pattern", apis[index].name, apis[index].base_path)
+            format!(
+                "it is outside of the `base_path` of `{}`, `{}`, which is part of the pattern",
+                apis[index].name, apis[index].base_path
+            )
         }
         Unreachable::BelongsTo(other) => {
-            format!("such a path belongs to `{}`, whose `base_path` `{}` is longer", apis[other].name, apis[other].base_path)
+            format!(
+                "such a path belongs to `{}`, whose `base_path` `{}` is longer",
+                apis[other].name, apis[other].base_path
+            )
         }
     }
 }

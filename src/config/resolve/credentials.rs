@@ -1,9 +1,10 @@
 //! Where keys and other credentials stand in a request.
 
+use http::{HeaderName, header};
+
 use crate::config::document::{Section, Text};
 use crate::config::names;
 use crate::policy::{CredentialPlace, PassThrough};
-use http::{HeaderName, header};
 
 /// `credentials`; at least one, by default `bearer`.
 pub(super) fn credentials(api: Section<'_>) -> Vec<CredentialPlace> {
@@ -11,7 +12,11 @@ pub(super) fn credentials(api: Section<'_>) -> Vec<CredentialPlace> {
     let mut places: Vec<CredentialPlace> = Vec::new();
     let texts = api.texts("credentials");
     if api.is_empty_list("credentials") {
-        report.error_with_hint(api.at("credentials"), "`credentials` names no place", "write `[\"bearer\"]` or `[\"header:X-API-Key\"]`");
+        report.error_with_hint(
+            api.at("credentials"),
+            "`credentials` names no place",
+            "write `[\"bearer\"]` or `[\"header:X-API-Key\"]`",
+        );
     }
     for text in texts {
         let place = if text.value == "bearer" {
@@ -21,12 +26,21 @@ pub(super) fn credentials(api: Section<'_>) -> Vec<CredentialPlace> {
             CredentialPlace::Header(name)
         } else {
             let hint = "write `\"bearer\"` or `\"header:X-API-Key\"`";
-            report.error_with_hint(text.at, format!("`{}` is no place for a key", text.value.escape_debug()), hint);
+            report.error_with_hint(
+                text.at,
+                format!("`{}` is no place for a key", text.value.escape_debug()),
+                hint,
+            );
             continue;
         };
-        let twin = |other: &CredentialPlace| names::same_header(other.header()) == names::same_header(place.header());
+        let twin = |other: &CredentialPlace| {
+            names::same_header(other.header()) == names::same_header(place.header())
+        };
         if places.iter().any(twin) {
-            report.error(text.at, format!("two places for a key are the same header, `{}`", place.header()));
+            report.error(
+                text.at,
+                format!("two places for a key are the same header, `{}`", place.header()),
+            );
         }
         places.push(place);
     }
@@ -40,25 +54,50 @@ pub(super) fn pass_through(api: Section<'_>, credentials: &[CredentialPlace]) ->
     let texts = api.texts("pass_through");
     let names_some = |name| api.has(name) && !api.is_empty_list(name);
     if names_some("pass_through") && !names_some("pass_through_allows") {
-        let hint = "list the endpoints that these credentials open: `pass_through_allows = [\"GET /path/**\"]`";
-        report.error_with_hint(api.at("pass_through"), "`pass_through` needs `pass_through_allows`", hint);
+        let hint = "list the endpoints that these credentials open: `pass_through_allows = [\"GET \
+            /path/**\"]`";
+        report.error_with_hint(
+            api.at("pass_through"),
+            "`pass_through` needs `pass_through_allows`",
+            hint,
+        );
     }
     if names_some("pass_through_allows") && !names_some("pass_through") {
-        let hint = "list the credentials that open these endpoints: `pass_through = [\"header:NAME\", \"cookie:NAME\"]`";
-        report.error_with_hint(api.at("pass_through_allows"), "`pass_through_allows` needs `pass_through`", hint);
+        let hint = "list the credentials that open these endpoints: `pass_through = \
+            [\"header:NAME\", \"cookie:NAME\"]`";
+        report.error_with_hint(
+            api.at("pass_through_allows"),
+            "`pass_through_allows` needs `pass_through`",
+            hint,
+        );
     }
     for text in texts {
         let place = if let Some(name) = text.value.strip_prefix("header:") {
             let Some(name) = header(api, text, name) else { continue };
-            if credentials.iter().any(|place| names::same_header(place.header()) == names::same_header(&name)) {
-                report.error(text.at, format!("`{name}` is a place for keys already, and a bad key must never pass through"));
+            if credentials
+                .iter()
+                .any(|place| names::same_header(place.header()) == names::same_header(&name))
+            {
+                report.error(
+                    text.at,
+                    format!(
+                        "`{name}` is a place for keys already, and a bad \
+                    key must never pass through"
+                    ),
+                );
             }
             PassThrough::Header(name)
-        } else if let Some(name) = text.value.strip_prefix("cookie:").filter(|name| names::is_cookie_name(name)) {
+        } else if let Some(name) =
+            text.value.strip_prefix("cookie:").filter(|name| names::is_cookie_name(name))
+        {
             PassThrough::Cookie(name.into())
         } else {
             let hint = "write `\"header:NAME\"` or `\"cookie:NAME\"`";
-            report.error_with_hint(text.at, format!("`{}` is no credential to pass through", text.value.escape_debug()), hint);
+            report.error_with_hint(
+                text.at,
+                format!("`{}` is no credential to pass through", text.value.escape_debug()),
+                hint,
+            );
             continue;
         };
         if places.contains(&place) {
@@ -72,13 +111,24 @@ pub(super) fn pass_through(api: Section<'_>, credentials: &[CredentialPlace]) ->
 /// A header that may carry a credential.
 fn header(api: Section<'_>, text: Text<'_>, name: &str) -> Option<HeaderName> {
     let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else {
-        api.report.error_with_hint(text.at, "this is no header name", "write `\"header:X-API-Key\"`");
+        api.report.error_with_hint(
+            text.at,
+            "this is no header name",
+            "write `\"header:X-API-Key\"`",
+        );
         return None;
     };
     if name == header::COOKIE {
-        api.report.error_with_hint(text.at, "the Cookie header holds many things", "`pass_through` can name one cookie: `\"cookie:NAME\"`");
+        api.report.error_with_hint(
+            text.at,
+            "the Cookie header holds many things",
+            "`pass_through` can name one cookie: `\"cookie:NAME\"`",
+        );
     } else if names::is_reserved_header(&name) {
-        api.report.error(text.at, format!("`{name}` has a meaning of its own and cannot carry a credential"));
+        api.report.error(
+            text.at,
+            format!("`{name}` has a meaning of its own and cannot carry a credential"),
+        );
     }
     Some(name)
 }

@@ -26,7 +26,8 @@ pub(super) fn endpoints<'t>(section: Section<'t>, name: &'static str) -> Vec<End
         match Pattern::parse(text.value) {
             Ok(pattern) => endpoints.push(Endpoint { pattern, text }),
             Err(why) => {
-                let message = format!("`{}` in `{name}` can never match", text.value.escape_debug());
+                let message =
+                    format!("`{}` in `{name}` can never match", text.value.escape_debug());
                 section.report.error_with_hint(text.at, message, why.to_string());
             }
         }
@@ -34,8 +35,13 @@ pub(super) fn endpoints<'t>(section: Section<'t>, name: &'static str) -> Vec<End
     endpoints
 }
 
-/// Whether some request reaches the API at `index` with a path that fits the pattern, which is well-formed.
-pub(super) fn reach(pattern: &str, index: usize, apis: &[&ApiDefinition]) -> Result<(), Unreachable> {
+/// Whether some request reaches the API at `index` with a path that fits the pattern, which is
+/// well-formed.
+pub(super) fn reach(
+    pattern: &str,
+    index: usize,
+    apis: &[&ApiDefinition],
+) -> Result<(), Unreachable> {
     let mine = apis[index];
     let shape = Shape::of(pattern);
     if !shape.can_lie_under(&mine.base_path, mine.case_insensitive_paths) {
@@ -44,8 +50,12 @@ pub(super) fn reach(pattern: &str, index: usize, apis: &[&ApiDefinition]) -> Res
     // An API for any host keeps every path on all the hosts that nobody names.
     let owner_on = |host: Option<&str>| {
         apis.iter().position(|other| {
-            let same_host = host.map_or(other.hosts.is_empty(), |host| other.hosts.iter().any(|name| &**name == host));
-            same_host && other.base_path.len() > mine.base_path.len() && shape.always_lies_under(other, mine.case_insensitive_paths)
+            let same_host = host.map_or(other.hosts.is_empty(), |host| {
+                other.hosts.iter().any(|name| &**name == host)
+            });
+            same_host
+                && other.base_path.len() > mine.base_path.len()
+                && shape.always_lies_under(other, mine.case_insensitive_paths)
         })
     };
     let mut owner = None;
@@ -64,7 +74,8 @@ pub(super) fn reach(pattern: &str, index: usize, apis: &[&ApiDefinition]) -> Res
 /// Whether every request that fits `narrow` also fits `wide`.
 pub(super) fn covers(wide: &str, narrow: &str, ignore_case: bool) -> bool {
     let method = |text: &str| text.split(' ').next().unwrap_or_default().to_owned();
-    let same_method = method(wide) == method(narrow) || (method(wide) == "GET" && method(narrow) == "HEAD");
+    let same_method =
+        method(wide) == method(narrow) || (method(wide) == "GET" && method(narrow) == "HEAD");
     let (wide, narrow) = (Shape::of(wide), Shape::of(narrow));
     let long_enough = if wide.rest {
         narrow.segments.len() + usize::from(narrow.rest) > wide.segments.len()
@@ -75,14 +86,18 @@ pub(super) fn covers(wide: &str, narrow: &str, ignore_case: bool) -> bool {
         "*" => !narrow.is_empty(),
         literal => *narrow != "*" && same(literal, narrow, ignore_case),
     };
-    same_method && long_enough && narrow.segments.len() >= wide.segments.len() && wide.segments.iter().zip(&narrow.segments).all(fits)
+    same_method
+        && long_enough
+        && narrow.segments.len() >= wide.segments.len()
+        && wide.segments.iter().zip(&narrow.segments).all(fits)
 }
 
 /// Whether every path that fits the pattern is `path` or lies below it.
 pub(super) fn always_lies_under(pattern: &str, path: &str, ignore_case: bool) -> bool {
     let shape = Shape::of(pattern);
     let mut segments = shape.segments.iter();
-    base_segments(path).all(|base| segments.next().is_some_and(|segment| same(segment, base, ignore_case)))
+    base_segments(path)
+        .all(|base| segments.next().is_some_and(|segment| same(segment, base, ignore_case)))
 }
 
 /// The path of a pattern that is known to be well-formed.
@@ -116,8 +131,11 @@ impl<'p> Shape<'p> {
         let mut segments = self.segments.iter();
         base_segments(&other.base_path).all(|base| {
             segments.next().is_some_and(|segment| {
-                // Where only this API ignores case, the other one does not own the path in all its spellings.
-                let other_spellings = ignore_case && !other.case_insensitive_paths && base.bytes().any(|byte| byte.is_ascii_alphabetic());
+                // Where only this API ignores case, the other one does not own the path in all its
+                // spellings.
+                let other_spellings = ignore_case
+                    && !other.case_insensitive_paths
+                    && base.bytes().any(|byte| byte.is_ascii_alphabetic());
                 same(segment, base, other.case_insensitive_paths) && !other_spellings
             })
         })

@@ -1,5 +1,14 @@
 //! `[[key]]`.
 
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use hashbrown::{Equivalent, HashMap, HashSet};
+use jiff::civil;
+use jiff::tz::Offset;
+use toml::de::DeValue;
+use toml::value::{Datetime, Offset as TomlOffset};
+
 use super::api::{self, ResolvedApi};
 use super::endpoints::{self, Endpoint};
 use super::server::{Revoked, address_ranges};
@@ -7,13 +16,6 @@ use crate::config::document::{Section, Text, type_name};
 use crate::config::report::Report;
 use crate::config::{ApiConfig, KeyConfig, names};
 use crate::policy::{ApiDefinition, Digest, Limit, ReferrerPattern, Restrictions, Scope};
-use hashbrown::{Equivalent, HashMap, HashSet};
-use jiff::civil;
-use jiff::tz::Offset;
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
-use toml::de::DeValue;
-use toml::value::{Datetime, Offset as TomlOffset};
 
 /// Reads the keys of a file, one after the other.
 pub(super) struct Keys<'a> {
@@ -33,11 +35,16 @@ pub(super) struct Keys<'a> {
 impl<'a> Keys<'a> {
     /// For about this many keys.
     pub(super) fn new(apis: &'a [ResolvedApi<'a>], count: usize) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
+        let now =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
         Self {
             apis,
             definitions: apis.iter().map(|api| &api.config.definition).collect(),
-            api_indices: apis.iter().enumerate().map(|(index, api)| (&*api.config.definition.name, index)).collect(),
+            api_indices: apis
+                .iter()
+                .enumerate()
+                .map(|(index, api)| (&*api.config.definition.name, index))
+                .collect(),
             ids: HashMap::with_capacity(count),
             digests: HashMap::with_capacity(count),
             scope_lists: HashSet::new(),
@@ -48,7 +55,11 @@ impl<'a> Keys<'a> {
 
     /// Whether all that was fine and said of keys under these APIs is so here.
     pub(super) fn hold_under(&self, apis: &[Arc<ApiConfig>]) -> bool {
-        apis.len() == self.definitions.len() && apis.iter().zip(&self.definitions).all(|(before, now)| keys_hold(&before.definition, now))
+        apis.len() == self.definitions.len()
+            && apis
+                .iter()
+                .zip(&self.definitions)
+                .all(|(before, now)| keys_hold(&before.definition, now))
     }
 
     /// Whether there is something to say of a key that is fine.
@@ -64,7 +75,8 @@ impl<'a> Keys<'a> {
             self.organizations.insert(name.clone());
         }
         let is_new = self.ids.insert(key.id.clone(), at).is_none();
-        let digests_are_new = key.digests.iter().all(|digest| self.digests.insert(*digest, at).is_none());
+        let digests_are_new =
+            key.digests.iter().all(|digest| self.digests.insert(*digest, at).is_none());
         (is_new && digests_are_new).then_some(())
     }
 
@@ -72,13 +84,17 @@ impl<'a> Keys<'a> {
     pub(super) fn key(&mut self, section: Section<'_>) -> KeyConfig {
         let report = section.report;
         let id = self.id(section);
-        let name = section.text("name").map_or(&*id, |text| names::free_text(report, "name", text)).into();
-        let organization = organization(section).map(|name| self.organizations.get_or_insert_with(name, |name| name.into()).clone());
+        let name =
+            section.text("name").map_or(&*id, |text| names::free_text(report, "name", text)).into();
+        let organization = organization(section)
+            .map(|name| self.organizations.get_or_insert_with(name, |name| name.into()).clone());
         let apis = self.apis_of(section);
         let environment = self.environment_of(section, &apis);
         let digests = self.digests_of(section);
         let scopes = self.scopes_of(section, &apis);
-        let expires_at = section.raw("expires_at").and_then(|value| instant(report, value.span().start, value.get_ref()));
+        let expires_at = section
+            .raw("expires_at")
+            .and_then(|value| instant(report, value.span().start, value.get_ref()));
         if expires_at.is_some_and(|expires_at| expires_at <= self.now) {
             report.warn(section.at("expires_at"), format!("key `{id}` has expired"), None);
         }
@@ -94,24 +110,46 @@ impl<'a> Keys<'a> {
         for name in ["allow_ips", "allow_referrers", "allow_endpoints"] {
             // An empty list could mean nobody or everybody.
             if section.is_empty_list(name) {
-                report.error_with_hint(section.at(name), format!("`{name}` is an empty list"), "leave it out, and nothing is restricted");
+                report.error_with_hint(
+                    section.at(name),
+                    format!("`{name}` is an empty list"),
+                    "leave it out, and nothing is restricted",
+                );
             }
         }
         let rate_limit = rate_limit(section);
-        KeyConfig { id, name, organization, apis, environment, digests, scopes, expires_at, restrictions, rate_limit }
+        KeyConfig {
+            id,
+            name,
+            organization,
+            apis,
+            environment,
+            digests,
+            scopes,
+            expires_at,
+            restrictions,
+            rate_limit,
+        }
     }
 
     fn id(&mut self, section: Section<'_>) -> Arc<str> {
         let report = section.report;
-        section.require("id", "a name that never changes, such as `id = \"key_crm\"`; it is no secret");
+        section.require(
+            "id",
+            "a name that never changes, such as `id = \"key_crm\"`; it is no secret",
+        );
         let Some(text) = section.text("id") else { return Arc::default() };
         if !names::is_key_id(text.value) {
-            report.error(text.at, "a key's id has 1 to 128 of letters, digits, `.`, `_`, `:` and `-`");
+            report.error(
+                text.at,
+                "a key's id has 1 to 128 of letters, digits, `.`, `_`, `:` and `-`",
+            );
             return Arc::default();
         }
         let id: Arc<str> = text.value.into();
         if let Some(first) = self.ids.insert(id.clone(), text.at) {
-            let message = format!("two keys have the id `{id}`; the first is on line {}", report.line(first));
+            let message =
+                format!("two keys have the id `{id}`; the first is on line {}", report.line(first));
             report.error(text.at, message);
         }
         id
@@ -122,8 +160,15 @@ impl<'a> Keys<'a> {
         let names = || self.apis.iter().map(|api| &*api.config.definition.name);
         if !section.has("apis") {
             if self.apis.len() > 1 {
-                let hint = format!("`apis = [\"…\"]` with one or several of: {}", names().take(20).collect::<Vec<_>>().join(", "));
-                report.error_with_hint(section.at, "[[key]] has no `apis`, and there are several `[[api]]`", hint);
+                let hint = format!(
+                    "`apis = [\"…\"]` with one or several of: {}",
+                    names().take(20).collect::<Vec<_>>().join(", ")
+                );
+                report.error_with_hint(
+                    section.at,
+                    "[[key]] has no `apis`, and there are several `[[api]]`",
+                    hint,
+                );
             }
             return if self.apis.len() == 1 { vec![0] } else { Vec::new() };
         }
@@ -140,7 +185,13 @@ impl<'a> Keys<'a> {
                 Some(index) => indices.push(*index),
                 None => {
                     let nearest = report.did_you_mean(text.value, names());
-                    report.error(text.at, format!("there is no `[[api]]` named `{}`{nearest}", text.value.escape_debug()));
+                    report.error(
+                        text.at,
+                        format!(
+                            "there is no `[[api]]` named `{}`{nearest}",
+                            text.value.escape_debug()
+                        ),
+                    );
                 }
             }
         }
@@ -150,11 +201,21 @@ impl<'a> Keys<'a> {
     fn environment_of(&self, section: Section<'_>, apis: &[usize]) -> Option<Box<str>> {
         let report = section.report;
         let text = section.text("environment")?;
-        let environments = || apis.iter().flat_map(|index| &self.apis[*index].config.definition.environments).map(|known| &*known.name);
+        let environments = || {
+            apis.iter()
+                .flat_map(|index| &self.apis[*index].config.definition.environments)
+                .map(|known| &*known.name)
+        };
         // Where the APIs are unknown, there is nothing to compare with.
         if !apis.is_empty() && !environments().any(|name| name == text.value) {
             let nearest = report.did_you_mean(text.value, environments());
-            report.error(text.at, format!("no API of this key has the environment `{}`{nearest}", text.value.escape_debug()));
+            report.error(
+                text.at,
+                format!(
+                    "no API of this key has the environment `{}`{nearest}",
+                    text.value.escape_debug()
+                ),
+            );
         }
         Some(text.value.into())
     }
@@ -170,8 +231,15 @@ impl<'a> Keys<'a> {
         for text in texts {
             let Some(digest) = digest(report, text) else { continue };
             if let Some(first) = self.digests.insert(digest, text.at) {
-                let message = format!("this digest stands twice; the first is on line {}", report.line(first));
-                report.error_with_hint(text.at, message, "one secret cannot be two keys; make a new one: `keygate keys new`");
+                let message = format!(
+                    "this digest stands twice; the first is on line {}",
+                    report.line(first)
+                );
+                report.error_with_hint(
+                    text.at,
+                    message,
+                    "one secret cannot be two keys; make a new one: `keygate keys new`",
+                );
             }
             digests.push(digest);
         }
@@ -185,23 +253,37 @@ impl<'a> Keys<'a> {
             let defined = |index: &usize| {
                 let api = &self.apis[*index];
                 let key_api = api.config.definition.key_api.as_ref();
-                api.scopes.contains_key(text.value) || key_api.is_some_and(|key_api| key_api.scope.as_deref() == Some(text.value))
+                api.scopes.contains_key(text.value)
+                    || key_api.is_some_and(|key_api| key_api.scope.as_deref() == Some(text.value))
             };
             // Where the APIs are unknown, there is nothing to compare with.
             if text.value != "*" && !apis.is_empty() && !apis.iter().any(defined) {
-                let known = apis.iter().flat_map(|index| &self.apis[*index].config.definition.scopes).map(|scope| &*scope.name);
+                let known = apis
+                    .iter()
+                    .flat_map(|index| &self.apis[*index].config.definition.scopes)
+                    .map(|scope| &*scope.name);
                 let nearest = report.did_you_mean(text.value, known);
-                let message = format!("no API of this key defines the scope `{}`{nearest}", text.value.escape_debug());
+                let message = format!(
+                    "no API of this key defines the scope `{}`{nearest}",
+                    text.value.escape_debug()
+                );
                 report.error(text.at, message);
             }
         }
         let list: Vec<&str> = texts.iter().map(|text| text.value).collect();
         for (index, text) in texts.iter().enumerate() {
             if list[..index].contains(&text.value) {
-                report.error(text.at, format!("`{}` stands twice in `scopes`", text.value.escape_debug()));
+                report.error(
+                    text.at,
+                    format!("`{}` stands twice in `scopes`", text.value.escape_debug()),
+                );
             }
         }
-        self.scope_lists.get_or_insert_with(&ScopeNames(&list), |names| names.0.iter().map(|name| Box::from(*name)).collect()).clone()
+        self.scope_lists
+            .get_or_insert_with(&ScopeNames(&list), |names| {
+                names.0.iter().map(|name| Box::from(*name)).collect()
+            })
+            .clone()
     }
 
     fn check_endpoint(&self, report: &Report<'_>, endpoint: &Endpoint<'_>, apis: &[usize]) {
@@ -224,9 +306,14 @@ impl<'a> Keys<'a> {
             let nearest = report.did_you_mean(id, self.ids.keys().map(|id| &**id));
             report.warn(*at, format!("no key in this file has the id `{id}`{nearest}"), None);
         }
-        for (name, at) in revoked.organizations.iter().filter(|(name, _)| !self.organizations.contains(**name)) {
+        for (name, at) in
+            revoked.organizations.iter().filter(|(name, _)| !self.organizations.contains(**name))
+        {
             let nearest = report.did_you_mean(name, self.organizations.iter().map(|name| &**name));
-            let message = format!("no key in this file belongs to the organization `{}`{nearest}", name.escape_debug());
+            let message = format!(
+                "no key in this file belongs to the organization `{}`{nearest}",
+                name.escape_debug()
+            );
             report.warn(*at, message, None);
         }
     }
@@ -264,7 +351,8 @@ struct ScopeNames<'l>(&'l [&'l str]);
 
 impl Equivalent<Arc<[Box<str>]>> for ScopeNames<'_> {
     fn equivalent(&self, list: &Arc<[Box<str>]>) -> bool {
-        self.0.len() == list.len() && self.0.iter().zip(list.iter()).all(|(left, right)| **left == **right)
+        self.0.len() == list.len()
+            && self.0.iter().zip(list.iter()).all(|(left, right)| **left == **right)
     }
 }
 
@@ -275,8 +363,13 @@ pub(super) fn digest(report: &Report<'_>, text: Text<'_>) -> Option<Digest> {
         if Digest::from_hex(&text.value.to_ascii_lowercase()).is_some() {
             report.error(text.at, "a digest is written in lower case");
         } else {
-            let hint = "put the key's digest here, never the key itself: `keygate keys hash` makes it";
-            report.error_with_hint(text.at, "this is no SHA-256 digest (64 lower-case hexadecimal digits)", hint);
+            let hint =
+                "put the key's digest here, never the key itself: `keygate keys hash` makes it";
+            report.error_with_hint(
+                text.at,
+                "this is no SHA-256 digest (64 lower-case hexadecimal digits)",
+                hint,
+            );
         }
     }
     digest
@@ -320,11 +413,19 @@ fn rate_limit(section: Section<'_>) -> Option<Arc<[Limit]>> {
 fn instant(report: &Report<'_>, at: usize, value: &DeValue<'_>) -> Option<i64> {
     let form = "write it without quotes, with its offset from UTC: `2027-03-31T23:59:59Z`";
     let DeValue::Datetime(moment) = value else {
-        report.error_with_hint(at, format!("`expires_at` must be a date with a time, not {}", type_name(value)), form);
+        report.error_with_hint(
+            at,
+            format!("`expires_at` must be a date with a time, not {}", type_name(value)),
+            form,
+        );
         return None;
     };
     if moment.offset.is_none() {
-        report.error_with_hint(at, "`expires_at` has no offset, so it means another moment in every place", form);
+        report.error_with_hint(
+            at,
+            "`expires_at` has no offset, so it means another moment in every place",
+            form,
+        );
         return None;
     }
     let seconds = unix_seconds(*moment);
@@ -340,13 +441,30 @@ fn instant(report: &Report<'_>, at: usize, value: &DeValue<'_>) -> Option<i64> {
 
 fn unix_seconds(moment: Datetime) -> Option<i64> {
     let (date, time) = (moment.date?, moment.time?);
-    let date = civil::Date::new(i16::try_from(date.year).ok()?, i8::try_from(date.month).ok()?, i8::try_from(date.day).ok()?).ok()?;
+    let date = civil::Date::new(
+        i16::try_from(date.year).ok()?,
+        i8::try_from(date.month).ok()?,
+        i8::try_from(date.day).ok()?,
+    )
+    .ok()?;
     // A leap second ends with the second before it.
     let second = time.second.unwrap_or(0).min(59);
-    let time = civil::Time::new(i8::try_from(time.hour).ok()?, i8::try_from(time.minute).ok()?, i8::try_from(second).ok()?, 0).ok()?;
+    let time = civil::Time::new(
+        i8::try_from(time.hour).ok()?,
+        i8::try_from(time.minute).ok()?,
+        i8::try_from(second).ok()?,
+        0,
+    )
+    .ok()?;
     let minutes = match moment.offset? {
         TomlOffset::Z => 0,
         TomlOffset::Custom { minutes } => i32::from(minutes),
     };
-    Some(Offset::from_seconds(minutes * 60).ok()?.to_timestamp(date.to_datetime(time)).ok()?.as_second())
+    Some(
+        Offset::from_seconds(minutes * 60)
+            .ok()?
+            .to_timestamp(date.to_datetime(time))
+            .ok()?
+            .as_second(),
+    )
 }

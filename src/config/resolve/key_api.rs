@@ -12,7 +12,11 @@ pub(super) fn key_api(root: Section<'_>, api: Section<'_>) -> Option<KeyApi> {
     let report = section.report;
     if !root.has("store") {
         let hint = "add `[store]` with `path = \"keygate.db\"`";
-        report.error_with_hint(section.at, "[api.key_api] needs a `[store]`, where keys that are made or revoked there are kept", hint);
+        report.error_with_hint(
+            section.at,
+            "[api.key_api] needs a `[store]`, where keys that are made or revoked there are kept",
+            hint,
+        );
     }
     section.require("path", "`path = \"/v1/api-keys\"` says where the key endpoints are");
     section.require("style", "`style = \"bare\"` or `\"envelope\"`");
@@ -43,11 +47,18 @@ pub(super) fn check(context: Context<'_>, apis: &[ResolvedApi<'_>]) {
         let ignore_case = definition.case_insensitive_paths;
         if let Err(why) = endpoints::reach(&format!("GET {path}"), index, &definitions) {
             let hint = super::api::explain(why, index, &definitions);
-            context.report.error_with_hint(api.key_api_at, format!("the key endpoints at `{path}` can never be reached"), hint);
+            context.report.error_with_hint(
+                api.key_api_at,
+                format!("the key endpoints at `{path}` can never be reached"),
+                hint,
+            );
         }
         for endpoint in &api.endpoints {
             if endpoints::always_lies_under(endpoint.text.value, path, ignore_case) {
-                let message = format!("`{}` has no effect: Keygate itself answers at `{path}`", endpoint.pattern);
+                let message = format!(
+                    "`{}` has no effect: Keygate itself answers at `{path}`",
+                    endpoint.pattern
+                );
                 let hint = "which keys may do so is said by `scope` of [api.key_api]";
                 context.report.warn(endpoint.text.at, message, Some(hint.to_owned()));
             }

@@ -1,21 +1,24 @@
 //! `[server]`, `[admin]`, `[store]` and `[revoked]`.
 
-use super::Context;
-use super::key::{digest, organization};
-use super::tls::tls;
-use crate::config::document::{
-    ADMIN, ADMIN_CERTIFICATE, ADMIN_TLS, ADMIN_TOKEN, REVOKED, SERVER, SERVER_CERTIFICATE, SERVER_TLS, STORE, Section, Text,
-};
-use crate::config::{Admin, AdminToken, Server, Store, Tls, names};
-use crate::policy::AddressRange;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::Context;
+use super::key::{digest, organization};
+use super::tls::tls;
+use crate::config::document::{
+    ADMIN, ADMIN_CERTIFICATE, ADMIN_TLS, ADMIN_TOKEN, REVOKED, SERVER, SERVER_CERTIFICATE,
+    SERVER_TLS, STORE, Section, Text,
+};
+use crate::config::{Admin, AdminToken, Server, Store, Tls, names};
+use crate::policy::AddressRange;
+
 const SECOND: Duration = Duration::from_secs(1);
 /// What a timeout may be.
-pub(super) const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(86_400);
+pub(super) const TIMEOUTS: RangeInclusive<Duration> =
+    Duration::from_millis(1)..=Duration::from_secs(86_400);
 
 pub(super) fn server<'t>(context: Context<'t>, root: Section<'t>) -> (Server, Option<Tls>) {
     let mut server = Server {
@@ -38,7 +41,10 @@ pub(super) fn server<'t>(context: Context<'t>, root: Section<'t>) -> (Server, Op
         http2_frame_budget: 10_000,
         core_dumps: false,
     };
-    if !root.require("server", "`[server]` with `listen = \"127.0.0.1:8080\"` says where requests come in") {
+    if !root.require(
+        "server",
+        "`[server]` with `listen = \"127.0.0.1:8080\"` says where requests come in",
+    ) {
         return (server, None);
     }
     let Some(section) = root.section("server", &SERVER) else { return (server, None) };
@@ -57,28 +63,45 @@ pub(super) fn server<'t>(context: Context<'t>, root: Section<'t>) -> (Server, Op
     }
     server.trusted_proxies = address_ranges(section, "trusted_proxies");
     server.workers = section.number("workers", server.workers, 0..=1024);
-    server.max_connections = section.number("max_connections", server.max_connections, 1..=10_000_000);
-    let per_address = section.number("max_connections_per_address", server.max_connections_per_address, 0..=10_000_000);
+    server.max_connections =
+        section.number("max_connections", server.max_connections, 1..=10_000_000);
+    let per_address = section.number(
+        "max_connections_per_address",
+        server.max_connections_per_address,
+        0..=10_000_000,
+    );
     server.max_connections_per_address = per_address;
     server.body_timeout = section.duration("body_timeout", server.body_timeout, TIMEOUTS);
-    server.min_transfer_rate = section.size("min_transfer_rate", server.min_transfer_rate, 0..=1 << 30);
-    server.handshake_timeout = section.duration("handshake_timeout", server.handshake_timeout, TIMEOUTS);
+    server.min_transfer_rate =
+        section.size("min_transfer_rate", server.min_transfer_rate, 0..=1 << 30);
+    server.handshake_timeout =
+        section.duration("handshake_timeout", server.handshake_timeout, TIMEOUTS);
     server.header_timeout = section.duration("header_timeout", server.header_timeout, TIMEOUTS);
     server.idle_timeout = section.duration("idle_timeout", server.idle_timeout, TIMEOUTS);
     let from_zero = Duration::ZERO..=*TIMEOUTS.end();
-    server.shutdown_delay = section.duration("shutdown_delay", server.shutdown_delay, from_zero.clone());
-    server.drain_timeout = section.duration("drain_timeout", server.drain_timeout, from_zero.clone());
-    server.upgrade_drain_timeout = section.duration("upgrade_drain_timeout", server.upgrade_drain_timeout, from_zero);
+    server.shutdown_delay =
+        section.duration("shutdown_delay", server.shutdown_delay, from_zero.clone());
+    server.drain_timeout =
+        section.duration("drain_timeout", server.drain_timeout, from_zero.clone());
+    server.upgrade_drain_timeout =
+        section.duration("upgrade_drain_timeout", server.upgrade_drain_timeout, from_zero);
     // The HTTP engine's buffers are never smaller than 8 KiB.
-    server.max_header_size = section.size("max_header_size", server.max_header_size, 8 << 10..=1 << 20);
+    server.max_header_size =
+        section.size("max_header_size", server.max_header_size, 8 << 10..=1 << 20);
     server.max_headers = section.number("max_headers", server.max_headers, 10..=10_000);
-    server.max_streams = u32::try_from(section.number("max_streams", 128, 1..=100_000)).unwrap_or(server.max_streams);
+    server.max_streams = u32::try_from(section.number("max_streams", 128, 1..=100_000))
+        .unwrap_or(server.max_streams);
     server.core_dumps = section.boolean("core_dumps", server.core_dumps);
-    server.http2_frame_budget = section.number("http2_frame_budget", server.http2_frame_budget, 1000..=1_000_000_000);
+    server.http2_frame_budget =
+        section.number("http2_frame_budget", server.http2_frame_budget, 1000..=1_000_000_000);
     (server, tls(context, section, &SERVER_TLS, &SERVER_CERTIFICATE))
 }
 
-pub(super) fn admin<'t>(context: Context<'t>, root: Section<'t>, data: &[SocketAddr]) -> Option<Admin> {
+pub(super) fn admin<'t>(
+    context: Context<'t>,
+    root: Section<'t>,
+    data: &[SocketAddr],
+) -> Option<Admin> {
     let section = root.section("admin", &ADMIN)?;
     let tls = tls(context, section, &ADMIN_TLS, &ADMIN_CERTIFICATE);
     let tokens = tokens(section);
@@ -86,7 +109,10 @@ pub(super) fn admin<'t>(context: Context<'t>, root: Section<'t>, data: &[SocketA
     for text in section.texts("hosts") {
         hosts.extend(names::host(section.report, text).map(String::from));
     }
-    section.require("listen", "`listen = \"127.0.0.1:9090\"` is where /metrics, /healthz and /readyz answer");
+    section.require(
+        "listen",
+        "`listen = \"127.0.0.1:9090\"` is where /metrics, /healthz and /readyz answer",
+    );
     let text = section.text("listen")?;
     let listen = socket_address(section, text)?;
     if listen.port() != 0 && data.contains(&listen) {
@@ -95,12 +121,23 @@ pub(super) fn admin<'t>(context: Context<'t>, root: Section<'t>, data: &[SocketA
     if !listen.ip().to_canonical().is_loopback() {
         let others = "listen on `127.0.0.1`, or";
         if tokens.is_empty() {
-            let hint = format!("{others} add `[[admin.token]]` with the digest of a token: `keygate keys hash` makes it");
-            section.report.error_with_hint(text.at, "an admin address that is not loopback needs a token", hint);
+            let hint = format!(
+                "{others} add `[[admin.token]]` with the digest of a token: `keygate keys hash` \
+                    makes it"
+            );
+            section.report.error_with_hint(
+                text.at,
+                "an admin address that is not loopback needs a token",
+                hint,
+            );
         }
         if !section.has("tls") {
             let hint = format!("{others} add `[admin.tls]` with `cert` and `key`");
-            section.report.error_with_hint(text.at, "an admin address that is not loopback needs `[admin.tls]`", hint);
+            section.report.error_with_hint(
+                text.at,
+                "an admin address that is not loopback needs `[admin.tls]`",
+                hint,
+            );
         }
     }
     Some(Admin { listen, tls, tokens, hosts })
@@ -118,7 +155,9 @@ fn tokens(admin: Section<'_>) -> Vec<AdminToken> {
         let may_manage = section.choice("role", false, &[("read", false), ("manage", true)]);
         let organization = organization(section).map(str::to_owned);
         section.require("sha256", "the digest of the token: `keygate keys hash` makes it");
-        let Some(digest) = section.text("sha256").and_then(|text| digest(report, text)) else { continue };
+        let Some(digest) = section.text("sha256").and_then(|text| digest(report, text)) else {
+            continue;
+        };
         if tokens.iter().any(|token| token.digest == digest) {
             report.error(section.at("sha256"), "two admin tokens have the same digest");
         }
@@ -167,7 +206,10 @@ pub(super) fn revoked(root: Section<'_>) -> Revoked<'_> {
         if text.value.is_empty() {
             root.report.error(text.at, "an organization's name is empty");
         }
-        revoked.organizations.entry(names::free_text(root.report, "organizations", text)).or_insert(text.at);
+        revoked
+            .organizations
+            .entry(names::free_text(root.report, "organizations", text))
+            .or_insert(text.at);
     }
     revoked
 }
@@ -176,11 +218,17 @@ fn socket_address(section: Section<'_>, text: Text<'_>) -> Option<SocketAddr> {
     let address = text.value.parse().ok();
     if address.is_none() {
         let hint = match text.value.rsplit_once(':') {
-            Some(("", port)) => format!("write `0.0.0.0:{port}` for every IPv4 address or `[::]:{port}` for every address"),
+            Some(("", port)) => format!(
+                "write `0.0.0.0:{port}` for every IPv4 address or `[::]:{port}` for every address"
+            ),
             Some(("localhost", port)) => format!("write `127.0.0.1:{port}`"),
             _ => "write an address and a port: `127.0.0.1:8080`, `[::1]:8080`".to_owned(),
         };
-        section.report.error_with_hint(text.at, format!("`{}` is not an address with a port", text.value.escape_debug()), hint);
+        section.report.error_with_hint(
+            text.at,
+            format!("`{}` is not an address with a port", text.value.escape_debug()),
+            hint,
+        );
     }
     address
 }

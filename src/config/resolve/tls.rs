@@ -1,13 +1,20 @@
-//! `[server.tls]` and `[admin.tls]`. The files are read too, so that a mistake in them is found now.
+//! `[server.tls]` and `[admin.tls]`. The files are read too, so that a mistake in them is found
+//! now.
+
+use std::collections::HashSet;
+use std::path::Path;
 
 use super::Context;
 use crate::config::document::{Kind, Section};
 use crate::config::{Certificate, Tls, TlsFiles, TlsProfile};
-use std::collections::HashSet;
-use std::path::Path;
 
 /// `kind`: of the table itself; `of_certificate`: of the tables of further certificates.
-pub(super) fn tls<'t>(context: Context<'t>, parent: Section<'t>, kind: &'static Kind, of_certificate: &'static Kind) -> Option<Tls> {
+pub(super) fn tls<'t>(
+    context: Context<'t>,
+    parent: Section<'t>,
+    kind: &'static Kind,
+    of_certificate: &'static Kind,
+) -> Option<Tls> {
     let section = parent.section("tls", kind)?;
     let profiles = [("intermediate", TlsProfile::Intermediate), ("modern", TlsProfile::Modern)];
     let profile = section.choice("profile", TlsProfile::default(), &profiles);
@@ -28,7 +35,13 @@ pub(super) fn tls<'t>(context: Context<'t>, parent: Section<'t>, kind: &'static 
 }
 
 /// Complains of a certificate that nobody would ever be shown. `known`: names of those before it.
-fn check_names(context: Context<'_>, section: Section<'_>, files: &TlsFiles, names: &[Box<str>], known: &mut HashSet<Box<str>>) {
+fn check_names(
+    context: Context<'_>,
+    section: Section<'_>,
+    files: &TlsFiles,
+    names: &[Box<str>],
+    known: &mut HashSet<Box<str>>,
+) {
     let news = names.iter().filter(|name| known.insert((*name).clone())).count();
     let at = section.at("cert");
     if names.is_empty() {
@@ -39,12 +52,19 @@ fn check_names(context: Context<'_>, section: Section<'_>, files: &TlsFiles, nam
             section.report.error(at, message);
         }
     } else if news == 0 {
-        section.report.warn(at, "certificates before this one are for all of its names, so that it is never chosen", None);
+        section.report.warn(
+            at,
+            "certificates before this one are for all of its names, so that it is never chosen",
+            None,
+        );
     }
 }
 
 /// The files, and what is in them if that can be used.
-fn files<'t>(context: Context<'t>, section: Section<'t>) -> Option<(TlsFiles, Option<Certificate>)> {
+fn files<'t>(
+    context: Context<'t>,
+    section: Section<'t>,
+) -> Option<(TlsFiles, Option<Certificate>)> {
     let path = |name, hint| {
         section.require(name, hint);
         section.text(name).map(|text| context.folder.join(text.value))
@@ -62,7 +82,11 @@ fn files<'t>(context: Context<'t>, section: Section<'t>) -> Option<(TlsFiles, Op
     });
     if is_world_readable(&files.key) {
         let hint = format!("chmod o-rwx {}", files.key.display());
-        section.report.warn(section.at("key"), "everybody on this machine can read this private key", Some(hint));
+        section.report.warn(
+            section.at("key"),
+            "everybody on this machine can read this private key",
+            Some(hint),
+        );
     }
     Some((files, certificate.ok()))
 }

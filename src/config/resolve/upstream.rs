@@ -1,33 +1,46 @@
 //! Where an API's requests go, and what is added to them.
 
+use std::net::Ipv6Addr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use http::{HeaderName, header};
+use zeroize::Zeroizing;
+
 use super::Context;
 use crate::config::document::{Section, Text, as_text, type_name};
 use crate::config::{Place, Protocol, Upstream, files, names, tls};
 use crate::policy::{CredentialPlace, Environment, Hidden, PassThrough, is_proxy_header};
-use http::{HeaderName, header};
-use std::net::Ipv6Addr;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use zeroize::Zeroizing;
 
-const FORMS: &str = "write `http://127.0.0.1:3000`, `https://name`, `h2c://…`, `h2://…` or `unix:/path/of/socket`";
+const FORMS: &str =
+    "write `http://127.0.0.1:3000`, `https://name`, `h2c://…`, `h2://…` or `unix:/path/of/socket`";
 
-/// Distinct upstreams, the one for traffic without a key first, and which of them each environment has.
-pub(super) fn upstreams(context: Context<'_>, api: Section<'_>, environments: &[Environment]) -> (Vec<Upstream>, Vec<usize>) {
+/// Distinct upstreams, the one for traffic without a key first, and which of them each environment
+/// has.
+pub(super) fn upstreams(
+    context: Context<'_>,
+    api: Section<'_>,
+    environments: &[Environment],
+) -> (Vec<Upstream>, Vec<usize>) {
     let ca = api.text("upstream_ca").map(|text| context.folder.join(text.value));
     let mut upstreams: Vec<Upstream> = Vec::new();
     let mut by_environment = Vec::new();
     if api.require("upstream", "`upstream = \"http://127.0.0.1:3000\"` says where requests go") {
         match api.raw("upstream").filter(|value| value.get_ref().is_table()) {
-            None => upstreams.extend(api.text("upstream").and_then(|text| upstream(context, text, ca.as_ref()))),
+            None => upstreams
+                .extend(api.text("upstream").and_then(|text| upstream(context, text, ca.as_ref()))),
             Some(_) => (upstreams, by_environment) = table(context, api, environments, ca.as_ref()),
         }
     }
     if let Some(ca) = &ca {
         let at = api.at("upstream_ca");
-        let encrypted = upstreams.iter().any(|upstream| matches!(upstream.protocol, Protocol::Http1Tls | Protocol::Http2Tls));
+        let encrypted = upstreams
+            .iter()
+            .any(|upstream| matches!(upstream.protocol, Protocol::Http1Tls | Protocol::Http2Tls));
         if !encrypted && !upstreams.is_empty() {
-            context.report.error(at, "`upstream_ca` has no use where no upstream is `https://` or `h2://`");
+            context
+                .report
+                .error(at, "`upstream_ca` has no use where no upstream is `https://` or `h2://`");
         }
         if let Err(bad) = tls::root_store(Some(ca)) {
             context.report.unusable(at, bad.to_string());
@@ -36,7 +49,12 @@ pub(super) fn upstreams(context: Context<'_>, api: Section<'_>, environments: &[
     (upstreams, by_environment)
 }
 
-fn table(context: Context<'_>, api: Section<'_>, environments: &[Environment], ca: Option<&PathBuf>) -> (Vec<Upstream>, Vec<usize>) {
+fn table(
+    context: Context<'_>,
+    api: Section<'_>,
+    environments: &[Environment],
+    ca: Option<&PathBuf>,
+) -> (Vec<Upstream>, Vec<usize>) {
     let report = context.report;
     let at = api.at("upstream");
     let names = || environments.iter().map(|environment| &*environment.name);
@@ -44,19 +62,31 @@ fn table(context: Context<'_>, api: Section<'_>, environments: &[Environment], c
     for (name, value) in api.entries("upstream") {
         if !names().any(|known| known == name.value) {
             let nearest = report.did_you_mean(name.value, names());
-            let message = format!("`{}` is none of the API's `environments`{nearest}", name.value.escape_debug());
+            let message = format!(
+                "`{}` is none of the API's `environments`{nearest}",
+                name.value.escape_debug()
+            );
             report.error(name.at, message);
         }
         let url = as_text(value);
         if url.is_none() {
-            report.error(value.span().start, format!("an upstream must be a text in quotes, not {}", type_name(value.get_ref())));
+            report.error(
+                value.span().start,
+                format!("an upstream must be a text in quotes, not {}", type_name(value.get_ref())),
+            );
         }
         named.push((name.value, url.and_then(|url| upstream(context, url, ca))));
     }
     if !named.iter().any(|(name, _)| *name == "live") {
-        report.error_with_hint(at, "`upstream` has no entry `live`", "traffic without a key goes to `live`");
+        report.error_with_hint(
+            at,
+            "`upstream` has no entry `live`",
+            "traffic without a key goes to `live`",
+        );
     }
-    for name in names().filter(|name| *name != "live" && named.iter().all(|(known, _)| known != name)) {
+    for name in
+        names().filter(|name| *name != "live" && named.iter().all(|(known, _)| known != name))
+    {
         report.error(at, format!("`upstream` has no entry for the environment `{name}`"));
     }
     let mut upstreams: Vec<Upstream> = Vec::new();
@@ -81,12 +111,22 @@ fn upstream(context: Context<'_>, text: Text<'_>, ca: Option<&PathBuf>) -> Optio
     };
     if let Some(path) = text.value.strip_prefix("unix:") {
         if path.is_empty() || path.starts_with("//") || path.contains('\0') {
-            return fault("the upstream's socket has no usable path", "write `unix:/path/of/socket`");
+            return fault(
+                "the upstream's socket has no usable path",
+                "write `unix:/path/of/socket`",
+            );
         }
         let place = Place::Unix(context.folder.join(path));
-        return Some(Upstream { protocol: Protocol::Http1, place, authority: "localhost".into(), ca: None });
+        return Some(Upstream {
+            protocol: Protocol::Http1,
+            place,
+            authority: "localhost".into(),
+            ca: None,
+        });
     }
-    let Some((scheme, rest)) = text.value.split_once("://") else { return fault("the upstream has no scheme", FORMS) };
+    let Some((scheme, rest)) = text.value.split_once("://") else {
+        return fault("the upstream has no scheme", FORMS);
+    };
     let (protocol, default_port) = match scheme {
         "http" => (Protocol::Http1, 80),
         "https" => (Protocol::Http1Tls, 443),
@@ -95,7 +135,10 @@ fn upstream(context: Context<'_>, text: Text<'_>, ca: Option<&PathBuf>) -> Optio
         _ => return fault("the upstream's scheme is not known", FORMS),
     };
     if rest.contains('@') {
-        return fault("an upstream has no user name or password in it", "send it in a header: `[api.upstream_headers]`");
+        return fault(
+            "an upstream has no user name or password in it",
+            "send it in a header: `[api.upstream_headers]`",
+        );
     }
     if rest.contains(['/', '?', '#']) {
         return fault(
@@ -106,7 +149,9 @@ fn upstream(context: Context<'_>, text: Text<'_>, ca: Option<&PathBuf>) -> Optio
     let (name, port) = match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, port)) if address.parse::<Ipv6Addr>().is_ok() => (address, port),
         Some(_) => return fault("the upstream's host is no IPv6 address", FORMS),
-        None if rest.starts_with('[') => return fault("the upstream's host is no IPv6 address", FORMS),
+        None if rest.starts_with('[') => {
+            return fault("the upstream's host is no IPv6 address", FORMS);
+        }
         None => rest.split_at(rest.find(':').unwrap_or(rest.len())),
     };
     let in_brackets = rest.starts_with('[');
@@ -120,7 +165,12 @@ fn upstream(context: Context<'_>, text: Text<'_>, ca: Option<&PathBuf>) -> Optio
         _ => return fault("the upstream's port is not from 1 to 65535", FORMS),
     };
     let encrypted = matches!(protocol, Protocol::Http1Tls | Protocol::Http2Tls);
-    Some(Upstream { protocol, place: Place::Tcp(name.into(), port), authority: rest.into(), ca: ca.filter(|_| encrypted).cloned() })
+    Some(Upstream {
+        protocol,
+        place: Place::Tcp(name.into(), port),
+        authority: rest.into(),
+        ca: ca.filter(|_| encrypted).cloned(),
+    })
 }
 
 /// `[api.upstream_headers]`. No message says a value.
@@ -145,23 +195,32 @@ pub(super) fn headers(
             PassThrough::Cookie(_) => header == header::COOKIE,
         };
         if pass_through.iter().any(passes) {
-            report.error(name.at, format!("`{header}` would replace a credential of `pass_through`"));
+            report
+                .error(name.at, format!("`{header}` would replace a credential of `pass_through`"));
         }
         let twin = |other: &HeaderName| names::same_header(other) == names::same_header(&header);
         if headers.iter().any(|(known, _)| twin(known)) {
             report.error(name.at, format!("`{header}` is set twice"));
         }
-        let is_credential = credentials.iter().any(|place| place.header() != header && twin(place.header()));
+        let is_credential =
+            credentials.iter().any(|place| place.header() != header && twin(place.header()));
         if is_credential {
-            report.error(name.at, format!("`{header}` is another spelling of a header that keys stand in"));
+            report.error(
+                name.at,
+                format!("`{header}` is another spelling of a header that keys stand in"),
+            );
         }
         let Some(text) = as_text(value) else {
-            let message = format!("a header's value must be a text in quotes, not {}", type_name(value.get_ref()));
+            let message = format!(
+                "a header's value must be a text in quotes, not {}",
+                type_name(value.get_ref())
+            );
             report.error(value.span().start, message);
             continue;
         };
         if let Some(value) = header_value(context, text) {
-            let line = Hidden::of(&[header.as_str().as_bytes(), b": ", value.trim().as_bytes(), b"\r\n"]);
+            let line =
+                Hidden::of(&[header.as_str().as_bytes(), b": ", value.trim().as_bytes(), b"\r\n"]);
             headers.push((header, Arc::new(line)));
         }
     }
@@ -180,18 +239,29 @@ pub(super) fn proxy_headers(root: Section<'_>, api: Section<'_>) -> Vec<HeaderNa
         if names::is_reserved_header(&header) {
             report.error(text.at, format!("`{header}` is a header that Keygate sets itself"));
         } else if !is_proxy_header(&header) {
-            let hint = "here stand headers that Keygate drops unless a trusted proxy sends them, such as `CF-Connecting-IP`";
-            report.error_with_hint(text.at, format!("`{header}` is passed on from everybody, so it need not stand here"), hint);
+            let hint = "here stand headers that Keygate drops unless a trusted proxy sends them, \
+                such as `CF-Connecting-IP`";
+            report.error_with_hint(
+                text.at,
+                format!("`{header}` is passed on from everybody, so it need not stand here"),
+                hint,
+            );
         } else if headers.contains(&header) {
             report.error(text.at, format!("`{header}` stands twice in `proxy_headers`"));
         }
         headers.push(header);
     }
-    let trusted = root.raw("server").and_then(|server| server.get_ref().as_table()?.get("trusted_proxies"));
-    let trusts_nobody = trusted.is_none_or(|trusted| trusted.get_ref().as_array().is_some_and(|list| list.is_empty()));
+    let trusted =
+        root.raw("server").and_then(|server| server.get_ref().as_table()?.get("trusted_proxies"));
+    let trusts_nobody = trusted
+        .is_none_or(|trusted| trusted.get_ref().as_array().is_some_and(|list| list.is_empty()));
     if !headers.is_empty() && trusts_nobody {
         let hint = "list the proxies in `trusted_proxies` of [server]";
-        report.error_with_hint(api.at("proxy_headers"), "`proxy_headers` has no use where no proxy is trusted", hint);
+        report.error_with_hint(
+            api.at("proxy_headers"),
+            "`proxy_headers` has no use where no proxy is trusted",
+            hint,
+        );
     }
     headers
 }
@@ -199,7 +269,9 @@ pub(super) fn proxy_headers(root: Section<'_>, api: Section<'_>) -> Vec<HeaderNa
 /// What a file holds, without its final newline.
 fn secret(path: &Path) -> std::io::Result<Zeroizing<String>> {
     let content = Zeroizing::new(files::read(path, files::SECRET)?);
-    let text = std::str::from_utf8(&content).map_err(|_| std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not valid UTF-8"))?;
+    let text = std::str::from_utf8(&content).map_err(|_| {
+        std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not valid UTF-8")
+    })?;
     Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
@@ -207,7 +279,8 @@ fn secret(path: &Path) -> std::io::Result<Zeroizing<String>> {
 fn header_value(context: Context<'_>, text: Text<'_>) -> Option<Zeroizing<String>> {
     let report = context.report;
     let value = if let Some(name) = text.value.strip_prefix("env:") {
-        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        {
             report.error(text.at, "`env:` must be followed by the name of an environment variable");
             return None;
         }
@@ -215,11 +288,18 @@ fn header_value(context: Context<'_>, text: Text<'_>) -> Option<Zeroizing<String
             Ok(value) => Zeroizing::new(value),
             Err(std::env::VarError::NotPresent) => {
                 let hint = "set it where Keygate is started, or write `file:PATH`";
-                report.error_with_hint(text.at, format!("the environment variable `{name}` is not set"), hint);
+                report.error_with_hint(
+                    text.at,
+                    format!("the environment variable `{name}` is not set"),
+                    hint,
+                );
                 return None;
             }
             Err(std::env::VarError::NotUnicode(_)) => {
-                report.error(text.at, format!("the environment variable `{name}` is not valid UTF-8"));
+                report.error(
+                    text.at,
+                    format!("the environment variable `{name}` is not valid UTF-8"),
+                );
                 return None;
             }
         }
@@ -227,7 +307,10 @@ fn header_value(context: Context<'_>, text: Text<'_>) -> Option<Zeroizing<String
         match secret(&context.folder.join(path)) {
             Ok(value) => value,
             Err(error) => {
-                report.unusable(text.at, format!("`{}` cannot be read: {error}", path.escape_debug()));
+                report.unusable(
+                    text.at,
+                    format!("`{}` cannot be read: {error}", path.escape_debug()),
+                );
                 return None;
             }
         }
@@ -237,7 +320,10 @@ fn header_value(context: Context<'_>, text: Text<'_>) -> Option<Zeroizing<String
     // RFC 9110 §5.5, without what is not ASCII.
     let sound = |byte: u8| matches!(byte, b' '..=b'~' | b'\t');
     if value.trim().is_empty() || !value.trim().bytes().all(sound) {
-        report.error(text.at, "this header's value is empty or has characters that no header may have");
+        report.error(
+            text.at,
+            "this header's value is empty or has characters that no header may have",
+        );
         return None;
     }
     Some(value)

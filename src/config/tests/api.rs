@@ -2,15 +2,23 @@ use super::{API, SERVER, accepted, refused, rejected, warned, with_api};
 use crate::config::{Place, Protocol};
 
 fn apis(blocks: &[&str]) -> String {
-    blocks.iter().fold(SERVER.to_owned(), |text, block| text + "[[api]]\nupstream = \"http://127.0.0.1:3000\"\n" + block + "\n")
+    blocks.iter().fold(SERVER.to_owned(), |text, block| {
+        text + "[[api]]\nupstream = \"http://127.0.0.1:3000\"\n" + block + "\n"
+    })
 }
 
 #[test]
 fn api_needs_a_plain_name_and_an_upstream() {
     refused(&format!("{SERVER}⟦[[api]]\nupstream = \"unix:/s\"\n"), &["[[api]] has no `name`"]);
     refused(&format!("{SERVER}⟦[[api]]\nname = \"a\"\n"), &["[[api]] has no `upstream`"]);
-    refused(&format!("{SERVER}[[api]]\nname = ⟦\"a b\"\nupstream = \"unix:/s\"\n"), &["letters, digits"]);
-    refused(&format!("{SERVER}[[api]]\nname = ⟦\"{}\"\nupstream = \"unix:/s\"\n", "a".repeat(65)), &["1 to 64"]);
+    refused(
+        &format!("{SERVER}[[api]]\nname = ⟦\"a b\"\nupstream = \"unix:/s\"\n"),
+        &["letters, digits"],
+    );
+    refused(
+        &format!("{SERVER}[[api]]\nname = ⟦\"{}\"\nupstream = \"unix:/s\"\n", "a".repeat(65)),
+        &["1 to 64"],
+    );
 }
 
 /// Marks the second `[[api]]`.
@@ -21,23 +29,42 @@ fn mark_second(text: String) -> String {
 
 #[test]
 fn two_apis_cannot_have_one_name() {
-    refused(&mark_second(apis(&["name = \"a\"", "name = \"a\"\nbase_path = \"/b\""])), &["two APIs are named `a`; the first is on line 3"]);
+    refused(
+        &mark_second(apis(&["name = \"a\"", "name = \"a\"\nbase_path = \"/b\""])),
+        &["two APIs are named `a`; the first is on line 3"],
+    );
 }
 
 #[test]
 fn two_apis_cannot_have_the_same_host_and_base_path() {
     let refused = |blocks: &[&str], reason| refused(&mark_second(apis(blocks)), &[reason]);
-    refused(&["name = \"a\"\nhosts = [\"x\", \"y\"]", "name = \"b\"\nhosts = [\"Y\"]"], "`b` and `a` on line 3 both claim `y`");
+    refused(
+        &["name = \"a\"\nhosts = [\"x\", \"y\"]", "name = \"b\"\nhosts = [\"Y\"]"],
+        "`b` and `a` on line 3 both claim `y`",
+    );
     refused(&["name = \"a\"", "name = \"b\""], "both claim any host with `base_path` `/`");
-    let cased = ["name = \"a\"\nbase_path = \"/V\"", "name = \"b\"\nbase_path = \"/v\"\ncase_insensitive_paths = true"];
+    let cased = [
+        "name = \"a\"\nbase_path = \"/V\"",
+        "name = \"b\"\nbase_path = \"/v\"\ncase_insensitive_paths = true",
+    ];
     refused(&cased, "both claim any host");
-    accepted(&apis(&["name = \"a\"\nbase_path = \"/V\"", "name = \"b\"\nbase_path = \"/v\"", "name = \"c\"\nhosts = [\"x\"]"]));
+    accepted(&apis(&[
+        "name = \"a\"\nbase_path = \"/V\"",
+        "name = \"b\"\nbase_path = \"/v\"",
+        "name = \"c\"\nhosts = [\"x\"]",
+    ]));
 }
 
 #[test]
 fn host_is_a_plain_name_in_any_case() {
-    let hosts = &accepted(&with_api("hosts = [\"API.Example.com\", \"[::1]\", \"10.0.0.1\"]")).apis[0].definition.hosts;
-    assert_eq!(hosts.iter().map(|host| &**host).collect::<Vec<_>>(), ["api.example.com", "[::1]", "10.0.0.1"]);
+    let hosts = &accepted(&with_api("hosts = [\"API.Example.com\", \"[::1]\", \"10.0.0.1\"]")).apis
+        [0]
+    .definition
+    .hosts;
+    assert_eq!(
+        hosts.iter().map(|host| &**host).collect::<Vec<_>>(),
+        ["api.example.com", "[::1]", "10.0.0.1"]
+    );
     let faults = [
         ("api.example.com:8443", "write `api.example.com`"),
         ("https://api.example.com/x", "write `api.example.com`"),
@@ -99,7 +126,11 @@ fn upstream_is_a_url_without_path_or_user() {
 
 #[test]
 fn upstream_says_protocol_and_place() {
-    let upstream = |url: &str| accepted(&format!("{SERVER}[[api]]\nname = \"a\"\nupstream = \"{url}\"\n")).apis[0].upstreams[0].clone();
+    let upstream = |url: &str| {
+        accepted(&format!("{SERVER}[[api]]\nname = \"a\"\nupstream = \"{url}\"\n")).apis[0]
+            .upstreams[0]
+            .clone()
+    };
     let tcp = |host: &str, port| Place::Tcp(host.into(), port);
     let cases = [
         ("http://x", Protocol::Http1, tcp("x", 80), "x"),
@@ -111,18 +142,30 @@ fn upstream_says_protocol_and_place() {
     ];
     for (url, protocol, place, authority) in cases {
         let upstream = upstream(url);
-        assert_eq!((upstream.protocol, upstream.place, &*upstream.authority), (protocol, place, authority), "{url}");
+        assert_eq!(
+            (upstream.protocol, upstream.place, &*upstream.authority),
+            (protocol, place, authority),
+            "{url}"
+        );
     }
 }
 
 #[test]
 fn upstream_table_has_exactly_the_environments() {
-    let text =
-        |table: &str| format!("{SERVER}[[api]]\nname = \"a\"\nenvironments = {{ live = \"l_\", test = \"t_\" }}\nupstream = {table}\n");
+    let text = |table: &str| {
+        format!(
+            "{SERVER}[[api]]\nname = \"a\"\nenvironments = {{ live = \"l_\", test = \"t_\" }}\n\
+                upstream = {table}\n"
+        )
+    };
     let api = accepted(&text("{ test = \"http://t\", live = \"http://l\" }")).apis[0].clone();
-    assert_eq!((&*api.upstreams[0].authority, api.upstream_by_environment.as_slice()), ("l", &[0, 1][..]));
+    assert_eq!(
+        (&*api.upstreams[0].authority, api.upstream_by_environment.as_slice()),
+        ("l", &[0, 1][..])
+    );
     refused(
-        &text("{ ⟦tst = \"http://t\", live = \"http://l\" }").replace("upstream = {", "upstream = ⟦{"),
+        &text("{ ⟦tst = \"http://t\", live = \"http://l\" }")
+            .replace("upstream = {", "upstream = ⟦{"),
         &["no entry for the environment `test`", "did you mean `test`?"],
     );
     refused(&text("⟦{ test = \"http://t\" }"), &["`upstream` has no entry `live`"]);
@@ -132,7 +175,10 @@ fn upstream_table_has_exactly_the_environments() {
 #[test]
 fn environments_have_prefixes_of_their_own() {
     refused(&with_api("environments = { live = ⟦\"\" }"), &["prefix of `live` is empty"]);
-    refused(&with_api("environments = { live = \"k_\", test = ⟦\"k_\" }"), &["`live` and `test` have the same prefix"]);
+    refused(
+        &with_api("environments = { live = \"k_\", test = ⟦\"k_\" }"),
+        &["`live` and `test` have the same prefix"],
+    );
     refused(&with_api("environments = { live = ⟦\"k \" }"), &["a prefix has"]);
     refused(&with_api("environments = { ⟦\"l v\" = \"k_\" }"), &["an environment's name"]);
 }
@@ -151,20 +197,35 @@ fn credentials_stand_in_headers_without_another_meaning() {
         "TE",
     ];
     for name in reserved {
-        refused(&with_api(&format!("credentials = [⟦\"header:{name}\"]")), &["cannot carry a credential"]);
+        refused(
+            &with_api(&format!("credentials = [⟦\"header:{name}\"]")),
+            &["cannot carry a credential"],
+        );
     }
     refused(&with_api("credentials = [⟦\"header:Cookie\"]"), &["Cookie header holds many things"]);
     refused(&with_api("credentials = [⟦\"header:a b\"]"), &["no header name"]);
     refused(&with_api("credentials = [⟦\"basic\"]"), &["`basic` is no place for a key"]);
     refused(&with_api("credentials = ⟦[]"), &["names no place"]);
-    refused(&with_api("credentials = [\"header:X-API-Key\", ⟦\"header:x_api_key\"]"), &["the same header"]);
-    refused(&with_api("credentials = [\"bearer\", ⟦\"header:Authorization\"]"), &["the same header"]);
+    refused(
+        &with_api("credentials = [\"header:X-API-Key\", ⟦\"header:x_api_key\"]"),
+        &["the same header"],
+    );
+    refused(
+        &with_api("credentials = [\"bearer\", ⟦\"header:Authorization\"]"),
+        &["the same header"],
+    );
 }
 
 #[test]
 fn pass_through_and_its_endpoints_belong_together() {
-    refused(&with_api("pass_through = ⟦[\"cookie:s\"]"), &["`pass_through` needs `pass_through_allows`"]);
-    refused(&with_api("pass_through_allows = ⟦[\"GET /\"]"), &["`pass_through_allows` needs `pass_through`"]);
+    refused(
+        &with_api("pass_through = ⟦[\"cookie:s\"]"),
+        &["`pass_through` needs `pass_through_allows`"],
+    );
+    refused(
+        &with_api("pass_through_allows = ⟦[\"GET /\"]"),
+        &["`pass_through_allows` needs `pass_through`"],
+    );
     let allows = "pass_through_allows = [\"GET /x\"]";
     refused(
         &with_api(&format!("pass_through = [⟦\"session\", ⟦\"cookie:a b\"]\n{allows}")),
@@ -175,7 +236,8 @@ fn pass_through_and_its_endpoints_belong_together() {
 
 #[test]
 fn place_for_keys_cannot_pass_through() {
-    let text = "credentials = [\"header:X-API-Key\"]\npass_through = [⟦\"header:x-api-key\"]\npass_through_allows = [\"GET /x\"]";
+    let text = "credentials = [\"header:X-API-Key\"]\npass_through = [⟦\"header:x-api-key\"]\n\
+        pass_through_allows = [\"GET /x\"]";
     refused(&with_api(text), &["a place for keys already"]);
     let text = "pass_through = [⟦\"header:authorization\"]\npass_through_allows = [\"GET /x\"]";
     refused(&with_api(text), &["a place for keys already"]);
@@ -184,23 +246,39 @@ fn place_for_keys_cannot_pass_through() {
 #[test]
 fn malformed_pattern_is_refused() {
     let allows = "[⟦\"/x\", ⟦\"get /x\", ⟦\"GET /x/**/y\", ⟦\"GET /x?y\", ⟦\"GET /a/../b\"]";
-    let reasons = ["`METHOD /path`", "in capitals", "only at the end", "leave out `?`", "'.' or '..' segment"];
+    let reasons = [
+        "`METHOD /path`",
+        "in capitals",
+        "only at the end",
+        "leave out `?`",
+        "'.' or '..' segment",
+    ];
     refused(&with_api(&format!("public = {allows}")), &reasons);
     refused(&with_api(&format!("[api.scopes.x]\nallows = {allows}")), &reasons);
 }
 
 #[test]
 fn pattern_outside_of_the_base_path_is_refused() {
-    let text = "base_path = \"/v1/desk\"\npublic = [\"GET /v1/desk\", \"GET /v1/**\", \"GET /*/desk/x\", ⟦\"GET /v1\", ⟦\"GET /*\", ⟦\"GET /V1/desk\", ⟦\"GET /v1/desks\", ⟦\"GET /v2/**\"]";
+    let text = "base_path = \"/v1/desk\"\n\
+        public = [\"GET /v1/desk\", \"GET /v1/**\", \"GET /*/desk/x\", ⟦\"GET /v1\", ⟦\"GET /*\", \
+        ⟦\"GET /V1/desk\", ⟦\"GET /v1/desks\", ⟦\"GET /v2/**\"]";
     refused(&with_api(text), &["outside of the `base_path`"; 5]);
-    accepted(&with_api("base_path = \"/Approvals\"\ncase_insensitive_paths = true\npublic = [\"GET /approvals/x\"]"));
+    accepted(&with_api(
+        "base_path = \"/Approvals\"\ncase_insensitive_paths = true\n\
+            public = [\"GET /approvals/x\"]",
+    ));
 }
 
 #[test]
 fn pattern_whose_paths_belong_to_another_api_is_refused() {
     let other = "name = \"b\"\nbase_path = \"/v1\"\nhosts = [\"x\", \"y\"]";
-    let first = |hosts: &str, endpoint: &str| apis(&[&format!("name = \"a\"\n{hosts}\npublic = [{endpoint}]"), other]);
-    refused(&first("hosts = [\"x\"]", "⟦\"GET /v1/t\""), &["belongs to `b`, whose `base_path` `/v1` is longer"]);
+    let first = |hosts: &str, endpoint: &str| {
+        apis(&[&format!("name = \"a\"\n{hosts}\npublic = [{endpoint}]"), other])
+    };
+    refused(
+        &first("hosts = [\"x\"]", "⟦\"GET /v1/t\""),
+        &["belongs to `b`, whose `base_path` `/v1` is longer"],
+    );
     refused(&first("hosts = [\"x\", \"y\"]", "⟦\"GET /v1/**\""), &["belongs to `b`"]);
     accepted(&first("hosts = [\"x\", \"z\"]", "\"GET /v1/t\""));
     accepted(&first("", "\"GET /v1/t\""));
@@ -211,40 +289,66 @@ fn pattern_whose_paths_belong_to_another_api_is_refused() {
 
 #[test]
 fn public_endpoint_that_is_also_in_a_scope_is_a_warning() {
-    let scope = "\n[api.scopes.read]\nallows = [⟦\"GET /x/*\", ⟦\"HEAD /x/y\", \"POST /x/y\", \"GET /x\"]";
+    let scope =
+        "\n[api.scopes.read]\nallows = [⟦\"GET /x/*\", ⟦\"HEAD /x/y\", \"POST /x/y\", \"GET /x\"]";
     let reason = "is public, so nobody needs the scope";
     warned(&with_api(&format!("public = [\"GET /x/**\"]{scope}")), &[reason, reason]);
 }
 
 #[test]
 fn scope_has_a_token_for_a_name_and_endpoints() {
-    refused(&with_api("[api.scopes.⟦\"*\"]\nallows = [\"GET /\"]"), &["`*` is the name of full access"]);
+    refused(
+        &with_api("[api.scopes.⟦\"*\"]\nallows = [\"GET /\"]"),
+        &["`*` is the name of full access"],
+    );
     refused(&with_api("[api.scopes.⟦\"a b\"]\nallows = [\"GET /\"]"), &["RFC 6749"]);
     refused(&with_api("[api.scopes.⟦x]\ndescription = \"d\""), &["[api.scopes] has no `allows`"]);
     refused(&with_api("[api.scopes]\nx = ⟦\"GET /\""), &["a scope must be a table"]);
-    refused(&with_api("[api.scopes.x]\ndescription = ⟦\"a\\u0007b\"\nallows = [\"GET /\"]"), &["a control character"]);
+    refused(
+        &with_api("[api.scopes.x]\ndescription = ⟦\"a\\u0007b\"\nallows = [\"GET /\"]"),
+        &["a control character"],
+    );
 }
 
 #[test]
 fn scopes_keep_their_order_in_the_file() {
-    let config = accepted(&with_api("[api.scopes.b]\nallows = [\"GET /\"]\n[api.scopes.a]\nallows = [\"GET /\"]"));
-    assert_eq!(config.apis[0].definition.scopes.iter().map(|scope| &*scope.name).collect::<Vec<_>>(), ["b", "a"]);
+    let config = accepted(&with_api(
+        "[api.scopes.b]\nallows = [\"GET /\"]\n[api.scopes.a]\nallows = [\"GET /\"]",
+    ));
+    assert_eq!(
+        config.apis[0].definition.scopes.iter().map(|scope| &*scope.name).collect::<Vec<_>>(),
+        ["b", "a"]
+    );
 }
 
 #[test]
 fn more_than_128_scopes_are_refused() {
-    let scope = |index: usize| format!("[api.scopes.{}s{index}]\nallows = [\"GET /\"]\n", if index == 128 { "⟦" } else { "" });
+    let scope = |index: usize| {
+        format!(
+            "[api.scopes.{}s{index}]\nallows = [\"GET /\"]\n",
+            if index == 128 { "⟦" } else { "" }
+        )
+    };
     refused(&with_api(&(0..=128).map(scope).collect::<String>()), &["at most 128 scopes"]);
     accepted(&with_api(&(0..128).map(scope).collect::<String>()));
 }
 
 #[test]
 fn rate_limits_have_windows_of_their_own() {
-    assert_eq!(accepted(&with_api("rate_limit = [\"10/s\", \"100/min\"]")).apis[0].definition.rate_limit.len(), 2);
+    assert_eq!(
+        accepted(&with_api("rate_limit = [\"10/s\", \"100/min\"]")).apis[0]
+            .definition
+            .rate_limit
+            .len(),
+        2
+    );
     refused(&with_api("rate_limit = ⟦\"100\""), &["write `N/s`"]);
     refused(&with_api("rate_limit = ⟦\"0/s\""), &["from 1 to 1000000"]);
     refused(&with_api("rate_limit = [\"1/min\", ⟦\"2/60s\"]"), &["the same window"]);
-    refused(&with_api("rate_limit = ⟦[\"1/s\", \"2/min\", \"3/hour\", \"4/day\", \"5/2day\"]"), &["at most 4"]);
+    refused(
+        &with_api("rate_limit = ⟦[\"1/s\", \"2/min\", \"3/hour\", \"4/day\", \"5/2day\"]"),
+        &["at most 4"],
+    );
     refused(&with_api("rate_limit = ⟦\"none\""), &["only in a `[[key]]`"]);
     refused(&with_api("rate_limit = ⟦[]"), &["an empty list"]);
     refused(&with_api("rate_limit = ⟦100"), &["must be a list of texts"]);
@@ -252,8 +356,19 @@ fn rate_limits_have_windows_of_their_own() {
 
 #[test]
 fn upstream_headers_that_keygate_sets_itself_are_refused() {
-    for name in ["Host", "X-Keygate-Auth", "X-Forwarded-For", "Connection", "Via", "X-Request-Id", "Content-Length"] {
-        refused(&with_api(&format!("[api.upstream_headers]\n⟦{name} = \"v\"")), &["that Keygate sets itself"]);
+    for name in [
+        "Host",
+        "X-Keygate-Auth",
+        "X-Forwarded-For",
+        "Connection",
+        "Via",
+        "X-Request-Id",
+        "Content-Length",
+    ] {
+        refused(
+            &with_api(&format!("[api.upstream_headers]\n⟦{name} = \"v\"")),
+            &["that Keygate sets itself"],
+        );
     }
     refused(&with_api("[api.upstream_headers]\n⟦\"a b\" = \"v\""), &["no header name"]);
     refused(&with_api("[api.upstream_headers]\nX-A = \"v\"\n⟦X_A = \"v\""), &["is set twice"]);
@@ -261,21 +376,37 @@ fn upstream_headers_that_keygate_sets_itself_are_refused() {
 
 #[test]
 fn upstream_header_cannot_replace_a_pass_through_credential() {
-    let places = "pass_through = [\"header:DeskToken\", \"cookie:s\"]\npass_through_allows = [\"GET /x\"]\n[api.upstream_headers]\n";
-    refused(&with_api(&format!("{places}⟦desktoken = \"v\"\n⟦Cookie = \"v\"")), &["would replace a credential"; 2]);
+    let places = "pass_through = [\"header:DeskToken\", \"cookie:s\"]\n\
+        pass_through_allows = [\"GET /x\"]\n[api.upstream_headers]\n";
+    refused(
+        &with_api(&format!("{places}⟦desktoken = \"v\"\n⟦Cookie = \"v\"")),
+        &["would replace a credential"; 2],
+    );
 }
 
 #[test]
 fn upstream_header_values_are_sensitive_and_never_repeated() {
     let config = accepted(&with_api("[api.upstream_headers]\nAuthorization = \"Basic hunter2\""));
-    assert_eq!(config.apis[0].definition.upstream_headers[0].1.show(), b"authorization: Basic hunter2\r\n");
+    assert_eq!(
+        config.apis[0].definition.upstream_headers[0].1.show(),
+        b"authorization: Basic hunter2\r\n"
+    );
     assert!(!format!("{config:?}").contains("hunter2"));
     // Nor as a list of bytes.
     let bytes = format!("{:?}", b"hunter2");
     let shown = format!("{:?} {:?}", config.routes(), config.apis[0].definition);
-    assert!(!shown.contains("hunter2") && !shown.contains(bytes.trim_matches(['[', ']'])), "{shown}");
+    assert!(
+        !shown.contains("hunter2") && !shown.contains(bytes.trim_matches(['[', ']'])),
+        "{shown}"
+    );
     let text = with_api("[api.upstream_headers]\nAuthorization = \"Basic hunter2\"").into_bytes();
-    let reading = crate::config::load_while_serving(Ok(text), std::path::Path::new("gateway.toml"), &[], None).expect("a good file");
+    let reading = crate::config::load_while_serving(
+        Ok(text),
+        std::path::Path::new("gateway.toml"),
+        &[],
+        None,
+    )
+    .expect("a good file");
     assert!(!format!("{reading:?}").contains("hunter2"));
     let text = with_api("[api.upstream_headers]\nX-A = ⟦\"hunter2\\u0007\"\nX-B = ⟦\"\"\nX-C = ⟦1");
     refused(&text, &["empty or has characters", "empty or has characters", "must be a text"]);
@@ -284,7 +415,9 @@ fn upstream_header_values_are_sensitive_and_never_repeated() {
 
 #[test]
 fn environment_variable_that_is_not_set_is_refused() {
-    let text = with_api("[api.upstream_headers]\nX-A = ⟦\"env:KEYGATE_TEST_NEVER_SET\"\nX-B = ⟦\"env:a-b\"");
+    let text = with_api(
+        "[api.upstream_headers]\nX-A = ⟦\"env:KEYGATE_TEST_NEVER_SET\"\nX-B = ⟦\"env:a-b\"",
+    );
     refused(&text, &["`KEYGATE_TEST_NEVER_SET` is not set", "name of an environment variable"]);
     // Cargo sets this one.
     accepted(&with_api("[api.upstream_headers]\nX-A = \"env:CARGO_MANIFEST_DIR\""));
@@ -292,10 +425,16 @@ fn environment_variable_that_is_not_set_is_refused() {
 
 #[test]
 fn words_of_a_choice_are_checked() {
-    let text = "errors = ⟦\"problems\"\nempty_scopes = ⟦\"everything\"\nrate_limit_reset = ⟦\"unix\"\nhost_header = ⟦\"upstreem\"";
+    let text = "errors = ⟦\"problems\"\nempty_scopes = ⟦\"everything\"\n\
+        rate_limit_reset = ⟦\"unix\"\nhost_header = ⟦\"upstreem\"";
     refused(
         &with_api(text),
-        &["did you mean `problem`?", "`\"none\"` or `\"all\"`", "`\"seconds\"` or `\"epoch\"`", "did you mean `upstream`?"],
+        &[
+            "did you mean `problem`?",
+            "`\"none\"` or `\"all\"`",
+            "`\"seconds\"` or `\"epoch\"`",
+            "did you mean `upstream`?",
+        ],
     );
 }
 
@@ -303,5 +442,8 @@ fn words_of_a_choice_are_checked() {
 fn unneeded_upstream_authorities_are_refused() {
     let text = format!("{SERVER}{API}upstream_ca = ⟦⟦\"none.pem\"\n");
     let problems = rejected(&text.replace('⟦', "")).0;
-    assert!(problems[0].message.contains("has no use") && problems[1].message.contains("none.pem"), "{problems:?}");
+    assert!(
+        problems[0].message.contains("has no use") && problems[1].message.contains("none.pem"),
+        "{problems:?}"
+    );
 }

@@ -12,22 +12,39 @@ fn cors_is_off_unless_the_table_is_there() {
 
 #[test]
 fn cors_has_defaults_that_fit_the_api() {
-    let found =
-        cors("credentials = [\"header:X-API-Key\"]\n[api.cors]\norigins = [\"https://app.example.com\", \"http://localhost:5173\"]");
+    let found = cors(
+        "credentials = [\"header:X-API-Key\"]\n[api.cors]\n\
+            origins = [\"https://app.example.com\", \"http://localhost:5173\"]",
+    );
     assert_eq!(found.origins, ["https://app.example.com".into(), "http://localhost:5173".into()]);
     assert_eq!(found.headers, ["x-api-key", "content-type"]);
     assert_eq!(found.methods.join(" "), "GET HEAD POST PUT PATCH DELETE");
-    assert_eq!(found.expose_headers, ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "retry-after", "x-request-id"]);
+    assert_eq!(
+        found.expose_headers,
+        [
+            "x-ratelimit-limit",
+            "x-ratelimit-remaining",
+            "x-ratelimit-reset",
+            "retry-after",
+            "x-request-id"
+        ]
+    );
     assert_eq!((found.max_age, found.credentials), (600, false));
     let found = cors("rate_limit_draft = true\n[api.cors]\norigins = [\"*\"]");
-    assert!(found.origins.is_empty() && found.expose_headers.contains(&"ratelimit-policy".parse().expect("a name")));
+    assert!(
+        found.origins.is_empty()
+            && found.expose_headers.contains(&"ratelimit-policy".parse().expect("a name"))
+    );
 }
 
 #[test]
 fn origin_is_what_browsers_send() {
-    for origin in
-        ["https://a.example", "http://127.0.0.1:8080", "http://[::1]:80443".replace("80443", "8443").as_str(), "capacitor://localhost"]
-    {
+    for origin in [
+        "https://a.example",
+        "http://127.0.0.1:8080",
+        "http://[::1]:80443".replace("80443", "8443").as_str(),
+        "capacitor://localhost",
+    ] {
         assert_eq!(cors(&format!("[api.cors]\norigins = [\"{origin}\"]")).origins, [origin.into()]);
     }
     for (origin, reason) in [
@@ -55,10 +72,14 @@ fn origin_is_what_browsers_send() {
 
 #[test]
 fn settings_of_cors_are_checked() {
-    let with = |settings: &str| with_api(&format!("[api.cors]\norigins = [\"https://a\"]\n{settings}"));
+    let with =
+        |settings: &str| with_api(&format!("[api.cors]\norigins = [\"https://a\"]\n{settings}"));
     for method in ["get", "TRACE", "CONNECT", "*", "G T", ""] {
         if !method.is_empty() {
-            refused(&with(&format!("methods = [⟦\"{method}\"]")), &["no method that a page may use"]);
+            refused(
+                &with(&format!("methods = [⟦\"{method}\"]")),
+                &["no method that a page may use"],
+            );
         }
     }
     for setting in ["headers", "expose_headers"] {
@@ -67,7 +88,10 @@ fn settings_of_cors_are_checked() {
         }
     }
     refused(&with("max_age = ⟦\"2d\""), &["to 1d"]);
-    refused(&with_api("[api.cors]\norigins = [\"*\"]\ncredentials = ⟦true"), &["every page on the web"]);
+    refused(
+        &with_api("[api.cors]\norigins = [\"*\"]\ncredentials = ⟦true"),
+        &["every page on the web"],
+    );
     refused(&with("⟦origin = \"x\""), &["did you mean"]);
 }
 
@@ -77,7 +101,8 @@ fn headers_of_proxies_are_those_that_keygate_drops() {
         let api = with_api(&format!("proxy_headers = {headers}"));
         api.replace(SERVER, &format!("{SERVER}trusted_proxies = {proxies}\n"))
     };
-    let found = accepted(&text("[\"10.0.0.0/8\"]", "[\"CF-Connecting-IP\", \"X-Forwarded-Prefix\"]"));
+    let found =
+        accepted(&text("[\"10.0.0.0/8\"]", "[\"CF-Connecting-IP\", \"X-Forwarded-Prefix\"]"));
     assert_eq!(found.apis[0].definition.proxy_headers, ["cf-connecting-ip", "x-forwarded-prefix"]);
     for (name, reason) in [
         ("X-Keygate-Auth", "Keygate sets itself"),

@@ -1,43 +1,55 @@
+use std::path::Path;
+
 use super::{API, SERVER, refused, rejected, with_api, with_key};
 use crate::config::load;
-use std::path::Path;
 
 #[test]
 fn problem_reads_like_a_compilers() {
     let problems = rejected(&format!("{SERVER}{API}hostz = [\"a\"]\npublic = 5\n"));
-    let expected = "gateway.toml:6:1: error: unknown setting `hostz` in [[api]]; did you mean `hosts`?\n\
-                    gateway.toml:7:10: error: `public` must be a list of texts, such as `[\"…\"]`, not a whole number";
+    let expected = "gateway.toml:6:1: error: unknown setting `hostz` in [[api]]; did you mean \
+        `hosts`?\n\
+                    gateway.toml:7:10: error: `public` must be a list of texts, such as \
+                    `[\"…\"]`, not a whole number";
     assert_eq!(problems.to_string(), expected);
 }
 
 #[test]
 fn hint_stands_on_a_line_of_its_own() {
     let problems = rejected("[server]\nlisten = \"localhost:80\"\n");
-    assert!(
-        problems
-            .to_string()
-            .contains("gateway.toml:2:10: error: `localhost:80` is not an address with a port\n  hint: write `127.0.0.1:80`")
-    );
+    assert!(problems.to_string().contains(
+        "gateway.toml:2:10: error: `localhost:80` is not an address with a port\n  \
+                hint: write `127.0.0.1:80`"
+    ));
 }
 
 #[test]
 fn all_errors_come_at_once_in_file_order() {
-    let text = "⟦[server]\n⟦worker = 1\nmax_headers = ⟦\"many\"\n[[api]]\nname = ⟦\"a b\"\nupstream = ⟦\"ftp://x\"\n";
-    let reasons =
-        ["[server] has no `listen`", "did you mean `workers`?", "must be a whole number", "letters, digits", "scheme is not known"];
+    let text = "⟦[server]\n⟦worker = 1\nmax_headers = ⟦\"many\"\n[[api]]\nname = ⟦\"a b\"\n\
+        upstream = ⟦\"ftp://x\"\n";
+    let reasons = [
+        "[server] has no `listen`",
+        "did you mean `workers`?",
+        "must be a whole number",
+        "letters, digits",
+        "scheme is not known",
+    ];
     refused(text, &reasons);
 }
 
 #[test]
 fn unknown_setting_is_refused_with_the_nearest_name() {
     refused(
-        "⟦servr = 1\n[server]\nlisten = \"127.0.0.1:0\"\n[[api]]\nname = \"a\"\nupstream = \"unix:/s\"\n",
+        "⟦servr = 1\n[server]\nlisten = \"127.0.0.1:0\"\n[[api]]\nname = \"a\"\n\
+            upstream = \"unix:/s\"\n",
         &["at the top of the file; did you mean `server`?"],
     );
     refused(&with_api("⟦rate_limits = \"1/s\""), &["did you mean `rate_limit`?"]);
     refused(&with_api("⟦frobnicate = 1"), &["hint: it may have: name, hosts"]);
     refused(&with_key("⟦scope = []"), &["in [[key]]; did you mean `scopes`?"]);
-    refused(&with_api("[api.scopes.x]\nallows = [\"GET /\"]\n⟦allow = 1"), &["in [api.scopes]; did you mean `allows`?"]);
+    refused(
+        &with_api("[api.scopes.x]\nallows = [\"GET /\"]\n⟦allow = 1"),
+        &["in [api.scopes]; did you mean `allows`?"],
+    );
 }
 
 #[test]
@@ -51,10 +63,16 @@ fn plaintext_under_another_name_is_refused_without_being_repeated() {
 fn settings_of_the_wrong_type_are_refused() {
     refused(&with_api("errors_distinguish = ⟦\"no\""), &["must be `true` or `false`, not a text"]);
     refused(&with_api("base_path = ⟦1"), &["must be a text in quotes, not a whole number"]);
-    refused(&with_api("public = [⟦1, \"GET /\", ⟦true]"), &["not a whole number", "not `true` or `false`"]);
+    refused(
+        &with_api("public = [⟦1, \"GET /\", ⟦true]"),
+        &["not a whole number", "not `true` or `false`"],
+    );
     refused(&with_api("environments = ⟦1"), &["must be a table"]);
     refused(&with_api("environments = { live = ⟦1 }"), &["must be a text in quotes"]);
-    refused("server = ⟦1\n[[api]]\nname = \"a\"\nupstream = \"unix:/s\"\n", &["written `[server]`"]);
+    refused(
+        "server = ⟦1\n[[api]]\nname = \"a\"\nupstream = \"unix:/s\"\n",
+        &["written `[server]`"],
+    );
     refused(&format!("{SERVER}⟦[api]\nname = \"a\"\n"), &["each written `[[api]]`"]);
     refused(&format!("api = [⟦1]\n{SERVER}"), &["each written `[[api]]`"]);
     refused(&with_api("connect_timeout = ⟦5"), &["hint: a unit belongs to the value"]);
@@ -107,6 +125,8 @@ fn flood_of_problems_is_counted() {
 
 #[test]
 fn parse_names_the_file_it_was_given() {
-    let problems = crate::config::parse("x", Path::new("/etc/keygate/gateway.toml")).map(drop).expect_err("no TOML");
+    let problems = crate::config::parse("x", Path::new("/etc/keygate/gateway.toml"))
+        .map(drop)
+        .expect_err("no TOML");
     assert!(problems.to_string().starts_with("/etc/keygate/gateway.toml:1:"), "{problems}");
 }

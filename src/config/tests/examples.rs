@@ -1,10 +1,12 @@
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+
 use super::files::{write_certificate, write_certificate_for};
 use crate::config::document::KINDS;
 use crate::config::{Config, Entry, load, locate, parse};
 use crate::policy::{Digest, KeyApiStyle};
-use proptest::prelude::*;
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 
 fn in_project(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -24,12 +26,14 @@ fn switched_on() -> String {
 }
 
 fn load_five() -> Config {
-    load(&in_project("examples/five-apis/gateway.toml")).unwrap_or_else(|problems| panic!("{problems}"))
+    load(&in_project("examples/five-apis/gateway.toml"))
+        .unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 #[test]
 fn example_loads_without_warnings() {
-    let config = load(&in_project("gateway.toml.example")).unwrap_or_else(|problems| panic!("{problems}"));
+    let config =
+        load(&in_project("gateway.toml.example")).unwrap_or_else(|problems| panic!("{problems}"));
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
 }
 
@@ -50,12 +54,16 @@ fn example_loads_with_everything_switched_on() {
         .replace("tls/upstream-ca.pem", "tls/cert.pem")
         .replace("http://127.0.0.1:3000", "https://127.0.0.1:3000")
         .replace("DESK_AUTH", "CARGO_MANIFEST_DIR");
-    let config = parse(&text, &folder.path().join("gateway.toml")).unwrap_or_else(|problems| panic!("{problems}"));
+    let config = parse(&text, &folder.path().join("gateway.toml"))
+        .unwrap_or_else(|problems| panic!("{problems}"));
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
     assert_eq!(config.store.map(|store| store.path), Some(folder.path().join("keygate.db")));
     assert!(!folder.path().join("keygate.db").exists(), "checking a file opens no store");
     assert_eq!(config.keys[0].digests, [Digest::of(b"example key")]);
-    assert_eq!(config.admin.map(|admin| admin.tokens[0].digest), Some(Digest::of(b"example admin token")));
+    assert_eq!(
+        config.admin.map(|admin| admin.tokens[0].digest),
+        Some(Digest::of(b"example admin token"))
+    );
 }
 
 #[test]
@@ -65,8 +73,11 @@ fn example_has_every_setting() {
     let text = switched_on();
     for line in text.lines() {
         if let Some(name) = line.strip_prefix("[[").and_then(|rest| rest.strip_suffix("]]")) {
-            let (parent, name) =
-                name.rsplit_once('.').map_or(("gateway.toml".to_owned(), name), |(parent, name)| (format!("[{parent}]"), name));
+            let (parent, name) = name
+                .rsplit_once('.')
+                .map_or(("gateway.toml".to_owned(), name), |(parent, name)| {
+                    (format!("[{parent}]"), name)
+                });
             label = line.to_owned();
             seen.insert((parent, name.to_owned()));
         } else if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
@@ -84,7 +95,11 @@ fn example_has_every_setting() {
     }
     for kind in KINDS {
         for setting in kind.settings {
-            assert!(seen.contains(&(kind.label.to_owned(), (*setting).to_owned())), "{} has no `{setting}` in the example", kind.label);
+            assert!(
+                seen.contains(&(kind.label.to_owned(), (*setting).to_owned())),
+                "{} has no `{setting}` in the example",
+                kind.label
+            );
         }
     }
 }
@@ -92,7 +107,8 @@ fn example_has_every_setting() {
 #[test]
 fn five_apis_load_and_are_told_apart_by_host() {
     let config = load_five();
-    let hosts: Vec<(&str, &str)> = config.apis.iter().map(|api| (&*api.definition.name, &*api.definition.hosts[0])).collect();
+    let hosts: Vec<(&str, &str)> =
+        config.apis.iter().map(|api| (&*api.definition.name, &*api.definition.hosts[0])).collect();
     let expected = [
         ("relay-help-desk", "your-domain.com"),
         ("support-station", "api.supportstation.io"),
@@ -108,21 +124,40 @@ fn five_apis_load_and_are_told_apart_by_host() {
 #[test]
 fn five_apis_have_the_scopes_and_limits_that_their_documents_promise() {
     let config = load_five();
-    let scopes = |index: usize| config.apis[index].definition.scopes.iter().map(|scope| &*scope.name).collect::<Vec<_>>();
+    let scopes = |index: usize| {
+        config.apis[index].definition.scopes.iter().map(|scope| &*scope.name).collect::<Vec<_>>()
+    };
     assert_eq!(
         scopes(0),
-        ["tickets:read", "tickets:write", "customers:read", "customers:write", "conversations:read", "conversations:write"]
+        [
+            "tickets:read",
+            "tickets:write",
+            "customers:read",
+            "customers:write",
+            "conversations:read",
+            "conversations:write"
+        ]
     );
     assert_eq!(scopes(1), ["tickets:read", "tickets:write", "customers:read", "customers:write"]);
     assert!(scopes(2).is_empty() && scopes(3).is_empty());
     assert_eq!(scopes(4), ["read", "write"]);
-    let limits: Vec<String> =
-        config.apis.iter().map(|api| api.definition.rate_limit.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")).collect();
+    let limits: Vec<String> = config
+        .apis
+        .iter()
+        .map(|api| {
+            api.definition.rate_limit.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+        })
+        .collect();
     assert_eq!(limits, ["100/min", "100/min", "", "", ""]);
-    let key_api = |index: usize| config.apis[index].definition.key_api.as_ref().map(|it| (&*it.path, it.style, it.create));
+    let key_api = |index: usize| {
+        config.apis[index].definition.key_api.as_ref().map(|it| (&*it.path, it.style, it.create))
+    };
     assert_eq!(key_api(2), Some(("/v1/api-keys", KeyApiStyle::Envelope, false)));
     assert_eq!(key_api(3), Some(("/api/v1/auth/api-keys", KeyApiStyle::Bare, true)));
-    assert_eq!((config.apis[2].upstreams.len(), config.apis[2].upstream_by_environment.as_slice()), (2, &[0, 1][..]));
+    assert_eq!(
+        (config.apis[2].upstreams.len(), config.apis[2].upstream_by_environment.as_slice()),
+        (2, &[0, 1][..])
+    );
 }
 
 proptest! {

@@ -1,6 +1,7 @@
+use std::sync::Arc;
+
 use super::{API, SERVER, accepted, digest, refused, rejected, warned, with_key};
 use crate::config::Config;
-use std::sync::Arc;
 
 fn key(config: &Config) -> &crate::config::KeyConfig {
     &config.keys[0]
@@ -8,15 +9,22 @@ fn key(config: &Config) -> &crate::config::KeyConfig {
 
 /// A file with two APIs, `desk` and `shop`, and one key with these settings.
 fn with_two_apis(settings: &str) -> String {
-    let shop = "[[api]]\nname = \"shop\"\nbase_path = \"/shop\"\nupstream = \"unix:/s\"\n[api.scopes.\"orders:read\"]\nallows = [\"GET /shop/orders\"]\n";
+    let shop = "[[api]]\nname = \"shop\"\nbase_path = \"/shop\"\nupstream = \"unix:/s\"\n\
+        [api.scopes.\"orders:read\"]\nallows = [\"GET /shop/orders\"]\n";
     with_key(settings).replace("[[key]]", &format!("{shop}[[key]]"))
 }
 
 #[test]
 fn key_needs_an_id_and_a_digest() {
-    refused(&format!("{SERVER}{API}⟦[[key]]\nsha256 = \"{}\"\n", digest("a")), &["[[key]] has no `id`"]);
+    refused(
+        &format!("{SERVER}{API}⟦[[key]]\nsha256 = \"{}\"\n", digest("a")),
+        &["[[key]] has no `id`"],
+    );
     refused(&format!("{SERVER}{API}⟦[[key]]\nid = \"a\"\n"), &["[[key]] has no `sha256`"]);
-    refused(&format!("{SERVER}{API}[[key]]\nid = ⟦\"a b\"\nsha256 = \"{}\"\n", digest("a")), &["letters, digits"]);
+    refused(
+        &format!("{SERVER}{API}[[key]]\nid = ⟦\"a b\"\nsha256 = \"{}\"\n", digest("a")),
+        &["letters, digits"],
+    );
 }
 
 #[test]
@@ -27,7 +35,8 @@ fn duplicate_key_id_is_refused_with_both_places() {
 
 #[test]
 fn duplicate_digest_is_refused_with_both_places() {
-    let other = format!("[[key]]\nid = \"key_b\"\nsha256 = [\"{}\", ⟦\"{}\"]\n", digest("b"), digest("a"));
+    let other =
+        format!("[[key]]\nid = \"key_b\"\nsha256 = [\"{}\", ⟦\"{}\"]\n", digest("b"), digest("a"));
     refused(&(with_key("") + &other), &["this digest stands twice; the first is on line 10"]);
 }
 
@@ -35,22 +44,37 @@ fn duplicate_digest_is_refused_with_both_places() {
 fn plaintext_key_is_refused_and_never_repeated() {
     let secret = format!("sk_{}_hunter2", "live");
     let text = format!("{SERVER}{API}[[key]]\nid = \"key_a\"\nsha256 = ⟦\"{secret}\"\n");
-    refused(&text, &["hint: put the key's digest here, never the key itself: `keygate keys hash` makes it"]);
+    refused(
+        &text,
+        &["hint: put the key's digest here, never the key itself: `keygate keys hash` makes it"],
+    );
     assert!(!rejected(&text.replace('⟦', "")).to_string().contains("hunter2"));
 }
 
 #[test]
 fn upper_case_digest_is_refused() {
-    refused(&format!("{SERVER}{API}[[key]]\nid = \"key_a\"\nsha256 = ⟦\"{}\"\n", digest("a").to_uppercase()), &["in lower case"]);
+    refused(
+        &format!(
+            "{SERVER}{API}[[key]]\nid = \"key_a\"\nsha256 = ⟦\"{}\"\n",
+            digest("a").to_uppercase()
+        ),
+        &["in lower case"],
+    );
 }
 
 #[test]
 fn key_has_one_digest_or_two() {
-    let text = |digests: &str| format!("{SERVER}{API}[[key]]\nid = \"key_a\"\nsha256 = {digests}\n");
+    let text =
+        |digests: &str| format!("{SERVER}{API}[[key]]\nid = \"key_a\"\nsha256 = {digests}\n");
     let three = format!("⟦[\"{}\", \"{}\", \"{}\"]", digest("a"), digest("b"), digest("c"));
     refused(&text(&three), &["one digest, or two"]);
     refused(&text("⟦[]"), &["one digest, or two"]);
-    assert_eq!(accepted(&text(&format!("[\"{}\", \"{}\"]", digest("a"), digest("b")))).keys[0].digests.len(), 2);
+    assert_eq!(
+        accepted(&text(&format!("[\"{}\", \"{}\"]", digest("a"), digest("b")))).keys[0]
+            .digests
+            .len(),
+        2
+    );
 }
 
 #[test]
@@ -60,15 +84,23 @@ fn scope_that_no_api_of_the_key_defines_is_refused() {
         &["no API of this key defines the scope `ticket:read`; did you mean `tickets:read`?"],
     );
     refused(&with_two_apis("apis = [\"desk\"]\nscopes = [⟦\"orders:read\"]"), &["`orders:read`"]);
-    accepted(&with_two_apis("apis = [\"desk\", \"shop\"]\nscopes = [\"orders:read\", \"tickets:read\"]"));
+    accepted(&with_two_apis(
+        "apis = [\"desk\", \"shop\"]\nscopes = [\"orders:read\", \"tickets:read\"]",
+    ));
     refused(&with_key("scopes = [\"tickets:read\", ⟦\"tickets:read\"]"), &["stands twice"]);
 }
 
 #[test]
 fn apis_may_be_left_out_only_while_there_is_one() {
     assert_eq!(key(&accepted(&with_key(""))).apis, [0]);
-    refused(&with_two_apis("").replace("[[key]]", "⟦[[key]]"), &["[[key]] has no `apis`, and there are several `[[api]]`"]);
-    refused(&with_two_apis("apis = [⟦\"dsk\"]"), &["no `[[api]]` named `dsk`; did you mean `desk`?"]);
+    refused(
+        &with_two_apis("").replace("[[key]]", "⟦[[key]]"),
+        &["[[key]] has no `apis`, and there are several `[[api]]`"],
+    );
+    refused(
+        &with_two_apis("apis = [⟦\"dsk\"]"),
+        &["no `[[api]]` named `dsk`; did you mean `desk`?"],
+    );
     refused(&with_two_apis("apis = ⟦[]"), &["`apis` is empty"]);
     refused(&with_two_apis("apis = [\"desk\", ⟦\"desk\"]"), &["stands twice"]);
 }
@@ -79,14 +111,22 @@ fn endpoint_outside_of_all_apis_of_the_key_is_refused() {
         &with_two_apis("apis = [\"shop\"]\nallow_endpoints = [\"GET /shop/x\", ⟦\"GET /tickets\"]"),
         &["can never match in an API of this key"],
     );
-    refused(&with_two_apis("apis = [\"desk\"]\nallow_endpoints = [⟦\"GET /shop/x\"]"), &["belongs to `shop`"]);
-    accepted(&with_two_apis("apis = [\"desk\", \"shop\"]\nallow_endpoints = [\"GET /tickets\", \"GET /shop/x\"]"));
+    refused(
+        &with_two_apis("apis = [\"desk\"]\nallow_endpoints = [⟦\"GET /shop/x\"]"),
+        &["belongs to `shop`"],
+    );
+    accepted(&with_two_apis(
+        "apis = [\"desk\", \"shop\"]\nallow_endpoints = [\"GET /tickets\", \"GET /shop/x\"]",
+    ));
     refused(&with_key("allow_endpoints = [⟦\"/tickets\"]"), &["`METHOD /path`"]);
 }
 
 #[test]
 fn invalid_cidr_is_refused() {
-    refused(&with_key("allow_ips = [⟦\"203.0.113.0/33\", ⟦\"203.0.113.7/24\"]"), &["CIDR block", "did you mean `203.0.113.0/24`?"]);
+    refused(
+        &with_key("allow_ips = [⟦\"203.0.113.0/33\", ⟦\"203.0.113.7/24\"]"),
+        &["CIDR block", "did you mean `203.0.113.0/24`?"],
+    );
 }
 
 #[test]
@@ -100,7 +140,14 @@ fn invalid_referrer_is_refused() {
 #[test]
 fn empty_restriction_is_refused() {
     let text = "allow_ips = ⟦[]\nallow_referrers = ⟦[]\nallow_endpoints = ⟦[]";
-    refused(&with_key(text), &["`allow_ips` is an empty list", "`allow_referrers` is an empty list", "`allow_endpoints` is an empty list"]);
+    refused(
+        &with_key(text),
+        &[
+            "`allow_ips` is an empty list",
+            "`allow_referrers` is an empty list",
+            "`allow_endpoints` is an empty list",
+        ],
+    );
 }
 
 #[test]
@@ -117,14 +164,26 @@ fn expiry_is_a_moment_with_an_offset() {
 #[test]
 fn expired_key_is_a_warning() {
     warned(&with_key("expires_at = ⟦2001-09-09T01:46:40Z"), &["key `key_a` has expired"]);
-    assert_eq!(key(&accepted(&with_key("expires_at = 2001-09-09T03:46:40+02:00"))).expires_at, Some(1_000_000_000));
+    assert_eq!(
+        key(&accepted(&with_key("expires_at = 2001-09-09T03:46:40+02:00"))).expires_at,
+        Some(1_000_000_000)
+    );
 }
 
 #[test]
 fn key_may_have_its_own_limit_or_none() {
     assert_eq!(key(&accepted(&with_key(""))).rate_limit, None);
-    assert_eq!(key(&accepted(&with_key("rate_limit = \"none\""))).rate_limit.as_deref(), Some(&[][..]));
-    assert_eq!(key(&accepted(&with_key("rate_limit = \"5/s\""))).rate_limit.as_ref().map(|limits| limits[0].count), Some(5));
+    assert_eq!(
+        key(&accepted(&with_key("rate_limit = \"none\""))).rate_limit.as_deref(),
+        Some(&[][..])
+    );
+    assert_eq!(
+        key(&accepted(&with_key("rate_limit = \"5/s\"")))
+            .rate_limit
+            .as_ref()
+            .map(|limits| limits[0].count),
+        Some(5)
+    );
     refused(&with_key("rate_limit = [\"1/s\", ⟦\"none\"]"), &["it stands alone"]);
 }
 
@@ -132,17 +191,26 @@ fn key_may_have_its_own_limit_or_none() {
 fn names_are_free_but_for_control_characters() {
     assert_eq!(&*key(&accepted(&with_key("name = \"Grüße, 👋\""))).name, "Grüße, 👋");
     assert_eq!(&*key(&accepted(&with_key(""))).name, "key_a");
-    refused(&with_key("name = ⟦\"a\\nb\"\norganization = ⟦\"\""), &["control character", "`organization` is empty"]);
+    refused(
+        &with_key("name = ⟦\"a\\nb\"\norganization = ⟦\"\""),
+        &["control character", "`organization` is empty"],
+    );
 }
 
 #[test]
 fn equal_scope_lists_are_kept_once() {
-    let other = format!("[[key]]\nid = \"key_b\"\nsha256 = \"{}\"\nscopes = [\"tickets:read\"]\n", digest("b"));
+    let other = format!(
+        "[[key]]\nid = \"key_b\"\nsha256 = \"{}\"\nscopes = [\"tickets:read\"]\n",
+        digest("b")
+    );
     let config = accepted(&(with_key("scopes = [\"tickets:read\"]") + &other));
     assert!(Arc::ptr_eq(&config.keys[0].scopes, &config.keys[1].scopes));
 }
 
 #[test]
 fn environment_of_a_key_is_one_of_its_apis() {
-    refused(&with_key("environment = ⟦\"live\""), &["no API of this key has the environment `live`"]);
+    refused(
+        &with_key("environment = ⟦\"live\""),
+        &["no API of this key has the environment `live`"],
+    );
 }

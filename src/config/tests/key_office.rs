@@ -1,8 +1,9 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
 use super::{API, SERVER, accepted, digest, refused, warned, with_api, with_key};
 use crate::config::diff;
 use crate::policy::{KeyApi, KeyApiStyle};
-use std::path::PathBuf;
-use std::time::Duration;
 
 const STORE: &str = "[store]\npath = \"keygate.db\"\n";
 
@@ -14,19 +15,30 @@ fn with_store(settings: &str) -> String {
 #[test]
 fn store_has_a_path_and_defaults() {
     let text = format!("[store]\npath = \"data/k.db\"\n{}", with_api(""));
-    let config = crate::config::parse(&text, std::path::Path::new("/etc/keygate/gateway.toml")).expect("a good file");
+    let config = crate::config::parse(&text, std::path::Path::new("/etc/keygate/gateway.toml"))
+        .expect("a good file");
     let store = config.store.expect("a store");
     assert_eq!(store.path, PathBuf::from("/etc/keygate/data/k.db"));
-    assert_eq!((store.audit_retention, store.keys_per_organization), (Duration::from_secs(365 * 86_400), 1000));
+    assert_eq!(
+        (store.audit_retention, store.keys_per_organization),
+        (Duration::from_secs(365 * 86_400), 1000)
+    );
     assert!(config.warnings.is_empty());
-    let text = format!("{STORE}audit_retention = \"90d\"\nkeys_per_organization = 5\n{}", with_api(""));
+    let text =
+        format!("{STORE}audit_retention = \"90d\"\nkeys_per_organization = 5\n{}", with_api(""));
     let store = accepted(&text).store.expect("a store");
-    assert_eq!((store.audit_retention, store.keys_per_organization), (Duration::from_secs(90 * 86_400), 5));
+    assert_eq!(
+        (store.audit_retention, store.keys_per_organization),
+        (Duration::from_secs(90 * 86_400), 5)
+    );
 }
 
 #[test]
 fn store_without_a_path_or_out_of_range_is_refused() {
-    refused(&format!("⟦[store]\n⟦paths = 1\n{}", with_api("")), &["[store] has no `path`", "did you mean `path`?"]);
+    refused(
+        &format!("⟦[store]\n⟦paths = 1\n{}", with_api("")),
+        &["[store] has no `path`", "did you mean `path`?"],
+    );
     refused(&format!("[store]\npath = ⟦\"\"\n{}", with_api("")), &["not the path of a file"]);
     refused(
         &format!("{STORE}audit_retention = ⟦\"1h\"\nkeys_per_organization = ⟦0\n{}", with_api("")),
@@ -36,27 +48,48 @@ fn store_without_a_path_or_out_of_range_is_refused() {
 
 #[test]
 fn share_of_removed_keys_is_a_percentage() {
-    let percent = |settings: &str| accepted(&format!("{settings}\n{}", with_api(""))).reload.max_removed_percent;
-    assert_eq!([percent(""), percent("[reload]"), percent("[reload]\nmax_removed_keys = \"100%\"")], [50, 50, 100]);
-    let refused =
-        |value: &str| refused(&format!("[reload]\nmax_removed_keys = ⟦{value}\n{}", with_api("")), &["from 1 to 100 with its sign"]);
+    let percent = |settings: &str| {
+        accepted(&format!("{settings}\n{}", with_api(""))).reload.max_removed_percent
+    };
+    assert_eq!(
+        [percent(""), percent("[reload]"), percent("[reload]\nmax_removed_keys = \"100%\"")],
+        [50, 50, 100]
+    );
+    let refused = |value: &str| {
+        refused(
+            &format!("[reload]\nmax_removed_keys = ⟦{value}\n{}", with_api("")),
+            &["from 1 to 100 with its sign"],
+        )
+    };
     refused("\"0%\"");
     refused("\"50\"");
 }
 
 #[test]
 fn percentage_that_is_no_text_is_refused() {
-    refused(&format!("[reload]\nmax_removed_keys = ⟦50\n{}", with_api("")), &["hint: a unit belongs to the value"]);
+    refused(
+        &format!("[reload]\nmax_removed_keys = ⟦50\n{}", with_api("")),
+        &["hint: a unit belongs to the value"],
+    );
 }
 
 #[test]
 fn revoked_organization_that_no_key_has_is_a_warning_without_a_store() {
     let revoked = "[revoked]\nkeys = [⟦\"key_b\"]\norganizations = [\"org_acme\", ⟦\"org_acne\"]\n";
     let text = format!("{revoked}{}", with_key("organization = \"org_acme\""));
-    warned(&text, &["no key in this file has the id `key_b`", "belongs to the organization `org_acne`; did you mean `org_acme`?"]);
+    warned(
+        &text,
+        &[
+            "no key in this file has the id `key_b`",
+            "belongs to the organization `org_acne`; did you mean `org_acme`?",
+        ],
+    );
     let config = accepted(&format!("{STORE}{}", text.replace('⟦', "")));
     assert!(config.warnings.is_empty(), "they may be in the store: {:?}", config.warnings);
-    assert_eq!(config.revoked_organizations.iter().map(|name| &**name).collect::<Vec<_>>(), ["org_acme", "org_acne"]);
+    assert_eq!(
+        config.revoked_organizations.iter().map(|name| &**name).collect::<Vec<_>>(),
+        ["org_acme", "org_acne"]
+    );
     assert!(config.revokes(&config.keys[0]));
 }
 
@@ -70,34 +103,62 @@ fn revoked_organization_has_a_name() {
 
 #[test]
 fn key_endpoints_are_read() {
-    let text = with_store("[api.key_api]\npath = \"/keys\"\nstyle = \"envelope\"\nscope = \"keys:manage\"\ncreate = false");
+    let text = with_store(
+        "[api.key_api]\npath = \"/keys\"\nstyle = \"envelope\"\nscope = \"keys:manage\"\n\
+            create = false",
+    );
     let config = accepted(&text);
-    let expected = KeyApi { path: "/keys".into(), style: KeyApiStyle::Envelope, scope: Some("keys:manage".into()), create: false };
+    let expected = KeyApi {
+        path: "/keys".into(),
+        style: KeyApiStyle::Envelope,
+        scope: Some("keys:manage".into()),
+        create: false,
+    };
     assert_eq!(config.apis[0].definition.key_api, Some(expected));
     assert!(config.warnings.is_empty());
     let config = accepted(&with_store("[api.key_api]\npath = \"/keys\"\nstyle = \"bare\""));
-    let expected = KeyApi { path: "/keys".into(), style: KeyApiStyle::Bare, scope: None, create: true };
+    let expected =
+        KeyApi { path: "/keys".into(), style: KeyApiStyle::Bare, scope: None, create: true };
     assert_eq!(config.apis[0].definition.key_api, Some(expected));
 }
 
 #[test]
 fn mistakes_in_key_endpoints_are_refused() {
     let text = with_store("⟦[api.key_api]\nstyle = ⟦\"bar\"\nscope = ⟦\"a b\"\ncreate = ⟦1");
-    refused(&text, &["has no `path`", "did you mean `bare`?", "must be the name of a scope", "`true` or `false`"]);
-    for (path, reason) in [("/", "cannot be `/`"), ("/a/../b", "not a plain path"), ("/a%2fb", "not a plain path")] {
-        refused(&with_store(&format!("[api.key_api]\npath = ⟦\"{path}\"\nstyle = \"bare\"")), &[reason]);
+    refused(
+        &text,
+        &[
+            "has no `path`",
+            "did you mean `bare`?",
+            "must be the name of a scope",
+            "`true` or `false`",
+        ],
+    );
+    for (path, reason) in
+        [("/", "cannot be `/`"), ("/a/../b", "not a plain path"), ("/a%2fb", "not a plain path")]
+    {
+        refused(
+            &with_store(&format!("[api.key_api]\npath = ⟦\"{path}\"\nstyle = \"bare\"")),
+            &[reason],
+        );
     }
 }
 
 #[test]
 fn key_endpoints_need_a_store() {
-    refused(&with_api("⟦[api.key_api]\npath = \"/keys\"\nstyle = \"bare\""), &["hint: add `[store]` with `path = \"keygate.db\"`"]);
+    refused(
+        &with_api("⟦[api.key_api]\npath = \"/keys\"\nstyle = \"bare\""),
+        &["hint: add `[store]` with `path = \"keygate.db\"`"],
+    );
 }
 
 #[test]
 fn key_endpoints_that_belong_to_nobody_or_to_another_api_are_refused() {
     let key_api = "⟦[api.key_api]\npath = \"/v1/keys\"\nstyle = \"bare\"\n";
-    refused(&with_store(&format!("base_path = \"/v2\"\n{key_api}")), &["outside of the `base_path` of `desk`, `/v2`"]);
+    refused(
+        &with_store(&format!("base_path = \"/v2\"\n{key_api}")),
+        &["outside of the `base_path` of `desk`, `/v2`"],
+    );
     let other = "[[api]]\nname = \"keys\"\nbase_path = \"/v1/keys\"\nupstream = \"unix:/s\"\n";
     refused(&with_store(&format!("{key_api}{other}")), &["such a path belongs to `keys`"]);
 }
@@ -105,15 +166,22 @@ fn key_endpoints_that_belong_to_nobody_or_to_another_api_are_refused() {
 #[test]
 fn endpoint_where_keygate_itself_answers_is_a_warning() {
     let key_api = "[api.key_api]\npath = \"/v1/keys\"\nstyle = \"bare\"\n";
-    let scope = "[api.scopes.all]\nallows = [⟦\"GET /v1/keys\", ⟦\"DELETE /v1/keys/*\", \"GET /v1/**\", \"GET /v1/keyset\"]";
+    let scope = "[api.scopes.all]\n\
+        allows = [⟦\"GET /v1/keys\", ⟦\"DELETE /v1/keys/*\", \"GET /v1/**\", \"GET /v1/keyset\"]";
     let reason = "has no effect: Keygate itself answers at `/v1/keys`";
-    warned(&with_store(&format!("public = [⟦\"GET /v1/keys/**\", \"POST /**\"]\n{key_api}{scope}")), &[reason; 3]);
+    warned(
+        &with_store(&format!("public = [⟦\"GET /v1/keys/**\", \"POST /**\"]\n{key_api}{scope}")),
+        &[reason; 3],
+    );
 }
 
 #[test]
 fn key_may_hold_the_scope_of_the_key_endpoints() {
     let key_api = "[api.key_api]\npath = \"/keys\"\nstyle = \"bare\"\nscope = \"keys:manage\"\n";
-    accepted(&format!("{STORE}{}", with_key("scopes = [\"keys:manage\"]").replace(super::SCOPES, key_api)));
+    accepted(&format!(
+        "{STORE}{}",
+        with_key("scopes = [\"keys:manage\"]").replace(super::SCOPES, key_api)
+    ));
 }
 
 #[test]
@@ -132,7 +200,8 @@ fn changes_of_the_office_are_shown() {
     let key_api = "[api.key_api]\npath = \"/keys\"\nstyle = \"bare\"\nscope = \"keys:manage\"\n";
     let old = accepted(&with_store(""));
     let new = format!(
-        "{STORE}audit_retention = \"90d\"\nkeys_per_organization = 5\n[reload]\nmax_removed_keys = \"20%\"\n[revoked]\norganizations = [\"org_acme\"]\n{}",
+        "{STORE}audit_retention = \"90d\"\nkeys_per_organization = 5\n[reload]\n\
+            max_removed_keys = \"20%\"\n[revoked]\norganizations = [\"org_acme\"]\n{}",
         with_api(&format!("expiry_warning = \"2d\"\nexpiry_header = true\n{key_api}"))
     );
     let found = diff(&old, &accepted(&new));
@@ -152,9 +221,15 @@ fn changes_of_the_office_are_shown() {
 
 #[test]
 fn key_that_goes_with_its_organization_is_counted_once() {
-    let key = |id: &str| format!("[[key]]\nid = \"{id}\"\norganization = \"org_acme\"\nsha256 = \"{}\"\n", digest(id));
+    let key = |id: &str| {
+        format!(
+            "[[key]]\nid = \"{id}\"\norganization = \"org_acme\"\nsha256 = \"{}\"\n",
+            digest(id)
+        )
+    };
     let old = accepted(&format!("{SERVER}{API}{}{}", key("a"), key("b")));
-    let revoked = accepted(&format!("[revoked]\norganizations = [\"org_acme\"]\n{SERVER}{API}{}", key("a")));
+    let revoked =
+        accepted(&format!("[revoked]\norganizations = [\"org_acme\"]\n{SERVER}{API}{}", key("a")));
     assert_eq!(diff(&old, &revoked).revoked, 1);
     let both_gone = accepted(&format!("[revoked]\norganizations = [\"org_acme\"]\n{SERVER}{API}"));
     assert_eq!(diff(&revoked, &both_gone).revoked, 0, "it had no access before");

@@ -45,18 +45,27 @@ fn assert_line(entry: Entry<'_>, line: &str) {
 
 #[test]
 fn blocks_and_their_settings_are_found() {
-    assert_line(Entry::Api { name: "desk", setting: Some("upstream") }, "upstream = \"http://127.0.0.1:3000\"");
+    assert_line(
+        Entry::Api { name: "desk", setting: Some("upstream") },
+        "upstream = \"http://127.0.0.1:3000\"",
+    );
     assert_line(Entry::Api { name: "shop", setting: Some("rate_limit") }, "rate_limit = \"1/s\"");
     assert_line(Entry::Api { name: "shop", setting: Some("key_api") }, "[api.key_api]");
     assert_line(Entry::Key { id: "key_a", setting: Some("scopes") }, "scopes = [\"all\"]");
-    assert_line(Entry::Key { id: "key_b", setting: Some("expires_at") }, "expires_at = 2027-03-31T23:59:59Z");
+    assert_line(
+        Entry::Key { id: "key_b", setting: Some("expires_at") },
+        "expires_at = 2027-03-31T23:59:59Z",
+    );
     assert_eq!(locate(TEXT, &Entry::Api { name: "shop", setting: None }), Some(23));
     assert_eq!(locate(TEXT, &Entry::Key { id: "key_b", setting: None }), Some(32));
 }
 
 #[test]
 fn scopes_are_found_however_they_are_written() {
-    assert_line(Entry::Scope { api: "desk", scope: "tickets:read" }, "[api.scopes.\"tickets:read\"]");
+    assert_line(
+        Entry::Scope { api: "desk", scope: "tickets:read" },
+        "[api.scopes.\"tickets:read\"]",
+    );
     assert_line(Entry::Scope { api: "desk", scope: "all" }, "all = { allows = [\"GET /**\"] }");
 }
 
@@ -69,7 +78,10 @@ fn revocations_are_found_in_their_lists() {
 #[test]
 fn tables_and_their_settings_are_found() {
     assert_line(Entry::Table { name: "server", setting: None }, "[server]");
-    assert_line(Entry::Table { name: "server", setting: Some("trusted_proxies") }, "trusted_proxies = [");
+    assert_line(
+        Entry::Table { name: "server", setting: Some("trusted_proxies") },
+        "trusted_proxies = [",
+    );
 }
 
 #[test]
@@ -87,5 +99,8 @@ fn what_is_not_in_the_file_has_no_line() {
         assert_eq!(locate(TEXT, &entry), None, "{entry:?}");
     }
     assert_eq!(locate("[server", &Entry::Table { name: "server", setting: None }), None);
-    assert_eq!(locate("server = 1\nkey = 2", &Entry::Table { name: "server", setting: Some("listen") }), None);
+    assert_eq!(
+        locate("server = 1\nkey = 2", &Entry::Table { name: "server", setting: Some("listen") }),
+        None
+    );
 }

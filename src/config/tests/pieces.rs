@@ -1,13 +1,15 @@
 //! Reading a file piece by piece says exactly what reading it as a whole says.
 
-use super::{API, SCOPES, SERVER, accepted, digest};
-use crate::config::resolve::{check_pieces, check_whole};
-use crate::config::{Problems, Reading, load_while_serving};
+use std::path::Path;
+use std::sync::Arc;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use std::path::Path;
-use std::sync::Arc;
+
+use super::{API, SCOPES, SERVER, accepted, digest};
+use crate::config::resolve::{check_pieces, check_whole};
+use crate::config::{Problems, Reading, load_while_serving};
 
 /// No two of them are alike enough for one to be suggested for another.
 const NAMES: [&str; 6] = ["alpha", "bravo", "charlie", "delta", "echo", "foxtrot"];
@@ -74,7 +76,10 @@ fn assert_same(text: &str, before: Option<&Reading>) -> bool {
 }
 
 fn key(name: &str) -> String {
-    format!("[[key]]\nid = \"{name}\"\norganization = \"org_{name}\"\nsha256 = \"{}\"\n", digest(name))
+    format!(
+        "[[key]]\nid = \"{name}\"\norganization = \"org_{name}\"\nsha256 = \"{}\"\n",
+        digest(name)
+    )
 }
 
 fn scoped(name: &str) -> String {
@@ -85,12 +90,14 @@ fn block() -> impl Strategy<Value = String> {
     let name = || prop::sample::select(&NAMES[..]);
     prop_oneof![
         6 => name().prop_map(key),
-        2 => (name(), name()).prop_map(|(name, text)| format!("{}name = \"\"\"\n{}\"\"\"\n", key(name), key(text))),
+        2 => (name(), name()).prop_map(|(name, text)| format!("{}name = \"\"\"\n\
+            {}\"\"\"\n", key(name), key(text))),
         1 => name().prop_map(|name| format!("{}scopes = [\n  \"tickets:read\",\n]\n", key(name))),
         1 => name().prop_map(|name| format!("{}expires_at = 2020-01-01T00:00:00Z\n", key(name))),
         1 => name().prop_map(|name| key(name).replace('\n', "\r\n")),
         1 => name().prop_map(|name| format!("[revoked]\nkeys = [\"{name}\", \"nobody-at-all\"]\n")),
-        1 => name().prop_map(|name| format!("[api.scopes.{name}]\ndescription = '''\n{}'''\nallows = [\"GET /{name}\"]\n", key(name))),
+        1 => name().prop_map(|name| format!("[api.scopes.{name}]\ndescription = '''\n{}'''\n\
+            allows = [\"GET /{name}\"]\n", key(name))),
         1 => Just("[reload]\nmax_removed_keys = \"20%\"\n".to_owned()),
     ]
 }
@@ -170,7 +177,10 @@ fn block_within_a_text_or_a_list_is_no_key() {
         format!("{open}name = '''\n{hidden}'''\n"),
         format!("{open}[revoked]\norganizations = [\"\"\"\n{hidden}[[key]]\n\"\"\"]\n"),
         // Taken apart, each part but the first would be TOML.
-        format!("[api.scopes.x]\nallows = [\"GET /\"]\ndescription = '''\n{hidden}[api.scopes.'''\n{open}"),
+        format!(
+            "[api.scopes.x]\nallows = [\"GET /\"]\ndescription = '''\n{hidden}[api.scopes.'''\n\
+                {open}"
+        ),
     ];
     for case in cases {
         let text = format!("{SERVER}{API}{case}");
@@ -185,14 +195,22 @@ fn usual_file_is_read_in_pieces() {
     let expired = format!("{}expires_at = 2020-01-01T00:00:00Z\n", key("delta"));
     let listed = format!("{}scopes = [\n  \"tickets:read\",  # [[key]]\n]\n", key("echo"));
     let more = "# the end\n[reload]\nmax_removed_keys = \"20%\"\n";
-    let text = format!("{SERVER}{API}{SCOPES}# keys\n\n{}# next\n {}{expired}{listed}", key("alpha"), key("bravo"));
-    for text in
-        [format!("{text}{more}[revoked]\nkeys = [\"alpha\", \"zulu\"]\n"), format!("[revoked]\nkeys = []\n{text}{more}{}", key("foxtrot"))]
-    {
+    let text = format!(
+        "{SERVER}{API}{SCOPES}# keys\n\n{}# next\n {}{expired}{listed}",
+        key("alpha"),
+        key("bravo")
+    );
+    for text in [
+        format!("{text}{more}[revoked]\nkeys = [\"alpha\", \"zulu\"]\n"),
+        format!("[revoked]\nkeys = []\n{text}{more}{}", key("foxtrot")),
+    ] {
         assert!(assert_same(&text, None), "{text}");
         let before = read(&text, None);
         assert!(assert_same(&text.replace("org_alpha", "org_zulu"), before.as_ref()));
-        assert!(assert_same(&format!("# one line more\n{text}"), before.as_ref()), "warnings have moved");
+        assert!(
+            assert_same(&format!("# one line more\n{text}"), before.as_ref()),
+            "warnings have moved"
+        );
     }
 }
 
@@ -207,12 +225,27 @@ fn key_that_an_edit_leaves_alone_is_not_read_again() {
     };
     assert_eq!(is_kept(&text.replace("org_bravo", "org_zulu")), [true, false, true, true]);
     assert_eq!(is_kept(&text.replace(&key("alpha"), "")), [true, true, true]);
-    assert_eq!(is_kept(&text.replace(&key("alpha"), &format!("{}{}", key("echo"), key("alpha")))), [false, true, true, true, true]);
-    assert_eq!(is_kept(&file(&[key("delta"), key("alpha"), key("charlie")])), [true, true, true], "in another order");
+    assert_eq!(
+        is_kept(&text.replace(&key("alpha"), &format!("{}{}", key("echo"), key("alpha")))),
+        [false, true, true, true, true]
+    );
+    assert_eq!(
+        is_kept(&file(&[key("delta"), key("alpha"), key("charlie")])),
+        [true, true, true],
+        "in another order"
+    );
     let api = |settings: &str| text.replace(API, &format!("{API}{settings}\n"));
-    assert_eq!(is_kept(&api("rate_limit = \"5/s\"\nempty_scopes = \"all\"")), [true; 4], "no key says anything of these");
+    assert_eq!(
+        is_kept(&api("rate_limit = \"5/s\"\nempty_scopes = \"all\"")),
+        [true; 4],
+        "no key says anything of these"
+    );
     assert_eq!(is_kept(&text.replace("GET /tickets", "GET /billets")), [true; 4]);
-    assert_eq!(is_kept(&api("hosts = [\"api.example.com\"]")), [false; 4], "keys may be restricted to what lies elsewhere now");
+    assert_eq!(
+        is_kept(&api("hosts = [\"api.example.com\"]")),
+        [false; 4],
+        "keys may be restricted to what lies elsewhere now"
+    );
 }
 
 #[test]
@@ -220,7 +253,8 @@ fn keys_that_an_edit_leaves_alone_are_checked_against_the_new_ones() {
     let text = file(&[key("alpha"), key("bravo")]);
     let before = read(&text, None).expect("a good file");
     let same_id = format!("{text}{}", key("charlie").replace("\"charlie\"", "\"alpha\""));
-    let same_digest = format!("{text}{}", key("charlie").replace(&digest("charlie"), &digest("bravo")));
+    let same_digest =
+        format!("{text}{}", key("charlie").replace(&digest("charlie"), &digest("bravo")));
     for text in [same_id, same_digest] {
         assert_same(&text, Some(&before));
         assert!(read(&text, Some(&before)).is_none(), "{text}");

@@ -1,5 +1,8 @@
-use crate::config::units::{parse_duration, parse_limit, parse_percent, parse_size, show_duration, show_size};
 use std::time::Duration;
+
+use crate::config::units::{
+    parse_duration, parse_limit, parse_percent, parse_size, show_duration, show_size,
+};
 
 #[test]
 fn durations_have_a_whole_number_and_a_unit() {
@@ -11,7 +14,17 @@ fn durations_have_a_whole_number_and_a_unit() {
     for text in ["0ms", "250ms", "90s", "5min", "1h", "36h", "14d"] {
         assert_eq!(parse_duration(text).map(show_duration), Ok(text.to_owned()));
     }
-    for text in ["", "10", "s", "1.5s", "-1s", "10 s", "10S", "99999999999999999999s", "18446744073709551615h"] {
+    for text in [
+        "",
+        "10",
+        "s",
+        "1.5s",
+        "-1s",
+        "10 s",
+        "10S",
+        "99999999999999999999s",
+        "18446744073709551615h",
+    ] {
         assert!(parse_duration(text).is_err(), "{text}");
     }
 }
@@ -31,7 +44,10 @@ fn sizes_have_a_whole_number_and_a_unit() {
 
 #[test]
 fn shares_are_whole_percents() {
-    assert_eq!([parse_percent("1%"), parse_percent("50%"), parse_percent("100%")], [Ok(1), Ok(50), Ok(100)]);
+    assert_eq!(
+        [parse_percent("1%"), parse_percent("50%"), parse_percent("100%")],
+        [Ok(1), Ok(50), Ok(100)]
+    );
     for text in ["", "%", "50", "0%", "101%", "-1%", "1.5%", "50 %", "300%"] {
         assert!(parse_percent(text).is_err(), "{text}");
     }
@@ -43,7 +59,19 @@ fn limits_read_as_they_are_shown() {
         assert_eq!(parse_limit(text).map(|limit| limit.to_string()), Ok(text.to_owned()));
     }
     assert_eq!(parse_limit("1/31day").map(|limit| limit.window), Ok(31 * 86_400 * 1_000_000_000));
-    for text in ["", "/s", "10", "0/s", "1000001/s", "1/0s", "1/32day", "1/ms", "1/s ", "-1/s", "1/18446744073709551615day"] {
+    for text in [
+        "",
+        "/s",
+        "10",
+        "0/s",
+        "1000001/s",
+        "1/0s",
+        "1/32day",
+        "1/ms",
+        "1/s ",
+        "-1/s",
+        "1/18446744073709551615day",
+    ] {
         assert!(parse_limit(text).is_err(), "{text}");
     }
 }

@@ -1,10 +1,11 @@
-//! From when until when a certificate is good (RFC 5280 §4.1.2.5). The TLS library checks this of others' certificates only, and
-//! does not tell; it takes no more than a walk to one field.
+//! From when until when a certificate is good (RFC 5280 §4.1.2.5). The TLS library checks this of
+//! others' certificates only, and does not tell; it takes no more than a walk to one field.
+
+use std::ops::Range;
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use std::ops::Range;
 
 const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xa0;
@@ -63,25 +64,41 @@ fn time(tag: u8, text: &[u8]) -> Option<i64> {
     let (pairs, []) = rest.as_chunks::<2>() else { return None };
     let [month, day, hour, minute, second] = pairs else { return None };
     let part = |pair: &[u8; 2]| i8::try_from(number(pair)?).ok();
-    let moment = DateTime::new(year, part(month)?, part(day)?, part(hour)?, part(minute)?, part(second)?, 0).ok()?;
-    // "No end" is the last second of the year 9999, a little beyond what can be counted with time zones.
-    Some(moment.to_zoned(TimeZone::UTC).map_or(Timestamp::MAX, |moment| moment.timestamp()).as_second())
+    let moment =
+        DateTime::new(year, part(month)?, part(day)?, part(hour)?, part(minute)?, part(second)?, 0)
+            .ok()?;
+    // "No end" is the last second of the year 9999, a little beyond what can be counted with time
+    // zones.
+    Some(
+        moment
+            .to_zoned(TimeZone::UTC)
+            .map_or(Timestamp::MAX, |moment| moment.timestamp())
+            .as_second(),
+    )
 }
 
 fn number(digits: &[u8]) -> Option<i16> {
-    digits.iter().try_fold(0_i16, |sum, digit| Some(sum * 10 + i16::from(digit.is_ascii_digit().then(|| digit - b'0')?)))
+    digits.iter().try_fold(0_i16, |sum, digit| {
+        Some(sum * 10 + i16::from(digit.is_ascii_digit().then(|| digit - b'0')?))
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
     use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
+    use super::*;
+
     fn certificate(from: i32, until: i32) -> Vec<u8> {
         let mut params = CertificateParams::new(["localhost".to_owned()]).expect("a name");
-        (params.not_before, params.not_after) = (date_time_ymd(from, 3, 1), date_time_ymd(until, 12, 31));
-        params.self_signed(&KeyPair::generate().expect("a key pair")).expect("a certificate").der().to_vec()
+        (params.not_before, params.not_after) =
+            (date_time_ymd(from, 3, 1), date_time_ymd(until, 12, 31));
+        params
+            .self_signed(&KeyPair::generate().expect("a key pair"))
+            .expect("a certificate")
+            .der()
+            .to_vec()
     }
 
     fn seconds(text: &str) -> i64 {
@@ -103,7 +120,9 @@ mod tests {
     #[test]
     fn certificate_without_an_end_has_the_last_one_that_can_be_counted() {
         assert_eq!(time(GENERALIZED_TIME, b"99991231235959Z"), Some(Timestamp::MAX.as_second()));
-        for bad in [&b"99991231235959"[..], b"9999123123595Z", b"99991331235959Z", b"+9991231235959Z", b""] {
+        for bad in
+            [&b"99991231235959"[..], b"9999123123595Z", b"99991331235959Z", b"+9991231235959Z", b""]
+        {
             assert_eq!(time(GENERALIZED_TIME, bad), None);
         }
     }

@@ -1,22 +1,28 @@
 //! The OpenAPI document: what the handlers declare, and what holds for many of them.
 
-use super::{gateway, guarded_routes, problem};
-use serde_json::{Value, json};
 use std::sync::LazyLock;
+
+use serde_json::{Value, json};
 use utoipa::OpenApi;
+
+use super::{gateway, guarded_routes, problem};
 
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Keygate admin API",
-        description = "Keys, organizations and the gateway itself, for operators and for the admins of organizations. It is served on the \
-            admin address. A token is an `[[admin.token]]` of gateway.toml; one with the role `read` may only look, and one with an \
-            `organization` sees and touches only that one's keys. Every error is `application/problem+json` with a `code` that never changes.",
+        description = "Keys, organizations and the gateway itself, for operators and for the \
+            admins of organizations. It is served on the \
+            admin address. A token is an `[[admin.token]]` of gateway.toml; one with the role \
+            `read` may only look, and one with an \
+            `organization` sees and touches only that one's keys. Every error is \
+            `application/problem+json` with a `code` that never changes.",
     ),
     components(schemas(problem::Body, problem::Mistake)),
     security(("token" = [])),
     tags(
-        (name = "keys", description = "Keys: those of the store can be changed, those of gateway.toml can be looked at and revoked."),
+        (name = "keys", description = "Keys: those of the store can be changed, those of \
+            gateway.toml can be looked at and revoked."),
         (name = "organizations", description = "Organizations, and the log of who changed what."),
         (name = "gateway", description = "The gateway as a whole."),
     )
@@ -25,21 +31,40 @@ struct Base;
 
 /// Refusals that many calls have in common: name, status, when.
 const REFUSALS: [(&str, &str, &str); 12] = [
-    ("Unreadable", "400", "What is sent cannot be read: a parameter, a header field or the syntax of the body."),
+    (
+        "Unreadable",
+        "400",
+        "What is sent cannot be read: a parameter, a header field or the syntax of the body.",
+    ),
     ("Unauthorized", "401", "There is no admin token, or one that nobody listed."),
     ("Forbidden", "403", "The token may not do this, or a foreign web page asks."),
-    ("NotFound", "404", "There is nothing of this name that the token may see, or gateway.toml has no admin token at all."),
+    (
+        "NotFound",
+        "404",
+        "There is nothing of this name that the token may see, or gateway.toml has no admin token \
+            at all.",
+    ),
     ("Slow", "408", "The body did not arrive in time."),
-    ("Conflict", "409", "It contradicts what is there; or gateway.toml has no `[store]`; or no other process could take over."),
+    (
+        "Conflict",
+        "409",
+        "It contradicts what is there; or gateway.toml has no `[store]`; or no other process \
+            could take over.",
+    ),
     ("Stale", "412", "It was changed since it had the ETag of `If-Match`."),
     ("TooLarge", "413", "The body is larger than 64 KiB."),
     ("NotJson", "415", "The body is not `application/json`."),
     ("Invalid", "422", "What is sent can be read, and `errors` says which parts of it do not fit."),
     ("Fault", "500", "A mistake of the gateway's."),
-    ("Unavailable", "503", "The store does not answer, so nothing was acknowledged; or the gateway is stopping."),
+    (
+        "Unavailable",
+        "503",
+        "The store does not answer, so nothing was acknowledged; or the gateway is stopping.",
+    ),
 ];
 
-/// What can follow: operation and status, name of the link, the operation that follows, its parameter and where its value is.
+/// What can follow: operation and status, name of the link, the operation that follows, its
+/// parameter and where its value is.
 const LINKS: [(&str, &str, &str, &str, &str, &str); 12] = [
     ("create_key", "201", "show", "show_key", "id", "$response.body#/id"),
     ("create_key", "201", "update", "update_key", "id", "$response.body#/id"),
@@ -50,16 +75,31 @@ const LINKS: [(&str, &str, &str, &str, &str, &str); 12] = [
     ("create_key", "201", "use", "key_use", "id", "$response.body#/id"),
     ("import_key", "201", "show", "show_key", "id", "$response.body#/id"),
     ("list_keys", "200", "next", "list_keys", "after", "$response.body#/next"),
-    ("list_organizations", "200", "first", "show_organization", "name", "$response.body#/organizations/0/name"),
+    (
+        "list_organizations",
+        "200",
+        "first",
+        "show_organization",
+        "name",
+        "$response.body#/organizations/0/name",
+    ),
     ("list_organizations", "200", "next", "list_organizations", "after", "$response.body#/next"),
     ("audit_log", "200", "next", "audit_log", "before", "$response.body#/next"),
 ];
 
 /// The bodies that are sent, by the names of their schemas.
-const SENT: [&str; 7] = ["NewKey", "ImportedKey", "KeyChange", "Rotation", "RevocationOrder", "OrganizationChange", "BackupOrder"];
+const SENT: [&str; 7] = [
+    "NewKey",
+    "ImportedKey",
+    "KeyChange",
+    "Rotation",
+    "RevocationOrder",
+    "OrganizationChange",
+    "BackupOrder",
+];
 
-/// What their members look like, as the office checks it. It also checks what no schema can say: that names are known, that a moment is
-/// in the future.
+/// What their members look like, as the office checks it. It also checks what no schema can say:
+/// that names are known, that a moment is in the future.
 fn form(member: &str) -> Value {
     let name = json!({"minLength": 1, "maxLength": 200, "pattern": PRINTABLE});
     let restrictions = |items: Value| json!({"maxItems": 100, "items": items});
@@ -67,13 +107,17 @@ fn form(member: &str) -> Value {
         "id" => json!({"pattern": KEY_ID}),
         "name" => name,
         "organization" => json!({"minLength": 1, "maxLength": 1024, "pattern": PRINTABLE}),
-        "apis" => json!({"minItems": 1, "uniqueItems": true, "items": {"pattern": "^[A-Za-z0-9._-]{1,64}$"}}),
+        "apis" => {
+            json!({"minItems": 1, "uniqueItems": true, "items": {"pattern": "^[A-Za-z0-9._-]{1,64}$"}})
+        }
         "environment" => json!({"pattern": "^[A-Za-z0-9._-]{1,64}$"}),
         "scopes" => json!({"uniqueItems": true, "items": {"pattern": r"^[!#-\[\]-~]{1,128}$"}}),
         "allow_ips" => restrictions(json!({"pattern": "^[0-9A-Fa-f.:]{2,45}(/[0-9]{1,3})?$"})),
         "allow_referrers" => restrictions(json!({"pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[!-~]+$"})),
         "allow_endpoints" => restrictions(json!({"pattern": "^[A-Z]+ /[!-~]*$"})),
-        "rate_limit" => json!({"maxItems": 4, "items": {"pattern": "^[0-9]{1,7}/[0-9]{0,7}(s|min|h|hour|day)$"}}),
+        "rate_limit" => {
+            json!({"maxItems": 4, "items": {"pattern": "^[0-9]{1,7}/[0-9]{0,7}(s|min|h|hour|day)$"}})
+        }
         "expires_at" => json!({"format": "date-time"}),
         "sha256" => json!({"pattern": "^[0-9a-f]{64}$"}),
         "prefix" => json!({"pattern": "^[!-~]{0,8}$"}),
@@ -105,7 +149,8 @@ const METHODS: [&str; 3] = ["get", "post", "patch"];
 
 /// The document, as `/openapi.json` serves it.
 pub(super) fn text() -> &'static str {
-    static TEXT: LazyLock<String> = LazyLock::new(|| serde_json::to_string_pretty(&document()).unwrap_or_default() + "\n");
+    static TEXT: LazyLock<String> =
+        LazyLock::new(|| serde_json::to_string_pretty(&document()).unwrap_or_default() + "\n");
     &TEXT
 }
 
@@ -114,15 +159,15 @@ fn document() -> Value {
     api.merge(gateway::open_routes().split_for_parts().1);
     api.merge(guarded_routes().split_for_parts().1);
     let mut document = serde_json::to_value(&api).unwrap_or_default();
-    document["components"]["securitySchemes"] = json!({"token": {"type": "http", "scheme": "bearer"}});
+    document["components"]["securitySchemes"] =
+        json!({"token": {"type": "http", "scheme": "bearer"}});
     for (name, status, description) in REFUSALS {
         let mut refusal = json!({
             "description": description,
             "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
         });
         if status == "401" {
-            refusal["headers"] =
-                json!({"WWW-Authenticate": {"required": true, "schema": {"type": "string"}, "description": "RFC 6750 §3."}});
+            refusal["headers"] = json!({"WWW-Authenticate": {"required": true, "schema": {"type": "string"}, "description": "RFC 6750 §3."}});
         }
         document["components"]["responses"][name] = refusal;
     }
@@ -132,7 +177,8 @@ fn document() -> Value {
             extend(schema, form(member));
         }
     }
-    document["paths"]["/v1/keys"]["post"]["requestBody"]["content"]["application/json"]["example"] = example();
+    document["paths"]["/v1/keys"]["post"]["requestBody"]["content"]["application/json"]["example"] =
+        example();
     document["paths"]["/v1/keys/import"]["post"]["requestBody"]["content"]["application/json"]["example"] = json!({
         "sha256": "9d353fb05f5bcb317f9c50020f4f90e2c5a7f4ed7ae63590dc57aaf3902d550b",
         "name": "CRM Integration, from the system before",
@@ -161,11 +207,15 @@ fn complete(operation: &mut Value, path: &str) {
         match (parameter["in"].as_str(), parameter["name"].as_str()) {
             (Some("path"), Some("id")) => parameter["schema"]["pattern"] = json!(KEY_ID),
             (Some("path"), _) => parameter["schema"]["minLength"] = json!(1),
-            (Some("query"), Some("after")) if path == "/v1/keys" => parameter["schema"]["pattern"] = json!("^(file|store):"),
+            (Some("query"), Some("after")) if path == "/v1/keys" => {
+                parameter["schema"]["pattern"] = json!("^(file|store):")
+            }
             (Some("header"), Some("If-Match")) => {
                 parameter["schema"] = json!({"oneOf": [{"const": "*"}, {"type": "string", "pattern": "^\"[0-9]+\"$"}]});
             }
-            (Some("query"), Some("before")) => parameter["schema"]["pattern"] = json!("^[0-9]{1,18}$"),
+            (Some("query"), Some("before")) => {
+                parameter["schema"]["pattern"] = json!("^[0-9]{1,18}$")
+            }
             _ => {}
         }
     }
@@ -175,7 +225,9 @@ fn complete(operation: &mut Value, path: &str) {
     if let Some(body) = operation.get_mut("requestBody") {
         without_null(&mut body["content"]["application/json"]["schema"]);
     }
-    let has_if_match = operation["parameters"].as_array().is_some_and(|all| all.iter().any(|parameter| parameter["name"] == "If-Match"));
+    let has_if_match = operation["parameters"]
+        .as_array()
+        .is_some_and(|all| all.iter().any(|parameter| parameter["name"] == "If-Match"));
     let is_open = operation.get("security").is_some();
     for (name, status, _) in REFUSALS {
         let applies = match status {
@@ -186,19 +238,24 @@ fn complete(operation: &mut Value, path: &str) {
             _ => has_body || has_parameters,
         };
         if applies {
-            operation["responses"][status] = json!({"$ref": format!("#/components/responses/{name}")});
+            operation["responses"][status] =
+                json!({"$ref": format!("#/components/responses/{name}")});
         }
     }
     for (from, status, name, to, parameter, value) in LINKS {
         if operation["operationId"] == from {
-            operation["responses"][status]["links"][name] = json!({"operationId": to, "parameters": {parameter: value}});
+            operation["responses"][status]["links"][name] =
+                json!({"operationId": to, "parameters": {parameter: value}});
         }
     }
     for (_, response) in operation["responses"].as_object_mut().into_iter().flatten() {
         for (_, header) in response["headers"].as_object_mut().into_iter().flatten() {
             header["required"] = json!(true);
         }
-        response.as_object_mut().filter(|response| response["headers"].is_null()).map(|response| response.remove("headers"));
+        response
+            .as_object_mut()
+            .filter(|response| response["headers"].is_null())
+            .map(|response| response.remove("headers"));
     }
 }
 
@@ -206,7 +263,11 @@ fn complete(operation: &mut Value, path: &str) {
 fn extend(schema: &mut Value, keywords: Value) {
     let Value::Object(keywords) = keywords else { return };
     for (keyword, value) in keywords {
-        if keyword == "items" { extend(&mut schema["items"], value) } else { schema[keyword] = value }
+        if keyword == "items" {
+            extend(&mut schema["items"], value)
+        } else {
+            schema[keyword] = value
+        }
     }
 }
 
@@ -239,6 +300,10 @@ mod tests {
             std::fs::write(&file, super::text()).expect("it is written");
         }
         let kept = std::fs::read_to_string(&file).expect("docs/openapi.json");
-        assert_eq!(kept, super::text(), "run `UPDATE_GOLDEN=1 cargo test --lib openapi` and look at the difference");
+        assert_eq!(
+            kept,
+            super::text(),
+            "run `UPDATE_GOLDEN=1 cargo test --lib openapi` and look at the difference"
+        );
     }
 }

@@ -1,7 +1,21 @@
-//! What concerns the gateway as a whole: figures, health, reload, the running configuration, backup.
+//! What concerns the gateway as a whole: figures, health, reload, the running configuration,
+//! backup.
+
+use std::sync::Arc;
+
+use axum::Json as Body;
+use axum::response::IntoResponse;
+use http::{StatusCode, header};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::problem::{Answer, Problem};
-use super::request::{Caller, Json, LargeJson, Nothing, Observer, Operator, OptionalJson, Parameters, Reader};
+use super::request::{
+    Caller, Json, LargeJson, Nothing, Observer, Operator, OptionalJson, Parameters, Reader,
+};
 use super::running::RunningConfig;
 use super::{document, log_change};
 use crate::control::access::Denied;
@@ -11,21 +25,15 @@ use crate::control::metrics;
 use crate::control::office::{OfficeError, Violation};
 use crate::control::upgrade::{Refused, UpgradeRequest};
 use crate::state::Phase;
-use axum::Json as Body;
-use axum::response::IntoResponse;
-use http::{StatusCode, header};
-use serde::{Deserialize, Serialize};
-use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot};
-use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 type Here = axum::extract::State<Arc<State>>;
 
 /// What answers without a token, whoever asks.
 pub(super) fn open_routes() -> OpenApiRouter<Arc<State>> {
-    OpenApiRouter::default().routes(routes!(metrics_page)).routes(routes!(health)).routes(routes!(readiness))
+    OpenApiRouter::default()
+        .routes(routes!(metrics_page))
+        .routes(routes!(health))
+        .routes(routes!(readiness))
 }
 
 /// What needs one.
@@ -45,7 +53,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
     path = "/metrics",
     tag = "gateway",
     security(()),
-    responses((status = OK, description = "In the Prometheus text format, version 0.0.4.", body = String, content_type = "text/plain"))
+    responses((status = OK, description = "In the Prometheus text format, version \
+        0.0.4.", body = String, content_type = "text/plain"))
 )]
 async fn metrics_page(state: Here) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::render(&state.figures).await)
@@ -71,7 +80,8 @@ async fn health() -> &'static str {
     security(()),
     responses(
         (status = OK, description = "It does.", body = String, content_type = "text/plain"),
-        (status = SERVICE_UNAVAILABLE, description = "It starts, is about to stop, or drains.", body = String, content_type = "text/plain"),
+        (status = SERVICE_UNAVAILABLE, description = "It starts, is about to stop, or \
+            drains.", body = String, content_type = "text/plain"),
     )
 )]
 async fn readiness(state: Here) -> (StatusCode, &'static str) {
@@ -121,18 +131,28 @@ async fn reload(
 ) -> Answer<Body<Reloaded>> {
     tracing::info!(by = actor.name, force = order.force, "reload asked for");
     match ask(&state.reloads, |answer| ReloadRequest { force: order.force, answer }).await? {
-        ReloadReport::Accepted { changes, needs_restart, warnings } => Ok(Body(Reloaded { changes, needs_restart, warnings })),
+        ReloadReport::Accepted { changes, needs_restart, warnings } => {
+            Ok(Body(Reloaded { changes, needs_restart, warnings }))
+        }
         ReloadReport::Refused { errors } => {
-            let errors = errors.into_iter().map(|message| Violation { member: String::new(), message }).collect();
+            let errors = errors
+                .into_iter()
+                .map(|message| Violation { member: String::new(), message })
+                .collect();
             let detail = "The file is refused; what ran before goes on.";
-            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "file_refused", detail).with_errors(errors))
+            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "file_refused", detail)
+                .with_errors(errors))
         }
     }
 }
 
 /// Has the control thread do something, and waits until it has.
-async fn ask<R, A>(thread: &mpsc::Sender<R>, request: impl FnOnce(oneshot::Sender<A>) -> R) -> Result<A, Problem> {
-    let stopping = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "The gateway is stopping.");
+async fn ask<R, A>(
+    thread: &mpsc::Sender<R>,
+    request: impl FnOnce(oneshot::Sender<A>) -> R,
+) -> Result<A, Problem> {
+    let stopping =
+        || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "The gateway is stopping.");
     let (answer, answered) = oneshot::channel();
     thread.send(request(answer)).await.map_err(|_| stopping())?;
     answered.await.map_err(|_| stopping())
@@ -147,19 +167,26 @@ struct Upgraded {
 
 /// Has another process take over, without losing a request.
 ///
-/// It runs the program that now stands where this one was started from. If it cannot take over, this one goes on, and `detail` says
-/// why. The answer comes when it has: connections that are open then are served to their end by the process before.
+/// It runs the program that now stands where this one was started from. If it cannot take over,
+/// this one goes on, and `detail` says why. The answer comes when it has: connections that are open
+/// then are served to their end by the process before.
 #[utoipa::path(
     post,
     path = "/v1/upgrade",
     tag = "gateway",
     responses((status = OK, description = "It has taken over.", body = Upgraded))
 )]
-async fn upgrade(Caller(actor): Operator, Parameters(Nothing {}): Parameters<Nothing>, state: Here) -> Answer<Body<Upgraded>> {
+async fn upgrade(
+    Caller(actor): Operator,
+    Parameters(Nothing {}): Parameters<Nothing>,
+    state: Here,
+) -> Answer<Body<Upgraded>> {
     tracing::info!(by = actor.name, "upgrade asked for");
     match ask(&state.upgrades, |answer| UpgradeRequest { waiting: 1, answer }).await? {
         Ok(process) => Ok(Body(Upgraded { process })),
-        Err(why @ (Refused::UnderWay | Refused::Impossible(_))) => Err(Problem::new(StatusCode::CONFLICT, "no_upgrade", format!("{why}."))),
+        Err(why @ (Refused::UnderWay | Refused::Impossible(_))) => {
+            Err(Problem::new(StatusCode::CONFLICT, "no_upgrade", format!("{why}.")))
+        }
         Err(Refused::Failed(why)) => {
             let detail = format!("The upgrade failed; what ran before goes on. {why}");
             Err(Problem::new(StatusCode::CONFLICT, "upgrade_failed", detail))
@@ -169,14 +196,19 @@ async fn upgrade(Caller(actor): Operator, Parameters(Nothing {}): Parameters<Not
 
 /// Shows the configuration that runs.
 ///
-/// Without secrets: of headers towards the upstream it has the names only, of admin tokens no digests.
+/// Without secrets: of headers towards the upstream it has the names only, of admin tokens no
+/// digests.
 #[utoipa::path(
     get,
     path = "/v1/config",
     tag = "gateway",
     responses((status = OK, description = "The configuration.", body = RunningConfig))
 )]
-async fn running_config(Caller(_): Observer, Parameters(Nothing {}): Parameters<Nothing>, state: Here) -> Body<RunningConfig> {
+async fn running_config(
+    Caller(_): Observer,
+    Parameters(Nothing {}): Parameters<Nothing>,
+    state: Here,
+) -> Body<RunningConfig> {
     Body(RunningConfig::from(&*state.registry.config()))
 }
 
@@ -184,8 +216,8 @@ async fn running_config(Caller(_): Observer, Parameters(Nothing {}): Parameters<
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct BackupOrder {
-    /// The name of a new file beside the store's own, such as `keygate-2026-11-22.db`: letters, digits, `.`, `_` and `-`, with `.db` at its
-    /// end.
+    /// The name of a new file beside the store's own, such as `keygate-2026-11-22.db`: letters,
+    /// digits, `.`, `_` and `-`, with `.db` at its end.
     #[schema(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.db$")]
     file: String,
 }
@@ -199,8 +231,9 @@ struct Backup {
 
 /// Copies the store while it is in use.
 ///
-/// The copy is a whole SQLite database of its own. To restore it, stop the gateway, put the copy in the store's place without the
-/// store's `-wal` and `-shm` files, and start the gateway. Whoever asks does not choose the folder, and no file is overwritten.
+/// The copy is a whole SQLite database of its own. To restore it, stop the gateway, put the copy in
+/// the store's place without the store's `-wal` and `-shm` files, and start the gateway. Whoever
+/// asks does not choose the folder, and no file is overwritten.
 #[utoipa::path(
     post,
     path = "/v1/backup",
@@ -214,9 +247,13 @@ async fn backup(
     state: Here,
     Json(order): Json<BackupOrder>,
 ) -> Answer<(StatusCode, Body<Backup>)> {
-    let folder = state.store.as_deref().and_then(std::path::Path::parent).ok_or(OfficeError::NoStore)?;
+    let folder =
+        state.store.as_deref().and_then(std::path::Path::parent).ok_or(OfficeError::NoStore)?;
     if !is_backup_name(&order.file) {
-        return Err(Problem::invalid("file", "expected the name of a file: letters, digits, `.`, `_` and `-`, with `.db` at its end"));
+        return Err(Problem::invalid(
+            "file",
+            "expected the name of a file: letters, digits, `.`, `_` and `-`, with `.db` at its end",
+        ));
     }
     let path = folder.join(&order.file);
     state.office.backup(&actor, &path).await?;
@@ -245,8 +282,8 @@ async fn openapi() -> impl IntoResponse {
 
 /// Explains what becomes of a request, check by check.
 ///
-/// The request is judged as a real one would be, but nothing is counted. A token that is narrowed to an organization may ask about
-/// its own keys, and not what another gateway.toml would change.
+/// The request is judged as a real one would be, but nothing is counted. A token that is narrowed
+/// to an organization may ask about its own keys, and not what another gateway.toml would change.
 #[utoipa::path(
     post,
     path = "/v1/explain",
@@ -266,21 +303,37 @@ async fn explain_request(
     let digest = state.settings.load().digest;
     let here = state.clone();
     // Off the control thread: it reads a file.
-    let explained =
-        tokio::task::spawn_blocking(move || explain(&question, &actor, &here.registry, &here.figures.shared, &here.file, digest));
-    let explained =
-        explained.await.map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "fault", "Explaining failed unexpectedly."))?;
+    let explained = tokio::task::spawn_blocking(move || {
+        explain(&question, &actor, &here.registry, &here.figures.shared, &here.file, digest)
+    });
+    let explained = explained.await.map_err(|_| {
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "fault", "Explaining failed unexpectedly.")
+    })?;
     explained.map(Body).map_err(|why| match why {
         NoExplanation::Invalid(member, message) => Problem::invalid(member, &message),
-        NoExplanation::UnknownKey => Problem::new(StatusCode::NOT_FOUND, "not_found", "There is no key with this id."),
+        NoExplanation::UnknownKey => {
+            Problem::new(StatusCode::NOT_FOUND, "not_found", "There is no key with this id.")
+        }
         NoExplanation::UnknownRequest => Problem::new(
             StatusCode::NOT_FOUND,
             "not_found",
             "No request with this id was refused in the last hour, as far as is remembered.",
         ),
         NoExplanation::Config(problems) => {
-            let errors = problems.0.iter().map(|problem| Violation { member: "config".to_owned(), message: problem.to_string() }).collect();
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "The gateway.toml has mistakes.").with_errors(errors)
+            let errors = problems
+                .0
+                .iter()
+                .map(|problem| Violation {
+                    member: "config".to_owned(),
+                    message: problem.to_string(),
+                })
+                .collect();
+            Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "invalid",
+                "The gateway.toml has mistakes.",
+            )
+            .with_errors(errors)
         }
     })
 }

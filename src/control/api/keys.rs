@@ -1,20 +1,25 @@
 //! `/v1/keys`.
 
-use super::problem::{Answer, Problem};
-use super::request::{Caller, IdempotencyKey, IfMatch, Json, Manager, Name, Nothing, OptionalJson, Parameters, Reader};
-use super::{etag, log_change};
-use crate::control::admin::State;
-use crate::control::office::{
-    CreatedKey, ImportedKey, KeyChange, KeyFilter, KeyPage, KeyUse, KeyView, NewKey, RevocationOrder, Revoked, Rotation, Source, Status,
-};
+use std::sync::Arc;
+
 use axum::Json as Body;
 use axum::response::IntoResponse;
 use http::{StatusCode, header};
 use serde::Deserialize;
-use std::sync::Arc;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+
+use super::problem::{Answer, Problem};
+use super::request::{
+    Caller, IdempotencyKey, IfMatch, Json, Manager, Name, Nothing, OptionalJson, Parameters, Reader,
+};
+use super::{etag, log_change};
+use crate::control::admin::State;
+use crate::control::office::{
+    CreatedKey, ImportedKey, KeyChange, KeyFilter, KeyPage, KeyUse, KeyView, NewKey,
+    RevocationOrder, Revoked, Rotation, Source, Status,
+};
 
 type Office = axum::extract::State<Arc<State>>;
 
@@ -58,24 +63,32 @@ struct KeyQuery {
 
 /// Lists keys, those of gateway.toml too.
 ///
-/// They are ordered by id, those of the file first. A token that is narrowed to an organization sees its own only.
+/// They are ordered by id, those of the file first. A token that is narrowed to an organization
+/// sees its own only.
 #[utoipa::path(get, path = "/v1/keys", tag = "keys", params(KeyQuery), responses((status = OK, description = "A page of keys.", body = KeyPage)))]
-async fn list_keys(Caller(actor): Reader, Parameters(query): Parameters<KeyQuery>, state: Office) -> Answer<Body<KeyPage>> {
+async fn list_keys(
+    Caller(actor): Reader,
+    Parameters(query): Parameters<KeyQuery>,
+    state: Office,
+) -> Answer<Body<KeyPage>> {
     let limit = super::limit(query.limit)?;
-    let KeyQuery { organization, api, environment, status, source, name, parent, after, .. } = query;
+    let KeyQuery { organization, api, environment, status, source, name, parent, after, .. } =
+        query;
     let filter = KeyFilter { organization, api, environment, status, source, name, parent };
     Ok(Body(state.office.list(&actor, filter, after.as_deref(), limit).await?))
 }
 
 /// Makes a key.
 ///
-/// The answer shows it, this once. With an `Idempotency-Key`, the same request within 24 hours answers with the same record, without
-/// the key and with `"key_shown": true`; another request under the same `Idempotency-Key` is refused.
+/// The answer shows it, this once. With an `Idempotency-Key`, the same request within 24 hours
+/// answers with the same record, without the key and with `"key_shown": true`; another request
+/// under the same `Idempotency-Key` is refused.
 #[utoipa::path(
     post,
     path = "/v1/keys",
     tag = "keys",
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes it safe to repeat the request: 1 to 255 visible ASCII characters.", pattern = "^[!-~]{1,255}$")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes it safe to repeat \
+        the request: 1 to 255 visible ASCII characters.", pattern = "^[!-~]{1,255}$")),
     request_body = NewKey,
     responses((status = CREATED, description = "The key, in force.", body = CreatedKey, headers(
         ("Location" = String, description = "Where the record is."),
@@ -93,7 +106,10 @@ async fn create_key(
     if !created.key_shown {
         log_change(&actor, "key.create", &created.record.id);
     }
-    let headers = [(header::LOCATION, format!("/v1/keys/{}", created.record.id)), (header::ETAG, etag(created.record.revision))];
+    let headers = [
+        (header::LOCATION, format!("/v1/keys/{}", created.record.id)),
+        (header::ETAG, etag(created.record.revision)),
+    ];
     Ok((StatusCode::CREATED, headers, Body(created)))
 }
 
@@ -105,7 +121,8 @@ async fn create_key(
     path = "/v1/keys/import",
     tag = "keys",
     request_body = ImportedKey,
-    responses((status = CREATED, description = "Its record; it is in force.", body = KeyView, headers(
+    responses((status = CREATED, description = "Its record; it is in \
+        force.", body = KeyView, headers(
         ("Location" = String, description = "Where the record is."),
         ("ETag" = String, description = "The record's revision, in quotes."),
     )))
@@ -118,7 +135,8 @@ async fn import_key(
 ) -> Answer<impl IntoResponse> {
     let key = state.office.import(&actor, imported).await?;
     log_change(&actor, "key.import", &key.id);
-    let headers = [(header::LOCATION, format!("/v1/keys/{}", key.id)), (header::ETAG, etag(key.revision))];
+    let headers =
+        [(header::LOCATION, format!("/v1/keys/{}", key.id)), (header::ETAG, etag(key.revision))];
     Ok((StatusCode::CREATED, headers, Body(key)))
 }
 
@@ -153,10 +171,13 @@ async fn show_key(
     tag = "keys",
     params(
         ("id" = String, Path, description = "The key's id."),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for; without one, or with `*`, whichever there is."),
+        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant \
+            for; without one, or with `*`, whichever there is."),
     ),
     request_body = KeyChange,
-    responses((status = OK, description = "The record; the change is in force.", body = KeyView, headers(("ETag" = String, description = "The record's revision, in quotes."))))
+    responses((status = OK, description = "The record; the change is in \
+        force.", body = KeyView, headers(("ETag" = String, description = "The record's revision, \
+            in quotes."))))
 )]
 async fn update_key(
     Caller(actor): Manager,
@@ -177,7 +198,8 @@ async fn update_key(
     path = "/v1/keys/{id}/pause",
     tag = "keys",
     params(("id" = String, Path, description = "The key's id.")),
-    responses((status = OK, description = "The record; the key is refused.", body = KeyView, headers(("ETag" = String, description = "The record's revision, in quotes."))))
+    responses((status = OK, description = "The record; the key is \
+        refused.", body = KeyView, headers(("ETag" = String, description = "The record's revision, in quotes."))))
 )]
 async fn pause_key(
     Caller(actor): Manager,
@@ -196,7 +218,8 @@ async fn pause_key(
     path = "/v1/keys/{id}/resume",
     tag = "keys",
     params(("id" = String, Path, description = "The key's id.")),
-    responses((status = OK, description = "The record; the key is accepted.", body = KeyView, headers(("ETag" = String, description = "The record's revision, in quotes."))))
+    responses((status = OK, description = "The record; the key is \
+        accepted.", body = KeyView, headers(("ETag" = String, description = "The record's revision, in quotes."))))
 )]
 async fn resume_key(
     Caller(actor): Manager,
@@ -218,7 +241,8 @@ async fn resume_key(
     tag = "keys",
     params(("id" = String, Path, description = "The key's id.")),
     request_body = Option<Rotation>,
-    responses((status = OK, description = "The record with the new key, in force.", body = CreatedKey, headers(("ETag" = String, description = "The record's revision, in quotes."))))
+    responses((status = OK, description = "The record with the new key, in \
+        force.", body = CreatedKey, headers(("ETag" = String, description = "The record's revision, in quotes."))))
 )]
 async fn rotate_key(
     Caller(actor): Manager,

@@ -1,18 +1,22 @@
 //! `/v1/organizations` and `/v1/audit`.
 
-use super::problem::Answer;
-use super::request::{Caller, IfMatch, Json, Name, Nothing, Operator, Parameters, Reader};
-use super::{etag, log_change};
-use crate::control::admin::State;
-use crate::control::office::{AuditFilter, AuditPage, OrganizationChange, OrganizationPage, OrganizationView};
+use std::sync::Arc;
+
 use axum::Json as Body;
 use axum::response::IntoResponse;
 use http::header;
 use serde::Deserialize;
-use std::sync::Arc;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+
+use super::problem::Answer;
+use super::request::{Caller, IfMatch, Json, Name, Nothing, Operator, Parameters, Reader};
+use super::{etag, log_change};
+use crate::control::admin::State;
+use crate::control::office::{
+    AuditFilter, AuditPage, OrganizationChange, OrganizationPage, OrganizationView,
+};
 
 type Office = axum::extract::State<Arc<State>>;
 
@@ -79,17 +83,20 @@ async fn show_organization(
 
 /// Changes an organization.
 ///
-/// Like suspending and resuming, this needs a token that is not narrowed to an organization: these settings bind its own admins.
+/// Like suspending and resuming, this needs a token that is not narrowed to an organization: these
+/// settings bind its own admins.
 #[utoipa::path(
     patch,
     path = "/v1/organizations/{name}",
     tag = "organizations",
     params(
         ("name" = String, Path, description = "The organization's name."),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for; without one, or with `*`, whichever there is."),
+        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant \
+            for; without one, or with `*`, whichever there is."),
     ),
     request_body = OrganizationChange,
-    responses((status = OK, description = "The organization; the change is in force.", body = OrganizationView, headers(("ETag" = String, description = "Its revision, in quotes."))))
+    responses((status = OK, description = "The organization; the change is in \
+        force.", body = OrganizationView, headers(("ETag" = String, description = "Its revision, in quotes."))))
 )]
 async fn update_organization(
     Caller(actor): Operator,
@@ -110,7 +117,8 @@ async fn update_organization(
     path = "/v1/organizations/{name}/suspend",
     tag = "organizations",
     params(("name" = String, Path, description = "The organization's name.")),
-    responses((status = OK, description = "The organization; its keys are refused.", body = OrganizationView, headers(("ETag" = String, description = "Its revision, in quotes."))))
+    responses((status = OK, description = "The organization; its keys are \
+        refused.", body = OrganizationView, headers(("ETag" = String, description = "Its revision, in quotes."))))
 )]
 async fn suspend_organization(
     Caller(actor): Operator,
@@ -129,7 +137,8 @@ async fn suspend_organization(
     path = "/v1/organizations/{name}/resume",
     tag = "organizations",
     params(("name" = String, Path, description = "The organization's name.")),
-    responses((status = OK, description = "The organization; its keys are accepted.", body = OrganizationView, headers(("ETag" = String, description = "Its revision, in quotes."))))
+    responses((status = OK, description = "The organization; its keys are \
+        accepted.", body = OrganizationView, headers(("ETag" = String, description = "Its revision, in quotes."))))
 )]
 async fn resume_organization(
     Caller(actor): Operator,
@@ -168,7 +177,11 @@ struct AuditQuery {
     params(AuditQuery),
     responses((status = OK, description = "A page of the audit log.", body = AuditPage))
 )]
-async fn audit_log(Caller(actor): Reader, Parameters(query): Parameters<AuditQuery>, state: Office) -> Answer<Body<AuditPage>> {
+async fn audit_log(
+    Caller(actor): Reader,
+    Parameters(query): Parameters<AuditQuery>,
+    state: Office,
+) -> Answer<Body<AuditPage>> {
     let limit = super::limit(query.limit)?;
     let filter = AuditFilter { organization: query.organization, subject: query.subject };
     Ok(Body(state.office.audit(&actor, filter, query.before.as_deref(), limit).await?))

@@ -1,12 +1,15 @@
-//! What is answered when a call is refused: `application/problem+json` (RFC 9457), with a code for programs.
+//! What is answered when a call is refused: `application/problem+json` (RFC 9457), with a code for
+//! programs.
 
-use crate::control::access::Denied;
-use crate::control::office::{OfficeError, Violation};
+use std::borrow::Cow;
+
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
-use std::borrow::Cow;
 use utoipa::ToSchema;
+
+use crate::control::access::Denied;
+use crate::control::office::{OfficeError, Violation};
 
 /// A call that is refused.
 #[derive(Debug)]
@@ -24,7 +27,11 @@ pub(super) type Answer<T> = Result<T, Problem>;
 
 impl Problem {
     /// `code` is for programs and never changes, `detail` for people.
-    pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(super) fn new(
+        status: StatusCode,
+        code: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self { status, code, detail: detail.into(), errors: Vec::new(), challenge: None }
     }
 
@@ -35,7 +42,11 @@ impl Problem {
 
     /// 422 for one member, or for the body as a whole where it has no name.
     pub(super) fn invalid(member: &str, message: &str) -> Self {
-        OfficeError::Invalid(vec![Violation { member: member.to_owned(), message: message.to_owned() }]).into()
+        OfficeError::Invalid(vec![Violation {
+            member: member.to_owned(),
+            message: message.to_owned(),
+        }])
+        .into()
     }
 
     /// Names every mistake.
@@ -83,12 +94,20 @@ impl IntoResponse for Problem {
             status: self.status.as_u16(),
             detail: self.detail,
             code: self.code,
-            errors: self.errors.into_iter().map(|Violation { member, message }| Mistake { member, message }).collect(),
+            errors: self
+                .errors
+                .into_iter()
+                .map(|Violation { member, message }| Mistake { member, message })
+                .collect(),
         };
         let text = serde_json::to_string(&body).unwrap_or_default();
-        let mut response = (self.status, [(header::CONTENT_TYPE, "application/problem+json")], text).into_response();
+        let mut response =
+            (self.status, [(header::CONTENT_TYPE, "application/problem+json")], text)
+                .into_response();
         if let Some(challenge) = self.challenge {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         response
     }

@@ -1,18 +1,20 @@
 //! What a handler takes from a request. Whatever does not fit is answered here.
 
-use super::problem::Problem;
-use crate::control::access::{self, Denied};
-use crate::control::admin::{PATIENCE, State};
-use crate::control::office::Actor;
+use std::convert::Infallible;
+use std::sync::Arc;
+
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
-use std::convert::Infallible;
-use std::sync::Arc;
 use tokio::time::timeout;
+
+use super::problem::Problem;
+use crate::control::access::{self, Denied};
+use crate::control::admin::{PATIENCE, State};
+use crate::control::office::Actor;
 
 /// Size of a body, in bytes.
 const BODY: usize = 64 << 10;
@@ -21,8 +23,9 @@ const LARGE_BODY: usize = 64 << 20;
 /// Length of an `Idempotency-Key`, in bytes.
 const IDEMPOTENCY_KEY: usize = 255;
 
-/// Whose token it is: one with the role `manage` where `MANAGE`, and one that is not narrowed to an organisation where `ALL`.
-/// It comes first among a handler's arguments, so that nobody is told anything about a request that they may not make.
+/// Whose token it is: one with the role `manage` where `MANAGE`, and one that is not narrowed to an
+/// organisation where `ALL`. It comes first among a handler's arguments, so that nobody is told
+/// anything about a request that they may not make.
 #[derive(Debug)]
 pub(super) struct Caller<const MANAGE: bool, const ALL: bool>(pub(super) Actor);
 
@@ -48,7 +51,10 @@ impl<const MANAGE: bool, const ALL: bool> FromRequestParts<Arc<State>> for Calle
         if ALL && token.organization.is_some() {
             return Err(Denied::Organization.into());
         }
-        Ok(Self(Actor { name: format!("token {}", token.name), organization: token.organization.clone() }))
+        Ok(Self(Actor {
+            name: format!("token {}", token.name),
+            organization: token.organization.clone(),
+        }))
     }
 }
 
@@ -64,8 +70,13 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Parameters<T> {
             Ok(Query(parameters)) => Ok(Self(parameters)),
             Err(rejection) => {
                 use std::error::Error;
-                let why = rejection.source().map_or_else(|| "it cannot be read".to_owned(), ToString::to_string);
-                Err(Problem::unreadable("invalid_query", format!("A parameter of the query does not fit: {why}.")))
+                let why = rejection
+                    .source()
+                    .map_or_else(|| "it cannot be read".to_owned(), ToString::to_string);
+                Err(Problem::unreadable(
+                    "invalid_query",
+                    format!("A parameter of the query does not fit: {why}."),
+                ))
             }
         }
     }
@@ -86,7 +97,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match Path::from_request_parts(parts, state).await {
             Ok(Path(name)) => Ok(Self(name)),
-            Err(_) => Err(Problem::unreadable("invalid_path", "The path is not UTF-8 once it is percent-decoded.")),
+            Err(_) => Err(Problem::unreadable(
+                "invalid_path",
+                "The path is not UTF-8 once it is percent-decoded.",
+            )),
         }
     }
 }
@@ -141,29 +155,43 @@ fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     if essence.eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
-    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", "Send JSON, with Content-Type: application/json."))
+    Err(Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "not_json",
+        "Send JSON, with Content-Type: application/json.",
+    ))
 }
 
 async fn read(request: Request, most: usize) -> Result<bytes::Bytes, Problem> {
     let body = Limited::new(request.into_body(), most).collect();
     match timeout(PATIENCE, body).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", format!("A body may have {} KiB here.", most >> 10)))
-        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body_too_large",
+            format!("A body may have {} KiB here.", most >> 10),
+        )),
         Ok(Err(_)) => Err(Problem::unreadable("broken_body", "The body ended before its end.")),
-        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "The body did not arrive within 20 seconds.")),
+        Err(_) => Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "body_too_slow",
+            "The body did not arrive within 20 seconds.",
+        )),
     }
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let malformed = |error: &serde_json::Error| {
         let (line, column) = (error.line(), error.column());
-        Problem::unreadable("malformed_json", format!("The body is not JSON from line {line}, column {column} on."))
+        Problem::unreadable(
+            "malformed_json",
+            format!("The body is not JSON from line {line}, column {column} on."),
+        )
     };
     // A list would be taken for the members in their order.
     if bytes.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
-        serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(|error| malformed(&error))?;
+        serde_json::from_slice::<serde::de::IgnoredAny>(bytes)
+            .map_err(|error| malformed(&error))?;
         return Err(Problem::invalid("", "expected an object"));
     }
     let mut input = serde_json::Deserializer::from_slice(bytes);
@@ -181,17 +209,21 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 /// Says what is wrong with a member, without repeating its value, which might be a secret.
 fn misfit(path: &str, message: &str) -> Problem {
     for fault in ["missing", "unknown", "duplicate"] {
-        let name = message.strip_prefix(fault).and_then(|rest| rest.strip_prefix(" field `")?.split('`').next());
+        let name = message
+            .strip_prefix(fault)
+            .and_then(|rest| rest.strip_prefix(" field `")?.split('`').next());
         if let Some(name) = name {
             return Problem::invalid(name, &format!("{fault} member"));
         }
     }
-    let expected = message.rsplit_once(", expected ").map_or("another value", |(_, expected)| expected);
+    let expected =
+        message.rsplit_once(", expected ").map_or("another value", |(_, expected)| expected);
     let expected = expected.rsplit_once(" at line ").map_or(expected, |(expected, _)| expected);
     Problem::invalid(path, &format!("expected {expected}"))
 }
 
-/// `If-Match`: the revision that a change is meant for; nothing: any (RFC 9110 §13.1.1). One entity tag is taken, not a list.
+/// `If-Match`: the revision that a change is meant for; nothing: any (RFC 9110 §13.1.1). One entity
+/// tag is taken, not a list.
 #[derive(Debug)]
 pub(super) struct IfMatch(pub(super) Option<u64>);
 
@@ -199,14 +231,27 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let fault = || Problem::unreadable("invalid_if_match", "If-Match is one ETag as it was given, such as \"3\" in its quotes, or *.");
+        let fault = || {
+            Problem::unreadable(
+                "invalid_if_match",
+                "If-Match is one ETag as it was given, such as \"3\" in its quotes, or *.",
+            )
+        };
         match single(&parts.headers, &header::IF_MATCH).map_err(|()| fault())? {
             None | Some("*") => Ok(Self(None)),
             Some(tag) => {
-                let revision = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).ok_or_else(fault)?;
-                let plain = !revision.is_empty() && revision.bytes().all(|byte| byte.is_ascii_digit());
+                let revision = tag
+                    .strip_prefix('"')
+                    .and_then(|tag| tag.strip_suffix('"'))
+                    .ok_or_else(fault)?;
+                let plain =
+                    !revision.is_empty() && revision.bytes().all(|byte| byte.is_ascii_digit());
                 // A number that is too long for a revision is one that never was.
-                if plain { Ok(Self(Some(revision.parse().unwrap_or(u64::MAX)))) } else { Err(fault()) }
+                if plain {
+                    Ok(Self(Some(revision.parse().unwrap_or(u64::MAX))))
+                } else {
+                    Err(fault())
+                }
             }
         }
     }
@@ -220,16 +265,31 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let fault = || Problem::unreadable("invalid_idempotency_key", "An Idempotency-Key is 1 to 255 visible ASCII characters.");
-        let key = single(&parts.headers, &HeaderName::from_static("idempotency-key")).map_err(|()| fault())?;
-        let fits = |key: &&str| (1..=IDEMPOTENCY_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
-        key.map(|key| Some(key).filter(fits).map(str::to_owned).ok_or_else(fault)).transpose().map(Self)
+        let fault = || {
+            Problem::unreadable(
+                "invalid_idempotency_key",
+                "An Idempotency-Key is 1 to 255 visible ASCII characters.",
+            )
+        };
+        let key = single(&parts.headers, &HeaderName::from_static("idempotency-key"))
+            .map_err(|()| fault())?;
+        let fits = |key: &&str| {
+            (1..=IDEMPOTENCY_KEY).contains(&key.len())
+                && key.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        key.map(|key| Some(key).filter(fits).map(str::to_owned).ok_or_else(fault))
+            .transpose()
+            .map(Self)
     }
 }
 
 /// The value of a field that may be absent but stand only once.
 fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, ()> {
-    if headers.contains_key(name) { access::only(headers, name.clone()).map(Some).ok_or(()) } else { Ok(None) }
+    if headers.contains_key(name) {
+        access::only(headers, name.clone()).map(Some).ok_or(())
+    } else {
+        Ok(None)
+    }
 }
 
 /// Whether the connection is encrypted; each request carries it.

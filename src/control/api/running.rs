@@ -1,10 +1,17 @@
 //! The running configuration as `GET /v1/config` shows it. What may be a secret is not in it.
 
-use crate::config::{ApiConfig, Config, LogFormat, Place, Protocol, Tls, TlsFiles, TlsProfile, Upstream, show_duration};
-use crate::policy::{CredentialPlace, EmptyScopes, ErrorStyle, KeyApiStyle, PassThrough, Pattern, ResetStyle};
-use serde::Serialize;
 use std::time::Duration;
+
+use serde::Serialize;
 use utoipa::ToSchema;
+
+use crate::config::{
+    ApiConfig, Config, LogFormat, Place, Protocol, Tls, TlsFiles, TlsProfile, Upstream,
+    show_duration,
+};
+use crate::policy::{
+    CredentialPlace, EmptyScopes, ErrorStyle, KeyApiStyle, PassThrough, Pattern, ResetStyle,
+};
 
 /// The configuration that runs.
 #[derive(Debug, Default, Serialize, ToSchema)]
@@ -268,7 +275,10 @@ fn api(config: &ApiConfig) -> ApiView {
         environments: api
             .environments
             .iter()
-            .map(|environment| EnvironmentView { name: environment.name.to_string(), prefix: environment.prefix.to_string() })
+            .map(|environment| EnvironmentView {
+                name: environment.name.to_string(),
+                prefix: environment.prefix.to_string(),
+            })
             .collect(),
         scopes: api
             .scopes
@@ -303,7 +313,11 @@ fn api(config: &ApiConfig) -> ApiView {
         upstream_headers: api.upstream_headers.iter().map(|(name, _)| name.to_string()).collect(),
         proxy_headers: texts(&api.proxy_headers),
         cors: api.cors.as_ref().map(|cors| CorsView {
-            origins: if cors.origins.is_empty() { vec!["*".to_owned()] } else { texts(&cors.origins) },
+            origins: if cors.origins.is_empty() {
+                vec!["*".to_owned()]
+            } else {
+                texts(&cors.origins)
+            },
             methods: texts(&cors.methods),
             headers: texts(&cors.headers),
             expose_headers: texts(&cors.expose_headers),
@@ -345,7 +359,10 @@ fn upstream(upstream: &Upstream) -> String {
 }
 
 fn tls(tls: &Tls) -> TlsView {
-    let view = |files: &TlsFiles| CertificateView { cert: files.cert.display().to_string(), key: files.key.display().to_string() };
+    let view = |files: &TlsFiles| CertificateView {
+        cert: files.cert.display().to_string(),
+        key: files.key.display().to_string(),
+    };
     let CertificateView { cert, key } = view(&tls.default);
     let profile = match tls.profile {
         TlsProfile::Intermediate => "intermediate",

@@ -1,5 +1,7 @@
 //! Changing keys of the store: what they may do, whether they are paused, their secrets.
 
+use serde_json::json;
+
 use super::check::{Checks, api_named};
 use super::create::{SHOWN, new_text};
 use super::model::{CreatedKey, KeyChange, KeyView, Rotation};
@@ -7,7 +9,6 @@ use super::{Actor, Answer, Conflict, Desk, OfficeError, moment, rights, view};
 use crate::config::parse_duration;
 use crate::keystore::{Change, StoredKey, StoredSecret};
 use crate::policy::{ApiDefinition, Digest};
-use serde_json::json;
 
 /// How long the secret so far works after a rotation where nothing is said.
 const GRACE: i64 = 24 * 60 * 60;
@@ -17,7 +18,13 @@ const LONGEST_GRACE: i64 = 90 * 24 * 60 * 60;
 const MOST_SECRETS: usize = 3;
 
 impl Desk {
-    pub(super) async fn update(&self, actor: &Actor, id: &str, change: KeyChange, if_match: Option<u64>) -> Answer<KeyView> {
+    pub(super) async fn update(
+        &self,
+        actor: &Actor,
+        id: &str,
+        change: KeyChange,
+        if_match: Option<u64>,
+    ) -> Answer<KeyView> {
         let _turn = self.take_turn().await?;
         let old = self.changeable(actor, id, if_match).await?;
         let config = self.registry.config();
@@ -30,7 +37,13 @@ impl Desk {
         Ok(self.view(&config, &key))
     }
 
-    pub(super) async fn set_paused(&self, actor: &Actor, id: &str, paused: bool, if_match: Option<u64>) -> Answer<KeyView> {
+    pub(super) async fn set_paused(
+        &self,
+        actor: &Actor,
+        id: &str,
+        paused: bool,
+        if_match: Option<u64>,
+    ) -> Answer<KeyView> {
         let _turn = self.take_turn().await?;
         let old = self.changeable(actor, id, if_match).await?;
         let new = StoredKey { paused, ..old.clone() };
@@ -39,11 +52,18 @@ impl Desk {
         Ok(self.view(&self.registry.config(), &key))
     }
 
-    pub(super) async fn rotate(&self, actor: &Actor, id: &str, rotation: Rotation, if_match: Option<u64>) -> Answer<CreatedKey> {
+    pub(super) async fn rotate(
+        &self,
+        actor: &Actor,
+        id: &str,
+        rotation: Rotation,
+        if_match: Option<u64>,
+    ) -> Answer<CreatedKey> {
         let grace = match rotation.grace.as_deref() {
             None => GRACE,
             Some(text) => {
-                let duration = parse_duration(text).map_err(|why| OfficeError::invalid("grace", why))?;
+                let duration =
+                    parse_duration(text).map_err(|why| OfficeError::invalid("grace", why))?;
                 let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
                 if seconds > LONGEST_GRACE {
                     return Err(OfficeError::invalid("grace", "the longest is 90 days, `90d`"));
@@ -55,14 +75,21 @@ impl Desk {
         let old = self.changeable(actor, id, if_match).await?;
         let now = self.now();
         if old.expires_at.is_some_and(|at| at <= now) {
-            return Err(OfficeError::Conflict(Conflict::KeyExpired, "The key has expired. Give it a new expiry first.".into()));
+            return Err(OfficeError::Conflict(
+                Conflict::KeyExpired,
+                "The key has expired. Give it a new expiry first.".into(),
+            ));
         }
         let config = self.registry.config();
         let apis: Vec<_> = old.apis.iter().filter_map(|name| api_named(&config, name)).collect();
         let text = new_text(&apis, old.environment.as_deref())?;
-        // The file may have changed since the key was made, and then the prefix of its environment is known no more.
+        // The file may have changed since the key was made, and then the prefix of its environment
+        // is known no more.
         if !apis.iter().any(|api| takes(api, &text)) {
-            return Err(OfficeError::invalid("environment", "no API of this key takes new keys of its environment; make another key"));
+            return Err(OfficeError::invalid(
+                "environment",
+                "no API of this key takes new keys of its environment; make another key",
+            ));
         }
         let digest = Digest::of(text.as_bytes());
         let ends_at = now.saturating_add(grace).min(old.expires_at.unwrap_or(i64::MAX));
@@ -73,13 +100,15 @@ impl Desk {
             let end = if index + 1 < MOST_SECRETS { ends_at } else { now };
             secret.ends_at = Some(secret.ends_at.map_or(end, |known| known.min(end)));
         }
-        new.secrets.insert(0, StoredSecret { digest, created_at: now, ends_at: None, last_used: None });
+        new.secrets
+            .insert(0, StoredSecret { digest, created_at: now, ends_at: None, last_used: None });
         let detail = json!({ "fingerprint": view::fingerprint(&digest), "former_secrets_end_at": moment::show(ends_at) });
         let key = self.replace(actor, old, new, false, "key.rotate", detail).await?;
         Ok(CreatedKey { record: self.view(&config, &key), key: Some(text), key_shown: false })
     }
 
-    /// Commits a changed key and puts it in force; before that, if the change only takes access away. The caller has the turn.
+    /// Commits a changed key and puts it in force; before that, if the change only takes access
+    /// away. The caller has the turn.
     async fn replace(
         &self,
         actor: &Actor,
@@ -108,11 +137,15 @@ impl Desk {
 
 /// Whether an API takes keys that begin like this one.
 fn takes(api: &ApiDefinition, text: &str) -> bool {
-    api.environments.is_empty() || api.environments.iter().any(|environment| text.starts_with(&*environment.prefix))
+    api.environments.is_empty()
+        || api.environments.iter().any(|environment| text.starts_with(&*environment.prefix))
 }
 
 /// Drops secrets that have ended, but for the one that was used last: it tells when the key was.
 fn prune(secrets: &mut Vec<StoredSecret>, now: i64) {
     let latest = secrets.iter().filter_map(|secret| secret.last_used).max();
-    secrets.retain(|secret| secret.ends_at.is_none_or(|end| end > now) || (latest.is_some() && secret.last_used == latest));
+    secrets.retain(|secret| {
+        secret.ends_at.is_none_or(|end| end > now)
+            || (latest.is_some() && secret.last_used == latest)
+    });
 }

@@ -1,4 +1,5 @@
-//! Whether what is asked for makes sense under the running configuration. Lists are read by what `gateway.toml` is read with.
+//! Whether what is asked for makes sense under the running configuration. Lists are read by what
+//! `gateway.toml` is read with.
 
 use super::error::{OfficeError, Violation};
 use super::model::{KeyChange, NewKey};
@@ -53,15 +54,22 @@ impl Checks {
     }
 
     fn organization(&mut self, name: &str) {
-        if name.is_empty() || name.len() > LONGEST_ORGANIZATION || name.chars().any(char::is_control) {
+        if name.is_empty()
+            || name.len() > LONGEST_ORGANIZATION
+            || name.chars().any(char::is_control)
+        {
             self.fault(
                 "organization",
-                format!("the name of an organization has 1 to {LONGEST_ORGANIZATION} bytes and no control characters"),
+                format!(
+                    "the name of an organization has 1 to {LONGEST_ORGANIZATION} bytes and no \
+                    control characters"
+                ),
             );
         }
     }
 
-    /// The definitions of the APIs of these names; the only one, where there is one and none is named.
+    /// The definitions of the APIs of these names; the only one, where there is one and none is
+    /// named.
     fn apis<'c>(&mut self, config: &'c Config, names: Option<&[String]>) -> Vec<&'c ApiDefinition> {
         let all = || config.apis.iter().map(|api| &api.definition);
         let Some(names) = names else {
@@ -77,7 +85,9 @@ impl Checks {
         for (index, name) in names.iter().enumerate().take(config.apis.len() + 1) {
             let member = format!("apis[{index}]");
             match all().find(|api| *api.name == **name) {
-                Some(api) if found.iter().any(|other| other.name == api.name) => self.fault(&member, "it stands twice"),
+                Some(api) if found.iter().any(|other| other.name == api.name) => {
+                    self.fault(&member, "it stands twice")
+                }
                 Some(api) => found.push(api),
                 None => self.fault(&member, "there is no API of this name"),
             }
@@ -85,9 +95,11 @@ impl Checks {
         found
     }
 
-    /// Which environment a key of these APIs belongs to: the one that is named, else the only one, else `live`.
+    /// Which environment a key of these APIs belongs to: the one that is named, else the only one,
+    /// else `live`.
     fn environment(&mut self, apis: &[&ApiDefinition], named: Option<&str>) -> Option<String> {
-        let with_environments: Vec<_> = apis.iter().filter(|api| !api.environments.is_empty()).collect();
+        let with_environments: Vec<_> =
+            apis.iter().filter(|api| !api.environments.is_empty()).collect();
         let Some(first) = with_environments.first() else {
             if named.is_some() && !apis.is_empty() {
                 self.fault("environment", "its APIs have no environments");
@@ -100,26 +112,45 @@ impl Checks {
             None if first.environments.len() == 1 => &first.environments[0].name,
             None if names().any(|name| name == "live") => "live",
             None => {
-                self.fault("environment", format!("name one of: {}", names().collect::<Vec<_>>().join(", ")));
+                self.fault(
+                    "environment",
+                    format!("name one of: {}", names().collect::<Vec<_>>().join(", ")),
+                );
                 return None;
             }
         };
         let prefix_in = |api: &ApiDefinition| {
-            api.environments.iter().find(|environment| *environment.name == *name).map(|environment| environment.prefix.clone())
+            api.environments
+                .iter()
+                .find(|environment| *environment.name == *name)
+                .map(|environment| environment.prefix.clone())
         };
         let Some(prefix) = prefix_in(first) else {
-            self.fault("environment", format!("there is no such environment; name one of: {}", names().collect::<Vec<_>>().join(", ")));
+            self.fault(
+                "environment",
+                format!(
+                    "there is no such environment; name one of: {}",
+                    names().collect::<Vec<_>>().join(", ")
+                ),
+            );
             return None;
         };
         for api in &with_environments[1..] {
             if prefix_in(api).as_ref() != Some(&prefix) {
-                self.fault("environment", format!("keys of it start with `{prefix}` in `{}`, but not in `{}`", first.name, api.name));
+                self.fault(
+                    "environment",
+                    format!(
+                        "keys of it start with `{prefix}` in `{}`, but not in `{}`",
+                        first.name, api.name
+                    ),
+                );
             }
         }
         Some(name.to_owned())
     }
 
-    /// Each is `*`, or what one of these APIs defines. Where none of the key's APIs is known any more, there is nothing to compare with.
+    /// Each is `*`, or what one of these APIs defines. Where none of the key's APIs is known any
+    /// more, there is nothing to compare with.
     pub(super) fn scopes(&mut self, apis: &[&ApiDefinition], scopes: &[String]) {
         for (index, scope) in scopes.iter().enumerate() {
             let member = format!("scopes[{index}]");
@@ -134,7 +165,12 @@ impl Checks {
         }
     }
 
-    fn list<T, E: ToString>(&mut self, member: &str, texts: &[String], parse: impl Fn(&str) -> Result<T, E>) {
+    fn list<T, E: ToString>(
+        &mut self,
+        member: &str,
+        texts: &[String],
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) {
         if texts.len() > LONGEST_LIST {
             return self.fault(member, format!("it has at most {LONGEST_LIST} entries"));
         }
@@ -159,7 +195,10 @@ impl Checks {
         for (index, text) in texts.iter().enumerate() {
             match parse_limit(text) {
                 Ok(limit) if windows.contains(&limit.window) => {
-                    self.fault(&format!("rate_limit[{index}]"), "another limit has the same window; the lower one would do");
+                    self.fault(
+                        &format!("rate_limit[{index}]"),
+                        "another limit has the same window; the lower one would do",
+                    );
                 }
                 Ok(limit) => windows.push(limit.window),
                 Err(why) => self.fault(&format!("rate_limit[{index}]"), why),
@@ -172,7 +211,8 @@ impl Checks {
         match moment {
             None => self.fault(
                 "expires_at",
-                "write a date with time and offset as RFC 3339 has it, such as `2027-03-31T23:59:59Z`, up to the year 9999",
+                "write a date with time and offset as RFC 3339 has it, such as \
+                    `2027-03-31T23:59:59Z`, up to the year 9999",
             ),
             Some(moment) if moment <= now => self.fault("expires_at", "this moment is over"),
             Some(_) => {}
@@ -184,7 +224,10 @@ impl Checks {
     pub(super) fn digest(&mut self, text: &str) -> Option<Digest> {
         let digest = Digest::from_hex(text);
         if digest.is_none() {
-            self.fault("sha256", "a digest has 64 lower-case hexadecimal digits; it is not the key itself");
+            self.fault(
+                "sha256",
+                "a digest has 64 lower-case hexadecimal digits; it is not the key itself",
+            );
         }
         digest
     }
@@ -215,8 +258,15 @@ impl Checks {
         }
     }
 
-    /// What a change makes of a key. Only what is changed is checked: the rest may be older than the configuration.
-    pub(super) fn changed(&mut self, config: &Config, key: &StoredKey, change: KeyChange, now: i64) -> StoredKey {
+    /// What a change makes of a key. Only what is changed is checked: the rest may be older than
+    /// the configuration.
+    pub(super) fn changed(
+        &mut self,
+        config: &Config,
+        key: &StoredKey,
+        change: KeyChange,
+        now: i64,
+    ) -> StoredKey {
         let mut new = key.clone();
         if let Some(name) = change.name {
             self.name(&name);
@@ -242,7 +292,8 @@ impl Checks {
         if let Some(expires_at) = change.expires_at {
             new.expires_at = expires_at.and_then(|text| self.expiry(&text, now));
             for secret in &mut new.secrets {
-                secret.ends_at = secret.ends_at.map(|end| end.min(new.expires_at.unwrap_or(i64::MAX)));
+                secret.ends_at =
+                    secret.ends_at.map(|end| end.min(new.expires_at.unwrap_or(i64::MAX)));
             }
         }
         new

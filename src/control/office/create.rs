@@ -1,12 +1,13 @@
 //! Making keys, and taking in those that exist already.
 
+use serde_json::json;
+
 use super::check::{Checks, Draft, api_named};
 use super::model::{CreatedKey, ImportedKey, KeyView, NewKey};
 use super::{Actor, Answer, Conflict, Desk, OfficeError, view};
 use crate::config::{Config, is_key_id};
 use crate::keystore::{Change, Idempotency, StoredKey, StoredSecret};
 use crate::policy::{ApiDefinition, Digest, KeyApiStyle, new_key};
-use serde_json::json;
 
 /// How much of a key people are shown.
 pub(super) const SHOWN: usize = 8;
@@ -18,7 +19,12 @@ const ID_CHARACTERS: usize = 20;
 const LONGEST_IDEMPOTENCY_KEY: usize = 255;
 
 impl Desk {
-    pub(super) async fn create(&self, actor: &Actor, mut new: NewKey, idempotency: Option<&str>) -> Answer<CreatedKey> {
+    pub(super) async fn create(
+        &self,
+        actor: &Actor,
+        mut new: NewKey,
+        idempotency: Option<&str>,
+    ) -> Answer<CreatedKey> {
         let store = self.store()?;
         new.organization = actor.place(new.organization)?;
         let idempotency = idempotency.map(|key| idempotent(actor, key, &new)).transpose()?;
@@ -31,7 +37,11 @@ impl Desk {
                 return Err(OfficeError::IdempotencyReused);
             }
             // The key may have been taken from the actor's sight since.
-            return Ok(CreatedKey { record: self.look_up(actor, &id).await?, key: None, key_shown: true });
+            return Ok(CreatedKey {
+                record: self.look_up(actor, &id).await?,
+                key: None,
+                key_shown: true,
+            });
         }
         let config = self.registry.config();
         let mut checks = Checks::default();
@@ -50,9 +60,12 @@ impl Desk {
         parent: Option<&str>,
         idempotency: Option<Idempotency>,
     ) -> Answer<(StoredKey, String)> {
-        let apis: Vec<&ApiDefinition> = draft.apis.iter().filter_map(|name| api_named(config, name)).collect();
+        let apis: Vec<&ApiDefinition> =
+            draft.apis.iter().filter_map(|name| api_named(config, name)).collect();
         let text = new_text(&apis, draft.environment.as_deref())?;
-        let bare = apis.iter().any(|api| api.key_api.as_ref().is_some_and(|key_api| key_api.style == KeyApiStyle::Bare));
+        let bare = apis.iter().any(|api| {
+            api.key_api.as_ref().is_some_and(|key_api| key_api.style == KeyApiStyle::Bare)
+        });
         let id = if bare { uuid::Uuid::new_v4().to_string() } else { new_id()? };
         let prefix = text.chars().take(SHOWN).collect();
         let mut key = self.stored(actor, draft, id, Digest::of(text.as_bytes()), prefix);
@@ -63,11 +76,25 @@ impl Desk {
 
     pub(super) async fn import(&self, actor: &Actor, imported: ImportedKey) -> Answer<KeyView> {
         self.store()?;
-        let ImportedKey { id, sha256, prefix, name, organization, apis, environment, scopes, .. } = imported;
-        let ImportedKey { allow_ips, allow_referrers, allow_endpoints, rate_limit, expires_at, .. } = imported;
+        let ImportedKey {
+            id, sha256, prefix, name, organization, apis, environment, scopes, ..
+        } = imported;
+        let ImportedKey {
+            allow_ips, allow_referrers, allow_endpoints, rate_limit, expires_at, ..
+        } = imported;
         let organization = actor.place(organization)?;
-        let new =
-            NewKey { name, organization, apis, environment, scopes, allow_ips, allow_referrers, allow_endpoints, rate_limit, expires_at };
+        let new = NewKey {
+            name,
+            organization,
+            apis,
+            environment,
+            scopes,
+            allow_ips,
+            allow_referrers,
+            allow_endpoints,
+            rate_limit,
+            expires_at,
+        };
         let _turn = self.take_turn().await?;
         let config = self.registry.config();
         let mut checks = Checks::default();
@@ -76,7 +103,8 @@ impl Desk {
             checks.fault("id", "an id has 1 to 128 of letters, digits, `.`, `_`, `:` and `-`");
         }
         if let Some(prefix) = &prefix
-            && (prefix.chars().count() > SHOWN || !prefix.bytes().all(|byte| byte.is_ascii_graphic()))
+            && (prefix.chars().count() > SHOWN
+                || !prefix.bytes().all(|byte| byte.is_ascii_graphic()))
         {
             checks.fault("prefix", format!("at most the first {SHOWN} characters of the key"));
         }
@@ -86,37 +114,60 @@ impl Desk {
         let Some(digest) = digest else { return Err(OfficeError::NotFound) };
         let id = id.map_or_else(new_id, Ok)?;
         if self.registry.key(&id).is_some_and(|key| !key.is_stored()) {
-            let detail = format!("gateway.toml has a key with the id `{id}` already, so the store cannot have one.");
+            let detail = format!(
+                "gateway.toml has a key with the id `{id}` already, so the store cannot have one."
+            );
             return Err(OfficeError::Conflict(Conflict::IdTaken, detail));
         }
         if let Some(other) = self.registry.key_of(&digest) {
             // Who imports digests must not find out whose they are.
             let other = if actor.sees(other.organization()) {
-                format!("The key `{}` in {}", other.id(), if other.is_stored() { "the store" } else { "gateway.toml" })
+                format!(
+                    "The key `{}` in {}",
+                    other.id(),
+                    if other.is_stored() { "the store" } else { "gateway.toml" }
+                )
             } else {
                 "Another key".to_owned()
             };
-            return Err(OfficeError::Conflict(Conflict::DigestTaken, format!("{other} has the same secret.")));
+            return Err(OfficeError::Conflict(
+                Conflict::DigestTaken,
+                format!("{other} has the same secret."),
+            ));
         }
         if actor.organization.is_some() && self.has_history(&id).await? {
-            return Err(OfficeError::Conflict(Conflict::IdTaken, format!("Another key had the id `{id}`. Choose another one.")));
+            return Err(OfficeError::Conflict(
+                Conflict::IdTaken,
+                format!("Another key had the id `{id}`. Choose another one."),
+            ));
         }
         if self.registry.is_revoked(&id) {
-            return Err(OfficeError::Conflict(Conflict::IdTaken, format!("The id `{id}` is revoked, which is final. Choose another one.")));
+            return Err(OfficeError::Conflict(
+                Conflict::IdTaken,
+                format!("The id `{id}` is revoked, which is final. Choose another one."),
+            ));
         }
         let key = self.stored(actor, draft, id, digest, prefix.unwrap_or_default());
         self.keep(actor, &config, &key, "key.import", None).await?;
         Ok(self.view(&config, &key))
     }
 
-    /// Whether there is something of a key that once had this id, such as a key of the file that is no longer there: who takes the
-    /// id over takes over its counts and descendants.
+    /// Whether there is something of a key that once had this id, such as a key of the file that is
+    /// no longer there: who takes the id over takes over its counts and descendants.
     async fn has_history(&self, id: &str) -> Answer<bool> {
         let store = self.store()?;
-        Ok(!store.descendants(id).await?.is_empty() || !store.uses(id, i64::MIN, i64::MAX).await?.is_empty())
+        Ok(!store.descendants(id).await?.is_empty()
+            || !store.uses(id, i64::MIN, i64::MAX).await?.is_empty())
     }
 
-    pub(super) fn stored(&self, actor: &Actor, draft: Draft, id: String, digest: Digest, prefix: String) -> StoredKey {
+    pub(super) fn stored(
+        &self,
+        actor: &Actor,
+        draft: Draft,
+        id: String,
+        digest: Digest,
+        prefix: String,
+    ) -> StoredKey {
         let now = self.now();
         StoredKey {
             id,
@@ -142,10 +193,23 @@ impl Desk {
     }
 
     /// Commits a new key, then puts it in force.
-    async fn keep(&self, actor: &Actor, config: &Config, key: &StoredKey, action: &str, idempotency: Option<Idempotency>) -> Answer<()> {
+    async fn keep(
+        &self,
+        actor: &Actor,
+        config: &Config,
+        key: &StoredKey,
+        action: &str,
+        idempotency: Option<Idempotency>,
+    ) -> Answer<()> {
         let cap = self.cap(config, key.organization.as_deref()).await?;
         let organization = key.organization.as_deref();
-        let entry = self.entry(&actor.name, action, &key.id, organization, json!({ "key": view::settings(key) }));
+        let entry = self.entry(
+            &actor.name,
+            action,
+            &key.id,
+            organization,
+            json!({ "key": view::settings(key) }),
+        );
         self.commit(Change::Create { key: Box::new(key.clone()), cap, idempotency }, entry).await?;
         self.registry.put(key);
         Ok(())
@@ -154,7 +218,11 @@ impl Desk {
     /// How many keys the organisation may have.
     async fn cap(&self, config: &Config, organization: Option<&str>) -> Answer<Option<u32>> {
         let Some(name) = organization else { return Ok(None) };
-        let own = self.store()?.organization(name).await?.and_then(|(organization, _)| organization.key_cap);
+        let own = self
+            .store()?
+            .organization(name)
+            .await?
+            .and_then(|(organization, _)| organization.key_cap);
         Ok(own.or_else(|| default_cap(config)))
     }
 }
@@ -168,9 +236,9 @@ impl Actor {
     /// Whose a new key is: the actor's own organisation, if it has one, and no other.
     fn place(&self, named: Option<String>) -> Answer<Option<String>> {
         match (&self.organization, named) {
-            (Some(own), Some(named)) if *own != named => {
-                Err(OfficeError::Forbidden(format!("The token is narrowed to the organization `{own}` and makes keys for no other.")))
-            }
+            (Some(own), Some(named)) if *own != named => Err(OfficeError::Forbidden(format!(
+                "The token is narrowed to the organization `{own}` and makes keys for no other."
+            ))),
             (Some(own), _) => Ok(Some(own.clone())),
             (None, named) => Ok(named),
         }
@@ -178,8 +246,13 @@ impl Actor {
 }
 
 fn idempotent(actor: &Actor, key: &str, new: &NewKey) -> Answer<Idempotency> {
-    if !(1..=LONGEST_IDEMPOTENCY_KEY).contains(&key.len()) || !key.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
-        return Err(OfficeError::invalid("Idempotency-Key", format!("it has 1 to {LONGEST_IDEMPOTENCY_KEY} printable characters")));
+    if !(1..=LONGEST_IDEMPOTENCY_KEY).contains(&key.len())
+        || !key.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
+    {
+        return Err(OfficeError::invalid(
+            "Idempotency-Key",
+            format!("it has 1 to {LONGEST_IDEMPOTENCY_KEY} printable characters"),
+        ));
     }
     // Written out anew, so that spaces and the order of members do not count.
     let body = serde_json::to_vec(&(&actor.name, new)).map_err(|_| OfficeError::Unavailable)?;
@@ -190,7 +263,9 @@ fn idempotent(actor: &Actor, key: &str, new: &NewKey) -> Answer<Idempotency> {
 pub(super) fn new_text(apis: &[&ApiDefinition], environment: Option<&str>) -> Answer<String> {
     let prefix = environment.and_then(|name| {
         let all = apis.iter().flat_map(|api| &api.environments);
-        all.into_iter().find(|environment| *environment.name == *name).map(|environment| &*environment.prefix)
+        all.into_iter()
+            .find(|environment| *environment.name == *name)
+            .map(|environment| &*environment.prefix)
     });
     random_text(prefix.unwrap_or(ANY_PREFIX))
 }

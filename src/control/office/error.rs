@@ -28,7 +28,8 @@ pub(in crate::control) enum OfficeError {
     FileKey,
     /// `gateway.toml` has no `[store]`.
     NoStore,
-    /// The store did not take it. What takes access away is in force all the same until the process ends.
+    /// The store did not take it. What takes access away is in force all the same until the process
+    /// ends.
     Unavailable,
     /// The same for a revocation.
     Unrecorded,
@@ -101,17 +102,29 @@ impl OfficeError {
         match self {
             Self::NotFound => "There is nothing of this name.".into(),
             Self::Invalid(violations) => {
-                let all: Vec<String> = violations.iter().map(|violation| format!("{}: {}", violation.member, violation.message)).collect();
+                let all: Vec<String> = violations
+                    .iter()
+                    .map(|violation| format!("{}: {}", violation.member, violation.message))
+                    .collect();
                 all.join("; ")
             }
             Self::Conflict(_, detail) | Self::Forbidden(detail) => detail.clone(),
-            Self::Stale => "It was changed meanwhile. Read it again, and repeat the change with its new ETag.".into(),
-            Self::IdempotencyReused => "This Idempotency-Key came with another request before. Use a new one for each request.".into(),
+            Self::Stale => "It was changed meanwhile. Read it again, and repeat the change with \
+                its new ETag."
+                .into(),
+            Self::IdempotencyReused => "This Idempotency-Key came with another request before. \
+                Use a new one for each request."
+                .into(),
             Self::FileKey => "This key stands in gateway.toml. Change it there.".into(),
-            Self::NoStore => "gateway.toml has no [store], so keys can be kept in the file only.".into(),
-            Self::Unavailable => "The store cannot be written to or read just now, so nothing was acknowledged. Try again later.".into(),
+            Self::NoStore => "gateway.toml has no [store], so keys can be kept in the file \
+                only."
+                .into(),
+            Self::Unavailable => "The store cannot be written to or read just now, so nothing was \
+                acknowledged. Try again later."
+                .into(),
             Self::Unrecorded => {
-                "The key is refused from now on, but the store could not take it down: a restart might admit it again. Repeat this until it \
+                "The key is refused from now on, but the store could not take it down: a restart \
+                    might admit it again. Repeat this until it \
                  succeeds, or name the key in [revoked] of gateway.toml."
                     .into()
             }

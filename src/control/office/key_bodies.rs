@@ -1,12 +1,14 @@
-//! What the documents' key endpoints read and write: bodies with exactly their members, in their order.
+//! What the documents' key endpoints read and write: bodies with exactly their members, in their
+//! order.
+
+use bytes::Bytes;
+use http::StatusCode;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::check::Checks;
 use super::model::KeyView;
 use super::{Answer, OfficeError};
 use crate::policy::{ApiDefinition, ErrorStyle, KeyApiStyle};
-use bytes::Bytes;
-use http::StatusCode;
-use serde::{Deserialize, Deserializer, Serialize};
 
 /// The body of a creation.
 #[derive(Debug, Deserialize)]
@@ -87,8 +89,8 @@ pub(super) fn read(body: &[u8]) -> Answer<KeyRequest> {
     if body.trim_ascii_start().first() == Some(&b'[') {
         return Err(OfficeError::invalid("body", "it is not as it should be: expected an object"));
     }
-    let request: KeyRequest =
-        serde_json::from_slice(body).map_err(|why| OfficeError::invalid("body", format!("it is not as it should be: {why}")))?;
+    let request: KeyRequest = serde_json::from_slice(body)
+        .map_err(|why| OfficeError::invalid("body", format!("it is not as it should be: {why}")))?;
     let mut checks = Checks::default();
     checks.name(&request.name);
     checks.finish()?;
@@ -99,7 +101,10 @@ pub(super) fn read(body: &[u8]) -> Answer<KeyRequest> {
 pub(super) fn list(style: KeyApiStyle, keys: &[KeyView]) -> Bytes {
     match style {
         KeyApiStyle::Bare => json(&keys.iter().map(|view| bare(view, None)).collect::<Vec<_>>()),
-        KeyApiStyle::Envelope => json(&Envelope { success: true, data: keys.iter().map(|view| enveloped(view, None)).collect::<Vec<_>>() }),
+        KeyApiStyle::Envelope => json(&Envelope {
+            success: true,
+            data: keys.iter().map(|view| enveloped(view, None)).collect::<Vec<_>>(),
+        }),
     }
 }
 
@@ -107,23 +112,41 @@ pub(super) fn list(style: KeyApiStyle, keys: &[KeyView]) -> Bytes {
 pub(super) fn created(style: KeyApiStyle, view: &KeyView, key: &str) -> Bytes {
     match style {
         KeyApiStyle::Bare => json(&bare(view, Some(key))),
-        KeyApiStyle::Envelope => json(&Envelope { success: true, data: enveloped(view, Some(key)) }),
+        KeyApiStyle::Envelope => {
+            json(&Envelope { success: true, data: enveloped(view, Some(key)) })
+        }
     }
 }
 
 /// After a revocation; the bare style has no body.
 pub(super) fn revoked(style: KeyApiStyle) -> Option<Bytes> {
-    (style == KeyApiStyle::Envelope).then(|| json(&Message { success: true, message: "API key revoked successfully" }))
+    (style == KeyApiStyle::Envelope)
+        .then(|| json(&Message { success: true, message: "API key revoked successfully" }))
 }
 
 /// Why a request was not done, in the API's own style, and the body's type.
-pub(super) fn error(api: &ApiDefinition, status: StatusCode, code: &str, detail: &str, request_id: &str) -> (Bytes, &'static str) {
+pub(super) fn error(
+    api: &ApiDefinition,
+    status: StatusCode,
+    code: &str,
+    detail: &str,
+    request_id: &str,
+) -> (Bytes, &'static str) {
     match api.errors {
         ErrorStyle::Detail => (json(&Detail { detail }), "application/json"),
-        ErrorStyle::Envelope => (json(&Message { success: false, message: detail }), "application/json"),
+        ErrorStyle::Envelope => {
+            (json(&Message { success: false, message: detail }), "application/json")
+        }
         ErrorStyle::Problem => {
             let title = status.canonical_reason().unwrap_or("Error");
-            let problem = Problem { kind: "about:blank", title, status: status.as_u16(), detail, code, request_id };
+            let problem = Problem {
+                kind: "about:blank",
+                title,
+                status: status.as_u16(),
+                detail,
+                code,
+                request_id,
+            };
             (json(&problem), "application/problem+json")
         }
     }

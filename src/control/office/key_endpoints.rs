@@ -1,8 +1,15 @@
-//! The key endpoints that an API's own documentation promises (`[api.key_api]`): who may see, make and revoke which keys there.
+//! The key endpoints that an API's own documentation promises (`[api.key_api]`): who may see, make
+//! and revoke which keys there.
 //!
-//! A caller sees and makes only keys of this API, of the environment that it calls in, and of its own organisation; one without
-//! an organisation sees itself and the keys that it made, and those that they made. Lists have no pages, because the documents
-//! have none: a list is as long as the cap on keys of an organisation, which counts for such a family too.
+//! A caller sees and makes only keys of this API, of the environment that it calls in, and of its
+//! own organisation; one without an organisation sees itself and the keys that it made, and those
+//! that they made. Lists have no pages, because the documents have none: a list is as long as the
+//! cap on keys of an organisation, which counts for such a family too.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
 
 use super::check::{Checks, Draft, api_named};
 use super::create::{SHOWN, default_cap};
@@ -13,9 +20,6 @@ use crate::config::{Config, KeyConfig};
 use crate::keystore::{KeyQuery, StoredKey};
 use crate::policy::ApiDefinition;
 use crate::state::{KeyAnswer, KeyCall};
-use bytes::Bytes;
-use http::{Method, StatusCode};
-use std::sync::Arc;
 
 /// A caller and what it may see.
 struct Caller<'c> {
@@ -45,12 +49,15 @@ fn json(status: StatusCode, body: Bytes) -> KeyAnswer {
 impl Desk {
     pub(super) async fn answer(self: &Arc<Self>, call: &KeyCall) -> KeyAnswer {
         let config = self.registry.config();
-        let Some((api, key_api)) = api_named(&config, &call.api).and_then(|api| Some((api, api.key_api.as_ref()?))) else {
+        let Some((api, key_api)) =
+            api_named(&config, &call.api).and_then(|api| Some((api, api.key_api.as_ref()?)))
+        else {
             // An edit has taken the endpoints away after the request was let in.
             return empty(StatusCode::NOT_FOUND);
         };
         let refuse = |status, code, detail: &str| {
-            let (body, content_type) = key_bodies::error(api, status, code, detail, &call.request_id);
+            let (body, content_type) =
+                key_bodies::error(api, status, code, detail, &call.request_id);
             KeyAnswer { content_type: Some(content_type.into()), ..json(status, body) }
         };
         let allow = match call.path.strip_prefix('/') {
@@ -59,12 +66,18 @@ impl Desk {
             Some(_) => "DELETE",
         };
         if !allow.split(", ").any(|method| method == call.method.as_str()) {
-            let answer = refuse(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "There is no such method here.");
+            let answer = refuse(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "There is no such method here.",
+            );
             return KeyAnswer { allow: Some(allow.into()), ..answer };
         }
         match self.do_call(&config, api, call).await {
             Ok(Done::Listed(keys)) => json(StatusCode::OK, key_bodies::list(key_api.style, &keys)),
-            Ok(Done::Created(view, key)) => json(StatusCode::CREATED, key_bodies::created(key_api.style, &view, &key)),
+            Ok(Done::Created(view, key)) => {
+                json(StatusCode::CREATED, key_bodies::created(key_api.style, &view, &key))
+            }
             Ok(Done::Revoked) => match key_bodies::revoked(key_api.style) {
                 Some(body) => json(StatusCode::OK, body),
                 None => empty(StatusCode::NO_CONTENT),
@@ -73,7 +86,12 @@ impl Desk {
         }
     }
 
-    async fn do_call(self: &Arc<Self>, config: &Config, api: &ApiDefinition, call: &KeyCall) -> Answer<Done> {
+    async fn do_call(
+        self: &Arc<Self>,
+        config: &Config,
+        api: &ApiDefinition,
+        call: &KeyCall,
+    ) -> Answer<Done> {
         let key = self.own_record(config, &call.key).await?;
         let caller = Caller { config, api, environment: call.environment.as_deref(), key };
         let actor = Actor { name: format!("key {}", call.key), organization: None };
@@ -104,21 +122,35 @@ impl Desk {
         }
     }
 
-    /// All keys that the caller sees, those of the file first, then the oldest first. Revoked ones are not among them.
+    /// All keys that the caller sees, those of the file first, then the oldest first. Revoked ones
+    /// are not among them.
     async fn visible(&self, caller: &Caller<'_>) -> Answer<Vec<KeyView>> {
-        let file: Vec<&KeyConfig> = caller.config.keys.iter().map(|key| &**key).filter(|key| self.sees_of_file(caller, key)).collect();
+        let file: Vec<&KeyConfig> = caller
+            .config
+            .keys
+            .iter()
+            .map(|key| &**key)
+            .filter(|key| self.sees_of_file(caller, key))
+            .collect();
         let mut views = self.file_views(caller.config, &file).await;
         for view in &mut views {
             // Its prefix is not known, but its environment is, and so is how that begins.
-            let environment = caller.api.environments.iter().find(|known| Some(&*known.name) == caller.environment);
-            view.prefix = environment.map(|known| known.prefix.chars().take(SHOWN).collect()).unwrap_or_default();
+            let environment = caller
+                .api
+                .environments
+                .iter()
+                .find(|known| Some(&*known.name) == caller.environment);
+            view.prefix = environment
+                .map(|known| known.prefix.chars().take(SHOWN).collect())
+                .unwrap_or_default();
         }
         let mut stored = match &caller.key.organization {
             Some(_) => self.of_organization(caller).await?,
             None => self.family(&caller.key).await?,
         };
         stored.retain(|key| self.is_here(caller, key));
-        stored.sort_by(|left, right| (left.created_at, &left.id).cmp(&(right.created_at, &right.id)));
+        stored
+            .sort_by(|left, right| (left.created_at, &left.id).cmp(&(right.created_at, &right.id)));
         views.extend(stored.iter().map(|key| self.view(caller.config, key)));
         Ok(views)
     }
@@ -129,10 +161,17 @@ impl Desk {
             return Ok(self.sees_of_file(caller, key));
         }
         let store = self.store()?;
-        let Some(key) = store.key(id).await?.filter(|key| self.is_here(caller, key)) else { return Ok(false) };
+        let Some(key) = store.key(id).await?.filter(|key| self.is_here(caller, key)) else {
+            return Ok(false);
+        };
         match &caller.key.organization {
             Some(own) => Ok(key.organization.as_ref() == Some(own)),
-            None => Ok(id == caller.key.id || store.descendants(&caller.key.id).await?.iter().any(|descendant| descendant == id)),
+            None => Ok(id == caller.key.id
+                || store
+                    .descendants(&caller.key.id)
+                    .await?
+                    .iter()
+                    .any(|descendant| descendant == id)),
         }
     }
 
@@ -144,10 +183,16 @@ impl Desk {
             && !self.registry.is_revoked(&key.id)
     }
 
-    /// The file tells only digests. So which environment a key of it belongs to is known where the file says it or there is one at
-    /// most, and of the key that calls. Others are not shown: a test key must not touch live ones.
+    /// The file tells only digests. So which environment a key of it belongs to is known where the
+    /// file says it or there is one at most, and of the key that calls. Others are not shown: a
+    /// test key must not touch live ones.
     fn sees_of_file(&self, caller: &Caller<'_>, key: &KeyConfig) -> bool {
-        let opens = || key.apis.iter().filter_map(|index| caller.config.apis.get(*index)).any(|api| api.definition.name == caller.api.name);
+        let opens = || {
+            key.apis
+                .iter()
+                .filter_map(|index| caller.config.apis.get(*index))
+                .any(|api| api.definition.name == caller.api.name)
+        };
         let itself = *key.id == *caller.key.id;
         let organization = caller.key.organization.as_deref();
         let own = itself || (organization.is_some() && key.organization.as_deref() == organization);
@@ -185,12 +230,21 @@ impl Desk {
     }
 
     /// Makes a key that may do no more than the caller.
-    async fn create_below(&self, actor: &Actor, caller: &Caller<'_>, request: key_bodies::KeyRequest) -> Answer<(KeyView, String)> {
+    async fn create_below(
+        &self,
+        actor: &Actor,
+        caller: &Caller<'_>,
+        request: key_bodies::KeyRequest,
+    ) -> Answer<(KeyView, String)> {
         let Caller { config, api, .. } = *caller;
         let _turn = self.take_turn().await?;
-        // It may have been revoked while this waited for its turn; its descendants may have been meant, too.
+        // It may have been revoked while this waited for its turn; its descendants may have been
+        // meant, too.
         if self.registry.key(&caller.key.id).is_none_or(|key| key.is_revoked() || key.is_paused()) {
-            return Err(OfficeError::Conflict(Conflict::KeyRevoked, "The calling key has been revoked.".into()));
+            return Err(OfficeError::Conflict(
+                Conflict::KeyRevoked,
+                "The calling key has been revoked.".into(),
+            ));
         }
         let maker = self.own_record(config, &caller.key.id).await?;
         let mut checks = Checks::default();
@@ -210,7 +264,10 @@ impl Desk {
         };
         if !rights::expiry_within(expires_at, maker.expires_at) {
             let end = maker.expires_at.map(moment::show).unwrap_or_default();
-            checks.fault("expires_at", format!("a key cannot outlive the one that makes it, which expires at {end}"));
+            checks.fault(
+                "expires_at",
+                format!("a key cannot outlive the one that makes it, which expires at {end}"),
+            );
         }
         checks.finish()?;
         if maker.organization.is_none() {
@@ -232,7 +289,8 @@ impl Desk {
         Ok((self.view(config, &key), text))
     }
 
-    /// The cap for keys without an organisation: on all that descend from one key that was not made by another.
+    /// The cap for keys without an organisation: on all that descend from one key that was not made
+    /// by another.
     async fn check_family(&self, config: &Config, of: &StoredKey) -> Answer<()> {
         let mut root = of.clone();
         while let Some(parent) = root.parent.take() {
@@ -253,7 +311,8 @@ impl Desk {
 }
 
 impl Caller<'_> {
-    /// The maker's scopes that mean something in this API: those of another are nobody's business here.
+    /// The maker's scopes that mean something in this API: those of another are nobody's business
+    /// here.
     fn scopes_here(&self, maker: &StoredKey) -> Vec<String> {
         let known = |scope: &&String| *scope == "*" || super::check::defines(self.api, scope);
         let scopes: Vec<String> = maker.scopes.iter().filter(known).cloned().collect();

@@ -1,13 +1,17 @@
 //! Looking at keys, their use and the audit log, and copying the store.
 
-use super::model::{AuditPage, AuditView, DayUseView, KeyFilter, KeyPage, KeyUse, KeyView, Source, Status};
+use std::path::Path;
+
+use super::model::{
+    AuditPage, AuditView, DayUseView, KeyFilter, KeyPage, KeyUse, KeyView, Source, Status,
+};
 use super::view::{as_stored, condition};
 use super::{Actor, Answer, AuditFilter, Conflict, Desk, OfficeError, moment};
 use crate::config::{Config, KeyConfig};
 use crate::keystore::{AuditQuery, KeyQuery, StoredKey};
-use std::path::Path;
 
-/// Where a page begins: behind this key of the file, or behind all of them and this one of the store.
+/// Where a page begins: behind this key of the file, or behind all of them and this one of the
+/// store.
 enum After<'a> {
     File(&'a str),
     Store(&'a str),
@@ -15,7 +19,11 @@ enum After<'a> {
 
 impl Desk {
     pub(super) async fn look_up(&self, actor: &Actor, id: &str) -> Answer<KeyView> {
-        let known = self.registry.key(id).filter(|key| actor.sees(key.organization())).ok_or(OfficeError::NotFound)?;
+        let known = self
+            .registry
+            .key(id)
+            .filter(|key| actor.sees(key.organization()))
+            .ok_or(OfficeError::NotFound)?;
         let config = self.registry.config();
         if known.is_stored() {
             let key = self.store()?.key(id).await?.ok_or(OfficeError::NotFound)?;
@@ -25,7 +33,13 @@ impl Desk {
         self.file_views(&config, &[key]).await.pop().ok_or(OfficeError::NotFound)
     }
 
-    pub(super) async fn list(&self, actor: &Actor, mut filter: KeyFilter, after: Option<&str>, limit: usize) -> Answer<KeyPage> {
+    pub(super) async fn list(
+        &self,
+        actor: &Actor,
+        mut filter: KeyFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Answer<KeyPage> {
         let after = after.map(After::read).transpose()?.unwrap_or(After::File(""));
         let limit = limit.max(1);
         let nothing = KeyPage { keys: Vec::new(), next: None };
@@ -49,7 +63,13 @@ impl Desk {
         Ok(KeyPage { keys, next })
     }
 
-    async fn list_file(&self, config: &Config, filter: &KeyFilter, after: &str, limit: usize) -> Vec<KeyView> {
+    async fn list_file(
+        &self,
+        config: &Config,
+        filter: &KeyFilter,
+        after: &str,
+        limit: usize,
+    ) -> Vec<KeyView> {
         if filter.source == Some(Source::Store) || filter.parent.is_some() {
             return Vec::new();
         }
@@ -59,12 +79,16 @@ impl Desk {
             *key.id > *after
                 && organization.is_none_or(|wanted| key.organization.as_deref() == Some(wanted))
                 && part.as_ref().is_none_or(|part| key.name.to_lowercase().contains(part))
-                && (filter.api.is_none() && filter.environment.is_none() && filter.status.is_none() || {
-                    let key = as_stored(config, key, |_| None, None);
-                    filter.api.as_ref().is_none_or(|wanted| key.apis.contains(wanted))
-                        && filter.environment.as_ref().is_none_or(|wanted| key.environment.as_ref() == Some(wanted))
-                        && filter.status.is_none_or(|wanted| self.status(&key) == wanted)
-                })
+                && (filter.api.is_none() && filter.environment.is_none() && filter.status.is_none()
+                    || {
+                        let key = as_stored(config, key, |_| None, None);
+                        filter.api.as_ref().is_none_or(|wanted| key.apis.contains(wanted))
+                            && filter
+                                .environment
+                                .as_ref()
+                                .is_none_or(|wanted| key.environment.as_ref() == Some(wanted))
+                            && filter.status.is_none_or(|wanted| self.status(&key) == wanted)
+                    })
         };
         let mut keys: Vec<&KeyConfig> = config.keys.iter().map(|key| &**key).filter(fits).collect();
         keys.sort_unstable_by(|left, right| left.id.cmp(&right.id));
@@ -72,8 +96,14 @@ impl Desk {
         self.file_views(config, &keys).await
     }
 
-    /// The store knows nothing of organisations that are refused as a whole, so what it finds is looked through again.
-    async fn list_store(&self, filter: &KeyFilter, after: &str, limit: usize) -> Answer<Vec<StoredKey>> {
+    /// The store knows nothing of organisations that are refused as a whole, so what it finds is
+    /// looked through again.
+    async fn list_store(
+        &self,
+        filter: &KeyFilter,
+        after: &str,
+        limit: usize,
+    ) -> Answer<Vec<StoredKey>> {
         let store = self.store()?;
         let mut query = KeyQuery {
             organization: filter.organization.clone(),
@@ -89,10 +119,16 @@ impl Desk {
         };
         let mut found = Vec::new();
         if filter.status == Some(Status::Suspended) {
-            let closed: Vec<String> = self.registry.look(|table| table.snapshot().closed.keys().map(ToString::to_string).collect());
-            let wanted = closed.into_iter().filter(|name| filter.organization.as_ref().is_none_or(|wanted| wanted == name));
+            let closed: Vec<String> = self
+                .registry
+                .look(|table| table.snapshot().closed.keys().map(ToString::to_string).collect());
+            let wanted = closed
+                .into_iter()
+                .filter(|name| filter.organization.as_ref().is_none_or(|wanted| wanted == name));
             for name in wanted {
-                found.extend(store.keys(KeyQuery { organization: Some(name), ..query.clone() }).await?);
+                found.extend(
+                    store.keys(KeyQuery { organization: Some(name), ..query.clone() }).await?,
+                );
             }
             found.sort_unstable_by(|left, right| left.id.cmp(&right.id));
             found.truncate(limit);
@@ -102,7 +138,10 @@ impl Desk {
             let page = store.keys(query.clone()).await?;
             let is_last = page.len() < limit;
             query.after = page.last().map(|key| key.id.clone());
-            found.extend(page.into_iter().filter(|key| filter.status.is_none_or(|wanted| self.status(key) == wanted)));
+            found.extend(
+                page.into_iter()
+                    .filter(|key| filter.status.is_none_or(|wanted| self.status(key) == wanted)),
+            );
             if is_last || found.len() >= limit {
                 found.truncate(limit);
                 return Ok(found);
@@ -110,25 +149,47 @@ impl Desk {
         }
     }
 
-    pub(super) async fn key_use(&self, actor: &Actor, id: &str, from: Option<&str>, to: Option<&str>) -> Answer<KeyUse> {
-        self.registry.key(id).filter(|key| actor.sees(key.organization())).ok_or(OfficeError::NotFound)?;
+    pub(super) async fn key_use(
+        &self,
+        actor: &Actor,
+        id: &str,
+        from: Option<&str>,
+        to: Option<&str>,
+    ) -> Answer<KeyUse> {
+        self.registry
+            .key(id)
+            .filter(|key| actor.sees(key.organization()))
+            .ok_or(OfficeError::NotFound)?;
         let day = |member, text: Option<&str>, default| {
             let wrong = || OfficeError::invalid(member, "write a day such as `2026-11-22`");
             text.map_or(Ok(default), |text| moment::parse_day(text).ok_or_else(wrong))
         };
         let (from, to) = (day("from", from, 0)?, day("to", to, moment::day_of(self.now()))?);
         let days = self.store()?.uses(id, from, to).await?;
-        let days = days.into_iter().map(|day| DayUseView { day: moment::show_day(day.day), requests: day.requests }).collect();
+        let days = days
+            .into_iter()
+            .map(|day| DayUseView { day: moment::show_day(day.day), requests: day.requests })
+            .collect();
         Ok(KeyUse { id: id.to_owned(), days })
     }
 
-    pub(super) async fn audit(&self, actor: &Actor, filter: AuditFilter, before: Option<&str>, limit: usize) -> Answer<AuditPage> {
+    pub(super) async fn audit(
+        &self,
+        actor: &Actor,
+        filter: AuditFilter,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Answer<AuditPage> {
         let wrong = || OfficeError::invalid("before", "take it from `next` of the page before");
         let before = before.map(|text| text.parse().map_err(|_| wrong())).transpose()?;
         let store = self.store()?;
-        let Some(organization) = actor.narrow(filter.organization) else { return Ok(AuditPage { entries: Vec::new(), next: None }) };
+        let Some(organization) = actor.narrow(filter.organization) else {
+            return Ok(AuditPage { entries: Vec::new(), next: None });
+        };
         let limit = limit.max(1);
-        let mut found = store.audit(AuditQuery { organization, subject: filter.subject, before, limit: limit + 1 }).await?;
+        let mut found = store
+            .audit(AuditQuery { organization, subject: filter.subject, before, limit: limit + 1 })
+            .await?;
         let more = found.len() > limit;
         found.truncate(limit);
         let next = found.last().filter(|_| more).map(|last| last.sequence.to_string());
@@ -149,7 +210,10 @@ impl Desk {
         let store = self.store()?;
         let to = path.to_owned();
         // The disk may hang.
-        if tokio::task::spawn_blocking(move || to.try_exists()).await.is_ok_and(|there| there.unwrap_or(true)) {
+        if tokio::task::spawn_blocking(move || to.try_exists())
+            .await
+            .is_ok_and(|there| there.unwrap_or(true))
+        {
             return Err(OfficeError::Conflict(
                 Conflict::FileExists,
                 "There is something at that path already; a backup overwrites nothing.".into(),
@@ -172,7 +236,8 @@ impl<'a> After<'a> {
 }
 
 impl Actor {
-    /// Whose things are listed where these are asked for; nothing where the actor sees none of them.
+    /// Whose things are listed where these are asked for; nothing where the actor sees none of
+    /// them.
     fn narrow(&self, wanted: Option<String>) -> Option<Option<String>> {
         match (&self.organization, wanted) {
             (None, wanted) => Some(wanted),

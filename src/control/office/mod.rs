@@ -1,8 +1,9 @@
 //! The key office: the rules by which keys are made, changed, rotated, revoked and accounted for.
 //!
-//! It stands between those who ask (the admin API, the documents' key endpoints), the store, which makes a change durable, and the
-//! registry, which puts it in force. A change that gives access is committed before it is published; one that only takes access
-//! away is published before it is committed. So what was acknowledged is both durable and in force, and nothing is in force that
+//! It stands between those who ask (the admin API, the documents' key endpoints), the store, which
+//! makes a change durable, and the registry, which puts it in force. A change that gives access is
+//! committed before it is published; one that only takes access away is published before it is
+//! committed. So what was acknowledged is both durable and in force, and nothing is in force that
 //! was not acknowledged, but that something may be refused already.
 //!
 //! | file | what is there |
@@ -32,17 +33,21 @@ mod view;
 pub(in crate::control) use error::{Conflict, OfficeError, Violation};
 pub(in crate::control) use model::*;
 
-use super::registry::Registry;
-use crate::keystore::{self, AuditEntry, Change, CommitError, KeyStore, Revocation, StoredKey, Unavailable};
-use crate::state::{KeyAnswer, KeyCall};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
 use tokio::sync::MutexGuard;
 use tokio::time::timeout;
+
+use super::registry::Registry;
+use crate::keystore::{
+    self, AuditEntry, Change, CommitError, KeyStore, Revocation, StoredKey, Unavailable,
+};
+use crate::state::{KeyAnswer, KeyCall};
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,14 +68,16 @@ pub(in crate::control) struct AuditFilter {
 
 /// How long to wait for the changes that came before.
 const TURN: Duration = Duration::from_secs(5);
-/// How long to wait for a store that hangs. Whoever asked is told that nothing was acknowledged; what was begun may still be done.
+/// How long to wait for a store that hangs. Whoever asked is told that nothing was acknowledged;
+/// what was begun may still be done.
 const ANSWER: Duration = Duration::from_secs(10);
 
 /// What an answer is made of that the office gives.
 type Answer<T> = Result<T, OfficeError>;
 
-/// Shared by all who ask; cheap to clone. Its tasks run on the control thread. A change goes on to its end even if whoever asked
-/// for it has left: nobody may turn back between commit and publication.
+/// Shared by all who ask; cheap to clone. Its tasks run on the control thread. A change goes on to
+/// its end even if whoever asked for it has left: nobody may turn back between commit and
+/// publication.
 #[derive(Clone)]
 pub(in crate::control) struct Office {
     desk: Arc<Desk>,
@@ -91,7 +98,8 @@ struct Desk {
 }
 
 impl Office {
-    /// Over what runs and, where there is one, the store. `clock` tells seconds since the Unix epoch.
+    /// Over what runs and, where there is one, the store. `clock` tells seconds since the Unix
+    /// epoch.
     pub(in crate::control) fn new(
         registry: Arc<Registry>,
         store: Option<KeyStore>,
@@ -99,24 +107,47 @@ impl Office {
     ) -> Self {
         let turn = tokio::sync::Mutex::default();
         Self {
-            desk: Arc::new(Desk { registry, store, clock: Box::new(clock), turn, owed: Mutex::default(), retired: AtomicBool::new(false) }),
+            desk: Arc::new(Desk {
+                registry,
+                store,
+                clock: Box::new(clock),
+                turn,
+                owed: Mutex::default(),
+                retired: AtomicBool::new(false),
+            }),
         }
     }
 
     /// Makes a key. With an `Idempotency-Key`, the same request makes it once within 24 hours.
-    pub(in crate::control) async fn create(&self, actor: &Actor, new: NewKey, idempotency: Option<&str>) -> Answer<CreatedKey> {
-        let (desk, actor, idempotency) = (self.desk.clone(), actor.clone(), idempotency.map(str::to_owned));
+    pub(in crate::control) async fn create(
+        &self,
+        actor: &Actor,
+        new: NewKey,
+        idempotency: Option<&str>,
+    ) -> Answer<CreatedKey> {
+        let (desk, actor, idempotency) =
+            (self.desk.clone(), actor.clone(), idempotency.map(str::to_owned));
         detached(async move { desk.create(&actor, new, idempotency.as_deref()).await }).await
     }
 
     /// Takes in a key that exists already, by its digest.
-    pub(in crate::control) async fn import(&self, actor: &Actor, imported: ImportedKey) -> Answer<KeyView> {
+    pub(in crate::control) async fn import(
+        &self,
+        actor: &Actor,
+        imported: ImportedKey,
+    ) -> Answer<KeyView> {
         let (desk, actor) = (self.desk.clone(), actor.clone());
         detached(async move { desk.import(&actor, imported).await }).await
     }
 
     /// At most `limit` keys behind `after`, which is the `next` of the page before.
-    pub(in crate::control) async fn list(&self, actor: &Actor, filter: KeyFilter, after: Option<&str>, limit: usize) -> Answer<KeyPage> {
+    pub(in crate::control) async fn list(
+        &self,
+        actor: &Actor,
+        filter: KeyFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Answer<KeyPage> {
         timely(self.desk.list(actor, filter, after, limit)).await
     }
 
@@ -125,14 +156,27 @@ impl Office {
         timely(self.desk.look_up(actor, id)).await
     }
 
-    /// Changes what a key of the store is and may do. `if_match` is the revision that the change is meant for.
-    pub(in crate::control) async fn update(&self, actor: &Actor, id: &str, change: KeyChange, if_match: Option<u64>) -> Answer<KeyView> {
+    /// Changes what a key of the store is and may do. `if_match` is the revision that the change is
+    /// meant for.
+    pub(in crate::control) async fn update(
+        &self,
+        actor: &Actor,
+        id: &str,
+        change: KeyChange,
+        if_match: Option<u64>,
+    ) -> Answer<KeyView> {
         let (desk, actor, id) = (self.desk.clone(), actor.clone(), id.to_owned());
         detached(async move { desk.update(&actor, &id, change, if_match).await }).await
     }
 
     /// Refuses a key for the time being, or admits it again.
-    pub(in crate::control) async fn set_paused(&self, actor: &Actor, id: &str, paused: bool, if_match: Option<u64>) -> Answer<KeyView> {
+    pub(in crate::control) async fn set_paused(
+        &self,
+        actor: &Actor,
+        id: &str,
+        paused: bool,
+        if_match: Option<u64>,
+    ) -> Answer<KeyView> {
         let (desk, actor, id) = (self.desk.clone(), actor.clone(), id.to_owned());
         detached(async move { desk.set_paused(&actor, &id, paused, if_match).await }).await
     }
@@ -150,9 +194,16 @@ impl Office {
     }
 
     /// Refuses a key of the store or the file for good. To do so again succeeds too.
-    pub(in crate::control) async fn revoke(&self, actor: &Actor, id: &str, order: RevocationOrder) -> Answer<Revoked> {
+    pub(in crate::control) async fn revoke(
+        &self,
+        actor: &Actor,
+        id: &str,
+        order: RevocationOrder,
+    ) -> Answer<Revoked> {
         let (desk, actor, id) = (self.desk.clone(), actor.clone(), id.to_owned());
-        detached(async move { desk.revoke(&actor, &id, order).await }).await.map_err(OfficeError::of_revocation)
+        detached(async move { desk.revoke(&actor, &id, order).await })
+            .await
+            .map_err(OfficeError::of_revocation)
     }
 
     /// Tells the store of keys that `[revoked]` of the file names, however long that takes.
@@ -183,17 +234,31 @@ impl Office {
     }
 
     /// At most `limit` organisations behind the one named `after`.
-    pub(in crate::control) async fn organizations(&self, actor: &Actor, after: Option<&str>, limit: usize) -> Answer<OrganizationPage> {
+    pub(in crate::control) async fn organizations(
+        &self,
+        actor: &Actor,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Answer<OrganizationPage> {
         timely(self.desk.organizations(actor, after, limit)).await
     }
 
     /// One organisation.
-    pub(in crate::control) async fn organization(&self, actor: &Actor, name: &str) -> Answer<OrganizationView> {
+    pub(in crate::control) async fn organization(
+        &self,
+        actor: &Actor,
+        name: &str,
+    ) -> Answer<OrganizationView> {
         timely(self.desk.organization(actor, name)).await
     }
 
     /// Refuses all keys of an organisation for the time being, or admits them again.
-    pub(in crate::control) async fn set_suspended(&self, actor: &Actor, name: &str, suspended: bool) -> Answer<OrganizationView> {
+    pub(in crate::control) async fn set_suspended(
+        &self,
+        actor: &Actor,
+        name: &str,
+        suspended: bool,
+    ) -> Answer<OrganizationView> {
         let (desk, actor, name) = (self.desk.clone(), actor.clone(), name.to_owned());
         detached(async move { desk.set_suspended(&actor, &name, suspended).await }).await
     }
@@ -207,11 +272,18 @@ impl Office {
         if_match: Option<u64>,
     ) -> Answer<OrganizationView> {
         let (desk, actor, name) = (self.desk.clone(), actor.clone(), name.to_owned());
-        detached(async move { desk.change_organization(&actor, &name, change, if_match).await }).await
+        detached(async move { desk.change_organization(&actor, &name, change, if_match).await })
+            .await
     }
 
     /// Requests per day from the day `from` to the day `to`, such as `2026-11-22`, both included.
-    pub(in crate::control) async fn key_use(&self, actor: &Actor, id: &str, from: Option<&str>, to: Option<&str>) -> Answer<KeyUse> {
+    pub(in crate::control) async fn key_use(
+        &self,
+        actor: &Actor,
+        id: &str,
+        from: Option<&str>,
+        to: Option<&str>,
+    ) -> Answer<KeyUse> {
         timely(self.desk.key_use(actor, id, from, to)).await
     }
 
@@ -243,12 +315,15 @@ impl Office {
 }
 
 /// Lets a change go on to its end even if whoever asked for it has left.
-async fn detached<T: Send + 'static>(change: impl Future<Output = Answer<T>> + Send + 'static) -> Answer<T> {
+async fn detached<T: Send + 'static>(
+    change: impl Future<Output = Answer<T>> + Send + 'static,
+) -> Answer<T> {
     // A panic in there is a mistake of ours; nothing was acknowledged.
     timely(async { tokio::spawn(change).await.unwrap_or(Err(OfficeError::Unavailable)) }).await
 }
 
-/// One event for each change that was made. Whoever restores a backup learns from these what was revoked after it.
+/// One event for each change that was made. Whoever restores a backup learns from these what was
+/// revoked after it.
 pub(in crate::control) fn log_change(actor: &Actor, action: &str, subject: &str) {
     tracing::info!(by = actor.name, action, subject, "changed by request");
 }
@@ -263,8 +338,8 @@ impl Desk {
         (self.clock)()
     }
 
-    /// Waits until no other change is being made. Where that takes too long, the store hangs, and nothing is to be begun that would
-    /// be done long after its answer.
+    /// Waits until no other change is being made. Where that takes too long, the store hangs, and
+    /// nothing is to be begun that would be done long after its answer.
     async fn take_turn(&self) -> Answer<MutexGuard<'_, ()>> {
         timeout(TURN, self.turn.lock()).await.map_err(|_| OfficeError::Unavailable)
     }
@@ -274,8 +349,17 @@ impl Desk {
     }
 
     /// A key of the store that this actor may touch and that can still be changed.
-    async fn changeable(&self, actor: &Actor, id: &str, if_match: Option<u64>) -> Answer<StoredKey> {
-        let known = self.registry.key(id).filter(|key| actor.sees(key.organization())).ok_or(OfficeError::NotFound)?;
+    async fn changeable(
+        &self,
+        actor: &Actor,
+        id: &str,
+        if_match: Option<u64>,
+    ) -> Answer<StoredKey> {
+        let known = self
+            .registry
+            .key(id)
+            .filter(|key| actor.sees(key.organization()))
+            .ok_or(OfficeError::NotFound)?;
         if !known.is_stored() {
             return Err(OfficeError::FileKey);
         }
@@ -284,7 +368,10 @@ impl Desk {
             return Err(OfficeError::Stale);
         }
         if key.revocation.is_some() || self.registry.is_revoked(id) {
-            return Err(OfficeError::Conflict(Conflict::KeyRevoked, "The key is revoked, which is final. Make a new one.".into()));
+            return Err(OfficeError::Conflict(
+                Conflict::KeyRevoked,
+                "The key is revoked, which is final. Make a new one.".into(),
+            ));
         }
         Ok(key)
     }
@@ -294,7 +381,14 @@ impl Desk {
         Ok(self.store()?.commit(change, entry).await?)
     }
 
-    fn entry(&self, actor: &str, action: &str, subject: &str, organization: Option<&str>, detail: serde_json::Value) -> AuditEntry {
+    fn entry(
+        &self,
+        actor: &str,
+        action: &str,
+        subject: &str,
+        organization: Option<&str>,
+        detail: serde_json::Value,
+    ) -> AuditEntry {
         AuditEntry {
             sequence: 0,
             at: self.now(),
@@ -323,7 +417,10 @@ impl Actor {
     fn must_be_operator(&self) -> Answer<()> {
         match self.organization {
             None => Ok(()),
-            Some(_) => Err(OfficeError::Forbidden("This is for the gateway's operator; the token is narrowed to an organization.".into())),
+            Some(_) => Err(OfficeError::Forbidden(
+                "This is for the gateway's operator; the token is narrowed to an organization."
+                    .into(),
+            )),
         }
     }
 }
@@ -348,16 +445,21 @@ impl From<CommitError> for OfficeError {
             CommitError::Conflict(conflict) => conflict,
         };
         match conflict {
-            keystore::Conflict::IdTaken => Self::Conflict(Conflict::IdTaken, "Another key in the store has, or had, this id.".into()),
-            keystore::Conflict::DigestTaken { key_id } => {
-                Self::Conflict(Conflict::DigestTaken, format!("The key `{key_id}` in the store has, or had, the same secret."))
-            }
+            keystore::Conflict::IdTaken => Self::Conflict(
+                Conflict::IdTaken,
+                "Another key in the store has, or had, this id.".into(),
+            ),
+            keystore::Conflict::DigestTaken { key_id } => Self::Conflict(
+                Conflict::DigestTaken,
+                format!("The key `{key_id}` in the store has, or had, the same secret."),
+            ),
             keystore::Conflict::Stale => Self::Stale,
             keystore::Conflict::CapReached(cap) => Self::cap_reached(cap),
             keystore::Conflict::IdempotencyKeyUsed => Self::IdempotencyReused,
-            keystore::Conflict::Revoked => {
-                Self::Conflict(Conflict::KeyRevoked, "The key is revoked, which is final. Make a new one.".into())
-            }
+            keystore::Conflict::Revoked => Self::Conflict(
+                Conflict::KeyRevoked,
+                "The key is revoked, which is final. Make a new one.".into(),
+            ),
             keystore::Conflict::NotFound => Self::NotFound,
         }
     }
@@ -365,6 +467,11 @@ impl From<CommitError> for OfficeError {
 
 impl OfficeError {
     fn cap_reached(cap: u32) -> Self {
-        Self::Conflict(Conflict::CapReached, format!("There are {cap} keys, and there may not be more. Revoke those that are not needed."))
+        Self::Conflict(
+            Conflict::CapReached,
+            format!(
+                "There are {cap} keys, and there may not be more. Revoke those that are not needed."
+            ),
+        )
     }
 }

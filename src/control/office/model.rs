@@ -1,10 +1,12 @@
-//! What the office is asked and what it answers, as it stands in the admin API's JSON. Unknown members are refused.
+//! What the office is asked and what it answers, as it stands in the admin API's JSON. Unknown
+//! members are refused.
 //!
-//! Moments are RFC 3339 in UTC, to the second. A member that is absent from a change leaves things as they are; `null` takes the
-//! setting away, where it can be taken away.
+//! Moments are RFC 3339 in UTC, to the second. A member that is absent from a change leaves things
+//! as they are; `null` takes the setting away, where it can be taken away.
+
+use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
-use std::fmt;
 use utoipa::ToSchema;
 
 /// Where a key is kept.
@@ -97,7 +99,10 @@ pub(in crate::control) struct CreatedKey {
 /// Without the key.
 impl fmt::Debug for CreatedKey {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("CreatedKey").field("record", &self.record).field("key_shown", &self.key_shown).finish_non_exhaustive()
+        out.debug_struct("CreatedKey")
+            .field("record", &self.record)
+            .field("key_shown", &self.key_shown)
+            .finish_non_exhaustive()
     }
 }
 
@@ -112,7 +117,8 @@ pub(in crate::control) struct NewKey {
     /// May be left out only while there is one API.
     #[serde(default)]
     pub(in crate::control) apis: Option<Vec<String>>,
-    /// Which prefix it gets. May be left out where the API has one environment or none, else it is `live` if there is one.
+    /// Which prefix it gets. May be left out where the API has one environment or none, else it is
+    /// `live` if there is one.
     #[serde(default)]
     pub(in crate::control) environment: Option<String>,
     #[serde(default)]
@@ -192,13 +198,16 @@ pub(in crate::control) struct KeyChange {
     pub(in crate::control) expires_at: Option<Option<String>>,
 }
 
-/// Refuses `null` where there is nothing to take away: it could be meant as "none", and would change nothing.
+/// Refuses `null` where there is nothing to take away: it could be meant as "none", and would
+/// change nothing.
 fn not_null<'d, T: Deserialize<'d>, D: Deserializer<'d>>(input: D) -> Result<Option<T>, D::Error> {
     T::deserialize(input).map(Some)
 }
 
 /// Tells `null` from absent.
-fn present<'d, T: Deserialize<'d>, D: Deserializer<'d>>(input: D) -> Result<Option<Option<T>>, D::Error> {
+fn present<'d, T: Deserialize<'d>, D: Deserializer<'d>>(
+    input: D,
+) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(input).map(Some)
 }
 
@@ -206,7 +215,8 @@ fn present<'d, T: Deserialize<'d>, D: Deserializer<'d>>(input: D) -> Result<Opti
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::control) struct Rotation {
-    /// How long the secret so far goes on working, such as `24h`; `0s`: it stops at once. 24 hours where it is absent.
+    /// How long the secret so far goes on working, such as `24h`; `0s`: it stops at once. 24 hours
+    /// where it is absent.
     #[serde(default)]
     pub(in crate::control) grace: Option<String>,
 }

@@ -10,13 +10,15 @@ const LAST: i64 = 253_402_300_799;
 
 /// RFC 3339 in UTC, to the second.
 pub(super) fn show(unix: i64) -> String {
-    Timestamp::from_second(unix.clamp(0, LAST)).map_or_else(|_| String::new(), |moment| moment.to_string())
+    Timestamp::from_second(unix.clamp(0, LAST))
+        .map_or_else(|_| String::new(), |moment| moment.to_string())
 }
 
 /// Reads RFC 3339 §5.6 `date-time`; fractions of a second are dropped.
 pub(super) fn parse(text: &str) -> Option<i64> {
     // jiff reads more than RFC 3339 has.
-    let plain = text.len() <= 40 && text.bytes().all(|byte| byte.is_ascii_digit() || b"-:.+TZtz".contains(&byte));
+    let plain = text.len() <= 40
+        && text.bytes().all(|byte| byte.is_ascii_digit() || b"-:.+TZtz".contains(&byte));
     let seconds = plain.then(|| text.parse::<Timestamp>().ok()).flatten()?.as_second();
     (0..=LAST).contains(&seconds).then_some(seconds)
 }
@@ -46,11 +48,23 @@ mod tests {
 
     #[test]
     fn moments_are_read_with_their_offset_and_shown_in_utc() {
-        assert_eq!(parse("2027-03-31T23:59:59Z").map(show).as_deref(), Some("2027-03-31T23:59:59Z"));
-        assert_eq!(parse("2027-03-31T23:59:59.75+02:00").map(show).as_deref(), Some("2027-03-31T21:59:59Z"));
-        for wrong in
-            ["", "2027-03-31", "2027-03-31T23:59:59", "2027-02-30T00:00:00Z", "2027-03-31T23:59:59Z[UTC]", "tomorrow", "1800000000"]
-        {
+        assert_eq!(
+            parse("2027-03-31T23:59:59Z").map(show).as_deref(),
+            Some("2027-03-31T23:59:59Z")
+        );
+        assert_eq!(
+            parse("2027-03-31T23:59:59.75+02:00").map(show).as_deref(),
+            Some("2027-03-31T21:59:59Z")
+        );
+        for wrong in [
+            "",
+            "2027-03-31",
+            "2027-03-31T23:59:59",
+            "2027-02-30T00:00:00Z",
+            "2027-03-31T23:59:59Z[UTC]",
+            "tomorrow",
+            "1800000000",
+        ] {
             assert_eq!(parse(wrong), None, "{wrong}");
         }
     }

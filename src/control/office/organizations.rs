@@ -1,23 +1,32 @@
 //! Organisations: whether they are suspended, and how many keys they may have.
 
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
 use super::create::default_cap;
 use super::model::{OrganizationChange, OrganizationPage, OrganizationView};
 use super::{Actor, Answer, Desk, OfficeError, moment};
 use crate::config::Config;
 use crate::keystore::{Change, StoredOrganization};
-use serde_json::json;
-use std::collections::BTreeMap;
 
 /// The largest cap.
 const LARGEST_CAP: u32 = 1_000_000;
 
 impl Desk {
-    pub(super) async fn organizations(&self, actor: &Actor, after: Option<&str>, limit: usize) -> Answer<OrganizationPage> {
+    pub(super) async fn organizations(
+        &self,
+        actor: &Actor,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Answer<OrganizationPage> {
         let config = self.registry.config();
         let limit = limit.max(1);
         if let Some(own) = &actor.organization {
             let organizations = match self.find_organization(&config, own).await? {
-                Some(found) if after.is_none_or(|after| **own > *after) => vec![view(&config, found)],
+                Some(found) if after.is_none_or(|after| **own > *after) => {
+                    vec![view(&config, found)]
+                }
                 _ => Vec::new(),
             };
             return Ok(OrganizationPage { organizations, next: None });
@@ -26,14 +35,17 @@ impl Desk {
             Some(store) => store.organizations(after, limit + 1).await?,
             None => Vec::new(),
         };
-        let mut found: BTreeMap<String, (StoredOrganization, u64)> =
-            stored.into_iter().map(|(organization, keys)| (organization.name.clone(), (organization, keys))).collect();
+        let mut found: BTreeMap<String, (StoredOrganization, u64)> = stored
+            .into_iter()
+            .map(|(organization, keys)| (organization.name.clone(), (organization, keys)))
+            .collect();
         let in_file = config.keys.iter().filter_map(|key| key.organization.as_deref());
         for name in in_file.filter(|name| after.is_none_or(|after| *name > after)) {
             found.entry(name.to_owned()).or_insert_with(|| (unknown(name), 0));
         }
         let more = found.len() > limit;
-        let organizations: Vec<_> = found.into_values().take(limit).map(|found| view(&config, found)).collect();
+        let organizations: Vec<_> =
+            found.into_values().take(limit).map(|found| view(&config, found)).collect();
         let next = organizations.last().filter(|_| more).map(|last| last.name.clone());
         Ok(OrganizationPage { organizations, next })
     }
@@ -47,7 +59,12 @@ impl Desk {
         Ok(view(&config, found))
     }
 
-    pub(super) async fn set_suspended(&self, actor: &Actor, name: &str, suspended: bool) -> Answer<OrganizationView> {
+    pub(super) async fn set_suspended(
+        &self,
+        actor: &Actor,
+        name: &str,
+        suspended: bool,
+    ) -> Answer<OrganizationView> {
         if !actor.sees(Some(name)) {
             return Err(OfficeError::NotFound);
         }
@@ -97,7 +114,8 @@ impl Desk {
         self.store()?;
         let _turn = self.take_turn().await?;
         let config = self.registry.config();
-        let (old, keys) = self.find_organization(&config, name).await?.ok_or(OfficeError::NotFound)?;
+        let (old, keys) =
+            self.find_organization(&config, name).await?.ok_or(OfficeError::NotFound)?;
         if if_match.is_some_and(|revision| revision != old.revision) {
             return Err(OfficeError::Stale);
         }
@@ -112,8 +130,13 @@ impl Desk {
         Ok(view(&config, (new, keys)))
     }
 
-    /// An organisation that has keys in the store or in the file, and how many of the former are not revoked.
-    async fn find_organization(&self, config: &Config, name: &str) -> Answer<Option<(StoredOrganization, u64)>> {
+    /// An organisation that has keys in the store or in the file, and how many of the former are
+    /// not revoked.
+    async fn find_organization(
+        &self,
+        config: &Config,
+        name: &str,
+    ) -> Answer<Option<(StoredOrganization, u64)>> {
         let stored = match &self.store {
             Some(store) => store.organization(name).await?,
             None => None,

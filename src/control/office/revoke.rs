@@ -1,12 +1,15 @@
-//! Revoking keys, for good. What is revoked is refused at once, and stays so whatever becomes of the store.
+//! Revoking keys, for good. What is revoked is refused at once, and stays so whatever becomes of
+//! the store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
 
 use super::model::{RevocationOrder, Revoked};
 use super::view::THE_FILE;
 use super::{Actor, Answer, Desk, OfficeError};
 use crate::keystore::{Change, Revocation};
-use serde_json::json;
-use std::sync::Arc;
-use std::time::Duration;
 
 /// How long a reason is, in characters.
 const LONGEST_REASON: usize = 500;
@@ -14,21 +17,48 @@ const LONGEST_REASON: usize = 500;
 const PATIENCE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
 impl Desk {
-    pub(super) async fn revoke(self: &Arc<Self>, actor: &Actor, id: &str, order: RevocationOrder) -> Answer<Revoked> {
-        let known = self.registry.key(id).filter(|key| actor.sees(key.organization())).ok_or(OfficeError::NotFound)?;
-        let long = |reason: &String| reason.chars().count() > LONGEST_REASON || reason.chars().any(char::is_control);
+    pub(super) async fn revoke(
+        self: &Arc<Self>,
+        actor: &Actor,
+        id: &str,
+        order: RevocationOrder,
+    ) -> Answer<Revoked> {
+        let known = self
+            .registry
+            .key(id)
+            .filter(|key| actor.sees(key.organization()))
+            .ok_or(OfficeError::NotFound)?;
+        let long = |reason: &String| {
+            reason.chars().count() > LONGEST_REASON || reason.chars().any(char::is_control)
+        };
         if order.reason.as_ref().is_some_and(long) {
-            return Err(OfficeError::invalid("reason", format!("at most {LONGEST_REASON} characters, no control characters")));
+            return Err(OfficeError::invalid(
+                "reason",
+                format!("at most {LONGEST_REASON} characters, no control characters"),
+            ));
         }
         self.store()?;
         // Before anything that may have to wait.
         self.registry.revoke([id].into_iter());
-        let revocation = Revocation { at: self.now(), by: actor.name.clone(), reason: order.reason };
+        let revocation =
+            Revocation { at: self.now(), by: actor.name.clone(), reason: order.reason };
         let mut ids = vec![id.to_owned()];
-        let done = self.revoke_in_store(&mut ids, &revocation, order.descendants.then_some(actor), known.organization()).await;
+        let done = self
+            .revoke_in_store(
+                &mut ids,
+                &revocation,
+                order.descendants.then_some(actor),
+                known.organization(),
+            )
+            .await;
         if let Err(error) = done {
             for id in &ids {
-                tracing::warn!(by = actor.name, action = "key.revoke", subject = id, "in force, but the store has yet to take it");
+                tracing::warn!(
+                    by = actor.name,
+                    action = "key.revoke",
+                    subject = id,
+                    "in force, but the store has yet to take it"
+                );
             }
             self.owe(ids, &revocation);
             return Err(error.of_revocation());
@@ -36,8 +66,9 @@ impl Desk {
         Ok(Revoked { revoked: ids })
     }
 
-    /// Commits the revocation of the first of these ids. Where they are meant too, those of its descendants that this actor sees are
-    /// added, and refused: an id of the file may have gone from one organisation to another.
+    /// Commits the revocation of the first of these ids. Where they are meant too, those of its
+    /// descendants that this actor sees are added, and refused: an id of the file may have gone
+    /// from one organisation to another.
     async fn revoke_in_store(
         &self,
         ids: &mut Vec<String>,
@@ -48,7 +79,9 @@ impl Desk {
         let _turn = self.take_turn().await?;
         let store = self.store()?;
         if let Some(actor) = descendants_for {
-            let sees = |id: &String| self.registry.key(id).is_some_and(|key| actor.sees(key.organization()));
+            let sees = |id: &String| {
+                self.registry.key(id).is_some_and(|key| actor.sees(key.organization()))
+            };
             ids.extend(store.descendants(&ids[0]).await?.into_iter().filter(sees));
             self.registry.revoke(ids.iter().map(String::as_str));
         } else if !store.revocations(ids.clone()).await?.is_empty() {
@@ -56,7 +89,8 @@ impl Desk {
         }
         let detail = json!({ "reason": revocation.reason, "descendants": ids[1..] });
         let entry = self.entry(&revocation.by, "key.revoke", &ids[0], organization, detail);
-        self.commit(Change::Revoke { ids: ids.clone(), revocation: revocation.clone() }, entry).await
+        self.commit(Change::Revoke { ids: ids.clone(), revocation: revocation.clone() }, entry)
+            .await
     }
 
     pub(super) fn note_revoked_in_file(self: &Arc<Self>, ids: Vec<String>) {
@@ -65,7 +99,8 @@ impl Desk {
         }
     }
 
-    /// Sees to it that the store takes these revocations some time, so that a restart does not revive what is refused.
+    /// Sees to it that the store takes these revocations some time, so that a restart does not
+    /// revive what is refused.
     fn owe(self: &Arc<Self>, ids: Vec<String>, revocation: &Revocation) {
         let mut owed = self.owed();
         let idle = owed.is_empty();
@@ -86,7 +121,8 @@ impl Desk {
                 pause = PATIENCE.0;
             } else {
                 tokio::time::sleep(pause).await;
-                // It finds out by itself when it can write again, and is told then: before that, each attempt would only be logged.
+                // It finds out by itself when it can write again, and is told then: before that,
+                // each attempt would only be logged.
                 while self.store.as_ref().is_some_and(|store| !store.health().is_healthy()) {
                     tokio::time::sleep(PATIENCE.0).await;
                 }
@@ -100,7 +136,11 @@ impl Desk {
         while let Some((id, revocation)) = self.first_owed() {
             self.owed().remove(&id);
             if self.tell(&id, &revocation).await.is_err() {
-                tracing::error!(key = id, "the store has not taken this revocation; name the key in [revoked] before the next start");
+                tracing::error!(
+                    key = id,
+                    "the store has not taken this revocation; name the key in [revoked] before \
+                        the next start"
+                );
             }
         }
     }

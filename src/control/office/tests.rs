@@ -7,6 +7,10 @@ mod look;
 mod organizations;
 mod revoke;
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use tempfile::TempDir;
+
 use super::*;
 use crate::config::parse;
 use crate::control::registry::Registry;
@@ -14,8 +18,6 @@ use crate::control::site::SiteBuilder;
 use crate::control::table::Table;
 use crate::policy::{Digest, Now, Refusal};
 use crate::state::{Clock, Descriptors, Published, Shared};
-use std::sync::atomic::{AtomicI64, Ordering};
-use tempfile::TempDir;
 
 /// 2026-11-22T00:00:00Z.
 const START: i64 = 1_795_305_600;
@@ -87,18 +89,27 @@ impl Bench {
     }
 
     fn start(folder: TempDir, now: Arc<AtomicI64>, file: &str) -> Self {
-        let config = Arc::new(parse(file, &folder.path().join("gateway.toml")).expect("a good file"));
-        let site = SiteBuilder::new(1, usize::MAX).build(&config, Arc::new(config.routes()), None, None);
+        let config =
+            Arc::new(parse(file, &folder.path().join("gateway.toml")).expect("a good file"));
+        let site =
+            SiteBuilder::new(1, usize::MAX).build(&config, Arc::new(config.routes()), None, None);
         let site = Arc::new(site.expect("no authorities"));
         let mut table = Table::new(&config, site.routes.clone());
-        let opened = KeyStore::open(&folder.path().join("keygate.db"), |key| table.load_key(&key)).expect("a store");
+        let opened = KeyStore::open(&folder.path().join("keygate.db"), |key| table.load_key(&key))
+            .expect("a store");
         table.load_state(opened.revocations, &opened.organizations);
         table.build().expect("no clashes");
-        let (shared, _) =
-            Shared::new(Published { snapshot: table.snapshot(), site: site.clone() }, 1, Clock::default(), Arc::new(Descriptors::claim(1)));
+        let (shared, _) = Shared::new(
+            Published { snapshot: table.snapshot(), site: site.clone() },
+            1,
+            Clock::default(),
+            Arc::new(Descriptors::claim(1)),
+        );
         let registry = Arc::new(Registry::new(shared, table, site));
         let clock = now.clone();
-        let office = Office::new(registry.clone(), Some(opened.store.clone()), move || clock.load(Ordering::Relaxed));
+        let office = Office::new(registry.clone(), Some(opened.store.clone()), move || {
+            clock.load(Ordering::Relaxed)
+        });
         Self { office, registry, store: opened.store, now, folder, file: file.to_owned() }
     }
 
@@ -108,12 +119,16 @@ impl Bench {
         Self::start(self.folder, self.now, &self.file)
     }
 
-    /// As when the disk fails where something is written: `INSERT`s into or `UPDATE`s of a table fail while `when` is true.
+    /// As when the disk fails where something is written: `INSERT`s into or `UPDATE`s of a table
+    /// fail while `when` is true.
     async fn fail_writes(self, table: &str, statement: &str, when: &str) -> Self {
         self.store.close().await;
-        let file = rusqlite::Connection::open(self.folder.path().join("keygate.db")).expect("the file");
-        let trigger =
-            format!("CREATE TRIGGER broken BEFORE {statement} ON {table} WHEN {when} BEGIN SELECT RAISE(ABORT, 'the disk is broken'); END");
+        let file =
+            rusqlite::Connection::open(self.folder.path().join("keygate.db")).expect("the file");
+        let trigger = format!(
+            "CREATE TRIGGER broken BEFORE {statement} ON {table} WHEN {when} BEGIN SELECT \
+                RAISE(ABORT, 'the disk is broken'); END"
+        );
         file.execute_batch(&trigger).expect("a trigger");
         drop(file);
         Self::start(self.folder, self.now, &self.file)
@@ -135,7 +150,11 @@ impl Bench {
     /// Why a request with this key would be refused; nothing: it would not.
     fn refusal(&self, key: &str, api: &str) -> Option<Refusal> {
         let now = Now { monotonic: 0, unix: self.unix() };
-        self.registry.look(|table| table.snapshot()).verdict_on(&Digest::of(key.as_bytes()), api, now)
+        self.registry.look(|table| table.snapshot()).verdict_on(
+            &Digest::of(key.as_bytes()),
+            api,
+            now,
+        )
     }
 
     async fn make(&self, new: NewKey) -> (KeyView, String) {
@@ -144,8 +163,12 @@ impl Bench {
     }
 
     async fn actions(&self) -> Vec<String> {
-        let page = self.office.audit(&operator(), AuditFilter::default(), None, 100).await.expect("a log");
-        page.entries.into_iter().map(|entry| format!("{} {} {}", entry.actor, entry.action, entry.subject)).collect()
+        let page =
+            self.office.audit(&operator(), AuditFilter::default(), None, 100).await.expect("a log");
+        page.entries
+            .into_iter()
+            .map(|entry| format!("{} {} {}", entry.actor, entry.action, entry.subject))
+            .collect()
     }
 }
 
@@ -173,7 +196,9 @@ fn of_acme(name: &str) -> NewKey {
 /// The members that are complained of.
 fn members<T: fmt::Debug>(answer: Answer<T>) -> Vec<String> {
     match answer {
-        Err(OfficeError::Invalid(violations)) => violations.into_iter().map(|violation| violation.member).collect(),
+        Err(OfficeError::Invalid(violations)) => {
+            violations.into_iter().map(|violation| violation.member).collect()
+        }
         other => panic!("not invalid: {other:?}"),
     }
 }

@@ -1,15 +1,16 @@
 //! The process that takes over, until it does. It serves nobody yet, so it may block.
 
-use super::message::{Purpose, ToPredecessor, ToSuccessor, VERSION};
-use crate::control::Controller;
-use crate::handover;
-use crate::state::{Clock, Shared};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
+
+use super::message::{Purpose, ToPredecessor, ToSuccessor, VERSION};
+use crate::control::Controller;
+use crate::handover;
+use crate::state::{Clock, Shared};
 
 /// What a process gets from the one before it.
 #[derive(Debug)]
@@ -27,14 +28,21 @@ impl Inheritance {
     /// It is none, or who is at its other end speaks another language.
     pub fn accept() -> io::Result<Self> {
         let stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-        let unexpected = || io::Error::other("this is for Keygate's own use: `keygate upgrade` starts it");
+        let unexpected =
+            || io::Error::other("this is for Keygate's own use: `keygate upgrade` starts it");
         stream.peer_addr().map_err(|_| unexpected())?;
         // Whoever reads the standard input from now on finds nothing.
         rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null")?)?;
-        let Ok(ToSuccessor::Hello { version, clock, sockets: named }) = handover::read(&stream) else { return Err(unexpected()) };
+        let Ok(ToSuccessor::Hello { version, clock, sockets: named }) = handover::read(&stream)
+        else {
+            return Err(unexpected());
+        };
         let mut inheritance = Self { stream, clock, sockets: Vec::new(), links: Vec::new() };
         if version != VERSION {
-            let why = format!("the running gateway hands over by version {version}, this program takes over by version {VERSION}: restart");
+            let why = format!(
+                "the running gateway hands over by version {version}, this program takes over by \
+                    version {VERSION}: restart"
+            );
             inheritance.fail(&why);
             return Err(io::Error::other(why));
         }
@@ -53,7 +61,10 @@ impl Inheritance {
 
     /// The socket that listens on the address that the configuration names so.
     pub fn socket(&mut self, purpose: Purpose, address: SocketAddr) -> Option<TcpListener> {
-        let found = self.sockets.iter().position(|(known, named, _)| (*known, *named) == (purpose, address))?;
+        let found = self
+            .sockets
+            .iter()
+            .position(|(known, named, _)| (*known, *named) == (purpose, address))?;
         Some(self.sockets.remove(found).2)
     }
 

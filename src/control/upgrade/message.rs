@@ -1,12 +1,14 @@
-//! What the two processes say to each other. They may be different versions: members are only ever added, with a default, and
-//! [`VERSION`] rises when that is not enough.
+//! What the two processes say to each other. They may be different versions: members are only ever
+//! added, with a default, and [`VERSION`] rises when that is not enough.
+
+use std::net::SocketAddr;
+
+use http::{Method, StatusCode};
+use serde::{Deserialize, Serialize};
 
 use crate::keystore::{StoredKey, UseNote};
 use crate::policy::{AccountState, Digest};
 use crate::state::{KeyAnswer, KeyCall};
-use http::{Method, StatusCode};
-use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
 
 /// Of what is said here.
 pub(super) const VERSION: u32 = 1;
@@ -106,7 +108,15 @@ pub(super) struct WireCall {
 impl From<KeyCall> for WireCall {
     fn from(call: KeyCall) -> Self {
         let KeyCall { api, key, environment, method, path, body, request_id } = call;
-        Self { api: api.as_ref().to_owned(), key, environment, method: method.to_string(), path, body: body.into(), request_id }
+        Self {
+            api: api.as_ref().to_owned(),
+            key,
+            environment,
+            method: method.to_string(),
+            path,
+            body: body.into(),
+            request_id,
+        }
     }
 }
 
@@ -115,7 +125,15 @@ impl WireCall {
     pub(super) fn read(self) -> Option<KeyCall> {
         let Self { api, key, environment, method, path, body, request_id } = self;
         let method = Method::from_bytes(method.as_bytes()).ok()?;
-        Some(KeyCall { api: api.into(), key, environment, method, path, body: body.into(), request_id })
+        Some(KeyCall {
+            api: api.into(),
+            key,
+            environment,
+            method,
+            path,
+            body: body.into(),
+            request_id,
+        })
     }
 }
 
@@ -131,7 +149,12 @@ pub(super) struct WireAnswer {
 impl From<KeyAnswer> for WireAnswer {
     fn from(answer: KeyAnswer) -> Self {
         let KeyAnswer { status, content_type, allow, body } = answer;
-        Self { status: status.as_u16(), content_type: content_type.map(Into::into), allow: allow.map(Into::into), body: body.into() }
+        Self {
+            status: status.as_u16(),
+            content_type: content_type.map(Into::into),
+            allow: allow.map(Into::into),
+            body: body.into(),
+        }
     }
 }
 
@@ -140,6 +163,11 @@ impl WireAnswer {
     pub(super) fn read(self) -> Option<KeyAnswer> {
         let Self { status, content_type, allow, body } = self;
         let status = StatusCode::from_u16(status).ok()?;
-        Some(KeyAnswer { status, content_type: content_type.map(Into::into), allow: allow.map(Into::into), body: body.into() })
+        Some(KeyAnswer {
+            status,
+            content_type: content_type.map(Into::into),
+            allow: allow.map(Into::into),
+            body: body.into(),
+        })
     }
 }

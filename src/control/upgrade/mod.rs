@@ -1,6 +1,7 @@
 //! Another program takes over from the running one, and no request is lost.
 //!
-//! The running process starts the program that now stands where it was itself started from, and stays at work. Over a socket pair:
+//! The running process starts the program that now stands where it was itself started from, and
+//! stays at work. Over a socket pair:
 //!
 //! | | the running process | the new one |
 //! |---|---|---|
@@ -10,7 +11,8 @@
 //! | 4 | | accepts connections, answers admin calls |
 //! | 5 | accepts none any more, serves those that are open until their clients go over | tells it of revocations, writes down its uses |
 //!
-//! Until the new process accepts connections, whatever goes wrong ends it, and the running one goes on as if nothing had been.
+//! Until the new process accepts connections, whatever goes wrong ends it, and the running one goes
+//! on as if nothing had been.
 //!
 //! | file | what is there |
 //! |---|---|
@@ -30,17 +32,6 @@ pub use message::Purpose;
 pub use program::Program;
 pub(super) use relay::follow;
 
-use super::admin::Gate;
-use super::figures::Figures;
-use super::key_calls::KeyDesk;
-use super::office::Office;
-use super::registry::Registry;
-use super::uses::{self, Destination};
-use crate::handover::{self, Link};
-use crate::keystore::KeyStore;
-use crate::state::{Phase, Shared};
-use message::{ToPredecessor, ToSuccessor, VERSION};
-use relay::Outbox;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -50,13 +41,27 @@ use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+use message::{ToPredecessor, ToSuccessor, VERSION};
+use relay::Outbox;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard, SemaphorePermit, mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{sleep, timeout};
 
-/// How long all of it may take until the new process accepts connections. Whoever asked by the admin API waits for a minute.
+use super::admin::Gate;
+use super::figures::Figures;
+use super::key_calls::KeyDesk;
+use super::office::Office;
+use super::registry::Registry;
+use super::uses::{self, Destination};
+use crate::handover::{self, Link};
+use crate::keystore::KeyStore;
+use crate::state::{Phase, Shared};
+
+/// How long all of it may take until the new process accepts connections. Whoever asked by the
+/// admin API waits for a minute.
 const PATIENCE: Duration = Duration::from_secs(50);
 /// How long calls that are being answered may hold it up.
 const SETTLING: Duration = Duration::from_secs(5);
@@ -136,9 +141,12 @@ struct GivenUp<'e> {
     switched: bool,
 }
 
-/// Does one upgrade after the other until one succeeds, and returns the task that then speaks with the new process; or until this
-/// process stops. The listening sockets are closed then.
-pub(super) async fn attend(estate: Estate, mut requests: mpsc::Receiver<UpgradeRequest>) -> Option<JoinHandle<()>> {
+/// Does one upgrade after the other until one succeeds, and returns the task that then speaks with
+/// the new process; or until this process stops. The listening sockets are closed then.
+pub(super) async fn attend(
+    estate: Estate,
+    mut requests: mpsc::Receiver<UpgradeRequest>,
+) -> Option<JoinHandle<()>> {
     loop {
         let request = tokio::select! {
             request = requests.recv() => request?,
@@ -159,7 +167,9 @@ pub(super) async fn attend(estate: Estate, mut requests: mpsc::Receiver<UpgradeR
                 let _ = request.answer.send(Ok(process));
                 tokio::spawn(async move {
                     while let Some(other) = requests.recv().await {
-                        let _ = other.answer.send(Err(Refused::Impossible("another process has taken over from this one")));
+                        let _ = other.answer.send(Err(Refused::Impossible(
+                            "another process has taken over from this one",
+                        )));
                     }
                 });
                 return Some(relay);
@@ -180,19 +190,28 @@ impl Estate {
     }
 
     async fn conduct(&self, waiting: usize) -> Result<(u32, JoinHandle<()>), String> {
-        let program = self.handover.program.as_ref().ok_or("this process was not started by `keygate serve`")?;
-        let (mut child, stream) = program.start().map_err(|error| format!("the program cannot be started: {error}"))?;
+        let program = self
+            .handover
+            .program
+            .as_ref()
+            .ok_or("this process was not started by `keygate serve`")?;
+        let (mut child, stream) =
+            program.start().map_err(|error| format!("the program cannot be started: {error}"))?;
         let process = child.id();
         tracing::info!(process, "upgrade: the program has been started");
         let mut given_up = GivenUp::default();
         let outcome = tokio::select! {
             outcome = self.hand_over(stream, waiting, &mut given_up) => outcome,
-            () = sleep(PATIENCE) => Err(format!("the new process did not take over within {} seconds", PATIENCE.as_secs())),
+            () = sleep(PATIENCE) => Err(format!("the new process did not take over within {} \
+                seconds", PATIENCE.as_secs())),
             () = self.stops() => Err("the gateway has been told to stop".to_owned()),
         };
         match outcome {
             Ok(stream) => {
-                tracing::info!(process, "upgrade: the new process has taken over; serving open connections to their end");
+                tracing::info!(
+                    process,
+                    "upgrade: the new process has taken over; serving open connections to their end"
+                );
                 Ok((process, self.relieve(stream, given_up, child)))
             }
             Err(why) => {
@@ -207,13 +226,26 @@ impl Estate {
     }
 
     /// Steps 1 to 4. What is given up on the way is noted.
-    async fn hand_over<'e>(&'e self, stream: BlockingStream, waiting: usize, given_up: &mut GivenUp<'e>) -> Result<UnixStream, String> {
-        let broken = |error: std::io::Error| format!("the new process ended before it had taken over: {error}");
+    async fn hand_over<'e>(
+        &'e self,
+        stream: BlockingStream,
+        waiting: usize,
+        given_up: &mut GivenUp<'e>,
+    ) -> Result<UnixStream, String> {
+        let broken = |error: std::io::Error| {
+            format!("the new process ended before it had taken over: {error}")
+        };
         stream.set_nonblocking(true).map_err(broken)?;
         let mut stream = UnixStream::from_std(stream).map_err(broken)?;
 
-        let sockets = self.handover.sockets.iter().map(|(purpose, address, _)| (*purpose, *address)).collect();
-        let hello = ToSuccessor::Hello { version: VERSION, clock: self.shared.clock.zero(), sockets };
+        let sockets = self
+            .handover
+            .sockets
+            .iter()
+            .map(|(purpose, address, _)| (*purpose, *address))
+            .collect();
+        let hello =
+            ToSuccessor::Hello { version: VERSION, clock: self.shared.clock.zero(), sockets };
         handover::send(&mut stream, &hello).await.map_err(broken)?;
         for (_, _, listener) in &self.handover.sockets {
             pass(&stream, listener.as_fd()).await.map_err(broken)?;
@@ -221,9 +253,13 @@ impl Estate {
         expect(&mut stream, |said| matches!(said, ToPredecessor::Checked)).await?;
 
         self.close_office(waiting, given_up).await?;
-        let pairs: Vec<_> =
-            (0..self.shared.counting.parties()).map(|_| BlockingStream::pair()).collect::<Result<_, _>>().map_err(broken)?;
-        handover::send(&mut stream, &ToSuccessor::Store { links: pairs.len() }).await.map_err(broken)?;
+        let pairs: Vec<_> = (0..self.shared.counting.parties())
+            .map(|_| BlockingStream::pair())
+            .collect::<Result<_, _>>()
+            .map_err(broken)?;
+        handover::send(&mut stream, &ToSuccessor::Store { links: pairs.len() })
+            .await
+            .map_err(broken)?;
         let mut links = Vec::new();
         for (here, there) in pairs {
             pass(&stream, there.as_fd()).await.map_err(broken)?;
@@ -248,8 +284,13 @@ impl Estate {
         Ok(stream)
     }
 
-    /// Sees to it that nothing changes any more by request, and that all that has changed is in the store; then closes it.
-    async fn close_office<'e>(&'e self, waiting: usize, given_up: &mut GivenUp<'e>) -> Result<(), String> {
+    /// Sees to it that nothing changes any more by request, and that all that has changed is in the
+    /// store; then closes it.
+    async fn close_office<'e>(
+        &'e self,
+        waiting: usize,
+        given_up: &mut GivenUp<'e>,
+    ) -> Result<(), String> {
         given_up.gate_closed = true;
         self.gate.send_replace(Gate::Closed);
         let answered = async {
@@ -257,21 +298,29 @@ impl Estate {
                 sleep(Duration::from_millis(5)).await;
             }
         };
-        timeout(SETTLING, answered).await.map_err(|_| "a call at the admin address takes too long; try again".to_owned())?;
+        timeout(SETTLING, answered)
+            .await
+            .map_err(|_| "a call at the admin address takes too long; try again".to_owned())?;
         let slots = timeout(SETTLING, self.key_desk.close()).await;
-        given_up.key_calls = Some(slots.map_err(|_| "a call at a key endpoint takes too long; try again".to_owned())?);
+        given_up.key_calls = Some(
+            slots.map_err(|_| "a call at a key endpoint takes too long; try again".to_owned())?,
+        );
         let settled = async {
             while self.office.owes() {
                 sleep(Duration::from_millis(5)).await;
             }
         };
-        timeout(SETTLING, settled).await.map_err(|_| "the store has yet to take revocations that are in force".to_owned())?;
+        timeout(SETTLING, settled)
+            .await
+            .map_err(|_| "the store has yet to take revocations that are in force".to_owned())?;
         let changes = timeout(SETTLING, self.office.close()).await;
         given_up.changes = Some(changes.map_err(|_| "the store does not answer".to_owned())?);
         let destination = timeout(SETTLING, self.destination.clone().lock_owned()).await;
         let destination = destination.map_err(|_| "the store does not answer".to_owned())?;
         if let Some((store, _)) = &self.store {
-            timeout(SETTLING, uses::write_down(&self.figures, &destination)).await.map_err(|_| "the store does not answer".to_owned())?;
+            timeout(SETTLING, uses::write_down(&self.figures, &destination))
+                .await
+                .map_err(|_| "the store does not answer".to_owned())?;
             given_up.store_closed = true;
             store.release().await.map_err(|error| error.to_string())?;
         }
@@ -280,12 +329,18 @@ impl Estate {
     }
 
     /// Step 5.
-    fn relieve(&self, stream: UnixStream, given_up: GivenUp<'_>, mut child: Child) -> JoinHandle<()> {
+    fn relieve(
+        &self,
+        stream: UnixStream,
+        given_up: GivenUp<'_>,
+        mut child: Child,
+    ) -> JoinHandle<()> {
         self.shared.enter(Phase::Relieved);
         self.gate.send_replace(Gate::Shut);
         self.tasks.iter().for_each(AbortHandle::abort);
         self.office.retire();
-        let ((uses_sender, uses), (key_sender, key_calls)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+        let ((uses_sender, uses), (key_sender, key_calls)) =
+            (mpsc::unbounded_channel(), mpsc::unbounded_channel());
         if let Some(mut destination) = given_up.destination {
             *destination = Destination::Successor(uses_sender);
         }
@@ -296,13 +351,24 @@ impl Estate {
         drop(given_up.key_calls);
         // It belongs to nobody else until this process ends.
         let waiting = std::thread::Builder::new().name("successor".to_owned());
-        drop(waiting.spawn(move || child.wait().map(|status| tracing::error!(%status, "the process that took over has ended"))));
-        tokio::spawn(relay::relieved(stream, Outbox { uses, key_calls }, self.registry.clone(), self.shared.clone()))
+        drop(waiting.spawn(move || {
+            child
+                .wait()
+                .map(|status| tracing::error!(%status, "the process that took over has ended"))
+        }));
+        tokio::spawn(relay::relieved(
+            stream,
+            Outbox { uses, key_calls },
+            self.registry.clone(),
+            self.shared.clone(),
+        ))
     }
 
     /// Goes on as if nothing had been.
     async fn take_back(&self, given_up: GivenUp<'_>) {
-        if given_up.switched && timeout(SETTLING, self.shared.counting.switch(Vec::new())).await.is_err() {
+        if given_up.switched
+            && timeout(SETTLING, self.shared.counting.switch(Vec::new())).await.is_err()
+        {
             tracing::error!("a worker does not react");
         }
         if let Some((store, path)) = self.store.as_ref().filter(|_| given_up.store_closed) {
@@ -310,7 +376,8 @@ impl Estate {
                 match store.reclaim(path).await {
                     Ok(()) => break,
                     Err(error) if attempt == ATTEMPTS => {
-                        tracing::error!(%error, "the store cannot be opened again: nothing can be changed by request until a restart");
+                        tracing::error!(%error, "the store cannot be opened again: nothing can be \
+                            changed by request until a restart");
                     }
                     Err(_) => sleep(PAUSE).await,
                 }
@@ -324,12 +391,18 @@ impl Estate {
 }
 
 /// Waits for what the new process is to say next.
-async fn expect(stream: &mut UnixStream, is_expected: impl FnOnce(&ToPredecessor) -> bool) -> Result<(), String> {
+async fn expect(
+    stream: &mut UnixStream,
+    is_expected: impl FnOnce(&ToPredecessor) -> bool,
+) -> Result<(), String> {
     match handover::receive(stream).await {
         Ok(said) if is_expected(&said) => Ok(()),
         Ok(ToPredecessor::Failed(why)) => Err(why),
         Ok(_) => Err("the new process said something out of turn".to_owned()),
-        Err(_) => Err("the new process ended before it had taken over; what it said is on the standard error".to_owned()),
+        Err(_) => Err(
+            "the new process ended before it had taken over; what it said is on the standard error"
+                .to_owned(),
+        ),
     }
 }
 

@@ -1,4 +1,5 @@
-//! The program that takes over: the file that this process was started from, as it is on the disk now.
+//! The program that takes over: the file that this process was started from, as it is on the disk
+//! now.
 
 use std::ffi::OsString;
 use std::io;
@@ -16,23 +17,34 @@ pub struct Program {
 }
 
 impl Program {
-    /// The file that this process was started from, to be started with these arguments. To be asked early: what is at the path
-    /// later may be another version, and where the path leads may depend on the folder that this process was started in.
+    /// The file that this process was started from, to be started with these arguments. To be asked
+    /// early: what is at the path later may be another version, and where the path leads may depend
+    /// on the folder that this process was started in.
     #[must_use]
     pub fn of_this_process(arguments: Vec<OsString>) -> Option<Self> {
         let name = PathBuf::from(std::env::args_os().next()?);
-        // Not what the system says the running program is: its name may be a link that leads to another version by then.
-        let path = if name.components().count() > 1 { std::path::absolute(name).ok() } else { in_search_path(&name) };
+        // Not what the system says the running program is: its name may be a link that leads to
+        // another version by then.
+        let path = if name.components().count() > 1 {
+            std::path::absolute(name).ok()
+        } else {
+            in_search_path(&name)
+        };
         let path = path.filter(|path| is_program(path)).or_else(|| std::env::current_exe().ok())?;
         Some(Self { path, arguments })
     }
 
-    /// Starts it. What it says on its standard output and error goes where this process's does; its standard input is the other
-    /// end of the socket.
+    /// Starts it. What it says on its standard output and error goes where this process's does; its
+    /// standard input is the other end of the socket.
     pub(super) fn start(&self) -> io::Result<(Child, UnixStream)> {
         let (here, there) = UnixStream::pair()?;
-        let child = Command::new(&self.path).args(&self.arguments).stdin(Stdio::from(OwnedFd::from(there))).spawn();
-        let child = child.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", self.path.display())))?;
+        let child = Command::new(&self.path)
+            .args(&self.arguments)
+            .stdin(Stdio::from(OwnedFd::from(there)))
+            .spawn();
+        let child = child.map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", self.path.display()))
+        })?;
         Ok((child, here))
     }
 }
@@ -44,5 +56,6 @@ fn in_search_path(name: &Path) -> Option<PathBuf> {
 }
 
 fn is_program(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+    std::fs::metadata(path)
+        .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }

@@ -1,4 +1,14 @@
-//! What the two processes tell each other once one has taken over, until the other has served its last connection.
+//! What the two processes tell each other once one has taken over, until the other has served its
+//! last connection.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::net::UnixStream;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::oneshot;
 
 use super::message::{ToPredecessor, ToSuccessor};
 use crate::control::figures::Figures;
@@ -6,13 +16,6 @@ use crate::control::registry::Registry;
 use crate::handover;
 use crate::keystore::UseNote;
 use crate::state::{KeyAnswer, KeyRequest, Phase, Shared};
-use std::collections::HashMap;
-use std::io;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use tokio::net::UnixStream;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio::sync::oneshot;
 
 /// What the old process has for the new one.
 #[derive(Debug)]
@@ -21,9 +24,14 @@ pub(super) struct Outbox {
     pub(super) key_calls: UnboundedReceiver<KeyRequest>,
 }
 
-/// The old process: sends uses and requests to key endpoints, and does what the new one changes. When the new one is gone, nobody
-/// could tell it any more that a key is revoked, so it stops too.
-pub(super) async fn relieved(stream: UnixStream, mut outbox: Outbox, registry: Arc<Registry>, shared: Arc<Shared>) {
+/// The old process: sends uses and requests to key endpoints, and does what the new one changes.
+/// When the new one is gone, nobody could tell it any more that a key is revoked, so it stops too.
+pub(super) async fn relieved(
+    stream: UnixStream,
+    mut outbox: Outbox,
+    registry: Arc<Registry>,
+    shared: Arc<Shared>,
+) {
     let (mut incoming, mut outgoing) = stream.into_split();
     let (said, mut heard) = unbounded_channel();
     // A task of its own, because a message that is waited for must not be given up half-way.
@@ -74,8 +82,13 @@ pub(super) async fn relieved(stream: UnixStream, mut outbox: Outbox, registry: A
     }
 }
 
-/// The new process: tells the old one of changes, answers its requests to key endpoints and writes down its uses.
-pub(in crate::control) async fn follow(stream: UnixStream, registry: Arc<Registry>, figures: Arc<Figures>) {
+/// The new process: tells the old one of changes, answers its requests to key endpoints and writes
+/// down its uses.
+pub(in crate::control) async fn follow(
+    stream: UnixStream,
+    registry: Arc<Registry>,
+    figures: Arc<Figures>,
+) {
     let (mut incoming, mut outgoing) = stream.into_split();
     let mut changes = registry.follow_changes();
     let (answer, mut answers) = unbounded_channel();
@@ -83,7 +96,9 @@ pub(in crate::control) async fn follow(stream: UnixStream, registry: Arc<Registr
     let mut listening = tokio::spawn(async move {
         while let Ok(message) = handover::receive::<ToSuccessor>(&mut incoming).await {
             match message {
-                ToSuccessor::Uses(uses) => figures.unwritten().add(uses.into_iter().map(Into::into).collect()),
+                ToSuccessor::Uses(uses) => {
+                    figures.unwritten().add(uses.into_iter().map(Into::into).collect())
+                }
                 ToSuccessor::KeyCall(number, call) => {
                     let (figures, answer) = (figures.clone(), answer.clone());
                     tokio::spawn(async move {
@@ -91,7 +106,8 @@ pub(in crate::control) async fn follow(stream: UnixStream, registry: Arc<Registr
                             Some(call) => figures.shared.answer(call).await,
                             None => None,
                         };
-                        let _ = answer.send(ToPredecessor::KeyAnswer(number, answered.map(Into::into)));
+                        let _ =
+                            answer.send(ToPredecessor::KeyAnswer(number, answered.map(Into::into)));
                     });
                 }
                 _ => {}

@@ -1,11 +1,13 @@
-//! Another implementation as the client: what it asks for arrives as it was asked, what is answered arrives as it was answered.
+//! Another implementation as the client: what it asks for arrives as it was asked, what is answered
+//! arrives as it was answered.
 
-use super::super::{Block, Connection, Event, HeaderBlock, Limits, request};
-use crate::policy::Sink as _;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::super::{Block, Connection, Event, HeaderBlock, Limits, request};
+use crate::policy::Sink as _;
 
 /// What is asked and what is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +22,10 @@ pub(super) struct Exchange {
 }
 
 fn name() -> impl Strategy<Value = HeaderName> {
-    let names = prop_oneof!["x-[a-z0-9_.-]{1,20}", "(accept|cookie|user-agent|authorization|etag|range|via)"];
+    let names = prop_oneof![
+        "x-[a-z0-9_.-]{1,20}",
+        "(accept|cookie|user-agent|authorization|etag|range|via)"
+    ];
     names.prop_map(|name| name.parse().expect("a sound name"))
 }
 
@@ -42,34 +47,51 @@ fn fields(most: usize) -> impl Strategy<Value = HeaderMap> {
 }
 
 fn body() -> impl Strategy<Value = Vec<u8>> {
-    prop_oneof![Just(Vec::new()), proptest::collection::vec(any::<u8>(), 1..200), (1usize..100_000).prop_map(|size| vec![7; size])]
+    prop_oneof![
+        Just(Vec::new()),
+        proptest::collection::vec(any::<u8>(), 1..200),
+        (1usize..100_000).prop_map(|size| vec![7; size])
+    ]
 }
 
 pub(super) fn exchange() -> impl Strategy<Value = Exchange> {
-    let methods =
-        prop_oneof![Just(Method::GET), Just(Method::POST), Just(Method::DELETE), Just(Method::from_bytes(b"PURGE").expect("a token"))];
-    let target = ("[a-z0-9.-]{1,20}[a-z0-9](:[0-9]{1,4})?", "(/[A-Za-z0-9._~-]{0,10}){1,4}", proptest::option::of("[a-z0-9=&%/?-]{0,30}"));
-    let statuses =
-        prop_oneof![Just(200u16), Just(204), Just(404), 201u16..600].prop_map(|code| StatusCode::from_u16(code).expect("in range"));
+    let methods = prop_oneof![
+        Just(Method::GET),
+        Just(Method::POST),
+        Just(Method::DELETE),
+        Just(Method::from_bytes(b"PURGE").expect("a token"))
+    ];
+    let target = (
+        "[a-z0-9.-]{1,20}[a-z0-9](:[0-9]{1,4})?",
+        "(/[A-Za-z0-9._~-]{0,10}){1,4}",
+        proptest::option::of("[a-z0-9=&%/?-]{0,30}"),
+    );
+    let statuses = prop_oneof![Just(200u16), Just(204), Just(404), 201u16..600]
+        .prop_map(|code| StatusCode::from_u16(code).expect("in range"));
     let answer = (statuses, fields(8), body(), fields(3));
-    (methods, target, fields(12), body(), fields(3), answer).prop_map(|(method, target, fields, body, trailers, answer)| Exchange {
-        method,
-        target,
-        fields,
-        body,
-        trailers,
-        answer,
-    })
+    (methods, target, fields(12), body(), fields(3), answer).prop_map(
+        |(method, target, fields, body, trailers, answer)| Exchange {
+            method,
+            target,
+            fields,
+            body,
+            trailers,
+            answer,
+        },
+    )
 }
 
-/// Exchanges in the order in which they came, without their answers, and all bytes that the client sent.
+/// Exchanges in the order in which they came, without their answers, and all bytes that the client
+/// sent.
 type Heard = (Vec<(usize, Exchange)>, Vec<u8>);
 
-/// Answers each request with the answer of the exchange that its field `x-number` names. `cut`: how many bytes are read at once.
+/// Answers each request with the answer of the exchange that its field `x-number` names. `cut`: how
+/// many bytes are read at once.
 async fn serve(mut stream: tokio::io::DuplexStream, exchanges: Vec<Exchange>, cut: usize) -> Heard {
     let limits = Limits { streams: 1000, size: 1 << 20, fields: 1000, budget: 10_000 };
     let (mut connection, mut block) = (Connection::new(limits, 0), Block::default());
-    let (mut heard, mut all, mut pending, mut open) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut heard, mut all, mut pending, mut open) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut buffer = vec![0; cut];
     loop {
         // Answers go out as far as their windows let them.
@@ -98,12 +120,20 @@ async fn serve(mut stream: tokio::io::DuplexStream, exchanges: Vec<Exchange>, cu
         all.extend_from_slice(&buffer[..read]);
         let mut answer = |connection: &mut Connection, number: usize, place: usize| {
             let mut fields = HeaderBlock::default();
-            exchanges[number].answer.1.iter().for_each(|(name, value)| fields.put(name.as_str(), value.as_bytes()));
+            exchanges[number]
+                .answer
+                .1
+                .iter()
+                .for_each(|(name, value)| fields.put(name.as_str(), value.as_bytes()));
             connection.send_head(place, exchanges[number].answer.0, &fields, false);
             open.push((place, number, std::cell::Cell::new(0)));
         };
         loop {
-            let Some((read, event)) = connection.read(&pending, &mut block, 0).expect("a sound client") else { break };
+            let Some((read, event)) =
+                connection.read(&pending, &mut block, 0).expect("a sound client")
+            else {
+                break;
+            };
             match event {
                 Event::Request { place, ended } => {
                     let (number, exchange) = exchange_of(&block);
@@ -113,7 +143,8 @@ async fn serve(mut stream: tokio::io::DuplexStream, exchanges: Vec<Exchange>, cu
                     }
                 }
                 Event::Data { place, data, ended } => {
-                    let (_, number, exchange, open) = heard.iter_mut().rev().find(|heard| heard.0 == place).expect("a request");
+                    let (_, number, exchange, open) =
+                        heard.iter_mut().rev().find(|heard| heard.0 == place).expect("a request");
                     assert!(!*open, "nothing comes behind the end");
                     exchange.body.extend_from_slice(data);
                     *open = ended;
@@ -124,7 +155,8 @@ async fn serve(mut stream: tokio::io::DuplexStream, exchanges: Vec<Exchange>, cu
                     }
                 }
                 Event::Trailers { place, trailers } => {
-                    let (_, number, exchange, ended) = heard.iter_mut().rev().find(|heard| heard.0 == place).expect("a request");
+                    let (_, number, exchange, ended) =
+                        heard.iter_mut().rev().find(|heard| heard.0 == place).expect("a request");
                     (exchange.trailers, *ended) = (trailers, true);
                     let number = *number;
                     answer(&mut connection, number, place);
@@ -142,17 +174,40 @@ fn exchange_of(block: &Block) -> (usize, Exchange) {
     let head = request(block).expect("a sound request");
     let mut fields = HeaderMap::new();
     for field in head.fields.iter() {
-        fields
-            .append(HeaderName::from_bytes(field.name.as_bytes()).expect("a name"), HeaderValue::from_bytes(field.value).expect("a value"));
+        fields.append(
+            HeaderName::from_bytes(field.name.as_bytes()).expect("a name"),
+            HeaderValue::from_bytes(field.value).expect("a value"),
+        );
     }
-    let number = fields.remove("x-number").and_then(|number| number.to_str().ok()?.parse().ok()).expect("its number");
-    let target = (head.target.authority.unwrap_or_default().to_owned(), head.target.path.to_owned(), head.target.query.map(str::to_owned));
+    let number = fields
+        .remove("x-number")
+        .and_then(|number| number.to_str().ok()?.parse().ok())
+        .expect("its number");
+    let target = (
+        head.target.authority.unwrap_or_default().to_owned(),
+        head.target.path.to_owned(),
+        head.target.query.map(str::to_owned),
+    );
     let answer = (StatusCode::OK, HeaderMap::new(), Vec::new(), HeaderMap::new());
-    (number, Exchange { method: head.method, target, fields, body: Vec::new(), trailers: HeaderMap::new(), answer })
+    (
+        number,
+        Exchange {
+            method: head.method,
+            target,
+            fields,
+            body: Vec::new(),
+            trailers: HeaderMap::new(),
+            answer,
+        },
+    )
 }
 
 /// Asks for one of them; returns the answer.
-async fn ask(client: h2::client::SendRequest<Bytes>, number: usize, exchange: Exchange) -> Answered {
+async fn ask(
+    client: h2::client::SendRequest<Bytes>,
+    number: usize,
+    exchange: Exchange,
+) -> Answered {
     let (authority, path, query) = &exchange.target;
     let query = query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
     let mut request = Request::new(());
@@ -162,12 +217,15 @@ async fn ask(client: h2::client::SendRequest<Bytes>, number: usize, exchange: Ex
     *request.headers_mut() = exchange.fields.clone();
     request.headers_mut().insert("x-number", number.into());
     let ended = exchange.body.is_empty() && exchange.trailers.is_empty();
-    let (answer, mut upload) = client.ready().await.expect("ready").send_request(request, ended).expect("sent");
+    let (answer, mut upload) =
+        client.ready().await.expect("ready").send_request(request, ended).expect("sent");
     let sending = async {
         let mut rest = Bytes::from(exchange.body.clone());
         while !rest.is_empty() {
             upload.reserve_capacity(rest.len());
-            let Some(Ok(room)) = std::future::poll_fn(|cx| upload.poll_capacity(cx)).await else { return };
+            let Some(Ok(room)) = std::future::poll_fn(|cx| upload.poll_capacity(cx)).await else {
+                return;
+            };
             let last = room >= rest.len() && exchange.trailers.is_empty();
             upload.send_data(rest.split_to(room.min(rest.len())), last).expect("sent");
         }
@@ -183,7 +241,12 @@ async fn ask(client: h2::client::SendRequest<Bytes>, number: usize, exchange: Ex
             stream.flow_control().release_capacity(data.len()).expect("released");
             body.extend_from_slice(&data);
         }
-        (head.status, head.headers, body, stream.trailers().await.expect("trailers").unwrap_or_default())
+        (
+            head.status,
+            head.headers,
+            body,
+            stream.trailers().await.expect("trailers").unwrap_or_default(),
+        )
     };
     tokio::join!(receiving, sending).0
 }
@@ -199,7 +262,10 @@ pub(super) fn converse(exchanges: &[Exchange], cut: usize) -> (Heard, Vec<Answer
         let server = tokio::spawn(serve(far, exchanges.to_vec(), cut));
         let (client, connection) = h2::client::handshake(near).await.expect("a handshake");
         let connection = tokio::spawn(connection);
-        let asking = exchanges.iter().enumerate().map(|(number, exchange)| tokio::spawn(ask(client.clone(), number, exchange.clone())));
+        let asking = exchanges
+            .iter()
+            .enumerate()
+            .map(|(number, exchange)| tokio::spawn(ask(client.clone(), number, exchange.clone())));
         let mut answers = Vec::new();
         for asked in asking.collect::<Vec<_>>() {
             answers.push(asked.await.expect("it ends"));

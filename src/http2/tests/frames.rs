@@ -1,21 +1,29 @@
 //! Connections that are fed with frames.
 
+use http::{HeaderMap, StatusCode};
+use proptest::prelude::*;
+
 use super::super::frame::{self, ACK, END_HEADERS, END_STREAM, PADDED, WITH_PRIORITY};
 use super::super::{Block, Connection, Event, HeaderBlock, PREFACE, Reason};
 use super::peer::{GET, LIMITS, Peer, SECOND, Seen, frame, get, number};
 use crate::policy::Sink as _;
-use http::{HeaderMap, StatusCode};
-use proptest::prelude::*;
 
 #[test]
 fn connection_starts_with_the_preface_and_settings() {
     let fed = |bytes: &[u8]| {
-        let mut peer = Peer { connection: Connection::new(LIMITS, 0), block: Block::default(), now: 0 };
+        let mut peer =
+            Peer { connection: Connection::new(LIMITS, 0), block: Block::default(), now: 0 };
         peer.feed(bytes)
     };
     assert_eq!(fed(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"), Err(Reason::PROTOCOL_ERROR));
-    assert_eq!(fed(&[PREFACE, &frame(frame::PING, 0, 0, &[0; 8])].concat()), Err(Reason::PROTOCOL_ERROR));
-    assert_eq!(fed(&[PREFACE, &frame(frame::SETTINGS, ACK, 0, &[])].concat()), Err(Reason::PROTOCOL_ERROR));
+    assert_eq!(
+        fed(&[PREFACE, &frame(frame::PING, 0, 0, &[0; 8])].concat()),
+        Err(Reason::PROTOCOL_ERROR)
+    );
+    assert_eq!(
+        fed(&[PREFACE, &frame(frame::SETTINGS, ACK, 0, &[])].concat()),
+        Err(Reason::PROTOCOL_ERROR)
+    );
     assert_eq!(fed(&[PREFACE, &frame(frame::SETTINGS, 0, 0, &[])].concat()), Ok(vec![]));
 }
 
@@ -24,8 +32,14 @@ fn request_with_a_body_and_trailers_is_read_and_answered() {
     let mut peer = Peer::new();
     let place = peer.open(1, false);
     assert!(peer.connection.expect(place, 5));
-    assert_eq!(peer.feed(&frame(frame::DATA, 0, 1, b"hel")).unwrap(), [Seen::Data(place, b"hel".to_vec(), false)]);
-    assert_eq!(peer.feed(&frame(frame::DATA, PADDED, 1, b"\x03lo\0\0\0")).unwrap(), [Seen::Data(place, b"lo".to_vec(), false)]);
+    assert_eq!(
+        peer.feed(&frame(frame::DATA, 0, 1, b"hel")).unwrap(),
+        [Seen::Data(place, b"hel".to_vec(), false)]
+    );
+    assert_eq!(
+        peer.feed(&frame(frame::DATA, PADDED, 1, b"\x03lo\0\0\0")).unwrap(),
+        [Seen::Data(place, b"lo".to_vec(), false)]
+    );
     let mut block = HeaderBlock::default();
     block.put("x-sum", b"7");
     let seen = peer.feed(&frame(frame::HEADERS, END_HEADERS | END_STREAM, 1, &block.0)).unwrap();
@@ -51,9 +65,19 @@ fn head_in_pieces_is_put_together_and_nothing_may_come_between() {
     let mut peer = Peer::new();
     let start = frame(frame::HEADERS, END_STREAM, 1, &get()[..2]);
     let end = frame(frame::CONTINUATION, END_HEADERS, 1, &get()[2..]);
-    assert_eq!(peer.feed(&[start.clone(), end.clone()].concat()).unwrap(), [Seen::Request(0, true)]);
-    for between in [frame(frame::PING, 0, 0, &[0; 8]), frame(frame::CONTINUATION, 0, 3, &[]), frame(99, 0, 0, &[])] {
-        assert_eq!(Peer::new().feed(&[start.clone(), between].concat()), Err(Reason::PROTOCOL_ERROR));
+    assert_eq!(
+        peer.feed(&[start.clone(), end.clone()].concat()).unwrap(),
+        [Seen::Request(0, true)]
+    );
+    for between in [
+        frame(frame::PING, 0, 0, &[0; 8]),
+        frame(frame::CONTINUATION, 0, 3, &[]),
+        frame(99, 0, 0, &[]),
+    ] {
+        assert_eq!(
+            Peer::new().feed(&[start.clone(), between].concat()),
+            Err(Reason::PROTOCOL_ERROR)
+        );
     }
     assert_eq!(Peer::new().feed(&end), Err(Reason::PROTOCOL_ERROR));
 }
@@ -64,7 +88,11 @@ fn heads_that_never_end_are_cut_off() {
     let piece = |bytes: &[u8]| frame(frame::CONTINUATION, 0, 1, bytes);
     let small = [start.clone(), piece(b"\x82").repeat(100)].concat();
     assert_eq!(Peer::new().feed(&small), Err(Reason::ENHANCE_YOUR_CALM), "many small pieces");
-    assert_eq!(Peer::new().feed(&[start, piece(&[0x82; 16_000]).repeat(2)].concat()), Err(Reason::ENHANCE_YOUR_CALM), "large pieces");
+    assert_eq!(
+        Peer::new().feed(&[start, piece(&[0x82; 16_000]).repeat(2)].concat()),
+        Err(Reason::ENHANCE_YOUR_CALM),
+        "large pieces"
+    );
 }
 
 #[test]
@@ -137,7 +165,10 @@ fn nothing_comes_on_a_stream_behind_its_end() {
     let place = peer.open(3, true);
     peer.answer(place);
     assert_eq!(peer.feed(&frame(frame::DATA, 0, 3, b"x")), Err(Reason::STREAM_CLOSED));
-    assert_eq!(peer.feed(&frame(frame::HEADERS, END_HEADERS, 3, &get())), Err(Reason::STREAM_CLOSED));
+    assert_eq!(
+        peer.feed(&frame(frame::HEADERS, END_HEADERS, 3, &get())),
+        Err(Reason::STREAM_CLOSED)
+    );
 }
 
 #[test]
@@ -159,7 +190,14 @@ fn large_head_is_sent_in_pieces() {
     peer.connection.send_head(place, StatusCode::OK, &fields, true);
     let sent = peer.sent();
     let kinds: Vec<(u8, u8)> = sent.iter().map(|sent| (sent.0, sent.1)).collect();
-    assert_eq!(kinds, [(frame::HEADERS, END_STREAM), (frame::CONTINUATION, 0), (frame::CONTINUATION, END_HEADERS)]);
+    assert_eq!(
+        kinds,
+        [
+            (frame::HEADERS, END_STREAM),
+            (frame::CONTINUATION, 0),
+            (frame::CONTINUATION, END_HEADERS)
+        ]
+    );
     assert_eq!(sent.iter().map(|sent| sent.3.len()).sum::<usize>(), fields.0.len() + 2);
 }
 
@@ -176,10 +214,26 @@ fn clients_that_only_make_work_are_told_to_calm_down() {
         (frame(frame::PRIORITY, 0, 1, &[0; 5]).repeat(20_000), "PRIORITY"),
         (frame(99, 0, 1, &[]).repeat(20_000), "unknown frames"),
         (number(frame::WINDOW_UPDATE, 0, 1).repeat(20_000), "WINDOW_UPDATE"),
-        ([frame(frame::HEADERS, END_HEADERS, 1, &get()), frame(frame::DATA, 0, 1, &[]).repeat(20_000)].concat(), "empty DATA"),
+        (
+            [
+                frame(frame::HEADERS, END_HEADERS, 1, &get()),
+                frame(frame::DATA, 0, 1, &[]).repeat(20_000),
+            ]
+            .concat(),
+            "empty DATA",
+        ),
         (rapid, "streams that are reset at once"),
-        ((1..1000).step_by(2).flat_map(|id| frame(frame::HEADERS, END_HEADERS, id, &[])).collect(), "requests of nothing"),
-        (frame(frame::SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 9].repeat(2000)).repeat(10), "settings of many values"),
+        (
+            (1..1000)
+                .step_by(2)
+                .flat_map(|id| frame(frame::HEADERS, END_HEADERS, id, &[]))
+                .collect(),
+            "requests of nothing",
+        ),
+        (
+            frame(frame::SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 9].repeat(2000)).repeat(10),
+            "settings of many values",
+        ),
     ];
     for (flood, what) in floods {
         assert_eq!(Peer::new().feed(&flood), Err(Reason::ENHANCE_YOUR_CALM), "{what}");
@@ -217,7 +271,11 @@ fn connection_winds_down_without_losing_a_request() {
     let third = peer.open(5, true);
     peer.feed(&frame(frame::PING, ACK, 0, &sent[0].3)).unwrap();
     assert_eq!(peer.sent()[0].3[..4], [0, 0, 0, 5]);
-    assert_eq!(peer.feed(&frame(frame::HEADERS, END_HEADERS, 7, &get())), Ok(vec![]), "it may be sent again elsewhere");
+    assert_eq!(
+        peer.feed(&frame(frame::HEADERS, END_HEADERS, 7, &get())),
+        Ok(vec![]),
+        "it may be sent again elsewhere"
+    );
     assert_eq!(peer.feed(&frame(frame::DATA, 0, 7, b"x")), Ok(vec![]));
     peer.answer(first);
     peer.answer(second);

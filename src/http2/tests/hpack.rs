@@ -1,31 +1,56 @@
-//! Header blocks: the examples of RFC 7541 Appendix C, what must be refused, and another implementation of the same.
+//! Header blocks: the examples of RFC 7541 Appendix C, what must be refused, and another
+//! implementation of the same.
+
+use proptest::prelude::*;
 
 use super::super::decode::{Block, Decoder};
 use super::super::encode::HeaderBlock;
 use super::super::huffman;
 use crate::policy::Sink as _;
-use proptest::prelude::*;
 
 fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<u8> = hex.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+    digits
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect()
 }
 
 fn text(block: &Block) -> Vec<String> {
-    block.fields().map(|(name, value)| format!("{}: {}", String::from_utf8_lossy(name), String::from_utf8_lossy(value))).collect()
+    block
+        .fields()
+        .map(|(name, value)| {
+            format!("{}: {}", String::from_utf8_lossy(name), String::from_utf8_lossy(value))
+        })
+        .collect()
 }
 
 /// Decodes blocks one after the other with one state.
 fn decode(size: usize, blocks: &[&str]) -> Vec<Option<Vec<String>>> {
     let mut decoder = Decoder::new(size, 100);
     let mut block = Block::default();
-    blocks.iter().map(|hex| decoder.decode(&bytes(hex), &mut block).ok().map(|()| text(&block))).collect()
+    blocks
+        .iter()
+        .map(|hex| decoder.decode(&bytes(hex), &mut block).ok().map(|()| text(&block)))
+        .collect()
 }
 
 const REQUESTS: [&[&str]; 3] = [
     &[":method: GET", ":scheme: http", ":path: /", ":authority: www.example.com"],
-    &[":method: GET", ":scheme: http", ":path: /", ":authority: www.example.com", "cache-control: no-cache"],
-    &[":method: GET", ":scheme: https", ":path: /index.html", ":authority: www.example.com", "custom-key: custom-value"],
+    &[
+        ":method: GET",
+        ":scheme: http",
+        ":path: /",
+        ":authority: www.example.com",
+        "cache-control: no-cache",
+    ],
+    &[
+        ":method: GET",
+        ":scheme: https",
+        ":path: /index.html",
+        ":authority: www.example.com",
+        "custom-key: custom-value",
+    ],
 ];
 
 #[test]
@@ -58,19 +83,30 @@ fn responses_of_appendix_c_are_read_while_entries_are_evicted() {
     let read = decode(
         1000,
         &[
-            "3fe101 4882 6402 5885 aec3 771a 4b61 96d0 7abe 9410 54d4 44a8 2005 9504 0b81 66e0 82a6 2d1b ff6e 919d 29ad 1718 63c7 8f0b 97c8 e9ae 82ae 43d3",
+            "3fe101 4882 6402 5885 aec3 771a 4b61 96d0 7abe 9410 54d4 44a8 2005 9504 0b81 66e0 \
+                82a6 2d1b ff6e 919d 29ad 1718 63c7 8f0b 97c8 e9ae 82ae 43d3",
             "4883 640e ffc1 c0bf",
-            "88c1 6196 d07a be94 1054 d444 a820 0595 040b 8166 e084 a62d 1bff c05a 839b d9ab 77ad 94e7 821d d7f2 e6c7 b335 dfdf cd5b 3960 d5af 2708 7f36 72c1 ab27 0fb5 291f 9587 3160 65c0 03ed 4ee5 b106 3d50 07",
+            "88c1 6196 d07a be94 1054 d444 a820 0595 040b 8166 e084 a62d 1bff c05a 839b d9ab 77ad \
+                94e7 821d d7f2 e6c7 b335 dfdf cd5b 3960 d5af 2708 7f36 72c1 ab27 0fb5 291f 9587 \
+                3160 65c0 03ed 4ee5 b106 3d50 07",
         ],
     );
     let date = |second| format!("date: Mon, 21 Oct 2013 20:13:{second} GMT");
-    let first = [":status: 302", "cache-control: private", &date(21), "location: https://www.example.com"].map(str::to_owned);
+    let first =
+        [":status: 302", "cache-control: private", &date(21), "location: https://www.example.com"]
+            .map(str::to_owned);
     assert_eq!(read[0].as_deref().unwrap(), first);
     assert_eq!(read[1].as_ref().unwrap()[0], ":status: 307");
     assert_eq!(read[1].as_ref().unwrap()[1..], first[1..]);
     let cookie = "set-cookie: foo=ASDJKHQKBZXOQWEOPIUAXQWEOIU; max-age=3600; version=1";
-    let third =
-        [":status: 200", "cache-control: private", &date(22), "location: https://www.example.com", "content-encoding: gzip", cookie];
+    let third = [
+        ":status: 200",
+        "cache-control: private",
+        &date(22),
+        "location: https://www.example.com",
+        "content-encoding: gzip",
+        cookie,
+    ];
     assert_eq!(read[2].as_deref().unwrap(), third);
 }
 
@@ -116,7 +152,11 @@ fn secrets_are_marked_as_never_to_be_indexed() {
     block.put("set-cookie", b"a=b");
     block.put("etag", b"x");
     block.put_secret_lines(b"x-secret: 1\r\n");
-    assert_eq!(block.0, [&[0x1f, 40, 3][..], b"a=b", &[0x0f, 19, 1], b"x", &[0x10, 8], b"x-secret", &[1], b"1"].concat());
+    assert_eq!(
+        block.0,
+        [&[0x1f, 40, 3][..], b"a=b", &[0x0f, 19, 1], b"x", &[0x10, 8], b"x-secret", &[1], b"1"]
+            .concat()
+    );
 }
 
 proptest! {

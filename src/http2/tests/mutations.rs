@@ -1,10 +1,13 @@
-//! What a sound client has sent, changed at random: whatever comes, the connection makes sense of it or ends.
+//! What a sound client has sent, changed at random: whatever comes, the connection makes sense of
+//! it or ends.
+
+use std::collections::BTreeMap;
+
+use http::StatusCode;
+use proptest::prelude::*;
 
 use super::super::{Block, Connection, Event, HeaderBlock, Limits, Reason, request};
 use super::differential::{converse, exchange};
-use http::StatusCode;
-use proptest::prelude::*;
-use std::collections::BTreeMap;
 
 /// A change of the bytes; places are parts of the whole.
 #[derive(Debug, Clone)]
@@ -24,14 +27,17 @@ fn change() -> impl Strategy<Value = Change> {
         (place(), 0u8..8).prop_map(|(at, bit)| Change::Flip(at, bit)),
         (place(), 1usize..40).prop_map(|(at, length)| Change::Remove(at, length)),
         (place(), 1usize..60).prop_map(|(at, length)| Change::Repeat(at, length)),
-        (place(), proptest::collection::vec(any::<u8>(), 1..30)).prop_map(|(at, bytes)| Change::Insert(at, bytes)),
-        (place(), place(), 1usize..40).prop_map(|(one, other, length)| Change::Swap(one, other, length)),
+        (place(), proptest::collection::vec(any::<u8>(), 1..30))
+            .prop_map(|(at, bytes)| Change::Insert(at, bytes)),
+        (place(), place(), 1usize..40)
+            .prop_map(|(one, other, length)| Change::Swap(one, other, length)),
     ]
 }
 
 fn apply(bytes: &mut Vec<u8>, change: Change) {
     // The preface is left alone: behind another one nothing is read.
-    let place = |part: f64, bytes: &[u8]| 24 + (part * (bytes.len().saturating_sub(25)) as f64) as usize;
+    let place =
+        |part: f64, bytes: &[u8]| 24 + (part * (bytes.len().saturating_sub(25)) as f64) as usize;
     let range = |at: usize, length: usize, bytes: &[u8]| at..(at + length).min(bytes.len());
     match change {
         Change::Set(at, byte) => {
@@ -61,7 +67,8 @@ fn apply(bytes: &mut Vec<u8>, change: Change) {
     }
 }
 
-/// Whoever serves the connection knows of each place whether there is a stream, and whether its request has ended.
+/// Whoever serves the connection knows of each place whether there is a stream, and whether its
+/// request has ended.
 struct Server {
     connection: Connection,
     block: Block,
@@ -71,13 +78,21 @@ struct Server {
 impl Server {
     fn feed(&mut self, pending: &mut Vec<u8>) -> Result<(), Reason> {
         loop {
-            let Some((read, event)) = self.connection.read(pending, &mut self.block, 0)? else { return Ok(()) };
+            let Some((read, event)) = self.connection.read(pending, &mut self.block, 0)? else {
+                return Ok(());
+            };
             assert!(0 < read && read <= pending.len(), "it goes on");
             match event {
                 Event::Request { place, ended } => {
-                    assert!(place < 8 && self.open.insert(place, ended).is_none(), "a free place below the limit");
+                    assert!(
+                        place < 8 && self.open.insert(place, ended).is_none(),
+                        "a free place below the limit"
+                    );
                     match request(&self.block) {
-                        Ok(head) if head.length.is_none_or(|length| self.connection.expect(place, length)) => {}
+                        Ok(head)
+                            if head
+                                .length
+                                .is_none_or(|length| self.connection.expect(place, length)) => {}
                         _ => {
                             self.connection.refuse(place);
                             self.open.remove(&place);
@@ -89,20 +104,27 @@ impl Server {
                     assert_eq!(before, Some(false), "data of a request that has not ended");
                     self.connection.give_back(place, data.len());
                 }
-                Event::Trailers { place, .. } => assert_eq!(self.open.insert(place, true), Some(false), "trailers end a request"),
-                Event::Reset { place } => assert!(self.open.remove(&place).is_some(), "a stream that was open"),
+                Event::Trailers { place, .. } => {
+                    assert_eq!(self.open.insert(place, true), Some(false), "trailers end a request")
+                }
+                Event::Reset { place } => {
+                    assert!(self.open.remove(&place).is_some(), "a stream that was open")
+                }
                 Event::Nothing | Event::Window { .. } => {}
             }
             pending.drain(..read);
             assert!(self.open.keys().all(|place| self.connection.is_open(*place)));
-            assert!(self.open.keys().all(|place| self.connection.room(*place) <= i32::MAX as usize));
+            assert!(
+                self.open.keys().all(|place| self.connection.room(*place) <= i32::MAX as usize)
+            );
             assert_eq!(self.connection.is_quiet(), self.open.is_empty());
         }
     }
 
     /// Answers whatever has ended.
     fn answer(&mut self) {
-        let ended: Vec<usize> = self.open.iter().filter(|(_, ended)| **ended).map(|(place, _)| *place).collect();
+        let ended: Vec<usize> =
+            self.open.iter().filter(|(_, ended)| **ended).map(|(place, _)| *place).collect();
         for place in ended {
             self.connection.send_head(place, StatusCode::OK, &HeaderBlock::default(), true);
             assert!(!self.connection.is_open(place));
@@ -132,10 +154,12 @@ proptest! {
                     server.connection.go_away(reason);
                     break;
                 }
-                prop_assert!(pending.len() <= 16_384 + 9 + piece.len(), "no more is kept than a frame");
+                prop_assert!(pending.len() <= 16_384 + 9 + piece.len(), "no more is kept than a \
+                    frame");
                 server.answer();
             }
-            prop_assert!(server.connection.out.len() <= 1000 + 20 * bytes.len(), "what is sent is bounded by what came");
+            prop_assert!(server.connection.out.len() <= 1000 + 20 * bytes.len(), "what is sent is \
+                bounded by what came");
         }
     }
 }

@@ -1,8 +1,9 @@
 //! A connection that is fed with frames.
 
+use http::{HeaderMap, StatusCode};
+
 use super::super::frame::{self, END_HEADERS, END_STREAM};
 use super::super::{Block, Connection, Event, HeaderBlock, Limits, PREFACE, Reason};
-use http::{HeaderMap, StatusCode};
 
 pub(super) const LIMITS: Limits = Limits { streams: 4, size: 2000, fields: 20, budget: 10_000 };
 pub(super) const SECOND: u64 = 1_000_000_000;
@@ -41,7 +42,8 @@ pub(super) struct Peer {
 
 impl Peer {
     pub(super) fn new() -> Self {
-        let mut peer = Self { connection: Connection::new(LIMITS, 0), block: Block::default(), now: 0 };
+        let mut peer =
+            Self { connection: Connection::new(LIMITS, 0), block: Block::default(), now: 0 };
         assert_eq!(peer.feed(PREFACE), Ok(vec![]));
         assert_eq!(peer.feed(&frame(frame::SETTINGS, 0, 0, &[])), Ok(vec![]));
         peer.connection.out.clear();
@@ -54,9 +56,13 @@ impl Peer {
         while let Some((read, event)) = self.connection.read(input, &mut self.block, self.now)? {
             input = &input[read..];
             match event {
-                Event::Request { place, .. } if super::super::request(&self.block).is_err() => self.connection.refuse(place),
+                Event::Request { place, .. } if super::super::request(&self.block).is_err() => {
+                    self.connection.refuse(place)
+                }
                 Event::Request { place, ended } => seen.push(Seen::Request(place, ended)),
-                Event::Data { place, data, ended } => seen.push(Seen::Data(place, data.to_vec(), ended)),
+                Event::Data { place, data, ended } => {
+                    seen.push(Seen::Data(place, data.to_vec(), ended))
+                }
                 Event::Trailers { place, trailers } => seen.push(Seen::Trailers(place, trailers)),
                 Event::Reset { place } => seen.push(Seen::Reset(place)),
                 Event::Nothing | Event::Window { .. } => {}
@@ -94,6 +100,10 @@ impl Peer {
 
     pub(super) fn resets(&mut self) -> Vec<(u32, Reason)> {
         let reason = |payload: Vec<u8>| Reason(u32::from_be_bytes(payload.try_into().unwrap()));
-        self.sent().into_iter().filter(|sent| sent.0 == frame::RST_STREAM).map(|(_, _, id, payload)| (id, reason(payload))).collect()
+        self.sent()
+            .into_iter()
+            .filter(|sent| sent.0 == frame::RST_STREAM)
+            .map(|(_, _, id, payload)| (id, reason(payload)))
+            .collect()
     }
 }

@@ -1,10 +1,11 @@
 //! What a header block must be to be a request.
 
+use http::Method;
+
 use super::super::decode::{Block, Decoder};
 use super::super::encode::HeaderBlock;
 use super::super::request::{Malformed, request, trailers};
 use crate::policy::{Known, Sink as _};
-use http::Method;
 
 fn block(fields: &[(&str, &str)]) -> Block {
     let mut written = HeaderBlock::default();
@@ -16,14 +17,19 @@ fn block(fields: &[(&str, &str)]) -> Block {
     block
 }
 
-const GET: [(&str, &str); 4] = [(":method", "GET"), (":scheme", "https"), (":authority", "a.example"), (":path", "/x?y=z")];
+const GET: [(&str, &str); 4] =
+    [(":method", "GET"), (":scheme", "https"), (":authority", "a.example"), (":path", "/x?y=z")];
 
 #[test]
 fn request_is_read_in_its_parts() {
-    let block = block(&[&GET[..], &[("content-length", "5"), ("te", "trailers"), ("x-a", "")]].concat());
+    let block =
+        block(&[&GET[..], &[("content-length", "5"), ("te", "trailers"), ("x-a", "")]].concat());
     let head = request(&block).unwrap();
     assert_eq!((head.method, head.length), (Method::GET, Some(5)));
-    assert_eq!((head.target.authority, head.target.path, head.target.query), (Some("a.example"), "/x", Some("y=z")));
+    assert_eq!(
+        (head.target.authority, head.target.path, head.target.query),
+        (Some("a.example"), "/x", Some("y=z"))
+    );
     assert_eq!((head.fields.len(), head.fields.first(Known::Te)), (3, Some(&b"trailers"[..])));
 }
 
@@ -31,7 +37,8 @@ fn request_is_read_in_its_parts() {
 fn malformed_requests_are_refused() {
     let with = |field| [&GET[..], &[field]].concat();
     let without = |name| GET.into_iter().filter(|field| field.0 != name).collect::<Vec<_>>();
-    let replaced = |name, value| GET.map(|field| if field.0 == name { (name, value) } else { field }).to_vec();
+    let replaced =
+        |name, value| GET.map(|field| if field.0 == name { (name, value) } else { field }).to_vec();
     let cases = [
         (with(("Upper", "x")), "a capital letter"),
         (with(("", "x")), "no name"),
@@ -85,7 +92,12 @@ fn connect_has_an_authority_only() {
 fn trailers_have_no_pseudo_header_fields() {
     assert_eq!(trailers(&block(&[("x-sum", "7")])).unwrap()["x-sum"], "7");
     assert_eq!(trailers(&block(&[(":path", "/")])).err(), Some(Malformed));
-    for (name, value) in [("connection", "close"), ("transfer-encoding", "chunked"), ("content-length", "1"), ("x", "a\r\nb: c")] {
+    for (name, value) in [
+        ("connection", "close"),
+        ("transfer-encoding", "chunked"),
+        ("content-length", "1"),
+        ("x", "a\r\nb: c"),
+    ] {
         assert_eq!(trailers(&block(&[(name, value)])).err(), Some(Malformed), "{name}");
     }
 }

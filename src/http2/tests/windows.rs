@@ -1,10 +1,11 @@
 //! How much may come, and how much may be sent.
 
+use http::StatusCode;
+
 use super::super::connection::{CONNECTION_WINDOW, FIRST_WINDOW, STREAM_WINDOW};
 use super::super::frame::{self, END_STREAM};
 use super::super::{HeaderBlock, Reason};
 use super::peer::{Peer, Seen, frame, number};
-use http::StatusCode;
 
 #[test]
 fn more_than_the_windows_allow_is_an_error_and_what_is_taken_is_given_back() {
@@ -38,7 +39,8 @@ fn more_than_the_windows_allow_is_an_error_and_what_is_taken_is_given_back() {
 
     let mut peer = Peer::new();
     (0..3).for_each(|number| _ = peer.open(2 * number + 1, false));
-    let flood = (0..3 * STREAM_WINDOW / 16_384).map(|number| frame(frame::DATA, 0, 1 + 2 * (number as u32 % 3), &[0; 16_384]));
+    let flood = (0..3 * STREAM_WINDOW / 16_384)
+        .map(|number| frame(frame::DATA, 0, 1 + 2 * (number as u32 % 3), &[0; 16_384]));
     let outcome = flood.map(|bytes| peer.feed(&bytes)).find_map(Result::err);
     assert_eq!(outcome, Some(Reason::FLOW_CONTROL_ERROR), "the window of all streams");
 }
@@ -58,7 +60,12 @@ fn bodies_that_nobody_takes_find_less_room_than_those_that_are_passed_on() {
             };
         }
         let other = peer.open(3, false);
-        (1..).find(|_| peer.feed(&frame(frame::DATA, 0, 3, &[0; 1000])) != Ok(vec![Seen::Data(other, vec![0; 1000], false)])).unwrap()
+        (1..)
+            .find(|_| {
+                peer.feed(&frame(frame::DATA, 0, 3, &[0; 1000]))
+                    != Ok(vec![Seen::Data(other, vec![0; 1000], false)])
+            })
+            .unwrap()
     };
     assert!((40..=66).contains(&fed(false)), "{}", fed(false));
     assert!((390..=525).contains(&fed(true)), "{}", fed(true));
@@ -79,6 +86,11 @@ fn answers_stay_within_both_windows() {
     assert_eq!(peer.connection.room(place), FIRST_WINDOW - 8, "the window of all streams");
     peer.feed(&number(frame::WINDOW_UPDATE, 0, 8)).unwrap();
     peer.connection.send_data(place, &[0; 40_000], true);
-    let sizes: Vec<(u8, usize)> = peer.sent().iter().filter(|sent| sent.0 == frame::DATA).map(|sent| (sent.1, sent.3.len())).collect();
+    let sizes: Vec<(u8, usize)> = peer
+        .sent()
+        .iter()
+        .filter(|sent| sent.0 == frame::DATA)
+        .map(|sent| (sent.1, sent.3.len()))
+        .collect();
     assert_eq!(sizes, [(0, 8), (0, 16_384), (0, 16_384), (END_STREAM, 40_000 - 2 * 16_384)]);
 }

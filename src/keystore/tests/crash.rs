@@ -1,14 +1,17 @@
-//! Killed again and again, on a disk that forgets what was not synced (`tests/crash/unsynced.c`), the store keeps its word.
+//! Killed again and again, on a disk that forgets what was not synced (`tests/crash/unsynced.c`),
+//! the store keeps its word.
 //!
-//! The test starts itself as another process, in which the store is written to by several tasks that say on standard output what
-//! was acknowledged and what failed. `KEYGATE_CRASH_ROUNDS` says how often it is killed, `KEYGATE_CRASH_SEED` repeats a run.
+//! The test starts itself as another process, in which the store is written to by several tasks
+//! that say on standard output what was acknowledged and what failed. `KEYGATE_CRASH_ROUNDS` says
+//! how often it is killed, `KEYGATE_CRASH_SEED` repeats a run.
 
-use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
+
+use super::*;
 
 /// Set in the process that is killed, to what makes its ids different from those of other rounds.
 const ROUND: &str = "KEYGATE_CRASH_ROUND";
@@ -22,7 +25,9 @@ fn store_keeps_what_it_acknowledged_through_crashes_lost_writes_and_failing_disk
     }
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let rounds = number("KEYGATE_CRASH_ROUNDS").unwrap_or(12);
-    let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |time| time.as_nanos() as u64);
+    let clock = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(1, |time| time.as_nanos() as u64);
     let mut random = Random(number("KEYGATE_CRASH_SEED").unwrap_or(clock) | 1);
     println!("KEYGATE_CRASH_SEED={}", random.0);
     let mut crash = Crash::new();
@@ -72,9 +77,12 @@ impl Random {
 fn write_until_killed(round: &str) {
     let path = PathBuf::from(std::env::var("KEYGATE_TEST_STORE").expect("the path of the store"));
     let store = KeyStore::open(&path, |_| ()).expect("a store that opens").store;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     runtime.block_on(async {
-        let tasks: Vec<_> = (0..4).map(|task| tokio::spawn(work(store.clone(), format!("{round}-{task}")))).collect();
+        let tasks: Vec<_> = (0..4)
+            .map(|task| tokio::spawn(work(store.clone(), format!("{round}-{task}"))))
+            .collect();
         for task in tasks {
             task.await.expect("a task that goes on until it is killed");
         }
@@ -92,8 +100,18 @@ async fn work(store: KeyStore, name: String) {
             continue;
         }
         for revision in 2..=3 {
-            key = StoredKey { revision, secrets: vec![secret(&format!("{id}-{revision}")), key.secrets[0].clone()], ..key };
-            while !tell(&store, Change::Update(Box::new(key.clone())), &format!("updated {id} {revision}")).await {
+            key = StoredKey {
+                revision,
+                secrets: vec![secret(&format!("{id}-{revision}")), key.secrets[0].clone()],
+                ..key
+            };
+            while !tell(
+                &store,
+                Change::Update(Box::new(key.clone())),
+                &format!("updated {id} {revision}"),
+            )
+            .await
+            {
                 println!("retrying {id} {revision}");
             }
         }
@@ -174,7 +192,11 @@ impl Crash {
         let folder = tempfile::tempdir().expect("a folder");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/crash/unsynced.c");
         let mut compiler = Command::new("cc");
-        compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(folder.path().join("unsynced.so")).arg(source).arg("-ldl");
+        compiler
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .arg(folder.path().join("unsynced.so"))
+            .arg(source)
+            .arg("-ldl");
         assert!(compiler.status().expect("a C compiler").success());
         Self { folder, told: Told::default() }
     }
@@ -190,7 +212,10 @@ impl Crash {
     fn start(&self, round: u64) -> Process {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
         let name = "keystore::tests::crash::store_keeps_what_it_acknowledged_through_crashes_lost_writes_and_failing_disks";
-        command.args([name, "--exact", "--nocapture"]).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        command
+            .args([name, "--exact", "--nocapture"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit());
         command.env("LD_PRELOAD", self.folder.path().join("unsynced.so"));
         command.env("KEYGATE_TEST_STORE", self.path()).env(ROUND, round.to_string());
         Process::new(command.spawn().expect("this program starts"))
@@ -200,7 +225,8 @@ impl Crash {
     fn round(&mut self, round: u64, random: &mut Random) {
         let process = self.start(round);
         process.wait_for_lines("created ", 1);
-        let fault = self.fault([".fail-fsync", ".fail-late", ".full", ""][random.below(4) as usize]);
+        let fault =
+            self.fault([".fail-fsync", ".fail-late", ".full", ""][random.below(4) as usize]);
         let has_fault = fault != self.path();
         std::thread::sleep(Duration::from_micros(random.below(30_000)));
         if has_fault {
@@ -222,27 +248,40 @@ impl Crash {
     /// Opens what is left on the disk, and compares.
     fn check(&self) {
         let mut keys = BTreeMap::new();
-        let opened = KeyStore::open(&self.path(), |key| drop(keys.insert(key.id.clone(), key))).expect("it opens after a crash");
+        let opened = KeyStore::open(&self.path(), |key| drop(keys.insert(key.id.clone(), key)))
+            .expect("it opens after a crash");
         for (id, revision) in &self.told.revisions {
             let key = keys.get(id).unwrap_or_else(|| panic!("{id} is lost"));
             assert!(key.revision >= *revision, "{id}: revision {revision} is lost: {key:?}");
             assert_eq!(
                 key.secrets[0].digest,
-                digest(&if key.revision == 1 { id.clone() } else { format!("{id}-{}", key.revision.min(3)) })
+                digest(&if key.revision == 1 {
+                    id.clone()
+                } else {
+                    format!("{id}-{}", key.revision.min(3))
+                })
             );
         }
         for id in &self.told.revoked {
-            assert!(keys[id].revocation.is_some() && opened.revocations.contains(id), "{id} lives again");
+            assert!(
+                keys[id].revocation.is_some() && opened.revocations.contains(id),
+                "{id} lives again"
+            );
         }
         for (id, revision) in &self.told.failed {
-            assert!(keys.get(id).is_none_or(|key| key.revision < *revision), "{id}: revision {revision} failed and is there");
+            assert!(
+                keys.get(id).is_none_or(|key| key.revision < *revision),
+                "{id}: revision {revision} failed and is there"
+            );
         }
         let live = keys.values().filter(|key| key.revocation.is_none()).count() as u64;
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         assert_eq!(runtime.block_on(opened.store.count_keys("acme")), Ok(live));
         runtime.block_on(opened.store.close());
         let connection = Connection::open(self.path()).expect("the file");
-        let verdict: String = connection.query_row("PRAGMA integrity_check", (), |row| row.get(0)).expect("a verdict");
+        let verdict: String = connection
+            .query_row("PRAGMA integrity_check", (), |row| row.get(0))
+            .expect("a verdict");
         assert_eq!(verdict, "ok");
     }
 }
@@ -258,7 +297,12 @@ impl Process {
         let output = BufReader::new(child.stdout.take().expect("a pipe"));
         let lines = Arc::new(Mutex::new(Vec::new()));
         let sink = lines.clone();
-        let read = move || output.lines().map_while(Result::ok).for_each(|line| sink.lock().expect("no panic").push(line));
+        let read = move || {
+            output
+                .lines()
+                .map_while(Result::ok)
+                .for_each(|line| sink.lock().expect("no panic").push(line))
+        };
         Self { child, lines, reader: std::thread::spawn(read) }
     }
 
@@ -269,7 +313,11 @@ impl Process {
     fn wait_for_lines(&self, start: &str, count: usize) {
         let deadline = Instant::now() + Duration::from_secs(20);
         while self.count(start) < count {
-            assert!(Instant::now() < deadline, "no {count} lines with `{start}`: {:?}", self.lines.lock());
+            assert!(
+                Instant::now() < deadline,
+                "no {count} lines with `{start}`: {:?}",
+                self.lines.lock()
+            );
             std::thread::sleep(Duration::from_millis(1));
         }
     }

@@ -1,6 +1,7 @@
+use std::os::unix::fs::PermissionsExt;
+
 use super::schema::{APPLICATION, MIGRATIONS, migrate};
 use super::*;
-use std::os::unix::fs::PermissionsExt;
 
 fn open(path: &Path) -> Result<Opened, OpenError> {
     KeyStore::open(path, |_| ())
@@ -30,7 +31,8 @@ async fn file_that_others_can_open_is_refused_with_the_command_that_helps() {
     let path = fixture.path();
     fixture.store.close().await;
     for bits in [0o640, 0o604, 0o620] {
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(bits)).expect("its owner's right");
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(bits))
+            .expect("its owner's right");
         let error = open(&path).expect_err("it is refused").to_string();
         assert!(error.contains("chmod 600") && error.contains(&format!("{bits:04o}")), "{error}");
     }
@@ -42,7 +44,10 @@ async fn file_that_others_can_open_is_refused_with_the_command_that_helps() {
 async fn store_is_open_in_one_place_at_a_time() {
     let fixture = Fixture::new();
     let error = open(&fixture.path()).expect_err("it is in use");
-    assert!(matches!(error, OpenError::InUse) && error.to_string().contains("open in another process"), "{error}");
+    assert!(
+        matches!(error, OpenError::InUse) && error.to_string().contains("open in another process"),
+        "{error}"
+    );
     fixture.create(plain("key_a")).await.expect("the first one goes on");
     let (_fixture, keys, _) = fixture.reopen().await;
     assert_eq!(keys.len(), 1);
@@ -54,7 +59,8 @@ fn file_of_another_program_is_refused_and_left_as_it_was() {
     let database = |name: &str, sql: &str| {
         let path = folder.path().join(name);
         drop(std::fs::File::create_new(&path).expect("a new file"));
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("its owner's right");
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600))
+            .expect("its owner's right");
         Connection::open(&path).expect("a database").execute_batch(sql).expect("its tables");
         path
     };
@@ -65,8 +71,11 @@ fn file_of_another_program_is_refused_and_left_as_it_was() {
     ] {
         assert!(matches!(open(&path), Err(OpenError::NotAStore)), "{}", path.display());
         let connection = Connection::open(&path).expect("a database");
-        let tables: i64 =
-            connection.query_row("SELECT count(*) FROM sqlite_schema WHERE name <> 'songs'", (), |row| row.get(0)).expect("a count");
+        let tables: i64 = connection
+            .query_row("SELECT count(*) FROM sqlite_schema WHERE name <> 'songs'", (), |row| {
+                row.get(0)
+            })
+            .expect("a count");
         assert_eq!(tables, 0);
     }
     let text = folder.path().join("gateway.toml");
@@ -81,7 +90,10 @@ async fn store_of_a_newer_version_is_refused() {
     let path = fixture.path();
     fixture.store.close().await;
     let newer = MIGRATIONS.len() + 1;
-    Connection::open(&path).expect("a database").execute_batch(&format!("PRAGMA user_version = {newer}")).expect("a version");
+    Connection::open(&path)
+        .expect("a database")
+        .execute_batch(&format!("PRAGMA user_version = {newer}"))
+        .expect("a version");
     let error = open(&path).expect_err("it is refused").to_string();
     assert!(error.contains("newer Keygate") && error.contains(&newer.to_string()), "{error}");
 }
@@ -89,18 +101,30 @@ async fn store_of_a_newer_version_is_refused() {
 #[test]
 fn migrations_that_are_missing_are_run_in_order_and_one_that_fails_leaves_the_version_before_it() {
     let connection = Connection::open_in_memory().expect("a database");
-    let version = || connection.query_row("PRAGMA user_version", (), |row| row.get::<_, i64>(0)).expect("a version");
+    let version = || {
+        connection
+            .query_row("PRAGMA user_version", (), |row| row.get::<_, i64>(0))
+            .expect("a version")
+    };
     migrate(&connection, &["CREATE TABLE one (a TEXT)"]).expect("a new store");
     assert_eq!(version(), 1);
     let second = "ALTER TABLE one ADD COLUMN b TEXT; INSERT INTO one VALUES ('a', 'b')";
-    let broken = ["CREATE TABLE one (a TEXT)", second, "CREATE TABLE three (a TEXT); INSERT INTO nowhere VALUES (1)"];
+    let broken = [
+        "CREATE TABLE one (a TEXT)",
+        second,
+        "CREATE TABLE three (a TEXT); INSERT INTO nowhere VALUES (1)",
+    ];
     migrate(&connection, &broken).expect_err("the third is broken");
     assert_eq!(version(), 2);
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0)).expect("a count");
+    let tables: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))
+        .expect("a count");
     assert_eq!(tables, 1, "nothing of the third is there");
-    migrate(&connection, &[broken[0], second, "CREATE TABLE three (a TEXT)"]).expect("a repaired program");
+    migrate(&connection, &[broken[0], second, "CREATE TABLE three (a TEXT)"])
+        .expect("a repaired program");
     assert_eq!(version(), 3);
-    let rows: i64 = connection.query_row("SELECT count(*) FROM one", (), |row| row.get(0)).expect("a count");
+    let rows: i64 =
+        connection.query_row("SELECT count(*) FROM one", (), |row| row.get(0)).expect("a count");
     assert_eq!(rows, 1, "what was migrated is not migrated again");
 }
 
@@ -111,7 +135,9 @@ async fn store_of_version_1_opens_with_all_it_holds() {
     let path = folder.path().join("keys.db");
     let connection = Connection::open(&path).expect("a database");
     connection.execute_batch(include_str!("version_1.sql")).expect("the fixture");
-    connection.execute_batch(&format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = 1")).expect("its version");
+    connection
+        .execute_batch(&format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = 1"))
+        .expect("its version");
     drop(connection);
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("its owner's right");
 
@@ -120,18 +146,33 @@ async fn store_of_version_1_opens_with_all_it_holds() {
     let old = secret("key_full-old");
     let expected = StoredKey {
         revocation: Some(revocation(NOON + 5)),
-        secrets: vec![secret("key_full-new"), StoredSecret { ends_at: Some(NOON + 10), last_used: Some(NOON + 7), ..old }],
+        secrets: vec![
+            secret("key_full-new"),
+            StoredSecret { ends_at: Some(NOON + 10), last_used: Some(NOON + 7), ..old },
+        ],
         revision: 3,
         ..full("key_full")
     };
     assert_eq!(keys, [expected, plain("key_plain")]);
     assert_eq!(opened.revocations, ["key_full", "key_of_the_file"]);
-    let acme = StoredOrganization { name: "org_acme".to_owned(), suspended_at: Some(NOON), key_cap: Some(7), revision: 2 };
+    let acme = StoredOrganization {
+        name: "org_acme".to_owned(),
+        suspended_at: Some(NOON),
+        key_cap: Some(7),
+        revision: 2,
+    };
     assert_eq!(opened.organizations, [acme]);
     let store = opened.store;
-    assert_eq!(store.uses("key_full", 0, 30000).await, Ok(vec![DayUse { day: 20833, requests: 12 }]));
-    assert_eq!(store.replay("ops", "request", NOON).await, Ok(Some((digest("body"), "key_plain".to_owned()))));
-    let entries = store.audit(AuditQuery { limit: 5, ..AuditQuery::default() }).await.expect("readable");
+    assert_eq!(
+        store.uses("key_full", 0, 30000).await,
+        Ok(vec![DayUse { day: 20833, requests: 12 }])
+    );
+    assert_eq!(
+        store.replay("ops", "request", NOON).await,
+        Ok(Some((digest("body"), "key_plain".to_owned())))
+    );
+    let entries =
+        store.audit(AuditQuery { limit: 5, ..AuditQuery::default() }).await.expect("readable");
     assert_eq!(entries, [AuditEntry { sequence: 41, ..entry("key.create") }]);
 }
 
@@ -160,14 +201,19 @@ async fn nothing_is_acknowledged_while_the_files_are_not_where_they_were() {
 }
 
 #[tokio::test]
-async fn released_store_is_another_processs_until_it_is_reclaimed_and_what_is_asked_meanwhile_waits() {
+async fn released_store_is_another_processs_until_it_is_reclaimed_and_what_is_asked_meanwhile_waits()
+ {
     let fixture = Fixture::new();
     fixture.create(plain("key_a")).await.expect("room for it");
     fixture.store.release().await.expect("it is open");
     let mut keys = Vec::new();
-    let other = KeyStore::open(&fixture.path(), |key| keys.push(key.id)).expect("nobody has it open").store;
+    let other =
+        KeyStore::open(&fixture.path(), |key| keys.push(key.id)).expect("nobody has it open").store;
     assert_eq!(keys, ["key_a"]);
-    assert!(matches!(fixture.store.reclaim(&fixture.path()).await, Err(OpenError::InUse)), "it may be tried again");
+    assert!(
+        matches!(fixture.store.reclaim(&fixture.path()).await, Err(OpenError::InUse)),
+        "it may be tried again"
+    );
     let waiting = tokio::spawn({
         let store = fixture.store.clone();
         async move { store.key("key_a").await }
@@ -178,5 +224,8 @@ async fn released_store_is_another_processs_until_it_is_reclaimed_and_what_is_as
     fixture.create(plain("key_b")).await.expect("it can be written");
     fixture.store.release().await.expect("it is open");
     fixture.store.clone().close().await;
-    assert!(fixture.store.key("key_a").await.is_err(), "nobody waits for a store that never comes back");
+    assert!(
+        fixture.store.key("key_a").await.is_err(),
+        "nobody waits for a store that never comes back"
+    );
 }

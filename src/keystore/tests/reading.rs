@@ -1,7 +1,14 @@
 use super::*;
 
 async fn ids(fixture: &Fixture, query: KeyQuery) -> Vec<String> {
-    fixture.store.keys(KeyQuery { now: NOON, ..query }).await.expect("readable").into_iter().map(|key| key.id).collect()
+    fixture
+        .store
+        .keys(KeyQuery { now: NOON, ..query })
+        .await
+        .expect("readable")
+        .into_iter()
+        .map(|key| key.id)
+        .collect()
 }
 
 fn everything() -> KeyQuery {
@@ -16,8 +23,16 @@ fn some(text: &str) -> Option<String> {
 async fn keys_are_filtered_by_everything_that_can_be_asked() {
     let fixture = Fixture::new();
     let keys = [
-        StoredKey { environment: some("test"), name: "GRÜN".to_owned(), ..of_organization("a", "acme") },
-        StoredKey { apis: vec!["other".to_owned()], parent: some("a"), ..of_organization("b", "acme") },
+        StoredKey {
+            environment: some("test"),
+            name: "GRÜN".to_owned(),
+            ..of_organization("a", "acme")
+        },
+        StoredKey {
+            apis: vec!["other".to_owned()],
+            parent: some("a"),
+            ..of_organization("b", "acme")
+        },
         StoredKey { paused: true, parent: some("a"), ..plain("c") },
         StoredKey { expires_at: Some(NOON), paused: true, ..plain("d") },
         StoredKey { expires_at: Some(NOON + 1), parent: some("b"), ..of_organization("e", "zeta") },
@@ -40,15 +55,24 @@ async fn keys_are_filtered_by_everything_that_can_be_asked() {
         (KeyQuery { condition: Some(Condition::Active), ..everything() }, "abe"),
         (KeyQuery { condition: Some(Condition::Paused), ..everything() }, "c"),
         (KeyQuery { condition: Some(Condition::Expired), ..everything() }, "d"),
-        (KeyQuery { condition: Some(Condition::Revoked), without_revoked: true, ..everything() }, "f"),
+        (
+            KeyQuery { condition: Some(Condition::Revoked), without_revoked: true, ..everything() },
+            "f",
+        ),
         (KeyQuery { organization: some("nobody"), ..everything() }, ""),
         (KeyQuery { limit: 0, ..everything() }, ""),
     ];
     for (query, expected) in cases {
         assert_eq!(ids(&fixture, query.clone()).await.concat(), expected, "{query:?}");
     }
-    assert_eq!(fixture.store.descendants("a").await, Ok(vec!["b".to_owned(), "c".to_owned(), "e".to_owned()]));
-    assert_eq!(fixture.store.key_by_digest(digest("f")).await.map(|key| key.map(|key| key.id)), Ok(some("f")));
+    assert_eq!(
+        fixture.store.descendants("a").await,
+        Ok(vec!["b".to_owned(), "c".to_owned(), "e".to_owned()])
+    );
+    assert_eq!(
+        fixture.store.key_by_digest(digest("f")).await.map(|key| key.map(|key| key.id)),
+        Ok(some("f"))
+    );
 }
 
 #[tokio::test]
@@ -60,7 +84,11 @@ async fn pages_neither_repeat_nor_miss_a_key_while_others_come_and_go() {
     let mut seen = Vec::new();
     let mut after = None;
     loop {
-        let page = ids(&fixture, KeyQuery { after: after.clone(), limit: 3, without_revoked: true, ..everything() }).await;
+        let page = ids(
+            &fixture,
+            KeyQuery { after: after.clone(), limit: 3, without_revoked: true, ..everything() },
+        )
+        .await;
         let Some(last) = page.last().cloned() else { break };
         // Behind the page and before it: neither moves what is still to come.
         fixture.create(plain(&format!("{last}_x"))).await.expect("room for it");
@@ -85,14 +113,19 @@ async fn last_key_of_many_is_found_although_a_command_looks_through_few() {
     let path = fixture.path();
     fixture.store.close().await;
     let connection = Connection::open(&path).expect("the file");
-    let sql = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 12000)
-        INSERT INTO keys SELECT printf('key_%05d', n), printf('number %d', n), NULL, '[\"desk\"]', '', NULL, '[]', '[]', '[]', '[]', NULL,
+    let sql = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE \
+        n < 12000)
+        INSERT INTO keys SELECT printf('key_%05d', n), printf('number %d', n), NULL, \
+        '[\"desk\"]', '', NULL, '[]', '[]', '[]', '[]', NULL,
         0, '', NULL, NULL, 0, 1 FROM numbers";
     connection.execute_batch(sql).expect("many keys");
     drop(connection);
     let store = KeyStore::open(&path, |_| ()).expect("the same store").store;
-    let ids = |keys: Result<Vec<StoredKey>, Unavailable>| keys.expect("readable").into_iter().map(|key| key.id).collect::<Vec<_>>();
-    let found = store.keys(KeyQuery { name: some("Number 1200"), limit: 3, ..KeyQuery::default() }).await;
+    let ids = |keys: Result<Vec<StoredKey>, Unavailable>| {
+        keys.expect("readable").into_iter().map(|key| key.id).collect::<Vec<_>>()
+    };
+    let found =
+        store.keys(KeyQuery { name: some("Number 1200"), limit: 3, ..KeyQuery::default() }).await;
     assert_eq!(ids(found), ["key_01200", "key_12000"]);
     let found = store.keys(KeyQuery { limit: 6000, ..KeyQuery::default() }).await;
     assert_eq!(ids(found).last().map(String::as_str), Some("key_06000"));
@@ -102,11 +135,24 @@ async fn last_key_of_many_is_found_although_a_command_looks_through_few() {
 async fn use_adds_up_by_day_and_the_latest_use_stays_for_keys_of_the_file_too() {
     let fixture = Fixture::new();
     fixture.create(plain("key_a")).await.expect("room for it");
-    let note = |id: &str, at, day, requests| UseNote { key_id: id.into(), secret: Some((digest(id), at)), day, requests };
-    let notes = vec![note("key_a", NOON + 9, 100, 3), note("key_file", NOON, 100, 1), note("key_a", NOON + 4, 100, 2)];
+    let note = |id: &str, at, day, requests| UseNote {
+        key_id: id.into(),
+        secret: Some((digest(id), at)),
+        day,
+        requests,
+    };
+    let notes = vec![
+        note("key_a", NOON + 9, 100, 3),
+        note("key_file", NOON, 100, 1),
+        note("key_a", NOON + 4, 100, 2),
+    ];
     fixture.store.note_use(notes).await.expect("written");
     let unseen = UseNote { key_id: "key_a".into(), secret: None, day: 102, requests: 7 };
-    fixture.store.note_use(vec![unseen, note("key_file", NOON + 1, 101, 0)]).await.expect("written");
+    fixture
+        .store
+        .note_use(vec![unseen, note("key_file", NOON + 1, 101, 0)])
+        .await
+        .expect("written");
     let days = [DayUse { day: 100, requests: 5 }, DayUse { day: 102, requests: 7 }];
     assert_eq!(fixture.store.uses("key_a", 100, 102).await, Ok(days.to_vec()));
     assert_eq!(fixture.store.uses("key_a", 101, 102).await, Ok(days[1..].to_vec()));
@@ -114,7 +160,10 @@ async fn use_adds_up_by_day_and_the_latest_use_stays_for_keys_of_the_file_too() 
     assert_eq!(keys[0].secrets[0].last_used, Some(NOON + 9));
     let last = fixture.store.last_used(vec!["key_file".to_owned(), "nobody".to_owned()]).await;
     assert_eq!(last, Ok(vec![("key_file".to_owned(), digest("key_file"), NOON + 1)]));
-    assert_eq!(fixture.store.uses("key_file", 0, 1000).await, Ok(vec![DayUse { day: 100, requests: 1 }]));
+    assert_eq!(
+        fixture.store.uses("key_file", 0, 1000).await,
+        Ok(vec![DayUse { day: 100, requests: 1 }])
+    );
 }
 
 #[tokio::test]
@@ -123,7 +172,11 @@ async fn requests_of_a_day_stay_when_a_later_day_begins_and_when_their_secret_go
     fixture.create(plain("key_a")).await.expect("room for it");
     for (day, requests) in [(100, 3), (101, 2), (100, 1), (101, 4)] {
         let secret = Some((digest("key_a"), NOON + day));
-        fixture.store.note_use(vec![UseNote { key_id: "key_a".into(), secret, day, requests }]).await.expect("written");
+        fixture
+            .store
+            .note_use(vec![UseNote { key_id: "key_a".into(), secret, day, requests }])
+            .await
+            .expect("written");
     }
     let days = Ok(vec![DayUse { day: 100, requests: 4 }, DayUse { day: 101, requests: 6 }]);
     assert_eq!(fixture.store.uses("key_a", 0, 200).await, days);
@@ -138,19 +191,39 @@ async fn audit_log_goes_back_page_by_page_and_narrows() {
     let fixture = Fixture::new();
     for number in 0..10 {
         let organization = Some(if number % 2 == 0 { "even" } else { "odd" }.to_owned());
-        let entry = AuditEntry { subject: format!("key_{number}"), organization, ..entry("key.create") };
-        let change = Change::Create { key: Box::new(plain(&format!("key_{number}"))), cap: None, idempotency: None };
+        let entry =
+            AuditEntry { subject: format!("key_{number}"), organization, ..entry("key.create") };
+        let change = Change::Create {
+            key: Box::new(plain(&format!("key_{number}"))),
+            cap: None,
+            idempotency: None,
+        };
         fixture.store.commit(change, entry).await.expect("room for it");
     }
     let page = async |query: AuditQuery| {
-        let entries = fixture.store.audit(AuditQuery { limit: 3, ..query }).await.expect("readable");
+        let entries =
+            fixture.store.audit(AuditQuery { limit: 3, ..query }).await.expect("readable");
         entries.into_iter().map(|entry| (entry.sequence, entry.subject)).collect::<Vec<_>>()
     };
     let first = page(AuditQuery::default()).await;
-    assert_eq!(first.iter().map(|(_, subject)| subject.as_str()).collect::<Vec<_>>(), ["key_9", "key_8", "key_7"]);
+    assert_eq!(
+        first.iter().map(|(_, subject)| subject.as_str()).collect::<Vec<_>>(),
+        ["key_9", "key_8", "key_7"]
+    );
     let second = page(AuditQuery { before: Some(first[2].0), ..AuditQuery::default() }).await;
-    assert_eq!(second.iter().map(|(_, subject)| subject.as_str()).collect::<Vec<_>>(), ["key_6", "key_5", "key_4"]);
-    let odd = page(AuditQuery { organization: some("odd"), before: Some(second[0].0), ..AuditQuery::default() }).await;
-    assert_eq!(odd.iter().map(|(_, subject)| subject.as_str()).collect::<Vec<_>>(), ["key_5", "key_3", "key_1"]);
+    assert_eq!(
+        second.iter().map(|(_, subject)| subject.as_str()).collect::<Vec<_>>(),
+        ["key_6", "key_5", "key_4"]
+    );
+    let odd = page(AuditQuery {
+        organization: some("odd"),
+        before: Some(second[0].0),
+        ..AuditQuery::default()
+    })
+    .await;
+    assert_eq!(
+        odd.iter().map(|(_, subject)| subject.as_str()).collect::<Vec<_>>(),
+        ["key_5", "key_3", "key_1"]
+    );
     assert_eq!(page(AuditQuery { subject: some("key_2"), ..AuditQuery::default() }).await.len(), 1);
 }

@@ -1,11 +1,17 @@
-use super::*;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
 
 fn notes(count: usize) -> Vec<UseNote> {
     let note = |number| {
         let id = format!("key_{number}");
-        UseNote { key_id: id.as_str().into(), secret: Some((digest(&id), NOON)), day: 1, requests: 1 }
+        UseNote {
+            key_id: id.as_str().into(),
+            secret: Some((digest(&id), NOON)),
+            day: 1,
+            requests: 1,
+        }
     };
     (0..count).map(note).collect()
 }
@@ -25,9 +31,16 @@ async fn batch_of_a_hundred_thousand_notes_lets_changes_go_first() {
     for number in 0..20 {
         fixture.create(plain(&format!("key_{number}"))).await.expect("room for it");
     }
-    assert_eq!(finished.load(Ordering::SeqCst), 0, "all changes were made before the end of the batch");
+    assert_eq!(
+        finished.load(Ordering::SeqCst),
+        0,
+        "all changes were made before the end of the batch"
+    );
     batch.await.expect("it ends");
-    assert_eq!(fixture.store.uses("key_99999", 1, 1).await, Ok(vec![DayUse { day: 1, requests: 1 }]));
+    assert_eq!(
+        fixture.store.uses("key_99999", 1, 1).await,
+        Ok(vec![DayUse { day: 1, requests: 1 }])
+    );
     assert_eq!(fixture.store.uses("key_0", 1, 1).await, Ok(vec![DayUse { day: 1, requests: 1 }]));
     assert_eq!(fixture.store.health().queued(), 0);
 }
@@ -59,7 +72,10 @@ async fn backup_holds_every_change_that_was_acknowledged_before_it_ended() {
     // The last one may have been asked for when the backup had just ended.
     assert!(keys.len() + 1 >= during, "{} of {during}", keys.len());
     assert_eq!(restored.uses("key_49999", 1, 1).await, Ok(vec![DayUse { day: 1, requests: 1 }]));
-    assert_eq!(fixture.store.uses("key_49999", 1, 1).await, Ok(vec![DayUse { day: 1, requests: 1 }]));
+    assert_eq!(
+        fixture.store.uses("key_49999", 1, 1).await,
+        Ok(vec![DayUse { day: 1, requests: 1 }])
+    );
 }
 
 #[tokio::test]
@@ -79,7 +95,11 @@ async fn old_backup_is_restored_as_it_was() {
     assert_eq!(keys, [plain("key_a")]);
     assert!(opened.revocations.is_empty());
     let again = Change::Revoke { ids: vec!["key_a".to_owned()], revocation: revocation(NOON) };
-    opened.store.commit(again, entry("key.revoke")).await.expect("what the file revokes is written again");
+    opened
+        .store
+        .commit(again, entry("key.revoke"))
+        .await
+        .expect("what the file revokes is written again");
 }
 
 #[tokio::test]
@@ -88,25 +108,46 @@ async fn pruning_takes_what_is_old_and_leaves_the_rest() {
     for number in 0..1200 {
         let at = NOON + number;
         let id = format!("key_{number:04}");
-        let idempotency = Some(Idempotency { token: "ops".to_owned(), key: id.clone(), body: digest(&id) });
+        let idempotency =
+            Some(Idempotency { token: "ops".to_owned(), key: id.clone(), body: digest(&id) });
         let change = Change::Create { key: Box::new(plain(&id)), cap: None, idempotency };
-        fixture.store.commit(change, AuditEntry { at, ..entry("key.create") }).await.expect("room for it");
+        fixture
+            .store
+            .commit(change, AuditEntry { at, ..entry("key.create") })
+            .await
+            .expect("room for it");
     }
     let use_of = |day| UseNote { key_id: "key_a".into(), secret: None, day, requests: 1 };
     fixture.store.note_use((0..2000).map(use_of).collect()).await.expect("written");
-    let prune = Prune { audit_before: NOON + 1100, uses_before_day: 1900, idempotency_before: NOON + 1000 };
+    let prune =
+        Prune { audit_before: NOON + 1100, uses_before_day: 1900, idempotency_before: NOON + 1000 };
     fixture.store.prune(prune).await.expect("pruned");
-    let entries = fixture.store.audit(AuditQuery { limit: 5000, ..AuditQuery::default() }).await.expect("readable");
+    let entries = fixture
+        .store
+        .audit(AuditQuery { limit: 5000, ..AuditQuery::default() })
+        .await
+        .expect("readable");
     assert_eq!((entries.len(), entries.last().map(|entry| entry.at)), (100, Some(NOON + 1100)));
     let days = fixture.store.uses("key_a", 0, 5000).await.expect("readable");
     assert_eq!((days.len(), days.first().map(|day| day.day)), (100, Some(1900)));
     assert_eq!(fixture.store.replay("ops", "key_0999", NOON).await, Ok(None));
-    assert_eq!(fixture.store.replay("ops", "key_1000", NOON).await, Ok(Some((digest("key_1000"), "key_1000".to_owned()))));
+    assert_eq!(
+        fixture.store.replay("ops", "key_1000", NOON).await,
+        Ok(Some((digest("key_1000"), "key_1000".to_owned())))
+    );
     let last = entries[0].sequence;
     fixture.store.prune(Prune { audit_before: i64::MAX, ..prune }).await.expect("pruned");
     fixture.create(plain("key_new")).await.expect("room for it");
-    let entries = fixture.store.audit(AuditQuery { limit: 5, ..AuditQuery::default() }).await.expect("readable");
-    assert_eq!(entries.iter().map(|entry| entry.sequence).collect::<Vec<_>>(), [last + 1], "numbers are not given twice");
+    let entries = fixture
+        .store
+        .audit(AuditQuery { limit: 5, ..AuditQuery::default() })
+        .await
+        .expect("readable");
+    assert_eq!(
+        entries.iter().map(|entry| entry.sequence).collect::<Vec<_>>(),
+        [last + 1],
+        "numbers are not given twice"
+    );
 }
 
 #[tokio::test]
@@ -133,7 +174,9 @@ async fn dropping_the_last_handle_lets_go_of_the_file() {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     let opened = loop {
         match KeyStore::open(&path, |_| ()) {
-            Err(OpenError::InUse) if std::time::Instant::now() < deadline => std::thread::yield_now(),
+            Err(OpenError::InUse) if std::time::Instant::now() < deadline => {
+                std::thread::yield_now()
+            }
             other => break other.expect("the file is free again"),
         }
     };

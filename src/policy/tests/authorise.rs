@@ -1,9 +1,11 @@
 //! The order of the checks, and which API a request is for.
 
-use super::*;
 use proptest::prelude::*;
 
-/// A request and a key that fail every check at once; each step of the table below mends the first that fails.
+use super::*;
+
+/// A request and a key that fail every check at once; each step of the table below mends the first
+/// that fails.
 struct Broken {
     call: Call,
     key: TestKey,
@@ -25,31 +27,62 @@ fn checks_refuse_in_the_documented_order() {
             expires_at: Some(NOON.unix),
             restrictions: Restrictions {
                 addresses: vec![AddressRange::parse("203.0.113.1").expect("an address")],
-                referrers: vec![ReferrerPattern::parse("https://app.example.com").expect("a pattern")],
+                referrers: vec![
+                    ReferrerPattern::parse("https://app.example.com").expect("a pattern"),
+                ],
                 endpoints: vec![pattern("GET /api/v1/none")],
             },
             grants: vec![Grant { api: 1, ..grant(&[], &[]) }],
             ..key(&good)
         },
-        api: ApiDefinition { hosts: vec!["api.example".into()], base_path: "/api".into(), ..definition() },
+        api: ApiDefinition {
+            hosts: vec!["api.example".into()],
+            base_path: "/api".into(),
+            ..definition()
+        },
         now: NOON,
     };
     type Mend = fn(&mut Broken, &str);
     let steps: [(Refusal, Mend); 17] = [
         (Refusal::MethodNotAllowed, |broken, _| broken.call.method = Method::DELETE),
-        (Refusal::MalformedFraming, |broken, _| drop(broken.call.headers.remove("transfer-encoding"))),
-        (Refusal::MalformedTarget(BadTarget::EmptySegment), |broken, key| broken.call.uri = format!("/elsewhere?k={key}").parse().unwrap()),
-        (Refusal::MalformedHost, |broken, _| drop(broken.call.headers.insert("host", HeaderValue::from_static("desk.example")))),
-        (Refusal::UnknownHost, |broken, _| drop(broken.call.headers.insert("host", HeaderValue::from_static("API.example:8443")))),
-        (Refusal::UnknownPath, |broken, key| broken.call.uri = format!("/api/v1/nothing?k={key}").parse().unwrap()),
+        (Refusal::MalformedFraming, |broken, _| {
+            drop(broken.call.headers.remove("transfer-encoding"))
+        }),
+        (Refusal::MalformedTarget(BadTarget::EmptySegment), |broken, key| {
+            broken.call.uri = format!("/elsewhere?k={key}").parse().unwrap()
+        }),
+        (Refusal::MalformedHost, |broken, _| {
+            drop(broken.call.headers.insert("host", HeaderValue::from_static("desk.example")))
+        }),
+        (Refusal::UnknownHost, |broken, _| {
+            drop(broken.call.headers.insert("host", HeaderValue::from_static("API.example:8443")))
+        }),
+        (Refusal::UnknownPath, |broken, key| {
+            broken.call.uri = format!("/api/v1/nothing?k={key}").parse().unwrap()
+        }),
         (Refusal::KeyInQuery, |broken, key| {
             broken.call.uri = "/api/v1/nothing".parse().unwrap();
-            broken.call.headers.append("authorization", HeaderValue::from_str(&format!("Bearer {key}")).unwrap());
+            broken
+                .call
+                .headers
+                .append("authorization", HeaderValue::from_str(&format!("Bearer {key}")).unwrap());
         }),
-        (Refusal::AmbiguousCredential, |broken, _| drop(broken.call.headers.remove("authorization"))),
-        (Refusal::MissingKey, |broken, _| drop(broken.call.headers.insert("authorization", HeaderValue::from_static("Bearer unknown")))),
+        (Refusal::AmbiguousCredential, |broken, _| {
+            drop(broken.call.headers.remove("authorization"))
+        }),
+        (Refusal::MissingKey, |broken, _| {
+            drop(
+                broken
+                    .call
+                    .headers
+                    .insert("authorization", HeaderValue::from_static("Bearer unknown")),
+            )
+        }),
         (Refusal::UnknownKey, |broken, key| {
-            broken.call.headers.insert("authorization", HeaderValue::from_str(&format!("Bearer {key}")).unwrap());
+            broken
+                .call
+                .headers
+                .insert("authorization", HeaderValue::from_str(&format!("Bearer {key}")).unwrap());
         }),
         (Refusal::RevokedKey, |broken, _| broken.key.revoked = false),
         (Refusal::PausedKey, |broken, _| broken.key.paused = false),
@@ -73,14 +106,19 @@ fn checks_refuse_in_the_documented_order() {
     broken.key.grants = vec![grant(&[2], &[Limit { count: 1, window: MINUTE }])];
     let snapshot = snapshot(broken.api.clone(), [broken.key.clone()]);
     assert!(broken.call.judge(&snapshot, broken.now).is_ok());
-    assert!(matches!(broken.call.judge(&snapshot, broken.now), Err(refused) if matches!(refused.refusal, Refusal::RateLimited(_))));
+    assert!(
+        matches!(broken.call.judge(&snapshot, broken.now), Err(refused) if matches!(refused.refusal, Refusal::RateLimited(_)))
+    );
 }
 
 #[test]
 fn write_does_not_imply_read_nor_read_write() {
     let text = key_text("live", "crm");
-    let with = |scopes: &[usize]| snapshot(definition(), [TestKey { grants: vec![grant(scopes, &[])], ..key(&text) }]);
-    let refusal = |snapshot: &Snapshot, method, path| Call::new(method, path).bearer(&text).refusal(snapshot);
+    let with = |scopes: &[usize]| {
+        snapshot(definition(), [TestKey { grants: vec![grant(scopes, &[])], ..key(&text) }])
+    };
+    let refusal =
+        |snapshot: &Snapshot, method, path| Call::new(method, path).bearer(&text).refusal(snapshot);
     let (read, write, none) = (with(&[0]), with(&[1]), with(&[]));
     assert_eq!(refusal(&read, "GET", "/api/v1/tickets"), None);
     assert_eq!(refusal(&read, "HEAD", "/api/v1/tickets"), None);
@@ -96,7 +134,8 @@ fn endpoint_that_no_scope_allows_needs_a_key_that_holds_everything() {
     let text = key_text("live", "crm");
     let all = Grant { everything: true, ..grant(&[], &[]) };
     let full = snapshot(definition(), [TestKey { grants: vec![all], ..key(&text) }]);
-    let some = snapshot(definition(), [TestKey { grants: vec![grant(&[0, 1, 2], &[])], ..key(&text) }]);
+    let some =
+        snapshot(definition(), [TestKey { grants: vec![grant(&[0, 1, 2], &[])], ..key(&text) }]);
     let call = Call::new("GET", "/api/v1/invoices").bearer(&text);
     assert_eq!(call.refusal(&full), None);
     assert_eq!(call.refusal(&some), Some(Refusal::NoScopeAllows));
@@ -108,7 +147,9 @@ fn key_expires_at_its_second_and_not_before() {
     let snapshot = snapshot(definition(), [TestKey { expires_at: Some(NOON.unix), ..key(&text) }]);
     let call = Call::new("GET", "/api/v1/tickets").bearer(&text);
     assert!(call.judge(&snapshot, Now { unix: NOON.unix - 1, ..NOON }).is_ok());
-    assert!(matches!(call.judge(&snapshot, NOON), Err(refused) if refused.refusal == Refusal::ExpiredKey));
+    assert!(
+        matches!(call.judge(&snapshot, NOON), Err(refused) if refused.refusal == Refusal::ExpiredKey)
+    );
 }
 
 #[test]
@@ -131,7 +172,9 @@ fn api_is_chosen_by_host_and_then_by_the_longest_base_path() {
     let chosen = |host: &str, path: &str| {
         let mut call = Call::new("GET", path);
         call.headers.insert("host", HeaderValue::from_str(host).unwrap());
-        call.judge(&snapshot, NOON).map(|admission| admission.api().definition().name.to_string()).map_err(|refused| refused.refusal)
+        call.judge(&snapshot, NOON)
+            .map(|admission| admission.api().definition().name.to_string())
+            .map_err(|refused| refused.refusal)
     };
     for (host, path, name) in [
         ("a.example", "/", "root"),
@@ -150,19 +193,34 @@ fn api_is_chosen_by_host_and_then_by_the_longest_base_path() {
         assert_eq!(chosen(host, path).as_deref(), Ok(name), "{host}{path}");
     }
     for path in ["/api/v1;x/tickets", "/api;x/v1/tickets", "/api/v1%3Bx", "/api/v1/beta;x"] {
-        assert_eq!(chosen("a.example", path), Err(Refusal::MalformedTarget(BadTarget::Parameter)), "{path}");
+        assert_eq!(
+            chosen("a.example", path),
+            Err(Refusal::MalformedTarget(BadTarget::Parameter)),
+            "{path}"
+        );
     }
-    assert_eq!(chosen("a.example", "/api/v1/tickets;x=1").as_deref(), Ok("v1"), "where it decides nothing it may stand");
+    assert_eq!(
+        chosen("a.example", "/api/v1/tickets;x=1").as_deref(),
+        Ok("v1"),
+        "where it decides nothing it may stand"
+    );
     assert_eq!(chosen("b.example", "/x"), Err(Refusal::UnknownPath));
     assert_eq!(chosen("c.example", "/x"), Err(Refusal::UnknownPath));
 }
 
 #[test]
 fn unknown_host_is_misdirected_where_the_connection_was_made_for_another() {
-    let snapshot = snapshot(ApiDefinition { hosts: vec!["api.example".into()], ..definition() }, []);
+    let snapshot =
+        snapshot(ApiDefinition { hosts: vec!["api.example".into()], ..definition() }, []);
     assert_eq!(Call::new("GET", "/").refusal(&snapshot), Some(Refusal::UnknownHost));
-    assert_eq!(Call::new("GET", "/").over_tls_to("desk.example").refusal(&snapshot), Some(Refusal::UnknownHost));
-    assert_eq!(Call::new("GET", "/").over_tls_to("api.example").refusal(&snapshot), Some(Refusal::Misdirected));
+    assert_eq!(
+        Call::new("GET", "/").over_tls_to("desk.example").refusal(&snapshot),
+        Some(Refusal::UnknownHost)
+    );
+    assert_eq!(
+        Call::new("GET", "/").over_tls_to("api.example").refusal(&snapshot),
+        Some(Refusal::Misdirected)
+    );
 }
 
 #[test]
@@ -190,18 +248,30 @@ fn framing_other_than_one_length_or_one_chunked_is_refused() {
     }
 }
 
-/// An API like that of approvals: a key, or a desk's own token or session, on paths in any letter case.
+/// An API like that of approvals: a key, or a desk's own token or session, on paths in any letter
+/// case.
 fn approvals() -> ApiDefinition {
     let endpoints = vec![pattern("GET /approvals/**"), pattern("POST /approvals/**")];
     ApiDefinition {
         environments: Vec::new(),
         credentials: vec![CredentialPlace::Header(HeaderName::from_static("x-api-key"))],
-        pass_through: vec![PassThrough::Header(HeaderName::from_static("desktoken")), PassThrough::Cookie("sso_session".into())],
+        pass_through: vec![
+            PassThrough::Header(HeaderName::from_static("desktoken")),
+            PassThrough::Cookie("sso_session".into()),
+        ],
         pass_through_allows: endpoints,
         case_insensitive_paths: true,
         scopes: vec![
-            Scope { name: "read".into(), description: "".into(), allows: vec![pattern("GET /approvals/GetApprovalNotComplete")] },
-            Scope { name: "write".into(), description: "".into(), allows: vec![pattern("POST /approvals/CreateApproval")] },
+            Scope {
+                name: "read".into(),
+                description: "".into(),
+                allows: vec![pattern("GET /approvals/GetApprovalNotComplete")],
+            },
+            Scope {
+                name: "write".into(),
+                description: "".into(),
+                allows: vec![pattern("POST /approvals/CreateApproval")],
+            },
         ],
         ..definition()
     }
@@ -226,11 +296,18 @@ fn pass_through_needs_its_credential_and_its_endpoint_and_no_key() {
     ] {
         assert_eq!(call.refusal(&snapshot), Some(Refusal::MissingKey), "{call:?}");
     }
-    assert_eq!(get().header("desktoken", "t").header("x-api-key", "bad").refusal(&snapshot), Some(Refusal::UnknownKey));
-    let with_key = get().header("desktoken", "t").header("x-api-key", "good");
-    assert!(matches!(with_key.judge(&snapshot, NOON), Ok(admission) if matches!(admission.caller(), Caller::Key { .. })));
     assert_eq!(
-        Call::new("POST", "/Approvals/CREATEapproval").header("x-api-key", "good").refusal(&snapshot),
+        get().header("desktoken", "t").header("x-api-key", "bad").refusal(&snapshot),
+        Some(Refusal::UnknownKey)
+    );
+    let with_key = get().header("desktoken", "t").header("x-api-key", "good");
+    assert!(
+        matches!(with_key.judge(&snapshot, NOON), Ok(admission) if matches!(admission.caller(), Caller::Key { .. }))
+    );
+    assert_eq!(
+        Call::new("POST", "/Approvals/CREATEapproval")
+            .header("x-api-key", "good")
+            .refusal(&snapshot),
         Some(Refusal::InsufficientScope(1)),
         "another letter case is no way around a scope",
     );
@@ -259,12 +336,16 @@ proptest! {
 
 #[test]
 fn every_key_of_a_large_table_is_found_and_no_other() {
-    let texts: Vec<String> = (0..20_000).map(|number| key_text("live", &format!("large-{number}"))).collect();
+    let texts: Vec<String> =
+        (0..20_000).map(|number| key_text("live", &format!("large-{number}"))).collect();
     let keyring =
-        Keyring::new(texts.iter().enumerate().map(|(number, text)| TestKey { id: number.to_string().into(), ..key(text) }.record(0)));
+        Keyring::new(texts.iter().enumerate().map(|(number, text)| {
+            TestKey { id: number.to_string().into(), ..key(text) }.record(0)
+        }));
     assert_eq!(keyring.len(), texts.len());
     for (number, text) in texts.iter().enumerate() {
-        let found = keyring.find(&Digest::of(text.as_bytes())).map(|record| record.id().to_string());
+        let found =
+            keyring.find(&Digest::of(text.as_bytes())).map(|record| record.id().to_string());
         assert_eq!(found, Some(number.to_string()));
         assert!(keyring.find(&Digest::of(format!("{text}x").as_bytes())).is_none());
     }
@@ -309,12 +390,16 @@ fn table_after_any_edits_is_the_table_that_would_be_built_anew() {
 
 #[test]
 fn change_of_one_key_leaves_the_other_shards_shared() {
-    let keys: Vec<_> = (0..10_000).map(|number| key(&key_text("live", &number.to_string())).record(0)).collect();
+    let keys: Vec<_> =
+        (0..10_000).map(|number| key(&key_text("live", &number.to_string())).record(0)).collect();
     let before = Keyring::new(keys.iter().cloned());
     let after = before.with(Edit::replace(Some(&keys[7]), Some(&Arc::new(keys[7].revoked()))));
     let digest = keys[7].secrets().next().expect("a secret").digest;
     assert!(after.find(&digest).is_some_and(|record| record.is_revoked()));
-    assert!(before.find(&digest).is_some_and(|record| !record.is_revoked()), "a published table has changed");
+    assert!(
+        before.find(&digest).is_some_and(|record| !record.is_revoked()),
+        "a published table has changed"
+    );
     assert_eq!(after.len(), before.len());
     // Its shard is new, and so is its group of shards; the others are the same pieces of memory.
     assert_eq!(after.shared_with(&before), (63, 4095));
@@ -325,7 +410,10 @@ fn suspended_and_revoked_organizations_are_refused_with_all_their_keys() {
     let text = key_text("live", "crm");
     let mut snapshot = snapshot(definition(), [key(&text)]);
     let call = Call::new("GET", "/api/v1/tickets").bearer(&text);
-    for (closed, refusal) in [(Closed::Suspended, Refusal::SuspendedOrganization), (Closed::Revoked, Refusal::RevokedKey)] {
+    for (closed, refusal) in [
+        (Closed::Suspended, Refusal::SuspendedOrganization),
+        (Closed::Revoked, Refusal::RevokedKey),
+    ] {
         snapshot.closed = Arc::new([("org_acme".into(), closed)].into());
         assert_eq!(call.refusal(&snapshot), Some(refusal));
     }

@@ -1,7 +1,8 @@
 //! Where a key is found, and where it must not stand.
 
-use super::*;
 use Refusal::{AmbiguousCredential, KeyInQuery, MissingKey, UnknownKey};
+
+use super::*;
 
 fn live() -> String {
     key_text("live", "crm")
@@ -9,7 +10,10 @@ fn live() -> String {
 
 fn bearer_and_header() -> ApiDefinition {
     ApiDefinition {
-        credentials: vec![CredentialPlace::Bearer, CredentialPlace::Header(HeaderName::from_static("x-api-key"))],
+        credentials: vec![
+            CredentialPlace::Bearer,
+            CredentialPlace::Header(HeaderName::from_static("x-api-key")),
+        ],
         ..definition()
     }
 }
@@ -41,8 +45,22 @@ fn bearer_scheme_is_read_in_any_case_and_with_any_spaces() {
 #[test]
 fn other_schemes_and_empty_values_are_no_key() {
     let key = live();
-    for value in ["Basic KEY", "KEY", "BearerKEY", "Bearer", "Bearer ", "", "Digest KEY", "ApiKey KEY", "Bearer=KEY"] {
-        assert_eq!(refusal(&[("authorization", value.replace("KEY", &key))]), Some(MissingKey), "{value:?}");
+    for value in [
+        "Basic KEY",
+        "KEY",
+        "BearerKEY",
+        "Bearer",
+        "Bearer ",
+        "",
+        "Digest KEY",
+        "ApiKey KEY",
+        "Bearer=KEY",
+    ] {
+        assert_eq!(
+            refusal(&[("authorization", value.replace("KEY", &key))]),
+            Some(MissingKey),
+            "{value:?}"
+        );
     }
     assert_eq!(refusal(&[("x-api-key", String::new())]), Some(MissingKey));
     assert_eq!(refusal(&[("x-api-key", " \t".into())]), Some(MissingKey));
@@ -68,7 +86,10 @@ fn two_places_or_one_twice_are_refused_even_when_equal() {
     assert_eq!(refusal(&[bearer.clone(), header.clone()]), Some(AmbiguousCredential));
     assert_eq!(refusal(&[bearer.clone(), bearer.clone()]), Some(AmbiguousCredential));
     assert_eq!(refusal(&[header.clone(), header.clone()]), Some(AmbiguousCredential));
-    assert_eq!(refusal(&[bearer.clone(), ("authorization", "Basic x".into())]), Some(AmbiguousCredential));
+    assert_eq!(
+        refusal(&[bearer.clone(), ("authorization", "Basic x".into())]),
+        Some(AmbiguousCredential)
+    );
     assert_eq!(refusal(&[bearer, ("x-api-key", String::new())]), None);
     assert_eq!(refusal(&[("authorization", "Basic x".into()), header]), None);
 }
@@ -76,14 +97,20 @@ fn two_places_or_one_twice_are_refused_even_when_equal() {
 #[test]
 fn place_that_the_api_does_not_list_carries_no_key() {
     let snapshot = snapshot(definition(), [key(&live())]);
-    assert_eq!(Call::new("GET", "/api/v1/tickets").header("x-api-key", live()).refusal(&snapshot), Some(MissingKey));
+    assert_eq!(
+        Call::new("GET", "/api/v1/tickets").header("x-api-key", live()).refusal(&snapshot),
+        Some(MissingKey)
+    );
 }
 
 #[test]
 fn prefix_that_the_api_does_not_list_is_an_unknown_key() {
     let other = "other_prefix_crm";
     let snapshot = snapshot(definition(), [key(other)]);
-    assert_eq!(Call::new("GET", "/api/v1/tickets").bearer(other).refusal(&snapshot), Some(UnknownKey));
+    assert_eq!(
+        Call::new("GET", "/api/v1/tickets").bearer(other).refusal(&snapshot),
+        Some(UnknownKey)
+    );
 }
 
 #[test]
@@ -94,8 +121,13 @@ fn environment_is_read_off_the_longest_prefix_that_fits() {
     let text = format!("{prefix}crm");
     let snapshot = snapshot(api, [key(&text), key(&live())]);
     for (text, expected) in [(text, 2), (live(), 0)] {
-        let admission = Call::new("GET", "/api/v1/tickets").bearer(&text).judge(&snapshot, NOON).expect("a good key");
-        assert!(matches!(admission.caller(), Caller::Key { environment: Some(found), .. } if found == expected));
+        let admission = Call::new("GET", "/api/v1/tickets")
+            .bearer(&text)
+            .judge(&snapshot, NOON)
+            .expect("a good key");
+        assert!(
+            matches!(admission.caller(), Caller::Key { environment: Some(found), .. } if found == expected)
+        );
     }
 }
 
@@ -122,13 +154,17 @@ fn key_in_the_query_is_refused_in_every_spelling() {
     ] {
         assert!(query_holds_key(&api, &query), "{query}");
         let snapshot = snapshot(definition(), [super::key(&key)]);
-        let refusal = Call::new("GET", &format!("/api/v1/tickets?{query}")).bearer(&key).refusal(&snapshot);
+        let refusal =
+            Call::new("GET", &format!("/api/v1/tickets?{query}")).bearer(&key).refusal(&snapshot);
         assert_eq!(refusal, Some(KeyInQuery), "{query}");
     }
     for query in ["", "a=1&b=2", "page=2", "q=sk", "q=sk_live", "api_key=", "key=%"] {
         assert!(!query_holds_key(&api, query), "{query}");
     }
-    assert!(!query_holds_key(&api, &format!("q={}", key_text("live", ""))), "a prefix alone is no key");
+    assert!(
+        !query_holds_key(&api, &format!("q={}", key_text("live", ""))),
+        "a prefix alone is no key"
+    );
 }
 
 #[test]
@@ -138,7 +174,16 @@ fn where_keys_have_no_prefix_the_parameter_name_tells() {
         credentials: vec![CredentialPlace::Header(HeaderName::from_static("x-desk-key"))],
         ..definition()
     });
-    for query in ["access_token=x", "api_key=x", "API_KEY=x", "ApiKey=x", "api-key=x", "x-api-key=x", "X-Desk-Key=x", "a=b&api%5Fkey=x"] {
+    for query in [
+        "access_token=x",
+        "api_key=x",
+        "API_KEY=x",
+        "ApiKey=x",
+        "api-key=x",
+        "x-api-key=x",
+        "X-Desk-Key=x",
+        "a=b&api%5Fkey=x",
+    ] {
         assert!(query_holds_key(&api, query), "{query}");
     }
     for query in ["api_key=", "key=x", "my_api_key=x", "q=api_key"] {

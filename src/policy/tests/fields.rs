@@ -118,7 +118,9 @@ fn each_known_name_is_told_from_its_neighbours() {
 
 #[test]
 fn fields_keep_their_order_however_many_there_are() {
-    let names: Vec<String> = (0..100).map(|number| if number % 7 == 0 { "cookie".to_owned() } else { format!("x-{number}") }).collect();
+    let names: Vec<String> = (0..100)
+        .map(|number| if number % 7 == 0 { "cookie".to_owned() } else { format!("x-{number}") })
+        .collect();
     let values: Vec<String> = (0..100).map(|number| number.to_string()).collect();
     for count in [0, 1, 7, 15, 16, 17, 100] {
         let mut fields = Fields::new();
@@ -126,21 +128,37 @@ fn fields_keep_their_order_however_many_there_are() {
             fields.push(name, value.as_bytes());
         }
         assert_eq!((fields.len(), fields.is_empty()), (count, count == 0));
-        let seen: Vec<(&str, &[u8])> = fields.iter().map(|field| (field.name, field.value)).collect();
-        let sent: Vec<(&str, &[u8])> = names.iter().map(String::as_str).zip(values.iter().map(String::as_bytes)).take(count).collect();
+        let seen: Vec<(&str, &[u8])> =
+            fields.iter().map(|field| (field.name, field.value)).collect();
+        let sent: Vec<(&str, &[u8])> = names
+            .iter()
+            .map(String::as_str)
+            .zip(values.iter().map(String::as_bytes))
+            .take(count)
+            .collect();
         assert_eq!(seen, sent);
-        let cookies: Vec<&[u8]> = (0..count).step_by(7).map(|number| values[number].as_bytes()).collect();
+        let cookies: Vec<&[u8]> =
+            (0..count).step_by(7).map(|number| values[number].as_bytes()).collect();
         assert_eq!(fields.all(Known::Cookie).collect::<Vec<_>>(), cookies);
-        assert_eq!(fields.all(Known::Cookie).rev().collect::<Vec<_>>(), cookies.iter().rev().copied().collect::<Vec<_>>());
+        assert_eq!(
+            fields.all(Known::Cookie).rev().collect::<Vec<_>>(),
+            cookies.iter().rev().copied().collect::<Vec<_>>()
+        );
         assert_eq!(fields.named("cookie").collect::<Vec<_>>(), cookies);
-        assert_eq!((fields.first(Known::Cookie), fields.has(Known::Cookie)), (cookies.first().copied(), count > 0));
+        assert_eq!(
+            (fields.first(Known::Cookie), fields.has(Known::Cookie)),
+            (cookies.first().copied(), count > 0)
+        );
         assert!(!fields.has(Known::Host) && fields.first(Known::Host).is_none());
     }
 }
 
 #[test]
 fn values_of_a_header_map_come_without_white_space_around_them() {
-    let headers = HeaderMap::from_iter([(HeaderName::from_static("x-a"), HeaderValue::from_static(" \tb c \t"))]);
+    let headers = HeaderMap::from_iter([(
+        HeaderName::from_static("x-a"),
+        HeaderValue::from_static(" \tb c \t"),
+    )]);
     assert_eq!(Fields::from(&headers).named("x-a").collect::<Vec<_>>(), [b"b c"]);
 }
 
@@ -157,7 +175,11 @@ fn target_is_taken_apart_as_it_was_sent() {
     let parts = |uri: &str| {
         let uri: Uri = uri.parse().expect("a target");
         let target = Target::from(&uri);
-        (target.authority.map(str::to_owned), target.path.to_owned(), target.query.map(str::to_owned))
+        (
+            target.authority.map(str::to_owned),
+            target.path.to_owned(),
+            target.query.map(str::to_owned),
+        )
     };
     let some = |text: &str| Some(text.to_owned());
     assert_eq!(parts("/a%20b?x=1?y"), (None, "/a%20b".to_owned(), some("x=1?y")));
@@ -171,11 +193,19 @@ fn lines_become_fields_again_and_secret_ones_are_never_indexed() {
     headers.put_lines(b"x-a: 1\r\nx-a: 2: 3\r\nx-empty: \r\n");
     headers.put_secret_lines(b"x-secret: caf\xe9\r\n");
     headers.put("x-b", b"b");
-    let seen: Vec<(&str, &[u8], bool)> =
-        headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes(), value.is_sensitive())).collect();
+    let seen: Vec<(&str, &[u8], bool)> = headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes(), value.is_sensitive()))
+        .collect();
     assert_eq!(
         seen,
-        [("x-a", &b"1"[..], false), ("x-a", b"2: 3", false), ("x-empty", b"", false), ("x-secret", b"caf\xe9", true), ("x-b", b"b", false)]
+        [
+            ("x-a", &b"1"[..], false),
+            ("x-a", b"2: 3", false),
+            ("x-empty", b"", false),
+            ("x-secret", b"caf\xe9", true),
+            ("x-b", b"b", false)
+        ]
     );
 }
 
@@ -186,5 +216,8 @@ fn neither_values_nor_queries_are_shown() {
     let target = Target { authority: None, path: "/tickets", query: Some("api_key=hunter2") };
     let shown = format!("{fields:?} {target:?}");
     assert!(shown.contains("authorization") && shown.contains("/tickets"), "{shown}");
-    assert!(!shown.contains("hunter2") && !shown.contains("104, 117, 110, 116, 101, 114"), "{shown}");
+    assert!(
+        !shown.contains("hunter2") && !shown.contains("104, 117, 110, 116, 101, 114"),
+        "{shown}"
+    );
 }

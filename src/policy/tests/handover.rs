@@ -1,17 +1,21 @@
 //! Counts that go from one process to another.
 
-use super::*;
-use proptest::prelude::*;
 use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::*;
 
 const START: u64 = 10_000 * 3600 * SECOND;
 
 fn limits() -> impl Strategy<Value = Vec<Limit>> {
-    let windows = prop::sample::subsequence(vec![SECOND, 7 * SECOND + 3, 60 * SECOND, 3600 * SECOND], 1..4);
+    let windows =
+        prop::sample::subsequence(vec![SECOND, 7 * SECOND + 3, 60 * SECOND, 3600 * SECOND], 1..4);
     windows.prop_flat_map(|windows| {
         let count = windows.len();
-        (Just(windows), prop::collection::vec(1..30_u32, count))
-            .prop_map(|(windows, counts)| windows.into_iter().zip(counts).map(|(window, count)| Limit { count, window }).collect())
+        (Just(windows), prop::collection::vec(1..30_u32, count)).prop_map(|(windows, counts)| {
+            windows.into_iter().zip(counts).map(|(window, count)| Limit { count, window }).collect()
+        })
     })
 }
 

@@ -1,7 +1,8 @@
 //! Endpoint patterns, alone and put together in a table.
 
-use super::*;
 use proptest::prelude::*;
+
+use super::*;
 
 fn matches(text: &str, method: &str, path: &str) -> bool {
     pattern(text).matches(&method.parse().expect("a method"), path, false)
@@ -85,10 +86,12 @@ fn path(wildcards: bool) -> impl Strategy<Value = String> {
         segments.extend(["*", "*"]);
         ends.push("/**");
     }
-    (prop::collection::vec(prop::sample::select(segments), 0..4), prop::sample::select(ends)).prop_map(|(segments, end)| {
-        let path: String = segments.iter().map(|segment| format!("/{segment}")).collect::<String>() + end;
-        if path.is_empty() { "/".into() } else { path }
-    })
+    (prop::collection::vec(prop::sample::select(segments), 0..4), prop::sample::select(ends))
+        .prop_map(|(segments, end)| {
+            let path: String =
+                segments.iter().map(|segment| format!("/{segment}")).collect::<String>() + end;
+            if path.is_empty() { "/".into() } else { path }
+        })
 }
 
 proptest! {

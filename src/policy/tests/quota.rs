@@ -1,10 +1,12 @@
 //! The limiter against an exact log of what it admitted.
 
-use super::super::account::Usage;
-use super::*;
-use proptest::prelude::*;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use proptest::prelude::*;
+
+use super::super::account::Usage;
+use super::*;
 
 fn limit(count: u32, window: u64) -> Limit {
     Limit { count, window }
@@ -31,33 +33,48 @@ impl Log {
         recent.count() as u64
     }
 
-    /// The most that any rolling window holds. A fullest window can be moved until it ends at a request.
+    /// The most that any rolling window holds. A fullest window can be moved until it ends at a
+    /// request.
     fn fullest(&self, window: u64) -> u64 {
         self.admitted
             .iter()
             .enumerate()
-            .map(|(at, end)| Log { admitted: self.admitted[..=at].into(), latest: 0 }.within(window, *end))
+            .map(|(at, end)| {
+                Log { admitted: self.admitted[..=at].into(), latest: 0 }.within(window, *end)
+            })
             .max()
             .unwrap_or(0)
     }
 
     /// Nanoseconds until a limiter without buckets would admit the next request.
     fn exact_wait(&self, limit: Limit, now: u64) -> u64 {
-        let nth_last = self.admitted.len().checked_sub(limit.count as usize).map(|at| self.admitted[at]);
+        let nth_last =
+            self.admitted.len().checked_sub(limit.count as usize).map(|at| self.admitted[at]);
         nth_last.map_or(0, |admitted| (admitted + limit.window).saturating_sub(now))
     }
 }
 
-/// What a request may be held against its key at most: the window and a sixtieth, and the rounding of 60 buckets.
+/// What a request may be held against its key at most: the window and a sixtieth, and the rounding
+/// of 60 buckets.
 fn longest_memory(window: u64) -> u64 {
     window + window / 60 + 61
 }
 
-/// Steps between requests: bursts, edges of buckets and windows, anything; and clocks that lag a little.
+/// Steps between requests: bursts, edges of buckets and windows, anything; and clocks that lag a
+/// little.
 fn steps(windows: Vec<u64>) -> impl Strategy<Value = Vec<i64>> {
     let edge = prop::sample::select(windows.clone()).prop_flat_map(|window| {
         let bucket = window.div_ceil(60);
-        prop::sample::select(vec![bucket, window, window + bucket, 59 * bucket, 60 * bucket, 61 * bucket, 62 * bucket, 64 * bucket])
+        prop::sample::select(vec![
+            bucket,
+            window,
+            window + bucket,
+            59 * bucket,
+            60 * bucket,
+            61 * bucket,
+            62 * bucket,
+            64 * bucket,
+        ])
     });
     let longest = windows.into_iter().max().unwrap_or(SECOND);
     let step = prop_oneof![
@@ -130,7 +147,8 @@ proptest! {
                 Ok(_) => log.admitted.push(now),
                 Err(_) => {
                     let used_up = limits.iter().any(|limit| log.within(longest_memory(limit.window), now) >= u64::from(limit.count));
-                    prop_assert!(used_up, "refused at {now} although no limit of {limits:?} was used up: {log:?}");
+                    prop_assert!(used_up, "refused at {now} although no limit of {limits:?} was \
+                        used up: {log:?}");
                 }
             }
         }
@@ -152,7 +170,8 @@ proptest! {
                 log.admitted.push(now);
             }
             let told = charged.map_or_else(|exhausted| exhausted.allowance, |allowance| allowance.expect("there are limits"));
-            // What the buckets stand for: everything from the start of the sixtieth bucket before this one.
+            // What the buckets stand for: everything from the start of the sixtieth bucket before
+            // this one.
             let left = limits.iter().map(|limit| {
                 let bucket = limit.window.div_ceil(60);
                 let kept_from = (now / bucket - 60) * bucket;
@@ -211,7 +230,8 @@ proptest! {
         let together = Usage::default();
         let apart: Vec<Usage> = limits.iter().map(|_| Usage::default()).collect();
         for reading in readings(start, &steps) {
-            // A window charged for a refused request would show less than one that was only charged for admitted ones.
+            // A window charged for a refused request would show less than one that was only charged
+            // for admitted ones.
             if together.charge(&limits, reading).is_ok() {
                 for (usage, limit) in apart.iter().zip(&limits) {
                     prop_assert!(usage.charge(&[*limit], reading).is_ok());
@@ -261,8 +281,14 @@ fn lowered_limit_tells_the_moment_at_which_a_request_is_admitted_again() {
     let lowered = [limit(5, MINUTE)];
     let refused = usage.charge(&lowered, now).expect_err("20 are used of 5");
     assert_eq!((refused.allowance.remaining, refused.allowance.reset), (0, refused.retry));
-    assert_eq!(usage.peek(&lowered, now + refused.retry - 1).map(|allowance| allowance.remaining), Some(0));
-    assert_eq!(usage.peek(&lowered, now + refused.retry).map(|allowance| allowance.remaining), Some(1));
+    assert_eq!(
+        usage.peek(&lowered, now + refused.retry - 1).map(|allowance| allowance.remaining),
+        Some(0)
+    );
+    assert_eq!(
+        usage.peek(&lowered, now + refused.retry).map(|allowance| allowance.remaining),
+        Some(1)
+    );
 }
 
 #[test]
@@ -322,7 +348,8 @@ fn raised_and_lowered_limits_keep_what_was_counted() {
         usage.charge(&[limit(5, MINUTE)], start).expect("within the limit");
     }
     assert!(usage.charge(&[limit(5, MINUTE)], start).is_err());
-    let raised = usage.charge(&[limit(7, MINUTE)], start).expect("two more").expect("there is a limit");
+    let raised =
+        usage.charge(&[limit(7, MINUTE)], start).expect("two more").expect("there is a limit");
     assert_eq!(raised.remaining, 1);
     assert!(usage.charge(&[limit(6, MINUTE)], start).is_err());
     // Another window over the same time knows them too.
@@ -364,12 +391,17 @@ fn jumps_of_the_wall_clock_change_nothing() {
     let snapshot = snapshot(definition(), [definition_of_key]);
     let call = Call::new("GET", "/api/v1/tickets").bearer(&text);
     let jumps = [0, i64::MAX, i64::MIN, -1, NOON.unix, NOON.unix + 86_400 * 365];
-    let admitted = jumps.iter().filter(|unix| call.judge(&snapshot, Now { unix: **unix, ..NOON }).is_ok());
+    let admitted =
+        jumps.iter().filter(|unix| call.judge(&snapshot, Now { unix: **unix, ..NOON }).is_ok());
     assert_eq!(admitted.count(), 3);
     for unix in jumps {
-        assert!(call.judge(&snapshot, Now { unix, monotonic: NOON.monotonic + 59 * SECOND }).is_err());
+        assert!(
+            call.judge(&snapshot, Now { unix, monotonic: NOON.monotonic + 59 * SECOND }).is_err()
+        );
     }
-    assert!(call.judge(&snapshot, Now { unix: 0, monotonic: NOON.monotonic + 62 * SECOND }).is_ok());
+    assert!(
+        call.judge(&snapshot, Now { unix: 0, monotonic: NOON.monotonic + 62 * SECOND }).is_ok()
+    );
 }
 
 #[test]
@@ -379,10 +411,18 @@ fn refused_requests_spend_nothing() {
     definition_of_key.grants = vec![grant(&[0], &[limit(2, MINUTE)])];
     let snapshot = snapshot(definition(), [definition_of_key]);
     for _ in 0..10 {
-        let refused = Call::new("POST", "/api/v1/tickets").bearer(&text).judge(&snapshot, NOON).expect_err("it only reads");
+        let refused = Call::new("POST", "/api/v1/tickets")
+            .bearer(&text)
+            .judge(&snapshot, NOON)
+            .expect_err("it only reads");
         assert_eq!(refused.allowance.map(|allowance| allowance.remaining), Some(2));
     }
     let call = Call::new("GET", "/api/v1/tickets").bearer(&text);
-    let remaining = |_| call.judge(&snapshot, NOON).ok().and_then(|admission| admission.allowance()).map(|allowance| allowance.remaining);
+    let remaining = |_| {
+        call.judge(&snapshot, NOON)
+            .ok()
+            .and_then(|admission| admission.allowance())
+            .map(|allowance| allowance.remaining)
+    };
     assert_eq!([0, 1, 2].map(remaining), [Some(1), Some(0), None]);
 }

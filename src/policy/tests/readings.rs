@@ -1,16 +1,23 @@
 //! What a request is allowed does not depend on which server reads its path.
 
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+
 use super::target::decode;
 use super::*;
-use proptest::prelude::*;
-use std::sync::LazyLock;
 
 /// What lenient servers do to a path before they look at it.
 const NORMALISERS: [fn(&str) -> String; 9] = [
     |path| String::from_utf8_lossy(&decode(path.as_bytes())).into_owned(),
     |path| path.replace('\\', "/"),
     |path| path.replace("//", "/"),
-    |path| path.split('/').map(|segment| segment.split(';').next().unwrap_or_default()).collect::<Vec<_>>().join("/"),
+    |path| {
+        path.split('/')
+            .map(|segment| segment.split(';').next().unwrap_or_default())
+            .collect::<Vec<_>>()
+            .join("/")
+    },
     |path| path.split(['?', '#']).next().unwrap_or_default().to_owned(),
     |path| path.split('\0').next().unwrap_or_default().to_owned(),
     |path| path.replace("/./", "/"),
@@ -88,12 +95,17 @@ fn tricky_path() -> impl proptest::strategy::Strategy<Value = String> {
         "%2B",
         "%40",
     ];
-    proptest::collection::vec(proptest::sample::select(pieces.to_vec()), 0..8).prop_map(|parts| format!("/{}", parts.concat()))
+    proptest::collection::vec(proptest::sample::select(pieces.to_vec()), 0..8)
+        .prop_map(|parts| format!("/{}", parts.concat()))
 }
 
 /// APIs inside of one another, whose rules are of every kind.
 fn three_apis(ignore_case: bool) -> Snapshot {
-    let scope = |name: &str, allows: &str| Scope { name: name.into(), description: "".into(), allows: vec![pattern(allows)] };
+    let scope = |name: &str, allows: &str| Scope {
+        name: name.into(),
+        description: "".into(),
+        allows: vec![pattern(allows)],
+    };
     let api = |base: &str| ApiDefinition {
         name: base.into(),
         base_path: base.into(),
@@ -115,14 +127,16 @@ fn three_apis(ignore_case: bool) -> Snapshot {
 /// Which API a path belongs to, and what its rules allow there.
 fn verdict(snapshot: &Snapshot, path: &str) -> Option<(usize, Claims)> {
     let peer = Peer::new([127, 0, 0, 1].into(), false, None);
-    let (index, api) = snapshot.routes.find_api(Host { name: "a", authority: "a" }, path, &peer).ok()?;
+    let (index, api) =
+        snapshot.routes.find_api(Host { name: "a", authority: "a" }, path, &peer).ok()?;
     Some((index, api.endpoints.claims(&Method::GET, path)))
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 20_000, ..ProptestConfig::default() })]
 
-    /// Rules only ever allow, so this is all: what is allowed as it was sent is allowed as any server may read it, in the same API.
+    /// Rules only ever allow, so this is all: what is allowed as it was sent is allowed as any
+    /// server may read it, in the same API.
     #[test]
     fn whatever_a_server_makes_of_an_accepted_path_is_allowed_by_the_same_rules(
         path in tricky_path(),

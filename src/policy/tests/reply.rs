@@ -1,8 +1,9 @@
 //! Answers that Keygate gives itself, byte for byte.
 
-use super::*;
 use http::Response;
 use serde_json::Value;
+
+use super::*;
 
 /// Status, code and gRPC status of every reason, in the order of [`Refusal::ALL`].
 const TABLE: [(u16, &str, &str); Refusal::ALL.len()] = [
@@ -44,7 +45,10 @@ const TABLE: [(u16, &str, &str); Refusal::ALL.len()] = [
 #[test]
 fn every_refusal_has_its_place_status_code_and_grpc_status() {
     for (at, (refusal, (status, code, grpc))) in Refusal::ALL.into_iter().zip(TABLE).enumerate() {
-        assert_eq!((refusal.index(), refusal.status(true).as_u16(), refusal.code(), refusal.grpc_status()), (at, status, code, grpc));
+        assert_eq!(
+            (refusal.index(), refusal.status(true).as_u16(), refusal.code(), refusal.grpc_status()),
+            (at, status, code, grpc)
+        );
     }
 }
 
@@ -62,7 +66,12 @@ fn refusal_of(refused: &Refused<'_>, grpc: bool) -> Response<bytes::Bytes> {
 }
 
 fn challenges(response: &Response<bytes::Bytes>) -> Vec<&str> {
-    response.headers().get_all("www-authenticate").iter().map(|value| value.to_str().expect("plain text")).collect()
+    response
+        .headers()
+        .get_all("www-authenticate")
+        .iter()
+        .map(|value| value.to_str().expect("plain text"))
+        .collect()
 }
 
 #[test]
@@ -71,23 +80,31 @@ fn bodies_are_valid_json_of_exactly_the_promised_members() {
         let api = Api::new(ApiDefinition { errors: style, ..definition() });
         for refusal in Refusal::ALL {
             let response = answer(&api, refusal, false);
-            let body: Value = serde_json::from_slice(response.body()).unwrap_or_else(|why| panic!("{refusal:?}: {why}"));
+            let body: Value = serde_json::from_slice(response.body())
+                .unwrap_or_else(|why| panic!("{refusal:?}: {why}"));
             let mut expected: Vec<&str> = match style {
-                ErrorStyle::Problem => vec!["code", "detail", "request_id", "status", "title", "type"],
+                ErrorStyle::Problem => {
+                    vec!["code", "detail", "request_id", "status", "title", "type"]
+                }
                 ErrorStyle::Detail => vec!["detail"],
                 ErrorStyle::Envelope => vec!["message", "success"],
             };
             if style == ErrorStyle::Problem && matches!(refusal, Refusal::InsufficientScope(_)) {
                 expected.insert(3, "required_scope");
             }
-            let mut members: Vec<&str> = body.as_object().expect("an object").keys().map(String::as_str).collect();
+            let mut members: Vec<&str> =
+                body.as_object().expect("an object").keys().map(String::as_str).collect();
             members.sort_unstable();
             assert_eq!(members, expected, "{refusal:?}");
             if style == ErrorStyle::Problem {
                 assert_eq!(body["status"], response.status().as_u16());
                 assert_eq!(body["code"], refusal.code());
             }
-            let content_type = if style == ErrorStyle::Problem { "application/problem+json" } else { "application/json" };
+            let content_type = if style == ErrorStyle::Problem {
+                "application/problem+json"
+            } else {
+                "application/json"
+            };
             assert_eq!(response.headers()["content-type"], content_type);
             assert_eq!(response.headers()["cache-control"], "no-store");
         }
@@ -108,13 +125,19 @@ fn bodies_are_these_bytes() {
     let detail = answer(&with(ErrorStyle::Detail), Refusal::MissingKey, false);
     assert_eq!(&detail.body()[..], br#"{"detail":"This endpoint needs an API key."}"#);
     let envelope = answer(&with(ErrorStyle::Envelope), Refusal::MissingKey, false);
-    assert_eq!(&envelope.body()[..], br#"{"success":false,"message":"This endpoint needs an API key."}"#);
+    assert_eq!(
+        &envelope.body()[..],
+        br#"{"success":false,"message":"This endpoint needs an API key."}"#
+    );
 }
 
 #[test]
 fn challenges_name_the_scheme_of_each_place_and_the_error() {
     let api_key = CredentialPlace::Header(HeaderName::from_static("x-api-key"));
-    let both = Api::new(ApiDefinition { credentials: vec![CredentialPlace::Bearer, api_key.clone()], ..definition() });
+    let both = Api::new(ApiDefinition {
+        credentials: vec![CredentialPlace::Bearer, api_key.clone()],
+        ..definition()
+    });
     let bearer = Api::new(definition());
     let header = Api::new(ApiDefinition { credentials: vec![api_key], ..definition() });
     for (refusal, rest) in [
@@ -126,14 +149,22 @@ fn challenges_name_the_scheme_of_each_place_and_the_error() {
         (Refusal::AmbiguousCredential, r#", error="invalid_request""#),
         (Refusal::InsufficientScope(1), r#", error="insufficient_scope", scope="tickets:write""#),
     ] {
-        let (bearer_value, api_key_value) = (format!("Bearer realm=\"desk\"{rest}"), format!("ApiKey realm=\"desk\"{rest}"));
+        let (bearer_value, api_key_value) =
+            (format!("Bearer realm=\"desk\"{rest}"), format!("ApiKey realm=\"desk\"{rest}"));
         assert_eq!(challenges(&answer(&bearer, refusal, false)), [bearer_value.as_str()]);
         assert_eq!(challenges(&answer(&header, refusal, false)), [api_key_value.as_str()]);
-        assert_eq!(challenges(&answer(&both, refusal, false)), [bearer_value.as_str(), api_key_value.as_str()]);
+        assert_eq!(
+            challenges(&answer(&both, refusal, false)),
+            [bearer_value.as_str(), api_key_value.as_str()]
+        );
     }
-    for refusal in
-        [Refusal::AddressNotAllowed, Refusal::ReferrerNotAllowed, Refusal::EndpointNotAllowed, Refusal::NoScopeAllows, Refusal::KeyInQuery]
-    {
+    for refusal in [
+        Refusal::AddressNotAllowed,
+        Refusal::ReferrerNotAllowed,
+        Refusal::EndpointNotAllowed,
+        Refusal::NoScopeAllows,
+        Refusal::KeyInQuery,
+    ] {
         assert!(challenges(&answer(&both, refusal, false)).is_empty(), "{refusal:?}");
     }
 }
@@ -149,9 +180,13 @@ fn where_reasons_are_not_told_every_refused_credential_looks_the_same_byte_for_b
             };
             let missing = look(Refusal::MissingKey);
             assert_eq!(missing.0.as_u16(), if grpc { 200 } else { 401 });
-            for refusal in
-                [Refusal::UnknownKey, Refusal::RevokedKey, Refusal::ExpiredKey, Refusal::KeyNotForApi, Refusal::AmbiguousCredential]
-            {
+            for refusal in [
+                Refusal::UnknownKey,
+                Refusal::RevokedKey,
+                Refusal::ExpiredKey,
+                Refusal::KeyNotForApi,
+                Refusal::AmbiguousCredential,
+            ] {
                 assert_eq!(look(refusal), missing, "{refusal:?}");
             }
         }
@@ -173,16 +208,22 @@ fn refused_grpc_gets_200_with_its_status_in_the_head_and_no_body() {
 #[test]
 fn whoever_is_shed_is_told_when_to_come_again() {
     let response = answer(&Api::new(definition()), Refusal::Overloaded, false);
-    assert_eq!((response.status().as_u16(), response.headers()["retry-after"].as_bytes()), (503, &b"5"[..]));
+    assert_eq!(
+        (response.status().as_u16(), response.headers()["retry-after"].as_bytes()),
+        (503, &b"5"[..])
+    );
 }
 
 #[test]
 fn grpc_is_told_by_its_content_type() {
     let told = |value: &'static str| {
-        let headers = HeaderMap::from_iter([(http::header::CONTENT_TYPE, HeaderValue::from_static(value))]);
+        let headers =
+            HeaderMap::from_iter([(http::header::CONTENT_TYPE, HeaderValue::from_static(value))]);
         is_grpc(&Fields::from(&headers))
     };
-    assert!(told("application/grpc") && told("application/grpc+proto") && told("application/grpc;x=y"));
+    assert!(
+        told("application/grpc") && told("application/grpc+proto") && told("application/grpc;x=y")
+    );
     assert!(!told("application/grpc-web") && !told("application/json") && !is_grpc(&Fields::new()));
 }
 
@@ -207,7 +248,10 @@ fn limited(api: ApiDefinition, limits: &[Limit], requests: usize) -> HeaderMap {
 fn limit_headers_speak_of_the_window_with_least_remaining() {
     let limits = [Limit { count: 10, window: SECOND }, Limit { count: 12, window: MINUTE }];
     let headers = limited(definition(), &limits, 10);
-    assert_eq!((&headers["x-ratelimit-limit"], &headers["x-ratelimit-remaining"]), (&"10".parse().unwrap(), &"0".parse().unwrap()));
+    assert_eq!(
+        (&headers["x-ratelimit-limit"], &headers["x-ratelimit-remaining"]),
+        (&"10".parse().unwrap(), &"0".parse().unwrap())
+    );
     assert!(!headers.contains_key("retry-after") && !headers.contains_key("ratelimit"));
     let headers = limited(definition(), &limits, 11);
     assert_eq!(headers["retry-after"], "2");
@@ -217,7 +261,15 @@ fn limit_headers_speak_of_the_window_with_least_remaining() {
 #[test]
 fn reset_is_told_as_seconds_or_as_a_moment_and_the_draft_fields_on_request() {
     let limits = [Limit { count: 100, window: MINUTE }];
-    let headers = limited(ApiDefinition { rate_limit_reset: ResetStyle::Epoch, rate_limit_draft: true, ..definition() }, &limits, 1);
+    let headers = limited(
+        ApiDefinition {
+            rate_limit_reset: ResetStyle::Epoch,
+            rate_limit_draft: true,
+            ..definition()
+        },
+        &limits,
+        1,
+    );
     assert_eq!(headers["x-ratelimit-reset"], (NOON.unix + 61).to_string().as_str());
     assert_eq!(headers["ratelimit-policy"], "\"100/min\";q=100;w=60");
     assert_eq!(headers["ratelimit"], "\"100/min\";r=99;t=61");

@@ -1,7 +1,8 @@
 //! Addresses, referrers and endpoints that a key is restricted to.
 
-use super::*;
 use std::net::IpAddr;
+
+use super::*;
 
 fn restricted(change: impl FnOnce(&mut Restrictions)) -> (Snapshot, String) {
     let text = key_text("live", "crm");
@@ -20,7 +21,9 @@ fn address(text: &str) -> IpAddr {
 
 #[test]
 fn address_outside_of_every_range_is_refused() {
-    let (snapshot, text) = restricted(|restrictions| restrictions.addresses = vec![range("203.0.113.0/24"), range("2001:db8::1")]);
+    let (snapshot, text) = restricted(|restrictions| {
+        restrictions.addresses = vec![range("203.0.113.0/24"), range("2001:db8::1")]
+    });
     for (from, refusal) in [
         ("203.0.113.9", None),
         ("::ffff:203.0.113.9", None),
@@ -29,7 +32,11 @@ fn address_outside_of_every_range_is_refused() {
         ("2001:db8::2", Some(Refusal::AddressNotAllowed)),
         ("::ffff:203.0.114.9", Some(Refusal::AddressNotAllowed)),
     ] {
-        assert_eq!(Call::new("GET", "/api/v1/tickets").bearer(&text).from(from).refusal(&snapshot), refusal, "{from}");
+        assert_eq!(
+            Call::new("GET", "/api/v1/tickets").bearer(&text).from(from).refusal(&snapshot),
+            refusal,
+            "{from}"
+        );
     }
 }
 
@@ -45,7 +52,16 @@ fn mapped_addresses_and_ranges_count_as_ipv4() {
 
 #[test]
 fn malformed_ranges_are_refused_and_set_host_bits_explained() {
-    for bad in ["", "203.0.113", "203.0.113.0/33", "203.0.113.0/", "203.0.113.0/-1", "localhost", "203.0.113.0/24/24", " 203.0.113.0"] {
+    for bad in [
+        "",
+        "203.0.113",
+        "203.0.113.0/33",
+        "203.0.113.0/",
+        "203.0.113.0/-1",
+        "localhost",
+        "203.0.113.0/24/24",
+        " 203.0.113.0",
+    ] {
         assert_eq!(AddressRange::parse(bad), Err(BadAddressRange::Form), "{bad:?}");
     }
     let why = AddressRange::parse("203.0.113.9/24").expect_err("host bits are set");
@@ -83,16 +99,27 @@ fn forwarded_for_is_read_from_the_right_and_only_from_trusted_proxies() {
 
 #[test]
 fn unreadable_entry_that_would_have_to_be_believed_is_refused() {
-    for field in ["", "unknown", "203.0.113.1, ", "203.0.113.1, nonsense", "203.0.113.1, 10.1.1.1, _hidden"] {
-        assert_eq!(client("10.0.0.1", &[field], &["10.0.0.0/8"]), Err(Refusal::MalformedForwardedFor), "{field:?}");
+    for field in
+        ["", "unknown", "203.0.113.1, ", "203.0.113.1, nonsense", "203.0.113.1, 10.1.1.1, _hidden"]
+    {
+        assert_eq!(
+            client("10.0.0.1", &[field], &["10.0.0.0/8"]),
+            Err(Refusal::MalformedForwardedFor),
+            "{field:?}"
+        );
     }
 }
 
 fn referrer_refusal(patterns: &[&str], referrers: &[&str]) -> Option<Refusal> {
-    let parse = |text: &&str| ReferrerPattern::parse(text).unwrap_or_else(|why| panic!("{text}: {why}"));
-    let (snapshot, text) = restricted(|restrictions| restrictions.referrers = patterns.iter().map(parse).collect());
+    let parse =
+        |text: &&str| ReferrerPattern::parse(text).unwrap_or_else(|why| panic!("{text}: {why}"));
+    let (snapshot, text) =
+        restricted(|restrictions| restrictions.referrers = patterns.iter().map(parse).collect());
     let call = Call::new("GET", "/api/v1/tickets").bearer(&text);
-    referrers.iter().fold(call, |call, referrer| call.header("referer", referrer)).refusal(&snapshot)
+    referrers
+        .iter()
+        .fold(call, |call, referrer| call.header("referer", referrer))
+        .refusal(&snapshot)
 }
 
 #[test]
@@ -139,13 +166,26 @@ fn page_without_a_star_is_that_page_only() {
     let page = &["https://app.example.com/desk"];
     assert_eq!(referrer_refusal(page, &["https://app.example.com/desk"]), None);
     assert_eq!(referrer_refusal(page, &["https://app.example.com/desk?x=1"]), None);
-    assert_eq!(referrer_refusal(page, &["https://app.example.com/desk/x"]), Some(Refusal::ReferrerNotAllowed));
+    assert_eq!(
+        referrer_refusal(page, &["https://app.example.com/desk/x"]),
+        Some(Refusal::ReferrerNotAllowed)
+    );
 }
 
 #[test]
 fn referrer_patterns_that_mean_more_than_they_say_are_refused() {
-    for text in ["https://*.example.com/*", "https://app.example.com*", "https://a*/x", "*", "https://app.example.com/*/x"] {
-        assert_eq!(ReferrerPattern::parse(text), Err(if text == "*" { BadReferrer::Form } else { BadReferrer::Wildcard }), "{text}");
+    for text in [
+        "https://*.example.com/*",
+        "https://app.example.com*",
+        "https://a*/x",
+        "*",
+        "https://app.example.com/*/x",
+    ] {
+        assert_eq!(
+            ReferrerPattern::parse(text),
+            Err(if text == "*" { BadReferrer::Form } else { BadReferrer::Wildcard }),
+            "{text}"
+        );
     }
     for text in [
         "",
@@ -164,8 +204,10 @@ fn referrer_patterns_that_mean_more_than_they_say_are_refused() {
 
 #[test]
 fn endpoint_restriction_narrows_what_scopes_allow_and_widens_nothing() {
-    let (snapshot, text) =
-        restricted(|restrictions| restrictions.endpoints = vec![pattern("GET /api/v1/tickets/*"), pattern("POST /api/v1/tickets")]);
+    let (snapshot, text) = restricted(|restrictions| {
+        restrictions.endpoints =
+            vec![pattern("GET /api/v1/tickets/*"), pattern("POST /api/v1/tickets")]
+    });
     for (method, path, refusal) in [
         ("GET", "/api/v1/tickets/1", None),
         ("HEAD", "/api/v1/tickets/1", None),
@@ -173,6 +215,10 @@ fn endpoint_restriction_narrows_what_scopes_allow_and_widens_nothing() {
         ("GET", "/api/v1/tickets/1/notes", Some(Refusal::EndpointNotAllowed)),
         ("POST", "/api/v1/tickets", Some(Refusal::InsufficientScope(1))),
     ] {
-        assert_eq!(Call::new(method, path).bearer(&text).refusal(&snapshot), refusal, "{method} {path}");
+        assert_eq!(
+            Call::new(method, path).bearer(&text).refusal(&snapshot),
+            refusal,
+            "{method} {path}"
+        );
     }
 }

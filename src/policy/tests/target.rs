@@ -22,12 +22,15 @@ pub(super) fn decode(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The segments that a server finds which decodes `times`, splits at either slash, drops path parameters and
-/// then resolves dot segments and empty ones. `parameters_first`: they are dropped before decoding.
+/// The segments that a server finds which decodes `times`, splits at either slash, drops path
+/// parameters and then resolves dot segments and empty ones. `parameters_first`: they are dropped
+/// before decoding.
 fn lenient(path: &[u8], times: usize, parameters_first: bool) -> Vec<Vec<u8>> {
     let without_parameters = |path: Vec<u8>| {
-        let segments: Vec<&[u8]> =
-            path.split(|byte| *byte == b'/').map(|segment| segment.split(|byte| *byte == b';').next().unwrap_or(&[])).collect();
+        let segments: Vec<&[u8]> = path
+            .split(|byte| *byte == b'/')
+            .map(|segment| segment.split(|byte| *byte == b';').next().unwrap_or(&[]))
+            .collect();
         segments.join(&b'/')
     };
     let mut path = path.to_vec();
@@ -57,7 +60,8 @@ fn lenient(path: &[u8], times: usize, parameters_first: bool) -> Vec<Vec<u8>> {
     segments
 }
 
-/// The segments as the decision sees them: split at `/`, nothing else; for comparison decoded and without parameters.
+/// The segments as the decision sees them: split at `/`, nothing else; for comparison decoded and
+/// without parameters.
 fn strict(path: &[u8], times: usize) -> Vec<Vec<u8>> {
     let segment = |segment: &[u8]| {
         let mut text = segment.to_vec();
@@ -72,7 +76,12 @@ fn strict(path: &[u8], times: usize) -> Vec<Vec<u8>> {
 fn assert_one_reading(path: &[u8]) {
     for times in 0..=2 {
         for parameters_first in [false, true] {
-            assert_eq!(lenient(path, times, parameters_first), strict(path, times), "{}", path.escape_ascii());
+            assert_eq!(
+                lenient(path, times, parameters_first),
+                strict(path, times),
+                "{}",
+                path.escape_ascii()
+            );
         }
     }
 }
@@ -107,7 +116,10 @@ fn check_all(pieces: &[&[u8]], length: usize) -> (usize, usize) {
 
 #[test]
 fn every_short_path_of_hostile_bytes_that_is_accepted_has_one_reading() {
-    let bytes: [&[u8]; 17] = [b"/", b".", b"%", b"2", b"e", b"f", b"5", b"c", b"\\", b";", b"*", b"?", b"a", b"A", b"\0", b"3", b"b"];
+    let bytes: [&[u8]; 17] = [
+        b"/", b".", b"%", b"2", b"e", b"f", b"5", b"c", b"\\", b";", b"*", b"?", b"a", b"A", b"\0",
+        b"3", b"b",
+    ];
     let (seen, accepted) = check_all(&bytes, 5);
     assert!(seen > 1_000_000 && accepted > 1_000, "{seen} {accepted}");
 }
@@ -115,8 +127,8 @@ fn every_short_path_of_hostile_bytes_that_is_accepted_has_one_reading() {
 #[test]
 fn every_path_of_hostile_pieces_that_is_accepted_has_one_reading() {
     let pieces: [&[u8]; 18] = [
-        b"/", b".", b"..", b"%2e", b"%2F", b"%5c", b"%25", b"2e", b"2f", b"%252e", b";", b"%3b", b"a", b"%61", b"%00", b"\xff", b"%",
-        b"%20",
+        b"/", b".", b"..", b"%2e", b"%2F", b"%5c", b"%25", b"2e", b"2f", b"%252e", b";", b"%3b",
+        b"a", b"%61", b"%00", b"\xff", b"%", b"%20",
     ];
     let (seen, accepted) = check_all(&pieces, 4);
     assert!(seen > 100_000 && accepted > 100, "{seen} {accepted}");
@@ -162,7 +174,14 @@ fn every_path_of_encoded_pieces_that_is_accepted_has_one_reading() {
 
 #[test]
 fn overlong_utf8_is_refused_and_other_encodings_are_not() {
-    for path in ["/a/%c0%ae%C0%AE/b", "/a/%c0%af", "/a%c1%9cb", "/%e0%80%af", "/%E0%80%AE/x", "/%f0%80%80%af"] {
+    for path in [
+        "/a/%c0%ae%C0%AE/b",
+        "/a/%c0%af",
+        "/a%c1%9cb",
+        "/%e0%80%af",
+        "/%E0%80%AE/x",
+        "/%f0%80%80%af",
+    ] {
         assert_eq!(check_path(path), Err(BadTarget::Encoded), "{path}");
     }
     for path in ["/%C0", "/%C0/%80", "/%C0%C1", "/%E0%A4%95", "/%F0%9F%8E%AB", "/voil%E0%20"] {
@@ -232,15 +251,26 @@ fn host(target: &str, fields: &[&str]) -> Option<String> {
         headers.append(http::header::HOST, HeaderValue::from_str(field).expect("a field value"));
     }
     let uri: Uri = target.parse().expect("a target");
-    host_of(&Target::from(&uri), &Fields::from(&headers)).ok().map(|host| format!("{}|{}", host.name, host.authority))
+    host_of(&Target::from(&uri), &Fields::from(&headers))
+        .ok()
+        .map(|host| format!("{}|{}", host.name, host.authority))
 }
 
 #[test]
 fn host_is_read_from_the_field_or_the_target_when_they_agree() {
-    assert_eq!(host("/", &["Desk.Example:8443"]).as_deref(), Some("Desk.Example|Desk.Example:8443"));
+    assert_eq!(
+        host("/", &["Desk.Example:8443"]).as_deref(),
+        Some("Desk.Example|Desk.Example:8443")
+    );
     assert_eq!(host("http://desk.example/", &[]).as_deref(), Some("desk.example|desk.example"));
-    assert_eq!(host("http://desk.example:80/", &["DESK.example:80"]).as_deref(), Some("desk.example|desk.example:80"));
-    assert_eq!(host("/", &["[2001:db8::1]:443"]).as_deref(), Some("[2001:db8::1]|[2001:db8::1]:443"));
+    assert_eq!(
+        host("http://desk.example:80/", &["DESK.example:80"]).as_deref(),
+        Some("desk.example|desk.example:80")
+    );
+    assert_eq!(
+        host("/", &["[2001:db8::1]:443"]).as_deref(),
+        Some("[2001:db8::1]|[2001:db8::1]:443")
+    );
     assert_eq!(host("/", &["127.0.0.1"]).as_deref(), Some("127.0.0.1|127.0.0.1"));
 }
 
@@ -282,7 +312,8 @@ fn missing_repeated_malformed_and_contradictory_hosts_are_refused() {
 
 /// The names that careless servers find in a `Host`.
 fn careless_names(host: &str) -> Vec<&str> {
-    let before = |text: &'static str| host.split(|letter| text.contains(letter)).next().unwrap_or_default();
+    let before =
+        |text: &'static str| host.split(|letter| text.contains(letter)).next().unwrap_or_default();
     let mut names = vec![
         host.rsplit('@').next().unwrap_or_default(),
         host.split(',').next().unwrap_or_default(),
@@ -301,16 +332,23 @@ fn careless_names(host: &str) -> Vec<&str> {
 
 #[test]
 fn every_short_host_that_is_accepted_names_one_host() {
-    let pieces: [&[u8]; 16] = [b"a", b"A", b".", b":", b"1", b"@", b",", b"[::1]", b"[", b"]", b"/", b"\\", b"%2e", b" ", b"_", b";"];
+    let pieces: [&[u8]; 16] = [
+        b"a", b"A", b".", b":", b"1", b"@", b",", b"[::1]", b"[", b"]", b"/", b"\\", b"%2e", b" ",
+        b"_", b";",
+    ];
     let (mut seen, mut accepted) = (0, 0);
     every_path(&pieces, 5, &mut Vec::new(), &mut |host| {
         seen += 1;
         let host = std::str::from_utf8(host).expect("ASCII");
         let mut head = Fields::new();
         head.push("host", host.trim().as_bytes());
-        let Ok(read) = host_of(&Target { authority: None, path: "/", query: None }, &head) else { return };
+        let Ok(read) = host_of(&Target { authority: None, path: "/", query: None }, &head) else {
+            return;
+        };
         accepted += 1;
-        let bare = |name: &str| name.strip_suffix(&read.authority[read.name.len()..]).unwrap_or(name).to_owned();
+        let bare = |name: &str| {
+            name.strip_suffix(&read.authority[read.name.len()..]).unwrap_or(name).to_owned()
+        };
         for name in careless_names(read.authority) {
             assert_eq!(bare(name), read.name, "{host:?}");
         }

@@ -1,10 +1,12 @@
-//! What time brings to a client's HTTP/2 connection: clients that do not go on, that do not read, that say nothing, or that are gone.
+//! What time brings to a client's HTTP/2 connection: clients that do not go on, that do not read,
+//! that say nothing, or that are gone.
+
+use std::time::Duration;
 
 use super::super::deadline::Patience;
 use super::super::http2_stream::{FULL, Slot};
 use super::{Client, End, LAST_WORDS, PING_TIMEOUT, TIDY};
 use crate::http2::Reason;
-use std::time::Duration;
 
 impl Client {
     /// Does what time brings, and sets the deadline for the next look.
@@ -25,7 +27,9 @@ impl Client {
         let mut next = idle.min(header);
         let begun = (!self.rest.is_empty()).then_some(self.rest_since);
         let is_read = !self.told && self.http.out.len() < FULL;
-        if let Some(begun) = self.http.unfinished_since().into_iter().chain(begun).min().filter(|_| is_read) {
+        if let Some(begun) =
+            self.http.unfinished_since().into_iter().chain(begun).min().filter(|_| is_read)
+        {
             let begun = begun.max(self.unread);
             if since(begun) >= header {
                 worker.stats().connections_silent.add(1);
@@ -91,7 +95,8 @@ impl Client {
     /// The client does not take what is sent.
     pub(super) fn wait(&mut self) {
         let worker = &self.connection.worker;
-        let patience = self.patience.get_or_insert_with(|| Patience::new(&worker.current().site.server));
+        let patience =
+            self.patience.get_or_insert_with(|| Patience::new(&worker.current().site.server));
         patience.wait(|| worker.soon(Duration::ZERO));
         if let Some(end) = patience.ends().filter(|end| *end < self.deadline.at()) {
             self.deadline.set(end);

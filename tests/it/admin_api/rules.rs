@@ -1,8 +1,10 @@
-//! The admin API: who may call it, what it makes of what it cannot take, and what concerns the gateway as a whole.
+//! The admin API: who may call it, what it makes of what it cannot take, and what concerns the
+//! gateway as a whole.
+
+use serde_json::json;
 
 use super::{Office, code, id, ids, patch, post};
 use crate::harness::{Client, Gateway, Request, Upstream, field, hex_digest, wait_for};
-use serde_json::json;
 
 #[test]
 fn reading_token_changes_nothing() {
@@ -23,10 +25,22 @@ fn reading_token_changes_nothing() {
         Request::new("POST", "/v1/reload"),
         post("/v1/backup", &json!({"file": "copy.db"})),
     ] {
-        assert_eq!(code(&office.ask("viewer", &request)), (403, "read_only_token".into()), "{request:?}");
+        assert_eq!(
+            code(&office.ask("viewer", &request)),
+            (403, "read_only_token".into()),
+            "{request:?}"
+        );
         assert_eq!(code(&office.send(&request)), (401, "missing_token".into()), "{request:?}");
     }
-    let reads = ["/v1/keys", &key, &format!("{key}/use"), "/v1/organizations", "/v1/organizations/org_acme", "/v1/audit", "/v1/config"];
+    let reads = [
+        "/v1/keys",
+        &key,
+        &format!("{key}/use"),
+        "/v1/organizations",
+        "/v1/organizations/org_acme",
+        "/v1/audit",
+        "/v1/config",
+    ];
     for target in reads {
         assert_eq!(office.ask("viewer", &Request::get(target)).status(), 200, "{target}");
         let stranger = office.ask("nobody", &Request::get(target));
@@ -40,24 +54,48 @@ fn reading_token_changes_nothing() {
 fn narrowed_token_sees_and_touches_its_own_organization_only() {
     let office = Office::open();
     let own = office.create("CRM");
-    let foreign = office.ask("ops", &post("/v1/keys", &json!({"name": "Other", "organization": "org_other"}))).json();
+    let foreign = office
+        .ask("ops", &post("/v1/keys", &json!({"name": "Other", "organization": "org_other"})))
+        .json();
     for token in ["acme", "acme-viewer"] {
         assert_eq!(ids(&office.ask(token, &Request::get("/v1/keys")).json()), [id(&own)]);
         let audit = office.ask(token, &Request::get("/v1/audit")).json();
         let entries = audit["entries"].as_array().unwrap();
-        assert!(!entries.is_empty() && entries.iter().all(|entry| entry["organization"] == "org_acme"), "{audit}");
+        assert!(
+            !entries.is_empty() && entries.iter().all(|entry| entry["organization"] == "org_acme"),
+            "{audit}"
+        );
         let organizations = office.ask(token, &Request::get("/v1/organizations")).json();
-        assert_eq!(organizations["organizations"].as_array().map(Vec::len), Some(1), "{organizations}");
-        for target in [format!("/v1/keys/{}", id(&foreign)), "/v1/keys/key_file".into(), format!("/v1/keys/{}/use", id(&foreign))] {
-            assert_eq!(code(&office.ask(token, &Request::get(&target))), (404, "not_found".into()), "{target}");
+        assert_eq!(
+            organizations["organizations"].as_array().map(Vec::len),
+            Some(1),
+            "{organizations}"
+        );
+        for target in [
+            format!("/v1/keys/{}", id(&foreign)),
+            "/v1/keys/key_file".into(),
+            format!("/v1/keys/{}/use", id(&foreign)),
+        ] {
+            assert_eq!(
+                code(&office.ask(token, &Request::get(&target))),
+                (404, "not_found".into()),
+                "{target}"
+            );
         }
         let other = office.ask(token, &Request::get("/v1/organizations/org_other"));
         assert!([403, 404].contains(&other.status()), "{other:?}");
-        assert_eq!(code(&office.ask(token, &Request::get("/v1/config"))), (403, "organization_token".into()));
+        assert_eq!(
+            code(&office.ask(token, &Request::get("/v1/config"))),
+            (403, "organization_token".into())
+        );
     }
     for action in ["pause", "resume", "rotate", "revoke"] {
         let target = format!("/v1/keys/{}/{action}", id(&foreign));
-        assert_eq!(code(&office.ask("acme", &Request::new("POST", &target))), (404, "not_found".into()), "{target}");
+        assert_eq!(
+            code(&office.ask("acme", &Request::new("POST", &target))),
+            (404, "not_found".into()),
+            "{target}"
+        );
     }
     for request in [
         Request::new("POST", "/v1/reload"),
@@ -67,20 +105,36 @@ fn narrowed_token_sees_and_touches_its_own_organization_only() {
         Request::new("POST", "/v1/organizations/org_acme/resume"),
         patch("/v1/organizations/org_acme", &json!({"key_cap": 1_000_000})),
     ] {
-        assert_eq!(code(&office.ask("acme", &request)), (403, "organization_token".into()), "{request:?}");
+        assert_eq!(
+            code(&office.ask("acme", &request)),
+            (403, "organization_token".into()),
+            "{request:?}"
+        );
     }
     let made = office.ask("acme", &post("/v1/keys", &json!({"name": "Own"})));
-    assert_eq!((made.status(), &made.json()["organization"]), (201, &json!("org_acme")), "{made:?}");
-    let strange = office.ask("acme", &post("/v1/keys", &json!({"name": "Strange", "organization": "org_other"})));
+    assert_eq!(
+        (made.status(), &made.json()["organization"]),
+        (201, &json!("org_acme")),
+        "{made:?}"
+    );
+    let strange = office
+        .ask("acme", &post("/v1/keys", &json!({"name": "Strange", "organization": "org_other"})));
     assert!([403, 422].contains(&strange.status()), "{strange:?}");
-    assert_eq!(office.ask("acme", &Request::new("POST", &format!("/v1/keys/{}/revoke", id(&own)))).status(), 200);
+    assert_eq!(
+        office
+            .ask("acme", &Request::new("POST", &format!("/v1/keys/{}/revoke", id(&own))))
+            .status(),
+        200
+    );
     assert_eq!(office.get(&format!("/v1/keys/{}", id(&foreign)))["status"], "active");
 }
 
 #[test]
 fn what_cannot_be_read_is_told_apart() {
     let office = Office::open();
-    let raw = |body: &[u8]| Request::new("POST", "/v1/keys").header("Content-Type", "application/json").body(body);
+    let raw = |body: &[u8]| {
+        Request::new("POST", "/v1/keys").header("Content-Type", "application/json").body(body)
+    };
     let large = format!("{{\"name\": \"{}\"}}", "x".repeat(70_000));
     for (request, status, expected) in [
         (raw(b"{\"name\": "), 400, "malformed_json"),
@@ -89,7 +143,11 @@ fn what_cannot_be_read_is_told_apart() {
         (raw(b""), 400, "malformed_json"),
         (raw(large.as_bytes()), 413, "body_too_large"),
         (Request::new("POST", "/v1/keys").body(b"{\"name\": \"CRM\"}"), 415, "not_json"),
-        (Request::new("POST", "/v1/keys").header("Content-Type", "text/plain").body(b"{}"), 415, "not_json"),
+        (
+            Request::new("POST", "/v1/keys").header("Content-Type", "text/plain").body(b"{}"),
+            415,
+            "not_json",
+        ),
         (Request::get("/v1/keys/%FF"), 400, "invalid_path"),
         (Request::get("/v1/keys/key_unknown"), 404, "not_found"),
         (Request::get("/v1/elsewhere"), 404, "not_found"),
@@ -132,7 +190,11 @@ fn other_methods_get_405_with_those_that_there_are() {
     ] {
         for method in ["DELETE", "PUT", "OPTIONS", "TRACE", "BREW"] {
             let answer = office.ask("ops", &Request::new(method, target));
-            assert_eq!((code(&answer), answer.header("allow")), ((405, "method_not_allowed".into()), Some(allow)), "{method} {target}");
+            assert_eq!(
+                (code(&answer), answer.header("allow")),
+                ((405, "method_not_allowed".into()), Some(allow)),
+                "{method} {target}"
+            );
         }
     }
     let head = office.ask("ops", &Request::new("HEAD", "/v1/keys"));
@@ -145,9 +207,14 @@ fn configuration_is_shown_without_secrets() {
     let config = office.get("/v1/config");
     assert_eq!(config["apis"][0]["name"], "desk");
     assert_eq!(config["apis"][0]["upstream_headers"], json!(["x-desk-password"]));
-    assert_eq!(config["admin"]["tokens"][2], json!({"name": "acme", "role": "manage", "organization": "org_acme"}));
+    assert_eq!(
+        config["admin"]["tokens"][2],
+        json!({"name": "acme", "role": "manage", "organization": "org_acme"})
+    );
     let text = config.to_string();
-    for secret in ["not-to-be-shown", &hex_digest("token-of-ops"), &hex_digest(&office.file_key.text)] {
+    for secret in
+        ["not-to-be-shown", &hex_digest("token-of-ops"), &hex_digest(&office.file_key.text)]
+    {
         assert!(!text.contains(secret), "{secret}");
     }
     office.gateway.edit(|toml| toml.push_str("\n[revoked]\nkeys = [\"key_gone\"]\n"));
@@ -160,8 +227,14 @@ fn backup_is_written_beside_the_store_under_a_plain_name_only() {
     let office = Office::open();
     office.create("CRM");
     let backup = |file: &str| post("/v1/backup", &json!({"file": file}));
-    for name in ["../copy.db", "/tmp/copy.db", "copy", ".db", "keygate.db-wal", "a/b.db", ".hidden.db", ""] {
-        assert_eq!(code(&office.ask("ops", &backup(name))), (422, "invalid_request".into()), "{name}");
+    for name in
+        ["../copy.db", "/tmp/copy.db", "copy", ".db", "keygate.db-wal", "a/b.db", ".hidden.db", ""]
+    {
+        assert_eq!(
+            code(&office.ask("ops", &backup(name))),
+            (422, "invalid_request".into()),
+            "{name}"
+        );
     }
     let answer = office.ask("ops", &backup("copy.db"));
     assert_eq!(answer.status(), 201, "{answer:?}");
@@ -179,17 +252,27 @@ fn changes_are_in_the_audit_log_and_in_the_events_with_the_tokens_name() {
     office.post(&format!("/v1/keys/{}/revoke", id(&created)));
     let log = office.get(&format!("/v1/audit?subject={}", id(&created)));
     let entries = log["entries"].as_array().unwrap();
-    let actions: Vec<_> = entries.iter().map(|entry| (entry["action"].as_str().unwrap(), entry["actor"].as_str().unwrap())).collect();
+    let actions: Vec<_> = entries
+        .iter()
+        .map(|entry| (entry["action"].as_str().unwrap(), entry["actor"].as_str().unwrap()))
+        .collect();
     assert_eq!(actions, [("key.revoke", "token ops"), ("key.create", "token ops")]);
     let page = office.get("/v1/audit?limit=1");
-    let rest = office.get(&format!("/v1/audit?limit=1&before={}", page["next"].as_str().expect("another page")));
+    let rest = office
+        .get(&format!("/v1/audit?limit=1&before={}", page["next"].as_str().expect("another page")));
     assert!(rest["entries"][0]["sequence"].as_u64() < page["entries"][0]["sequence"].as_u64());
     let events = wait_for("both changes in the log", || {
         let events = office.gateway.events("changed by request");
         (events.len() >= 2).then_some(events)
     });
-    let said: Vec<_> = events.iter().map(|event| (field(event, "by").unwrap(), field(event, "action").unwrap())).collect();
-    assert_eq!(said, [(&json!("token ops"), &json!("key.create")), (&json!("token ops"), &json!("key.revoke"))]);
+    let said: Vec<_> = events
+        .iter()
+        .map(|event| (field(event, "by").unwrap(), field(event, "action").unwrap()))
+        .collect();
+    assert_eq!(
+        said,
+        [(&json!("token ops"), &json!("key.create")), (&json!("token ops"), &json!("key.revoke"))]
+    );
 }
 
 #[test]
@@ -220,12 +303,15 @@ fn without_an_admin_token_only_figures_and_health_answer() {
 #[test]
 fn document_is_served_to_everybody_who_is_no_foreign_web_page() {
     let office = Office::open();
-    let kept = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json")).expect("docs/openapi.json");
+    let kept = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json"))
+        .expect("docs/openapi.json");
     let served = office.send(&Request::get("/openapi.json"));
     assert_eq!((served.status(), served.text()), (200, kept.as_str()));
     assert!(served.json()["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")));
-    let rebound = Client::plain(office.gateway.admin_address()).send(&Request::get("/openapi.json").host("evil.example"));
+    let rebound = Client::plain(office.gateway.admin_address())
+        .send(&Request::get("/openapi.json").host("evil.example"));
     assert_eq!(code(&rebound), (403, "host_not_allowed".into()));
-    let foreign = office.ask("ops", &Request::get("/v1/keys").header("Origin", "http://evil.example"));
+    let foreign =
+        office.ask("ops", &Request::get("/v1/keys").header("Origin", "http://evil.example"));
     assert_eq!(code(&foreign), (403, "origin_not_allowed".into()));
 }

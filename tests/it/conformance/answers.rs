@@ -1,5 +1,5 @@
-//! Answers of upstreams that can be read in two ways, or in none: the client gets 502 or an answer that is cut, the connection is never
-//! used again, and the next request is served.
+//! Answers of upstreams that can be read in two ways, or in none: the client gets 502 or an answer
+//! that is cut, the connection is never used again, and the next request is served.
 
 use super::{Stand, show_bytes};
 use crate::harness::Answer;
@@ -9,7 +9,9 @@ const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 /// What the client gets where the upstream answers with these bytes and then, if `closes`, closes.
 fn client_gets(stand: &Stand, request: &str, bytes: &[u8], closes: bool) -> String {
     let answer = Answer::raw(bytes);
-    stand.upstream.answer(move |_| if closes { answer.clone().then_close() } else { answer.clone() });
+    stand
+        .upstream
+        .answer(move |_| if closes { answer.clone().then_close() } else { answer.clone() });
     String::from_utf8_lossy(&stand.exchange(request.as_bytes())).into_owned()
 }
 
@@ -17,9 +19,15 @@ fn client_gets(stand: &Stand, request: &str, bytes: &[u8], closes: bool) -> Stri
 #[track_caller]
 fn assert_not_poisoned(stand: &Stand, before: usize, what: &str) {
     // Closed behind it, so that the next case gets a connection of its own too.
-    stand.upstream.answer(|_| Answer::new("200 OK", &[("connection", "close")], b"ok").then_close());
+    stand
+        .upstream
+        .answer(|_| Answer::new("200 OK", &[("connection", "close")], b"ok").then_close());
     let next = stand.exchange(GET.as_bytes());
-    assert!(next.starts_with(b"HTTP/1.1 200 ") && next.ends_with(b"\r\n\r\nok"), "{what}: {}", next.escape_ascii());
+    assert!(
+        next.starts_with(b"HTTP/1.1 200 ") && next.ends_with(b"\r\n\r\nok"),
+        "{what}: {}",
+        next.escape_ascii()
+    );
     assert_eq!(stand.upstream.connections(), before + 1, "{what}: the connection was used again");
 }
 
@@ -81,23 +89,40 @@ fn malformed_answers_give_502_and_poison_nothing() {
         ("9112 §2.3", "ICY 200 OK"),
         ("9112 §2.3", "GET / HTTP/1.1"),
         // A switch that nobody asked for (RFC 9110 §15.2.2), and one that does not end.
-        ("9110 §7.8", "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket"),
+        (
+            "9110 §7.8",
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket",
+        ),
     ] {
         heads.push((section, format!("{line}\r\ncontent-length: 5\r\n\r\nhello{smuggled}")));
     }
     heads.push(("9112 §2.2", format!("HTTP/1.1 200 OK\ncontent-length: 5\n\nhello{smuggled}")));
-    heads.push(("9112 §2.2", format!("\r\nHTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello{smuggled}")));
-    heads.push(("9112 §6.1", format!("HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n{smuggled}")));
+    heads.push((
+        "9112 §2.2",
+        format!("\r\nHTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello{smuggled}"),
+    ));
+    heads.push((
+        "9112 §6.1",
+        format!(
+            "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n{smuggled}"
+        ),
+    ));
     heads.push(("9110 §15.2", "HTTP/1.1 100 Continue\r\n\r\n".repeat(1000)));
     heads.push(("9110 §15.2", "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n".repeat(1000)));
     heads.push(("9112 §5", format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(300))));
     heads.push(("9112 §5", format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "y".repeat(200_000))));
-    heads.push(("6455 §4.1", "HTTP/1.1 200 OK\r\ncontent-length: 5\r\nx: \u{7f}\r\n\r\nhello".to_owned()));
+    heads.push((
+        "6455 §4.1",
+        "HTTP/1.1 200 OK\r\ncontent-length: 5\r\nx: \u{7f}\r\n\r\nhello".to_owned(),
+    ));
     for (section, bytes) in heads {
         let before = stand.upstream.connections();
         let what = format!("RFC {section}: {}", show_bytes(bytes.as_bytes()));
         let answer = client_gets(&stand, GET, bytes.as_bytes(), false);
-        assert!(answer.starts_with("HTTP/1.1 502 ") && answer.matches("HTTP/1.1 ").count() == 1, "{what}: {answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 502 ") && answer.matches("HTTP/1.1 ").count() == 1,
+            "{what}: {answer}"
+        );
         assert!(!answer.contains("evil") && !answer.contains("set-cookie"), "{what}: {answer}");
         assert_not_poisoned(&stand, before + 1, &what);
     }
@@ -106,7 +131,14 @@ fn malformed_answers_give_502_and_poison_nothing() {
 #[test]
 fn upstream_that_closes_before_its_head_ends_gives_502() {
     let stand = Stand::start();
-    for bytes in ["", "H", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n", "HTTP/1.1 100 Continue\r\n\r\n", "hello"] {
+    for bytes in [
+        "",
+        "H",
+        "HTTP/1.1 200 OK\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\n",
+        "hello",
+    ] {
         let before = stand.upstream.connections();
         let answer = client_gets(&stand, GET, bytes.as_bytes(), true);
         assert!(answer.starts_with("HTTP/1.1 502 "), "{bytes:?}: {answer}");
@@ -141,7 +173,9 @@ fn answers_that_break_in_their_body_are_cut_and_poison_nothing() {
         let what = format!("RFC {section}: {rest:?}");
         let answer = client_gets(&stand, GET, format!("{chunked}{rest}").as_bytes(), false);
         assert!(
-            answer.starts_with("HTTP/1.1 200 ") && answer.contains("5\r\nhello\r\n") && !answer.ends_with("0\r\n\r\n"),
+            answer.starts_with("HTTP/1.1 200 ")
+                && answer.contains("5\r\nhello\r\n")
+                && !answer.ends_with("0\r\n\r\n"),
             "{what}: {answer}"
         );
         assert_not_poisoned(&stand, before + 1, &what);
@@ -154,7 +188,10 @@ fn answers_that_break_in_their_body_are_cut_and_poison_nothing() {
     ] {
         let before = stand.upstream.connections();
         let answer = client_gets(&stand, GET, bytes.as_bytes(), true);
-        assert!(answer.starts_with("HTTP/1.1 200 ") && !answer.ends_with("0\r\n\r\n"), "{bytes:?}: {answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 200 ") && !answer.ends_with("0\r\n\r\n"),
+            "{bytes:?}: {answer}"
+        );
         assert_not_poisoned(&stand, before + 1, &bytes);
     }
 }
@@ -168,14 +205,22 @@ fn what_an_upstream_sends_behind_its_answer_is_nobodys_answer() {
         ("9112 §7.1", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"),
         ("9110 §15.3.5", "HTTP/1.1 204 No Content\r\n\r\n"),
         ("9110 §15.3.5", "HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\nhello"),
-        ("9110 §15.3.5", "HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
+        (
+            "9110 §15.3.5",
+            "HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        ),
         ("9110 §15.4.5", "HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\nhello"),
     ] {
         let before = stand.upstream.connections();
         let answer = client_gets(&stand, GET, format!("{bytes}{evil}").as_bytes(), false);
         let what = format!("RFC {section}: {bytes:?}");
-        assert!(!answer.contains("evil") && answer.matches("HTTP/1.1 ").count() == 1, "{what}: {answer}");
-        let ended = answer.ends_with("hi") || answer.ends_with("hi\r\n0\r\n\r\n") || answer.ends_with("\r\n\r\n");
+        assert!(
+            !answer.contains("evil") && answer.matches("HTTP/1.1 ").count() == 1,
+            "{what}: {answer}"
+        );
+        let ended = answer.ends_with("hi")
+            || answer.ends_with("hi\r\n0\r\n\r\n")
+            || answer.ends_with("\r\n\r\n");
         assert!(ended, "{what}: {answer}");
         assert_not_poisoned(&stand, before + 1, &what);
     }
@@ -184,35 +229,59 @@ fn what_an_upstream_sends_behind_its_answer_is_nobodys_answer() {
 #[test]
 fn interim_answers_are_not_taken_for_final_ones() {
     let stand = Stand::start();
-    for interim in ["100 Continue", "102 Processing", "103 Early Hints\r\nlink: </x>", "199 Odd\r\ncontent-length: 5"] {
-        let answer =
-            client_gets(&stand, GET, format!("HTTP/1.1 {interim}\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi").as_bytes(), false);
-        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\nhi"), "{interim}: {answer}");
+    for interim in [
+        "100 Continue",
+        "102 Processing",
+        "103 Early Hints\r\nlink: </x>",
+        "199 Odd\r\ncontent-length: 5",
+    ] {
+        let answer = client_gets(
+            &stand,
+            GET,
+            format!("HTTP/1.1 {interim}\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi")
+                .as_bytes(),
+            false,
+        );
+        assert!(
+            answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\nhi"),
+            "{interim}: {answer}"
+        );
     }
 }
 
 #[test]
 fn http10_answers_end_with_their_connection() {
     let stand = Stand::start();
-    for head in ["HTTP/1.0 200 OK\r\n\r\n", "HTTP/1.0 200 OK\r\nconnection: close\r\n\r\n", "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n"]
-    {
+    for head in [
+        "HTTP/1.0 200 OK\r\n\r\n",
+        "HTTP/1.0 200 OK\r\nconnection: close\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n",
+    ] {
         let before = stand.upstream.connections();
         let answer = client_gets(&stand, GET, format!("{head}hello").as_bytes(), true);
         assert!(answer.ends_with("\r\n\r\n5\r\nhello\r\n0\r\n\r\n"), "{head:?}: {answer}");
         assert_not_poisoned(&stand, before + 1, head);
     }
     // A length counts in HTTP/1.0 too, and the connection is kept only where it says so.
-    let answer = client_gets(&stand, GET, b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nhixxx", false);
+    let answer =
+        client_gets(&stand, GET, b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nhixxx", false);
     assert!(answer.ends_with("\r\n\r\nhi"), "{answer}");
 }
 
 #[test]
 fn switch_to_something_that_is_no_websocket_gives_502() {
     let stand = Stand::start();
-    let asking = "GET /x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
-    for lines in ["connection: upgrade\r\nupgrade: h2c\r\n", "upgrade: websocket\r\n", "connection: upgrade\r\n", ""] {
+    let asking = "GET /x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+    for lines in [
+        "connection: upgrade\r\nupgrade: h2c\r\n",
+        "upgrade: websocket\r\n",
+        "connection: upgrade\r\n",
+        "",
+    ] {
         let before = stand.upstream.connections();
-        let request = asking.replace("\r\n\r\n", "\r\nX-Then: close\r\n\r\n") + "GET /2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        let request = asking.replace("\r\n\r\n", "\r\nX-Then: close\r\n\r\n")
+            + "GET /2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
         stand.upstream.answer({
             let lines = lines.to_owned();
             move |request| {
@@ -223,7 +292,10 @@ fn switch_to_something_that_is_no_websocket_gives_502() {
             }
         });
         let answer = String::from_utf8_lossy(&stand.exchange(request.as_bytes())).into_owned();
-        assert!(answer.starts_with("HTTP/1.1 502 ") && answer.ends_with("two"), "{lines:?}: {answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 502 ") && answer.ends_with("two"),
+            "{lines:?}: {answer}"
+        );
         assert_eq!(stand.upstream.connections(), before + 2);
         assert_not_poisoned(&stand, before + 2, lines);
     }
@@ -244,7 +316,16 @@ fn trailers_of_an_answer_say_nothing_that_only_a_header_may_say() {
         "X-Request-Id: other",
         "Access-Control-Allow-Origin: *",
     ];
-    let bytes = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 7\r\n{}\r\n\r\n", lines.join("\r\n"));
-    let answer = client_gets(&stand, &GET.replace("Connection: close", "TE: trailers\r\nConnection: close"), bytes.as_bytes(), false);
+    let bytes = format!(
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 7\r\n\
+            {}\r\n\r\n",
+        lines.join("\r\n")
+    );
+    let answer = client_gets(
+        &stand,
+        &GET.replace("Connection: close", "TE: trailers\r\nConnection: close"),
+        bytes.as_bytes(),
+        false,
+    );
     assert!(answer.ends_with("2\r\nhi\r\n0\r\nx-sum: 7\r\n\r\n"), "{answer}");
 }

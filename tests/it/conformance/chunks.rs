@@ -72,9 +72,17 @@ fn chunks_have_one_syntax() {
     ] {
         cases.push(forwarded(section, chunked(body), &["POST /x hello"]));
     }
-    cases.push(forwarded("9112 §7.1", chunked("A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n"), &["POST /x 01234567890123456789"]));
+    cases.push(forwarded(
+        "9112 §7.1",
+        chunked("A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n"),
+        &["POST /x 01234567890123456789"],
+    ));
     cases.push(forwarded("9112 §7.1", chunked("0\r\n\r\n"), &["POST /x"]));
-    cases.push(refused(400, "9112 §7.1", chunked(&format!("5;{}\r\nhello\r\n{SMUGGLED}", "a".repeat(2000)))));
+    cases.push(refused(
+        400,
+        "9112 §7.1",
+        chunked(&format!("5;{}\r\nhello\r\n{SMUGGLED}", "a".repeat(2000))),
+    ));
     let request = "GET /y HTTP/1.1\r\nHost: a\r\n\r\n";
     let body = format!("{:x}\r\n{request}\r\n0\r\n\r\n", request.len());
     let arrives = format!("POST /x {}", request.as_bytes().escape_ascii());
@@ -100,7 +108,8 @@ fn last_chunk_and_trailers_have_one_syntax() {
         ("9112 §7.1.2", "\r\n: y\r\n\r\n"),
         ("9112 §7.1.2", "\r\nX: \0\r\n\r\n"),
         ("9112 §7.1.2", "\r\nX: a\rb\r\n\r\n"),
-        // Without its empty line the section goes on into the next request, whose first line is no field.
+        // Without its empty line the section goes on into the next request, whose first line is no
+        // field.
         ("9112 §7.1.2", "\r\n"),
         ("9112 §7.1.2", "\r\nX: y\r\n"),
     ] {

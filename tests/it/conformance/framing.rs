@@ -1,4 +1,5 @@
-//! Where a request's body ends: `Content-Length` and `Transfer-Encoding` in every spelling and combination.
+//! Where a request's body ends: `Content-Length` and `Transfer-Encoding` in every spelling and
+//! combination.
 
 use super::{Case, SMUGGLED, Stand, forwarded, mixed, post, refused};
 
@@ -72,9 +73,12 @@ fn transfer_encoding_has_one_value_and_stands_alone() {
         cases.push(forwarded(section, post(line, HELLO), &["POST /x hello"]));
         cases.push(forwarded(section, post(line, HELLO).replace("POST", "GET"), &["GET /x hello"]));
     }
-    // To a server that takes the twin for the field, the rest would be a body: it is dropped, and the rest is no request.
+    // To a server that takes the twin for the field, the rest would be a body: it is dropped, and
+    // the rest is no request.
     for twin in ["Transfer_Encoding: chunked", "Transfer.Encoding: chunked"] {
-        cases.push(mixed("3875 §4.1.18", post(twin, HELLO), &[200, 400], &["POST /x"]).then_closed());
+        cases.push(
+            mixed("3875 §4.1.18", post(twin, HELLO), &[200, 400], &["POST /x"]).then_closed(),
+        );
     }
     Stand::start().check(&cases);
 }
@@ -118,18 +122,32 @@ fn content_length_is_one_number_in_digits() {
         ("9112 §2.2", "5\nX: y"),
         ("9112 §2.2", "5\rX: y"),
     ] {
-        cases.push(refused(400, section, post(&format!("Content-Length: {value}"), &format!("hello{SMUGGLED}"))));
+        cases.push(refused(
+            400,
+            section,
+            post(&format!("Content-Length: {value}"), &format!("hello{SMUGGLED}")),
+        ));
     }
     for line in ["Content-Length : 5", "Content-Length\t: 5", " Content-Length: 5"] {
         cases.push(refused(400, "9112 §5.1", post(line, &format!("hello{SMUGGLED}"))));
     }
-    for (section, line) in
-        [("9110 §8.6", "Content-Length: 5"), ("9110 §8.6", "content-length:005"), ("9112 §5.1", "Content-Length:  \t5\t ")]
-    {
+    for (section, line) in [
+        ("9110 §8.6", "Content-Length: 5"),
+        ("9110 §8.6", "content-length:005"),
+        ("9112 §5.1", "Content-Length:  \t5\t "),
+    ] {
         cases.push(forwarded(section, post(line, "hello"), &["POST /x hello"]));
     }
     cases.push(forwarded("9110 §8.6", post("Content-Length: 0", ""), &["POST /x"]));
-    cases.push(mixed("3875 §4.1.18", post("Content_Length: 5", "hello\r\n\r\n"), &[200, 400], &["POST /x"]).then_closed());
+    cases.push(
+        mixed(
+            "3875 §4.1.18",
+            post("Content_Length: 5", "hello\r\n\r\n"),
+            &[200, 400],
+            &["POST /x"],
+        )
+        .then_closed(),
+    );
     // The body that a length names is a body, whatever it looks like.
     let request = "GET /y HTTP/1.1\r\nHost: a\r\n\r\n";
     let body = post(&format!("Content-Length: {}", request.len()), request);
@@ -140,17 +158,39 @@ fn content_length_is_one_number_in_digits() {
 
 #[test]
 fn http10_has_lengths_and_no_codings() {
-    let old = |lines: &str, rest: &str| post(lines, rest).replace("HTTP/1.1\r\nHost", "HTTP/1.0\r\nHost");
+    let old =
+        |lines: &str, rest: &str| post(lines, rest).replace("HTTP/1.1\r\nHost", "HTTP/1.0\r\nHost");
     Stand::start().check(&[
         refused(400, "9112 §6.1", old("Transfer-Encoding: chunked", SMUGGLED)),
-        refused(400, "9112 §6.1", old("Connection: keep-alive\r\nTransfer-Encoding: chunked", SMUGGLED)),
+        refused(
+            400,
+            "9112 §6.1",
+            old("Connection: keep-alive\r\nTransfer-Encoding: chunked", SMUGGLED),
+        ),
         refused(400, "9112 §6.1", old("Content-Length: 5\r\nTransfer-Encoding: chunked", SMUGGLED)),
         refused(400, "9112 §6.1", old("Transfer-Encoding: identity", SMUGGLED)),
-        mixed("9112 §9.3", old("Content-Length: 5", "hello"), &[200], &["POST /x hello"]).then_closed(),
-        mixed("9112 §9.3", old("Connection: keep-alive, close\r\nContent-Length: 5", "hello"), &[200], &["POST /x hello"]).then_closed(),
-        forwarded("9112 §9.3", old("Connection: keep-alive\r\nContent-Length: 5", "hello"), &["POST /x hello"]),
+        mixed("9112 §9.3", old("Content-Length: 5", "hello"), &[200], &["POST /x hello"])
+            .then_closed(),
+        mixed(
+            "9112 §9.3",
+            old("Connection: keep-alive, close\r\nContent-Length: 5", "hello"),
+            &[200],
+            &["POST /x hello"],
+        )
+        .then_closed(),
+        forwarded(
+            "9112 §9.3",
+            old("Connection: keep-alive\r\nContent-Length: 5", "hello"),
+            &["POST /x hello"],
+        ),
         // An expectation of HTTP/1.0 is none.
-        mixed("9110 §10.1.1", old("Expect: 100-continue\r\nContent-Length: 5", "hello"), &[200], &["POST /x hello"]).then_closed(),
+        mixed(
+            "9110 §10.1.1",
+            old("Expect: 100-continue\r\nContent-Length: 5", "hello"),
+            &[200],
+            &["POST /x hello"],
+        )
+        .then_closed(),
     ]);
 }
 
@@ -165,7 +205,13 @@ fn body_belongs_to_its_request_whatever_the_method() {
         forwarded("9110 §9.3.2", with("HEAD", chunked, HELLO), &["HEAD /x hello"]),
         forwarded("9110 §9.3.7", with("OPTIONS", length, "hello"), &["OPTIONS /x hello"]),
         // A body is not announced by anything else.
-        mixed("9112 §6.3", with("POST", "Content-Type: text/plain", "hello\r\n\r\n"), &[200, 400], &["POST /x"]).then_closed(),
+        mixed(
+            "9112 §6.3",
+            with("POST", "Content-Type: text/plain", "hello\r\n\r\n"),
+            &[200, 400],
+            &["POST /x"],
+        )
+        .then_closed(),
         mixed("9110 §9.3.8", with("TRACE", length, "hello"), &[405], &[]),
         mixed("9110 §9.3.6", with("CONNECT", length, "hello"), &[405], &[]),
     ]);
@@ -182,12 +228,25 @@ fn expectations_never_change_where_a_body_ends() {
         "",
         "100-continue\r\nExpect: 100-continue",
     ];
-    let cases =
-        cases.map(|value| forwarded("9110 §10.1.1", post(&format!("Expect: {value}\r\nContent-Length: 5"), "hello"), &["POST /x hello"]));
+    let cases = cases.map(|value| {
+        forwarded(
+            "9110 §10.1.1",
+            post(&format!("Expect: {value}\r\nContent-Length: 5"), "hello"),
+            &["POST /x hello"],
+        )
+    });
     Stand::start().check(&cases);
     Stand::start().check(&[
-        forwarded("9110 §10.1.1", post("Expect: 100-continue\r\nTransfer-Encoding: chunked", HELLO), &["POST /x hello"]),
+        forwarded(
+            "9110 §10.1.1",
+            post("Expect: 100-continue\r\nTransfer-Encoding: chunked", HELLO),
+            &["POST /x hello"],
+        ),
         forwarded("9110 §10.1.1", post("Expect: 100-continue", ""), &["POST /x"]),
-        refused(400, "9112 §7.1", post("Expect: 100-continue\r\nTransfer-Encoding: chunked", "x\r\n\r\n")),
+        refused(
+            400,
+            "9112 §7.1",
+            post("Expect: 100-continue\r\nTransfer-Encoding: chunked", "x\r\n\r\n"),
+        ),
     ]);
 }

@@ -1,9 +1,11 @@
-//! What says who calls, from where, and for what: only Keygate's word reaches the upstream (RFC 9110 §7.6, RFC 7239 §8).
+//! What says who calls, from where, and for what: only Keygate's word reaches the upstream (RFC
+//! 9110 §7.6, RFC 7239 §8).
 
 use super::{Stand, declined};
 use crate::harness::Message;
 
-/// Names by which some server, framework or proxy is told another caller, address, host, method or path.
+/// Names by which some server, framework or proxy is told another caller, address, host, method or
+/// path.
 const OVERRIDES: [&str; 75] = [
     "X-Keygate-Auth",
     "X-Keygate-Key-Id",
@@ -94,8 +96,17 @@ fn arrived(stand: &Stand, sent: &str) -> Message {
 
 /// Field names in the spellings that some servers take for one another (RFC 3875 §4.1.18).
 fn spellings(name: &str) -> [String; 6] {
-    let last = |by: &str| name.rsplit_once('-').map_or(name.to_owned(), |(start, end)| format!("{start}{by}{end}"));
-    [name.to_owned(), name.to_ascii_lowercase(), name.to_ascii_uppercase(), name.replace('-', "_"), last("_"), name.replace('-', ".")]
+    let last = |by: &str| {
+        name.rsplit_once('-').map_or(name.to_owned(), |(start, end)| format!("{start}{by}{end}"))
+    };
+    [
+        name.to_owned(),
+        name.to_ascii_lowercase(),
+        name.to_ascii_uppercase(),
+        name.replace('-', "_"),
+        last("_"),
+        name.replace('-', "."),
+    ]
 }
 
 #[test]
@@ -104,7 +115,10 @@ fn no_override_reaches_the_upstream_in_any_spelling() {
     let plain = arrived(&stand, PLAIN);
     for name in OVERRIDES {
         for spelling in spellings(name) {
-            let with = PLAIN.replace("Connection", &format!("{spelling}: 192.0.2.1\r\n{spelling}: boss\r\nConnection"));
+            let with = PLAIN.replace(
+                "Connection",
+                &format!("{spelling}: 192.0.2.1\r\n{spelling}: boss\r\nConnection"),
+            );
             assert_eq!(arrived(&stand, &with), plain, "{spelling}");
         }
     }
@@ -114,15 +128,29 @@ fn no_override_reaches_the_upstream_in_any_spelling() {
 fn connection_cannot_name_away_what_keygate_says() {
     let stand = Stand::start();
     let plain = arrived(&stand, PLAIN);
-    for name in OVERRIDES.into_iter().chain(["Host", "Via", "X-Request-Id", "Content-Length", "Connection", "Transfer-Encoding"]) {
+    for name in OVERRIDES.into_iter().chain([
+        "Host",
+        "Via",
+        "X-Request-Id",
+        "Content-Length",
+        "Connection",
+        "Transfer-Encoding",
+    ]) {
         for spelling in [name.to_owned(), name.to_ascii_lowercase(), name.replace('-', "_")] {
-            for value in [format!("close, {spelling}"), format!("{spelling},close"), format!("{spelling}\r\nConnection: close")] {
+            for value in [
+                format!("close, {spelling}"),
+                format!("{spelling},close"),
+                format!("{spelling}\r\nConnection: close"),
+            ] {
                 let with = PLAIN.replace("Connection: close", &format!("Connection: {value}"));
                 assert_eq!(arrived(&stand, &with), plain, "{value}");
             }
         }
     }
-    let named = arrived(&stand, &PLAIN.replace("Connection: close", "X-Mine: 1\r\nConnection: close, X-Mine"));
+    let named = arrived(
+        &stand,
+        &PLAIN.replace("Connection: close", "X-Mine: 1\r\nConnection: close, X-Mine"),
+    );
     assert_eq!(named, plain, "what is the client's own to take away goes");
 }
 
@@ -180,7 +208,9 @@ fn address_of_the_client_is_read_from_the_right_and_nothing_else_is_one() {
         let one = chain.replace("\r\nX-Forwarded-For:", ",");
         assert_eq!(seen.all("x-forwarded-for"), [format!("{one}, 127.0.0.1")], "{chain}");
         let client = |line: &serde_json::Value| line["client"] == logged;
-        crate::harness::wait_for(chain, || stand.gateway.logged("request_id", "one").iter().any(client).then_some(()));
+        crate::harness::wait_for(chain, || {
+            stand.gateway.logged("request_id", "one").iter().any(client).then_some(())
+        });
     }
     let cases = [
         "nonsense",
@@ -206,8 +236,10 @@ fn address_of_the_client_is_read_from_the_right_and_nothing_else_is_one() {
         "203.0.113.5\r\nX-Forwarded-For:",
         "203.0.113.\u{665}",
     ];
-    let request = |chain: &str| format!("GET /x HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: {chain}\r\n\r\n");
-    let cases: Vec<_> = cases.into_iter().map(|chain| declined(400, "7239 §5.2", request(chain))).collect();
+    let request =
+        |chain: &str| format!("GET /x HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: {chain}\r\n\r\n");
+    let cases: Vec<_> =
+        cases.into_iter().map(|chain| declined(400, "7239 §5.2", request(chain))).collect();
     stand.check(&cases);
 }
 
@@ -220,11 +252,19 @@ fn scheme_and_host_that_a_trusted_proxy_says_are_read_from_the_right_too() {
         ("X-Forwarded-Proto: http, https", "https", "a"),
         ("X-Forwarded-Proto: http\r\nX-Forwarded-Proto: https", "https", "a"),
         ("X-Forwarded-Host: evil.example, desk.example", "http", "desk.example"),
-        ("X-Forwarded-Host: evil.example\r\nX-Forwarded-Host: desk.example:8443", "http", "desk.example:8443"),
+        (
+            "X-Forwarded-Host: evil.example\r\nX-Forwarded-Host: desk.example:8443",
+            "http",
+            "desk.example:8443",
+        ),
         ("X-Forwarded-Host: [::1]:80", "http", "[::1]:80"),
     ] {
         let seen = arrived(&stand, &with(said));
-        assert_eq!((seen.header("x-forwarded-proto"), seen.header("x-forwarded-host")), (Some(proto), Some(host)), "{said}");
+        assert_eq!(
+            (seen.header("x-forwarded-proto"), seen.header("x-forwarded-host")),
+            (Some(proto), Some(host)),
+            "{said}"
+        );
     }
     let cases = [
         "Proto:",
@@ -239,23 +279,35 @@ fn scheme_and_host_that_a_trusted_proxy_says_are_read_from_the_right_too() {
         "Host: a.",
         "Host: caf\u{e9}",
     ];
-    let cases = cases.map(|line| declined(400, "7239 §5.4", PLAIN.replace("Connection: close", &format!("X-Forwarded-{line}"))));
+    let cases = cases.map(|line| {
+        declined(
+            400,
+            "7239 §5.4",
+            PLAIN.replace("Connection: close", &format!("X-Forwarded-{line}")),
+        )
+    });
     stand.check(&cases);
 }
 
 #[test]
 fn proxys_own_headers_pass_only_where_they_are_named_and_only_from_trusted_proxies() {
-    let sent = PLAIN
-        .replace("Connection", "CF-Connecting-IP: 203.0.113.5\r\nCf_Connecting_Ip: 192.0.2.1\r\nTrue-Client-IP: 192.0.2.1\r\nConnection");
+    let sent = PLAIN.replace(
+        "Connection",
+        "CF-Connecting-IP: 203.0.113.5\r\nCf_Connecting_Ip: 192.0.2.1\r\n\
+            True-Client-IP: 192.0.2.1\r\nConnection",
+    );
     let trusted = "trusted_proxies = [\"127.0.0.0/8\"]";
     let named = "proxy_headers = [\"CF-Connecting-IP\", \"X-Forwarded-Prefix\"]";
     let stand = Stand::with(trusted, named);
     let seen = arrived(&stand, &sent);
     assert_eq!(seen.all("cf-connecting-ip"), ["203.0.113.5"]);
     assert!(!seen.has("true-client-ip") && !seen.has("cf_connecting_ip"));
-    let seen = arrived(&stand, &sent.replace("Connection: close", "Connection: close, CF-Connecting-IP"));
+    let seen =
+        arrived(&stand, &sent.replace("Connection: close", "Connection: close, CF-Connecting-IP"));
     assert!(!seen.has("cf-connecting-ip"), "as any field that its sender names");
-    for stand in [Stand::with(trusted, ""), Stand::with("trusted_proxies = [\"192.0.2.0/24\"]", named)] {
+    for stand in
+        [Stand::with(trusted, ""), Stand::with("trusted_proxies = [\"192.0.2.0/24\"]", named)]
+    {
         assert!(!arrived(&stand, &sent).has("cf-connecting-ip"));
     }
 }

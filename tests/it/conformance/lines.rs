@@ -51,7 +51,8 @@ fn first_line_has_one_form() {
         ("9112 §3.2", "GET /\u{7f} HTTP/1.1"),
         ("9112 §3.2", "GET /\u{e9} HTTP/1.1"),
         ("9112 §3.2", "GET /<x> HTTP/1.1"),
-        // A version lost is a version that was never said: HTTP/0.9 has no heads, so a head behind it is another request.
+        // A version lost is a version that was never said: HTTP/0.9 has no heads, so a head behind
+        // it is another request.
         ("9112 §2.3", "GET /x\r\nGET /y HTTP/1.1"),
     ] {
         cases.push(refused(400, section, get(line)));
@@ -63,11 +64,33 @@ fn first_line_has_one_form() {
 #[test]
 fn nothing_stands_before_a_request() {
     let request = get("GET /x HTTP/1.1");
-    // The standard lets a server skip an empty line (§2.2). One that is there was left over by somebody who counts otherwise.
-    let before = ["\r\n", "\r\n\r\n", "\n", "\n\n", "\r", " \r\n", "\0", "\u{feff}", " ", "0\r\n\r\n", "x\r\n"];
-    let mut cases: Vec<Case> = before.iter().map(|before| refused(400, "9112 §2.2", format!("{before}{request}"))).collect();
-    cases.push(mixed("9112 §2.2", format!("{request}\r\n{request}"), &[200, 400], &["GET /x"]).then_closed());
-    cases.push(mixed("9112 §2.2", post("Content-Length: 5", "hello\r\n"), &[200, 400], &["POST /x hello"]).then_closed());
+    // The standard lets a server skip an empty line (§2.2). One that is there was left over by
+    // somebody who counts otherwise.
+    let before = [
+        "\r\n",
+        "\r\n\r\n",
+        "\n",
+        "\n\n",
+        "\r",
+        " \r\n",
+        "\0",
+        "\u{feff}",
+        " ",
+        "0\r\n\r\n",
+        "x\r\n",
+    ];
+    let mut cases: Vec<Case> = before
+        .iter()
+        .map(|before| refused(400, "9112 §2.2", format!("{before}{request}")))
+        .collect();
+    cases.push(
+        mixed("9112 §2.2", format!("{request}\r\n{request}"), &[200, 400], &["GET /x"])
+            .then_closed(),
+    );
+    cases.push(
+        mixed("9112 §2.2", post("Content-Length: 5", "hello\r\n"), &[200, 400], &["POST /x hello"])
+            .then_closed(),
+    );
     Stand::start().check(&cases);
 }
 
@@ -112,9 +135,12 @@ fn field_lines_have_one_form() {
         cases.push(refused(400, section, with(field)));
     }
     // Old text in a value is opaque data (§5.5) and passes as it is.
-    for (section, field) in
-        [("9110 §5.5", "X: caf\u{e9}"), ("9112 §5", "X:"), ("9112 §5.1", "X:\t y \t"), ("9110 §5.6.2", "!#$%&'*+-.^`|~X: y")]
-    {
+    for (section, field) in [
+        ("9110 §5.5", "X: caf\u{e9}"),
+        ("9112 §5", "X:"),
+        ("9112 §5.1", "X:\t y \t"),
+        ("9110 §5.6.2", "!#$%&'*+-.^`|~X: y"),
+    ] {
         cases.push(forwarded(section, with(field), &["GET /x"]));
     }
     Stand::start().check(&cases);

@@ -124,8 +124,13 @@ fn what_has_one_reading_is_forwarded_byte_for_byte() {
     ] {
         cases.push(forwarded("9112 §3.2.1", get(target), &[&format!("GET {target}")]));
     }
-    for (target, path) in [("http://a/b?c", "/b?c"), ("HTTP://A/b", "/b"), ("http://a", "/"), ("https://a/b", "/b"), ("http://a?c", "/?c")]
-    {
+    for (target, path) in [
+        ("http://a/b?c", "/b?c"),
+        ("HTTP://A/b", "/b"),
+        ("http://a", "/"),
+        ("https://a/b", "/b"),
+        ("http://a?c", "/?c"),
+    ] {
         cases.push(forwarded("9112 §3.2.2", get(target), &[&format!("GET {path}")]));
     }
     Stand::start().check(&cases);
@@ -204,18 +209,34 @@ fn request_names_one_host() {
     ] {
         cases.push(declined(400, section, with(target, lines)));
     }
-    for host in
-        ["a", "A.Example", "a:80", "a:0", "127.0.0.1", "127.0.0.1:8080", "[::1]", "[2001:DB8::1]:443", "a_b.example", "xn--caf-dma", "-a"]
-    {
+    for host in [
+        "a",
+        "A.Example",
+        "a:80",
+        "a:0",
+        "127.0.0.1",
+        "127.0.0.1:8080",
+        "[::1]",
+        "[2001:DB8::1]:443",
+        "a_b.example",
+        "xn--caf-dma",
+        "-a",
+    ] {
         cases.push(forwarded("9110 §7.2", with("/x", &format!("Host: {host}\r\n")), &["GET /x"]));
     }
-    cases.push(forwarded("9112 §3.2.2", with("http://A.Example:80/x", "Host: a.example:80\r\n"), &["GET /x"]));
+    cases.push(forwarded(
+        "9112 §3.2.2",
+        with("http://A.Example:80/x", "Host: a.example:80\r\n"),
+        &["GET /x"],
+    ));
     Stand::start().check(&cases);
 }
 
 #[test]
 fn http10_names_a_host_too() {
-    let old = |target: &str, lines: &str| format!("GET {target} HTTP/1.0\r\nConnection: keep-alive\r\n{lines}\r\n");
+    let old = |target: &str, lines: &str| {
+        format!("GET {target} HTTP/1.0\r\nConnection: keep-alive\r\n{lines}\r\n")
+    };
     Stand::start().check(&[
         declined(400, "9112 §3.2", old("/x", "")),
         forwarded("9112 §3.2", old("/x", "Host: a\r\n"), &["GET /x"]),

@@ -1,9 +1,12 @@
-//! The disk under the store: one that forgets what was not synced, and fails when it is told to (`tests/crash/unsynced.c`).
+//! The disk under the store: one that forgets what was not synced, and fails when it is told to
+//! (`tests/crash/unsynced.c`).
 
-use crate::harness::{Gateway, library};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
 use tempfile::TempDir;
+
+use crate::harness::{Gateway, library};
 
 /// A folder with a `gateway.toml` whose store is `keygate.db`, on such a disk.
 pub(super) struct Disk {

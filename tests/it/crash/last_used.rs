@@ -1,9 +1,11 @@
 //! What is known of a key's use outlives the process, however that ends.
 
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+
 use super::office::Office;
 use crate::harness::{Key, Message, Request};
-use serde_json::Value;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How late a use may be written down.
 const PROMISE: Duration = Duration::from_secs(5);
@@ -23,8 +25,11 @@ fn last_use_of_keys_of_store_and_file_is_exact_and_on_the_disk_within_five_secon
     let office = Office::open_with(|setup| setup.key(&of_file));
     let of_store = office.create("of the store");
     let idle = office.create("idle");
-    let send =
-        |key: &str| -> Message { office.gateway.send(&Request::get("/api/v1/tickets").header("Authorization", &format!("Bearer {key}"))) };
+    let send = |key: &str| -> Message {
+        office.gateway.send(
+            &Request::get("/api/v1/tickets").header("Authorization", &format!("Bearer {key}")),
+        )
+    };
     let before = unix();
     for _ in 0..3 {
         assert_eq!((send(&of_store.text).status(), send(&of_file.text).status()), (200, 200));
@@ -35,11 +40,17 @@ fn last_use_of_keys_of_store_and_file_is_exact_and_on_the_disk_within_five_secon
     let office = office.kill_and_restart();
     for id in [of_store.id.as_str(), "key_file"] {
         let view = record(&office, id);
-        let told: jiff::Timestamp = view["last_used_at"].as_str().expect("a last use").parse().expect("a moment");
+        let told: jiff::Timestamp =
+            view["last_used_at"].as_str().expect("a last use").parse().expect("a moment");
         assert!((before..=after).contains(&told.as_second()), "{before}..={after}: {view:#}");
         assert_eq!(view["secrets"][0]["last_used_at"], view["last_used_at"]);
         let days = office.ask("GET", &format!("/v1/keys/{id}/use"), &Value::Null).json();
-        let requests: u64 = days["days"].as_array().expect("days").iter().filter_map(|day| day["requests"].as_u64()).sum();
+        let requests: u64 = days["days"]
+            .as_array()
+            .expect("days")
+            .iter()
+            .filter_map(|day| day["requests"].as_u64())
+            .sum();
         assert_eq!(requests, 3, "{days:#}");
     }
     assert_eq!(record(&office, &idle.id)["last_used_at"], Value::Null);

@@ -1,9 +1,13 @@
 //! A gateway with a store that is asked for one thing at a time.
 
-use super::disk::Disk;
-use crate::harness::{Client, Gateway, Key, Message, Request, Setup, Upstream, hex_digest, wait_for};
-use serde_json::{Value, json};
 use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::disk::Disk;
+use crate::harness::{
+    Client, Gateway, Key, Message, Request, Setup, Upstream, hex_digest, wait_for,
+};
 
 /// A `gateway.toml` with a store and a token that may do everything.
 pub(super) fn setup(upstream: &Upstream, operator: &Key) -> Setup {
@@ -60,7 +64,9 @@ impl Office {
     pub(super) fn ask(&self, method: &str, target: &str, body: &Value) -> Message {
         let mut request = Request::new(method, target).host("localhost").bearer(&self.operator);
         if !body.is_null() {
-            request = request.header("Content-Type", "application/json").body(body.to_string().as_bytes());
+            request = request
+                .header("Content-Type", "application/json")
+                .body(body.to_string().as_bytes());
         }
         Client::plain(self.gateway.admin_address()).send(&request)
     }
@@ -73,7 +79,9 @@ impl Office {
     pub(super) fn create(&self, name: &str) -> Made {
         let answer = self.try_to_create(name);
         assert_eq!(answer.status(), 201, "{answer:?}");
-        let (record, member) = (answer.json(), |record: &Value, name: &str| record[name].as_str().expect("a text").to_owned());
+        let (record, member) = (answer.json(), |record: &Value, name: &str| {
+            record[name].as_str().expect("a text").to_owned()
+        });
         Made { id: member(&record, "id"), text: member(&record, "key") }
     }
 
@@ -85,14 +93,18 @@ impl Office {
     #[track_caller]
     pub(super) fn back_up(&self, name: &str) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
-        command.args(["backup", name, "--admin"]).arg(format!("http://{}", self.gateway.admin_address()));
-        let output = command.env("KEYGATE_ADMIN_TOKEN", &self.operator.text).output().expect("it runs");
+        command
+            .args(["backup", name, "--admin"])
+            .arg(format!("http://{}", self.gateway.admin_address()));
+        let output =
+            command.env("KEYGATE_ADMIN_TOKEN", &self.operator.text).output().expect("it runs");
         assert!(output.status.success(), "{output:?}");
     }
 
     /// The status that a request with this key gets.
     pub(super) fn status(&self, key: &Made) -> u16 {
-        let request = Request::get("/api/v1/tickets").header("Authorization", &format!("Bearer {}", key.text));
+        let request = Request::get("/api/v1/tickets")
+            .header("Authorization", &format!("Bearer {}", key.text));
         self.gateway.send(&request).status()
     }
 
@@ -110,7 +122,8 @@ impl Office {
     #[track_caller]
     pub(super) fn wait_for_lasting_revocation(&self, key: &Made, actor: &str) {
         wait_for("the store has been told", || {
-            let log = self.ask("GET", &format!("/v1/audit?subject={}", key.id), &Value::Null).json();
+            let log =
+                self.ask("GET", &format!("/v1/audit?subject={}", key.id), &Value::Null).json();
             let entry = &log["entries"][0];
             (entry["action"] == "key.revoke" && entry["actor"] == actor).then_some(())
         });
@@ -119,13 +132,19 @@ impl Office {
     /// The value of a metric without labels.
     pub(super) fn metric(&self, name: &str) -> u64 {
         let page = self.gateway.admin("/metrics").text().to_owned();
-        let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        let value =
+            page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
         value.unwrap_or_else(|| panic!("no {name} in {page}"))
     }
 
     /// Names of the keys in the store.
     pub(super) fn names(&self) -> Vec<String> {
         let page = self.ask("GET", "/v1/keys?source=store", &Value::Null).json();
-        page["keys"].as_array().expect("keys").iter().map(|key| key["name"].as_str().expect("a name").to_owned()).collect()
+        page["keys"]
+            .as_array()
+            .expect("keys")
+            .iter()
+            .map(|key| key["name"].as_str().expect("a name").to_owned())
+            .collect()
     }
 }

@@ -5,7 +5,8 @@ use super::office::Office;
 #[test]
 fn restored_backup_does_not_revive_what_the_file_revokes() {
     let office = Office::open();
-    let (kept, by_file, by_request) = (office.create("kept"), office.create("by file"), office.create("by request"));
+    let (kept, by_file, by_request) =
+        (office.create("kept"), office.create("by file"), office.create("by request"));
     office.back_up("copy.db");
     let late = office.create("late");
     office.revoke_in_file(&by_file);
@@ -17,10 +18,15 @@ fn restored_backup_does_not_revive_what_the_file_revokes() {
             // A gateway that was stopped leaves none.
             let _ = std::fs::remove_file(disk.folder().join(format!("keygate.db{suffix}")));
         }
-        std::fs::rename(disk.folder().join("copy.db"), disk.store()).expect("the copy takes the store's place");
+        std::fs::rename(disk.folder().join("copy.db"), disk.store())
+            .expect("the copy takes the store's place");
     });
     assert_eq!((office.status(&kept), office.status(&by_file)), (200, 401));
-    assert_eq!(office.status(&by_request), 200, "the copy is older than its revocation, and the file does not name it");
+    assert_eq!(
+        office.status(&by_request),
+        200,
+        "the copy is older than its revocation, and the file does not name it"
+    );
     assert_eq!(office.status(&late), 401, "the copy is older than the key");
     office.wait_for_lasting_revocation(&by_file, "gateway.toml");
 
@@ -28,5 +34,8 @@ fn restored_backup_does_not_revive_what_the_file_revokes() {
     assert_eq!(office.status(&by_file), 401, "what the file has once revoked stays so");
     office.wait_for_lasting_revocation(&by_request, "gateway.toml");
     let office = office.restart();
-    assert_eq!((office.status(&kept), office.status(&by_file), office.status(&by_request)), (200, 401, 401));
+    assert_eq!(
+        (office.status(&kept), office.status(&by_file), office.status(&by_request)),
+        (200, 401, 401)
+    );
 }

@@ -1,19 +1,25 @@
 //! What stops the start, and what a reload refuses.
 
-use super::disk::Disk;
-use super::office::{Made, Office, setup};
-use crate::harness::{Key, Upstream, field, hex_digest, wait_for};
-use rusqlite::Connection;
-use serde_json::json;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+
+use rusqlite::Connection;
+use serde_json::json;
+
+use super::disk::Disk;
+use super::office::{Made, Office, setup};
+use crate::harness::{Key, Upstream, field, hex_digest, wait_for};
 
 /// Starts the gateway in vain; returns what it says.
 #[track_caller]
 fn refused_start(disk: &Disk) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
-    let output = command.args(["serve", "--config"]).arg(disk.folder().join("gateway.toml")).output().expect("it runs");
+    let output = command
+        .args(["serve", "--config"])
+        .arg(disk.folder().join("gateway.toml"))
+        .output()
+        .expect("it runs");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
     said
@@ -40,7 +46,10 @@ fn store_that_cannot_be_opened_stops_the_start_and_says_why() {
     let gateway = disk.serve_safely();
     assert_said("it is open in another process");
     assert!(gateway.stop().success());
-    Connection::open(disk.store()).expect("a database").execute_batch("PRAGMA user_version = 1000").expect("a version");
+    Connection::open(disk.store())
+        .expect("a database")
+        .execute_batch("PRAGMA user_version = 1000")
+        .expect("a version");
     assert_said("a newer Keygate has written it (version 1000");
     std::fs::remove_file(disk.store()).expect("it is gone");
     std::fs::create_dir(disk.store()).expect("a folder in its place");
@@ -55,7 +64,10 @@ fn store_in_a_folder_that_is_not_there_stops_the_start_and_says_why() {
     let toml = std::fs::read_to_string(&file).expect("gateway.toml");
     std::fs::write(&file, toml.replace("keygate.db", "nowhere/keygate.db")).expect("gateway.toml");
     let said = refused_start(&disk);
-    assert!(said.contains("nowhere/keygate.db") && said.contains("No such file or directory"), "{said}");
+    assert!(
+        said.contains("nowhere/keygate.db") && said.contains("No such file or directory"),
+        "{said}"
+    );
 }
 
 /// A block for a key of the file, and the line of this setting if it is put at the end of `toml`.
@@ -67,7 +79,8 @@ fn block_behind(toml: &str, id: &str, sha256: &str, setting: &str) -> (String, u
 
 /// A key of the store, imported under this id with this text.
 fn import(office: &Office, id: &str, text: &str) -> Made {
-    let body = json!({ "id": id, "name": id, "sha256": hex_digest(text), "scopes": ["tickets:read"] });
+    let body =
+        json!({ "id": id, "name": id, "sha256": hex_digest(text), "scopes": ["tickets:read"] });
     let answer = office.ask("POST", "/v1/keys/import", &body);
     assert_eq!(answer.status(), 201, "{answer:?}");
     Made { id: id.to_owned(), text: text.to_owned() }
@@ -81,7 +94,12 @@ fn key_of_the_file_that_clashes_with_one_of_the_store_is_an_error_that_names_bot
     let other = hex_digest(&Key::live("another secret").text);
     let cases = [
         ("key_store", other, "id", "a key in the store has the id `key_store` too"),
-        ("key_hand", hex_digest(&key.text), "sha256", "the secret of key `key_hand` is that of key `key_store` in the store"),
+        (
+            "key_hand",
+            hex_digest(&key.text),
+            "sha256",
+            "the secret of key `key_hand` is that of key `key_store` in the store",
+        ),
     ];
     for (id, sha256, setting, message) in &cases {
         let (block, line) = block_behind(&original, id, sha256, setting);
@@ -89,16 +107,26 @@ fn key_of_the_file_that_clashes_with_one_of_the_store_is_an_error_that_names_bot
         office.gateway.edit(|toml| *toml = revoking + &block);
         let event = wait_for("the edit is refused", || office.gateway.events(message).pop());
         assert_eq!(field(&event, "line"), Some(&json!(line)), "{event}");
-        assert_eq!((office.status(&key), office.metric("keygate_config_file_differs")), (200, 1), "what ran goes on");
+        assert_eq!(
+            (office.status(&key), office.metric("keygate_config_file_differs")),
+            (200, 1),
+            "what ran goes on"
+        );
     }
     office.gateway.edit(|toml| *toml = original.clone());
-    wait_for("the file is what runs again", || (office.metric("keygate_config_file_differs") == 0).then_some(()));
+    wait_for("the file is what runs again", || {
+        (office.metric("keygate_config_file_differs") == 0).then_some(())
+    });
     let disk = &office.disk;
     assert!(office.gateway.stop().success());
     for (id, sha256, setting, message) in &cases {
         let (block, line) = block_behind(&original, id, sha256, setting);
-        std::fs::write(disk.folder().join("gateway.toml"), original.clone() + &block).expect("gateway.toml");
+        std::fs::write(disk.folder().join("gateway.toml"), original.clone() + &block)
+            .expect("gateway.toml");
         let said = refused_start(disk);
-        assert!(said.contains(message) && said.contains(&format!("gateway.toml:{line}:")), "no line {line} in: {said}");
+        assert!(
+            said.contains(message) && said.contains(&format!("gateway.toml:{line}:")),
+            "no line {line} in: {said}"
+        );
     }
 }

@@ -1,8 +1,11 @@
-//! Clients of the admin API that make and change keys until the gateway is gone, and know what must have become of each.
+//! Clients of the admin API that make and change keys until the gateway is gone, and know what must
+//! have become of each.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
 
 use crate::harness::{Client, Gateway, Key, Message, Request, hex_digest};
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
 
 /// A pseudo-random sequence that its seed repeats (xorshift).
 pub(super) struct Random(pub(super) u64);
@@ -37,7 +40,13 @@ struct Secret {
 
 impl State {
     fn new(text: Option<String>) -> Self {
-        Self { revision: 1, updates: 0, paused: false, revoked: false, secrets: vec![Secret { text, ended: false }] }
+        Self {
+            revision: 1,
+            updates: 0,
+            paused: false,
+            revoked: false,
+            secrets: vec![Secret { text, ended: false }],
+        }
     }
 
     fn status(&self) -> &'static str {
@@ -50,14 +59,23 @@ impl State {
 
     /// What each secret that is known is answered with at the data address.
     fn expected(&self) -> impl Iterator<Item = (&str, u16)> {
-        let status = |secret: &Secret| if secret.ended || self.status() != "active" { 401 } else { 200 };
-        self.secrets.iter().filter_map(move |secret| Some((secret.text.as_deref()?, status(secret))))
+        let status =
+            |secret: &Secret| if secret.ended || self.status() != "active" { 401 } else { 200 };
+        self.secrets
+            .iter()
+            .filter_map(move |secret| Some((secret.text.as_deref()?, status(secret))))
     }
 
     #[track_caller]
     fn assert_shown(&self, stem: &str, record: &Value) {
-        let settings = (&record["name"], &record["rate_limit"], &record["scopes"], &record["status"]);
-        let expected = (&json!(name(stem, self.updates)), &json!([limit(self.updates)]), &json!(["tickets:read"]), &json!(self.status()));
+        let settings =
+            (&record["name"], &record["rate_limit"], &record["scopes"], &record["status"]);
+        let expected = (
+            &json!(name(stem, self.updates)),
+            &json!([limit(self.updates)]),
+            &json!(["tickets:read"]),
+            &json!(self.status()),
+        );
         assert_eq!(settings, expected, "{record}");
     }
 }
@@ -87,8 +105,8 @@ pub(super) struct Worker {
     random: Random,
     made: u64,
     keys: BTreeMap<String, Known>,
-    /// Keys that may have been made although the answer was lost, by the beginning of their names, with their texts where they
-    /// are known.
+    /// Keys that may have been made although the answer was lost, by the beginning of their names,
+    /// with their texts where they are known.
     doubtful: BTreeMap<String, Option<String>>,
     /// Changes that were.
     pub(super) acknowledged: u64,
@@ -103,20 +121,27 @@ pub(super) struct Lines {
 
 impl Lines {
     pub(super) fn to(gateway: &Gateway, token: &Key) -> Self {
-        Self { admin: Client::plain(gateway.admin_address()), data: gateway.client(), token: token.clone() }
+        Self {
+            admin: Client::plain(gateway.admin_address()),
+            data: gateway.client(),
+            token: token.clone(),
+        }
     }
 
     fn ask(&mut self, method: &str, target: &str, body: &Value) -> Option<Message> {
         let mut request = Request::new(method, target).host("localhost").bearer(&self.token);
         if !body.is_null() {
-            request = request.header("Content-Type", "application/json").body(body.to_string().as_bytes());
+            request = request
+                .header("Content-Type", "application/json")
+                .body(body.to_string().as_bytes());
         }
         self.admin.try_send(&request)
     }
 
     /// The status that a request with this key gets.
     pub(super) fn status(&mut self, text: &str) -> Option<u16> {
-        let request = Request::get("/api/v1/tickets").header("Authorization", &format!("Bearer {text}"));
+        let request =
+            Request::get("/api/v1/tickets").header("Authorization", &format!("Bearer {text}"));
         Some(self.data.try_send(&request)?.status())
     }
 
@@ -125,11 +150,15 @@ impl Lines {
         let mut keys = BTreeMap::new();
         let mut after = String::new();
         loop {
-            let page = self.ask("GET", &format!("/v1/keys?source=store&limit=1000{after}"), &Value::Null).expect("an answer");
+            let page = self
+                .ask("GET", &format!("/v1/keys?source=store&limit=1000{after}"), &Value::Null)
+                .expect("an answer");
             assert_eq!(page.status(), 200, "{page:?}");
             let page = page.json();
             let found = page["keys"].as_array().expect("keys").iter();
-            keys.extend(found.map(|key| (key["id"].as_str().expect("an id").to_owned(), key.clone())));
+            keys.extend(
+                found.map(|key| (key["id"].as_str().expect("an id").to_owned(), key.clone())),
+            );
             let Some(next) = page["next"].as_str() else { return keys };
             after = format!("&after={next}");
         }
@@ -138,7 +167,14 @@ impl Lines {
 
 impl Worker {
     pub(super) fn new(name: String, seed: u64) -> Self {
-        Self { name, random: Random(seed | 1), made: 0, keys: BTreeMap::new(), doubtful: BTreeMap::new(), acknowledged: 0 }
+        Self {
+            name,
+            random: Random(seed | 1),
+            made: 0,
+            keys: BTreeMap::new(),
+            doubtful: BTreeMap::new(),
+            acknowledged: 0,
+        }
     }
 
     /// Makes changes until there is no answer. What is acknowledged is in force.
@@ -147,7 +183,9 @@ impl Worker {
     }
 
     fn change_something(&mut self, lines: &mut Lines) -> Option<()> {
-        let settled = |(id, known): (&String, &Known)| (known.doubtful.is_none() && !known.state.revoked).then(|| id.clone());
+        let settled = |(id, known): (&String, &Known)| {
+            (known.doubtful.is_none() && !known.state.revoked).then(|| id.clone())
+        };
         let candidates: Vec<String> = self.keys.iter().filter_map(settled).collect();
         match self.random.below(8) {
             0..2 => self.create(lines),
@@ -168,7 +206,8 @@ impl Worker {
     fn create(&mut self, lines: &mut Lines) -> Option<()> {
         let stem = self.next_stem();
         self.doubtful.insert(stem.clone(), None);
-        let body = json!({ "name": name(&stem, 0), "rate_limit": [limit(0)], "scopes": ["tickets:read"] });
+        let body =
+            json!({ "name": name(&stem, 0), "rate_limit": [limit(0)], "scopes": ["tickets:read"] });
         let answer = lines.ask("POST", "/v1/keys", &body)?;
         self.take_in(lines, stem, None, &answer)
     }
@@ -184,7 +223,13 @@ impl Worker {
     }
 
     /// A key was made, or was not because the disk fails.
-    fn take_in(&mut self, lines: &mut Lines, stem: String, text: Option<String>, answer: &Message) -> Option<()> {
+    fn take_in(
+        &mut self,
+        lines: &mut Lines,
+        stem: String,
+        text: Option<String>,
+        answer: &Message,
+    ) -> Option<()> {
         if answer.status() == 503 {
             return Some(());
         }
@@ -193,7 +238,10 @@ impl Worker {
         let text = text.or_else(|| record["key"].as_str().map(str::to_owned)).expect("the key");
         let state = State::new(Some(text));
         self.doubtful.remove(&stem);
-        self.keys.insert(record["id"].as_str().expect("an id").to_owned(), Known { stem, state: state.clone(), doubtful: None });
+        self.keys.insert(
+            record["id"].as_str().expect("an id").to_owned(),
+            Known { stem, state: state.clone(), doubtful: None },
+        );
         self.acknowledged += 1;
         in_force(lines, &state)
     }
@@ -246,12 +294,22 @@ impl Worker {
         }
     }
 
-    /// Compares what a gateway that was started anew shows and admits. Takes what it has looked at out of `found`.
+    /// Compares what a gateway that was started anew shows and admits. Takes what it has looked at
+    /// out of `found`.
     pub(super) fn check(&mut self, lines: &mut Lines, found: &mut BTreeMap<String, Value>) {
-        let stem_of = |record: &Value| record["name"].as_str().and_then(|name| name.split(' ').next()).unwrap_or_default().to_owned();
+        let stem_of = |record: &Value| {
+            record["name"]
+                .as_str()
+                .and_then(|name| name.split(' ').next())
+                .unwrap_or_default()
+                .to_owned()
+        };
         for (id, record) in &*found {
             if let Some(text) = self.doubtful.remove(&stem_of(record)) {
-                self.keys.insert(id.clone(), Known { stem: stem_of(record), state: State::new(text), doubtful: None });
+                self.keys.insert(
+                    id.clone(),
+                    Known { stem: stem_of(record), state: State::new(text), doubtful: None },
+                );
             }
         }
         // The others were not made.
@@ -260,7 +318,8 @@ impl Worker {
             let record = found.remove(id).unwrap_or_else(|| panic!("{id} is lost: {known:?}"));
             let doubtful = known.doubtful.take();
             if record["revision"] != known.state.revision {
-                known.state = doubtful.unwrap_or_else(|| panic!("a change is lost: {known:?}, {record}"));
+                known.state =
+                    doubtful.unwrap_or_else(|| panic!("a change is lost: {known:?}, {record}"));
                 assert_eq!(record["revision"], known.state.revision, "{record}");
             }
             known.state.assert_shown(&known.stem, &record);

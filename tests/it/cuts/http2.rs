@@ -1,13 +1,15 @@
 //! Over HTTP/2 the stream of the key ends, and the connection lives on.
 
-use super::{Desk, assert_in_time, flood, listen, tick, upstream};
-use crate::harness::{Key, PATIENCE};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
 use http::{Request, StatusCode};
-use std::sync::mpsc::channel;
-use std::time::Duration;
+
+use super::{Desk, assert_in_time, flood, listen, tick, upstream};
+use crate::harness::{Key, PATIENCE};
 
 type Client = SendRequest<Bytes>;
 
@@ -19,11 +21,21 @@ async fn connect(desk: &Desk) -> Client {
 }
 
 /// Sends the head of a request, with more to follow where it is a POST.
-async fn ask(client: &Client, method: &str, path: &str, key: &Key, content_type: &str) -> (ResponseFuture, SendStream<Bytes>) {
+async fn ask(
+    client: &Client,
+    method: &str,
+    path: &str,
+    key: &Key,
+    content_type: &str,
+) -> (ResponseFuture, SendStream<Bytes>) {
     let request = Request::builder().method(method).uri(format!("http://desk.example{path}"));
-    let request = request.header("authorization", format!("Bearer {}", key.text)).header("content-type", content_type);
+    let request = request
+        .header("authorization", format!("Bearer {}", key.text))
+        .header("content-type", content_type);
     let mut client = client.clone().ready().await.unwrap();
-    client.send_request(request.header("te", "trailers").body(()).unwrap(), method == "GET").unwrap()
+    client
+        .send_request(request.header("te", "trailers").body(()).unwrap(), method == "GET")
+        .unwrap()
 }
 
 async fn open_stream(client: &Client, path: &str, key: &Key) -> RecvStream {
@@ -100,7 +112,10 @@ async fn upload_is_refused_and_its_stream_reset() {
     let heard = heard.await.unwrap().expect("the request is at the upstream");
     let in_force = desk.revoke();
     assert_eq!(within(answer).await.unwrap().status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(within(std::future::poll_fn(|cx| upload.poll_reset(cx))).await.unwrap(), Reason::NO_ERROR);
+    assert_eq!(
+        within(std::future::poll_fn(|cx| upload.poll_reset(cx))).await.unwrap(),
+        Reason::NO_ERROR
+    );
     assert_in_time(in_force);
     let body = heard.recv_timeout(PATIENCE).expect("the upstream's side is closed");
     assert!(!body.ends_with(b"0\r\n\r\n"), "a part must not look like the whole");
@@ -139,7 +154,8 @@ async fn grpc_stream_ends_with_status_16() {
     });
     let desk = tokio::task::spawn_blocking(move || Desk::open(&url)).await.unwrap();
     let client = connect(&desk).await;
-    let (answer, mut calls) = ask(&client, "POST", "/desk.Desk/Talk", &desk.leaked, "application/grpc").await;
+    let (answer, mut calls) =
+        ask(&client, "POST", "/desk.Desk/Talk", &desk.leaked, "application/grpc").await;
     calls.send_data(Bytes::from_static(b"\0\0\0\0\x02hi"), false).unwrap();
     let mut body = within(answer).await.unwrap().into_body();
     within(body.data()).await.expect("a message").expect("no error");
@@ -159,12 +175,16 @@ async fn grpc_call_that_waits_for_its_answer_ends_with_status_16() {
     let (url, heard) = upstream(listen);
     let desk = Desk::open(&url);
     let client = connect(&desk).await;
-    let (answer, _calls) = ask(&client, "POST", "/desk.Desk/Talk", &desk.leaked, "application/grpc").await;
+    let (answer, _calls) =
+        ask(&client, "POST", "/desk.Desk/Talk", &desk.leaked, "application/grpc").await;
     let heard = tokio::task::spawn_blocking(move || heard.recv_timeout(PATIENCE)).await.unwrap();
     heard.expect("the request is at the upstream");
     let in_force = desk.revoke();
     let answer = within(answer).await.unwrap();
     assert_in_time(in_force);
-    assert_eq!((answer.status(), &answer.headers()["grpc-status"]), (StatusCode::OK, &http::HeaderValue::from_static("16")));
+    assert_eq!(
+        (answer.status(), &answer.headers()["grpc-status"]),
+        (StatusCode::OK, &http::HeaderValue::from_static("16"))
+    );
     desk.assert_cut_once("revoked_key", 200);
 }

@@ -8,7 +8,8 @@ mod support_station;
 
 use crate::harness::{Gateway, Key, Message, Request, Upstream, wait_for};
 
-/// The example as it is, in front of two upstreams of the test. Only addresses are changed and keys added.
+/// The example as it is, in front of two upstreams of the test. Only addresses are changed and keys
+/// added.
 struct Example {
     gateway: Gateway,
     upstream: Upstream,
@@ -40,14 +41,20 @@ impl Example {
         Self { gateway: Gateway::serve(&toml, None), upstream, sandbox }
     }
 
-    /// Revokes a key by its id, as an operator does, and waits until a request is answered with 401.
+    /// Revokes a key by its id, as an operator does, and waits until a request is answered with
+    /// 401.
     #[track_caller]
     fn revoke(&self, id: &str, request: &Request) -> Message {
         self.gateway.edit(|toml| {
-            assert!(toml.contains("[revoked]\nkeys = []"), "the example no longer starts with nothing revoked");
+            assert!(
+                toml.contains("[revoked]\nkeys = []"),
+                "the example no longer starts with nothing revoked"
+            );
             *toml = toml.replace("[revoked]\nkeys = []", &format!("[revoked]\nkeys = [\"{id}\"]"));
         });
-        wait_for("the revocation is in force", || Some(self.gateway.send(request)).filter(|answer| answer.status() == 401))
+        wait_for("the revocation is in force", || {
+            Some(self.gateway.send(request)).filter(|answer| answer.status() == 401)
+        })
     }
 
     /// Sends a request that has to reach the upstream and get its answer, and returns both.
@@ -57,7 +64,11 @@ impl Example {
         let answer = self.gateway.send(request);
         assert_eq!(answer.status(), 200, "{answer:?}");
         assert_eq!(answer.text(), r#"{"data":[]}"#);
-        assert_eq!(self.upstream.requests().len(), before + 1, "it did not reach the upstream once");
+        assert_eq!(
+            self.upstream.requests().len(),
+            before + 1,
+            "it did not reach the upstream once"
+        );
         (self.upstream.last(), answer)
     }
 
@@ -67,14 +78,19 @@ impl Example {
         let before = (self.upstream.requests().len(), self.sandbox.requests().len());
         let answer = self.gateway.send(request);
         assert_eq!(answer.status(), status, "{answer:?}");
-        assert_eq!((self.upstream.requests().len(), self.sandbox.requests().len()), before, "it reached an upstream");
+        assert_eq!(
+            (self.upstream.requests().len(), self.sandbox.requests().len()),
+            before,
+            "it reached an upstream"
+        );
         answer
     }
 }
 
 /// Fields as [`Message::fields`] gives them.
 fn fields(expected: &[(&str, &str)]) -> Vec<(String, String)> {
-    let mut fields: Vec<(String, String)> = expected.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let mut fields: Vec<(String, String)> =
+        expected.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     fields.sort();
     fields
 }

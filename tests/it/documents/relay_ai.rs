@@ -23,17 +23,25 @@ fn key(id: &str) -> Key {
 fn key_has_full_access_to_all_resources() {
     let key = key("key_ai");
     let example = Example::start(API, &[&key]);
-    for (method, path) in [("GET", "/api/v1/datasets"), ("POST", "/api/v1/datasets"), ("DELETE", "/whatever/7")] {
+    for (method, path) in
+        [("GET", "/api/v1/datasets"), ("POST", "/api/v1/datasets"), ("DELETE", "/whatever/7")]
+    {
         let (seen, _) = example.forwarded(&request(method, path).header("X-API-Key", &key.text));
         assert!(!seen.has("x-api-key"), "the key reached the upstream");
         assert_eq!(seen.header("x-keygate-key-id"), Some("key_ai"));
     }
-    example.forwarded(&request("GET", "/api/v1/datasets").header("x-api-key", &format!("  {} ", key.text)));
+    example.forwarded(
+        &request("GET", "/api/v1/datasets").header("x-api-key", &format!("  {} ", key.text)),
+    );
 }
 
 #[test]
 fn missing_wrong_revoked_and_expired_keys_get_the_same_401_byte_for_byte() {
-    let (revoked, expired, good) = (key("key_revoked"), key("key_expired").set("expires_at = 2024-03-31T23:59:59Z"), key("key_good"));
+    let (revoked, expired, good) = (
+        key("key_revoked"),
+        key("key_expired").set("expires_at = 2024-03-31T23:59:59Z"),
+        key("key_good"),
+    );
     let example = Example::start(API, &[&revoked, &expired, &good]);
     example.forwarded(&with(&revoked.text));
     let after_revoking = example.revoke("key_revoked", &with(&revoked.text));
@@ -63,7 +71,11 @@ fn missing_wrong_revoked_and_expired_keys_get_the_same_401_byte_for_byte() {
         ("in another place", request("GET", "/api/v1/datasets").bearer(&good)),
         ("sent twice", with(&good.text).header("X-API-Key", &good.text)),
     ] {
-        assert_eq!(example.refused(&request, 401).but_date_and_id(), missing.but_date_and_id(), "{what}");
+        assert_eq!(
+            example.refused(&request, 401).but_date_and_id(),
+            missing.but_date_and_id(),
+            "{what}"
+        );
     }
     assert_eq!(after_revoking.but_date_and_id(), missing.but_date_and_id());
     example.forwarded(&with(&good.text));
@@ -75,7 +87,9 @@ fn log_tells_the_operator_what_the_caller_is_not_told() {
     let example = Example::start(API, &[&expired]);
     let answer = example.refused(&with(&expired.text), 401);
     let id = answer.header("x-request-id").expect("a request id").to_owned();
-    let line = crate::harness::wait_for("the log line", || example.gateway.logged("request_id", &id).pop());
+    let line = crate::harness::wait_for("the log line", || {
+        example.gateway.logged("request_id", &id).pop()
+    });
     assert_eq!((&line["outcome"], &line["key"]), (&"expired_key".into(), &"key_expired".into()));
 }
 
@@ -92,7 +106,10 @@ fn keys(method: &str, path: &str, key: &str) -> Request {
 
 /// The text of a member.
 fn member(answer: &Message, name: &str) -> String {
-    answer.json()[name].as_str().unwrap_or_else(|| panic!("no {name}: {}", answer.text())).to_owned()
+    answer.json()[name]
+        .as_str()
+        .unwrap_or_else(|| panic!("no {name}: {}", answer.text()))
+        .to_owned()
 }
 
 #[test]
@@ -100,12 +117,18 @@ fn key_endpoints_answer_byte_for_byte_as_documented() {
     let maker = key("key_maker");
     let example = Example::start(API, &[&maker]);
     let body = br#"{"name": "Production Server", "expires_at": "2099-12-31T23:59:59Z"}"#;
-    let created = example.refused(&keys("POST", "", &maker.text).header("Content-Type", "application/json").body(body), 201);
-    let (id, new, made_at) = (member(&created, "id"), member(&created, "key"), member(&created, "created_at"));
+    let created = example.refused(
+        &keys("POST", "", &maker.text).header("Content-Type", "application/json").body(body),
+        201,
+    );
+    let (id, new, made_at) =
+        (member(&created, "id"), member(&created, "key"), member(&created, "created_at"));
     assert_eq!(uuid::Uuid::parse_str(&id).expect("a UUID").get_version_num(), 4);
     assert!(new.starts_with(&maker.text[..8]) && new.len() == 8 + 36, "{} characters", new.len());
     let head = format!(r#"{{"id":"{id}","name":"Production Server","key_prefix":"{}","#, &new[..8]);
-    let tail = format!(r#""scopes":[],"created_at":"{made_at}","expires_at":"2099-12-31T23:59:59Z","last_used_at":"#);
+    let tail = format!(
+        r#""scopes":[],"created_at":"{made_at}","expires_at":"2099-12-31T23:59:59Z","last_used_at":"#
+    );
     assert_eq!(created.text(), format!(r#"{head}"key":"{new}",{tail}null}}"#));
     assert_eq!(
         created.fields(),
@@ -118,7 +141,9 @@ fn key_endpoints_answer_byte_for_byte_as_documented() {
     example.forwarded(&with(&new));
 
     let listed = example.refused(&keys("GET", "", &maker.text), 200);
-    let used = |index: usize| listed.json()[index]["last_used_at"].as_str().expect("a last use").to_owned();
+    let used = |index: usize| {
+        listed.json()[index]["last_used_at"].as_str().expect("a last use").to_owned()
+    };
     let by_hand = format!(
         r#"{{"id":"key_maker","name":"key_maker of a test","key_prefix":"{}","scopes":[],"created_at":null,"expires_at":null,"last_used_at":"{}"}}"#,
         &new[..8],
@@ -135,11 +160,22 @@ fn key_endpoints_answer_byte_for_byte_as_documented() {
     });
     for (event, action) in changes.iter().zip(["key.create", "key.revoke"]) {
         let line = event.to_string();
-        assert!(line.contains(action) && line.contains(&id) && line.contains("key key_maker"), "{line}");
+        assert!(
+            line.contains(action) && line.contains(&id) && line.contains("key key_maker"),
+            "{line}"
+        );
     }
     let again = example.refused(&keys("DELETE", &format!("/{id}"), &maker.text), 404);
     assert_eq!(again.text(), r#"{"detail":"There is nothing of this name."}"#);
-    assert_eq!(example.refused(&keys("GET", "", &maker.text), 200).json().as_array().expect("a list").len(), 1);
+    assert_eq!(
+        example
+            .refused(&keys("GET", "", &maker.text), 200)
+            .json()
+            .as_array()
+            .expect("a list")
+            .len(),
+        1
+    );
 }
 
 #[test]
@@ -159,6 +195,12 @@ fn key_endpoints_refuse_strangers_bad_bodies_and_other_methods() {
         let answer = example.refused(&keys("POST", "", &maker.text).body(body.as_bytes()), 422);
         assert!(answer.json()["detail"].is_string(), "{}", answer.text());
     }
-    assert_eq!(example.refused(&keys("PUT", "", &maker.text), 405).header("allow"), Some("GET, HEAD, POST"));
-    assert_eq!(example.refused(&keys("GET", "/key_maker", &maker.text), 405).header("allow"), Some("DELETE"));
+    assert_eq!(
+        example.refused(&keys("PUT", "", &maker.text), 405).header("allow"),
+        Some("GET, HEAD, POST")
+    );
+    assert_eq!(
+        example.refused(&keys("GET", "/key_maker", &maker.text), 405).header("allow"),
+        Some("DELETE")
+    );
 }

@@ -38,7 +38,14 @@ fn every_scope_opens_its_own_endpoints_and_no_others() {
         ("conversations:read", "GET", "/api/v1/conversations/7"),
         ("conversations:write", "POST", "/api/v1/conversations/7/replies"),
     ];
-    let scopes = ["tickets:read", "tickets:write", "customers:read", "customers:write", "conversations:read", "conversations:write"];
+    let scopes = [
+        "tickets:read",
+        "tickets:write",
+        "customers:read",
+        "customers:write",
+        "conversations:read",
+        "conversations:write",
+    ];
     let keys = scopes.map(|scope| key(&format!("key_{}", scope.replace(':', "_")), &[scope]));
     let example = Example::start(API, &keys.each_ref());
     for (scope, key) in scopes.iter().zip(&keys) {
@@ -51,7 +58,9 @@ fn every_scope_opens_its_own_endpoints_and_no_others() {
             let answer = example.refused(&request, 403);
             assert_eq!(answer.json()["code"], "insufficient_scope");
             assert_eq!(answer.json()["required_scope"], needed);
-            let challenge = format!("Bearer realm=\"relay-help-desk\", error=\"insufficient_scope\", scope=\"{needed}\"");
+            let challenge = format!(
+                "Bearer realm=\"relay-help-desk\", error=\"insufficient_scope\", scope=\"{needed}\""
+            );
             assert_eq!(answer.header("www-authenticate"), Some(challenge.as_str()));
         }
     }
@@ -59,9 +68,12 @@ fn every_scope_opens_its_own_endpoints_and_no_others() {
 
 #[test]
 fn star_is_full_access_and_no_scope_is_none() {
-    let (all, none, some) = (key("key_all", &["*"]), key("key_none", &[]), key("key_some", &["tickets:write"]));
+    let (all, none, some) =
+        (key("key_all", &["*"]), key("key_none", &[]), key("key_some", &["tickets:write"]));
     let example = Example::start(API, &[&all, &none, &some]);
-    for (method, path) in [("GET", "/api/v1/tickets"), ("DELETE", "/api/v1/tickets/7"), ("GET", "/anything")] {
+    for (method, path) in
+        [("GET", "/api/v1/tickets"), ("DELETE", "/api/v1/tickets/7"), ("GET", "/anything")]
+    {
         let (seen, _) = example.forwarded(&request(method, path).bearer(&all));
         assert_eq!(seen.header("x-keygate-scopes"), Some("*"));
         example.refused(&request(method, path).bearer(&none), 403);
@@ -76,7 +88,8 @@ fn star_is_full_access_and_no_scope_is_none() {
 fn missing_and_invalid_keys_get_401_and_say_which() {
     let example = Example::start(API, &[&key("key_crm", &["tickets:read"])]);
     let answer = example.refused(&request("GET", "/api/v1/tickets"), 401);
-    let body = problem("Unauthorized", 401, "This endpoint needs an API key.", "missing_key", &answer);
+    let body =
+        problem("Unauthorized", 401, "This endpoint needs an API key.", "missing_key", &answer);
     assert_eq!(answer.text(), body);
     assert_eq!(
         answer.fields(),
@@ -87,9 +100,15 @@ fn missing_and_invalid_keys_get_401_and_say_which() {
             ("www-authenticate", "Bearer realm=\"relay-help-desk\""),
         ])
     );
-    let answer = example.refused(&request("GET", "/api/v1/tickets").header("Authorization", "Bearer YOUR_API_KEY"), 401);
+    let answer = example.refused(
+        &request("GET", "/api/v1/tickets").header("Authorization", "Bearer YOUR_API_KEY"),
+        401,
+    );
     assert_eq!(answer.json()["code"], "unknown_key");
-    assert_eq!(answer.header("www-authenticate"), Some("Bearer realm=\"relay-help-desk\", error=\"invalid_token\""));
+    assert_eq!(
+        answer.header("www-authenticate"),
+        Some("Bearer realm=\"relay-help-desk\", error=\"invalid_token\"")
+    );
     assert_eq!(example.upstream.connections(), 0);
 }
 
@@ -101,7 +120,11 @@ fn extra_whitespace_around_a_key_is_forgiven_and_inside_it_is_not() {
         example.forwarded(&request("GET", "/api/v1/tickets").header("Authorization", &value));
     }
     let (first, rest) = key.text.split_at(5);
-    example.refused(&request("GET", "/api/v1/tickets").header("Authorization", &format!("Bearer {first} {rest}")), 401);
+    example.refused(
+        &request("GET", "/api/v1/tickets")
+            .header("Authorization", &format!("Bearer {first} {rest}")),
+        401,
+    );
 }
 
 #[test]
@@ -112,7 +135,10 @@ fn revoked_key_stops_working_immediately() {
     example.forwarded(&request);
     let answer = example.revoke("key_leaked", &request);
     assert_eq!(answer.json()["code"], "revoked_key");
-    assert_eq!(answer.header("www-authenticate"), Some("Bearer realm=\"relay-help-desk\", error=\"invalid_token\""));
+    assert_eq!(
+        answer.header("www-authenticate"),
+        Some("Bearer realm=\"relay-help-desk\", error=\"invalid_token\"")
+    );
     example.refused(&request, 401);
 }
 
@@ -128,6 +154,9 @@ fn too_many_requests_get_429() {
     assert_eq!(answer.start, "HTTP/1.1 429 Too Many Requests");
     assert_eq!(answer.json()["code"], "rate_limited");
     assert!(
-        answer.header("retry-after").and_then(|seconds| seconds.parse::<u64>().ok()).is_some_and(|seconds| (1..=61).contains(&seconds))
+        answer
+            .header("retry-after")
+            .and_then(|seconds| seconds.parse::<u64>().ok())
+            .is_some_and(|seconds| (1..=61).contains(&seconds))
     );
 }

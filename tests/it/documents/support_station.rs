@@ -1,4 +1,5 @@
-//! Support Station: live and test keys of an organisation, four scopes, 100 requests a minute with headers.
+//! Support Station: live and test keys of an organisation, four scopes, 100 requests a minute with
+//! headers.
 
 use super::Example;
 use crate::harness::{Key, Request};
@@ -48,12 +49,17 @@ fn scopes_open_what_the_document_says_and_write_does_not_imply_read() {
         ("customers:write", "DELETE", "/api/v1/customers/7"),
     ];
     let scopes = ["tickets:read", "tickets:write", "customers:read", "customers:write"];
-    let keys = scopes.map(|scope| Key::live(&format!("key_{}", scope.replace(':', "_"))).scopes(&[scope]));
+    let keys =
+        scopes.map(|scope| Key::live(&format!("key_{}", scope.replace(':', "_"))).scopes(&[scope]));
     let example = Example::start(API, &keys.each_ref());
     for (scope, key) in scopes.iter().zip(&keys) {
         for (needed, method, path) in endpoints {
             let answer = example.gateway.send(&request(method, path).bearer(key));
-            assert_eq!(answer.status(), if needed == *scope { 200 } else { 403 }, "{scope}: {method} {path}");
+            assert_eq!(
+                answer.status(),
+                if needed == *scope { 200 } else { 403 },
+                "{scope}: {method} {path}"
+            );
             if answer.status() == 403 && method != "HEAD" {
                 assert_eq!(answer.json()["required_scope"], needed);
             }
@@ -69,19 +75,29 @@ fn every_answer_to_a_valid_key_carries_the_limit_and_what_remains() {
         let (_, answer) = example.forwarded(&request("GET", "/api/v1/tickets").bearer(&key));
         assert_eq!(answer.header("x-ratelimit-limit"), Some("100"));
         assert_eq!(answer.header("x-ratelimit-remaining"), Some((100 - used).to_string().as_str()));
-        let reset: u64 = answer.header("x-ratelimit-reset").and_then(|reset| reset.parse().ok()).expect("a reset");
+        let reset: u64 = answer
+            .header("x-ratelimit-reset")
+            .and_then(|reset| reset.parse().ok())
+            .expect("a reset");
         assert!((1..=61).contains(&reset), "{reset}");
     }
     let answer = example.refused(&request("POST", "/api/v1/tickets").bearer(&key), 403);
     assert_eq!(answer.header("x-ratelimit-limit"), Some("100"));
-    assert_eq!(answer.header("x-ratelimit-remaining"), Some("97"), "a refused request spends nothing");
+    assert_eq!(
+        answer.header("x-ratelimit-remaining"),
+        Some("97"),
+        "a refused request spends nothing"
+    );
     let answer = example.refused(&request("GET", "/api/v1/tickets"), 401);
     assert!(!answer.has("x-ratelimit-limit"), "without a valid key there is no limit to tell");
 }
 
 #[test]
 fn the_101st_request_in_a_minute_gets_429_and_is_told_when_to_come_back() {
-    let (key, other) = (Key::live("key_live").scopes(&["tickets:read"]), Key::live("key_other").scopes(&["tickets:read"]));
+    let (key, other) = (
+        Key::live("key_live").scopes(&["tickets:read"]),
+        Key::live("key_other").scopes(&["tickets:read"]),
+    );
     let example = Example::start(API, &[&key, &other]);
     let mut client = example.gateway.client();
     for left in (0..100).rev() {
@@ -94,12 +110,19 @@ fn the_101st_request_in_a_minute_gets_429_and_is_told_when_to_come_back() {
     assert_eq!(answer.header("x-ratelimit-limit"), Some("100"));
     assert_eq!(answer.header("x-ratelimit-remaining"), Some("0"));
     assert_eq!(answer.header("cache-control"), Some("no-store"));
-    let wait: u64 = answer.header("retry-after").and_then(|wait| wait.parse().ok()).expect("Retry-After in seconds");
+    let wait: u64 = answer
+        .header("retry-after")
+        .and_then(|wait| wait.parse().ok())
+        .expect("Retry-After in seconds");
     assert!((1..=61).contains(&wait), "{wait}");
     assert_eq!(answer.json()["code"], "rate_limited");
     assert_eq!(example.upstream.requests().len(), 100);
     let answer = client.send(&request("GET", "/api/v1/tickets").bearer(&other));
-    assert_eq!((answer.status(), answer.header("x-ratelimit-remaining")), (200, Some("99")), "the limit is per key");
+    assert_eq!(
+        (answer.status(), answer.header("x-ratelimit-remaining")),
+        (200, Some("99")),
+        "the limit is per key"
+    );
 }
 
 #[test]
@@ -112,7 +135,10 @@ fn no_scope_opens_nothing() {
 
 #[test]
 fn old_and_new_key_both_work_while_rotating() {
-    let (old, new) = (Key::live("key_old").scopes(&["tickets:read"]), Key::live("key_new").scopes(&["tickets:read"]));
+    let (old, new) = (
+        Key::live("key_old").scopes(&["tickets:read"]),
+        Key::live("key_new").scopes(&["tickets:read"]),
+    );
     let example = Example::start(API, &[&old, &new]);
     let by = |key| request("GET", "/api/v1/tickets").bearer(key);
     example.forwarded(&by(&old));

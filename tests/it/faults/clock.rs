@@ -1,21 +1,26 @@
 //! The wall clock is set while the gateway runs.
 
+use std::fs;
+
 use super::{Desk, with_faults};
 use crate::harness::{Certificates, Client, Gateway, Key, Request, wait_for};
-use std::fs;
 
 const HOUR: i64 = 3600;
 
 #[test]
 fn wall_clock_that_jumps_moves_expiry_and_nothing_else() {
     let certificates = Certificates::for_names(&["localhost".to_owned()]);
-    let in_an_hour = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second() + HOUR).expect("a time");
-    let temporary = Key::live("key_temporary").scopes(&["tickets:read"]).set(&format!("expires_at = {in_an_hour}"));
+    let in_an_hour =
+        jiff::Timestamp::from_second(jiff::Timestamp::now().as_second() + HOUR).expect("a time");
+    let temporary = Key::live("key_temporary")
+        .scopes(&["tickets:read"])
+        .set(&format!("expires_at = {in_an_hour}"));
     let limited = Key::live("key_limited").scopes(&["tickets:read"]).set("rate_limit = \"3/hour\"");
     let folder = tempfile::tempdir().expect("a folder");
     let set_clock = |offset: i64| {
         fs::write(folder.path().join("new"), offset.to_string()).expect("the offset");
-        fs::rename(folder.path().join("new"), folder.path().join("clock")).expect("the clock is set");
+        fs::rename(folder.path().join("new"), folder.path().join("clock"))
+            .expect("the clock is set");
     };
     let desk = Desk::open(
         |setup| setup.tls(&["localhost"]).key(&temporary).key(&limited),

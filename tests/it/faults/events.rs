@@ -1,12 +1,14 @@
 //! Nobody reads the gateway's events any more, or nobody can.
 
-use super::REVOKED;
-use crate::harness::{Client, Gateway, Key, Request, Upstream, wait_for};
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
+
 use tempfile::TempDir;
+
+use super::REVOKED;
+use crate::harness::{Client, Gateway, Key, Request, Upstream, wait_for};
 
 /// A gateway whose events are read only until it is ready.
 struct Unheard {
@@ -25,19 +27,32 @@ impl Unheard {
         let folder = setup.key(&leaked).write();
         let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
         command.args(["serve", "--config"]).arg(folder.path().join("gateway.toml"));
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the gateway starts");
+        let mut child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the gateway starts");
         let mut events = BufReader::new(child.stderr.take().expect("a pipe"));
         let mut addresses = Vec::new();
         loop {
             let mut line = String::new();
             assert!(events.read_line(&mut line).expect("an event") > 0, "it has ended");
             let event: serde_json::Value = serde_json::from_str(&line).expect("an event");
-            addresses.extend(event["address"].as_str().and_then(|address| address.parse::<SocketAddr>().ok()));
+            addresses.extend(
+                event["address"].as_str().and_then(|address| address.parse::<SocketAddr>().ok()),
+            );
             if event["message"] == "ready" {
                 break;
             }
         }
-        Self { folder, child, address: addresses[0], admin: addresses[1], events: Some(events), leaked }
+        Self {
+            folder,
+            child,
+            address: addresses[0],
+            admin: addresses[1],
+            events: Some(events),
+            leaked,
+        }
     }
 
     fn edit(&self, more: &str) {
@@ -50,24 +65,33 @@ impl Unheard {
 
     fn metric(&self, name: &str) -> f64 {
         let page = Client::plain(self.admin).send(&Request::get("/metrics").host("localhost"));
-        page.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok()).expect("the metric")
+        page.text()
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+            .expect("the metric")
     }
 
     /// Edits full of mistakes, each of which is an event; so often.
     fn make_noise(&self, times: u32) {
         for time in 1..=times {
-            let mistakes: String = (0..600).map(|index| format!("[wrong{index}_{time}]\n")).collect();
+            let mistakes: String =
+                (0..600).map(|index| format!("[wrong{index}_{time}]\n")).collect();
             self.edit(&mistakes);
-            wait_for("it is refused", || (self.metric("keygate_reloads_total{result=\"failure\"}") >= f64::from(time)).then_some(()));
+            wait_for("it is refused", || {
+                (self.metric("keygate_reloads_total{result=\"failure\"}") >= f64::from(time))
+                    .then_some(())
+            });
         }
     }
 
     fn serves_revokes_and_stops(mut self) {
-        let status = || Client::plain(self.address).send(&Request::get("/x").bearer(&self.leaked)).status();
+        let status =
+            || Client::plain(self.address).send(&Request::get("/x").bearer(&self.leaked)).status();
         assert_eq!(status(), 200);
         self.edit(REVOKED);
         wait_for("the revocation", || (status() == 401).then_some(()));
-        let stopped = Command::new("kill").arg(self.child.id().to_string()).status().expect("kill runs");
+        let stopped =
+            Command::new("kill").arg(self.child.id().to_string()).status().expect("kill runs");
         assert!(stopped.success());
         let ended = wait_for("it stops", || self.child.try_wait().expect("its state"));
         assert_eq!(ended.code(), Some(0));

@@ -1,12 +1,13 @@
 //! `gateway.toml` and what it names turn into something else while the gateway runs.
 
-use super::{Desk, REVOKED};
-use crate::harness::{Certificates, Client, Gateway, wait_for};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
+
+use super::{Desk, REVOKED};
+use crate::harness::{Certificates, Client, Gateway, wait_for};
 
 /// What a file turns into, and how.
 type Fault = (&'static str, fn(&Path));
@@ -46,7 +47,11 @@ fn gateway_toml_that_is_no_good_changes_nothing_and_the_next_good_one_revokes() 
                 make(&file);
                 println!("{fault}");
                 desk.wait_for_metric("keygate_config_file_differs", 1.0);
-                assert_eq!((desk.status(&desk.crm), desk.status(&desk.leaked)), (200, 200), "{fault}");
+                assert_eq!(
+                    (desk.status(&desk.crm), desk.status(&desk.leaked)),
+                    (200, 200),
+                    "{fault}"
+                );
                 remove(&file);
                 fs::write(&file, good + REVOKED).expect("a good file");
                 desk.wait_for_status(&desk.leaked, 401);
@@ -62,7 +67,11 @@ fn gateway_toml_that_is_no_good_changes_nothing_and_the_next_good_one_revokes() 
 fn certificate_that_is_no_good_changes_nothing_and_holds_no_revocation_up() {
     let certificates = Certificates::for_names(&["localhost".to_owned()]);
     thread::scope(|scope| {
-        for (name, (fault, make)) in FAULTS.into_iter().enumerate().map(|(index, fault)| (["cert.pem", "key.pem"][index % 2], fault)) {
+        for (name, (fault, make)) in FAULTS
+            .into_iter()
+            .enumerate()
+            .map(|(index, fault)| (["cert.pem", "key.pem"][index % 2], fault))
+        {
             let certificates = &certificates;
             scope.spawn(move || {
                 let start = |setup: crate::harness::Setup| {
@@ -77,11 +86,19 @@ fn certificate_that_is_no_good_changes_nothing_and_holds_no_revocation_up() {
                 println!("{name}: {fault}");
                 let complaint = "changed certificate cannot be used; the one before goes on";
                 wait_for("the complaint", || desk.gateway.events(complaint).pop());
-                let status = |key| Client::tls(desk.gateway.address(), certificates, "localhost").send(&Desk::request(key)).status();
+                let status = |key| {
+                    Client::tls(desk.gateway.address(), certificates, "localhost")
+                        .send(&Desk::request(key))
+                        .status()
+                };
                 assert_eq!(status(&desk.crm), 200, "{fault}");
                 desk.revoke_by_file();
                 wait_for("the revocation", || (status(&desk.leaked) == 401).then_some(()));
-                assert_eq!(desk.gateway.metric("keygate_certificate_reloads_total{result=\"failure\"}"), Some(1.0), "{fault}");
+                assert_eq!(
+                    desk.gateway.metric("keygate_certificate_reloads_total{result=\"failure\"}"),
+                    Some(1.0),
+                    "{fault}"
+                );
                 remove(&file);
                 certificates.write(file.parent().expect("a folder"));
                 wait_for("the good one", || desk.gateway.events("certificate reloaded").pop());

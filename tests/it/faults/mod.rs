@@ -1,4 +1,5 @@
-//! Whatever breaks in the machine around it, what ran goes on, a key that a later good file revokes is refused, and somebody is told.
+//! Whatever breaks in the machine around it, what ran goes on, a key that a later good file revokes
+//! is refused, and somebody is told.
 
 mod clock;
 mod descriptors;
@@ -6,8 +7,9 @@ mod events;
 mod files;
 mod unreadable;
 
-use crate::harness::{Client, Gateway, Key, Request, Setup, Upstream, library, wait_for};
 use std::path::{Path, PathBuf};
+
+use crate::harness::{Client, Gateway, Key, Request, Setup, Upstream, library, wait_for};
 
 const REVOKED: &str = "\n[revoked]\nkeys = [\"key_leaked\"]\n";
 
@@ -23,7 +25,8 @@ impl Desk {
     fn open(setup: impl FnOnce(Setup) -> Setup, start: impl FnOnce(Setup) -> Gateway) -> Self {
         let reader = |id| Key::live(id).scopes(&["tickets:read"]);
         let (crm, leaked) = (reader("key_crm"), reader("key_leaked"));
-        let file = Gateway::in_front_of(&Upstream::start()).scope("tickets:read", &["GET /api/v1/tickets"]);
+        let file = Gateway::in_front_of(&Upstream::start())
+            .scope("tickets:read", &["GET /api/v1/tickets"]);
         let gateway = start(setup(file).key(&crm).key(&leaked));
         Self { gateway, crm, leaked }
     }
@@ -51,7 +54,9 @@ impl Desk {
 
     #[track_caller]
     fn wait_for_metric(&self, series: &str, value: f64) {
-        wait_for(&format!("{series} is {value}"), || (self.gateway.metric(series) == Some(value)).then_some(()));
+        wait_for(&format!("{series} is {value}"), || {
+            (self.gateway.metric(series) == Some(value)).then_some(())
+        });
     }
 }
 

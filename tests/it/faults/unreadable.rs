@@ -1,9 +1,12 @@
-//! Files that are there and cannot be read for a while: a failing disk, no descriptor left in the whole system, rights that come late.
+//! Files that are there and cannot be read for a while: a failing disk, no descriptor left in the
+//! whole system, rights that come late.
+
+use std::fs;
+
+use tempfile::TempDir;
 
 use super::{Desk, with_faults};
 use crate::harness::{Gateway, Setup, wait_for};
-use std::fs;
-use tempfile::TempDir;
 
 const EIO: i32 = 5;
 const EACCES: i32 = 13;
@@ -50,7 +53,8 @@ fn edit_that_could_not_be_read_is_in_force_as_soon_as_it_can_be() {
 
 #[test]
 fn edit_is_not_forgotten_because_a_file_that_it_names_could_not_be_read() {
-    let (desk, folder) = open(|setup| setup.table("[api.upstream_headers]\nX-Desk-Auth = \"file:desk.auth\""));
+    let (desk, folder) =
+        open(|setup| setup.table("[api.upstream_headers]\nX-Desk-Auth = \"file:desk.auth\""));
     fail(&folder, "/desk.auth", EMFILE);
     desk.revoke_by_file();
     wait_for("it is told", || desk.gateway.events(REFUSED).pop());

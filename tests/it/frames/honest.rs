@@ -1,12 +1,14 @@
 //! A client that does nothing wrong, on connections of its own, while others do.
 
-use crate::harness::{Gateway, Request};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// One request after the other until it is told to stop: over HTTP/2, and over HTTP/1.1 on a new connection each.
+use crate::harness::{Gateway, Request};
+
+/// One request after the other until it is told to stop: over HTTP/2, and over HTTP/1.1 on a new
+/// connection each.
 pub(super) struct Honest {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<(usize, Duration)>,
@@ -34,7 +36,10 @@ impl Honest {
                     frame.stream == stream && frame.ends_stream()
                 });
                 wire.send(&super::wire::number(super::wire::WINDOW_UPDATE, 0, taken.max(1)));
-                assert_eq!(crate::harness::Client::plain(address).send(&Request::get("/honest")).status(), 200);
+                assert_eq!(
+                    crate::harness::Client::plain(address).send(&Request::get("/honest")).status(),
+                    200
+                );
                 slowest = slowest.max(begun.elapsed());
                 served += 2;
                 std::thread::sleep(Duration::from_millis(2));

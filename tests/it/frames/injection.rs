@@ -1,5 +1,5 @@
-//! Every byte in every place of a request's head: what could end a line or a word of the HTTP/1.1 request that the upstream gets is
-//! refused; what is passed on is passed on byte for byte, once.
+//! Every byte in every place of a request's head: what could end a line or a word of the HTTP/1.1
+//! request that the upstream gets is refused; what is passed on is passed on byte for byte, once.
 
 use super::suite::Bench;
 use super::wire::*;
@@ -8,8 +8,8 @@ use crate::harness::Message;
 /// How many heads one connection may get wrong before it has used up its budget.
 const EACH: usize = 64;
 
-/// Sends a request for each byte in the place that `head` puts it in; says which got an answer that is no refusal, and what reached the
-/// upstream.
+/// Sends a request for each byte in the place that `head` puts it in; says which got an answer that
+/// is no refusal, and what reached the upstream.
 fn passed(bench: &Bench, head: impl Fn(u8) -> Vec<u8>) -> (Vec<u8>, Vec<Message>) {
     bench.upstream.forget();
     let mut passed = Vec::new();
@@ -19,10 +19,14 @@ fn passed(bench: &Bench, head: impl Fn(u8) -> Vec<u8>) -> (Vec<u8>, Vec<Message>
         for (at, byte) in bytes.iter().enumerate() {
             let stream = 2 * at as u32 + 1;
             wire.send(&frame(HEADERS, WHOLE, stream, &head(*byte)));
-            let came = wire.read_until(|frame| frame.stream == stream && matches!(frame.kind, HEADERS | RST_STREAM));
+            let came = wire.read_until(|frame| {
+                frame.stream == stream && matches!(frame.kind, HEADERS | RST_STREAM)
+            });
             match came.kind {
                 HEADERS if came.status() == 200 => passed.push(*byte),
-                HEADERS => assert!(matches!(came.status(), 400 | 401), "{byte:#x}: {}", came.status()),
+                HEADERS => {
+                    assert!(matches!(came.status(), 400 | 401), "{byte:#x}: {}", came.status())
+                }
                 _ => assert_eq!(came.code(), PROTOCOL_ERROR, "{byte:#x}"),
             }
         }
@@ -42,8 +46,11 @@ fn letter(byte: u8) -> char {
 #[test]
 fn only_bytes_that_a_name_may_hold_pass_in_names() {
     let bench = Bench::start();
-    let (passed, seen) = passed(&bench, |byte| [request("GET", "/", &[]), literal([b'x', byte, b'y'], "z")].concat());
-    let sound: Vec<u8> = (0..=255).filter(|byte| is_token(*byte) && !byte.is_ascii_uppercase()).collect();
+    let (passed, seen) = passed(&bench, |byte| {
+        [request("GET", "/", &[]), literal([b'x', byte, b'y'], "z")].concat()
+    });
+    let sound: Vec<u8> =
+        (0..=255).filter(|byte| is_token(*byte) && !byte.is_ascii_uppercase()).collect();
     assert_eq!(passed, sound);
     assert_eq!(seen.len(), sound.len(), "each once");
     for (byte, seen) in sound.iter().zip(seen) {
@@ -54,8 +61,11 @@ fn only_bytes_that_a_name_may_hold_pass_in_names() {
 #[test]
 fn only_bytes_that_a_value_may_hold_pass_in_values() {
     let bench = Bench::start();
-    let (passed, seen) = passed(&bench, |byte| [request("GET", "/", &[]), literal("x-a", [b'x', byte, b'y'])].concat());
-    let sound: Vec<u8> = (0..=255).filter(|byte| (*byte >= b' ' && *byte != 0x7f) || *byte == b'\t').collect();
+    let (passed, seen) = passed(&bench, |byte| {
+        [request("GET", "/", &[]), literal("x-a", [b'x', byte, b'y'])].concat()
+    });
+    let sound: Vec<u8> =
+        (0..=255).filter(|byte| (*byte >= b' ' && *byte != 0x7f) || *byte == b'\t').collect();
     assert_eq!(passed, sound);
     assert_eq!(seen.len(), sound.len(), "each once");
     for (byte, seen) in sound.iter().zip(seen) {
@@ -66,28 +76,45 @@ fn only_bytes_that_a_value_may_hold_pass_in_values() {
 #[test]
 fn only_bytes_that_a_path_may_hold_pass_in_paths() {
     let bench = Bench::start();
-    let path = |byte| [&block(&pseudo("GET", "/")[..3])[..], &literal(":path", [b'/', b'x', byte, b'y'])].concat();
+    let path = |byte| {
+        [&block(&pseudo("GET", "/")[..3])[..], &literal(":path", [b'/', b'x', byte, b'y'])].concat()
+    };
     let (passed, seen) = passed(&bench, path);
-    let sound: Vec<u8> = (0u8..=255).filter(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?".contains(byte)).collect();
+    let sound: Vec<u8> = (0u8..=255)
+        .filter(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?".contains(byte))
+        .collect();
     assert_eq!(passed, sound);
     let lines: Vec<String> = seen.into_iter().map(|seen| seen.start).collect();
-    assert_eq!(lines, sound.iter().map(|byte| format!("GET /x{}y HTTP/1.1", letter(*byte))).collect::<Vec<_>>());
+    assert_eq!(
+        lines,
+        sound.iter().map(|byte| format!("GET /x{}y HTTP/1.1", letter(*byte))).collect::<Vec<_>>()
+    );
 }
 
 #[test]
 fn only_bytes_that_a_query_may_hold_pass_in_queries() {
     let bench = Bench::start();
-    let path = |byte| [&block(&pseudo("GET", "/")[..3])[..], &literal(":path", [b'/', b'?', byte, b'y'])].concat();
+    let path = |byte| {
+        [&block(&pseudo("GET", "/")[..3])[..], &literal(":path", [b'/', b'?', byte, b'y'])].concat()
+    };
     let (passed, seen) = passed(&bench, path);
     let lines: Vec<String> = seen.into_iter().map(|seen| seen.start).collect();
-    assert_eq!(lines, passed.iter().map(|byte| format!("GET /?{}y HTTP/1.1", letter(*byte))).collect::<Vec<_>>());
-    assert!(passed.iter().all(|byte| byte.is_ascii_graphic() && !b"#<>".contains(byte)), "{passed:?}");
+    assert_eq!(
+        lines,
+        passed.iter().map(|byte| format!("GET /?{}y HTTP/1.1", letter(*byte))).collect::<Vec<_>>()
+    );
+    assert!(
+        passed.iter().all(|byte| byte.is_ascii_graphic() && !b"#<>".contains(byte)),
+        "{passed:?}"
+    );
 }
 
 #[test]
 fn only_methods_with_a_rule_pass_and_no_byte_makes_two_of_one() {
     let bench = Bench::start();
-    let method = |byte| [&literal(":method", [b'G', byte, b'T'])[..], &block(&pseudo("", "/")[1..])].concat();
+    let method = |byte| {
+        [&literal(":method", [b'G', byte, b'T'])[..], &block(&pseudo("", "/")[1..])].concat()
+    };
     let (passed, seen) = passed(&bench, method);
     assert_eq!(passed, b"E", "of all of these there is a rule for GET only");
     assert_eq!(seen.len(), 1);
@@ -96,10 +123,17 @@ fn only_methods_with_a_rule_pass_and_no_byte_makes_two_of_one() {
 #[test]
 fn only_bytes_that_a_host_may_hold_pass_in_authorities() {
     let bench = Bench::start();
-    let authority =
-        |byte| [block(&pseudo("GET", "/")[..2]), literal(":authority", [b'x', byte, b'1']), block(&pseudo("GET", "/")[3..])].concat();
+    let authority = |byte| {
+        [
+            block(&pseudo("GET", "/")[..2]),
+            literal(":authority", [b'x', byte, b'1']),
+            block(&pseudo("GET", "/")[3..]),
+        ]
+        .concat()
+    };
     let (passed, seen) = passed(&bench, authority);
-    let sound: Vec<u8> = (0u8..=255).filter(|byte| byte.is_ascii_alphanumeric() || b"-._:".contains(byte)).collect();
+    let sound: Vec<u8> =
+        (0u8..=255).filter(|byte| byte.is_ascii_alphanumeric() || b"-._:".contains(byte)).collect();
     assert_eq!(passed, sound);
     assert_eq!(seen.len(), sound.len(), "each once");
     for (byte, seen) in sound.iter().zip(seen) {
@@ -111,8 +145,20 @@ fn only_bytes_that_a_host_may_hold_pass_in_authorities() {
 fn requests_in_values_bodies_and_trailers_are_no_requests() {
     let bench = Bench::start();
     let smuggled = "x\r\n\r\nGET /smuggled HTTP/1.1\r\nhost: desk.example\r\n\r\n";
-    for name in [":path", ":method", ":authority", ":scheme", "x-a", "cookie", "content-type", "x-request-id", "referer", "host"] {
-        let fields = pseudo("GET", "/").map(|field| if field.0 == name { (name, smuggled) } else { field });
+    for name in [
+        ":path",
+        ":method",
+        ":authority",
+        ":scheme",
+        "x-a",
+        "cookie",
+        "content-type",
+        "x-request-id",
+        "referer",
+        "host",
+    ] {
+        let fields =
+            pseudo("GET", "/").map(|field| if field.0 == name { (name, smuggled) } else { field });
         let more: &[(&str, &str)] = if name.starts_with(':') { &[] } else { &[(name, smuggled)] };
         let mut wire = Wire::open(&bench.gateway);
         wire.send(&frame(HEADERS, WHOLE, 1, &[block(&fields), block(more)].concat()));
@@ -138,7 +184,10 @@ fn requests_in_values_bodies_and_trailers_are_no_requests() {
         wire.send(&get(3, "/after"));
         assert_eq!(wire.status(3), 200);
         let seen = bench.upstream.requests();
-        assert_eq!(seen.iter().map(|seen| &*seen.start).collect::<Vec<_>>(), ["POST /body HTTP/1.1", "GET /after HTTP/1.1"]);
+        assert_eq!(
+            seen.iter().map(|seen| &*seen.start).collect::<Vec<_>>(),
+            ["POST /body HTTP/1.1", "GET /after HTTP/1.1"]
+        );
         assert_eq!(seen[0].body, &body[..59]);
     }
 }
@@ -156,7 +205,12 @@ fn bodies_in_pieces_of_every_size_and_padding_arrive_as_they_are() {
             let flags = if (number + 1) * size >= body.len() { END_STREAM } else { 0 };
             match number % 3 {
                 0 => sent.extend(frame(DATA, flags, stream, piece)),
-                _ => sent.extend(frame(DATA, flags | PADDED, stream, &[&[padding.len() as u8][..], piece, &padding].concat())),
+                _ => sent.extend(frame(
+                    DATA,
+                    flags | PADDED,
+                    stream,
+                    &[&[padding.len() as u8][..], piece, &padding].concat(),
+                )),
             }
             // Never more than the windows allow.
             if sent.len() > 60_000 {

@@ -1,5 +1,6 @@
-//! HTTP/2 on bare sockets: frames, states, header blocks and requests as no library would send them, each with the section that says
-//! what must happen; and floods, stalls and other ways to wear a server out.
+//! HTTP/2 on bare sockets: frames, states, header blocks and requests as no library would send
+//! them, each with the section that says what must happen; and floods, stalls and other ways to
+//! wear a server out.
 
 mod connection;
 mod exhaustion;

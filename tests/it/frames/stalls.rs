@@ -1,14 +1,17 @@
-//! Clients that begin something and let it stand: what they hold is taken from them in time, and whoever is only slow is left alone.
+//! Clients that begin something and let it stand: what they hold is taken from them in time, and
+//! whoever is only slow is left alone.
 
-use super::honest::Honest;
-use super::wire::*;
-use crate::harness::{Answer, Gateway, Setup, Upstream, wait_for};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use super::honest::Honest;
+use super::wire::*;
+use crate::harness::{Answer, Gateway, Setup, Upstream, wait_for};
+
 const TICK: Duration = Duration::from_millis(200);
-/// How long anything may stand in these tests, by `gateway.toml`; and when at the latest it must have been noticed.
+/// How long anything may stand in these tests, by `gateway.toml`; and when at the latest it must
+/// have been noticed.
 const SHORT: &str = "body_timeout = \"1s\"\nheader_timeout = \"1s\"\nmin_transfer_rate = \"1KiB\"";
 const SOON: Duration = Duration::from_secs(8);
 /// INITIAL_WINDOW_SIZE (RFC 9113 §6.5.2).
@@ -54,11 +57,26 @@ fn header_blocks_and_frames_that_never_end_end_the_connection_though_requests_ru
         wire.send(&[&slow, more].concat());
         wire
     };
-    assert_eq!(trickle(begun(&frame(HEADERS, END_STREAM, 3, b"\x82")), b""), Some(ENHANCE_YOUR_CALM), "a block of one frame");
-    let continued = trickle(begun(&frame(HEADERS, END_STREAM, 3, b"\x82")), &frame(CONTINUATION, 0, 3, &literal("x", "y")));
+    assert_eq!(
+        trickle(begun(&frame(HEADERS, END_STREAM, 3, b"\x82")), b""),
+        Some(ENHANCE_YOUR_CALM),
+        "a block of one frame"
+    );
+    let continued = trickle(
+        begun(&frame(HEADERS, END_STREAM, 3, b"\x82")),
+        &frame(CONTINUATION, 0, 3, &literal("x", "y")),
+    );
     assert_eq!(continued, Some(ENHANCE_YOUR_CALM), "a block that goes on and on");
-    assert_eq!(trickle(begun(b"\0\x10\0\x01"), b""), Some(ENHANCE_YOUR_CALM), "the beginning of a frame");
-    assert_eq!(trickle(begun(b"\0\x10\0\x01\x04\0\0\0\x03"), b"x"), Some(ENHANCE_YOUR_CALM), "a frame that comes byte by byte");
+    assert_eq!(
+        trickle(begun(b"\0\x10\0\x01"), b""),
+        Some(ENHANCE_YOUR_CALM),
+        "the beginning of a frame"
+    );
+    assert_eq!(
+        trickle(begun(b"\0\x10\0\x01\x04\0\0\0\x03"), b"x"),
+        Some(ENHANCE_YOUR_CALM),
+        "a frame that comes byte by byte"
+    );
     honest.finish();
 }
 
@@ -84,7 +102,9 @@ fn streams_whose_client_lets_nothing_through_are_reset_though_it_answers_pings()
     while resets < 10 {
         let frame = wire.read().expect("the connection stays");
         match frame.kind {
-            PING if frame.flags & ACK == 0 => _ = wire.send(&super::wire::frame(PING, ACK, 0, &frame.payload)),
+            PING if frame.flags & ACK == 0 => {
+                _ = wire.send(&super::wire::frame(PING, ACK, 0, &frame.payload))
+            }
             RST_STREAM => {
                 assert_eq!(frame.code(), CANCEL);
                 resets += 1;
@@ -97,11 +117,9 @@ fn streams_whose_client_lets_nothing_through_are_reset_though_it_answers_pings()
     assert_eq!(wire.status(101), 200, "the connection goes on");
     wire.read_until(Frame::ends_stream);
     assert_nothing_in_flight(&gateway, honest);
-    let cuts = gateway
-        .admin("/metrics")
-        .text()
-        .lines()
-        .find_map(|line| line.strip_prefix("keygate_cuts_total{outcome=\"client_timeout\"} ")?.parse().ok());
+    let cuts = gateway.admin("/metrics").text().lines().find_map(|line| {
+        line.strip_prefix("keygate_cuts_total{outcome=\"client_timeout\"} ")?.parse().ok()
+    });
     assert_eq!(cuts, Some(10), "they are counted");
 }
 
@@ -187,11 +205,21 @@ fn client_that_is_slow_but_fast_enough_gets_all_of_its_answer() {
 #[test]
 fn frame_that_stands_unread_behind_answers_that_are_not_taken_yet_is_no_offence() {
     let upstream = upstream();
-    let gateway = Gateway::in_front_of(&upstream).server("header_timeout = \"1s\"").api(r#"public = ["GET /**"]"#).start();
+    let gateway = Gateway::in_front_of(&upstream)
+        .server("header_timeout = \"1s\"")
+        .api(r#"public = ["GET /**"]"#)
+        .start();
     let mut wire = Wire::open_with(&gateway, &[(WINDOW, i32::MAX as u32)]);
     let last = get(101, "/");
     let (begun, rest) = last.split_at(12);
-    wire.send(&[number(WINDOW_UPDATE, 0, 1 << 30), (0..30).flat_map(|at| get(2 * at + 1, "/large")).collect(), begun.to_vec()].concat());
+    wire.send(
+        &[
+            number(WINDOW_UPDATE, 0, 1 << 30),
+            (0..30).flat_map(|at| get(2 * at + 1, "/large")).collect(),
+            begun.to_vec(),
+        ]
+        .concat(),
+    );
     std::thread::sleep(Duration::from_secs(3));
     wire.send(rest);
     assert_eq!(wire.status(101), 200);
@@ -204,8 +232,16 @@ fn stream_that_is_silent_while_both_sides_are_content_lives_on() {
     let events = std::thread::spawn(move || {
         let (stream, _) = listener.accept().unwrap();
         let mut out = stream.try_clone().unwrap();
-        let head: Vec<String> = BufReader::new(stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
-        out.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
+        let head: Vec<String> = BufReader::new(stream)
+            .lines()
+            .map_while(Result::ok)
+            .take_while(|line| !line.is_empty())
+            .collect();
+        out.write_all(
+            b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
+            transfer-encoding: chunked\r\n\r\n",
+        )
+        .unwrap();
         for _ in 0..3 {
             std::thread::sleep(Duration::from_millis(1500));
             out.write_all(b"9\r\ndata: 1\n\n\r\n").unwrap();
@@ -219,7 +255,8 @@ fn stream_that_is_silent_while_both_sides_are_content_lives_on() {
     wire.send(&post(1, "/events"));
     let mut come = Vec::new();
     loop {
-        let frame = wire.read_until(|frame| frame.stream == 1 && matches!(frame.kind, DATA | RST_STREAM));
+        let frame =
+            wire.read_until(|frame| frame.stream == 1 && matches!(frame.kind, DATA | RST_STREAM));
         assert_eq!(frame.kind, DATA, "it is not given up");
         come.extend_from_slice(&frame.payload);
         if frame.ends_stream() {
@@ -242,7 +279,11 @@ fn grpc_stream_of_few_messages_lives_on_though_it_is_below_the_rate() {
         HEADERS,
         END_HEADERS,
         1,
-        &request("POST", "/desk.Desk/Tell", &[("content-type", "application/grpc"), ("te", "trailers")]),
+        &request(
+            "POST",
+            "/desk.Desk/Tell",
+            &[("content-type", "application/grpc"), ("te", "trailers")],
+        ),
     ));
     for _ in 0..20 {
         std::thread::sleep(TICK);
@@ -266,7 +307,8 @@ fn fill(wire: &mut Wire, stream: u32) -> usize {
         }
         match wire.try_read() {
             Ok(Some(frame)) if frame.kind == WINDOW_UPDATE => {
-                room[usize::from(frame.stream != 0)] += u32::from_be_bytes(frame.payload.try_into().unwrap()) as usize;
+                room[usize::from(frame.stream != 0)] +=
+                    u32::from_be_bytes(frame.payload.try_into().unwrap()) as usize;
             }
             Ok(Some(_)) => {}
             _ => return sent,
@@ -293,7 +335,10 @@ fn bodies_that_the_upstream_does_not_take_are_held_within_the_windows_and_for_a_
     }
     let held = gateway.memory("VmHWM");
     println!("{sent} bytes sent, {before} KiB before, {held} KiB at most");
-    assert!(held < before + (CLIENTS as u64) * 1024 + (8 << 10), "{before} KiB before and {held} KiB at most");
+    assert!(
+        held < before + (CLIENTS as u64) * 1024 + (8 << 10),
+        "{before} KiB before and {held} KiB at most"
+    );
     for wire in &mut wires {
         wire.set_patience(SOON);
         // The upstream is to blame, or a client that could still have sent.
@@ -324,14 +369,20 @@ fn connections_that_wait_cost_little_memory() {
 
 fn in_flight(gateway: &Gateway) -> usize {
     let metrics = gateway.admin("/metrics");
-    metrics.text().lines().find_map(|line| line.strip_prefix("keygate_requests_in_flight ")?.parse().ok()).expect("the gauge")
+    metrics
+        .text()
+        .lines()
+        .find_map(|line| line.strip_prefix("keygate_requests_in_flight ")?.parse().ok())
+        .expect("the gauge")
 }
 
 /// The honest client is done, and so is everybody else in time.
 #[track_caller]
 fn assert_nothing_in_flight(gateway: &Gateway, honest: Honest) {
     let begun = Instant::now();
-    wait_for("all but the honest client's requests to end", || (in_flight(gateway) <= 1).then_some(()));
+    wait_for("all but the honest client's requests to end", || {
+        (in_flight(gateway) <= 1).then_some(())
+    });
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     honest.finish();
     wait_for("nothing in flight", || (in_flight(gateway) == 0).then_some(()));

@@ -16,27 +16,77 @@ fn frames_on_streams_in_another_state_are_refused() {
         case("5.1", "DATA on an idle stream", data(1), Goaway(PROTOCOL_ERROR)),
         case("5.1", "RST_STREAM on an idle stream", cancel(1), Goaway(PROTOCOL_ERROR)),
         case("5.1", "WINDOW_UPDATE on an idle stream", more(1), Goaway(PROTOCOL_ERROR)),
-        case("5.1", "DATA on a stream that only the server could open", get(5, "/a"), Goaway(PROTOCOL_ERROR))
-            .then(5, data(2))
-            .arrives(&["GET /a"]),
-        case("5.1", "RST_STREAM on a stream that only the server could open", get(5, "/a"), Goaway(PROTOCOL_ERROR))
-            .then(5, cancel(2))
-            .arrives(&["GET /a"]),
-        case("5.1", "WINDOW_UPDATE on a stream that only the server could open", get(5, "/a"), Goaway(PROTOCOL_ERROR))
-            .then(5, more(2))
-            .arrives(&["GET /a"]),
-        case("5.1", "DATA behind the end of a request", [get(1, "/half"), data(1)].concat(), Reset(1, STREAM_CLOSED))
-            .may_arrive(&["GET /half"]),
-        case("5.1", "DATA behind the end of a body", [&whole_post[..], &data(1)].concat(), Reset(1, STREAM_CLOSED))
-            .may_arrive(&["POST /x"]),
-        case("5.1", "HEADERS behind the end of a request", [get(1, "/half"), trailers(1, b"")].concat(), Reset(1, STREAM_CLOSED))
-            .may_arrive(&["GET /half"]),
-        case("5.1", "WINDOW_UPDATE behind the end of a request", [get(1, "/ended"), more(1)].concat(), Status(1, 200))
-            .arrives(&["GET /ended"]),
-        case("5.1", "PRIORITY behind the end of a request", [get(1, "/ended"), frame(PRIORITY, 0, 1, &[0; 5])].concat(), Status(1, 200))
-            .arrives(&["GET /ended"]),
-        case("5.1", "DATA behind a RST_STREAM", [post(1, "/x"), cancel(1), data(1)].concat(), Goaway(STREAM_CLOSED)),
-        case("5.1", "HEADERS behind a RST_STREAM", [post(1, "/x"), cancel(1), trailers(1, b"")].concat(), Goaway(STREAM_CLOSED)),
+        case(
+            "5.1",
+            "DATA on a stream that only the server could open",
+            get(5, "/a"),
+            Goaway(PROTOCOL_ERROR),
+        )
+        .then(5, data(2))
+        .arrives(&["GET /a"]),
+        case(
+            "5.1",
+            "RST_STREAM on a stream that only the server could open",
+            get(5, "/a"),
+            Goaway(PROTOCOL_ERROR),
+        )
+        .then(5, cancel(2))
+        .arrives(&["GET /a"]),
+        case(
+            "5.1",
+            "WINDOW_UPDATE on a stream that only the server could open",
+            get(5, "/a"),
+            Goaway(PROTOCOL_ERROR),
+        )
+        .then(5, more(2))
+        .arrives(&["GET /a"]),
+        case(
+            "5.1",
+            "DATA behind the end of a request",
+            [get(1, "/half"), data(1)].concat(),
+            Reset(1, STREAM_CLOSED),
+        )
+        .may_arrive(&["GET /half"]),
+        case(
+            "5.1",
+            "DATA behind the end of a body",
+            [&whole_post[..], &data(1)].concat(),
+            Reset(1, STREAM_CLOSED),
+        )
+        .may_arrive(&["POST /x"]),
+        case(
+            "5.1",
+            "HEADERS behind the end of a request",
+            [get(1, "/half"), trailers(1, b"")].concat(),
+            Reset(1, STREAM_CLOSED),
+        )
+        .may_arrive(&["GET /half"]),
+        case(
+            "5.1",
+            "WINDOW_UPDATE behind the end of a request",
+            [get(1, "/ended"), more(1)].concat(),
+            Status(1, 200),
+        )
+        .arrives(&["GET /ended"]),
+        case(
+            "5.1",
+            "PRIORITY behind the end of a request",
+            [get(1, "/ended"), frame(PRIORITY, 0, 1, &[0; 5])].concat(),
+            Status(1, 200),
+        )
+        .arrives(&["GET /ended"]),
+        case(
+            "5.1",
+            "DATA behind a RST_STREAM",
+            [post(1, "/x"), cancel(1), data(1)].concat(),
+            Goaway(STREAM_CLOSED),
+        ),
+        case(
+            "5.1",
+            "HEADERS behind a RST_STREAM",
+            [post(1, "/x"), cancel(1), trailers(1, b"")].concat(),
+            Goaway(STREAM_CLOSED),
+        ),
         case(
             "5.1",
             "the same request again behind a RST_STREAM",
@@ -44,19 +94,34 @@ fn frames_on_streams_in_another_state_are_refused() {
             Goaway(STREAM_CLOSED),
         ),
         case("5.1", "RST_STREAM twice", [post(1, "/x"), cancel(1), cancel(1)].concat(), Nothing),
-        case("5.1", "DATA on a stream that has ended", get(1, "/whole"), Goaway(STREAM_CLOSED)).then(1, data(1)).arrives(&["GET /whole"]),
+        case("5.1", "DATA on a stream that has ended", get(1, "/whole"), Goaway(STREAM_CLOSED))
+            .then(1, data(1))
+            .arrives(&["GET /whole"]),
         case("5.1", "HEADERS on a stream that has ended", get(1, "/whole"), Goaway(STREAM_CLOSED))
             .then(1, get(1, "/twice"))
             .arrives(&["GET /whole"]),
-        case("5.1", "RST_STREAM on a stream that has ended", get(1, "/whole"), Status(1, 200)).then(1, cancel(1)).arrives(&["GET /whole"]),
-        case("5.1", "WINDOW_UPDATE on a stream that has ended", get(1, "/whole"), Status(1, 200)).then(1, more(1)).arrives(&["GET /whole"]),
-        case("5.1.1", "stream with an even id", frame(HEADERS, WHOLE, 2, &request("GET", "/even", &[])), Goaway(PROTOCOL_ERROR)),
+        case("5.1", "RST_STREAM on a stream that has ended", get(1, "/whole"), Status(1, 200))
+            .then(1, cancel(1))
+            .arrives(&["GET /whole"]),
+        case("5.1", "WINDOW_UPDATE on a stream that has ended", get(1, "/whole"), Status(1, 200))
+            .then(1, more(1))
+            .arrives(&["GET /whole"]),
+        case(
+            "5.1.1",
+            "stream with an even id",
+            frame(HEADERS, WHOLE, 2, &request("GET", "/even", &[])),
+            Goaway(PROTOCOL_ERROR),
+        ),
         case("5.1.1", "even id below the last one", get(5, "/five"), Goaway(PROTOCOL_ERROR))
             .then(5, frame(HEADERS, WHOLE, 4, &request("GET", "/four", &[])))
             .arrives(&["GET /five"]),
         // To have skipped an id closes its stream.
-        case("5.1.1", "id below the last one", get(5, "/five"), Goaway(STREAM_CLOSED)).then(5, get(3, "/three")).arrives(&["GET /five"]),
-        case("5.1.1", "ids may be skipped", get(1, "/one"), Status(101, 200)).then(1, get(101, "/far")).arrives(&["GET /one", "GET /far"]),
+        case("5.1.1", "id below the last one", get(5, "/five"), Goaway(STREAM_CLOSED))
+            .then(5, get(3, "/three"))
+            .arrives(&["GET /five"]),
+        case("5.1.1", "ids may be skipped", get(1, "/one"), Status(101, 200))
+            .then(1, get(101, "/far"))
+            .arrives(&["GET /one", "GET /far"]),
         case(
             "8.1",
             "second HEADERS that end nothing",
@@ -69,9 +134,20 @@ fn frames_on_streams_in_another_state_are_refused() {
             [post(1, "/x"), frame(HEADERS, WHOLE, 1, &request("GET", "/in", &[]))].concat(),
             Reset(1, PROTOCOL_ERROR),
         ),
-        case("8.1", "trailers", [post(1, "/t"), data(1), trailers(1, &block(&[("x-sum", "7")]))].concat(), Status(1, 200))
-            .arrives(&["POST /t"]),
-        case("8.1", "empty trailers", [post(1, "/t"), data(1), trailers(1, b"")].concat(), Status(1, 200)).arrives(&["POST /t"]),
+        case(
+            "8.1",
+            "trailers",
+            [post(1, "/t"), data(1), trailers(1, &block(&[("x-sum", "7")]))].concat(),
+            Status(1, 200),
+        )
+        .arrives(&["POST /t"]),
+        case(
+            "8.1",
+            "empty trailers",
+            [post(1, "/t"), data(1), trailers(1, b"")].concat(),
+            Status(1, 200),
+        )
+        .arrives(&["POST /t"]),
         case(
             "8.1",
             "trailers with a pseudo-header field",
@@ -129,8 +205,16 @@ fn frames_on_streams_in_another_state_are_refused() {
         case(
             "8.1.1",
             "body where none was said",
-            [frame(HEADERS, END_HEADERS, 1, &request("POST", "/none", &[("content-length", "0")])), frame(DATA, END_STREAM, 1, b"x")]
-                .concat(),
+            [
+                frame(
+                    HEADERS,
+                    END_HEADERS,
+                    1,
+                    &request("POST", "/none", &[("content-length", "0")]),
+                ),
+                frame(DATA, END_STREAM, 1, b"x"),
+            ]
+            .concat(),
             Reset(1, PROTOCOL_ERROR),
         )
         .may_arrive(&["POST /none"]),
@@ -143,12 +227,22 @@ fn frames_on_streams_in_another_state_are_refused() {
         case(
             "8.1.1",
             "body as long as said, in pieces",
-            [sized(1, "3"), frame(DATA, 0, 1, b"ye"), frame(DATA, PADDED | END_STREAM, 1, b"\x01s\0")].concat(),
+            [
+                sized(1, "3"),
+                frame(DATA, 0, 1, b"ye"),
+                frame(DATA, PADDED | END_STREAM, 1, b"\x01s\0"),
+            ]
+            .concat(),
             Status(1, 200),
         )
         .arrives(&["POST /sized"]),
-        case("8.1.1", "no body, as said", [sized(1, "0"), frame(DATA, END_STREAM, 1, b"")].concat(), Status(1, 200))
-            .arrives(&["POST /sized"]),
+        case(
+            "8.1.1",
+            "no body, as said",
+            [sized(1, "0"), frame(DATA, END_STREAM, 1, b"")].concat(),
+            Status(1, 200),
+        )
+        .arrives(&["POST /sized"]),
     ]);
 }
 
@@ -181,7 +275,10 @@ fn window_of_each_stream_is_kept_to_the_byte_and_may_be_less_than_nothing() {
     };
     assert_eq!(data(&mut wire), (b"0123".to_vec(), false));
     // Two bytes are owed now, and one more may come once they are paid.
-    wire.send(&[settings(&[(4, 2)]), number(WINDOW_UPDATE, 1, 2), frame(PING, 0, 0, b"in order")].concat());
+    wire.send(
+        &[settings(&[(4, 2)]), number(WINDOW_UPDATE, 1, 2), frame(PING, 0, 0, b"in order")]
+            .concat(),
+    );
     let next = wire.read_until(|frame| frame.kind == DATA || frame.kind == PING);
     assert_eq!(next.kind, PING, "nothing is sent before the window is open");
     wire.send(&number(WINDOW_UPDATE, 1, 1));

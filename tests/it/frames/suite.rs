@@ -1,9 +1,10 @@
 //! What a table of cases is, and how one is run.
 
-use super::wire::{Frame, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE, Wire, get};
-use crate::harness::{Gateway, Upstream, wait_for};
 use std::cell::RefCell;
 use std::time::Duration;
+
+use super::wire::{Frame, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE, Wire, get};
+use crate::harness::{Gateway, Upstream, wait_for};
 
 /// What must come of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +40,12 @@ pub(super) struct Case {
     perhaps: bool,
 }
 
-pub(super) fn case(section: &'static str, name: &'static str, sent: impl Into<Vec<u8>>, want: Want) -> Case {
+pub(super) fn case(
+    section: &'static str,
+    name: &'static str,
+    sent: impl Into<Vec<u8>>,
+    want: Want,
+) -> Case {
     Case { name, section, steps: vec![Step::Send(sent.into())], want, arrives: &[], perhaps: false }
 }
 
@@ -55,7 +61,8 @@ impl Case {
         self
     }
 
-    /// The request is whole and was admitted, but what comes behind it may break it off before it arrives.
+    /// The request is whole and was admitted, but what comes behind it may break it off before it
+    /// arrives.
     pub(super) fn may_arrive(mut self, requests: &'static [&'static str]) -> Self {
         (self.arrives, self.perhaps) = (requests, true);
         self
@@ -86,9 +93,16 @@ impl Bench {
     /// Runs each case on a connection of its own.
     #[track_caller]
     pub(super) fn run(&self, cases: Vec<Case>) {
-        let failures: Vec<String> = cases.iter().filter_map(|case| self.verdict(case).err()).collect();
+        let failures: Vec<String> =
+            cases.iter().filter_map(|case| self.verdict(case).err()).collect();
         println!("{} cases", cases.len());
-        assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), cases.len(), failures.join("\n"));
+        assert!(
+            failures.is_empty(),
+            "{} of {} cases:\n{}",
+            failures.len(),
+            cases.len(),
+            failures.join("\n")
+        );
     }
 
     fn verdict(&self, case: &Case) -> Result<(), String> {
@@ -118,14 +132,22 @@ impl Bench {
             match wire.try_read() {
                 Ok(Some(frame)) => come.push(frame),
                 Ok(None) => break,
-                Err(_) => return said(format!("{:?} was to come, and nothing does behind {:?}", case.want, outcome(&come))),
+                Err(_) => {
+                    return said(format!(
+                        "{:?} was to come, and nothing does behind {:?}",
+                        case.want,
+                        outcome(&come)
+                    ));
+                }
             }
         }
         let came = outcome(&come);
         let expected = match case.want {
             Want::Goaway(code) => came.contains(&Came::Goaway(code)),
             Want::Reset(stream, code) => came == [Came::Reset(stream, code)],
-            Want::Status(stream, status) => came.contains(&Came::Status(stream, status)) && !came.iter().any(Came::is_end),
+            Want::Status(stream, status) => {
+                came.contains(&Came::Status(stream, status)) && !came.iter().any(Came::is_end)
+            }
             Want::Nothing => came.is_empty(),
         };
         if !expected {
@@ -133,8 +155,16 @@ impl Bench {
         }
         // What was passed on at all was so before the gateway said what came of it.
         let arrived = || -> Vec<String> {
-            let requests = self.upstream.requests().into_iter().map(|request| request.start.replace(" HTTP/1.1", ""));
-            requests.filter(|request| request != "GET /probe" && !self.late.borrow().contains(&&**request)).collect()
+            let requests = self
+                .upstream
+                .requests()
+                .into_iter()
+                .map(|request| request.start.replace(" HTTP/1.1", ""));
+            requests
+                .filter(|request| {
+                    request != "GET /probe" && !self.late.borrow().contains(&&**request)
+                })
+                .collect()
         };
         if case.perhaps && arrived().is_empty() {
             self.late.borrow_mut().extend(case.arrives);
@@ -143,7 +173,11 @@ impl Bench {
         if arrived().len() < case.arrives.len() {
             wait_for(case.name, || (arrived().len() >= case.arrives.len()).then_some(()));
         }
-        if arrived() != case.arrives { said(format!("{:?} were to arrive, not {:?}", case.arrives, arrived())) } else { Ok(()) }
+        if arrived() != case.arrives {
+            said(format!("{:?} were to arrive, not {:?}", case.arrives, arrived()))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -164,7 +198,9 @@ impl Came {
 
 fn outcome(frames: &[Frame]) -> Vec<Came> {
     let mut came = Vec::new();
-    for frame in frames.iter().filter(|frame| frame.stream != PROBE && !matches!(frame.kind, SETTINGS | PING | WINDOW_UPDATE)) {
+    for frame in frames.iter().filter(|frame| {
+        frame.stream != PROBE && !matches!(frame.kind, SETTINGS | PING | WINDOW_UPDATE)
+    }) {
         match frame.kind {
             GOAWAY => came.push(Came::Goaway(frame.code())),
             RST_STREAM => came.push(Came::Reset(frame.stream, frame.code())),
@@ -181,7 +217,11 @@ fn is_settled(want: Want, frames: &[Frame]) -> bool {
     match want {
         Want::Goaway(_) => false, // not before the connection is closed
         Want::Nothing => probed,
-        Want::Reset(stream, _) => probed && frames.iter().any(|frame| frame.kind == RST_STREAM && frame.stream == stream),
-        Want::Status(stream, _) => probed && frames.iter().any(|frame| frame.kind == HEADERS && frame.stream == stream),
+        Want::Reset(stream, _) => {
+            probed && frames.iter().any(|frame| frame.kind == RST_STREAM && frame.stream == stream)
+        }
+        Want::Status(stream, _) => {
+            probed && frames.iter().any(|frame| frame.kind == HEADERS && frame.stream == stream)
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! HTTP/2 written and read byte by byte, so that a test can send what no library would.
 
-use crate::harness::{Gateway, PATIENCE};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
+
+use crate::harness::{Gateway, PATIENCE};
 
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -50,7 +51,10 @@ pub(super) fn number(kind: u8, stream: u32, number: u32) -> Vec<u8> {
 
 /// A SETTINGS frame.
 pub(super) fn settings(values: &[(u16, u32)]) -> Vec<u8> {
-    let values: Vec<u8> = values.iter().flat_map(|(name, value)| [&name.to_be_bytes()[..], &value.to_be_bytes()].concat()).collect();
+    let values: Vec<u8> = values
+        .iter()
+        .flat_map(|(name, value)| [&name.to_be_bytes()[..], &value.to_be_bytes()].concat())
+        .collect();
     frame(SETTINGS, 0, 0, &values)
 }
 
@@ -126,10 +130,13 @@ impl Frame {
         u32::from_be_bytes(self.payload[at..at + 4].try_into().unwrap())
     }
 
-    /// The status that an answer's header block begins with. The gateway keeps nothing in tables, so the block says it alone.
+    /// The status that an answer's header block begins with. The gateway keeps nothing in tables,
+    /// so the block says it alone.
     pub(super) fn status(&self) -> u16 {
         match self.payload.strip_prefix(b"\x20").unwrap_or(&self.payload) {
-            [indexed @ 0x88..=0x8e, ..] => [200, 204, 206, 304, 400, 404, 500][usize::from(indexed - 0x88)],
+            [indexed @ 0x88..=0x8e, ..] => {
+                [200, 204, 206, 304, 400, 404, 500][usize::from(indexed - 0x88)]
+            }
             [8, 3, digits @ ..] => std::str::from_utf8(&digits[..3]).unwrap().parse().unwrap(),
             other => panic!("no status: {other:?}"),
         }
@@ -163,7 +170,10 @@ impl Wire {
         config.alpn_protocols = vec![b"h2".to_vec()];
         let name = gateway.certificates().name().to_owned().try_into().unwrap();
         let session = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
-        Self { bytes: Box::new(rustls::StreamOwned::new(session, socket.try_clone().unwrap())), socket }
+        Self {
+            bytes: Box::new(rustls::StreamOwned::new(session, socket.try_clone().unwrap())),
+            socket,
+        }
     }
 
     /// Connects and sends the preface and SETTINGS.
@@ -214,7 +224,11 @@ impl Wire {
     fn fill(&mut self, buffer: &mut [u8]) -> std::io::Result<bool> {
         use std::io::ErrorKind::{ConnectionAborted, ConnectionReset, UnexpectedEof};
         match self.bytes.read_exact(buffer) {
-            Err(error) if matches!(error.kind(), UnexpectedEof | ConnectionReset | ConnectionAborted) => Ok(false),
+            Err(error)
+                if matches!(error.kind(), UnexpectedEof | ConnectionReset | ConnectionAborted) =>
+            {
+                Ok(false)
+            }
             outcome => outcome.map(|()| true),
         }
     }
@@ -244,10 +258,14 @@ impl Wire {
         self.end().expect("GOAWAY before the end")
     }
 
-    /// Waits for the end; the code of the GOAWAY before it. That one is lost where more was sent than the gateway reads behind it.
+    /// Waits for the end; the code of the GOAWAY before it. That one is lost where more was sent
+    /// than the gateway reads behind it.
     #[track_caller]
     pub(super) fn end(&mut self) -> Option<u32> {
-        std::iter::from_fn(|| self.read()).filter(|frame| frame.kind == GOAWAY).last().map(|frame| frame.code())
+        std::iter::from_fn(|| self.read())
+            .filter(|frame| frame.kind == GOAWAY)
+            .last()
+            .map(|frame| frame.code())
     }
 }
 

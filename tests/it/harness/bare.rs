@@ -1,4 +1,5 @@
-//! Upstreams on bare sockets, for what the one that records requests is too well-behaved to do. They end with the process.
+//! Upstreams on bare sockets, for what the one that records requests is too well-behaved to do.
+//! They end with the process.
 
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
@@ -19,7 +20,9 @@ pub(crate) fn bare_upstream(serve: impl Fn(TcpStream) + Send + Sync + 'static) -
 }
 
 /// The same, once the head of a request has been read.
-pub(crate) fn upstream_after_head(serve: impl Fn(BufReader<TcpStream>) + Send + Sync + 'static) -> String {
+pub(crate) fn upstream_after_head(
+    serve: impl Fn(BufReader<TcpStream>) + Send + Sync + 'static,
+) -> String {
     bare_upstream(move |stream| {
         let mut stream = BufReader::new(stream);
         let mut line = String::new();

@@ -1,13 +1,17 @@
 //! A certification authority for tests, and a server certificate by it.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
-use rustls::pki_types::CertificateDer;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rustls::pki_types::CertificateDer;
+
 /// A certificate and its key, both in PEM.
-fn issue(leaf: CertificateParams, authority: &CertifiedIssuer<'static, KeyPair>) -> (String, String) {
+fn issue(
+    leaf: CertificateParams,
+    authority: &CertifiedIssuer<'static, KeyPair>,
+) -> (String, String) {
     let key = KeyPair::generate().expect("a key pair");
     let cert = leaf.signed_by(&key, authority).expect("a certificate");
     (cert.pem(), key.serialize_pem())
@@ -33,7 +37,8 @@ impl Certificates {
     pub(crate) fn lasting(names: &[&str], life: Duration) -> Self {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names.clone()).expect("names");
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock that is set");
+        let now =
+            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock that is set");
         params.not_before = date_time_ymd(1970, 1, 1) + (now - Duration::from_secs(30 * 86_400));
         params.not_after = params.not_before + life;
         Self::make(&names, params)
@@ -42,7 +47,9 @@ impl Certificates {
     fn make(names: &[String], leaf: CertificateParams) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key pair")).expect("an authority");
+        let authority =
+            CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key pair"))
+                .expect("an authority");
         let (cert_pem, key_pem) = issue(leaf, &authority);
         Self {
             authority: authority.der().clone(),
@@ -56,7 +63,8 @@ impl Certificates {
 
     /// Another certificate by the same authority.
     pub(crate) fn with_same_authority(&self) -> Self {
-        let (cert_pem, key_pem) = issue(CertificateParams::new(self.names.clone()).expect("names"), &self.issuer);
+        let (cert_pem, key_pem) =
+            issue(CertificateParams::new(self.names.clone()).expect("names"), &self.issuer);
         Self {
             authority: self.authority.clone(),
             authority_pem: self.authority_pem.clone(),
@@ -67,7 +75,8 @@ impl Certificates {
         }
     }
 
-    /// Puts another certificate by the same authority in the place of the one in this folder, each file by renaming.
+    /// Puts another certificate by the same authority in the place of the one in this folder, each
+    /// file by renaming.
     pub(crate) fn renew(&self, folder: &Path) {
         let staged = tempfile::tempdir_in(folder).expect("a folder");
         self.with_same_authority().write(staged.path());
@@ -78,7 +87,8 @@ impl Certificates {
 
     /// Writes `ca.pem`, `cert.pem` and `key.pem`, the key for its owner's eyes only.
     pub(crate) fn write(&self, folder: &Path) {
-        std::fs::write(folder.join("ca.pem"), &self.authority_pem).expect("the authority is written");
+        std::fs::write(folder.join("ca.pem"), &self.authority_pem)
+            .expect("the authority is written");
         self.write_as(folder, "cert.pem", "key.pem");
     }
 
@@ -87,7 +97,8 @@ impl Certificates {
         use std::os::unix::fs::PermissionsExt;
         std::fs::write(folder.join(cert), &self.cert_pem).expect("the certificate is written");
         std::fs::write(folder.join(key), &self.key_pem).expect("the key is written");
-        std::fs::set_permissions(folder.join(key), std::fs::Permissions::from_mode(0o600)).expect("the key is private");
+        std::fs::set_permissions(folder.join(key), std::fs::Permissions::from_mode(0o600))
+            .expect("the key is private");
     }
 
     /// The first name of the certificate.
@@ -105,7 +116,9 @@ impl Certificates {
     /// For a client that trusts this authority alone and speaks HTTP/1.1.
     pub(crate) fn client_config(&self) -> Arc<rustls::ClientConfig> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("TLS versions");
+        let builder = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("TLS versions");
         let mut config = builder.with_root_certificates(self.roots()).with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Arc::new(config)
@@ -114,10 +127,17 @@ impl Certificates {
     /// For a server with this certificate.
     pub(crate) fn server_config(&self) -> Arc<rustls::ServerConfig> {
         use rustls::pki_types::pem::PemObject;
-        let chain = vec![CertificateDer::from_pem_slice(self.cert_pem.as_bytes()).expect("the certificate")];
-        let key = rustls::pki_types::PrivateKeyDer::from_pem_slice(self.key_pem.as_bytes()).expect("the key");
+        let chain = vec![
+            CertificateDer::from_pem_slice(self.cert_pem.as_bytes()).expect("the certificate"),
+        ];
+        let key = rustls::pki_types::PrivateKeyDer::from_pem_slice(self.key_pem.as_bytes())
+            .expect("the key");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("TLS versions");
-        Arc::new(builder.with_no_client_auth().with_single_cert(chain, key).expect("a matching pair"))
+        let builder = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("TLS versions");
+        Arc::new(
+            builder.with_no_client_auth().with_single_cert(chain, key).expect("a matching pair"),
+        )
     }
 }

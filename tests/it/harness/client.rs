@@ -1,8 +1,9 @@
 //! A client that sends exactly what it is told and reads exactly what comes back.
 
-use super::{Certificates, Key, Message, PATIENCE};
 use std::io::{BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+
+use super::{Certificates, Key, Message, PATIENCE};
 
 /// A request as it is written to the socket.
 #[derive(Debug, Clone)]
@@ -16,7 +17,12 @@ pub(crate) struct Request {
 impl Request {
     /// A request with a `Host` of its own, unless [`Self::host`] changes it.
     pub(crate) fn new(method: &str, target: &str) -> Self {
-        Self { method: method.into(), target: target.into(), headers: vec![("Host".into(), "desk.example".into())], body: Vec::new() }
+        Self {
+            method: method.into(),
+            target: target.into(),
+            headers: vec![("Host".into(), "desk.example".into())],
+            body: Vec::new(),
+        }
     }
 
     pub(crate) fn get(target: &str) -> Self {
@@ -70,7 +76,8 @@ impl Client {
     /// Connects with TLS, asking for `name`.
     pub(crate) fn tls(address: SocketAddr, certificates: &Certificates, name: &str) -> Self {
         let name = name.to_owned().try_into().expect("a server name");
-        let session = rustls::ClientConnection::new(certificates.client_config(), name).expect("a TLS session");
+        let session = rustls::ClientConnection::new(certificates.client_config(), name)
+            .expect("a TLS session");
         Self::over(rustls::StreamOwned::new(session, connect(address)))
     }
 
@@ -85,13 +92,15 @@ impl Client {
         self.read(&request.method)
     }
 
-    /// Sends a request and reads its answer; nothing where there is no whole one, because the other side is gone.
+    /// Sends a request and reads its answer; nothing where there is no whole one, because the other
+    /// side is gone.
     pub(crate) fn try_send(&mut self, request: &Request) -> Option<Message> {
         self.write(&request.bytes());
         Message::read(&mut self.stream, |answer| answer.status() != 204).ok().flatten()
     }
 
-    /// Sends these bytes. What the other side does not take any more is no matter: its answer is what counts.
+    /// Sends these bytes. What the other side does not take any more is no matter: its answer is
+    /// what counts.
     pub(crate) fn write(&mut self, bytes: &[u8]) {
         let stream = self.stream.get_mut();
         let _ = stream.write_all(bytes).and_then(|()| stream.flush());
@@ -101,8 +110,12 @@ impl Client {
     #[track_caller]
     pub(crate) fn read(&mut self, method: &str) -> Message {
         loop {
-            let has_body = |answer: &Message| method != "HEAD" && !matches!(answer.status(), 100..=199 | 204 | 304);
-            let answer = Message::read(&mut self.stream, has_body).expect("a whole answer").expect("an answer");
+            let has_body = |answer: &Message| {
+                method != "HEAD" && !matches!(answer.status(), 100..=199 | 204 | 304)
+            };
+            let answer = Message::read(&mut self.stream, has_body)
+                .expect("a whole answer")
+                .expect("an answer");
             if !(100..200).contains(&answer.status()) || answer.status() == 101 {
                 return answer;
             }

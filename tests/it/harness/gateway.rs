@@ -4,16 +4,18 @@ mod processes;
 
 pub(crate) use processes::send_signal;
 
-use super::keys::Key;
-use super::{Certificates, Client, Message, Request, Upstream, wait_for};
-use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+use serde_json::Value;
 use tempfile::TempDir;
+
+use super::keys::Key;
+use super::{Certificates, Client, Message, Request, Upstream, wait_for};
 
 type Lines = Arc<Mutex<Vec<String>>>;
 
@@ -106,7 +108,8 @@ impl Setup {
         let tls = format!("[server.tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n{}", self.tls);
         let tls = if self.certificates.is_some() { tls } else { String::new() };
         let toml = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 2\n{}\n{tls}\n[admin]\nlisten = \"127.0.0.1:0\"\n\n[[api]]\n{}{}{}",
+            "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 2\n{}\n{tls}\n[admin]\n\
+                listen = \"127.0.0.1:0\"\n\n[[api]]\n{}{}{}",
             self.server, self.api, self.tables, self.rest
         );
         (toml, self.certificates)
@@ -134,12 +137,20 @@ impl Gateway {
     pub(crate) fn in_front_of_url(upstream: &str) -> Setup {
         let prefix = |world: &str| format!("sk_{world}_");
         let api = format!(
-            "name = \"desk\"\nupstream = \"{}\"\nenvironments = {{ live = \"{}\", test = \"{}\" }}\n",
+            "name = \"desk\"\nupstream = \"{}\"\n\
+                environments = {{ live = \"{}\", test = \"{}\" }}\n",
             upstream,
             prefix("live"),
             prefix("test")
         );
-        Setup { server: String::new(), api, tables: String::new(), rest: String::new(), certificates: None, tls: String::new() }
+        Setup {
+            server: String::new(),
+            api,
+            tables: String::new(),
+            rest: String::new(),
+            certificates: None,
+            tls: String::new(),
+        }
     }
 
     /// Starts the binary with this `gateway.toml` and waits until it is ready.
@@ -178,7 +189,12 @@ impl Gateway {
         Self::run_by(command, folder, None, true, &[])
     }
 
-    fn run_in(folder: Arc<TempDir>, certificates: Option<Certificates>, read_log: bool, environment: &[(&str, PathBuf)]) -> Self {
+    fn run_in(
+        folder: Arc<TempDir>,
+        certificates: Option<Certificates>,
+        read_log: bool,
+        environment: &[(&str, PathBuf)],
+    ) -> Self {
         // A name of its own in the folder, so that a test can put another program in its place.
         let program = folder.path().join("keygate");
         if !program.exists() {
@@ -200,14 +216,22 @@ impl Gateway {
         let mut child = command.spawn().expect("the gateway starts");
         let events = collect(child.stderr.take().expect("a pipe"));
         // A pipe that nobody reads stays open with the child and fills up.
-        let log = if read_log { collect(child.stdout.take().expect("a pipe")) } else { Lines::default() };
+        let log =
+            if read_log { collect(child.stdout.take().expect("a pipe")) } else { Lines::default() };
         wait_for("the gateway is ready", || {
             let ended = child.try_wait().expect("its state");
-            assert!(ended.is_none(), "the gateway ended with {ended:?}: {:#?}", events.lock().unwrap());
+            assert!(
+                ended.is_none(),
+                "the gateway ended with {ended:?}: {:#?}",
+                events.lock().unwrap()
+            );
             find_event(&events, "message", "ready")
         });
         let listener = |name| {
-            let is_it = |event: &Value| (field(event, "message")? == "listening" && field(event, "listener")? == name).then_some(());
+            let is_it = |event: &Value| {
+                (field(event, "message")? == "listening" && field(event, "listener")? == name)
+                    .then_some(())
+            };
             let event = parse(&events).into_iter().find(|event| is_it(event).is_some())?;
             field(&event, "address").and_then(|address| address.as_str()?.parse().ok())
         };
@@ -278,15 +302,19 @@ impl Gateway {
 
     /// Lines of the access log that have this value.
     pub(crate) fn logged(&self, name: &str, value: &str) -> Vec<Value> {
-        parse(&self.log).into_iter().filter(|line| field(line, name).is_some_and(|found| found == value)).collect()
+        parse(&self.log)
+            .into_iter()
+            .filter(|line| field(line, name).is_some_and(|found| found == value))
+            .collect()
     }
 
-    /// Events whose message is this. They are written by a thread of their own, a moment after what they tell of can be seen, so none is
-    /// believed to be there only after that moment.
+    /// Events whose message is this. They are written by a thread of their own, a moment after what
+    /// they tell of can be seen, so none is believed to be there only after that moment.
     pub(crate) fn events(&self, message: &str) -> Vec<Value> {
         let deadline = Instant::now() + Duration::from_millis(300);
         loop {
-            let found = |event: &Value| field(event, "message").is_some_and(|found| found == message);
+            let found =
+                |event: &Value| field(event, "message").is_some_and(|found| found == message);
             let events: Vec<Value> = parse(&self.events).into_iter().filter(found).collect();
             if !events.is_empty() || Instant::now() >= deadline {
                 return events;
@@ -322,7 +350,12 @@ impl Drop for Gateway {
 fn collect(stream: impl Read + Send + 'static) -> Lines {
     let lines = Lines::default();
     let sink = lines.clone();
-    std::thread::spawn(move || BufReader::new(stream).lines().map_while(Result::ok).for_each(|line| sink.lock().unwrap().push(line)));
+    std::thread::spawn(move || {
+        BufReader::new(stream)
+            .lines()
+            .map_while(Result::ok)
+            .for_each(|line| sink.lock().unwrap().push(line))
+    });
     lines
 }
 

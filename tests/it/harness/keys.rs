@@ -1,7 +1,8 @@
 //! API keys, made at run time so that no scanner finds one in the source.
 
-use sha2::{Digest, Sha256};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use sha2::{Digest, Sha256};
 
 /// A key and its `[[key]]` block.
 #[derive(Debug, Clone)]
@@ -19,9 +20,13 @@ impl Key {
     /// A key that starts with `prefix`.
     pub(crate) fn new(id: &str, prefix: &str) -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let seed = format!("{id} {} {}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let seed =
+            format!("{id} {} {}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let text = format!("{prefix}{}", &hex_digest(&seed)[..36]);
-        let lines = format!("id = \"{id}\"\nname = \"{id} of a test\"\nsha256 = \"{}\"\n", hex_digest(&text));
+        let lines = format!(
+            "id = \"{id}\"\nname = \"{id} of a test\"\nsha256 = \"{}\"\n",
+            hex_digest(&text)
+        );
         Self { text, lines }
     }
 

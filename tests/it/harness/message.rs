@@ -1,4 +1,5 @@
-//! HTTP/1.1 messages, read exactly: header fields in their order and spelling, bodies byte for byte.
+//! HTTP/1.1 messages, read exactly: header fields in their order and spelling, bodies byte for
+//! byte.
 
 use std::io::{self, BufRead, Read};
 
@@ -16,8 +17,12 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// Reads one message. Nothing where the stream ends before it starts. `has_body`: whether its kind can have one.
-    pub(crate) fn read(stream: &mut impl BufRead, has_body: impl Fn(&Self) -> bool) -> io::Result<Option<Self>> {
+    /// Reads one message. Nothing where the stream ends before it starts. `has_body`: whether its
+    /// kind can have one.
+    pub(crate) fn read(
+        stream: &mut impl BufRead,
+        has_body: impl Fn(&Self) -> bool,
+    ) -> io::Result<Option<Self>> {
         let Some(mut message) = Self::read_head(stream)? else { return Ok(None) };
         if has_body(&message) {
             message.read_body(stream)?;
@@ -70,7 +75,11 @@ impl Message {
 
     /// Every value of a field.
     pub(crate) fn all(&self, name: &str) -> Vec<&str> {
-        self.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str()).collect()
+        self.headers
+            .iter()
+            .filter(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+            .collect()
     }
 
     /// Whether a field is there, whatever its spelling.
@@ -80,7 +89,11 @@ impl Message {
 
     /// The status of an answer.
     pub(crate) fn status(&self) -> u16 {
-        self.start.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("no status line: {:?}", self.start))
+        self.start
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok())
+            .unwrap_or_else(|| panic!("no status line: {:?}", self.start))
     }
 
     /// The body as text.
@@ -90,13 +103,19 @@ impl Message {
 
     /// The body as JSON.
     pub(crate) fn json(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|why| panic!("{why}: {:?}", String::from_utf8_lossy(&self.body)))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|why| panic!("{why}: {:?}", String::from_utf8_lossy(&self.body)))
     }
 
-    /// Every field but date and request id, in lower case and sorted, for comparing the whole head at once.
+    /// Every field but date and request id, in lower case and sorted, for comparing the whole head
+    /// at once.
     pub(crate) fn fields(&self) -> Vec<(String, String)> {
-        let mut fields: Vec<_> =
-            self.but_date_and_id().headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
+        let mut fields: Vec<_> = self
+            .but_date_and_id()
+            .headers
+            .into_iter()
+            .map(|(name, value)| (name.to_ascii_lowercase(), value))
+            .collect();
         fields.sort();
         fields
     }
@@ -104,7 +123,9 @@ impl Message {
     /// All of an answer but what differs from one to the next: date and request id.
     pub(crate) fn but_date_and_id(&self) -> Self {
         let mut same = self.clone();
-        same.headers.retain(|(name, _)| !["date", "x-request-id"].contains(&name.to_ascii_lowercase().as_str()));
+        same.headers.retain(|(name, _)| {
+            !["date", "x-request-id"].contains(&name.to_ascii_lowercase().as_str())
+        });
         same
     }
 }

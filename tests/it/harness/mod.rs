@@ -1,5 +1,5 @@
-//! What the tests stand on: the gateway's process, an upstream that records everything, and a client that
-//! sends and reads exact bytes.
+//! What the tests stand on: the gateway's process, an upstream that records everything, and a
+//! client that sends and reads exact bytes.
 
 mod bare;
 mod certificates;

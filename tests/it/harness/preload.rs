@@ -1,4 +1,5 @@
-//! Libraries that are loaded before the gateway (`LD_PRELOAD`), so that the machine below it has faults.
+//! Libraries that are loaded before the gateway (`LD_PRELOAD`), so that the machine below it has
+//! faults.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -8,10 +9,12 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 /// The library that a C file of `tests/` comes to; compiled once.
 pub(crate) fn library(source: &str) -> PathBuf {
     static LIBRARIES: OnceLock<Mutex<HashMap<String, PathBuf>>> = OnceLock::new();
-    let mut libraries = LIBRARIES.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    let mut libraries =
+        LIBRARIES.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
     let compile = || {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(source);
-        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(source.with_extension("so").file_name().expect("a file's name"));
+        let library = Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .join(source.with_extension("so").file_name().expect("a file's name"));
         // Another process may be compiling it, or using it.
         let own = library.with_extension(std::process::id().to_string());
         let mut compiler = Command::new("cc");

@@ -1,12 +1,14 @@
-//! A small HTTP/1.1 server that records every request exactly and answers as it is told. It is written on
-//! bare sockets so that nothing between the gateway and the test tidies header fields up.
+//! A small HTTP/1.1 server that records every request exactly and answers as it is told. It is
+//! written on bare sockets so that nothing between the gateway and the test tidies header fields
+//! up.
 
-use super::{Message, PATIENCE, wait_for};
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use super::{Message, PATIENCE, wait_for};
 
 /// What the upstream answers.
 #[derive(Debug, Clone)]
@@ -19,7 +21,8 @@ pub(crate) struct Answer {
 impl Answer {
     /// A status line, fields and a body with its length.
     pub(crate) fn new(status: &str, headers: &[(&str, &str)], body: &[u8]) -> Self {
-        let fields: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let fields: String =
+            headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let head = format!("HTTP/1.1 {status}\r\n{fields}content-length: {}\r\n\r\n", body.len());
         Self::raw([head.as_bytes(), body].concat())
     }
@@ -59,7 +62,9 @@ pub(crate) struct Upstream {
 impl Upstream {
     /// One that answers 200 with the body `{"data":[]}`.
     pub(crate) fn start() -> Self {
-        Self::answering(|_| Answer::new("200 OK", &[("content-type", "application/json")], br#"{"data":[]}"#))
+        Self::answering(|_| {
+            Answer::new("200 OK", &[("content-type", "application/json")], br#"{"data":[]}"#)
+        })
     }
 
     /// One with a script.
@@ -67,7 +72,11 @@ impl Upstream {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
         let script: Arc<Script> = Arc::new(Box::new(script));
-        let shared = Arc::new(Shared { requests: Mutex::default(), connections: AtomicUsize::new(0), script: Mutex::new(script) });
+        let shared = Arc::new(Shared {
+            requests: Mutex::default(),
+            connections: AtomicUsize::new(0),
+            script: Mutex::new(script),
+        });
         let accepting = shared.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -117,7 +126,11 @@ impl Upstream {
     /// Nobody has even connected.
     #[track_caller]
     pub(crate) fn assert_untouched(&self) {
-        assert_eq!((self.connections(), self.requests()), (0, Vec::new()), "the upstream was contacted");
+        assert_eq!(
+            (self.connections(), self.requests()),
+            (0, Vec::new()),
+            "the upstream was contacted"
+        );
     }
 }
 
@@ -133,7 +146,11 @@ impl Shared {
                 // No gateway may send this.
                 Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
                     let start = "something that is no request".to_owned();
-                    return self.requests.lock().unwrap().push(Message { start, ..Message::default() });
+                    return self
+                        .requests
+                        .lock()
+                        .unwrap()
+                        .push(Message { start, ..Message::default() });
                 }
                 Ok(None) | Err(_) => return,
             };
@@ -142,7 +159,11 @@ impl Shared {
             let answer = script(&request);
             std::thread::sleep(answer.delay);
             let is_head = request.start.starts_with("HEAD ");
-            let end = answer.bytes.windows(4).position(|window| window == b"\r\n\r\n").map_or(0, |at| at + 4);
+            let end = answer
+                .bytes
+                .windows(4)
+                .position(|window| window == b"\r\n\r\n")
+                .map_or(0, |at| at + 4);
             let bytes = if is_head { &answer.bytes[..end] } else { &answer.bytes };
             if out.write_all(bytes).is_err() || answer.close {
                 return;

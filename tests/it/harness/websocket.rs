@@ -1,12 +1,15 @@
-//! WebSocket messages (RFC 6455 §5.2), short ones only: a client, and an upstream that sends back what it gets.
+//! WebSocket messages (RFC 6455 §5.2), short ones only: a client, and an upstream that sends back
+//! what it gets.
 
-use super::{Certificates, Key, Message, PATIENCE};
 use std::io::{BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
+use super::{Certificates, Key, Message, PATIENCE};
+
 /// What an upstream answers to an opening handshake.
 pub(crate) const SWITCH: &[u8] =
-    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n";
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Accept: x\r\n\r\n";
 
 /// Sends each message back, until one says that it was the last or the connection ends.
 pub(crate) fn echo_frames(stream: &mut BufReader<TcpStream>) -> Option<()> {
@@ -42,13 +45,15 @@ impl WebSocket {
             None => Box::new(stream),
             Some(certificates) => {
                 let name = certificates.name().to_owned().try_into().unwrap();
-                let session = rustls::ClientConnection::new(certificates.client_config(), name).unwrap();
+                let session =
+                    rustls::ClientConnection::new(certificates.client_config(), name).unwrap();
                 Box::new(rustls::StreamOwned::new(session, stream))
             }
         };
         let mut stream = BufReader::new(stream);
         let head = format!(
-            "GET /live HTTP/1.1\r\nHost: desk.example\r\nAuthorization: Bearer {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+            "GET /live HTTP/1.1\r\nHost: desk.example\r\nAuthorization: Bearer {}\r\n\
+                Connection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Key: eA==\r\nSec-WebSocket-Version: 13\r\n\r\n",
             key.text
         );

@@ -1,9 +1,11 @@
-//! Random requests, mutated, through Keygate to origins of other makers, strict and lenient ones: whenever something arrives, its method,
-//! target, host and body are those that were authorised, and never does more arrive than that.
+//! Random requests, mutated, through Keygate to origins of other makers, strict and lenient ones:
+//! whenever something arrives, its method, target, host and body are those that were authorised,
+//! and never does more arrive than that.
 //!
-//! What was authorised is what Keygate's own codec and rules make of the bytes that were sent, or, over HTTP/2, what was said in so many
-//! words; the origins tell what they understood.
-//! `KEYGATE_DIFFERENTIAL_CASES` says how many cases each origin gets, `KEYGATE_DIFFERENTIAL_SEED` repeats a run.
+//! What was authorised is what Keygate's own codec and rules make of the bytes that were sent, or,
+//! over HTTP/2, what was said in so many words; the origins tell what they understood.
+//! `KEYGATE_DIFFERENTIAL_CASES` says how many cases each origin gets, `KEYGATE_DIFFERENTIAL_SEED`
+//! repeats a run.
 
 mod answers;
 mod http2;
@@ -11,12 +13,14 @@ mod mutation;
 mod origin;
 mod reference;
 
-use super::super::harness::{Gateway, PATIENCE};
-use mutation::Random;
-use origin::Origin;
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+
+use mutation::Random;
+use origin::Origin;
+
+use super::super::harness::{Gateway, PATIENCE};
 
 /// How many cases each origin gets in a usual run.
 const CASES: usize = 400;
@@ -47,7 +51,11 @@ type Ended = Box<dyn Fn(&[u8]) -> bool>;
 fn http1(random: &mut Random, number: usize) -> Case {
     let bytes = mutation::case(random, number);
     let reading = reference::read(&bytes);
-    Case { bytes, authorised: reading.authorised, ended: Box::new(move |come| answers(come) >= reading.answers) }
+    Case {
+        bytes,
+        authorised: reading.authorised,
+        ended: Box::new(move |come| answers(come) >= reading.answers),
+    }
 }
 
 #[test]
@@ -77,28 +85,44 @@ fn python_understands_what_was_authorised() {
 #[test]
 fn test_itself_notices_what_nobody_authorised() {
     let mut origin = Origin::python();
-    let authorised = "POST /good HTTP/1.1\r\nHost: a\r\nX-Keygate-Auth: public\r\nContent-Length: 5\r\n\r\nhello";
-    let smuggled = "POST /bad HTTP/1.1\r\nHost: a\r\nX-Keygate-Auth: public\r\nContent-Length: +5\r\n\r\nhello";
-    let last = "GET /last HTTP/1.1\r\nHost: a\r\nX-Keygate-Auth: public\r\nConnection: close\r\n\r\n";
+    let authorised = "POST /good HTTP/1.1\r\nHost: a\r\nX-Keygate-Auth: public\r\n\
+        Content-Length: 5\r\n\r\nhello";
+    let smuggled = "POST /bad HTTP/1.1\r\nHost: a\r\nX-Keygate-Auth: public\r\n\
+        Content-Length: +5\r\n\r\nhello";
+    let last =
+        "GET /last HTTP/1.1\r\nHost: a\r\nX-Keygate-Auth: public\r\nConnection: close\r\n\r\n";
     let sent = format!("{authorised}{smuggled}{last}");
-    let mut stream = TcpStream::connect(origin.url().trim_start_matches("http://")).expect("the origin accepts");
+    let mut stream =
+        TcpStream::connect(origin.url().trim_start_matches("http://")).expect("the origin accepts");
     stream.write_all(sent.as_bytes()).expect("it is sent");
     let _ = stream.read_to_end(&mut Vec::new());
     let arrived = origin.arrived_until("/last");
     let reading = reference::read(sent.as_bytes());
-    assert_eq!((reading.authorised.len(), arrived.len()), (1, 2), "the lenient origin understands more");
+    assert_eq!(
+        (reading.authorised.len(), arrived.len()),
+        (1, 2),
+        "the lenient origin understands more"
+    );
     let mut open = Open::default();
     open.add(reading.authorised);
     assert_eq!(open.first_stranger(&arrived).map(|seen| &*seen.target), Some("/bad"));
-    assert_eq!(open.first_stranger(&arrived[..1]).map(|seen| &*seen.target), Some("/good"), "a second time");
+    assert_eq!(
+        open.first_stranger(&arrived[..1]).map(|seen| &*seen.target),
+        Some("/good"),
+        "a second time"
+    );
 }
 
 fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+    std::env::var(name)
+        .ok()
+        .map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
 fn seed() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs());
     number("KEYGATE_DIFFERENTIAL_SEED").unwrap_or(now)
 }
 
@@ -110,12 +134,15 @@ struct Tally {
 }
 
 fn run(origin: &mut Origin, case: fn(&mut Random, usize) -> Case) {
-    let cases = number("KEYGATE_DIFFERENTIAL_CASES").map_or(CASES, |cases| usize::try_from(cases).expect("a number of cases"));
+    let cases = number("KEYGATE_DIFFERENTIAL_CASES")
+        .map_or(CASES, |cases| usize::try_from(cases).expect("a number of cases"));
     let seed = seed();
-    let methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"].map(|method| format!("{method} /**"));
+    let methods =
+        ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"].map(|method| format!("{method} /**"));
     let gateway = Gateway::serve(
         &format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[log]\nrequests = false\n[[api]]\nname = \"desk\"\nupstream = \"{}\"\npublic = {methods:?}\n",
+            "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[log]\nrequests = false\n[[api]]\n\
+                name = \"desk\"\nupstream = \"{}\"\npublic = {methods:?}\n",
             origin.url()
         ),
         None,
@@ -123,27 +150,45 @@ fn run(origin: &mut Origin, case: fn(&mut Random, usize) -> Case) {
     let (mut tally, mut open) = (Tally::default(), Open::default());
     let mut random = Random::new(seed);
     for batch in 0..cases.div_ceil(BATCH) {
-        let sent: Vec<Case> = (0..BATCH).map(|number| case(&mut random, batch * BATCH + number)).collect();
+        let sent: Vec<Case> =
+            (0..BATCH).map(|number| case(&mut random, batch * BATCH + number)).collect();
         for case in &sent {
             let come = exchange(&gateway, case);
             // A client's mistake is not the origin's.
             let blames = memchr::memmem::find(&come, b"HTTP/1.1 50").is_some();
-            assert!(!blames, "seed {seed}: answered with {}: {}", come.escape_ascii(), case.bytes.escape_ascii());
+            assert!(
+                !blames,
+                "seed {seed}: answered with {}: {}",
+                come.escape_ascii(),
+                case.bytes.escape_ascii()
+            );
         }
         tally.authorised += sent.iter().map(|case| case.authorised.len()).sum::<usize>();
         open.add(sent.iter().flat_map(|case| case.authorised.clone()));
         let last = format!("/barrier-{batch}");
-        let bytes = format!("GET {last} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").into_bytes();
-        exchange(&gateway, &Case { bytes, authorised: Vec::new(), ended: Box::new(|come| answers(come) > 0) });
+        let bytes =
+            format!("GET {last} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").into_bytes();
+        exchange(
+            &gateway,
+            &Case { bytes, authorised: Vec::new(), ended: Box::new(|come| answers(come) > 0) },
+        );
         let arrived = origin.arrived_until(&last);
         tally.arrived += arrived.len();
         if let Some(stranger) = open.first_stranger(&arrived) {
-            let sent: Vec<String> = sent.iter().map(|case| case.bytes.escape_ascii().to_string()).collect();
-            panic!("seed {seed}: {stranger:?} arrived and was not authorised, or not so often. Sent:\n{}", sent.join("\n"));
+            let sent: Vec<String> =
+                sent.iter().map(|case| case.bytes.escape_ascii().to_string()).collect();
+            panic!(
+                "seed {seed}: {stranger:?} arrived and was not authorised, or not so often. \
+                    Sent:\n{}",
+                sent.join("\n")
+            );
         }
     }
     println!("{}: seed {seed}, {cases} cases, {tally:?}", origin.name());
-    assert!(tally.arrived * 10 > tally.authorised, "seed {seed}: {tally:?}: hardly anything arrives");
+    assert!(
+        tally.arrived * 10 > tally.authorised,
+        "seed {seed}: {tally:?}: hardly anything arrives"
+    );
 }
 
 /// Sends a case and reads its answers.
@@ -182,8 +227,8 @@ impl Open {
         authorised.into_iter().for_each(|seen| *self.0.entry(seen).or_default() += 1);
     }
 
-    /// Takes those away that have arrived. Returns the first that nobody authorised. Their order is not looked at: a request whose
-    /// stream is reset may be overtaken by the next one.
+    /// Takes those away that have arrived. Returns the first that nobody authorised. Their order is
+    /// not looked at: a request whose stream is reset may be overtaken by the next one.
     fn first_stranger<'a>(&mut self, arrived: &'a [Seen]) -> Option<&'a Seen> {
         arrived.iter().find(|seen| match self.0.get_mut(seen) {
             Some(left) if *left > 0 => {

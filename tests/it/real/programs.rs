@@ -1,4 +1,5 @@
-//! Programs that are not ours: servers that run while a test does, and clients that say by their exit what they saw.
+//! Programs that are not ours: servers that run while a test does, and clients that say by their
+//! exit what they saw.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -7,6 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
 use tempfile::NamedTempFile;
 
 /// For a server to come up, the setting up of a database included.
@@ -29,7 +31,8 @@ pub(super) fn tool(path: &str) -> PathBuf {
 
 /// Writes what only its owner may read.
 pub(super) fn write_private(path: &Path, text: &str) {
-    let mut file = File::options().write(true).create_new(true).mode(0o600).open(path).expect("a new file");
+    let mut file =
+        File::options().write(true).create_new(true).mode(0o600).open(path).expect("a new file");
     file.write_all(text.as_bytes()).expect("it is written");
 }
 
@@ -48,19 +51,27 @@ impl Server {
         Self::start(command, "listening", "listening ")
     }
 
-    /// Starts a program and waits until it has said, in a line with `marker`, on which port it listens: the digits
-    /// behind `before`.
+    /// Starts a program and waits until it has said, in a line with `marker`, on which port it
+    /// listens: the digits behind `before`.
     pub(super) fn start(mut command: Command, marker: &str, before: &str) -> Self {
         let output = NamedTempFile::new().expect("a file for its output");
         // Both streams append, so that neither overwrites the other.
-        let append = || Stdio::from(File::options().append(true).open(output.path()).expect("the file"));
+        let append =
+            || Stdio::from(File::options().append(true).open(output.path()).expect("the file"));
         let child = command.stdin(Stdio::null()).stdout(append()).stderr(append()).spawn();
-        let mut server = Self { port: 0, child: child.unwrap_or_else(|error| panic!("{command:?}: {error}")), output };
+        let mut server = Self {
+            port: 0,
+            child: child.unwrap_or_else(|error| panic!("{command:?}: {error}")),
+            output,
+        };
         let deadline = Instant::now() + START;
         while server.port == 0 {
             let said = server.said();
             let ended = server.child.try_wait().expect("its state");
-            assert!(ended.is_none() && Instant::now() < deadline, "{command:?} does not listen ({ended:?}):\n{said}");
+            assert!(
+                ended.is_none() && Instant::now() < deadline,
+                "{command:?} does not listen ({ended:?}):\n{said}"
+            );
             server.port = port(&said, marker, before).unwrap_or(0);
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -89,7 +100,10 @@ impl Drop for Server {
 
 fn port(said: &str, marker: &str, before: &str) -> Option<u16> {
     // A line is whole only when its end is there.
-    let line = said.split_inclusive('\n').filter(|line| line.ends_with('\n')).find(|line| line.contains(marker))?;
+    let line = said
+        .split_inclusive('\n')
+        .filter(|line| line.ends_with('\n'))
+        .find(|line| line.contains(marker))?;
     let (_, rest) = line.split_once(before)?;
     rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
@@ -104,7 +118,8 @@ impl Program {
         Self::new(&tool("python/bin/python"), name)
     }
 
-    /// One that needs sslyze, which has an environment of its own: it wants other versions of what the others need.
+    /// One that needs sslyze, which has an environment of its own: it wants other versions of what
+    /// the others need.
     pub(super) fn sslyze(name: &str) -> Self {
         Self::new(&tool("sslyze/bin/python"), name)
     }
@@ -134,6 +149,11 @@ impl Program {
     pub(super) fn run(mut self) {
         let output = self.command.stdin(Stdio::null()).output().expect("the client starts");
         let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && said.contains("ok "), "{}\n{said}{}", output.status, String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success() && said.contains("ok "),
+            "{}\n{said}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 }

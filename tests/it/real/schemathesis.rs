@@ -1,8 +1,9 @@
 //! The admin API against its own description, by a program that knows nothing else of it.
 
+use std::process::Command;
+
 use super::super::harness::{Gateway, Key, Upstream, hex_digest};
 use super::programs::{file, tool};
-use std::process::Command;
 
 /// For all phases; a run takes about a minute.
 const DEADLINE: &str = "240";
@@ -13,7 +14,8 @@ fn schemathesis_finds_nothing_in_any_phase() {
     let key = Key::live("key_file").scopes(&["tickets:read"]).set("organization = \"org_file\"");
     let token = "token-of-schemathesis";
     let settings = format!(
-        "\n[store]\npath = \"keygate.db\"\nkeys_per_organization = 100000\n\n[[admin.token]]\nname = \"ops\"\nrole = \"manage\"\nsha256 = \"{}\"\n",
+        "\n[store]\npath = \"keygate.db\"\nkeys_per_organization = 100000\n\n[[admin.token]]\n\
+            name = \"ops\"\nrole = \"manage\"\nsha256 = \"{}\"\n",
         hex_digest(token)
     );
     let setup = Gateway::in_front_of(&upstream).scope("tickets:read", &["GET /api/v1/tickets/**"]);
@@ -24,16 +26,33 @@ fn schemathesis_finds_nothing_in_any_phase() {
         .arg(tool("python/bin/schemathesis"))
         .arg("--config-file")
         .arg(file("tests/real/schemathesis.toml"))
-        .args(["run", &format!("http://{}/openapi.json", gateway.admin_address()), "--phases", "examples,coverage,fuzzing,stateful"])
-        // Which process serves is no matter of the description, and the harness follows one that it knows of.
+        .args([
+            "run",
+            &format!("http://{}/openapi.json", gateway.admin_address()),
+            "--phases",
+            "examples,coverage,fuzzing,stateful",
+        ])
+        // Which process serves is no matter of the description, and the harness follows one that it
+        // knows of.
         .args(["--exclude-path", "/v1/upgrade"])
-        .args(["--checks", "all", "--no-color", "--header", &format!("Authorization: Bearer {token}")])
+        .args([
+            "--checks",
+            "all",
+            "--no-color",
+            "--header",
+            &format!("Authorization: Bearer {token}"),
+        ])
         .current_dir(folder.path())
         .output()
         .expect("schemathesis starts");
     let said = String::from_utf8_lossy(&output.stdout);
     println!("{said}");
-    assert!(output.status.success(), "{}\n{said}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}\n{said}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
     for phase in ["Examples", "Coverage", "Fuzzing", "Stateful"] {
         let line = said.lines().find(|line| line.contains("✅") && line.contains(phase));
         assert!(line.is_some(), "the phase {phase} has run: {said}");

@@ -1,8 +1,9 @@
 //! sslyze, which scans servers, holds the gateway's TLS against Mozilla's guidelines.
 
+use std::time::Duration;
+
 use super::programs::Program;
 use crate::harness::{Certificates, Gateway, Upstream};
-use std::time::Duration;
 
 #[track_caller]
 fn passes(profile: &str) {

@@ -1,12 +1,13 @@
 //! What comes from clients who mean no good, each attack for a moment only.
 
-use super::{Scene, upstream};
-use crate::harness::Key;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+
+use super::{Scene, upstream};
+use crate::harness::Key;
 
 type Tls = rustls::StreamOwned<rustls::ClientConnection, TcpStream>;
 
@@ -47,7 +48,8 @@ fn connect(scene: &Scene) -> TcpStream {
 fn tls(scene: &Scene, protocol: &[u8]) -> Tls {
     let mut config = (*scene.gateway.certificates().client_config()).clone();
     config.alpn_protocols = vec![protocol.to_vec()];
-    let session = rustls::ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap();
+    let session =
+        rustls::ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap();
     let stream = connect(scene);
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     let mut stream = rustls::StreamOwned::new(session, stream);
@@ -82,7 +84,8 @@ fn handshake_that_stops(scene: &Scene, random: u64) {
 }
 
 fn noise(scene: &Scene, random: u64) {
-    let bytes: Vec<u8> = (0..random % 3000).map(|at| (random.rotate_left(at as u32 % 64) ^ at) as u8).collect();
+    let bytes: Vec<u8> =
+        (0..random % 3000).map(|at| (random.rotate_left(at as u32 % 64) ^ at) as u8).collect();
     let _ = connect(scene).write_all(&bytes);
     let mut stream = tls(scene, b"http/1.1");
     send(&mut stream, &bytes);
@@ -99,7 +102,10 @@ fn slow_head(scene: &Scene, _: u64) {
 
 fn huge_head(scene: &Scene, _: u64) {
     let mut stream = tls(scene, b"http/1.1");
-    send(&mut stream, format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(100_000)).as_bytes());
+    send(
+        &mut stream,
+        format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(100_000)).as_bytes(),
+    );
     listen(&mut stream);
 }
 
@@ -118,14 +124,24 @@ fn smuggling(scene: &Scene, random: u64) {
     let framing = framing[(random % framing.len() as u64) as usize];
     let mut stream = tls(scene, b"http/1.1");
     let key = &scene.all.text;
-    send(&mut stream, format!("POST /s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\n{framing}{hidden}").as_bytes());
+    send(
+        &mut stream,
+        format!(
+            "POST /s HTTP/1.1\r\nHost: localhost\r\n\
+        Authorization: Bearer {key}\r\n{framing}{hidden}"
+        )
+        .as_bytes(),
+    );
     listen(&mut stream);
 }
 
 fn body_that_stops(scene: &Scene, random: u64) {
     let mut stream = tls(scene, b"http/1.1");
     let key = &scene.all.text;
-    let head = format!("POST /b HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\nContent-Length: 100000\r\n\r\n");
+    let head = format!(
+        "POST /b HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\n\
+            Content-Length: 100000\r\n\r\n"
+    );
     send(&mut stream, head.as_bytes());
     send(&mut stream, &vec![b'x'; (random % 50_000) as usize]);
     if random & 1 == 0 {
@@ -137,7 +153,11 @@ fn answer_that_is_not_read(scene: &Scene, _: u64) {
     let mut stream = tls(scene, b"http/1.1");
     let key = &scene.all.text;
     let body = "x".repeat(500_000);
-    let head = format!("POST /e HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "POST /e HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\n\
+            Content-Length: {}\r\n\r\n",
+        body.len()
+    );
     send(&mut stream, head.as_bytes());
     send(&mut stream, body.as_bytes());
     std::thread::sleep(Duration::from_millis(30));
@@ -147,7 +167,8 @@ fn answer_that_is_not_read(scene: &Scene, _: u64) {
 fn many_pipelined(scene: &Scene, random: u64) {
     let mut stream = tls(scene, b"http/1.1");
     let key = Key::live(&random.to_string()).text;
-    let request = format!("GET /p HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\n\r\n");
+    let request =
+        format!("GET /p HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\n\r\n");
     send(&mut stream, request.repeat(100).as_bytes());
     listen(&mut stream);
 }
@@ -166,7 +187,10 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 /// A connection over HTTP/2, with these settings.
 fn http2(scene: &Scene, settings: &[u8]) -> Tls {
     let mut stream = tls(scene, b"h2");
-    send(&mut stream, &[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &frame(4, 0, 0, settings)[..]].concat());
+    send(
+        &mut stream,
+        &[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &frame(4, 0, 0, settings)[..]].concat(),
+    );
     stream
 }
 
@@ -175,7 +199,12 @@ fn get(scene: &Scene, stream: u32) -> Vec<u8> {
     let bearer = format!("Bearer {}", scene.all.text);
     let literal = |index: u8, value: &str| [&[index, value.len() as u8], value.as_bytes()].concat();
     let authorization = [&[0x0f, 0x08, bearer.len() as u8][..], bearer.as_bytes()].concat();
-    frame(1, 5, stream, &[&[0x82, 0x87, 0x84][..], &literal(0x01, "localhost"), &authorization].concat())
+    frame(
+        1,
+        5,
+        stream,
+        &[&[0x82, 0x87, 0x84][..], &literal(0x01, "localhost"), &authorization].concat(),
+    )
 }
 
 fn http2_pings(scene: &Scene, _: u64) {
@@ -186,8 +215,11 @@ fn http2_pings(scene: &Scene, _: u64) {
 
 fn http2_resets(scene: &Scene, _: u64) {
     let mut stream = http2(scene, &[]);
-    let flood: Vec<u8> =
-        (0..500).flat_map(|number| [get(scene, 2 * number + 1), frame(3, 0, 2 * number + 1, &[0, 0, 0, 8])].concat()).collect();
+    let flood: Vec<u8> = (0..500)
+        .flat_map(|number| {
+            [get(scene, 2 * number + 1), frame(3, 0, 2 * number + 1, &[0, 0, 0, 8])].concat()
+        })
+        .collect();
     send(&mut stream, &flood);
     listen(&mut stream);
 }

@@ -1,22 +1,34 @@
 //! Clients who do nothing wrong, and look at every answer.
 
-use super::Scene;
-use crate::harness::{Key, Message, Request, WebSocket};
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+
+use super::Scene;
+use crate::harness::{Key, Message, Request, WebSocket};
+
 /// Whether this is the echo of the request.
 fn is_echo(answer: &Message, asked: &str, by: &str, body: &[u8]) -> Result<(), String> {
-    let echo = (answer.status(), answer.header("x-asked"), answer.header("x-by"), answer.body == body);
-    if echo == (200, Some(asked), Some(by), true) { Ok(()) } else { Err(format!("{asked} got {}", answer.start)) }
+    let echo =
+        (answer.status(), answer.header("x-asked"), answer.header("x-by"), answer.body == body);
+    if echo == (200, Some(asked), Some(by), true) {
+        Ok(())
+    } else {
+        Err(format!("{asked} got {}", answer.start))
+    }
 }
 
 /// Sends request after request, on the same connection for as long as it is offered.
-fn converse(scene: &Scene, what: &str, mut ask: impl FnMut(u64) -> Request, look: impl Fn(u64, &Message) -> Result<(), String>) {
+fn converse(
+    scene: &Scene,
+    what: &str,
+    mut ask: impl FnMut(u64) -> Request,
+    look: impl Fn(u64, &Message) -> Result<(), String>,
+) {
     let mut client = None;
     for number in 0.. {
         if scene.is_over() {
@@ -42,14 +54,20 @@ fn converse(scene: &Scene, what: &str, mut ask: impl FnMut(u64) -> Request, look
 pub(super) fn http1(scene: &Scene) {
     let target = |number| format!("/api/tickets/{number}?page={number}");
     let ask = |number| Request::get(&target(number)).bearer(&scene.all);
-    converse(scene, "http1", ask, |number, answer| is_echo(answer, &format!("GET {} HTTP/1.1", target(number)), "key_all", b""));
+    converse(scene, "http1", ask, |number, answer| {
+        is_echo(answer, &format!("GET {} HTTP/1.1", target(number)), "key_all", b"")
+    });
 }
 
 /// Bodies up to 200 KB.
 pub(super) fn bodies(scene: &Scene) {
-    let body = |number: u64| -> Vec<u8> { (0..number * 7919 % 200_000).map(|at| (at * number) as u8).collect() };
+    let body = |number: u64| -> Vec<u8> {
+        (0..number * 7919 % 200_000).map(|at| (at * number) as u8).collect()
+    };
     let ask = |number| Request::new("POST", "/api/notes").bearer(&scene.all).body(&body(number));
-    converse(scene, "bodies", ask, |number, answer| is_echo(answer, "POST /api/notes HTTP/1.1", "key_all", &body(number)));
+    converse(scene, "bodies", ask, |number, answer| {
+        is_echo(answer, "POST /api/notes HTTP/1.1", "key_all", &body(number))
+    });
 }
 
 /// A key with a limit, as often as it goes.
@@ -79,7 +97,8 @@ pub(super) fn strangers(scene: &Scene) {
     );
 }
 
-/// Requests to the upstream that fails: what comes back whole is right, and the rest is said to be the upstream's fault.
+/// Requests to the upstream that fails: what comes back whole is right, and the rest is said to be
+/// the upstream's fault.
 pub(super) fn shaky(scene: &Scene) {
     let mut number = 0;
     while !scene.is_over() {
@@ -107,9 +126,11 @@ pub(super) fn http2(scene: &Scene) {
                     .map(|_| {
                         number += 1;
                         let request = http::Request::post(format!("https://localhost/h2/{number}"));
-                        let request = request.header("authorization", format!("Bearer {}", scene.all.text));
+                        let request =
+                            request.header("authorization", format!("Bearer {}", scene.all.text));
                         let body = Bytes::from(format!("body of {number}"));
-                        let answer = sender.send_request(request.body(Full::new(body.clone())).unwrap());
+                        let answer =
+                            sender.send_request(request.body(Full::new(body.clone())).unwrap());
                         (number, body, answer)
                     })
                     .collect();
@@ -132,7 +153,10 @@ async fn connect_http2(scene: &Scene) -> Sender {
     let stream = tokio::net::TcpStream::connect(scene.gateway.address()).await.unwrap();
     let connector = tokio_rustls::TlsConnector::from(Arc::new(tls));
     let stream = connector.connect("localhost".try_into().unwrap(), stream).await.unwrap();
-    let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let (sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
     tokio::spawn(connection);
     sender
 }
@@ -150,21 +174,35 @@ async fn look_http2(
     };
     let asked = answer.headers().get("x-asked").map(|asked| asked.as_bytes().to_vec());
     let status = answer.status();
-    let echo = answer.into_body().collect().await.map_err(|error| format!("answer {number}: {error:?}"))?.to_bytes();
-    let right = status == 200 && asked == Some(format!("POST /h2/{number} HTTP/1.1").into_bytes()) && echo == *body;
+    let echo = answer
+        .into_body()
+        .collect()
+        .await
+        .map_err(|error| format!("answer {number}: {error:?}"))?
+        .to_bytes();
+    let right = status == 200
+        && asked == Some(format!("POST /h2/{number} HTTP/1.1").into_bytes())
+        && echo == *body;
     if right { Ok(()) } else { Err(format!("request {number} got {status}")) }
 }
 
 /// Messages there and back on one connection after the other.
 pub(super) fn websocket(scene: &Scene) {
     while !scene.is_over() {
-        let mut socket = WebSocket::open(scene.gateway.address(), Some(scene.gateway.certificates()), &scene.all);
+        let mut socket = WebSocket::open(
+            scene.gateway.address(),
+            Some(scene.gateway.certificates()),
+            &scene.all,
+        );
         for number in 0..100 {
             if scene.is_over() {
                 break;
             }
             let echoed = socket.echo(&[number; 20]);
-            scene.tally.note("websocket", if echoed { Ok(()) } else { Err(format!("message {number} did not come back")) });
+            scene.tally.note(
+                "websocket",
+                if echoed { Ok(()) } else { Err(format!("message {number} did not come back")) },
+            );
             std::thread::sleep(Duration::from_millis(2));
         }
         socket.close();

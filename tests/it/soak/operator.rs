@@ -1,10 +1,12 @@
 //! Who changes things meanwhile: edits of the file, keys that are made and revoked.
 
-use super::{Scene, TOKEN};
-use crate::harness::{Client, Message, Request};
-use serde_json::json;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::{Scene, TOKEN};
+use crate::harness::{Client, Message, Request};
 
 const REVOKED: &str = "\n[revoked]\nkeys = [\"key_leaked\"]\n";
 /// How long an edit may take to be in force while everything else goes on.
@@ -13,7 +15,8 @@ const IN_FORCE: Duration = Duration::from_secs(10);
 /// Edits between two upgrades.
 const ROUNDS: u64 = 50;
 
-/// Revokes a key in the file and takes that back, and saves half a file in between. Now and then another process takes over.
+/// Revokes a key in the file and takes that back, and saves half a file in between. Now and then
+/// another process takes over.
 pub(super) fn edits(scene: &Scene) {
     for round in 1.. {
         if scene.is_over() {
@@ -22,7 +25,8 @@ pub(super) fn edits(scene: &Scene) {
         let status = |wanted: u16| {
             let begin = Instant::now();
             loop {
-                let got = scene.gateway.send(&Request::get("/api/leaked").bearer(&scene.leaked)).status();
+                let got =
+                    scene.gateway.send(&Request::get("/api/leaked").bearer(&scene.leaked)).status();
                 if got == wanted {
                     return Ok(());
                 }
@@ -55,21 +59,40 @@ pub(super) fn keys(scene: &Scene) {
 }
 
 fn one_key(scene: &Scene) -> Result<(), String> {
-    let body = json!({ "name": "soak", "apis": ["desk"], "environment": "live", "scopes": ["all"] }).to_string();
-    let made = ask(scene, &Request::new("POST", "/v1/keys").header("Content-Type", "application/json").body(body.as_bytes()));
+    let body =
+        json!({ "name": "soak", "apis": ["desk"], "environment": "live", "scopes": ["all"] })
+            .to_string();
+    let made = ask(
+        scene,
+        &Request::new("POST", "/v1/keys")
+            .header("Content-Type", "application/json")
+            .body(body.as_bytes()),
+    );
     if made.status() != 201 {
         return Err(format!("making a key: {} {}", made.start, made.text()));
     }
     let made = made.json();
-    let (Some(id), Some(text)) = (made["id"].as_str(), made["key"].as_str()) else { return Err(made.to_string()) };
-    let status = |text: &str| scene.gateway.send(&Request::get("/api/made").header("Authorization", &format!("Bearer {text}"))).status();
+    let (Some(id), Some(text)) = (made["id"].as_str(), made["key"].as_str()) else {
+        return Err(made.to_string());
+    };
+    let status = |text: &str| {
+        scene
+            .gateway
+            .send(&Request::get("/api/made").header("Authorization", &format!("Bearer {text}")))
+            .status()
+    };
     let used = status(text);
     let revoked = ask(scene, &Request::new("POST", &format!("/v1/keys/{id}/revoke"))).status();
     let after = status(text);
-    if (used, revoked / 100, after) == (200, 2, 401) { Ok(()) } else { Err(format!("used {used}, revoked {revoked}, after {after}")) }
+    if (used, revoked / 100, after) == (200, 2, 401) {
+        Ok(())
+    } else {
+        Err(format!("used {used}, revoked {revoked}, after {after}"))
+    }
 }
 
 fn ask(scene: &Scene, request: &Request) -> Message {
-    Client::plain(scene.gateway.admin_address())
-        .send(&request.clone().host("127.0.0.1").header("Authorization", &format!("Bearer {TOKEN}")))
+    Client::plain(scene.gateway.admin_address()).send(
+        &request.clone().host("127.0.0.1").header("Authorization", &format!("Bearer {TOKEN}")),
+    )
 }

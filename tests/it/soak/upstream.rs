@@ -1,10 +1,12 @@
-//! What stands behind the gateway: an upstream that says what it was asked, and one that fails in every way.
+//! What stands behind the gateway: an upstream that says what it was asked, and one that fails in
+//! every way.
 
-use crate::harness::{Message, SWITCH, bare_upstream, echo_frames};
 use std::io::{BufReader, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+use crate::harness::{Message, SWITCH, bare_upstream, echo_frames};
 
 /// Answers with what it was asked, by whom, and the body as it came; echoes WebSocket frames.
 pub(super) fn echo() -> String {

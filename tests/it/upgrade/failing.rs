@@ -1,11 +1,14 @@
 //! An upgrade that fails: the process before goes on, with its store, its counts and its addresses.
 
-use super::{STORE, ask, get, make, token};
-use crate::harness::{Gateway, Key, Upstream, field, hex_digest, send_signal, wait_for};
-use serde_json::Value;
 use std::os::unix::fs::PermissionsExt as _;
 
-/// A gateway with a store, a key in it and a limited one in the file, of whose limit one request is left.
+use serde_json::Value;
+
+use super::{STORE, ask, get, make, token};
+use crate::harness::{Gateway, Key, Upstream, field, hex_digest, send_signal, wait_for};
+
+/// A gateway with a store, a key in it and a limited one in the file, of whose limit one request is
+/// left.
 struct Desk {
     gateway: Gateway,
     stored: String,
@@ -17,7 +20,8 @@ impl Desk {
     fn open() -> Self {
         let upstream = Upstream::start();
         let limited = Key::live("key_limited").scopes(&["*"]).set("rate_limit = \"3/hour\"");
-        let gateway = Gateway::in_front_of(&upstream).key(&limited).more(&token()).more(STORE).start();
+        let gateway =
+            Gateway::in_front_of(&upstream).key(&limited).more(&token()).more(STORE).start();
         let (_, stored) = make(&gateway);
         assert_eq!(gateway.send(&get(&limited.text)).status(), 200);
         assert_eq!(gateway.send(&get(&limited.text)).status(), 200);
@@ -37,7 +41,12 @@ impl Desk {
     fn assert_refused(&self, why: &str) {
         let before = self.gateway.process();
         let answer = ask(&self.gateway, "POST", "/v1/upgrade", &Value::Null);
-        assert_eq!((answer.status(), answer.json()["code"].as_str()), (409, Some("upgrade_failed")), "{}", answer.text());
+        assert_eq!(
+            (answer.status(), answer.json()["code"].as_str()),
+            (409, Some("upgrade_failed")),
+            "{}",
+            answer.text()
+        );
         assert!(answer.text().contains(why), "no `{why}` in {}", answer.text());
         assert_eq!(self.gateway.process(), before);
         self.assert_serves();
@@ -87,7 +96,9 @@ fn address_that_is_taken_is_told_and_what_runs_goes_on() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let desk = Desk::open();
-    desk.gateway.edit(|toml| *toml = toml.replacen("listen = \"127.0.0.1:0\"", &format!("listen = \"{address}\""), 1));
+    desk.gateway.edit(|toml| {
+        *toml = toml.replacen("listen = \"127.0.0.1:0\"", &format!("listen = \"{address}\""), 1)
+    });
     desk.assert_refused("cannot listen on");
     desk.assert_counts_are_kept();
 }
@@ -97,9 +108,12 @@ fn store_that_the_new_process_cannot_open_is_opened_again_by_the_old_one() {
     let desk = Desk::open();
     let folder = desk.gateway.file().parent().unwrap().to_owned();
     std::fs::write(folder.join("other.db"), "Notes of a meeting. ".repeat(100)).unwrap();
-    std::fs::set_permissions(folder.join("other.db"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::fs::set_permissions(folder.join("other.db"), std::fs::Permissions::from_mode(0o600))
+        .unwrap();
     desk.gateway.edit(|toml| *toml = toml.replace("keygate.db", "other.db"));
-    wait_for("the edit is read", || (!desk.gateway.events("needs a restart").is_empty()).then_some(()));
+    wait_for("the edit is read", || {
+        (!desk.gateway.events("needs a restart").is_empty()).then_some(())
+    });
     desk.assert_refused("not a store of Keygate");
     desk.assert_counts_are_kept();
 }
@@ -113,7 +127,11 @@ fn new_process_that_is_killed_at_any_moment_changes_nothing_or_has_taken_over() 
         let started = desk.gateway.events("upgrade: the program has been started").len();
         send_signal("USR2", before);
         let process = wait_for("the new process", || {
-            let event = desk.gateway.events("upgrade: the program has been started").into_iter().nth(started)?;
+            let event = desk
+                .gateway
+                .events("upgrade: the program has been started")
+                .into_iter()
+                .nth(started)?;
             field(&event, "process")?.as_u64()
         });
         std::thread::sleep(std::time::Duration::from_millis(milliseconds));
@@ -123,7 +141,8 @@ fn new_process_that_is_killed_at_any_moment_changes_nothing_or_has_taken_over() 
         send_signal("KILL", u32::try_from(process).unwrap());
         let failures = "the upgrade failed; what ran before goes on";
         wait_for("the failure, or a success that came first", || {
-            (desk.gateway.events(failures).len() > refused || desk.gateway.process() != before).then_some(())
+            (desk.gateway.events(failures).len() > refused || desk.gateway.process() != before)
+                .then_some(())
         });
         if desk.gateway.process() != before {
             // It was killed after it had taken over: as any gateway that is killed.
@@ -142,18 +161,25 @@ fn second_upgrade_at_the_same_time_is_refused_with_a_reason() {
     let desk = Desk::open();
     desk.replace_program("#!/bin/sh\nsleep 1\nexec PROGRAM \"$@\"\n");
     desk.gateway.signal("USR2");
-    wait_for("the first", || (!desk.gateway.events("upgrade: the program has been started").is_empty()).then_some(()));
+    wait_for("the first", || {
+        (!desk.gateway.events("upgrade: the program has been started").is_empty()).then_some(())
+    });
     let answer = ask(&desk.gateway, "POST", "/v1/upgrade", &Value::Null);
     assert_eq!((answer.status(), answer.json()["code"].as_str()), (409, Some("no_upgrade")));
     assert!(answer.text().contains("another upgrade is under way"), "{}", answer.text());
-    wait_for("the first has taken over", || (desk.gateway.events("ready").len() == 2).then_some(()));
+    wait_for("the first has taken over", || {
+        (desk.gateway.events("ready").len() == 2).then_some(())
+    });
     desk.assert_serves();
 }
 
 #[test]
 fn upgrade_by_request_needs_a_token_that_may_manage() {
     let upstream = Upstream::start();
-    let token = format!("\n[[admin.token]]\nname = \"eye\"\nrole = \"read\"\nsha256 = \"{}\"\n", hex_digest(super::TOKEN));
+    let token = format!(
+        "\n[[admin.token]]\nname = \"eye\"\nrole = \"read\"\nsha256 = \"{}\"\n",
+        hex_digest(super::TOKEN)
+    );
     let gateway = Gateway::in_front_of(&upstream).more(&token).start();
     assert_eq!(ask(&gateway, "POST", "/v1/upgrade", &Value::Null).status(), 403);
     assert_eq!(gateway.events("ready").len(), 1);

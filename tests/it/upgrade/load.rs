@@ -1,7 +1,5 @@
 //! Clients of every kind that do not stop asking, and check every answer.
 
-use super::{STORE, rounds, token};
-use crate::harness::{Certificates, Client, Gateway, Key, PATIENCE, Request, SWITCH, WebSocket, echo_frames, wait_for};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,7 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, sleep, spawn};
 use std::time::{Duration, Instant};
 
-/// An upstream that answers each request with its target, and sends back what comes over a WebSocket.
+use super::{STORE, rounds, token};
+use crate::harness::{
+    Certificates, Client, Gateway, Key, PATIENCE, Request, SWITCH, WebSocket, echo_frames, wait_for,
+};
+
+/// An upstream that answers each request with its target, and sends back what comes over a
+/// WebSocket.
 pub(super) struct World {
     address: SocketAddr,
 }
@@ -93,10 +97,19 @@ impl Load {
     pub(super) fn start() -> Self {
         let world = World::start();
         let key = Key::live("key_crm").scopes(&["*"]);
-        let limited = Key::live("key_limited").scopes(&["*"]).set(&format!("rate_limit = \"{LIMIT}/day\""));
+        let limited =
+            Key::live("key_limited").scopes(&["*"]).set(&format!("rate_limit = \"{LIMIT}/day\""));
         let revoked = Key::live("key_revoked").scopes(&["*"]);
-        let setup = Gateway::in_front_of_url(&world.url()).tls(&["localhost"]).key(&key).key(&limited).key(&revoked);
-        let gateway = setup.more(&token()).more(STORE).more("[log]\nrequests = false\n[revoked]\nkeys = [\"key_revoked\"]\n").start();
+        let setup = Gateway::in_front_of_url(&world.url())
+            .tls(&["localhost"])
+            .key(&key)
+            .key(&limited)
+            .key(&revoked);
+        let gateway = setup
+            .more(&token())
+            .more(STORE)
+            .more("[log]\nrequests = false\n[revoked]\nkeys = [\"key_revoked\"]\n")
+            .start();
         let address = gateway.address();
         let certificates = Arc::new(gateway.certificates().with_same_authority());
         let tally = Arc::<Tally>::default();
@@ -116,19 +129,29 @@ impl Load {
         }
         for number in 0..2 {
             let (key, certificates, tally) = (key.clone(), certificates.clone(), tally.clone());
-            clients.push(spawn(move || websocket(address, &certificates, &key, &tally, number, pause)));
+            clients.push(spawn(move || {
+                websocket(address, &certificates, &key, &tally, number, pause)
+            }));
         }
         Self { gateway, clients, tally }
     }
 
     /// Lets the clients go on for a while, and sees that all of them do.
     pub(super) fn run_for(&self, time: Duration) {
-        let counts = || [&self.tally.http1, &self.tally.http2, &self.tally.frames].map(|count| count.load(Ordering::SeqCst));
+        let counts = || {
+            [&self.tally.http1, &self.tally.http2, &self.tally.frames]
+                .map(|count| count.load(Ordering::SeqCst))
+        };
         let (before, end) = (counts(), Instant::now() + time);
         wait_for("every kind of client goes on", || {
             let now = counts();
-            assert!(self.tally.wrong.lock().unwrap().is_empty(), "{:?}", self.tally.wrong.lock().unwrap());
-            (Instant::now() >= end && now.iter().zip(before).all(|(now, before)| *now > before)).then_some(())
+            assert!(
+                self.tally.wrong.lock().unwrap().is_empty(),
+                "{:?}",
+                self.tally.wrong.lock().unwrap()
+            );
+            (Instant::now() >= end && now.iter().zip(before).all(|(now, before)| *now > before))
+                .then_some(())
         });
     }
 
@@ -137,7 +160,10 @@ impl Load {
         self.gateway.edit(|toml| {
             let end = toml.find("\n# round").unwrap_or(toml.len());
             toml.truncate(end);
-            toml.push_str(&format!("\n# round {round}\n{}", Key::live(&format!("key_round_{round}")).scopes(&["*"]).block()));
+            toml.push_str(&format!(
+                "\n# round {round}\n{}",
+                Key::live(&format!("key_round_{round}")).scopes(&["*"]).block()
+            ));
         });
     }
 
@@ -150,7 +176,9 @@ impl Load {
     /// A figure of `/metrics`.
     pub(super) fn figure(&self, series: &str) -> usize {
         let page = self.gateway.admin("/metrics").text().to_owned();
-        let figure = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
+        let figure = page
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
         figure.unwrap_or_else(|| panic!("no {series} in {page}"))
     }
 
@@ -161,13 +189,22 @@ impl Load {
 
     pub(super) fn figures(&self) -> String {
         let tally = &self.tally;
-        let [http1, http2, frames, connections, admitted, over, refused] =
-            [&tally.http1, &tally.http2, &tally.frames, &tally.connections, &tally.admitted, &tally.over, &tally.refused]
-                .map(|count| count.load(Ordering::SeqCst));
+        let [http1, http2, frames, connections, admitted, over, refused] = [
+            &tally.http1,
+            &tally.http2,
+            &tally.frames,
+            &tally.connections,
+            &tally.admitted,
+            &tally.over,
+            &tally.refused,
+        ]
+        .map(|count| count.load(Ordering::SeqCst));
         let wrong = tally.wrong.lock().unwrap().len();
         format!(
-            "{http1} HTTP/1.1, {http2} HTTP/2, {frames} WebSocket messages, {connections} connections; of the limited key {admitted} \
-             admitted and {over} refused; {refused} of the revoked key refused; {wrong} lost or wrong"
+            "{http1} HTTP/1.1, {http2} HTTP/2, {frames} WebSocket messages, {connections} \
+                connections; of the limited key {admitted} \
+             admitted and {over} refused; {refused} of the revoked key refused; {wrong} lost or \
+             wrong"
         )
     }
 
@@ -185,12 +222,22 @@ impl Load {
         eprintln!("in all: {}", self.figures());
         assert_eq!(*self.tally.wrong.lock().unwrap(), Vec::<String>::new());
         let admitted = self.tally.admitted.load(Ordering::SeqCst);
-        assert!(admitted == LIMIT || (admitted < LIMIT && self.tally.over.load(Ordering::SeqCst) == 0), "{admitted} of {LIMIT}");
+        assert!(
+            admitted == LIMIT || (admitted < LIMIT && self.tally.over.load(Ordering::SeqCst) == 0),
+            "{admitted} of {LIMIT}"
+        );
     }
 }
 
 /// One request after the other, on a connection for as long as it lasts.
-fn http1(address: SocketAddr, certificates: &Certificates, key: &Key, tally: &Tally, number: usize, pause: Duration) {
+fn http1(
+    address: SocketAddr,
+    certificates: &Certificates,
+    key: &Key,
+    tally: &Tally,
+    number: usize,
+    pause: Duration,
+) {
     let mut client = None;
     for round in 0.. {
         if !tally.goes_on() {
@@ -208,7 +255,9 @@ fn http1(address: SocketAddr, certificates: &Certificates, key: &Key, tally: &Ta
                     client = None;
                 }
             }
-            Some(answer) => tally.complain(format!("HTTP/1.1: {} {}", answer.status(), answer.text())),
+            Some(answer) => {
+                tally.complain(format!("HTTP/1.1: {} {}", answer.status(), answer.text()))
+            }
             None => {
                 tally.complain("HTTP/1.1: no answer");
                 client = None;
@@ -219,10 +268,17 @@ fn http1(address: SocketAddr, certificates: &Certificates, key: &Key, tally: &Ta
 }
 
 /// Requests of a key that is limited or revoked.
-fn judged(address: SocketAddr, certificates: &Certificates, key: &Key, tally: &Tally, pause: Duration) {
+fn judged(
+    address: SocketAddr,
+    certificates: &Certificates,
+    key: &Key,
+    tally: &Tally,
+    pause: Duration,
+) {
     let mut client = None;
     while tally.goes_on() {
-        let connection = client.get_or_insert_with(|| Client::tls(address, certificates, certificates.name()));
+        let connection =
+            client.get_or_insert_with(|| Client::tls(address, certificates, certificates.name()));
         let Some(answer) = connection.try_send(&Request::get("/judged").bearer(key)) else {
             tally.complain("judged: no answer");
             client = None;
@@ -242,7 +298,13 @@ fn judged(address: SocketAddr, certificates: &Certificates, key: &Key, tally: &T
 }
 
 /// Ten requests at a time, on a connection for as long as it lasts.
-fn http2(address: SocketAddr, certificates: &Certificates, key: &Key, tally: &Tally, pause: Duration) {
+fn http2(
+    address: SocketAddr,
+    certificates: &Certificates,
+    key: &Key,
+    tally: &Tally,
+    pause: Duration,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut tls = (*certificates.client_config()).clone();
     tls.alpn_protocols = vec![b"h2".to_vec()];
@@ -255,11 +317,15 @@ fn http2(address: SocketAddr, certificates: &Certificates, key: &Key, tally: &Ta
             tokio::spawn(connection);
             add(&tally.connections);
             // It is not ready any more once it has been told to go.
-            while tally.goes_on() && std::future::poll_fn(|cx| client.poll_ready(cx)).await.is_ok() {
+            while tally.goes_on() && std::future::poll_fn(|cx| client.poll_ready(cx)).await.is_ok()
+            {
                 let mut answers = Vec::new();
                 for _ in 0..10 {
                     let request = http::Request::get("https://localhost/many");
-                    let request = request.header("authorization", format!("Bearer {}", key.text)).body(()).unwrap();
+                    let request = request
+                        .header("authorization", format!("Bearer {}", key.text))
+                        .body(())
+                        .unwrap();
                     match client.send_request(request, true) {
                         Ok((answer, _)) => answers.push(answer),
                         // It has been told to go in between: this one was not sent.
@@ -277,7 +343,11 @@ fn http2(address: SocketAddr, certificates: &Certificates, key: &Key, tally: &Ta
                                     Err(error) => tally.complain(format!("HTTP/2: {error}")),
                                 }
                             }
-                            if whole == b"/many" { add(&tally.http2) } else { tally.complain("HTTP/2: another body") }
+                            if whole == b"/many" {
+                                add(&tally.http2)
+                            } else {
+                                tally.complain("HTTP/2: another body")
+                            }
                         }
                         Ok(Ok(answer)) => tally.complain(format!("HTTP/2: {}", answer.status())),
                         Ok(Err(error)) => tally.complain(format!("HTTP/2: {error}")),
@@ -291,7 +361,14 @@ fn http2(address: SocketAddr, certificates: &Certificates, key: &Key, tally: &Ta
 }
 
 /// Messages back and forth, on a connection that outlives an upgrade or several.
-fn websocket(address: SocketAddr, certificates: &Certificates, key: &Key, tally: &Tally, number: usize, pause: Duration) {
+fn websocket(
+    address: SocketAddr,
+    certificates: &Certificates,
+    key: &Key,
+    tally: &Tally,
+    number: usize,
+    pause: Duration,
+) {
     while tally.goes_on() {
         let mut socket = WebSocket::open(address, Some(certificates), key);
         add(&tally.connections);

@@ -1,12 +1,17 @@
-//! Another process takes over: nothing is lost, nothing is judged wrongly, and where it cannot, the one before goes on.
+//! Another process takes over: nothing is lost, nothing is judged wrongly, and where it cannot, the
+//! one before goes on.
 
 mod failing;
 mod load;
 
-use crate::harness::{Client, Gateway, Key, Message, Request, Upstream, WebSocket, field, hex_digest, wait_for};
+use std::time::{Duration, Instant};
+
 use load::{Load, World};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+
+use crate::harness::{
+    Client, Gateway, Key, Message, Request, Upstream, WebSocket, field, hex_digest, wait_for,
+};
 
 const TOKEN: &str = "token-of-a-test-of-upgrades";
 const REVOKED: &str = "\n[revoked]\nkeys = [\"key_leaked\"]\n";
@@ -17,14 +22,20 @@ fn rounds(variable: &str, default: usize) -> usize {
 }
 
 fn token() -> String {
-    format!("\n[[admin.token]]\nname = \"ops\"\nrole = \"manage\"\nsha256 = \"{}\"\n", hex_digest(TOKEN))
+    format!(
+        "\n[[admin.token]]\nname = \"ops\"\nrole = \"manage\"\nsha256 = \"{}\"\n",
+        hex_digest(TOKEN)
+    )
 }
 
 /// Calls the admin API.
 fn ask(gateway: &Gateway, method: &str, path: &str, body: &Value) -> Message {
-    let mut request = Request::new(method, path).host("localhost").header("Authorization", &format!("Bearer {TOKEN}"));
+    let mut request = Request::new(method, path)
+        .host("localhost")
+        .header("Authorization", &format!("Bearer {TOKEN}"));
     if !body.is_null() {
-        request = request.header("Content-Type", "application/json").body(body.to_string().as_bytes());
+        request =
+            request.header("Content-Type", "application/json").body(body.to_string().as_bytes());
     }
     Client::plain(gateway.admin_address()).send(&request)
 }
@@ -47,14 +58,18 @@ const STORE: &str = "\n[store]\npath = \"keygate.db\"\n";
 #[test]
 fn limit_is_kept_to_the_request_while_two_processes_serve() {
     let upstream = Upstream::start();
-    let limited = Key::live("key_limited").scopes(&["*"]).set("rate_limit = [\"30/hour\", \"1000/day\"]");
+    let limited =
+        Key::live("key_limited").scopes(&["*"]).set("rate_limit = [\"30/hour\", \"1000/day\"]");
     let mut gateway = Gateway::in_front_of(&upstream).key(&limited).start();
     let request = get(&limited.text);
     let mut old: Vec<Client> = (0..30).map(|_| gateway.client()).collect();
     // A request on each, so that the connection is surely with the process that is relieved.
-    let first: Vec<u16> = old.iter_mut().take(5).map(|client| client.send(&request).status()).collect();
+    let first: Vec<u16> =
+        old.iter_mut().take(5).map(|client| client.send(&request).status()).collect();
     assert_eq!(first, [200; 5]);
-    old.iter_mut().skip(5).for_each(|client| assert_eq!(client.send(&Request::get("/x")).status(), 401));
+    old.iter_mut()
+        .skip(5)
+        .for_each(|client| assert_eq!(client.send(&Request::get("/x")).status(), 401));
     gateway.upgrade();
     let mut statuses = Vec::new();
     for client in &mut old {
@@ -78,7 +93,9 @@ fn connection_on_which_nothing_has_been_said_is_served_after_another_process_too
     let key = Key::live("key_crm").scopes(&["*"]);
     let gateway = Gateway::in_front_of(&upstream).key(&key).start();
     let mut silent: Vec<Client> = (0..10).map(|_| gateway.client()).collect();
-    wait_for("they are accepted", || gateway.admin("/metrics").text().contains("\nkeygate_connections_open 10\n").then_some(()));
+    wait_for("they are accepted", || {
+        gateway.admin("/metrics").text().contains("\nkeygate_connections_open 10\n").then_some(())
+    });
     gateway.upgrade();
     for client in &mut silent {
         let answer = client.send(&get(&key.text));
@@ -100,8 +117,10 @@ fn counts_pass_through_several_generations_that_serve_at_once() {
         gateway.upgrade();
     }
     clients.extend((0..4).map(|_| gateway.client()));
-    // Twelve were admitted; eight are left, whichever of the four processes a connection belongs to.
-    let statuses: Vec<u16> = clients.iter_mut().map(|client| client.send(&request).status()).collect();
+    // Twelve were admitted; eight are left, whichever of the four processes a connection belongs
+    // to.
+    let statuses: Vec<u16> =
+        clients.iter_mut().map(|client| client.send(&request).status()).collect();
     assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 8, "{statuses:?}");
     assert_eq!(upstream.requests().len(), 20);
 }
@@ -109,8 +128,14 @@ fn counts_pass_through_several_generations_that_serve_at_once() {
 #[test]
 fn process_that_was_relieved_twice_over_goes_on_while_a_later_one_has_nothing_left_to_serve() {
     let world = World::start();
-    let (leaked, other) = (Key::live("key_leaked").scopes(&["*"]), Key::live("key_other").scopes(&["*"]));
-    let gateway = Gateway::in_front_of_url(&world.url()).key(&leaked).key(&other).more(&token()).more(STORE).start();
+    let (leaked, other) =
+        (Key::live("key_leaked").scopes(&["*"]), Key::live("key_other").scopes(&["*"]));
+    let gateway = Gateway::in_front_of_url(&world.url())
+        .key(&leaked)
+        .key(&other)
+        .more(&token())
+        .more(STORE)
+        .start();
     let mut cut = WebSocket::open(gateway.address(), None, &leaked);
     let mut kept = WebSocket::open(gateway.address(), None, &other);
     for _ in 0..3 {
@@ -146,7 +171,10 @@ fn changed_listener_and_workers_are_in_force_after_an_upgrade_and_the_other_addr
     let ready = gateway.events("ready").pop().unwrap();
     assert_eq!(field(&ready, "workers"), Some(&Value::from(1)));
     let listening = gateway.events("listening");
-    let added = listening.iter().filter_map(|event| field(event, "address")?.as_str()).find(|address| address.starts_with("[::1]"));
+    let added = listening
+        .iter()
+        .filter_map(|event| field(event, "address")?.as_str())
+        .find(|address| address.starts_with("[::1]"));
     assert_eq!(Client::plain(added.unwrap().parse().unwrap()).send(&get(&key.text)).status(), 200);
 }
 
@@ -159,7 +187,9 @@ fn upgrade_by_request_tells_the_new_process_and_the_store_goes_with_it() {
     let answer = ask(&gateway, "POST", "/v1/upgrade", &Value::Null);
     assert_eq!(answer.status(), 200, "{}", answer.text());
     let process = answer.json()["process"].as_u64();
-    wait_for("the new process is heard of", || (process == Some(gateway.process().into())).then_some(()));
+    wait_for("the new process is heard of", || {
+        (process == Some(gateway.process().into())).then_some(())
+    });
     assert_eq!(gateway.send(&get(&key)).status(), 200, "it is known to the new process");
     let (_, second) = make(&gateway);
     assert_eq!(gateway.send(&get(&second)).status(), 200);
@@ -183,12 +213,17 @@ fn command_waits_for_the_new_process_and_tells_why_there_is_none() {
     let output = run();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(0));
-    wait_for("the new process is named", || (said == format!("process {} has taken over\n", gateway.process())).then_some(()));
+    wait_for("the new process is named", || {
+        (said == format!("process {} has taken over\n", gateway.process())).then_some(())
+    });
     gateway.edit(|toml| toml.push_str("\n[lgo]\n"));
     let output = run();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1));
-    assert!(said.contains("what ran before goes on") && said.contains("did you mean `log`"), "{said}");
+    assert!(
+        said.contains("what ran before goes on") && said.contains("did you mean `log`"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -205,12 +240,17 @@ fn revocation_by_request_cuts_a_stream_in_the_old_process_and_is_refused_by_both
 
 fn revocation_is_in_force_in_both(revoke: impl FnOnce(&Gateway)) {
     let world = World::start();
-    let (leaked, other) = (Key::live("key_leaked").scopes(&["*"]), Key::live("key_other").scopes(&["*"]));
-    let setup = Gateway::in_front_of_url(&world.url()).key(&leaked).key(&other).more(&token()).more(STORE);
+    let (leaked, other) =
+        (Key::live("key_leaked").scopes(&["*"]), Key::live("key_other").scopes(&["*"]));
+    let setup =
+        Gateway::in_front_of_url(&world.url()).key(&leaked).key(&other).more(&token()).more(STORE);
     let mut gateway = setup.start();
     let mut idle = gateway.client();
     let mut second = gateway.client();
-    assert_eq!((idle.send(&get(&leaked.text)).status(), second.send(&get(&other.text)).status()), (200, 200));
+    assert_eq!(
+        (idle.send(&get(&leaked.text)).status(), second.send(&get(&other.text)).status()),
+        (200, 200)
+    );
     let mut cut = WebSocket::open(gateway.address(), None, &leaked);
     let mut kept = WebSocket::open(gateway.address(), None, &other);
     gateway.upgrade();
@@ -220,7 +260,9 @@ fn revocation_is_in_force_in_both(revoke: impl FnOnce(&Gateway)) {
     assert_eq!(cut.closed_with(), Some(1008));
     assert_eq!(idle.send(&get(&leaked.text)).status(), 401, "on a connection of the old process");
     // Each process reads the file by itself.
-    wait_for("on a connection of the new one", || (gateway.send(&get(&leaked.text)).status() == 401).then_some(()));
+    wait_for("on a connection of the new one", || {
+        (gateway.send(&get(&leaked.text)).status() == 401).then_some(())
+    });
     assert!(revoked_at.elapsed() < Duration::from_secs(1), "{:?}", revoked_at.elapsed());
     assert_eq!(second.send(&get(&other.text)).status(), 200);
     assert!(kept.echo(b"behind"));
@@ -249,7 +291,10 @@ fn key_made_while_the_old_process_drains_is_known_to_it_and_its_uses_are_written
 fn old_process_tells_its_clients_to_leave_when_its_time_is_over() {
     let world = World::start();
     let key = Key::live("key_crm").scopes(&["*"]);
-    let mut gateway = Gateway::in_front_of_url(&world.url()).server("upgrade_drain_timeout = \"1s\"").key(&key).start();
+    let mut gateway = Gateway::in_front_of_url(&world.url())
+        .server("upgrade_drain_timeout = \"1s\"")
+        .key(&key)
+        .start();
     let mut socket = WebSocket::open(gateway.address(), None, &key);
     assert!(socket.echo(b"one"));
     gateway.upgrade();
@@ -286,8 +331,9 @@ fn upgrades_under_load_lose_and_misjudge_nothing() {
     load.finish();
 }
 
-/// Each edit is in force before the next, and each certificate: these take a second or two, as they are looked at each second.
-/// `KEYGATE_RELOADS=1000 KEYGATE_SWAPS=1000 cargo test --test it reloads_and_certificate_swaps -- --nocapture` takes half an hour.
+/// Each edit is in force before the next, and each certificate: these take a second or two, as they
+/// are looked at each second. `KEYGATE_RELOADS=1000 KEYGATE_SWAPS=1000 cargo test --test it
+/// reloads_and_certificate_swaps -- --nocapture` takes half an hour.
 #[test]
 fn reloads_and_certificate_swaps_under_load_lose_and_misjudge_nothing() {
     let load = Load::start();

@@ -49,7 +49,11 @@ impl Faulty {
     pub(super) fn at(address: SocketAddr) -> Self {
         let listener = TcpListener::bind(address).expect("the address is free");
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared { fault: Mutex::new(well), killed: AtomicBool::new(false), open: Mutex::default() });
+        let shared = Arc::new(Shared {
+            fault: Mutex::new(well),
+            killed: AtomicBool::new(false),
+            open: Mutex::default(),
+        });
         let serving = shared.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -85,7 +89,9 @@ impl Faulty {
         for stream in self.shared.open.lock().unwrap().drain(..) {
             let _ = stream.shutdown(std::net::Shutdown::Both);
         }
-        crate::harness::wait_for("nobody listens", || TcpStream::connect(self.address).is_err().then_some(()));
+        crate::harness::wait_for("nobody listens", || {
+            TcpStream::connect(self.address).is_err().then_some(())
+        });
     }
 }
 
@@ -101,7 +107,8 @@ impl Shared {
                 Next::Request => {}
                 Next::Close => break,
                 Next::Reset => {
-                    let _ = socket2::SockRef::from(stream.get_ref()).set_linger(Some(Duration::ZERO));
+                    let _ =
+                        socket2::SockRef::from(stream.get_ref()).set_linger(Some(Duration::ZERO));
                     break;
                 }
             }

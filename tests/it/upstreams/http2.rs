@@ -1,13 +1,15 @@
 //! The same for upstreams that speak HTTP/2.
 
-use super::{GET, POST, Seen, ask, assert_back_to, figure, impatient};
-use crate::harness::{Request, wait_for};
-use bytes::Bytes;
-use h2::Reason;
-use h2::server::SendResponse;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use h2::Reason;
+use h2::server::SendResponse;
+
+use super::{GET, POST, Seen, ask, assert_back_to, figure, impatient};
+use crate::harness::{Request, wait_for};
 
 type Respond = SendResponse<Bytes>;
 
@@ -60,7 +62,8 @@ fn begin(respond: &mut Respond, length: Option<u64>) -> h2::SendStream<Bytes> {
 
 #[test]
 fn answer_that_is_reset_in_its_middle_never_looks_whole() {
-    for reason in [Reason::NO_ERROR, Reason::CANCEL, Reason::INTERNAL_ERROR, Reason::REFUSED_STREAM] {
+    for reason in [Reason::NO_ERROR, Reason::CANCEL, Reason::INTERNAL_ERROR, Reason::REFUSED_STREAM]
+    {
         for length in [None, Some(9)] {
             let url = upstream(async move |mut respond| {
                 let mut stream = begin(&mut respond, length);
@@ -72,7 +75,9 @@ fn answer_that_is_reset_in_its_middle_never_looks_whole() {
                 let (seen, all) = ask(&gateway, request);
                 assert_eq!(seen, Seen::Torn, "{reason:?} of {length:?}: {all}");
             }
-            wait_for("nothing in flight", || (figure(&gateway, "keygate_requests_in_flight") == 0.0).then_some(()));
+            wait_for("nothing in flight", || {
+                (figure(&gateway, "keygate_requests_in_flight") == 0.0).then_some(())
+            });
         }
     }
 }
@@ -141,7 +146,11 @@ fn unused_connection_is_closed_but_not_one_that_is_answering() {
     let gateway = setup.start();
     gateway.edit(|toml| *toml = toml.replace("keep_alive = \"2s\"", "keep_alive = \"300ms\""));
     wait_for("the edit is in force", || {
-        gateway.admin("/metrics").text().contains("keygate_reloads_total{result=\"success\"} 1").then_some(())
+        gateway
+            .admin("/metrics")
+            .text()
+            .contains("keygate_reloads_total{result=\"success\"} 1")
+            .then_some(())
     });
     let descriptors = gateway.descriptors_at_rest();
     let (seen, all) = ask(&gateway, GET);

@@ -1,15 +1,17 @@
 //! A connection to the program under test, with TLS or (straight to the upstream) without.
 
-use crate::Options;
+use std::io;
+use std::sync::Arc;
+
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
-use std::io;
-use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+
+use crate::Options;
 
 pub trait Stream: AsyncRead + AsyncWrite + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
@@ -22,7 +24,8 @@ pub struct Target {
 }
 
 impl Target {
-    /// TLS 1.3 with X25519 to `port=`, trusting `cert=`, without resumption; plain TCP if there is no `cert=`.
+    /// TLS 1.3 with X25519 to `port=`, trusting `cert=`, without resumption; plain TCP if there is
+    /// no `cert=`.
     pub fn new(options: &Options) -> Self {
         let port = options.number("port") as u16;
         let tls = options.is_set("cert").then(|| {
@@ -54,17 +57,19 @@ impl Target {
 /// The head of a request with a key.
 pub fn head(method: &str, path: &str, key: &str, more: &str) -> String {
     format!(
-        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\nAccept: application/json\r\nUser-Agent: bench\r\n{more}\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\n\
+            Accept: application/json\r\nUser-Agent: bench\r\n{more}\r\n"
     )
 }
 
-/// Reads an answer with a `Content-Length` to its end, which is the end of what was sent; returns status, length and how the
-/// body begins. `buffer` is room to read into.
+/// Reads an answer with a `Content-Length` to its end, which is the end of what was sent; returns
+/// status, length and how the body begins. `buffer` is room to read into.
 pub async fn read_answer(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> io::Result<(u16, usize, String)> {
     buffer.clear();
     let end = loop {
         if stream.read_buf(buffer).await? == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed in the middle of an answer"));
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed in the middle of an \
+                answer"));
         }
         if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
             break end + 4;
@@ -81,7 +86,8 @@ pub async fn read_answer(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec
     while read < length {
         buffer.clear();
         match stream.read_buf(buffer).await? {
-            0 => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed in the middle of a body")),
+            0 => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed in the middle of \
+                a body")),
             more => read += more,
         }
     }

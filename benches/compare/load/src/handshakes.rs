@@ -1,12 +1,15 @@
-//! Full TLS handshakes, one after the other on each of `connections=`, each proved by one answered request.
+//! Full TLS handshakes, one after the other on each of `connections=`, each proved by one answered
+//! request.
 //!
-//! The request is one that is refused at once, so that it costs next to nothing beside the handshake: it shows that the server has
-//! taken the client's last message.
+//! The request is one that is refused at once, so that it costs next to nothing beside the
+//! handshake: it shows that the server has taken the client's last message.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncWriteExt;
 
 use crate::Options;
 use crate::client::{Target, head, read_answer};
-use std::time::{Duration, Instant};
-use tokio::io::AsyncWriteExt;
 
 pub async fn run(options: &Options) {
     let target = Target::new(options);

@@ -1,11 +1,14 @@
-//! Opens `count=` connections that each have one request answered and then stay open, idle, until standard input ends.
+//! Opens `count=` connections that each have one request answered and then stay open, idle, until
+//! standard input ends.
 
-use crate::Options;
-use crate::client::{Stream, Target, head, read_answer};
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
+
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+
+use crate::Options;
+use crate::client::{Stream, Target, head, read_answer};
 
 /// Handshakes under way at once.
 const AT_ONCE: usize = 32;
@@ -53,7 +56,8 @@ pub async fn run(options: &Options) {
     println!("{{\"still_open\": {still_open}}}");
 }
 
-/// Whether there is something to read or the end has come: an open connection that is idle has nothing to say.
+/// Whether there is something to read or the end has come: an open connection that is idle has
+/// nothing to say.
 async fn is_readable(mut stream: Pin<&mut Box<dyn Stream>>, byte: &mut ReadBuf<'_>) -> bool {
     std::future::poll_fn(|context| Poll::Ready(stream.as_mut().poll_read(context, byte).is_ready())).await
 }

@@ -1,6 +1,8 @@
-//! Loads that must be timed or counted more closely than the usual tools do, and the upstream for big bodies.
+//! Loads that must be timed or counted more closely than the usual tools do, and the upstream for
+//! big bodies.
 //!
-//! `load MODE name=value …`; each prints one line of JSON. Everything is on one thread, and only on loopback.
+//! `load MODE name=value …`; each prints one line of JSON. Everything is on one thread, and only on
+//! loopback.
 
 mod client;
 mod handshakes;

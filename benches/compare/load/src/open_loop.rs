@@ -1,12 +1,16 @@
-//! Requests at moments that are fixed beforehand, whatever becomes of the earlier ones; latency counts from the moment that was fixed.
+//! Requests at moments that are fixed beforehand, whatever becomes of the earlier ones; latency
+//! counts from the moment that was fixed.
 //!
-//! The moments are exponentially distributed around `rate=` a second, as those of many independent callers are.
+//! The moments are exponentially distributed around `rate=` a second, as those of many independent
+//! callers are.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc;
 
 use crate::Options;
 use crate::client::{Target, head, read_answer};
-use std::time::{Duration, Instant};
-use tokio::io::AsyncWriteExt;
-use tokio::sync::mpsc;
 
 pub fn run(runtime: tokio::runtime::Runtime, options: &Options) {
     let (target, keys, path) = (Target::new(options), options.keys(), options.text("path").to_owned());
@@ -71,7 +75,8 @@ pub fn run(runtime: tokio::runtime::Runtime, options: &Options) {
     }
     latencies.sort_by_key(|(_, latency)| *latency);
     let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize].1.as_nanos() as f64 / 1000.0;
-    println!("{{\"answers\": {}, \"p50\": {:.1}, \"p99\": {:.1}, \"p999\": {:.1}}}", latencies.len(), at(0.5), at(0.99), at(0.999));
+    println!("{{\"answers\": {}, \"p50\": {:.1}, \"p99\": {:.1}, \"p999\": \
+        {:.1}}}", latencies.len(), at(0.5), at(0.99), at(0.999));
 }
 
 /// Microseconds since the Unix epoch when each request was due, and its latency in microseconds.

@@ -1,11 +1,13 @@
 //! Big bodies: `total=` downloads or uploads (`kind=`), shared among `connections=`.
 
-use crate::Options;
-use crate::client::{Target, head, read_answer};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Instant;
+
 use tokio::io::AsyncWriteExt;
+
+use crate::Options;
+use crate::client::{Target, head, read_answer};
 
 pub const DOWNLOAD: usize = 1 << 20;
 const UPLOAD: usize = 64 << 20;
@@ -31,7 +33,8 @@ pub async fn run(options: &Options) {
                 while left.get() > 0 {
                     left.set(left.get() - 1);
                     if uploads {
-                        let more = format!("Content-Length: {UPLOAD}\r\nContent-Type: application/octet-stream\r\n");
+                        let more = format!("Content-Length: {UPLOAD}\r\n\
+                            Content-Type: application/octet-stream\r\n");
                         stream.write_all(head("PUT", &path, &key, &more).as_bytes()).await.expect("a request");
                         for _ in 0..UPLOAD / chunk.len() {
                             stream.write_all(&chunk).await.expect("a body");

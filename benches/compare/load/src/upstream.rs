@@ -1,14 +1,18 @@
-//! The upstream for big bodies: GET is answered with 1 MiB, PUT is read to its end and answered with how much came.
+//! The upstream for big bodies: GET is answered with 1 MiB, PUT is read to its end and answered
+//! with how much came.
 
-use crate::Options;
-use crate::transfer::DOWNLOAD;
 use std::sync::Arc;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::Options;
+use crate::transfer::DOWNLOAD;
+
 pub async fn run(options: &Options) {
     let listener = TcpListener::bind(("127.0.0.1", options.number("port") as u16)).await.expect("a port");
-    let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: {DOWNLOAD}\r\n\r\n");
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n\
+        Content-Length: {DOWNLOAD}\r\n\r\n");
     let download: Arc<Vec<u8>> = Arc::new([head.as_bytes(), &vec![b'x'; DOWNLOAD]].concat());
     loop {
         let (stream, _) = listener.accept().await.expect("a connection");
@@ -40,7 +44,8 @@ async fn serve(mut stream: TcpStream, download: &[u8]) -> std::io::Result<()> {
             continue;
         }
         let (Some(length), false) = (length, chunked) else {
-            return stream.write_all(b"HTTP/1.1 411 Length Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
+            return stream.write_all(b"HTTP/1.1 411 Length Required\r\nContent-Length: 0\r\n\
+                Connection: close\r\n\r\n").await;
         };
         while read < length {
             buffer.clear();
@@ -53,7 +58,8 @@ async fn serve(mut stream: TcpStream, download: &[u8]) -> std::io::Result<()> {
         let answer = format!("{{\"received\": {read}}}");
         stream
             .write_all(
-                format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{answer}", answer.len()).as_bytes(),
+                format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\
+                    Content-Length: {}\r\n\r\n{answer}", answer.len()).as_bytes(),
             )
             .await?;
     }

@@ -1,8 +1,14 @@
-//! Pingora doing Keygate's job as its documentation would have it done: keys in a hash map, counts in `pingora-limits`.
+//! Pingora doing Keygate's job as its documentation would have it done: keys in a hash map, counts
+//! in `pingora-limits`.
 //!
-//! Does less than Keygate: no scopes, no limit headers; the limit is counted in fixed windows, by estimate.
+//! Does less than Keygate: no scopes, no limit headers; the limit is counted in fixed windows, by
+//! estimate.
 //!
-//! `pingora-peer LISTEN UPSTREAM CERT KEY MAP LIMIT WORKERS`, where MAP has lines of a key and its caller.
+//! `pingora-peer LISTEN UPSTREAM CERT KEY MAP LIMIT WORKERS`, where MAP has lines of a key and its
+//! caller.
+
+use std::collections::HashMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::listeners::tls::TlsSettings;
@@ -10,8 +16,6 @@ use pingora::prelude::*;
 use pingora::server::configuration::ServerConf;
 use pingora::tls::ssl::SslVersion;
 use pingora_limits::rate::Rate;
-use std::collections::HashMap;
-use std::time::Duration;
 
 const REFUSAL: &str = r#"{"type":"about:blank","title":"Unauthorized","status":401,"detail":"The API key is missing or unknown."}"#;
 

@@ -67,7 +67,12 @@ impl Desk {
     /// A desk with a few records.
     pub(super) fn new(name: &'static str) -> Self {
         let now = now();
-        let customer = |id, name: &str, email: &str| Customer { id, name: name.into(), email: email.into(), created_at: now.clone() };
+        let customer = |id, name: &str, email: &str| Customer {
+            id,
+            name: name.into(),
+            email: email.into(),
+            created_at: now.clone(),
+        };
         let ticket = |id, subject: &str, status, priority, customer_id| Ticket {
             id,
             subject: subject.into(),
@@ -80,7 +85,10 @@ impl Desk {
         };
         Self {
             name,
-            customers: vec![customer(1, "Example Ltd", "office@example.com"), customer(2, "Example Bakery", "shop@example.org")],
+            customers: vec![
+                customer(1, "Example Ltd", "office@example.com"),
+                customer(2, "Example Bakery", "shop@example.org"),
+            ],
             tickets: vec![
                 ticket(1, "The invoice has the wrong address", Status::Open, Priority::Normal, 1),
                 ticket(2, "How do I change my password?", Status::Solved, Priority::Low, 2),
@@ -152,12 +160,22 @@ impl Kind for Tickets {
     fn create<'d>(desk: &'d mut Desk, body: &[u8]) -> Result<(usize, &'d Ticket), Invalid> {
         let body = TicketBody::read(desk, body)?;
         let subject = body.subject.clone().ok_or_else(|| invalid("a ticket needs a `subject`"))?;
-        let customer_id = body.customer_id.ok_or_else(|| invalid("a ticket needs a `customer_id`"))?;
+        let customer_id =
+            body.customer_id.ok_or_else(|| invalid("a ticket needs a `customer_id`"))?;
         let id = next_id(desk.tickets.len())?;
         let (description, now) = (String::new(), now());
         let created_at = now.clone();
         let (status, priority) = (Status::Open, Priority::Normal);
-        let mut ticket = Ticket { id, subject, description, status, priority, customer_id, created_at, updated_at: now };
+        let mut ticket = Ticket {
+            id,
+            subject,
+            description,
+            status,
+            priority,
+            customer_id,
+            created_at,
+            updated_at: now,
+        };
         body.apply(&mut ticket);
         desk.tickets.push(ticket);
         Ok((id, &desk.tickets[id - 1]))
@@ -221,11 +239,16 @@ impl Kind for Customers {
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Invalid> {
-    serde_json::from_slice(body).map_err(|error| invalid(format!("the body is not as it should be: {error}")))
+    serde_json::from_slice(body)
+        .map_err(|error| invalid(format!("the body is not as it should be: {error}")))
 }
 
 fn not_blank(name: &str, text: Option<&str>) -> Result<(), Invalid> {
-    if text.is_some_and(|text| text.trim().is_empty()) { Err(invalid(format!("`{name}` is empty"))) } else { Ok(()) }
+    if text.is_some_and(|text| text.trim().is_empty()) {
+        Err(invalid(format!("`{name}` is empty")))
+    } else {
+        Ok(())
+    }
 }
 
 fn set<T>(place: &mut T, value: Option<T>) {
@@ -235,7 +258,11 @@ fn set<T>(place: &mut T, value: Option<T>) {
 }
 
 fn next_id(records: usize) -> Result<usize, Invalid> {
-    if records < MOST_RECORDS { Ok(records + 1) } else { Err(invalid("the desk is full; start the demo again")) }
+    if records < MOST_RECORDS {
+        Ok(records + 1)
+    } else {
+        Err(invalid("the desk is full; start the demo again"))
+    }
 }
 
 fn now() -> String {
@@ -257,10 +284,17 @@ mod tests {
     fn a_ticket_is_created_shown_changed_and_listed() {
         let mut desk = Desk::new("Desk");
         let before = Tickets::list(&desk).len();
-        let (id, _) = Tickets::create(&mut desk, br#"{"subject": "New", "customer_id": 2, "priority": "high"}"#).unwrap();
+        let (id, _) = Tickets::create(
+            &mut desk,
+            br#"{"subject": "New", "customer_id": 2, "priority": "high"}"#,
+        )
+        .unwrap();
         Tickets::change(&mut desk, id, br#"{"status": "solved"}"#).unwrap();
         let ticket = serde_json::to_value(Tickets::show(&desk, id).unwrap()).unwrap();
-        assert_eq!((&ticket["subject"], &ticket["status"], &ticket["priority"]), (&"New".into(), &"solved".into(), &"high".into()));
+        assert_eq!(
+            (&ticket["subject"], &ticket["status"], &ticket["priority"]),
+            (&"New".into(), &"solved".into(), &"high".into())
+        );
         assert_eq!(Tickets::list(&desk).len(), before + 1);
     }
 
@@ -280,13 +314,19 @@ mod tests {
             assert!(why.contains(word), "{body}: {why}");
         }
         assert_eq!(Tickets::list(&desk).len(), 3);
-        assert!(body_error(Customers::create(&mut desk, br#"{"name": "x", "email": "y"}"#)).contains("email"));
+        assert!(
+            body_error(Customers::create(&mut desk, br#"{"name": "x", "email": "y"}"#))
+                .contains("email")
+        );
     }
 
     #[test]
     fn there_is_no_record_zero_and_none_beyond_the_last() {
         let mut desk = Desk::new("Desk");
         assert!(matches!(Tickets::show(&desk, 0), Err(Invalid::NoSuchRecord)));
-        assert!(matches!(Tickets::change(&mut desk, usize::MAX, b"{}"), Err(Invalid::NoSuchRecord)));
+        assert!(matches!(
+            Tickets::change(&mut desk, usize::MAX, b"{}"),
+            Err(Invalid::NoSuchRecord)
+        ));
     }
 }

@@ -15,12 +15,18 @@ async fn created_key_is_shown_once_works_at_once_and_is_there_after_a_restart() 
     assert!(view.id.starts_with("key_") && view.id.len() == 24, "{}", view.id);
     assert_eq!((&*view.prefix, view.environment.as_deref()), (&text[..8], Some("live")));
     assert_eq!(view.expires_at.as_deref(), Some("2027-01-01T00:00:00Z"));
-    assert_eq!((view.created_at.as_deref(), view.created_by.as_deref()), (Some("2026-11-22T00:00:00Z"), Some("token ops")));
+    assert_eq!(
+        (view.created_at.as_deref(), view.created_by.as_deref()),
+        (Some("2026-11-22T00:00:00Z"), Some("token ops"))
+    );
     assert_eq!((view.status, view.source, view.revision), (Status::Active, Source::Store, 1));
     assert_eq!(bench.refusal(&text, "desk"), None);
     assert_eq!(bench.office.key(&operator(), &view.id).await, Ok(view.clone()));
-    let everything =
-        format!("{:?} {:?}", bench.store.key(&view.id).await, bench.office.audit(&operator(), AuditFilter::default(), None, 9).await);
+    let everything = format!(
+        "{:?} {:?}",
+        bench.store.key(&view.id).await,
+        bench.office.audit(&operator(), AuditFilter::default(), None, 9).await
+    );
     assert!(!everything.contains(&text), "the key is kept");
     let bench = bench.restart().await;
     assert_eq!(bench.refusal(&text, "desk"), None);
@@ -30,12 +36,18 @@ async fn created_key_is_shown_once_works_at_once_and_is_there_after_a_restart() 
 #[tokio::test]
 async fn prefix_is_the_environments() {
     let bench = Bench::open();
-    let (view, text) = bench.make(NewKey { environment: Some("test".into()), ..desk_key("sandbox") }).await;
+    let (view, text) =
+        bench.make(NewKey { environment: Some("test".into()), ..desk_key("sandbox") }).await;
     assert!(text.starts_with("kt_"));
     assert_eq!(view.environment.as_deref(), Some("test"));
-    let (view, text) = bench.make(NewKey { apis: Some(texts(&["relay"])), ..desk_key("relay") }).await;
+    let (view, text) =
+        bench.make(NewKey { apis: Some(texts(&["relay"])), ..desk_key("relay") }).await;
     assert!(text.starts_with("rl_live_"));
-    assert!(uuid::Uuid::parse_str(&view.id).is_ok_and(|id| id.get_version_num() == 4), "{}", view.id);
+    assert!(
+        uuid::Uuid::parse_str(&view.id).is_ok_and(|id| id.get_version_num() == 4),
+        "{}",
+        view.id
+    );
 }
 
 #[tokio::test]
@@ -75,8 +87,21 @@ async fn every_mistake_is_told_at_once() {
         "expires_at",
     ];
     assert_eq!(members(bench.office.create(&operator(), new, None).await), expected);
-    assert_eq!(members(bench.office.create(&operator(), NewKey { apis: None, ..desk_key("x") }, None).await), ["apis"]);
-    assert_eq!(members(bench.office.create(&operator(), NewKey { apis: Some(vec![]), ..desk_key("x") }, None).await), ["apis"]);
+    assert_eq!(
+        members(
+            bench.office.create(&operator(), NewKey { apis: None, ..desk_key("x") }, None).await
+        ),
+        ["apis"]
+    );
+    assert_eq!(
+        members(
+            bench
+                .office
+                .create(&operator(), NewKey { apis: Some(vec![]), ..desk_key("x") }, None)
+                .await
+        ),
+        ["apis"]
+    );
     let long = NewKey { name: "é".repeat(201), ..desk_key("") };
     assert_eq!(members(bench.office.create(&operator(), long, None).await), ["name"]);
     bench.make(NewKey { name: "é".repeat(200), ..desk_key("") }).await;
@@ -99,11 +124,23 @@ async fn organization_has_no_more_keys_than_its_cap() {
         apis: Some(texts(&["desk"])),
         ..ImportedKey::default()
     };
-    assert_eq!(conflict(bench.office.import(&operator(), import.clone()).await).0, Conflict::CapReached);
+    assert_eq!(
+        conflict(bench.office.import(&operator(), import.clone()).await).0,
+        Conflict::CapReached
+    );
     bench.make(NewKey { organization: Some("org_other".into()), ..desk_key("e") }).await;
     bench.office.revoke(&operator(), &ids[0], RevocationOrder::default()).await.expect("revoked");
     bench.make(of_acme("e")).await;
-    bench.office.change_organization(&operator(), "org_acme", OrganizationChange { key_cap: Some(Some(5)) }, None).await.expect("a cap");
+    bench
+        .office
+        .change_organization(
+            &operator(),
+            "org_acme",
+            OrganizationChange { key_cap: Some(Some(5)) },
+            None,
+        )
+        .await
+        .expect("a cap");
     bench.office.import(&operator(), import).await.expect("room for one more");
 }
 
@@ -115,12 +152,29 @@ async fn same_request_makes_one_key_and_another_body_is_refused() {
     assert!(first.key.is_some() && !first.key_shown);
     let again = office.create(&operator(), of_acme("one"), Some("abc")).await.expect("the same");
     assert_eq!((again.record, again.key, again.key_shown), (first.record.clone(), None, true));
-    assert_eq!(office.create(&operator(), of_acme("two"), Some("abc")).await, Err(OfficeError::IdempotencyReused));
+    assert_eq!(
+        office.create(&operator(), of_acme("two"), Some("abc")).await,
+        Err(OfficeError::IdempotencyReused)
+    );
     let other = Actor { name: "token other".into(), organization: None };
-    assert_ne!(office.create(&other, of_acme("one"), Some("abc")).await.expect("another's").record.id, first.record.id);
+    assert_ne!(
+        office.create(&other, of_acme("one"), Some("abc")).await.expect("another's").record.id,
+        first.record.id
+    );
     bench.pass(24 * HOUR);
-    assert_ne!(office.create(&operator(), of_acme("one"), Some("abc")).await.expect("a day later").record.id, first.record.id);
-    assert_eq!(members(office.create(&operator(), of_acme("one"), Some("")).await), ["Idempotency-Key"]);
+    assert_ne!(
+        office
+            .create(&operator(), of_acme("one"), Some("abc"))
+            .await
+            .expect("a day later")
+            .record
+            .id,
+        first.record.id
+    );
+    assert_eq!(
+        members(office.create(&operator(), of_acme("one"), Some("")).await),
+        ["Idempotency-Key"]
+    );
 }
 
 #[tokio::test]
@@ -157,14 +211,20 @@ async fn change_goes_on_when_whoever_asked_has_left() {
 async fn nothing_is_made_while_the_store_fails() {
     let bench = Bench::open();
     bench.break_store().await;
-    assert_eq!(bench.office.create(&operator(), of_acme("one"), None).await, Err(OfficeError::Unavailable));
+    assert_eq!(
+        bench.office.create(&operator(), of_acme("one"), None).await,
+        Err(OfficeError::Unavailable)
+    );
     assert_eq!(bench.registry.look(|table| table.snapshot().keyring.len()), 0);
 }
 
 #[tokio::test]
 async fn imported_key_works_and_a_clash_names_both_places() {
     let file_key = "a key by hand";
-    let bench = Bench::with(&format!("[[key]]\nid = \"key_file\"\napis = [\"desk\"]\nsha256 = \"{}\"\n", Digest::of(file_key.as_bytes())));
+    let bench = Bench::with(&format!(
+        "[[key]]\nid = \"key_file\"\napis = [\"desk\"]\nsha256 = \"{}\"\n",
+        Digest::of(file_key.as_bytes())
+    ));
     let text = "kl_made-elsewhere";
     let import = |id: &str, text: &str| ImportedKey {
         id: Some(id.into()),
@@ -188,7 +248,11 @@ async fn imported_key_works_and_a_clash_names_both_places() {
         assert_eq!(why, expected, "{detail}");
         assert!(detail.contains(names), "{detail}");
     }
-    let wrong = ImportedKey { sha256: text.into(), prefix: Some("too long a prefix".into()), ..import("no spaces", text) };
+    let wrong = ImportedKey {
+        sha256: text.into(),
+        prefix: Some("too long a prefix".into()),
+        ..import("no spaces", text)
+    };
     let answer = bench.office.import(&operator(), wrong).await;
     assert!(!format!("{answer:?}").contains(text), "what may be a key is repeated");
     assert_eq!(members(answer), ["sha256", "id", "prefix"]);
@@ -201,18 +265,31 @@ async fn organizations_admin_makes_keys_for_its_own_only() {
     let own = bench.office.create(&acme(), desk_key("mine"), None).await.expect("made").record;
     assert_eq!(own.organization.as_deref(), Some("org_acme"));
     let foreign = NewKey { organization: Some("org_other".into()), ..desk_key("theirs") };
-    assert!(matches!(bench.office.create(&acme(), foreign, None).await, Err(OfficeError::Forbidden(_))));
+    assert!(matches!(
+        bench.office.create(&acme(), foreign, None).await,
+        Err(OfficeError::Forbidden(_))
+    ));
 }
 
 #[tokio::test]
 async fn organizations_admin_learns_nothing_of_others_keys_by_importing_their_digests() {
     let file_key = "a key by hand";
     let digest = |text: &str| Digest::of(text.as_bytes()).to_string();
-    let file = format!("[[key]]\nid = \"key_file\"\norganization = \"org_other\"\napis = [\"desk\"]\nsha256 = \"{}\"\n", digest(file_key));
+    let file = format!(
+        "[[key]]\nid = \"key_file\"\norganization = \"org_other\"\napis = [\"desk\"]\n\
+            sha256 = \"{}\"\n",
+        digest(file_key)
+    );
     let bench = Bench::with(&file);
-    let (theirs, text) = bench.make(NewKey { organization: Some("org_other".into()), ..desk_key("theirs") }).await;
+    let (theirs, text) =
+        bench.make(NewKey { organization: Some("org_other".into()), ..desk_key("theirs") }).await;
     let (ours, own_text) = bench.make(of_acme("ours")).await;
-    let import = |text| ImportedKey { sha256: digest(text), name: "old".into(), apis: Some(texts(&["desk"])), ..ImportedKey::default() };
+    let import = |text| ImportedKey {
+        sha256: digest(text),
+        name: "old".into(),
+        apis: Some(texts(&["desk"])),
+        ..ImportedKey::default()
+    };
     for taken in [file_key, &text] {
         let (why, detail) = conflict(bench.office.import(&acme(), import(taken)).await);
         assert_eq!(why, Conflict::DigestTaken);
@@ -225,7 +302,8 @@ async fn organizations_admin_learns_nothing_of_others_keys_by_importing_their_di
 #[tokio::test]
 async fn organizations_admin_does_not_take_over_the_id_of_a_key_that_is_gone() {
     let bench = Bench::open();
-    let used = keystore::UseNote { key_id: "key_gone".into(), secret: None, day: 20_000, requests: 7 };
+    let used =
+        keystore::UseNote { key_id: "key_gone".into(), secret: None, day: 20_000, requests: 7 };
     bench.store.note_use(vec![used]).await.expect("noted");
     let digest = |text: &str| Digest::of(text.as_bytes()).to_string();
     let import = |id: &str, text| ImportedKey {
@@ -235,7 +313,14 @@ async fn organizations_admin_does_not_take_over_the_id_of_a_key_that_is_gone() {
         apis: Some(texts(&["desk"])),
         ..ImportedKey::default()
     };
-    assert_eq!(conflict(bench.office.import(&acme(), import("key_gone", "kl_one")).await).0, Conflict::IdTaken);
+    assert_eq!(
+        conflict(bench.office.import(&acme(), import("key_gone", "kl_one")).await).0,
+        Conflict::IdTaken
+    );
     bench.office.import(&acme(), import("key_new", "kl_one")).await.expect("nobody had that id");
-    bench.office.import(&operator(), import("key_gone", "kl_two")).await.expect("moved from the file to the store");
+    bench
+        .office
+        .import(&operator(), import("key_gone", "kl_two"))
+        .await
+        .expect("moved from the file to the store");
 }

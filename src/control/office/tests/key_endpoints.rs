@@ -1,18 +1,31 @@
-use super::*;
 use bytes::Bytes;
 use http::{Method, StatusCode};
+
+use super::*;
 
 const HAND: &str = "rl_live_by-hand";
 
 /// A key of the file for each API, without organisation.
 fn file_keys() -> String {
     let key = |id: &str, api: &str, text: &str, more: &str| {
-        format!("[[key]]\nid = \"{id}\"\nname = \"By hand\"\napis = [\"{api}\"]\nsha256 = \"{}\"\n{more}", Digest::of(text.as_bytes()))
+        format!(
+            "[[key]]\nid = \"{id}\"\nname = \"By hand\"\napis = [\"{api}\"]\nsha256 = \"{}\"\n\
+                {more}",
+            Digest::of(text.as_bytes())
+        )
     };
-    key("key_relay", "relay", HAND, "") + &key("key_desk", "desk", "kl_by-hand", "scopes = [\"keys:manage\", \"tickets:read\"]\n")
+    key("key_relay", "relay", HAND, "")
+        + &key("key_desk", "desk", "kl_by-hand", "scopes = [\"keys:manage\", \"tickets:read\"]\n")
 }
 
-fn call(api: &str, key: &str, environment: &str, method: Method, path: &str, body: &str) -> KeyCall {
+fn call(
+    api: &str,
+    key: &str,
+    environment: &str,
+    method: Method,
+    path: &str,
+    body: &str,
+) -> KeyCall {
     KeyCall {
         api: api.into(),
         key: key.into(),
@@ -41,12 +54,18 @@ impl<'b> Door<'b> {
     }
 
     async fn send(&self, method: Method, path: &str, body: &str) -> KeyAnswer {
-        self.bench.office.answer(call(self.api, &self.key, self.environment, method, path, body)).await
+        self.bench
+            .office
+            .answer(call(self.api, &self.key, self.environment, method, path, body))
+            .await
     }
 
     async fn list(&self) -> String {
         let answer = self.send(Method::GET, "", "").await;
-        assert_eq!((answer.status, answer.content_type.as_deref()), (StatusCode::OK, Some("application/json")));
+        assert_eq!(
+            (answer.status, answer.content_type.as_deref()),
+            (StatusCode::OK, Some("application/json"))
+        );
         text(&answer)
     }
 
@@ -62,7 +81,10 @@ impl<'b> Door<'b> {
         assert_eq!(answer.status, StatusCode::CREATED, "{}", text(&answer));
         let body: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
         let key = body.get("data").unwrap_or(&body);
-        (key["id"].as_str().expect("an id").to_owned(), key["key"].as_str().expect("a key").to_owned())
+        (
+            key["id"].as_str().expect("an id").to_owned(),
+            key["key"].as_str().expect("a key").to_owned(),
+        )
     }
 
     async fn refused(&self, body: &str) -> String {
@@ -80,7 +102,13 @@ fn text(answer: &KeyAnswer) -> String {
 async fn bare_bodies_have_the_documented_members_in_their_order() {
     let bench = Bench::with(&file_keys());
     let door = Door::relay(&bench, "key_relay");
-    let answer = door.send(Method::POST, "", r#"{"name": "Production Server", "expires_at": "2026-12-31T23:59:59Z"}"#).await;
+    let answer = door
+        .send(
+            Method::POST,
+            "",
+            r#"{"name": "Production Server", "expires_at": "2026-12-31T23:59:59Z"}"#,
+        )
+        .await;
     assert_eq!(
         (answer.status, answer.content_type.as_deref(), answer.allow.as_deref()),
         (StatusCode::CREATED, Some("application/json"), None)
@@ -101,7 +129,10 @@ async fn bare_bodies_have_the_documented_members_in_their_order() {
     assert_eq!(bench.refusal(key, "relay"), Some(Refusal::RevokedKey));
     assert_eq!(door.list().await, format!("[{by_hand}]"));
     let gone = door.send(Method::DELETE, &format!("/{id}"), "").await;
-    assert_eq!((gone.status, &*text(&gone)), (StatusCode::NOT_FOUND, r#"{"detail":"There is nothing of this name."}"#));
+    assert_eq!(
+        (gone.status, &*text(&gone)),
+        (StatusCode::NOT_FOUND, r#"{"detail":"There is nothing of this name."}"#)
+    );
 }
 
 #[tokio::test]
@@ -110,24 +141,38 @@ async fn enveloped_bodies_have_the_documented_members_in_their_order() {
     let door = Door::desk(&bench, "key_desk", "live");
     let answer = door.send(Method::POST, "", r#"{"name": "Production \"Key\""}"#).await;
     let body: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
-    let (id, key) = (body["data"]["id"].as_str().expect("an id"), body["data"]["key"].as_str().expect("a key"));
+    let (id, key) =
+        (body["data"]["id"].as_str().expect("an id"), body["data"]["key"].as_str().expect("a key"));
     assert!(id.starts_with("key_"));
     let head = format!(r#"{{"id":"{id}","name":"Production \"Key\"","prefix":"{}","#, &key[..8]);
     let rest = r#""created_at":"2026-11-22T00:00:00Z","last_used":null}"#;
     assert_eq!(text(&answer), format!(r#"{{"success":true,"data":{head}"key":"{key}",{rest}}}"#));
-    let by_hand = r#"{"id":"key_desk","name":"By hand","prefix":"kl_","created_at":null,"last_used":null}"#;
+    let by_hand =
+        r#"{"id":"key_desk","name":"By hand","prefix":"kl_","created_at":null,"last_used":null}"#;
     assert_eq!(door.list().await, format!(r#"{{"success":true,"data":[{by_hand},{head}{rest}]}}"#));
     let answer = door.send(Method::DELETE, &format!("/{id}"), "").await;
-    assert_eq!((answer.status, &*text(&answer)), (StatusCode::OK, r#"{"success":true,"message":"API key revoked successfully"}"#));
+    assert_eq!(
+        (answer.status, &*text(&answer)),
+        (StatusCode::OK, r#"{"success":true,"message":"API key revoked successfully"}"#)
+    );
 }
 
 #[tokio::test]
 async fn last_use_is_shown() {
     let bench = Bench::with(&file_keys());
-    let note =
-        keystore::UseNote { key_id: "key_relay".into(), secret: Some((Digest::of(HAND.as_bytes()), START)), day: 20_779, requests: 1 };
+    let note = keystore::UseNote {
+        key_id: "key_relay".into(),
+        secret: Some((Digest::of(HAND.as_bytes()), START)),
+        day: 20_779,
+        requests: 1,
+    };
     bench.store.note_use(vec![note]).await.expect("noted");
-    assert!(Door::relay(&bench, "key_relay").list().await.ends_with(r#""last_used_at":"2026-11-22T00:00:00Z"}]"#));
+    assert!(
+        Door::relay(&bench, "key_relay")
+            .list()
+            .await
+            .ends_with(r#""last_used_at":"2026-11-22T00:00:00Z"}]"#)
+    );
 }
 
 #[tokio::test]
@@ -141,13 +186,21 @@ async fn other_methods_and_paths_are_refused_in_the_apis_style() {
         (Method::POST, "/", "DELETE"),
     ] {
         let answer = door.send(method, path, "").await;
-        assert_eq!((answer.status, answer.allow.as_deref()), (StatusCode::METHOD_NOT_ALLOWED, Some(allow)));
+        assert_eq!(
+            (answer.status, answer.allow.as_deref()),
+            (StatusCode::METHOD_NOT_ALLOWED, Some(allow))
+        );
         assert_eq!(text(&answer), r#"{"detail":"There is no such method here."}"#);
     }
     for path in ["/", "/key_none", "/key_relay/", "/key_relay/x", "/key_desk"] {
-        assert_eq!(door.send(Method::DELETE, path, "").await.status, StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(
+            door.send(Method::DELETE, path, "").await.status,
+            StatusCode::NOT_FOUND,
+            "{path}"
+        );
     }
-    let problem = Door::desk(&bench, "key_desk", "live").send(Method::DELETE, "/key_none", "").await;
+    let problem =
+        Door::desk(&bench, "key_desk", "live").send(Method::DELETE, "/key_none", "").await;
     assert_eq!(problem.content_type.as_deref(), Some("application/problem+json"));
     let expected = r#"{"type":"about:blank","title":"Not Found","status":404,"detail":"There is nothing of this name.","code":"not_found","request_id":"req_1"}"#;
     assert_eq!(text(&problem), expected);
@@ -158,7 +211,10 @@ async fn creation_can_be_turned_off() {
     let file = FILE.replace("path = \"/api/keys\"", "path = \"/api/keys\"\ncreate = false");
     let bench = Bench::with_file(&format!("{file}{}", file_keys()));
     let answer = Door::relay(&bench, "key_relay").send(Method::POST, "", r#"{"name":"x"}"#).await;
-    assert_eq!((answer.status, answer.allow.as_deref()), (StatusCode::METHOD_NOT_ALLOWED, Some("GET, HEAD")));
+    assert_eq!(
+        (answer.status, answer.allow.as_deref()),
+        (StatusCode::METHOD_NOT_ALLOWED, Some("GET, HEAD"))
+    );
 }
 
 #[tokio::test]
@@ -214,7 +270,11 @@ async fn new_key_may_do_what_its_maker_may_where_the_body_is_silent() {
 #[tokio::test]
 async fn asking_for_more_than_the_maker_has_is_refused() {
     let bench = Bench::open();
-    let limited = |scopes: &[&str]| NewKey { scopes: texts(scopes), expires_at: Some("2027-01-01T00:00:00Z".into()), ..of_acme("maker") };
+    let limited = |scopes: &[&str]| NewKey {
+        scopes: texts(scopes),
+        expires_at: Some("2027-01-01T00:00:00Z".into()),
+        ..of_acme("maker")
+    };
     let (maker, _) = bench.make(limited(&["keys:manage", "tickets:read"])).await;
     let door = Door::desk(&bench, &maker.id, "live");
     for body in [
@@ -225,19 +285,36 @@ async fn asking_for_more_than_the_maker_has_is_refused() {
     ] {
         door.refused(body).await;
     }
-    door.make(r#"{"name":"less","scopes":["tickets:read"],"expires_at":"2026-12-31T00:00:00Z"}"#).await;
+    door.make(r#"{"name":"less","scopes":["tickets:read"],"expires_at":"2026-12-31T00:00:00Z"}"#)
+        .await;
     // Where no scope means nothing, everybody may give it.
     door.make(r#"{"name":"nothing","scopes":[]}"#).await;
     let (all, _) = bench.make(NewKey { scopes: texts(&["*"]), ..of_acme("all") }).await;
-    bench.office.change_organization(&operator(), "org_acme", OrganizationChange { key_cap: Some(Some(9)) }, None).await.expect("a cap");
-    Door::desk(&bench, &all.id, "live").make(r#"{"name":"some","scopes":["tickets:write"],"expires_at":null}"#).await;
+    bench
+        .office
+        .change_organization(
+            &operator(),
+            "org_acme",
+            OrganizationChange { key_cap: Some(Some(9)) },
+            None,
+        )
+        .await
+        .expect("a cap");
+    Door::desk(&bench, &all.id, "live")
+        .make(r#"{"name":"some","scopes":["tickets:write"],"expires_at":null}"#)
+        .await;
 }
 
 #[tokio::test]
 async fn empty_list_is_everything_where_the_api_says_so() {
-    let file = FILE.replace("path = \"/api/keys\"", "path = \"/api/keys\"\nscope = \"keys:manage\"");
+    let file =
+        FILE.replace("path = \"/api/keys\"", "path = \"/api/keys\"\nscope = \"keys:manage\"");
     let bench = Bench::with_file(&file);
-    let relay = |scopes: &[&str]| NewKey { apis: Some(texts(&["relay"])), scopes: texts(scopes), ..desk_key("maker") };
+    let relay = |scopes: &[&str]| NewKey {
+        apis: Some(texts(&["relay"])),
+        scopes: texts(scopes),
+        ..desk_key("maker")
+    };
     let (narrow, _) = bench.make(relay(&["keys:manage"])).await;
     let door = Door::relay(&bench, &narrow.id);
     door.refused(r#"{"name":"x","scopes":[]}"#).await;
@@ -253,8 +330,11 @@ async fn empty_list_is_everything_where_the_api_says_so() {
 #[tokio::test]
 async fn test_key_neither_sees_nor_touches_live_keys() {
     let bench = Bench::with(&file_keys());
-    let manage =
-        |environment: &str| NewKey { environment: Some(environment.into()), scopes: texts(&["keys:manage"]), ..of_acme(environment) };
+    let manage = |environment: &str| NewKey {
+        environment: Some(environment.into()),
+        scopes: texts(&["keys:manage"]),
+        ..of_acme(environment)
+    };
     let (live, live_key) = bench.make(manage("live")).await;
     let (test, _) = bench.make(manage("test")).await;
     let door = Door::desk(&bench, &test.id, "test");
@@ -266,7 +346,10 @@ async fn test_key_neither_sees_nor_touches_live_keys() {
     expected.sort();
     assert_eq!(ids, expected);
     for id in [&live.id, "key_desk"] {
-        assert_eq!(door.send(Method::DELETE, &format!("/{id}"), "").await.status, StatusCode::NOT_FOUND);
+        assert_eq!(
+            door.send(Method::DELETE, &format!("/{id}"), "").await.status,
+            StatusCode::NOT_FOUND
+        );
     }
     assert_eq!(bench.refusal(&live_key, "desk"), None);
     assert_eq!(Door::desk(&bench, &live.id, "live").ids().await, [live.id]);
@@ -275,8 +358,11 @@ async fn test_key_neither_sees_nor_touches_live_keys() {
 #[tokio::test]
 async fn caller_sees_its_organization_and_without_one_itself_and_its_descendants() {
     let bench = Bench::with(&file_keys());
-    let relay =
-        |organization: Option<&str>| NewKey { apis: Some(texts(&["relay"])), organization: organization.map(Into::into), ..desk_key("x") };
+    let relay = |organization: Option<&str>| NewKey {
+        apis: Some(texts(&["relay"])),
+        organization: organization.map(Into::into),
+        ..desk_key("x")
+    };
     let (ours, _) = bench.make(relay(Some("org_a"))).await;
     let (also_ours, _) = bench.make(relay(Some("org_a"))).await;
     let (theirs, _) = bench.make(relay(Some("org_b"))).await;
@@ -293,7 +379,10 @@ async fn caller_sees_its_organization_and_without_one_itself_and_its_descendants
     assert_eq!(door.ids().await, ["key_relay", &son, &grandson]);
     assert_eq!(Door::relay(&bench, &son).ids().await, [son.clone(), grandson]);
     for id in [&stranger.id, &ours.id, "key_relay"] {
-        assert_eq!(Door::relay(&bench, &son).send(Method::DELETE, &format!("/{id}"), "").await.status, StatusCode::NOT_FOUND);
+        assert_eq!(
+            Door::relay(&bench, &son).send(Method::DELETE, &format!("/{id}"), "").await.status,
+            StatusCode::NOT_FOUND
+        );
     }
 }
 
@@ -308,10 +397,17 @@ async fn makers_revocation_does_not_touch_what_it_made_unless_descendants_are_me
     let answer = door.send(Method::POST, "", r#"{"name":"after the end"}"#).await;
     assert_eq!(answer.status, StatusCode::CONFLICT, "a revoked key has made another");
     let all = RevocationOrder { reason: None, descendants: true };
-    assert_eq!(bench.office.revoke(&operator(), "key_relay", all).await.expect("revoked").revoked, ["key_relay", &son]);
+    assert_eq!(
+        bench.office.revoke(&operator(), "key_relay", all).await.expect("revoked").revoked,
+        ["key_relay", &son]
+    );
     assert_eq!(bench.refusal(&key, "relay"), Some(Refusal::RevokedKey));
     let bench = bench.restart().await;
-    assert_eq!(bench.refusal(HAND, "relay"), Some(Refusal::RevokedKey), "the revocation of a key of the file did not last");
+    assert_eq!(
+        bench.refusal(HAND, "relay"),
+        Some(Refusal::RevokedKey),
+        "the revocation of a key of the file did not last"
+    );
 }
 
 #[tokio::test]
@@ -323,17 +419,27 @@ async fn cap_counts_for_organizations_and_for_families() {
         maker = Door::relay(&bench, &maker).make(r#"{"name":"child"}"#).await.0;
     }
     for key in ["key_relay", &maker] {
-        let answer = Door::relay(&bench, key).send(Method::POST, "", r#"{"name":"one more"}"#).await;
+        let answer =
+            Door::relay(&bench, key).send(Method::POST, "", r#"{"name":"one more"}"#).await;
         assert_eq!(answer.status, StatusCode::CONFLICT, "{}", text(&answer));
     }
     door.send(Method::DELETE, &format!("/{maker}"), "").await;
     door.make(r#"{"name":"room again"}"#).await;
-    let (ours, _) = bench.make(NewKey { apis: Some(texts(&["relay"])), organization: Some("org_a".into()), ..desk_key("x") }).await;
+    let (ours, _) = bench
+        .make(NewKey {
+            apis: Some(texts(&["relay"])),
+            organization: Some("org_a".into()),
+            ..desk_key("x")
+        })
+        .await;
     let door = Door::relay(&bench, &ours.id);
     for _ in 0..3 {
         door.make(r#"{"name":"child"}"#).await;
     }
-    assert_eq!(door.send(Method::POST, "", r#"{"name":"one more"}"#).await.status, StatusCode::CONFLICT);
+    assert_eq!(
+        door.send(Method::POST, "", r#"{"name":"one more"}"#).await.status,
+        StatusCode::CONFLICT
+    );
 }
 
 #[tokio::test]
@@ -352,11 +458,15 @@ async fn calls_do_not_pile_up_behind_a_store_that_hangs() {
     let bench = Bench::with(&file_keys());
     let hung = bench.office.desk.turn.lock().await;
     let (calls, receiver) = tokio::sync::mpsc::channel(2 * crate::control::key_calls::KEY_CALLS);
-    let answering = tokio::spawn(crate::control::key_calls::KeyDesk::new().run(bench.office.clone(), receiver));
+    let answering =
+        tokio::spawn(crate::control::key_calls::KeyDesk::new().run(bench.office.clone(), receiver));
     let mut answers = Vec::new();
     for _ in 0..crate::control::key_calls::KEY_CALLS + MORE {
         let (answer, answered) = tokio::sync::oneshot::channel();
-        calls.send((call("relay", "key_relay", "live", Method::POST, "", r#"{"name":"a"}"#), answer)).await.expect("room");
+        calls
+            .send((call("relay", "key_relay", "live", Method::POST, "", r#"{"name":"a"}"#), answer))
+            .await
+            .expect("room");
         answers.push(answered);
     }
     let waiting = || calls.max_capacity() - calls.capacity();

@@ -38,14 +38,32 @@ async fn list(bench: &Bench, actor: &Actor, filter: KeyFilter) -> Vec<String> {
 async fn key_of_the_file_is_shown_as_it_stands_there() {
     let bench = Bench::with(FILE_KEYS);
     let key = bench.office.key(&acme(), "key_z").await.expect("a key");
-    assert_eq!((&*key.name, key.source, key.status, key.revision), ("By hand", Source::File, Status::Active, 0));
-    assert_eq!((&*key.prefix, key.environment.as_deref(), key.created_at.as_deref()), ("", Some("live"), None));
+    assert_eq!(
+        (&*key.name, key.source, key.status, key.revision),
+        ("By hand", Source::File, Status::Active, 0)
+    );
+    assert_eq!(
+        (&*key.prefix, key.environment.as_deref(), key.created_at.as_deref()),
+        ("", Some("live"), None)
+    );
     assert_eq!(key.allow_ips, ["203.0.113.0/24", "2001:db8::1"]);
-    assert_eq!(key.allow_referrers, ["https://app.example.com/*", "http://localhost:8080/page", "https://b.example.com/*"]);
-    assert_eq!((key.allow_endpoints, key.rate_limit), (texts(&["GET /tickets/**"]), Some(texts(&["10/s", "1000/day"]))));
-    assert_eq!((key.expires_at.as_deref(), &*key.secrets[0].fingerprint), (Some("2027-01-01T00:00:00Z"), "000000000000"));
+    assert_eq!(
+        key.allow_referrers,
+        ["https://app.example.com/*", "http://localhost:8080/page", "https://b.example.com/*"]
+    );
+    assert_eq!(
+        (key.allow_endpoints, key.rate_limit),
+        (texts(&["GET /tickets/**"]), Some(texts(&["10/s", "1000/day"])))
+    );
+    assert_eq!(
+        (key.expires_at.as_deref(), &*key.secrets[0].fingerprint),
+        (Some("2027-01-01T00:00:00Z"), "000000000000")
+    );
     let revoked = bench.office.key(&operator(), "key_y").await.expect("a key");
-    assert_eq!((revoked.status, revoked.revoked_by.as_deref(), revoked.revoked_at), (Status::Revoked, Some("gateway.toml"), None));
+    assert_eq!(
+        (revoked.status, revoked.revoked_by.as_deref(), revoked.revoked_at),
+        (Status::Revoked, Some("gateway.toml"), None)
+    );
 }
 
 #[tokio::test]
@@ -61,7 +79,11 @@ async fn keys_are_listed_page_by_page_those_of_the_file_first() {
     for limit in 1..=6 {
         let (mut found, mut after) = (Vec::new(), None);
         loop {
-            let page = bench.office.list(&operator(), KeyFilter::default(), after.as_deref(), limit).await.expect("a page");
+            let page = bench
+                .office
+                .list(&operator(), KeyFilter::default(), after.as_deref(), limit)
+                .await
+                .expect("a page");
             assert!(page.keys.len() <= limit);
             found.extend(ids(&page).into_iter().map(str::to_owned));
             after = page.next;
@@ -71,18 +93,31 @@ async fn keys_are_listed_page_by_page_those_of_the_file_first() {
         }
         assert_eq!(found, expected, "{limit} a page");
     }
-    assert_eq!(members(bench.office.list(&operator(), KeyFilter::default(), Some("key_y"), 5).await), ["after"]);
+    assert_eq!(
+        members(bench.office.list(&operator(), KeyFilter::default(), Some("key_y"), 5).await),
+        ["after"]
+    );
 }
 
 #[tokio::test]
 async fn list_is_narrowed_by_every_filter() {
     let bench = Bench::with(FILE_KEYS);
-    let make = async |name: &str, new: NewKey| bench.make(NewKey { name: name.into(), ..new }).await.0.id;
+    let make =
+        async |name: &str, new: NewKey| bench.make(NewKey { name: name.into(), ..new }).await.0.id;
     make("active", desk_key("")).await;
     let paused = make("Paused", of_acme("")).await;
     let revoked = make("revoked", of_acme("")).await;
-    make("expired", NewKey { expires_at: Some("2026-11-22T00:00:01Z".into()), ..of_acme("") }).await;
-    make("closed", NewKey { organization: Some("org_closed".into()), environment: Some("test".into()), ..desk_key("") }).await;
+    make("expired", NewKey { expires_at: Some("2026-11-22T00:00:01Z".into()), ..of_acme("") })
+        .await;
+    make(
+        "closed",
+        NewKey {
+            organization: Some("org_closed".into()),
+            environment: Some("test".into()),
+            ..desk_key("")
+        },
+    )
+    .await;
     make("relay", NewKey { apis: Some(texts(&["relay"])), ..desk_key("") }).await;
     bench.office.set_paused(&operator(), &paused, true, None).await.expect("paused");
     bench.office.revoke(&operator(), &revoked, RevocationOrder::default()).await.expect("revoked");
@@ -99,7 +134,10 @@ async fn list_is_narrowed_by_every_filter() {
         (status(Status::Revoked), &["key_y", "revoked"]),
         (stored(status(Status::Revoked)), &["revoked"]),
         (KeyFilter { source: Some(Source::File), ..all() }, &["By hand", "key_y"]),
-        (KeyFilter { organization: Some("org_acme".into()), ..all() }, &["By hand", "Paused", "expired", "revoked"]),
+        (
+            KeyFilter { organization: Some("org_acme".into()), ..all() },
+            &["By hand", "Paused", "expired", "revoked"],
+        ),
         (KeyFilter { api: Some("relay".into()), ..all() }, &["By hand", "relay"]),
         (KeyFilter { environment: Some("test".into()), ..all() }, &["closed"]),
         (KeyFilter { name: Some("PAUSE".into()), ..all() }, &["Paused"]),
@@ -115,24 +153,45 @@ async fn list_is_narrowed_by_every_filter() {
 async fn organizations_admin_sees_and_touches_only_its_own() {
     let bench = Bench::with(FILE_KEYS);
     let (own, _) = bench.make(of_acme("own")).await;
-    let (foreign, _) = bench.make(NewKey { organization: Some("org_other".into()), ..desk_key("foreign") }).await;
+    let (foreign, _) =
+        bench.make(NewKey { organization: Some("org_other".into()), ..desk_key("foreign") }).await;
     let (nobodys, _) = bench.make(desk_key("nobody's")).await;
     assert_eq!(list(&bench, &acme(), KeyFilter::default()).await, ["By hand", "own"]);
-    assert!(list(&bench, &acme(), KeyFilter { organization: Some("org_other".into()), ..KeyFilter::default() }).await.is_empty());
+    assert!(
+        list(
+            &bench,
+            &acme(),
+            KeyFilter { organization: Some("org_other".into()), ..KeyFilter::default() }
+        )
+        .await
+        .is_empty()
+    );
     let office = &bench.office;
     for id in [&foreign.id, &nobodys.id, "key_y"] {
         assert_eq!(office.key(&acme(), id).await, Err(OfficeError::NotFound));
-        assert_eq!(office.update(&acme(), id, KeyChange::default(), None).await, Err(OfficeError::NotFound));
+        assert_eq!(
+            office.update(&acme(), id, KeyChange::default(), None).await,
+            Err(OfficeError::NotFound)
+        );
         assert_eq!(office.set_paused(&acme(), id, true, None).await, Err(OfficeError::NotFound));
-        assert_eq!(office.rotate(&acme(), id, Rotation::default(), None).await, Err(OfficeError::NotFound));
-        assert_eq!(office.revoke(&acme(), id, RevocationOrder::default()).await, Err(OfficeError::NotFound));
+        assert_eq!(
+            office.rotate(&acme(), id, Rotation::default(), None).await,
+            Err(OfficeError::NotFound)
+        );
+        assert_eq!(
+            office.revoke(&acme(), id, RevocationOrder::default()).await,
+            Err(OfficeError::NotFound)
+        );
         assert_eq!(office.key_use(&acme(), id, None, None).await, Err(OfficeError::NotFound));
     }
     let log = office.audit(&acme(), AuditFilter::default(), None, 10).await.expect("a log");
     assert_eq!(log.entries.iter().map(|entry| &*entry.subject).collect::<Vec<_>>(), [&*own.id]);
     let foreign_log = AuditFilter { organization: Some("org_other".into()), subject: None };
     assert!(office.audit(&acme(), foreign_log, None, 10).await.expect("a log").entries.is_empty());
-    assert!(matches!(office.backup(&acme(), Path::new("/nowhere")).await, Err(OfficeError::Forbidden(_))));
+    assert!(matches!(
+        office.backup(&acme(), Path::new("/nowhere")).await,
+        Err(OfficeError::Forbidden(_))
+    ));
 }
 
 #[tokio::test]
@@ -140,9 +199,17 @@ async fn use_is_told_by_day() {
     let bench = Bench::open();
     let (key, text) = bench.make(of_acme("one")).await;
     let today = moment::day_of(START);
-    let note =
-        |day, requests| keystore::UseNote { key_id: (&*key.id).into(), secret: Some((Digest::of(text.as_bytes()), START)), day, requests };
-    bench.store.note_use(vec![note(today - 2, 5), note(today, 7), note(today, 1)]).await.expect("noted");
+    let note = |day, requests| keystore::UseNote {
+        key_id: (&*key.id).into(),
+        secret: Some((Digest::of(text.as_bytes()), START)),
+        day,
+        requests,
+    };
+    bench
+        .store
+        .note_use(vec![note(today - 2, 5), note(today, 7), note(today, 1)])
+        .await
+        .expect("noted");
     let days = async |from, to| {
         let answer = bench.office.key_use(&acme(), &key.id, from, to).await.expect("days");
         answer.days.into_iter().map(|day| (day.day, day.requests)).collect::<Vec<_>>()
@@ -151,7 +218,10 @@ async fn use_is_told_by_day() {
     assert_eq!(days(None, None).await, [first.clone(), last.clone()]);
     assert_eq!(days(Some("2026-11-21"), None).await, [last]);
     assert_eq!(days(None, Some("2026-11-21")).await, [first]);
-    assert_eq!(members(bench.office.key_use(&acme(), &key.id, Some("yesterday"), None).await), ["from"]);
+    assert_eq!(
+        members(bench.office.key_use(&acme(), &key.id, Some("yesterday"), None).await),
+        ["from"]
+    );
 }
 
 #[tokio::test]
@@ -163,7 +233,11 @@ async fn audit_log_is_read_page_by_page_the_newest_first() {
     }
     let (mut found, mut before) = (Vec::new(), None);
     loop {
-        let page = bench.office.audit(&operator(), AuditFilter::default(), before.as_deref(), 2).await.expect("a page");
+        let page = bench
+            .office
+            .audit(&operator(), AuditFilter::default(), before.as_deref(), 2)
+            .await
+            .expect("a page");
         found.extend(page.entries.into_iter().map(|entry| entry.subject));
         before = page.next;
         if before.is_none() {
@@ -174,7 +248,10 @@ async fn audit_log_is_read_page_by_page_the_newest_first() {
     let one = AuditFilter { subject: Some(expected[0].clone()), organization: None };
     let page = bench.office.audit(&operator(), one, None, 10).await.expect("a page");
     assert_eq!((page.entries.len(), &page.entries[0].detail["key"]["name"]), (1, &"c".into()));
-    assert_eq!(members(bench.office.audit(&operator(), AuditFilter::default(), Some("x"), 2).await), ["before"]);
+    assert_eq!(
+        members(bench.office.audit(&operator(), AuditFilter::default(), Some("x"), 2).await),
+        ["before"]
+    );
 }
 
 #[tokio::test]
@@ -192,14 +269,29 @@ async fn backup_is_a_store_and_overwrites_nothing() {
 #[tokio::test]
 async fn without_a_store_the_files_keys_are_shown_and_nothing_can_be_changed() {
     let file = FILE.replace("[store]\npath = \"keygate.db\"\nkeys_per_organization = 4\n", "");
-    let file = file.replace("[api.key_api]\npath = \"/keys\"\nstyle = \"envelope\"\nscope = \"keys:manage\"\n", "");
+    let file = file.replace(
+        "[api.key_api]\npath = \"/keys\"\nstyle = \"envelope\"\nscope = \"keys:manage\"\n",
+        "",
+    );
     let file = file.replace("[api.key_api]\npath = \"/api/keys\"\nstyle = \"bare\"\n", "");
     let bench = Bench::with_file(&format!("{file}{FILE_KEYS}"));
     let office = Office::new(bench.registry.clone(), None, || START);
-    assert_eq!(ids(&office.list(&operator(), KeyFilter::default(), None, 10).await.expect("a list")), ["key_y", "key_z"]);
-    assert_eq!(office.organizations(&operator(), None, 10).await.expect("a list").organizations[0].key_cap, 0);
+    assert_eq!(
+        ids(&office.list(&operator(), KeyFilter::default(), None, 10).await.expect("a list")),
+        ["key_y", "key_z"]
+    );
+    assert_eq!(
+        office.organizations(&operator(), None, 10).await.expect("a list").organizations[0].key_cap,
+        0
+    );
     assert_eq!(office.create(&operator(), desk_key("one"), None).await, Err(OfficeError::NoStore));
-    assert_eq!(office.revoke(&operator(), "key_z", RevocationOrder::default()).await, Err(OfficeError::NoStore));
+    assert_eq!(
+        office.revoke(&operator(), "key_z", RevocationOrder::default()).await,
+        Err(OfficeError::NoStore)
+    );
     assert!(!bench.registry.is_revoked("key_z"), "it would be refused until the next start only");
-    assert_eq!(office.set_suspended(&operator(), "org_acme", true).await, Err(OfficeError::NoStore));
+    assert_eq!(
+        office.set_suspended(&operator(), "org_acme", true).await,
+        Err(OfficeError::NoStore)
+    );
 }

@@ -1,6 +1,8 @@
 use super::*;
 
-const FILE_ORGANIZATION: &str = "[[key]]\nid = \"key_file\"\norganization = \"org_file\"\napis = [\"desk\"]\nsha256 = \"0000000000000000000000000000000000000000000000000000000000000000\"\n";
+const FILE_ORGANIZATION: &str = "[[key]]\nid = \"key_file\"\norganization = \"org_file\"\n\
+    apis = [\"desk\"]\n\
+    sha256 = \"0000000000000000000000000000000000000000000000000000000000000000\"\n";
 
 #[tokio::test]
 async fn suspended_organization_has_its_keys_refused_until_it_is_resumed() {
@@ -8,7 +10,10 @@ async fn suspended_organization_has_its_keys_refused_until_it_is_resumed() {
     let (_, text) = bench.make(of_acme("one")).await;
     let (_, other) = bench.make(desk_key("other")).await;
     let view = bench.office.set_suspended(&operator(), "org_acme", true).await.expect("suspended");
-    assert_eq!((view.suspended_at.as_deref(), view.keys, view.revision), (Some("2026-11-22T00:00:00Z"), 1, 1));
+    assert_eq!(
+        (view.suspended_at.as_deref(), view.keys, view.revision),
+        (Some("2026-11-22T00:00:00Z"), 1, 1)
+    );
     assert_eq!(bench.refusal(&text, "desk"), Some(Refusal::SuspendedOrganization));
     assert_eq!(bench.refusal(&other, "desk"), None);
     assert_eq!(bench.office.set_suspended(&operator(), "org_acme", true).await, Ok(view));
@@ -17,7 +22,10 @@ async fn suspended_organization_has_its_keys_refused_until_it_is_resumed() {
     let view = bench.office.set_suspended(&operator(), "org_acme", false).await.expect("resumed");
     assert_eq!((view.suspended_at, view.revision), (None, 2));
     assert_eq!(bench.refusal(&text, "desk"), None);
-    assert_eq!(bench.actions().await[..2], ["token ops organization.resume org_acme", "token ops organization.suspend org_acme"]);
+    assert_eq!(
+        bench.actions().await[..2],
+        ["token ops organization.resume org_acme", "token ops organization.suspend org_acme"]
+    );
 }
 
 #[tokio::test]
@@ -25,9 +33,15 @@ async fn suspension_is_in_force_and_resumption_is_not_if_the_commit_fails() {
     let bench = Bench::open();
     let (_, text) = bench.make(of_acme("one")).await;
     bench.break_store().await;
-    assert_eq!(bench.office.set_suspended(&operator(), "org_acme", true).await, Err(OfficeError::Unavailable));
+    assert_eq!(
+        bench.office.set_suspended(&operator(), "org_acme", true).await,
+        Err(OfficeError::Unavailable)
+    );
     assert_eq!(bench.refusal(&text, "desk"), Some(Refusal::SuspendedOrganization));
-    assert_eq!(bench.office.set_suspended(&operator(), "org_acme", false).await, Err(OfficeError::Unavailable));
+    assert_eq!(
+        bench.office.set_suspended(&operator(), "org_acme", false).await,
+        Err(OfficeError::Unavailable)
+    );
     assert_eq!(bench.refusal(&text, "desk"), Some(Refusal::SuspendedOrganization));
 }
 
@@ -40,15 +54,21 @@ async fn organizations_of_store_and_file_are_listed_page_by_page() {
     let mut names = Vec::new();
     let mut after = None;
     loop {
-        let page = bench.office.organizations(&operator(), after.as_deref(), 2).await.expect("a page");
+        let page =
+            bench.office.organizations(&operator(), after.as_deref(), 2).await.expect("a page");
         assert!(page.organizations.len() <= 2);
-        names.extend(page.organizations.into_iter().map(|organization| (organization.name, organization.keys, organization.key_cap)));
+        names.extend(
+            page.organizations
+                .into_iter()
+                .map(|organization| (organization.name, organization.keys, organization.key_cap)),
+        );
         after = page.next;
         if after.is_none() {
             break;
         }
     }
-    let expected = [("org_a", 1), ("org_b", 1), ("org_file", 0), ("org_z", 1)].map(|(name, keys)| (name.to_owned(), keys, 4));
+    let expected = [("org_a", 1), ("org_b", 1), ("org_file", 0), ("org_z", 1)]
+        .map(|(name, keys)| (name.to_owned(), keys, 4));
     assert_eq!(names, expected);
 }
 
@@ -57,14 +77,39 @@ async fn cap_is_changed_and_given_back() {
     let bench = Bench::open();
     bench.make(of_acme("one")).await;
     let cap = |key_cap| OrganizationChange { key_cap: Some(key_cap) };
-    let view = bench.office.change_organization(&operator(), "org_acme", cap(Some(0)), Some(0)).await.expect("changed");
+    let view = bench
+        .office
+        .change_organization(&operator(), "org_acme", cap(Some(0)), Some(0))
+        .await
+        .expect("changed");
     assert_eq!((view.key_cap, view.revision), (0, 1));
-    assert_eq!(conflict(bench.office.create(&operator(), of_acme("two"), None).await).0, Conflict::CapReached);
-    assert_eq!(bench.office.change_organization(&operator(), "org_acme", cap(None), Some(0)).await, Err(OfficeError::Stale));
-    let view = bench.office.change_organization(&operator(), "org_acme", cap(None), Some(1)).await.expect("changed");
+    assert_eq!(
+        conflict(bench.office.create(&operator(), of_acme("two"), None).await).0,
+        Conflict::CapReached
+    );
+    assert_eq!(
+        bench.office.change_organization(&operator(), "org_acme", cap(None), Some(0)).await,
+        Err(OfficeError::Stale)
+    );
+    let view = bench
+        .office
+        .change_organization(&operator(), "org_acme", cap(None), Some(1))
+        .await
+        .expect("changed");
     assert_eq!((view.key_cap, view.revision), (4, 2));
-    assert_eq!(members(bench.office.change_organization(&operator(), "org_acme", cap(Some(1_000_001)), None).await), ["key_cap"]);
-    assert_eq!(bench.office.change_organization(&operator(), "org_none", cap(None), None).await, Err(OfficeError::NotFound));
+    assert_eq!(
+        members(
+            bench
+                .office
+                .change_organization(&operator(), "org_acme", cap(Some(1_000_001)), None)
+                .await
+        ),
+        ["key_cap"]
+    );
+    assert_eq!(
+        bench.office.change_organization(&operator(), "org_none", cap(None), None).await,
+        Err(OfficeError::NotFound)
+    );
 }
 
 #[tokio::test]
@@ -72,18 +117,33 @@ async fn organizations_admin_sees_its_own_and_changes_nothing_about_it() {
     let bench = Bench::with(FILE_ORGANIZATION);
     bench.make(of_acme("one")).await;
     let page = bench.office.organizations(&acme(), None, 10).await.expect("a page");
-    assert_eq!(page.organizations.iter().map(|organization| &*organization.name).collect::<Vec<_>>(), ["org_acme"]);
+    assert_eq!(
+        page.organizations.iter().map(|organization| &*organization.name).collect::<Vec<_>>(),
+        ["org_acme"]
+    );
     assert_eq!(bench.office.organization(&acme(), "org_file").await, Err(OfficeError::NotFound));
-    assert_eq!(bench.office.set_suspended(&acme(), "org_file", true).await, Err(OfficeError::NotFound));
-    assert!(matches!(bench.office.set_suspended(&acme(), "org_acme", false).await, Err(OfficeError::Forbidden(_))));
+    assert_eq!(
+        bench.office.set_suspended(&acme(), "org_file", true).await,
+        Err(OfficeError::NotFound)
+    );
+    assert!(matches!(
+        bench.office.set_suspended(&acme(), "org_acme", false).await,
+        Err(OfficeError::Forbidden(_))
+    ));
     let more = OrganizationChange { key_cap: Some(Some(1000)) };
-    assert!(matches!(bench.office.change_organization(&acme(), "org_acme", more, None).await, Err(OfficeError::Forbidden(_))));
+    assert!(matches!(
+        bench.office.change_organization(&acme(), "org_acme", more, None).await,
+        Err(OfficeError::Forbidden(_))
+    ));
     assert!(!bench.registry.look(|table| table.snapshot()).closed.contains_key("org_file"));
 }
 
 #[tokio::test]
 async fn organization_that_nobody_knows_is_not_suspended() {
     let bench = Bench::open();
-    assert_eq!(bench.office.set_suspended(&operator(), "org_none", true).await, Err(OfficeError::NotFound));
+    assert_eq!(
+        bench.office.set_suspended(&operator(), "org_none", true).await,
+        Err(OfficeError::NotFound)
+    );
     assert!(bench.registry.look(|table| table.snapshot()).closed.is_empty());
 }

@@ -1,12 +1,16 @@
-use super::*;
 use std::time::{Duration, Instant};
+
+use super::*;
 
 /// A key of the file, and of an organisation.
 const FILE_KEY: &str = "kl_by-hand";
 
 fn file_key() -> String {
     let digest = Digest::of(FILE_KEY.as_bytes());
-    format!("[[key]]\nid = \"key_file\"\nname = \"By hand\"\norganization = \"org_acme\"\napis = [\"desk\"]\nsha256 = \"{digest}\"\n")
+    format!(
+        "[[key]]\nid = \"key_file\"\nname = \"By hand\"\norganization = \"org_acme\"\n\
+            apis = [\"desk\"]\nsha256 = \"{digest}\"\n"
+    )
 }
 
 fn order(reason: &str) -> RevocationOrder {
@@ -19,10 +23,21 @@ async fn child(bench: &Bench, parent: &str) -> KeyView {
     let stored = bench.store.key(&view.id).await.expect("a store").expect("a key");
     let id = format!("{}_child", view.id);
     let digest = Digest::of(id.as_bytes());
-    let secrets = vec![keystore::StoredSecret { digest, created_at: START, ends_at: None, last_used: None }];
-    let key = StoredKey { id: id.clone(), parent: Some(parent.into()), organization: None, secrets, ..stored };
+    let secrets =
+        vec![keystore::StoredSecret { digest, created_at: START, ends_at: None, last_used: None }];
+    let key = StoredKey {
+        id: id.clone(),
+        parent: Some(parent.into()),
+        organization: None,
+        secrets,
+        ..stored
+    };
     let entry = bench.office.desk.entry("test", "key.create", &id, None, serde_json::json!({}));
-    bench.store.commit(Change::Create { key: Box::new(key.clone()), cap: None, idempotency: None }, entry).await.expect("made");
+    bench
+        .store
+        .commit(Change::Create { key: Box::new(key.clone()), cap: None, idempotency: None }, entry)
+        .await
+        .expect("made");
     bench.registry.put(&key);
     bench.office.key(&operator(), &id).await.expect("a key")
 }
@@ -31,7 +46,9 @@ async fn child(bench: &Bench, parent: &str) -> KeyView {
 async fn wait_for(what: &str, bench: &Bench, id: &str) -> Revocation {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
-        if let Some((_, revocation)) = bench.store.revocations(vec![id.into()]).await.expect("a store").pop() {
+        if let Some((_, revocation)) =
+            bench.store.revocations(vec![id.into()]).await.expect("a store").pop()
+        {
             return revocation;
         }
         assert!(Instant::now() < deadline, "{what} took too long");
@@ -43,7 +60,8 @@ async fn wait_for(what: &str, bench: &Bench, id: &str) -> Revocation {
 async fn revoked_key_is_refused_for_good_and_to_revoke_it_again_succeeds() {
     let bench = Bench::open();
     let (key, text) = bench.make(of_acme("one")).await;
-    let revoked = bench.office.revoke(&operator(), &key.id, order("leaked")).await.expect("revoked");
+    let revoked =
+        bench.office.revoke(&operator(), &key.id, order("leaked")).await.expect("revoked");
     assert_eq!(revoked.revoked, [&*key.id]);
     assert_eq!(bench.refusal(&text, "desk"), Some(Refusal::RevokedKey));
     bench.pass(60);
@@ -51,8 +69,14 @@ async fn revoked_key_is_refused_for_good_and_to_revoke_it_again_succeeds() {
     let bench = bench.restart().await;
     assert_eq!(bench.refusal(&text, "desk"), Some(Refusal::RevokedKey));
     let view = bench.office.key(&operator(), &key.id).await.expect("it is still known");
-    assert_eq!((view.status, view.revoked_at.as_deref()), (Status::Revoked, Some("2026-11-22T00:00:00Z")));
-    assert_eq!((view.revoked_by.as_deref(), view.revoked_because.as_deref()), (Some("token ops"), Some("leaked")));
+    assert_eq!(
+        (view.status, view.revoked_at.as_deref()),
+        (Status::Revoked, Some("2026-11-22T00:00:00Z"))
+    );
+    assert_eq!(
+        (view.revoked_by.as_deref(), view.revoked_because.as_deref()),
+        (Some("token ops"), Some("leaked"))
+    );
     assert_eq!(bench.actions().await[0], format!("token ops key.revoke {}", key.id));
     assert_eq!(bench.actions().await.len(), 2);
 }
@@ -83,7 +107,10 @@ async fn descendants_are_revoked_only_if_they_are_meant() {
     assert_eq!(answer.revoked[0], root.id);
     assert!(answer.revoked.contains(&son.id) && answer.revoked.contains(&grandson.id));
     assert!(revoked(&son.id) && revoked(&grandson.id));
-    assert_eq!(bench.office.key(&operator(), &root.id).await.expect("a key").revoked_because.as_deref(), Some("alone"));
+    assert_eq!(
+        bench.office.key(&operator(), &root.id).await.expect("a key").revoked_because.as_deref(),
+        Some("alone")
+    );
 }
 
 #[tokio::test]
@@ -106,23 +133,43 @@ async fn key_stays_refused_if_the_store_does_not_take_its_revocation() {
     let (key, text) = bench.make(of_acme("one")).await;
     let stored = bench.store.key(&key.id).await.expect("a store").expect("a key");
     bench.break_store().await;
-    assert_eq!(bench.office.revoke(&operator(), &key.id, order("leaked")).await, Err(OfficeError::Unrecorded));
-    assert_eq!(bench.office.revoke(&operator(), "key_file", order("leaked")).await, Err(OfficeError::Unrecorded));
+    assert_eq!(
+        bench.office.revoke(&operator(), &key.id, order("leaked")).await,
+        Err(OfficeError::Unrecorded)
+    );
+    assert_eq!(
+        bench.office.revoke(&operator(), "key_file", order("leaked")).await,
+        Err(OfficeError::Unrecorded)
+    );
     assert_eq!(bench.refusal(&text, "desk"), Some(Refusal::RevokedKey));
     assert_eq!(bench.refusal(FILE_KEY, "desk"), Some(Refusal::RevokedKey));
     bench.registry.put(&stored);
-    assert_eq!(bench.refusal(&text, "desk"), Some(Refusal::RevokedKey), "a later change has revived it");
+    assert_eq!(
+        bench.refusal(&text, "desk"),
+        Some(Refusal::RevokedKey),
+        "a later change has revived it"
+    );
 }
 
 #[tokio::test]
 async fn revocation_that_failed_reaches_the_store_when_it_works_again() {
     let bench = Bench::open();
     let (key, _) = bench.make(of_acme("one")).await;
-    let until = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs() + 2;
+    let until = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("after 1970")
+        .as_secs()
+        + 2;
     let bench = bench.fail_writes("revocations", "INSERT", &format!("unixepoch() < {until}")).await;
-    assert_eq!(bench.office.revoke(&acme(), &key.id, order("leaked")).await, Err(OfficeError::Unrecorded));
+    assert_eq!(
+        bench.office.revoke(&acme(), &key.id, order("leaked")).await,
+        Err(OfficeError::Unrecorded)
+    );
     let revocation = wait_for("the revocation", &bench, &key.id).await;
-    assert_eq!(revocation, Revocation { at: START, by: "token acme".into(), reason: Some("leaked".into()) });
+    assert_eq!(
+        revocation,
+        Revocation { at: START, by: "token acme".into(), reason: Some("leaked".into()) }
+    );
 }
 
 #[tokio::test]
@@ -144,8 +191,17 @@ async fn keys_that_the_file_revokes_are_revoked_in_the_store() {
 async fn foreign_unknown_and_badly_explained_revocations_are_refused() {
     let bench = Bench::open();
     let (foreign, text) = bench.make(desk_key("no organization")).await;
-    assert_eq!(bench.office.revoke(&acme(), &foreign.id, order("mine now")).await, Err(OfficeError::NotFound));
-    assert_eq!(bench.office.revoke(&operator(), "key_none", order("")).await, Err(OfficeError::NotFound));
-    assert_eq!(members(bench.office.revoke(&operator(), &foreign.id, order("a\nb")).await), ["reason"]);
+    assert_eq!(
+        bench.office.revoke(&acme(), &foreign.id, order("mine now")).await,
+        Err(OfficeError::NotFound)
+    );
+    assert_eq!(
+        bench.office.revoke(&operator(), "key_none", order("")).await,
+        Err(OfficeError::NotFound)
+    );
+    assert_eq!(
+        members(bench.office.revoke(&operator(), &foreign.id, order("a\nb")).await),
+        ["reason"]
+    );
     assert_eq!(bench.refusal(&text, "desk"), None);
 }

@@ -1,18 +1,24 @@
 //! The processes of a gateway: the one that was started, and those that take over.
 
-use super::{Gateway, field, parse};
-use crate::harness::wait_for;
-use serde_json::Value;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
+use super::{Gateway, field, parse};
+use crate::harness::wait_for;
+
 /// What a process says that another one has taken over from.
-const TAKEN_OVER: &str = "upgrade: the new process has taken over; serving open connections to their end";
+const TAKEN_OVER: &str =
+    "upgrade: the new process has taken over; serving open connections to their end";
 
 /// Sends a signal. The process may have ended.
 pub(crate) fn send_signal(name: &str, process: u32) {
-    let _ = Command::new("sh").args(["-c", &format!("kill -{name} {process} 2>/dev/null")]).status().expect("a shell");
+    let _ = Command::new("sh")
+        .args(["-c", &format!("kill -{name} {process} 2>/dev/null")])
+        .status()
+        .expect("a shell");
 }
 
 impl Gateway {
@@ -35,7 +41,9 @@ impl Gateway {
         wait_for("another process serves", || (self.process() != before).then_some(()));
         // Both have said so by then, in either order.
         wait_for("the process before has heard of it", || {
-            let told = |event: &Value| field(event, "process").and_then(Value::as_u64) == Some(self.process().into());
+            let told = |event: &Value| {
+                field(event, "process").and_then(Value::as_u64) == Some(self.process().into())
+            };
             self.events(TAKEN_OVER).iter().any(told).then_some(())
         });
     }
@@ -47,8 +55,11 @@ impl Gateway {
 
     /// The figure of this line of `/proc/PID/status`, in kibibytes.
     pub(crate) fn memory(&self, line: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process())).expect("its status");
-        let figure = status.lines().find_map(|text| text.strip_prefix(line)?.strip_prefix(':')?.split_whitespace().next()?.parse().ok());
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process()))
+            .expect("its status");
+        let figure = status.lines().find_map(|text| {
+            text.strip_prefix(line)?.strip_prefix(':')?.split_whitespace().next()?.parse().ok()
+        });
         figure.expect("the line")
     }
 
@@ -89,8 +100,10 @@ impl Gateway {
 
     /// Processes besides the first that were started for this gateway and live.
     pub(super) fn successors(&self) -> Vec<u32> {
-        let named = parse(&self.events).into_iter().filter_map(|event| field(&event, "process")?.as_u64());
-        let mut processes: Vec<u32> = named.filter_map(|process| u32::try_from(process).ok()).collect();
+        let named =
+            parse(&self.events).into_iter().filter_map(|event| field(&event, "process")?.as_u64());
+        let mut processes: Vec<u32> =
+            named.filter_map(|process| u32::try_from(process).ok()).collect();
         processes.sort_unstable();
         processes.dedup();
         let folder = self.folder.path().display().to_string();

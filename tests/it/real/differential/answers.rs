@@ -1,15 +1,17 @@
-//! The same for answers: random ones, mutated, on their way back. What the client gets is what the codec makes of them, or 502, or an
-//! answer that is cut; and the next request gets its own answer.
+//! The same for answers: random ones, mutated, on their way back. What the client gets is what the
+//! codec makes of them, or 502, or an answer that is cut; and the next request gets its own answer.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex};
+
+use http::StatusCode;
+use keygate::http1::{self, Piece, ResponseHead, find_end};
+use keygate::policy::Fields;
 
 use super::super::super::harness::{Answer, Gateway, Message, PATIENCE, Upstream};
 use super::mutation::{self, Random};
 use super::{CASES, number, seed};
-use http::StatusCode;
-use keygate::http1::{self, Piece, ResponseHead, find_end};
-use keygate::policy::Fields;
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::sync::{Arc, Mutex};
 
 /// As the gateway has it.
 const LARGEST_HEAD: usize = 128 * 1024;
@@ -29,7 +31,9 @@ fn read(mut bytes: &[u8]) -> Reading {
         let Ok(Some(end)) = find_end(bytes, 0, LARGEST_HEAD) else { return Reading::Nonsense };
         let (mut head, mut rest) = (bytes[..end].to_vec(), &bytes[end..]);
         let mut fields = Fields::new();
-        let Ok((status, version)) = http1::response(&mut head, MOST_FIELDS, &mut fields) else { return Reading::Nonsense };
+        let Ok((status, version)) = http1::response(&mut head, MOST_FIELDS, &mut fields) else {
+            return Reading::Nonsense;
+        };
         // Nobody asks for a switch here.
         if status == StatusCode::SWITCHING_PROTOCOLS {
             return Reading::Nonsense;
@@ -45,7 +49,11 @@ fn read(mut bytes: &[u8]) -> Reading {
             match framing.read(rest) {
                 // The upstream closes where more would have to come.
                 Ok((read, Piece::More)) if read == rest.len() => {
-                    return if framing.close() { Reading::Whole(status, body) } else { Reading::Part(status, body) };
+                    return if framing.close() {
+                        Reading::Whole(status, body)
+                    } else {
+                        Reading::Part(status, body)
+                    };
                 }
                 Ok((read, piece)) => {
                     if let Piece::Data(range) = piece {
@@ -69,7 +77,8 @@ fn waits(bytes: &[u8]) -> bool {
 fn ask(gateway: &Gateway, path: &str) -> Vec<u8> {
     let mut stream = TcpStream::connect(gateway.address()).expect("the gateway accepts");
     stream.set_read_timeout(Some(PATIENCE)).expect("a deadline");
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").expect("it is sent");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        .expect("it is sent");
     let mut come = Vec::new();
     stream.read_to_end(&mut come).expect("an end in time");
     come
@@ -77,19 +86,22 @@ fn ask(gateway: &Gateway, path: &str) -> Vec<u8> {
 
 #[test]
 fn answers_are_passed_back_as_they_are_read_and_never_to_another_request() {
-    let cases = number("KEYGATE_DIFFERENTIAL_CASES").map_or(CASES, |cases| usize::try_from(cases).expect("a number of cases"));
+    let cases = number("KEYGATE_DIFFERENTIAL_CASES")
+        .map_or(CASES, |cases| usize::try_from(cases).expect("a number of cases"));
     let seed = seed();
     let odd: Arc<Mutex<Vec<u8>>> = Arc::default();
     let sent = odd.clone();
-    let upstream = Upstream::answering(move |request| match request.start.strip_prefix("GET /honest/") {
-        Some(rest) => Answer::new("200 OK", &[], rest.as_bytes()),
-        None => {
-            let bytes = sent.lock().unwrap().clone();
-            if waits(&bytes) { Answer::raw(bytes).then_close() } else { Answer::raw(bytes) }
-        }
-    });
+    let upstream =
+        Upstream::answering(move |request| match request.start.strip_prefix("GET /honest/") {
+            Some(rest) => Answer::new("200 OK", &[], rest.as_bytes()),
+            None => {
+                let bytes = sent.lock().unwrap().clone();
+                if waits(&bytes) { Answer::raw(bytes).then_close() } else { Answer::raw(bytes) }
+            }
+        });
     let toml = format!(
-        "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[log]\nrequests = false\n[[api]]\nname = \"desk\"\nupstream = \"{}\"\npublic = [\"GET /**\"]\n",
+        "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[log]\nrequests = false\n[[api]]\n\
+            name = \"desk\"\nupstream = \"{}\"\npublic = [\"GET /**\"]\n",
         upstream.url()
     );
     let gateway = Gateway::serve(&toml, None);
@@ -115,12 +127,19 @@ fn answers_are_passed_back_as_they_are_read_and_never_to_another_request() {
             }
             (Reading::Nonsense, Ok(Some(answer))) => assert_eq!(answer.status(), 502, "{}", told()),
             // Cut where it broke: it does not look whole.
-            (Reading::Part(status, _), Err(_)) => assert!(come.starts_with(format!("HTTP/1.1 {status} ").as_bytes()), "{}", told()),
+            (Reading::Part(status, _), Err(_)) => {
+                assert!(come.starts_with(format!("HTTP/1.1 {status} ").as_bytes()), "{}", told())
+            }
             (reading, answer) => panic!("{}: {reading:?} became {answer:?}", told()),
         }
         let honest = ask(&gateway, &format!("/honest/{number}"));
         let body = format!("\r\n\r\n{number} HTTP/1.1");
-        assert!(honest.starts_with(b"HTTP/1.1 200 ") && honest.ends_with(body.as_bytes()), "{}: {}", told(), honest.escape_ascii());
+        assert!(
+            honest.starts_with(b"HTTP/1.1 200 ") && honest.ends_with(body.as_bytes()),
+            "{}: {}",
+            told(),
+            honest.escape_ascii()
+        );
         upstream.forget();
     }
     println!("answers: seed {seed}, {cases} cases, {whole} whole");

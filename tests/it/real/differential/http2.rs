@@ -55,34 +55,55 @@ pub(super) fn case(random: &mut Random, number: usize) -> Case {
     let method = random.pick(&["GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]);
     let host = format!("h{number}.example");
     let path = target(random, number, 0);
-    let mut fields: Vec<(Vec<u8>, Vec<u8>)> =
-        [(":method", method), (":scheme", "http"), (":authority", &host), (":path", &path), ("x-a", "b")]
-            .map(|(name, value)| (name.into(), value.into()))
-            .to_vec();
+    let mut fields: Vec<(Vec<u8>, Vec<u8>)> = [
+        (":method", method),
+        (":scheme", "http"),
+        (":authority", &host),
+        (":path", &path),
+        ("x-a", "b"),
+    ]
+    .map(|(name, value)| (name.into(), value.into()))
+    .to_vec();
     if random.below(8) == 0 {
         fields[2].0 = b"host".to_vec();
         fields.swap(2, 3);
     }
-    let body = random.pick(&[&b""[..], b"hello", b"0\r\n\r\n", b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"]);
+    let body = random.pick(&[
+        &b""[..],
+        b"hello",
+        b"0\r\n\r\n",
+        b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n",
+    ]);
     for _ in 0..random.below(3) {
         mutate(random, &mut fields);
     }
-    let block: Vec<u8> = fields.iter().flat_map(|(name, value)| [&[0][..], &text(name), &text(value)].concat()).collect();
+    let block: Vec<u8> = fields
+        .iter()
+        .flat_map(|(name, value)| [&[0][..], &text(name), &text(value)].concat())
+        .collect();
     let ended = if body.is_empty() { END_STREAM } else { 0 };
     let mut bytes = [PREFACE, &frame(HEADERS, END_HEADERS | ended, &block)].concat();
     if !body.is_empty() {
         bytes.extend(frame(DATA, END_STREAM, body));
     }
     let first = |name: &[u8]| {
-        fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.iter().map(|byte| char::from(*byte)).collect::<String>())
+        fields
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.iter().map(|byte| char::from(*byte)).collect::<String>())
     };
     let host = first(b":authority").or(first(b"host"));
     let seen = match (first(b":method"), first(b":path"), host) {
-        // A length of nothing is believed before the stream has ended. What comes beyond it goes nowhere.
-        (Some(method), Some(target), Some(host)) if first(b"content-length").as_deref() == Some("0") => {
+        // A length of nothing is believed before the stream has ended. What comes beyond it goes
+        // nowhere.
+        (Some(method), Some(target), Some(host))
+            if first(b"content-length").as_deref() == Some("0") =>
+        {
             Some(Seen { method, target, host, body: Vec::new() })
         }
-        (Some(method), Some(target), Some(host)) => Some(Seen { method, target, host, body: body.to_vec() }),
+        (Some(method), Some(target), Some(host)) => {
+            Some(Seen { method, target, host, body: body.to_vec() })
+        }
         _ => None,
     };
     Case { bytes, authorised: seen.into_iter().collect(), ended: Box::new(has_ended) }
@@ -138,7 +159,8 @@ fn has_ended(mut come: &[u8]) -> bool {
     while let Some((head, rest)) = come.split_first_chunk::<9>() {
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
         let (kind, flags) = (head[3], head[4]);
-        let ends = matches!(kind, RST_STREAM | GOAWAY) || (matches!(kind, DATA | HEADERS) && flags & END_STREAM != 0);
+        let ends = matches!(kind, RST_STREAM | GOAWAY)
+            || (matches!(kind, DATA | HEADERS) && flags & END_STREAM != 0);
         if ends {
             return true;
         }

@@ -172,9 +172,11 @@ pub(super) const PIECES: [&[u8]; 40] = [
     b"chunked",
 ];
 
-/// The bytes of the case with this number: up to three requests on one connection, mutated up to four times.
+/// The bytes of the case with this number: up to three requests on one connection, mutated up to
+/// four times.
 pub(super) fn case(random: &mut Random, number: usize) -> Vec<u8> {
-    let mut bytes: Vec<u8> = (0..=random.below(3)).flat_map(|part| request(random, number, part)).collect();
+    let mut bytes: Vec<u8> =
+        (0..=random.below(3)).flat_map(|part| request(random, number, part)).collect();
     for _ in 0..random.below(5) {
         mutate(random, &mut bytes);
     }
@@ -185,12 +187,28 @@ pub(super) fn case(random: &mut Random, number: usize) -> Vec<u8> {
 pub(super) fn answer(random: &mut Random) -> Vec<u8> {
     let mut bytes = Vec::new();
     if random.below(8) == 0 {
-        bytes.extend_from_slice(random.pick(&[&b"HTTP/1.1 100 Continue\r\n\r\n"[..], b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"]));
+        bytes.extend_from_slice(random.pick(&[
+            &b"HTTP/1.1 100 Continue\r\n\r\n"[..],
+            b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n",
+        ]));
     }
     let version = if random.below(10) == 0 { "1.0" } else { "1.1" };
-    let status = random.pick(&["200 OK", "200 OK", "200", "404 Not Found", "204 No Content", "304 Not Modified", "201 Odd words: here"]);
+    let status = random.pick(&[
+        "200 OK",
+        "200 OK",
+        "200",
+        "404 Not Found",
+        "204 No Content",
+        "304 Not Modified",
+        "201 Odd words: here",
+    ]);
     bytes.extend_from_slice(format!("HTTP/{version} {status}\r\nDate: now\r\n").as_bytes());
-    let body = random.pick(&[&b""[..], b"hello", b"0\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"]);
+    let body = random.pick(&[
+        &b""[..],
+        b"hello",
+        b"0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil",
+    ]);
     frame(random, &mut bytes, body);
     if random.below(4) == 0 {
         bytes.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil");
@@ -207,12 +225,14 @@ pub(super) fn target(random: &mut Random, number: usize, part: usize) -> String 
 }
 
 fn request(random: &mut Random, number: usize, part: usize) -> Vec<u8> {
-    let method = random.pick(&["GET", "GET", "POST", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH"]);
+    let method =
+        random.pick(&["GET", "GET", "POST", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH"]);
     let host = format!("h{number}.example");
     let form = if random.below(12) == 0 { format!("http://{host}") } else { String::new() };
     let version = if random.below(10) == 0 { "1.0" } else { "1.1" };
     let target = target(random, number, part);
-    let mut out = format!("{method} {form}{target} HTTP/{version}\r\nHost: {host}\r\n").into_bytes();
+    let mut out =
+        format!("{method} {form}{target} HTTP/{version}\r\nHost: {host}\r\n").into_bytes();
     for _ in 0..random.below(3) {
         // Mostly honest: mutations add the others.
         out.extend_from_slice(random.pick(&[
@@ -225,7 +245,14 @@ fn request(random: &mut Random, number: usize, part: usize) -> Vec<u8> {
         ]));
         out.extend_from_slice(b"\r\n");
     }
-    let body = random.pick(&[&b""[..], b"hello", b"0\r\n\r\n", b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n", b"\x00\xff\r\n", b"a=b&c=d"]);
+    let body = random.pick(&[
+        &b""[..],
+        b"hello",
+        b"0\r\n\r\n",
+        b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"\x00\xff\r\n",
+        b"a=b&c=d",
+    ]);
     frame(random, &mut out, body);
     out
 }
@@ -234,14 +261,25 @@ fn request(random: &mut Random, number: usize, part: usize) -> Vec<u8> {
 fn frame(random: &mut Random, out: &mut Vec<u8>, body: &[u8]) {
     match random.below(4) {
         0 => out.extend_from_slice(b"\r\n"),
-        1 => out.extend([format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes(), body].concat()),
+        1 => out
+            .extend([format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes(), body].concat()),
         _ => {
             out.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
             let extension = random.pick(&["", "", "", ";a", ";a=b", ";a=\"b;c\""]);
             for chunk in body.chunks(1 + random.below(40)) {
-                out.extend([format!("{:x}{extension}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat());
+                out.extend(
+                    [format!("{:x}{extension}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"]
+                        .concat(),
+                );
             }
-            let trailers = random.pick(&["", "", "", "X-Sum: 1\r\n", "Content-Length: 5\r\n", "X-Keygate-Auth: key\r\nX: y\r\n"]);
+            let trailers = random.pick(&[
+                "",
+                "",
+                "",
+                "X-Sum: 1\r\n",
+                "Content-Length: 5\r\n",
+                "X-Keygate-Auth: key\r\nX: y\r\n",
+            ]);
             out.extend_from_slice(format!("0\r\n{trailers}\r\n").as_bytes());
         }
     }

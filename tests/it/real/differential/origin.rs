@@ -1,13 +1,16 @@
-//! Servers of other makers that tell how they understand requests. nginx and HAProxy pass them on with what they understood in fields of
-//! their own, to a server that records it; Node and Python say it in a line of JSON.
+//! Servers of other makers that tell how they understand requests. nginx and HAProxy pass them on
+//! with what they understood in fields of their own, to a server that records it; Node and Python
+//! say it in a line of JSON.
+
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
 
 use super::super::super::harness::{Answer, Message, Upstream, wait_for};
 use super::super::programs::{Server, file, tool};
 use super::Seen;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use tempfile::TempDir;
 
 pub(super) struct Origin {
     name: &'static str,
@@ -56,7 +59,13 @@ http {{
         };
         Self::passing_on("nginx", settings, |settings| {
             let mut command = Command::new(tool("servers/nginx"));
-            command.arg("-e").arg("stderr").arg("-p").arg(settings.parent().expect("a folder")).arg("-c").arg(settings);
+            command
+                .arg("-e")
+                .arg("stderr")
+                .arg("-p")
+                .arg(settings.parent().expect("a folder"))
+                .arg("-c")
+                .arg(settings);
             command
         })
     }
@@ -92,16 +101,29 @@ backend recorder
     }
 
     /// A proxy with these settings, on a socket in its folder, in front of a recorder.
-    fn passing_on(name: &'static str, settings: impl Fn(&str, &str) -> String, command: impl Fn(&Path) -> Command) -> Self {
+    fn passing_on(
+        name: &'static str,
+        settings: impl Fn(&str, &str) -> String,
+        command: impl Fn(&Path) -> Command,
+    ) -> Self {
         let upstream = Upstream::answering(|_| Answer::new("200 OK", &[], b"ok"));
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("settings");
-        std::fs::write(&path, settings(&folder.path().display().to_string(), &upstream.url())).expect("its settings are written");
+        std::fs::write(&path, settings(&folder.path().display().to_string(), &upstream.url()))
+            .expect("its settings are written");
         let mut command = command(&path);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let socket = folder.path().join("socket");
         wait_for(name, || std::os::unix::net::UnixStream::connect(&socket).ok());
-        Self { name, url: format!("unix:{}", socket.display()), teller: Teller::Recorder { upstream, child, _folder: folder } }
+        Self {
+            name,
+            url: format!("unix:{}", socket.display()),
+            teller: Teller::Recorder { upstream, child, _folder: folder },
+        }
     }
 
     pub(super) fn node() -> Self {
@@ -117,7 +139,11 @@ backend recorder
     }
 
     fn telling(name: &'static str, server: Server) -> Self {
-        Self { name, url: format!("http://127.0.0.1:{}", server.port), teller: Teller::Lines { server, read: 0, rest: String::new() } }
+        Self {
+            name,
+            url: format!("http://127.0.0.1:{}", server.port),
+            teller: Teller::Lines { server, read: 0, rest: String::new() },
+        }
     }
 
     pub(super) fn name(&self) -> &'static str {
@@ -129,7 +155,8 @@ backend recorder
         &self.url
     }
 
-    /// All that has arrived since the last call, until a request with this target, which is left out.
+    /// All that has arrived since the last call, until a request with this target, which is left
+    /// out.
     pub(super) fn arrived_until(&mut self, target: &str) -> Vec<Seen> {
         let mut arrived: Vec<Seen> = Vec::new();
         wait_for(target, || {
@@ -170,15 +197,25 @@ impl Drop for Origin {
 fn recorded(request: &Message) -> Seen {
     assert_eq!(request.all("x-keygate-auth"), ["public"], "{request:?}");
     let field = |name| request.all(name).concat();
-    Seen { method: field("x-seen-method"), target: field("x-seen-target"), host: field("x-seen-host"), body: request.body.clone() }
+    Seen {
+        method: field("x-seen-method"),
+        target: field("x-seen-target"),
+        host: field("x-seen-host"),
+        body: request.body.clone(),
+    }
 }
 
 /// What a server says that it understood.
 fn told(line: &str) -> Seen {
-    let said: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|why| panic!("{why}: {line}"));
-    let text = |name: &str| said[name].as_str().unwrap_or_else(|| panic!("{name} in {line}")).to_owned();
+    let said: serde_json::Value =
+        serde_json::from_str(line).unwrap_or_else(|why| panic!("{why}: {line}"));
+    let text =
+        |name: &str| said[name].as_str().unwrap_or_else(|| panic!("{name} in {line}")).to_owned();
     assert_eq!(text("auth"), "public", "{line}");
     let body = text("body");
-    let body = (0..body.len()).step_by(2).map(|at| u8::from_str_radix(&body[at..at + 2], 16).expect("two digits")).collect();
+    let body = (0..body.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&body[at..at + 2], 16).expect("two digits"))
+        .collect();
     Seen { method: text("method"), target: text("target"), host: text("host"), body }
 }

@@ -1,9 +1,10 @@
 //! What Keygate's codec and rules make of bytes, without any connection.
 
-use super::Seen;
 use http::{Method, Version};
 use keygate::http1::{self, Piece, find_end};
 use keygate::policy::{Fields, Known, check_path, host_of};
+
+use super::Seen;
 
 /// As in the configuration: its defaults.
 const LARGEST_HEAD: usize = 32 * 1024;
@@ -51,7 +52,8 @@ pub(super) fn read(bytes: &[u8]) -> Reading {
 }
 
 enum Next {
-    /// A whole request. `seen`: nothing where it is refused for what it asks. `behind`: the length of its body as sent.
+    /// A whole request. `seen`: nothing where it is refused for what it asks. `behind`: the length
+    /// of its body as sent.
     Request { seen: Option<Seen>, behind: usize, goes_on: bool },
     /// More would have to come.
     Unfinished,
@@ -77,12 +79,22 @@ fn request(head: &mut [u8], behind: &[u8]) -> Next {
         }
     }
     let closes = fields.lists(Known::Connection, b"close");
-    let goes_on = !closes && (head.version == Version::HTTP_11 || fields.lists(Known::Connection, b"keep-alive"));
-    let is_refused = [Method::TRACE, Method::CONNECT].iter().any(|method| head.method.as_str().eq_ignore_ascii_case(method.as_str()));
-    let accepted = !is_refused && check_path(head.target.path).is_ok() && host_of(&head.target, &fields).is_ok();
-    let host = fields.first(Known::Host).or(head.target.authority.map(str::as_bytes)).unwrap_or_default();
-    let target = head.target.query.map_or_else(|| head.target.path.to_owned(), |query| format!("{}?{query}", head.target.path));
+    let goes_on = !closes
+        && (head.version == Version::HTTP_11 || fields.lists(Known::Connection, b"keep-alive"));
+    let is_refused = [Method::TRACE, Method::CONNECT]
+        .iter()
+        .any(|method| head.method.as_str().eq_ignore_ascii_case(method.as_str()));
+    let accepted = !is_refused
+        && check_path(head.target.path).is_ok()
+        && host_of(&head.target, &fields).is_ok();
+    let host =
+        fields.first(Known::Host).or(head.target.authority.map(str::as_bytes)).unwrap_or_default();
+    let target = head.target.query.map_or_else(
+        || head.target.path.to_owned(),
+        |query| format!("{}?{query}", head.target.path),
+    );
     let text = |bytes: &[u8]| bytes.iter().map(|byte| char::from(*byte)).collect();
-    let seen = accepted.then(|| Seen { method: head.method.to_string(), target, host: text(host), body });
+    let seen =
+        accepted.then(|| Seen { method: head.method.to_string(), target, host: text(host), body });
     Next::Request { seen, behind: read, goes_on }
 }
