@@ -19,6 +19,7 @@ use super::upload::Upload;
 use super::worker::CurrentSite;
 use crate::http1::Piece;
 use crate::policy::{Refusal, grpc_trailers, prepare_answer_trailers, prepare_trailers};
+use crate::stats::CutShort;
 
 /// What a body that ends badly ends with. An [`h2::Error`] in it says what an HTTP/2 stream is
 /// reset with.
@@ -131,7 +132,12 @@ impl RequestBody {
         };
         let length =
             part.as_ref().and_then(|part| part.as_ref().ok()?.data_ref()).map_or(0, Bytes::len);
-        progress.passed(length);
+        let done = match &part {
+            None => true,
+            Some(Ok(_)) => incoming.is_done(),
+            Some(Err(_)) => false,
+        };
+        progress.passed(length, done);
         match &mut part {
             Some(Ok(frame)) => {
                 match self.room.checked_sub(length) {
@@ -146,10 +152,9 @@ impl RequestBody {
                 {
                     prepare_trailers(trailers, api);
                 }
-                progress.done.set(incoming.is_done());
             }
             Some(Err(_)) => progress.fail(Refusal::ClientAborted),
-            None => progress.done.set(true),
+            None => {}
         }
         Poll::Ready(part)
     }
@@ -283,6 +288,9 @@ impl AnswerBody {
             }
             part => part,
         };
+        if part.is_err() {
+            self.cut_short(CutShort::UpstreamTruncated);
+        }
         if let Some(record) = &mut self.record {
             match &part {
                 Ok(Part::Buffered(range)) => record.add_bytes(range.len()),
@@ -307,6 +315,19 @@ impl AnswerBody {
     pub(super) fn send_on(&mut self, cx: &mut Context<'_>) {
         if let Content::Http1(exchange) = &mut self.content {
             exchange.send_on(cx);
+        }
+    }
+
+    fn cut_short(&self, why: CutShort) {
+        if let Some(progress) = self.record.as_ref().and_then(Record::progress) {
+            progress.cut_short(why);
+        }
+    }
+
+    /// Notes that the client has got all of it.
+    pub(super) fn set_delivered(&self) {
+        if let Some(record) = &self.record {
+            record.set_delivered();
         }
     }
 
@@ -352,5 +373,5 @@ impl AnswerBody {
 /// (RFC 9113 §8.1).
 fn is_torn(incoming: &Incoming, progress: &Progress) -> bool {
     let short = incoming.size_hint().exact().is_some_and(|left| left > 0);
-    !incoming.is_end_stream() && (short || progress.done.get())
+    !incoming.is_end_stream() && (short || progress.is_sent())
 }

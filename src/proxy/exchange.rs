@@ -89,7 +89,7 @@ impl Exchange {
             out: head,
             sent: 0,
             data: Bytes::new(),
-            ended: body.progress().done.get(),
+            ended: body.progress().is_sent(),
             body,
             chunked,
             deaf: false,

@@ -179,7 +179,7 @@ async fn over_http1(
         };
         let progress = request.body.progress().clone();
         // What has begun to be sent cannot be sent again.
-        let whole = progress.done.get();
+        let whole = progress.is_sent();
         let mut exchange = Box::new(Exchange::new(worker, upstream.id, stream, request, chunked));
         let mut read = |head: &ResponseHead<'_, '_>| read(head);
         let poll =

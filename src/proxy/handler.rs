@@ -248,6 +248,14 @@ pub(super) async fn respond(
                         head.status.as_u16(),
                         answered.get().saturating_sub(reply.now.monotonic),
                     );
+                    // An HTTP/2 upstream can send some all the same. A switch has its connection.
+                    let content = if has_content(head.status, reply.to_head)
+                        || head.status == StatusCode::SWITCHING_PROTOCOLS
+                    {
+                        content
+                    } else {
+                        Content::Fixed(Bytes::new())
+                    };
                     Answer::new(head, content, record, reply.grpc && reply.http2)
                 }
                 Err(refusal) => {
@@ -265,6 +273,14 @@ pub(super) async fn respond(
     }
 }
 
+/// Whether an answer may have content, whatever its head says of a length (RFC 9110 §6.4.1). A 205
+/// is not to have any, but is framed as if it had (RFC 9112 §6.3).
+fn has_content(status: StatusCode, to_head: bool) -> bool {
+    !to_head
+        && !status.is_informational()
+        && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
 /// What the client gets of the head of the upstream's answer.
 fn pass_back(
     head: &ResponseHead<'_, '_>,
@@ -278,9 +294,11 @@ fn pass_back(
     };
     let length = match head.status {
         StatusCode::NO_CONTENT | StatusCode::SWITCHING_PROTOCOLS => Length::Absent,
-        StatusCode::NOT_MODIFIED => declared().map_or(Length::Absent, Length::Exact),
-        _ if reply.to_head => declared().map_or(Length::Absent, Length::Exact),
-        _ => declared().map_or(Length::Unknown, Length::Exact),
+        status => match declared() {
+            Some(length) => Length::Exact(length),
+            None if has_content(status, reply.to_head) => Length::Unknown,
+            None => Length::Absent,
+        },
     };
     let mut answer = AnswerHead::new(reply.http2, head.status, length);
     answer.dated = head.fields.has(Known::Date);
@@ -372,7 +390,7 @@ pub(super) fn own_answer(
 ) -> Answer {
     let silent = head.status == StatusCode::NO_CONTENT;
     head.length = if silent { Length::Absent } else { Length::Exact(body.len() as u64) };
-    // What HEAD gets: clients take content for a broken stream (RFC 9113 §8.1).
-    let body = if reply.to_head { Bytes::new() } else { body };
+    // Clients take content for a broken stream where there is to be none (RFC 9113 §8.1).
+    let body = if has_content(head.status, reply.to_head) { body } else { Bytes::new() };
     Answer { close, ..Answer::new(head, Content::Fixed(body), record, false) }
 }

@@ -391,6 +391,7 @@ fn end(stage: &mut Stage) -> Step {
 
 fn answered(body: AnswerBody) -> Step {
     body.release();
+    body.set_delivered();
     Step::Answered { cut: body.is_cut() }
 }
 

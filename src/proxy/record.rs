@@ -11,7 +11,7 @@ use http::Version;
 use super::access_log::{Logged, redacted};
 use super::handler::Connection;
 use super::live::Entry;
-use super::progress::Progress;
+use super::progress::{Outcome, Progress};
 use super::request_id::RequestId;
 use super::worker::{Current, CurrentSite};
 use crate::policy::{Digest, Head, KeyRecord, Known, Now, Refusal, contains_key, field_text};
@@ -124,6 +124,18 @@ impl Record {
         self.site.apis.get(self.api?)?.stats.get(self.connection.worker.index())
     }
 
+    /// The state of the request, once it has been sent on.
+    pub(super) fn progress(&self) -> Option<&Rc<Progress>> {
+        self.live.as_ref().map(|(_, progress)| progress)
+    }
+
+    /// Notes that the client has got all of the answer.
+    pub(super) fn set_delivered(&self) {
+        if let Some(progress) = self.progress() {
+            progress.set_delivered();
+        }
+    }
+
     /// Notes that a part of the answer has moved.
     pub(super) fn note_moved(&self) {
         if let Some((_, progress)) = &self.live {
@@ -182,6 +194,7 @@ impl Drop for Record {
             self.set_refused(Refusal::ClientAborted, 499);
         }
         let worker = &self.connection.worker;
+        let outcome = self.progress().map_or(Outcome::Whole, |progress| progress.outcome());
         if let Some((place, progress)) = &self.live {
             worker.live().remove(*place);
             if progress.cut().is_some() {
@@ -198,15 +211,25 @@ impl Drop for Record {
         self.connection.request_ended(now);
         let duration = now.saturating_sub(self.started.0) / 1000;
         let api = self.api.and_then(|api| self.site.apis.get(api));
+        let class = usize::from(self.status / 100).clamp(1, 5) - 1;
+        if self.refusal.is_none() {
+            match outcome {
+                Outcome::Whole => {}
+                // Counted when it was cut.
+                Outcome::Cut(_) if self.cut().is_some() => {}
+                Outcome::Cut(refusal) => stats.cuts[refusal.index()].add(1),
+                Outcome::CutShort(why) => stats.cut_short[why as usize].add(1),
+            }
+        }
         match (api.and_then(|api| api.stats.get(worker.index())), self.refusal) {
             (Some(api), refusal) => {
-                match refusal {
-                    Some(refusal) => api.refused[refusal.index()].add(1),
-                    None => {
-                        let by_class =
-                            if self.upstream.is_some() { &api.forwarded } else { &api.answered };
-                        by_class[usize::from(self.status / 100).clamp(1, 5) - 1].add(1);
+                match (refusal, outcome) {
+                    (Some(refusal), _) => api.refused[refusal.index()].add(1),
+                    (None, Outcome::CutShort(why)) => api.cut_short[why as usize][class].add(1),
+                    (None, Outcome::Whole | Outcome::Cut(_)) if self.upstream.is_some() => {
+                        api.forwarded[class].add(1)
                     }
+                    (None, Outcome::Whole | Outcome::Cut(_)) => api.answered[class].add(1),
                 }
                 api.duration.record(duration);
                 if let Some(upstream) = self.upstream {
@@ -217,13 +240,20 @@ impl Drop for Record {
             (None, None) => {}
         }
         if let Some(line) = &self.line {
-            self.log(line, api.map(|api| api.config.definition.name.as_ref()), duration);
+            let api = api.map(|api| api.config.definition.name.as_ref());
+            let outcome = match (self.refusal, outcome) {
+                (Some(refusal), _) | (None, Outcome::Cut(refusal)) => refusal.code(),
+                (None, Outcome::CutShort(why)) => why.code(),
+                (None, Outcome::Whole) if self.upstream.is_some() => "forwarded",
+                (None, Outcome::Whole) => "answered",
+            };
+            self.log(line, api, outcome, duration);
         }
     }
 }
 
 impl Record {
-    fn log(&self, line: &Line, api: Option<&str>, duration: u64) {
+    fn log(&self, line: &Line, api: Option<&str>, outcome: &'static str, duration: u64) {
         let apis = self.site.routes.apis();
         let safe = |text| redacted(text, |text| contains_key(apis, text));
         let logged = Logged {
@@ -241,11 +271,8 @@ impl Record {
             api,
             key: line.key.as_ref().map(|key| key.id()),
             status: self.status,
-            // An answer that was cut keeps the status that had been sent.
-            outcome: self.refusal.or(self.cut()).map_or(
-                if self.upstream.is_some() { "forwarded" } else { "answered" },
-                Refusal::code,
-            ),
+            // An answer that ended in its middle keeps the status that had been sent.
+            outcome,
             bytes: self.bytes,
             duration,
             upstream: self.upstream,
