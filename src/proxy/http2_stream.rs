@@ -13,9 +13,9 @@ use tokio::time::Instant;
 
 use super::answer::{Answer, AnswerFields, AnswerHead, Length};
 use super::body::{AnswerBody, Broken, Part};
+use super::client_connection::Connection;
 use super::connection::{READ_ON_BYTES, READ_ON_TIME};
 use super::deadline::Patience;
-use super::handler::Connection;
 use super::live::{GRACE, Guard};
 use super::responder::{Mailbox, answer_all};
 use super::upload::Upload;

@@ -4,6 +4,7 @@
 mod cut_short;
 mod faulty;
 mod http2;
+mod refused;
 
 use std::io::{BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
