@@ -64,12 +64,40 @@ impl Histogram {
     }
 }
 
+/// Who ended an answer in its middle, where no reason to refuse a request did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CutShort {
+    /// The upstream broke it off.
+    UpstreamTruncated,
+    /// The client left.
+    ClientLeft,
+    /// The gateway stopped, and `drain_timeout` had passed.
+    GatewayStopped,
+}
+
+impl CutShort {
+    /// Each once, in the order of the counters.
+    pub const ALL: [Self; 3] = [Self::UpstreamTruncated, Self::ClientLeft, Self::GatewayStopped];
+
+    /// Its name in the log and in metrics.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::UpstreamTruncated => "upstream_truncated",
+            Self::ClientLeft => "client_left",
+            Self::GatewayStopped => "gateway_stopped",
+        }
+    }
+}
+
 /// What one worker counts for one API. Aligned so that two workers' never share a cache line.
 #[derive(Debug)]
 #[repr(align(128))]
 pub struct ApiStats {
     /// Answers of the upstream by status class: 1xx (a switched protocol) to 5xx.
     pub forwarded: [Count; 5],
+    /// The same for those that ended in their middle, in the order of [`CutShort::ALL`].
+    pub cut_short: [[Count; 5]; CutShort::ALL.len()],
     /// Answers of Keygate in the API's place (key endpoints), by status class.
     pub answered: [Count; 5],
     /// Refusals of Keygate, by the refusal's index.
@@ -90,6 +118,7 @@ impl ApiStats {
     pub fn new(refusals: usize) -> Self {
         Self {
             forwarded: Default::default(),
+            cut_short: Default::default(),
             answered: Default::default(),
             refused: counts(refusals),
             in_flight: Count::default(),
@@ -125,9 +154,12 @@ pub struct WorkerStats {
     pub handshakes_failed: Count,
     /// Requests in flight.
     pub requests_in_flight: Count,
-    /// Requests that were cut because their key had lost its right or a deadline had passed, by the
-    /// refusal's index.
+    /// Requests that were cut because their key had lost its right, a deadline had passed or their
+    /// body could not go on, by the refusal's index.
     pub cuts: Box<[Count]>,
+    /// Requests whose answer ended in its middle for another reason, in the order of
+    /// [`CutShort::ALL`].
+    pub cut_short: [Count; CutShort::ALL.len()],
     /// Connections made to upstreams.
     pub upstream_connections: Count,
     /// Connections to upstreams that could not be made.
@@ -160,6 +192,7 @@ impl WorkerStats {
             handshakes_failed: Count::default(),
             requests_in_flight: Count::default(),
             cuts: counts(refusals),
+            cut_short: Default::default(),
             upstream_connections: Count::default(),
             upstream_connections_failed: Count::default(),
             upstream_reused: Count::default(),

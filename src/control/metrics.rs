@@ -8,7 +8,9 @@ use super::figures::Figures;
 use crate::keystore::Health;
 use crate::policy::Refusal;
 use crate::state::{ApiState, Published, TooMany};
-use crate::stats::{ApiStats, Count, EVENTS_LOST, Histogram, LATENCY_BOUNDS, WorkerStats};
+use crate::stats::{
+    ApiStats, Count, CutShort, EVENTS_LOST, Histogram, LATENCY_BOUNDS, WorkerStats,
+};
 
 /// The media type of [`render`]'s text.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -44,6 +46,15 @@ fn requests(text: &mut Exposition, figures: &Figures, apis: &[ApiState]) {
         for (class, status) in CLASSES.iter().enumerate() {
             let requests = sum(&api.stats, |stats| &stats.forwarded[class]);
             text.sample(&[("api", name), ("outcome", "forwarded"), ("status", status)], requests);
+            for why in CutShort::ALL {
+                let requests = sum(&api.stats, |stats| &stats.cut_short[why as usize][class]);
+                if requests > 0 {
+                    text.sample(
+                        &[("api", name), ("outcome", why.code()), ("status", status)],
+                        requests,
+                    );
+                }
+            }
             let answered = sum(&api.stats, |stats| &stats.answered[class]);
             if answered > 0 {
                 text.sample(
@@ -89,17 +100,18 @@ fn requests(text: &mut Exposition, figures: &Figures, apis: &[ApiState]) {
     }
     text.counter(
         "keygate_cuts_total",
-        "Requests that were ended in the middle because their key had lost its right or their \
-            time was up, by reason.",
+        "Requests that ended in the middle, by reason: their key had lost its right, their time \
+            was up, their body could not go on, the upstream broke off, or the client left.",
     );
-    for refusal in Refusal::ALL
-        .into_iter()
-        .filter(|refusal| refusal.is_invalid_token() || refusal.is_about_time())
-    {
+    for refusal in Refusal::ALL.into_iter().filter(|refusal| refusal.can_end_answer()) {
         text.sample(
             &[("outcome", refusal.code())],
             sum(&figures.shared.workers, |stats| &stats.cuts[refusal.index()]),
         );
+    }
+    for why in CutShort::ALL {
+        let requests = sum(&figures.shared.workers, |stats| &stats.cut_short[why as usize]);
+        text.sample(&[("outcome", why.code())], requests);
     }
 }
 

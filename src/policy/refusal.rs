@@ -336,6 +336,14 @@ impl Refusal {
         matches!(self, Self::ClientTimeout | Self::UpstreamTimeout)
     }
 
+    /// Whether it can end a request in the middle of its answer.
+    #[must_use]
+    pub fn can_end_answer(self) -> bool {
+        self.is_invalid_token()
+            || self.is_about_time()
+            || matches!(self, Self::ClientAborted | Self::BodyTooLarge)
+    }
+
     /// The gRPC status (`google.rpc.Code`) that stands for it.
     #[must_use]
     pub fn grpc_status(self) -> &'static str {

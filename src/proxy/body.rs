@@ -7,18 +7,17 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http_body::{Body, Frame, SizeHint};
+use http_body::{Body as _, Frame};
 use hyper::body::Incoming;
 
 use super::client::Client;
-use super::deadline::Patience;
 use super::exchange::Exchange;
 use super::progress::Progress;
 use super::record::Record;
 use super::upload::Upload;
-use super::worker::CurrentSite;
 use crate::http1::Piece;
-use crate::policy::{Refusal, grpc_trailers, prepare_answer_trailers, prepare_trailers};
+use crate::policy::{Refusal, grpc_trailers, prepare_answer_trailers};
+use crate::stats::CutShort;
 
 /// What a body that ends badly ends with. An [`h2::Error`] in it says what an HTTP/2 stream is
 /// reset with.
@@ -43,7 +42,7 @@ impl ClientBody {
     }
 
     /// How many bytes are to come, where that is known.
-    fn length(&self) -> Option<u64> {
+    pub(super) fn length(&self) -> Option<u64> {
         match self {
             Self::Http1(client) => client.body_length(),
             Self::Http2(upload) => upload.length(),
@@ -67,129 +66,6 @@ impl ClientBody {
 /// RFC 9113 §7: the stream is no longer needed.
 pub(super) fn cancelled() -> Broken {
     h2::Error::from(h2::Reason::CANCEL).into()
-}
-
-/// A client's body on its way to the upstream.
-pub(super) struct RequestBody {
-    /// What the request is served by, and its API's index: they say which trailers may pass. None
-    /// where there is no body.
-    api: Option<(CurrentSite, usize)>,
-    /// How many bytes more the API takes.
-    room: usize,
-    progress: Rc<Progress>,
-}
-
-impl RequestBody {
-    /// `messages`: whether it is a stream of them, which may have long pauses.
-    pub(super) fn new(
-        incoming: ClientBody,
-        site: &CurrentSite,
-        api: usize,
-        messages: bool,
-    ) -> Self {
-        let incoming = (!incoming.is_done()).then_some(incoming);
-        let room = site.apis.get(api).map_or(0, |api| api.config.max_body_size);
-        let patience = if messages {
-            Patience::with_messages(&site.server)
-        } else {
-            Patience::new(&site.server)
-        };
-        Self {
-            api: incoming.is_some().then(|| (site.clone(), api)),
-            room,
-            progress: Progress::new(incoming, patience),
-        }
-    }
-
-    /// No body.
-    pub(super) fn none() -> Self {
-        Self { api: None, room: 0, progress: Progress::new(None, Patience::default()) }
-    }
-
-    pub(super) fn progress(&self) -> &Rc<Progress> {
-        &self.progress
-    }
-
-    /// The next part; `None` at its end.
-    pub(super) fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let Some((site, api)) = &self.api else { return Poll::Ready(None) };
-        let progress = &self.progress;
-        let mut incoming = progress.incoming();
-        let Some(incoming) =
-            incoming.as_mut().filter(|_| progress.cut().is_none() && progress.failed().is_none())
-        else {
-            // An orderly end would tell the upstream that it has the whole body.
-            return Poll::Ready(Some(Err(cancelled())));
-        };
-        progress.wake_sender_when_cut(cx);
-        let Poll::Ready(mut part) = incoming.poll(cx) else {
-            progress.wait();
-            return Poll::Pending;
-        };
-        let length =
-            part.as_ref().and_then(|part| part.as_ref().ok()?.data_ref()).map_or(0, Bytes::len);
-        progress.passed(length);
-        match &mut part {
-            Some(Ok(frame)) => {
-                match self.room.checked_sub(length) {
-                    Some(room) => self.room = room,
-                    None => {
-                        progress.fail(Refusal::BodyTooLarge);
-                        return Poll::Ready(Some(Err(cancelled())));
-                    }
-                }
-                if let (Some(trailers), Some(api)) =
-                    (frame.trailers_mut(), site.routes.apis().get(*api))
-                {
-                    prepare_trailers(trailers, api);
-                }
-                progress.done.set(incoming.is_done());
-            }
-            Some(Err(_)) => progress.fail(Refusal::ClientAborted),
-            None => progress.done.set(true),
-        }
-        Poll::Ready(part)
-    }
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = Broken;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        self.poll(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match &*self.progress.incoming() {
-            Some(incoming) => incoming.is_done(),
-            None => self.api.is_none(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let length = match &*self.progress.incoming() {
-            Some(incoming) => incoming.length(),
-            None => self.api.is_none().then_some(0),
-        };
-        length.map(SizeHint::with_exact).unwrap_or_default()
-    }
-}
-
-impl Drop for RequestBody {
-    fn drop(&mut self) {
-        // What is not passed on any more is not read any more, but for a while behind the answer to
-        // one that was cut.
-        if self.progress.cut().is_none() {
-            self.progress.take_incoming();
-        }
-    }
 }
 
 /// An answer's body on its way to the client.
@@ -283,6 +159,9 @@ impl AnswerBody {
             }
             part => part,
         };
+        if part.is_err() {
+            self.cut_short(CutShort::UpstreamTruncated);
+        }
         if let Some(record) = &mut self.record {
             match &part {
                 Ok(Part::Buffered(range)) => record.add_bytes(range.len()),
@@ -307,6 +186,19 @@ impl AnswerBody {
     pub(super) fn send_on(&mut self, cx: &mut Context<'_>) {
         if let Content::Http1(exchange) = &mut self.content {
             exchange.send_on(cx);
+        }
+    }
+
+    fn cut_short(&self, why: CutShort) {
+        if let Some(progress) = self.record.as_ref().and_then(Record::progress) {
+            progress.cut_short(why);
+        }
+    }
+
+    /// Notes that the client has got all of it.
+    pub(super) fn set_delivered(&self) {
+        if let Some(record) = &self.record {
+            record.set_delivered();
         }
     }
 
@@ -352,5 +244,5 @@ impl AnswerBody {
 /// (RFC 9113 §8.1).
 fn is_torn(incoming: &Incoming, progress: &Progress) -> bool {
     let short = incoming.size_hint().exact().is_some_and(|left| left > 0);
-    !incoming.is_end_stream() && (short || progress.done.get())
+    !incoming.is_end_stream() && (short || progress.is_sent())
 }

@@ -7,12 +7,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use http::{StatusCode, Version};
+use http::{Method, StatusCode, Version};
 use tokio::io::AsyncWrite as _;
 
-use super::body::RequestBody;
 use super::client::poll_read;
+use super::forward::{Asked, ReadHead};
 use super::progress::Progress;
+use super::request_body::RequestBody;
 use super::stream::Stream;
 use super::websocket::names_websocket;
 use super::worker::Worker;
@@ -23,6 +24,33 @@ use crate::policy::{Fields, Known, wipe};
 const ANSWER: Limits = Limits { size: 128 * 1024, fields: 256 };
 /// Interim answers (RFC 9110 §15.2) before the final one.
 const MOST_INTERIM: u32 = 32;
+
+/// What is still to be done about the request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sending {
+    /// More of its body is to come.
+    Body,
+    /// The last of it stands in `out` and `data`, if it has not been sent.
+    Last,
+    /// Nothing: the upstream takes no more of it.
+    Stopped,
+}
+
+/// How far the answer has been read.
+enum Receiving {
+    /// The final head is waited for.
+    Head {
+        /// How much of what was received holds no end of a head.
+        searched: usize,
+        /// How many interim answers there were.
+        interim: u32,
+    },
+    Body {
+        body: Body,
+        /// Whether the connection may serve another request.
+        reusable: bool,
+    },
+}
 
 /// Dropping it before its end closes the connection.
 pub(super) struct Exchange {
@@ -39,17 +67,10 @@ pub(super) struct Exchange {
     body: RequestBody,
     /// Whether the body is sent in chunks.
     chunked: bool,
-    /// Whether nothing more of the request is to come into `out` and `data`.
-    ended: bool,
-    /// Whether the upstream takes no more of the request.
-    deaf: bool,
+    sending: Sending,
     /// Received and not read yet.
     rest: BytesMut,
-    searched: usize,
-    interim: u32,
-    answer: Body,
-    /// Whether the connection may serve another request.
-    reusable: bool,
+    receiving: Receiving,
 }
 
 /// Why an exchange has no answer.
@@ -82,6 +103,7 @@ impl Exchange {
         chunked: bool,
     ) -> Self {
         let Unanswered { head, body } = request;
+        let sending = if body.progress().is_sent() { Sending::Last } else { Sending::Body };
         Self {
             worker: worker.clone(),
             upstream,
@@ -89,15 +111,11 @@ impl Exchange {
             out: head,
             sent: 0,
             data: Bytes::new(),
-            ended: body.progress().done.get(),
             body,
             chunked,
-            deaf: false,
+            sending,
             rest: BytesMut::new(),
-            searched: 0,
-            interim: 0,
-            answer: Body::NONE,
-            reusable: false,
+            receiving: Receiving::Head { searched: 0, interim: 0 },
         }
     }
 
@@ -113,7 +131,7 @@ impl Exchange {
                 let written = written(ready!(Pin::new(&mut *stream).poll_write(cx, &self.data)))?;
                 self.data.advance(written);
             }
-            if self.ended {
+            if self.sending != Sending::Body {
                 return Pin::new(stream).poll_flush(cx);
             }
             let Poll::Ready(part) = self.body.poll(cx) else {
@@ -127,13 +145,13 @@ impl Exchange {
                 Some(Ok(data)) if self.chunked => http1::chunk(&mut self.out, &data),
                 Some(Ok(data)) => self.data = data,
                 Some(Err(frame)) => {
-                    self.ended = true;
+                    self.sending = Sending::Last;
                     if let (true, Ok(trailers)) = (self.chunked, frame.into_trailers()) {
                         http1::trailers(&mut self.out, &trailers);
                     }
                 }
                 None => {
-                    self.ended = true;
+                    self.sending = Sending::Last;
                     if self.chunked {
                         self.out.extend_from_slice(LAST_CHUNK);
                     }
@@ -144,34 +162,37 @@ impl Exchange {
 
     /// Sends what can be sent, as long as the upstream takes it.
     pub(super) fn send_on(&mut self, cx: &mut Context<'_>) {
-        if !self.deaf
+        if self.sending != Sending::Stopped
             && let Poll::Ready(Err(error)) = self.poll_send(cx)
         {
             // It may have answered before it stopped listening.
-            self.deaf = true;
+            self.sending = Sending::Stopped;
             tracing::debug!(%error, "the upstream does not take the request");
         }
     }
 
-    /// The head of the final answer, as soon as it is there; `read` makes of it what is kept. To be
-    /// called until it is ready once.
-    pub(super) fn poll_head<T>(
+    /// The head of the final answer to what was asked, as soon as it is there; `reader` makes of it
+    /// what is kept. To be called until it is ready once.
+    pub(super) fn poll_head<R: ReadHead>(
         &mut self,
         cx: &mut Context<'_>,
-        to_head: bool,
-        read: &mut impl FnMut(&ResponseHead<'_, '_>) -> T,
-    ) -> Poll<Result<T, Failed>> {
+        asked: &Asked,
+        reader: &R,
+    ) -> Poll<Result<R::Kept, Failed>> {
         self.send_on(cx);
         if self.body.progress().failed().is_some() {
             return Poll::Ready(Err(Failed::Client));
         }
+        let Receiving::Head { searched, interim } = &mut self.receiving else {
+            return Poll::Ready(Err(Failed::Upstream(io::ErrorKind::InvalidInput.into())));
+        };
         let worker = self.worker.clone();
         let mut buffer = worker.upstream_buffer();
         let mut filled = self.rest.len();
         buffer[..filled].copy_from_slice(&self.rest);
         self.rest.clear();
         loop {
-            match find_end(&buffer[..filled], self.searched, ANSWER.size) {
+            match find_end(&buffer[..filled], *searched, ANSWER.size) {
                 Ok(Some(end)) => {
                     let (head, rest) = buffer[..filled].split_at_mut(end);
                     let mut fields = Fields::new();
@@ -179,16 +200,18 @@ impl Exchange {
                         Ok((status, version)) => ResponseHead { status, version, fields: &fields },
                         Err(malformed) => return Poll::Ready(Err(nonsense(malformed))),
                     };
-                    self.searched = 0;
-                    // RFC 9110 §15.2.2: a switch says what to.
-                    if head.status == StatusCode::SWITCHING_PROTOCOLS && !names_websocket(&fields) {
+                    *searched = 0;
+                    // RFC 9110 §15.2.2: a switch was asked for, and says what to.
+                    if head.status == StatusCode::SWITCHING_PROTOCOLS
+                        && !(asked.switch && names_websocket(&fields))
+                    {
                         return Poll::Ready(Err(nonsense(http1::Malformed::Syntax)));
                     }
                     if head.status.is_informational()
                         && head.status != StatusCode::SWITCHING_PROTOCOLS
                     {
-                        self.interim += 1;
-                        if self.interim > MOST_INTERIM {
+                        *interim += 1;
+                        if *interim > MOST_INTERIM {
                             return Poll::Ready(Err(Failed::Upstream(
                                 io::ErrorKind::InvalidData.into(),
                             )));
@@ -197,18 +220,19 @@ impl Exchange {
                         filled -= end;
                         continue;
                     }
-                    self.answer = match http1::response_body(&head, to_head) {
+                    let body = match http1::response_body(&head, asked.method == Method::HEAD) {
                         Ok(body) => body,
                         Err(malformed) => return Poll::Ready(Err(nonsense(malformed))),
                     };
-                    self.reusable = head.status != StatusCode::SWITCHING_PROTOCOLS
+                    let reusable = head.status != StatusCode::SWITCHING_PROTOCOLS
                         && keeps_alive(head.version, &fields);
+                    self.receiving = Receiving::Body { body, reusable };
                     self.rest.extend_from_slice(rest);
-                    let kept = read(&head);
+                    let kept = reader.read(&head);
                     self.settle();
                     return Poll::Ready(Ok(kept));
                 }
-                Ok(None) => self.searched = filled,
+                Ok(None) => *searched = filled,
                 Err(malformed) => return Poll::Ready(Err(nonsense(malformed))),
             }
             let Some(stream) = &mut self.stream else {
@@ -256,14 +280,17 @@ impl Exchange {
             return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
         }
         loop {
-            if self.answer.is_done() {
+            let Receiving::Body { body, reusable } = &mut self.receiving else {
+                return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
+            };
+            if body.is_done() {
                 self.settle();
                 return Poll::Ready(Ok(Piece::End));
             }
             if !self.rest.is_empty() {
                 let kept = self.rest.len().min(buffer.len());
                 let (read, piece) =
-                    self.answer.read(&self.rest[..kept]).map_err(|_| io::ErrorKind::InvalidData)?;
+                    body.read(&self.rest[..kept]).map_err(|_| io::ErrorKind::InvalidData)?;
                 // Only this piece, for there may be many.
                 let piece = match piece {
                     Piece::Data(range) => {
@@ -285,14 +312,14 @@ impl Exchange {
             };
             let filled = ready!(poll_read(stream, cx, buffer))?;
             if filled == 0 {
-                self.reusable = false;
-                if self.answer.close() {
+                *reusable = false;
+                if body.close() {
                     continue;
                 }
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
             let (read, piece) =
-                self.answer.read(&buffer[..filled]).map_err(|_| io::ErrorKind::InvalidData)?;
+                body.read(&buffer[..filled]).map_err(|_| io::ErrorKind::InvalidData)?;
             self.rest.extend_from_slice(&buffer[read..filled]);
             if !matches!(piece, Piece::More) {
                 self.settle();
@@ -304,9 +331,10 @@ impl Exchange {
     /// Gives the connection back once the answer has ended, unless the upstream answered before it
     /// had all of the request or sent more than one answer.
     fn settle(&mut self) {
-        let sent = self.ended && self.sent == self.out.len() && self.data.is_empty();
-        if self.answer.is_done()
-            && self.reusable
+        let sent =
+            self.sending == Sending::Last && self.sent == self.out.len() && self.data.is_empty();
+        if let Receiving::Body { body, reusable: true } = &self.receiving
+            && body.is_done()
             && sent
             && self.rest.is_empty()
             && let Some(stream) = self.stream.take()
@@ -316,7 +344,7 @@ impl Exchange {
     }
 
     pub(super) fn is_done(&self) -> bool {
-        self.answer.is_done()
+        matches!(&self.receiving, Receiving::Body { body, .. } if body.is_done())
     }
 
     /// Cuts of the request are told to whoever shares this.

@@ -1,5 +1,6 @@
 //! One exchange with an upstream: connection, request, head of the answer.
 
+use std::error::Error as _;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -8,14 +9,16 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
+use hyper::client::conn::http2::SendRequest;
 use tokio::time::Instant;
 
-use super::answer::{AnswerHead, Length};
-use super::body::{Content, RequestBody};
+use super::answer::Length;
+use super::body::Content;
 use super::deadline::Deadline;
 use super::exchange::{Exchange, Failed, Unanswered};
-use super::pool::{connect_http1, connect_http2};
+use super::pool::{Http2, connect_http1, connect_http2};
 use super::progress::Progress;
+use super::request_body::RequestBody;
 use super::websocket::names_websocket;
 use super::worker::{Current, Worker};
 use crate::config::{ApiConfig, Protocol};
@@ -23,18 +26,27 @@ use crate::http1::{ResponseHead, request_line};
 use crate::policy::{Admission, Caller, Fields, Head, Refusal, Sink as _, prepare_request};
 use crate::state::UpstreamState;
 
-/// What reads the head of an upstream's answer.
-type Read<'r> = &'r mut dyn FnMut(&ResponseHead<'_, '_>) -> AnswerHead;
+/// Makes of the head of an upstream's answer what is kept of it.
+pub(super) trait ReadHead {
+    /// What is kept.
+    type Kept;
+
+    fn read(&self, head: &ResponseHead<'_, '_>) -> Self::Kept;
+}
 
 /// A request as its upstream gets it, but for the body.
 pub(super) struct Outbound {
-    /// For retries and for how its answer is read.
-    method: Method,
-    /// Whether it asks to switch to the WebSocket protocol.
-    switch: bool,
-    /// Whether a body is sent in chunks.
-    chunked: bool,
+    asked: Asked,
     head: OutboundHead,
+}
+
+/// What retries and the reading of the answer depend on.
+pub(super) struct Asked {
+    pub(super) method: Method,
+    /// Whether it asks to switch to the WebSocket protocol.
+    pub(super) switch: bool,
+    /// Whether a body is sent in chunks.
+    pub(super) chunked: bool,
 }
 
 enum OutboundHead {
@@ -98,7 +110,7 @@ impl Outbound {
                 OutboundHead::Http2(Box::new(request))
             }
         };
-        Ok(Self { method, switch, chunked, head })
+        Ok(Self { asked: Asked { method, switch, chunked }, head })
     }
 
     /// Whether its upstream speaks HTTP/2.
@@ -118,49 +130,42 @@ fn destination<'c>(
     Some((&api.config, api.upstream(environment)?))
 }
 
-/// Sends a request that was admitted and waits for the head of the answer, of which `read` makes
-/// what the client gets. `deadline` is moved on as the exchange does.
+/// Sends a request that was admitted and waits for the head of the answer, which `reader` reads.
+/// `deadline` is moved on as the exchange does.
 ///
 /// # Errors
 /// Why there is no answer: the upstream's fault, or the client's own.
-pub(super) async fn forward(
+pub(super) async fn forward<R: ReadHead>(
     worker: &Rc<Worker>,
     current: &Current,
     admission: &Admission<'_>,
     outbound: Outbound,
     body: RequestBody,
     deadline: &mut Deadline,
-    read: Read<'_>,
-) -> Result<(AnswerHead, Content), Refusal> {
+    reader: &R,
+) -> Result<(R::Kept, Content), Refusal> {
     let (api, upstream) = destination(current, admission).ok_or(Refusal::UpstreamUnreachable)?;
-    let Outbound { method, switch, chunked, head } = outbound;
-    let (answer, content) = match head {
+    let Outbound { asked, head } = outbound;
+    match head {
         OutboundHead::Http1(head) => {
             let request = Unanswered { head, body };
-            over_http1(worker, api, upstream, &method, request, chunked, deadline, read).await?
+            over_http1(worker, api, upstream, &asked, request, deadline, reader).await
         }
         OutboundHead::Http2(request) => {
-            let request = request.map(|()| body);
-            Box::pin(over_http2(worker, api, upstream, request, deadline, read)).await?
+            Box::pin(over_http2(worker, api, upstream, *request, body, deadline, reader)).await
         }
-    };
-    if answer.status == StatusCode::SWITCHING_PROTOCOLS && !switch {
-        return Err(Refusal::UpstreamFailed); // a switch that nobody asked for
     }
-    Ok((answer, content))
 }
 
-#[expect(clippy::too_many_arguments, reason = "each is a part of the one exchange")]
-async fn over_http1(
+async fn over_http1<R: ReadHead>(
     worker: &Rc<Worker>,
     api: &ApiConfig,
     upstream: &UpstreamState,
-    method: &Method,
+    asked: &Asked,
     mut request: Unanswered,
-    chunked: bool,
     deadline: &mut Deadline,
-    read: Read<'_>,
-) -> Result<(AnswerHead, Content), Refusal> {
+    reader: &R,
+) -> Result<(R::Kept, Content), Refusal> {
     loop {
         let reused = worker.pool().take(upstream.id);
         let is_reused = reused.is_some();
@@ -179,19 +184,18 @@ async fn over_http1(
         };
         let progress = request.body.progress().clone();
         // What has begun to be sent cannot be sent again.
-        let whole = progress.done.get();
-        let mut exchange = Box::new(Exchange::new(worker, upstream.id, stream, request, chunked));
-        let mut read = |head: &ResponseHead<'_, '_>| read(head);
-        let poll =
-            |cx: &mut Context<'_>| exchange.poll_head(cx, *method == Method::HEAD, &mut read);
+        let whole = progress.is_sent();
+        let mut exchange =
+            Box::new(Exchange::new(worker, upstream.id, stream, request, asked.chunked));
+        let poll = |cx: &mut Context<'_>| exchange.poll_head(cx, asked, reader);
         match in_time(deadline, worker.soon(Duration::ZERO), &progress, api.response_timeout, poll)
             .await?
         {
-            Ok(answer) => return Ok((answer, Content::Http1(exchange))),
+            Ok(kept) => return Ok((kept, Content::Http1(exchange))),
             // An upstream may close a connection at the moment that it is used again. What it never
             // read it may be sent again (RFC 9112 §9.3.1), if that is harmless.
             Err(Failed::Closed { request: unanswered, unsent })
-                if is_reused && whole && (unsent || method.is_idempotent()) =>
+                if is_reused && whole && (unsent || asked.method.is_idempotent()) =>
             {
                 worker.stats().upstream_retries.add(1);
                 request = unanswered;
@@ -209,38 +213,26 @@ async fn over_http1(
     }
 }
 
-async fn over_http2(
+async fn over_http2<R: ReadHead>(
     worker: &Rc<Worker>,
     api: &ApiConfig,
     upstream: &UpstreamState,
-    mut request: Request<RequestBody>,
+    head: Request<()>,
+    mut body: RequestBody,
     deadline: &mut Deadline,
-    read: Read<'_>,
-) -> Result<(AnswerHead, Content), Refusal> {
-    let progress = request.body().progress().clone();
-    for last in [false, true] {
+    reader: &R,
+) -> Result<(R::Kept, Content), Refusal> {
+    let progress = body.progress().clone();
+    let mut refused = Some((head.clone(), body.keep()));
+    let mut request = head.map(|()| body);
+    let mut unsent_before = false;
+    loop {
         let shared = worker.pool().http2(upstream.id, worker.recent().monotonic);
-        let mut sender = {
-            // Whoever holds it is connecting; of all who wait, none may wait for the others'
-            // attempts one after another.
-            let held = tokio::time::timeout(api.connect_timeout, shared.sender.lock()).await;
-            let mut held = held.map_err(|_| Refusal::UpstreamTimeout)?;
-            match held.as_ref().filter(|sender| !sender.is_closed()) {
-                Some(sender) => {
-                    worker.stats().upstream_reused.add(1);
-                    sender.clone()
-                }
-                None => {
-                    let connecting = Box::pin(connect_http2(worker, upstream, api.connect_timeout));
-                    let fresh = connecting.await.map_err(|error| connecting_failed(&error))?;
-                    held.insert(fresh).clone()
-                }
-            }
-        };
+        let mut sender = sender(worker, api, upstream, &shared).await?;
         let ready = tokio::time::timeout(api.response_timeout, sender.ready())
             .await
             .map_err(|_| Refusal::UpstreamTimeout)?;
-        if ready.is_err() && !last {
+        if ready.is_err() && !std::mem::replace(&mut unsent_before, true) {
             continue;
         }
         worker.now();
@@ -253,29 +245,75 @@ async fn over_http2(
         if let Err(Refusal::UpstreamTimeout) = outcome {
             worker.pool().give_up_http2(upstream.id, &shared);
         }
-        match outcome? {
-            Ok(response) => return Ok(answered(response, progress, read)),
-            Err(mut error) => match error.take_message() {
-                Some(unsent) if !last => {
-                    worker.stats().upstream_retries.add(1);
-                    request = unsent;
-                }
-                _ => return Err(failed(&error, &progress)),
-            },
-        }
+        let mut error = match outcome? {
+            Ok(response) => {
+                drop(refused);
+                return answered(response, progress, reader);
+            }
+            Err(error) => error,
+        };
+        request = if let Some(unsent) = error.take_message() {
+            if std::mem::replace(&mut unsent_before, true) {
+                return Err(failed(&error, &progress));
+            }
+            unsent
+        } else {
+            // What the upstream has not looked at may be sent again, whatever it is, once.
+            let refused = refused.take().filter(|_| is_refusal(error.error()));
+            let Some((head, body)) = refused.and_then(|(head, kept)| Some((head, kept.body()?)))
+            else {
+                return Err(failed(&error, &progress));
+            };
+            worker.pool().give_up_http2(upstream.id, &shared);
+            head.map(|()| body)
+        };
+        worker.stats().upstream_retries.add(1);
     }
-    Err(Refusal::UpstreamUnreachable)
 }
 
-fn answered(
+/// What sends requests on the HTTP/2 connection to an upstream, which is made if there is none.
+async fn sender(
+    worker: &Rc<Worker>,
+    api: &ApiConfig,
+    upstream: &UpstreamState,
+    shared: &Http2,
+) -> Result<SendRequest<RequestBody>, Refusal> {
+    // Whoever holds it is connecting; of all who wait, none may wait for the others' attempts one
+    // after another.
+    let held = tokio::time::timeout(api.connect_timeout, shared.sender.lock()).await;
+    let mut held = held.map_err(|_| Refusal::UpstreamTimeout)?;
+    if let Some(sender) = held.as_ref().filter(|sender| !sender.is_closed()) {
+        worker.stats().upstream_reused.add(1);
+        return Ok(sender.clone());
+    }
+    let connecting = Box::pin(connect_http2(worker, upstream, api.connect_timeout));
+    let fresh = connecting.await.map_err(|error| connecting_failed(&error))?;
+    Ok(held.insert(fresh).clone())
+}
+
+/// Whether the upstream says that it has done nothing about the request (RFC 9113 §8.7): it has
+/// reset the stream with REFUSED_STREAM, or named a last stream before it in a GOAWAY.
+fn is_refusal(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<h2::Error>());
+    cause.is_some_and(|error| {
+        error.is_remote()
+            && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
+    })
+}
+
+fn answered<R: ReadHead>(
     response: Response<Incoming>,
     progress: Rc<Progress>,
-    read: Read<'_>,
-) -> (AnswerHead, Content) {
+    reader: &R,
+) -> Result<(R::Kept, Content), Refusal> {
     let (parts, body) = response.into_parts();
+    // There is none in HTTP/2 (RFC 9113 §8.6).
+    if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(Refusal::UpstreamFailed);
+    }
     let fields = Fields::from(&parts.headers);
     let head = ResponseHead { status: parts.status, version: parts.version, fields: &fields };
-    (read(&head), Content::Http2(body, progress))
+    Ok((reader.read(&head), Content::Http2(body, progress)))
 }
 
 /// Waits for the answer's head: for the upstream until nothing has happened for `patience` since
@@ -294,7 +332,10 @@ async fn in_time<T>(
         }
         let (at, refusal) = match progress.waits_until() {
             Some(until) => (until, Refusal::ClientTimeout),
-            None => (progress.last_passed().unwrap_or(begun) + patience, Refusal::UpstreamTimeout),
+            None => {
+                let moved = progress.last_passed().map_or(begun, |passed| passed.max(begun));
+                (moved + patience, Refusal::UpstreamTimeout)
+            }
         };
         deadline.set(at);
         deadline.poll(cx).map(|()| Err(refusal))

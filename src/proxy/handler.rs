@@ -1,5 +1,4 @@
-//! The main path: a request's head is judged, counted, sent on or refused; its answer is passed
-//! back.
+//! The main path: a request that was judged is sent on or refused; its answer is passed back.
 
 use std::cell::Cell;
 use std::pin::pin;
@@ -7,201 +6,22 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, StatusCode, Version};
+use http::StatusCode;
 
-use super::access_log::redacted;
 use super::answer::{Answer, AnswerHead, Length};
-use super::body::{ClientBody, Content, RequestBody};
+use super::body::{ClientBody, Content};
 use super::deadline::Deadline;
-use super::forward::{Outbound, forward};
+use super::forward::{ReadHead, forward};
+use super::judge::{Judged, Outcome, Reply};
 use super::key_endpoint;
+use super::progress::Progress;
 use super::record::Record;
-use super::request_id::RequestId;
+use super::request_body::RequestBody;
 use super::worker::{Current, Worker};
 use crate::http1::ResponseHead;
 use crate::policy::{
-    Admission, Caller, Head, Known, Now, Peer, Permit, Refusal, Refused, Responder, Sink as _,
-    authorise, client_address, contains_key, is_grpc, prepare_response, refuse,
+    Admission, Caller, Known, Refusal, Refused, Sink as _, prepare_response, refuse,
 };
-use crate::state::{KeyCall, RefusedRequest};
-
-/// What all requests of one connection share.
-pub(super) struct Connection {
-    pub(super) worker: Rc<Worker>,
-    pub(super) peer: Peer,
-    /// Whether there are so many connections that this one is open only to be told so.
-    pub(super) surplus: bool,
-    /// Requests whose answer has not ended.
-    in_flight: Cell<usize>,
-    /// Since when there is none, in monotonic nanoseconds.
-    quiet_since: Cell<u64>,
-}
-
-impl Connection {
-    pub(super) fn new(worker: &Rc<Worker>, peer: Peer, surplus: bool) -> Rc<Self> {
-        let quiet_since = Cell::new(worker.now().monotonic);
-        Rc::new(Self {
-            worker: worker.clone(),
-            peer,
-            surplus,
-            in_flight: Cell::new(0),
-            quiet_since,
-        })
-    }
-
-    pub(super) fn request_started(&self) {
-        self.in_flight.set(self.in_flight.get() + 1);
-    }
-
-    pub(super) fn request_ended(&self, now: u64) {
-        self.in_flight.set(self.in_flight.get() - 1);
-        self.quiet_since.set(now);
-    }
-
-    /// Counts the time without a request from now.
-    pub(super) fn restart_quiet(&self) {
-        self.quiet_since.set(self.worker.now().monotonic);
-    }
-
-    /// Whether a request is in flight, and else for how long there has been none.
-    pub(super) fn quiet(&self) -> Option<Duration> {
-        let quiet = self.worker.now().monotonic.saturating_sub(self.quiet_since.get());
-        (self.in_flight.get() == 0).then_some(Duration::from_nanos(quiet))
-    }
-}
-
-/// What is kept of a request's head once it has been judged.
-pub(super) struct Judged<'s> {
-    pub(super) outcome: Outcome<'s>,
-    pub(super) record: Record,
-    reply: Reply<'s>,
-}
-
-/// What the verdict on a request asks for.
-pub(super) enum Outcome<'s> {
-    /// A request that goes on to the upstream.
-    Forward(Admission<'s>, Outbound),
-    /// One that Keygate's own key endpoints answer.
-    KeyEndpoint(Admission<'s>, KeyCall),
-    /// A browser's preflight, which gets these lines.
-    Preflight(&'s [u8]),
-    Refused(Refused<'s>),
-}
-
-/// What an answer depends on besides its content.
-pub(super) struct Reply<'s> {
-    pub(super) request_id: RequestId,
-    pub(super) now: Now,
-    pub(super) http2: bool,
-    pub(super) grpc: bool,
-    /// Whether the request is a HEAD.
-    pub(super) to_head: bool,
-    /// What browsers are told about pages of other origins.
-    pub(super) cors: &'s [u8],
-}
-
-/// Judges a request by its head. Nothing of the head is borrowed any more when this returns.
-/// `body`: how long it is, or why the message as a whole is refused.
-pub(super) fn judge<'s>(
-    connection: &Rc<Connection>,
-    current: &'s Current,
-    head: &Head<'_>,
-    version: Version,
-    body: Result<Length, Refusal>,
-    now: Now,
-) -> Judged<'s> {
-    let worker = &connection.worker;
-    let request_id = worker.request_id(head.fields, current);
-    let mut record = Record::start(connection, current, head, version, &request_id, now);
-    let http2 = version == Version::HTTP_2;
-    let mut reply = Reply {
-        request_id,
-        now,
-        http2,
-        grpc: is_grpc(head.fields),
-        to_head: *head.method == Method::HEAD,
-        cors: &[],
-    };
-    let body = if connection.surplus { Err(Refusal::Overloaded) } else { body };
-    let admitted = body.map_err(Refused::early).and_then(|body| {
-        let permit = authorise(head, &current.snapshot, now)?;
-        match has_room(worker, current, &permit, body) {
-            Ok(()) => Ok((worker.charge(permit, now)?, body)),
-            Err(refusal) => Err(permit.refused(refusal, now)),
-        }
-    });
-    let outcome = match admitted {
-        Ok((admission, body)) => {
-            let key = if let Caller::Key { record, .. } = admission.caller() {
-                Some(record)
-            } else {
-                None
-            };
-            if let Some(key) = admission.note_use(now) {
-                worker.add_used_key(key);
-            }
-            record.set_caller(Some(admission.api_index()), key, Some(admission.client()));
-            reply.cors = admission.api().cors_lines(head.fields);
-            match admission.responder() {
-                Responder::Upstream => match Outbound::new(
-                    current,
-                    &admission,
-                    head,
-                    version,
-                    body,
-                    reply.request_id.as_str(),
-                ) {
-                    Ok(outbound) => Outcome::Forward(admission, outbound),
-                    Err(refusal) => Outcome::Refused(admission.refused(refusal)),
-                },
-                Responder::KeyEndpoints => {
-                    let call = key_endpoint::call(&admission, head, reply.request_id.as_str());
-                    Outcome::KeyEndpoint(admission, call)
-                }
-                Responder::Preflight => {
-                    Outcome::Preflight(admission.api().preflight_lines(head.fields))
-                }
-            }
-        }
-        Err(refused) => {
-            record.set_caller(refused.api.map(|(index, _)| index), refused.key, None);
-            reply.cors = refused.api.map_or(&[], |(_, api)| api.cors_lines(head.fields));
-            remember(worker, head, &refused, reply.request_id.as_str(), now);
-            if let Some(key) = refused.note_use(now) {
-                worker.add_used_key(key);
-            }
-            Outcome::Refused(refused)
-        }
-    };
-    Judged { outcome, record, reply }
-}
-
-/// Whether a request that was authorised is not too large, and its API not serving as many as it
-/// may already. Only a worker that has more than its share, or that knows of many elsewhere, looks
-/// at what the others have.
-fn has_room(
-    worker: &Worker,
-    current: &Current,
-    permit: &Permit<'_>,
-    body: Length,
-) -> Result<(), Refusal> {
-    let forwarded = permit.responder() == Responder::Upstream;
-    let Some(api) = current.site.apis.get(permit.api_index()).filter(|_| forwarded) else {
-        return Ok(());
-    };
-    if let Length::Exact(length) = body
-        && length > api.config.max_body_size as u64
-    {
-        return Err(Refusal::BodyTooLarge);
-    }
-    let most = api.config.max_requests as u64;
-    let (own, elsewhere) = api
-        .stats
-        .get(worker.index())
-        .map_or((0, 0), |stats| (stats.in_flight.value(), stats.elsewhere.value()));
-    let may_be_full = (own + 1) * api.stats.len() as u64 > most || own + elsewhere >= most;
-    if may_be_full && api.in_flight() >= most { Err(Refusal::Overloaded) } else { Ok(()) }
-}
 
 /// Answers a request that has been judged. `body` is the client's; `deadline` the one that is kept
 /// while an answer is waited for.
@@ -234,39 +54,81 @@ pub(super) async fn respond(
                 None
             };
             record.set_live(digest, admission.api_index(), &progress);
-            let answered = Cell::new(0);
-            let mut read = |head: &ResponseHead<'_, '_>| {
-                answered.set(worker.now().monotonic);
-                progress.moved(worker.soon(Duration::ZERO));
-                pass_back(head, &admission, &reply)
+            let reader = HeadReader {
+                worker,
+                progress: &progress,
+                admission: &admission,
+                reply: &reply,
+                came: Cell::new(0),
             };
             let exchange =
-                pin!(forward(worker, current, &admission, outbound, body, deadline, &mut read));
+                pin!(forward(worker, current, &admission, outbound, body, deadline, &reader));
             match progress.unless_cut(exchange).await {
                 Ok((head, content)) => {
-                    record.set_forwarded(
-                        head.status.as_u16(),
-                        answered.get().saturating_sub(reply.now.monotonic),
-                    );
-                    Answer::new(head, content, record, reply.grpc && reply.http2)
+                    let waited = reader.came.get().saturating_sub(reply.now.monotonic);
+                    record.set_forwarded(head.status.as_u16(), waited);
+                    pass_back(head, content, &reply, record)
                 }
                 Err(refusal) => {
-                    let refused = match record.cut() {
-                        // Its limit is not shown to one that is no good any more.
-                        Some(refusal) if refusal.is_invalid_token() => {
-                            Refused { grant: None, allowance: None, ..admission.refused(refusal) }
-                        }
-                        _ => admission.refused(refusal),
-                    };
-                    turn_away(&refused, &reply, record)
+                    turn_away(&late_refusal(refusal, &admission, &record), &reply, record)
                 }
             }
         }
     }
 }
 
-/// What the client gets of the head of the upstream's answer.
-fn pass_back(
+/// What a request gets that was sent on and is refused all the same.
+fn late_refusal<'s>(refusal: Refusal, admission: &Admission<'s>, record: &Record) -> Refused<'s> {
+    match record.cut() {
+        // Its limit is not shown to one that is no good any more.
+        Some(refusal) if refusal.is_invalid_token() => {
+            Refused { grant: None, allowance: None, ..admission.refused(refusal) }
+        }
+        _ => admission.refused(refusal),
+    }
+}
+
+/// The answer of an upstream.
+fn pass_back(head: AnswerHead, content: Content, reply: &Reply<'_>, record: Record) -> Answer {
+    // An HTTP/2 upstream can send content where there is to be none. A switch has its connection.
+    let is_switch = head.status == StatusCode::SWITCHING_PROTOCOLS;
+    let content = if is_switch || has_content(head.status, reply.to_head) {
+        content
+    } else {
+        Content::Fixed(Bytes::new())
+    };
+    Answer::new(head, content, record, reply.grpc && reply.http2)
+}
+
+/// Whether an answer may have content, whatever its head says of a length (RFC 9110 §6.4.1). A 205
+/// is not to have any, but is framed as if it had (RFC 9112 §6.3).
+fn has_content(status: StatusCode, to_head: bool) -> bool {
+    !to_head
+        && !status.is_informational()
+        && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+/// Makes of the head of the upstream's answer what the client gets.
+struct HeadReader<'r, 's> {
+    worker: &'r Worker,
+    progress: &'r Progress,
+    admission: &'r Admission<'s>,
+    reply: &'r Reply<'s>,
+    /// When it came, in monotonic nanoseconds.
+    came: Cell<u64>,
+}
+
+impl ReadHead for HeadReader<'_, '_> {
+    type Kept = AnswerHead;
+
+    fn read(&self, head: &ResponseHead<'_, '_>) -> AnswerHead {
+        self.came.set(self.worker.now().monotonic);
+        self.progress.moved(self.worker.soon(Duration::ZERO));
+        answer_head(head, self.admission, self.reply)
+    }
+}
+
+fn answer_head(
     head: &ResponseHead<'_, '_>,
     admission: &Admission<'_>,
     reply: &Reply<'_>,
@@ -278,9 +140,11 @@ fn pass_back(
     };
     let length = match head.status {
         StatusCode::NO_CONTENT | StatusCode::SWITCHING_PROTOCOLS => Length::Absent,
-        StatusCode::NOT_MODIFIED => declared().map_or(Length::Absent, Length::Exact),
-        _ if reply.to_head => declared().map_or(Length::Absent, Length::Exact),
-        _ => declared().map_or(Length::Unknown, Length::Exact),
+        status => match declared() {
+            Some(length) => Length::Exact(length),
+            None if has_content(status, reply.to_head) => Length::Unknown,
+            None => Length::Absent,
+        },
     };
     let mut answer = AnswerHead::new(reply.http2, head.status, length);
     answer.dated = head.fields.has(Known::Date);
@@ -293,41 +157,6 @@ fn pass_back(
         &mut answer,
     );
     answer
-}
-
-/// Keeps what it takes to say later why a request was refused.
-fn remember(worker: &Worker, head: &Head<'_>, refused: &Refused<'_>, request_id: &str, now: Now) {
-    let current = worker.current();
-    let apis = current.site.routes.apis();
-    let safe = |text| redacted(text, |text| contains_key(apis, text));
-    let field = |name| {
-        head.fields
-            .first(name)
-            .and_then(|value| std::str::from_utf8(value).ok())
-            .unwrap_or_default()
-    };
-    let host = head.target.authority.unwrap_or_else(|| field(Known::Host));
-    let referrer = field(Known::Referer);
-    let referrer = referrer.split_once(['?', '#']).map_or(referrer, |(page, _)| page);
-    let texts = [
-        request_id,
-        safe(head.method.as_str()),
-        safe(host),
-        safe(head.target.path),
-        safe(referrer),
-    ];
-    let api = refused.api.map(|(_, api)| api.definition().name.clone());
-    let address =
-        client_address(head.peer.address, head.fields, current.site.routes.trusted_proxies())
-            .unwrap_or(head.peer.address);
-    worker.remember_refused(RefusedRequest::new(
-        now.unix,
-        refused.refusal,
-        api,
-        refused.key.cloned(),
-        address,
-        texts,
-    ));
 }
 
 /// Keygate's own answer to a request that it refuses.
@@ -372,7 +201,7 @@ pub(super) fn own_answer(
 ) -> Answer {
     let silent = head.status == StatusCode::NO_CONTENT;
     head.length = if silent { Length::Absent } else { Length::Exact(body.len() as u64) };
-    // What HEAD gets: clients take content for a broken stream (RFC 9113 §8.1).
-    let body = if reply.to_head { Bytes::new() } else { body };
+    // Clients take content for a broken stream where there is to be none (RFC 9113 §8.1).
+    let body = if has_content(head.status, reply.to_head) { body } else { Bytes::new() };
     Answer { close, ..Answer::new(head, Content::Fixed(body), record, false) }
 }

@@ -13,10 +13,12 @@ use tokio::time::Instant;
 use super::answer::{Answer, AnswerFields, Length};
 use super::body::{AnswerBody, ClientBody, Part};
 use super::client::{Arrived, Client};
+use super::client_connection::Connection;
 use super::connection::{LAST_WORDS, READ_ON_BYTES, READ_ON_TIME, hang_up};
 use super::deadline::{Deadline, Patience};
 use super::exchange::{Exchange, keeps_alive};
-use super::handler::{Connection, judge, respond};
+use super::handler::respond;
+use super::judge::judge;
 use super::live::Guard;
 use super::record::Record;
 use super::stream::Stream;
@@ -243,8 +245,6 @@ async fn send(
         || until_close
         || !request.keep_alive
         || worker.is_draining();
-    // An HTTP/2 upstream may send content nevertheless, which would be taken for the next answer.
-    let bodiless = head.length == Length::Absent || head.status == StatusCode::NOT_MODIFIED;
     {
         let out = &mut client.io().out;
         out.reserve(ROOM);
@@ -270,7 +270,7 @@ async fn send(
         }
         out.extend_from_slice(b"\r\n");
     }
-    let framing = Framing { bodiless, chunked, trailers: request.trailers };
+    let framing = Framing { chunked, trailers: request.trailers };
     let whole = send_body(worker, client, &mut body, framing, deadline).await;
     if switching && whole {
         return body
@@ -278,6 +278,9 @@ async fn send(
             .map_or(Next::Close, |(exchange, record)| Next::Switch(exchange, record));
     }
     body.release();
+    if whole {
+        body.set_delivered();
+    }
     drop(body);
     if !whole {
         return Next::Close;
@@ -291,8 +294,6 @@ async fn send(
 
 /// How an answer's body is sent.
 struct Framing {
-    /// Not at all.
-    bodiless: bool,
     chunked: bool,
     /// Whether the client takes trailers.
     trailers: bool,
@@ -306,11 +307,11 @@ async fn send_body(
     framing: Framing,
     deadline: &mut Deadline,
 ) -> bool {
-    let Framing { bodiless, chunked, trailers } = framing;
+    let Framing { chunked, trailers } = framing;
     // What the client has taken, and how long it may take for more: once it has not taken something
     // at once.
     let mut slow: Option<(usize, Patience)> = None;
-    let mut ended = bodiless || (body.is_done() && !chunked);
+    let mut ended = body.is_done() && !chunked;
     let mut whole = true;
     poll_fn(|cx| {
         loop {

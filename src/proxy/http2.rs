@@ -15,9 +15,9 @@ use tokio::io::AsyncWrite as _;
 use tokio::time::Instant;
 
 use super::client::poll_read;
+use super::client_connection::Connection;
 use super::connection::hang_up;
 use super::deadline::{Deadline, Patience};
-use super::handler::Connection;
 use super::http2_stream::{FULL, Slot};
 use super::stream::Stream;
 use super::wakes::Wakes;

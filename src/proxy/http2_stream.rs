@@ -13,9 +13,9 @@ use tokio::time::Instant;
 
 use super::answer::{Answer, AnswerFields, AnswerHead, Length};
 use super::body::{AnswerBody, Broken, Part};
+use super::client_connection::Connection;
 use super::connection::{READ_ON_BYTES, READ_ON_TIME};
 use super::deadline::Patience;
-use super::handler::Connection;
 use super::live::{GRACE, Guard};
 use super::responder::{Mailbox, answer_all};
 use super::upload::Upload;
@@ -391,6 +391,7 @@ fn end(stage: &mut Stage) -> Step {
 
 fn answered(body: AnswerBody) -> Step {
     body.release();
+    body.set_delivered();
     Step::Answered { cut: body.is_cut() }
 }
 

@@ -7,7 +7,8 @@ use bytes::{Bytes, BytesMut};
 
 use super::answer::{Answer, AnswerHead, Length};
 use super::body::ClientBody;
-use super::handler::{Reply, own_answer, turn_away};
+use super::handler::{own_answer, turn_away};
+use super::judge::Reply;
 use super::record::Record;
 use super::worker::Worker;
 use crate::policy::{Admission, Caller, Fields, Head, Refusal, prepare_response};

@@ -19,6 +19,7 @@ use super::places::Places;
 use super::progress::Progress;
 use super::worker::{CurrentSite, Worker};
 use crate::policy::{Digest, Now, Refusal, Snapshot};
+use crate::stats::CutShort;
 
 /// How long a request that is cut may take to end well. With the time between two looks it stays
 /// under the second that is promised.
@@ -53,6 +54,13 @@ impl Live {
     /// The request at this place has ended.
     pub(super) fn remove(&self, place: usize) {
         self.entries.remove(place);
+    }
+
+    /// The gateway waits for none of them any longer.
+    pub(super) fn stop(&self) {
+        for entry in self.entries.all().iter().flatten() {
+            entry.progress.cut_short(CutShort::GatewayStopped);
+        }
     }
 
     /// Cuts every request that would be refused now or is overdue, and tells why. `at`: the same

@@ -1,8 +1,8 @@
 //! The data plane: what happens between a client's connection and the upstream's.
 //!
 //! Each worker is a thread with a runtime of its own, its own connections to upstreams and its own
-//! counters, so that a request touches nothing that another core writes. `handler` is the main
-//! path. Workers never block, resolve a name or touch the disk.
+//! counters, so that a request touches nothing that another core writes. `judge` and `handler`
+//! are the main path. Workers never block, resolve a name or touch the disk.
 
 mod accept;
 mod access_log;
@@ -10,6 +10,7 @@ mod answer;
 mod body;
 mod charge_over;
 mod client;
+mod client_connection;
 mod connection;
 mod deadline;
 mod exchange;
@@ -18,12 +19,14 @@ mod handler;
 mod http1;
 mod http2;
 mod http2_stream;
+mod judge;
 mod key_endpoint;
 mod live;
 mod places;
 mod pool;
 mod progress;
 mod record;
+mod request_body;
 mod request_id;
 mod responder;
 mod stream;

@@ -14,8 +14,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls_pki_types::ServerName;
 use tokio::net::{TcpStream, UnixStream};
 
-use super::body::RequestBody;
 use super::client::poll_read;
+use super::request_body::RequestBody;
 use super::stream::Stream;
 use super::worker::Worker;
 use crate::config::{Place, Protocol};

@@ -12,21 +12,59 @@ use super::body::ClientBody;
 use super::deadline::Patience;
 use crate::config::ApiConfig;
 use crate::policy::Refusal;
+use crate::stats::CutShort;
+
+/// How far a request has come on its way to the upstream.
+#[derive(Clone, Copy)]
+enum Sending {
+    /// The client's body is passed on as it comes. `patience`: how long the client may take for the
+    /// next part of it.
+    Body { patience: Patience, passed: Option<Instant> },
+    /// The upstream has been given all of it.
+    Done { passed: Option<Instant> },
+    /// Nothing more of it is passed on: the client's fault.
+    Failed { refusal: Refusal, passed: Option<Instant> },
+}
+
+impl Sending {
+    /// When a part of the body was last passed on, if one was.
+    fn passed(self) -> Option<Instant> {
+        let (Self::Body { passed, .. } | Self::Done { passed } | Self::Failed { passed, .. }) =
+            self;
+        passed
+    }
+}
+
+/// How far the answer has come on its way to the client.
+#[derive(Clone, Copy)]
+enum Receiving {
+    /// It has not begun.
+    Head,
+    /// It is passed back as it comes. `moved`: when a part of it last did.
+    Body { moved: Instant },
+    /// The client has got all of it.
+    Whole,
+    /// It has ended in its middle.
+    CutShort(CutShort),
+}
+
+/// How a request that was answered has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Whole,
+    /// In the middle of its answer, for a reason that would have refused it.
+    Cut(Refusal),
+    /// The same, for a reason that has no answer.
+    CutShort(CutShort),
+}
 
 pub(super) struct Progress {
-    /// Whether the upstream has been given all of the body.
-    pub(super) done: Cell<bool>,
-    /// Why the body is not passed on to its end: the client's fault.
-    failed: Cell<Option<Refusal>>,
-    /// How long the client may take for the next part of the body.
-    patience: Cell<Patience>,
-    /// When a part of the body was last passed on.
-    passed: Cell<Option<Instant>>,
-    /// When a part of the answer last moved; none before it has begun.
-    moved: Cell<Option<Instant>>,
+    sending: Cell<Sending>,
+    receiving: Cell<Receiving>,
+    /// Why nothing more is passed on in either direction.
+    cut: Cell<Option<Refusal>>,
     /// Where the client's body comes from, while there is more of it to pass on.
     incoming: RefCell<Option<ClientBody>>,
-    cut: Cell<Option<Refusal>>,
     /// The tasks that a cut must wake: the one that serves the client, and the one that sends the
     /// body to the upstream.
     server: RefCell<Option<Waker>>,
@@ -35,71 +73,115 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new(incoming: Option<ClientBody>, patience: Patience) -> Rc<Self> {
+        let sending = match incoming {
+            Some(_) => Sending::Body { patience, passed: None },
+            None => Sending::Done { passed: None },
+        };
         Rc::new(Self {
-            done: Cell::new(incoming.is_none()),
-            failed: Cell::new(None),
-            patience: Cell::new(patience),
-            passed: Cell::new(None),
-            moved: Cell::new(None),
-            incoming: RefCell::new(incoming),
+            sending: Cell::new(sending),
+            receiving: Cell::new(Receiving::Head),
             cut: Cell::new(None),
+            incoming: RefCell::new(incoming),
             server: RefCell::default(),
             sender: RefCell::default(),
         })
     }
 
-    /// The client's next bytes are waited for from now on.
-    pub(super) fn wait(&self) {
-        let mut patience = self.patience.get();
-        patience.wait(Instant::now);
-        self.patience.set(patience);
+    /// How the request has ended, if nothing more happens to it.
+    pub(super) fn outcome(&self) -> Outcome {
+        match (self.cut.get(), self.sending.get(), self.receiving.get()) {
+            (Some(refusal), ..) => Outcome::Cut(refusal),
+            (None, _, Receiving::Whole) => Outcome::Whole,
+            // The upstream waits for the rest in vain, so its answer is not waited for either.
+            (None, Sending::Failed { refusal, .. }, _) => Outcome::Cut(refusal),
+            (None, _, Receiving::CutShort(why)) => Outcome::CutShort(why),
+            (None, _, Receiving::Head | Receiving::Body { .. }) => {
+                Outcome::CutShort(CutShort::ClientLeft)
+            }
+        }
     }
 
-    /// A part of the body has been passed on.
-    pub(super) fn passed(&self, bytes: usize) {
+    /// The client's next bytes are waited for from now on.
+    pub(super) fn wait(&self) {
+        if let Sending::Body { mut patience, passed } = self.sending.get() {
+            patience.wait(Instant::now);
+            self.sending.set(Sending::Body { patience, passed });
+        }
+    }
+
+    /// A part of the body has been passed on. `done`: the last one.
+    pub(super) fn passed(&self, bytes: usize, done: bool) {
+        let Sending::Body { mut patience, .. } = self.sending.get() else { return };
         let now = Instant::now();
-        let mut patience = self.patience.get();
         patience.moved(bytes, now);
-        self.patience.set(patience);
-        self.passed.set(Some(now));
+        let passed = Some(now);
+        self.sending.set(if done {
+            Sending::Done { passed }
+        } else {
+            Sending::Body { patience, passed }
+        });
+    }
+
+    /// Whether the upstream has been given all of the body.
+    pub(super) fn is_sent(&self) -> bool {
+        matches!(self.sending.get(), Sending::Done { .. })
     }
 
     /// Until when the client's next bytes are waited for, if they are. Else the upstream is the one
     /// that does not take them.
     pub(super) fn waits_until(&self) -> Option<Instant> {
-        self.patience.get().ends()
+        if let Sending::Body { patience, .. } = self.sending.get() { patience.ends() } else { None }
     }
 
     /// When a part of the body was last passed on, if one was.
     pub(super) fn last_passed(&self) -> Option<Instant> {
-        self.passed.get()
+        self.sending.get().passed()
     }
 
     /// A part of the answer has moved.
     pub(super) fn moved(&self, now: Instant) {
-        self.moved.set(Some(now));
+        if let Receiving::Head | Receiving::Body { .. } = self.receiving.get() {
+            self.receiving.set(Receiving::Body { moved: now });
+        }
+    }
+
+    /// The client has got all of the answer.
+    pub(super) fn set_delivered(&self) {
+        if let Receiving::Head | Receiving::Body { .. } = self.receiving.get() {
+            self.receiving.set(Receiving::Whole);
+        }
+    }
+
+    /// The answer ends in its middle, because of this.
+    pub(super) fn cut_short(&self, why: CutShort) {
+        if let Receiving::Head | Receiving::Body { .. } = self.receiving.get() {
+            self.receiving.set(Receiving::CutShort(why));
+        }
     }
 
     /// Whether a request that began at this moment has lasted too long, or says nothing in the
     /// middle of its answer.
     pub(super) fn is_overdue(&self, began: Instant, now: Instant, api: &ApiConfig) -> bool {
-        let idle = self.moved.get().map(|moved| {
-            now.saturating_duration_since(
-                self.passed.get().map_or(moved, |passed| passed.max(moved)),
-            )
-        });
-        idle.is_some_and(|idle| idle >= api.idle_timeout)
-            || now.saturating_duration_since(began) >= api.request_timeout
+        let since = |moment| now.saturating_duration_since(moment);
+        let is_idle = match self.receiving.get() {
+            Receiving::Body { moved } => {
+                since(self.last_passed().map_or(moved, |passed| passed.max(moved)))
+                    >= api.idle_timeout
+            }
+            Receiving::Head | Receiving::Whole | Receiving::CutShort(_) => false,
+        };
+        is_idle || since(began) >= api.request_timeout
     }
 
     /// Nothing more of the body is passed on, because of this.
     pub(super) fn fail(&self, refusal: Refusal) {
-        self.failed.set(Some(refusal));
+        let passed = self.sending.get().passed();
+        self.sending.set(Sending::Failed { refusal, passed });
     }
 
     /// Why the body is not passed on to its end.
     pub(super) fn failed(&self) -> Option<Refusal> {
-        self.failed.get()
+        if let Sending::Failed { refusal, .. } = self.sending.get() { Some(refusal) } else { None }
     }
 
     /// Why the request was cut, if it was.

@@ -9,13 +9,13 @@ use std::time::Duration;
 use http::Version;
 
 use super::access_log::{Logged, redacted};
-use super::handler::Connection;
+use super::client_connection::Connection;
 use super::live::Entry;
-use super::progress::Progress;
+use super::progress::{Outcome, Progress};
 use super::request_id::RequestId;
 use super::worker::{Current, CurrentSite};
 use crate::policy::{Digest, Head, KeyRecord, Known, Now, Refusal, contains_key, field_text};
-use crate::stats::ApiStats;
+use crate::stats::{ApiStats, CutShort};
 
 /// Counts and logs its request when it is dropped: at the end of the answer's body, or when the
 /// client went away before.
@@ -124,6 +124,18 @@ impl Record {
         self.site.apis.get(self.api?)?.stats.get(self.connection.worker.index())
     }
 
+    /// The state of the request, once it has been sent on.
+    pub(super) fn progress(&self) -> Option<&Rc<Progress>> {
+        self.live.as_ref().map(|(_, progress)| progress)
+    }
+
+    /// Notes that the client has got all of the answer.
+    pub(super) fn set_delivered(&self) {
+        if let Some(progress) = self.progress() {
+            progress.set_delivered();
+        }
+    }
+
     /// Notes that a part of the answer has moved.
     pub(super) fn note_moved(&self) {
         if let Some((_, progress)) = &self.live {
@@ -175,12 +187,37 @@ impl Record {
     }
 }
 
+/// How a request has ended, as it is counted and logged.
+#[derive(Clone, Copy)]
+enum Ended {
+    Refused(Refusal),
+    /// Keygate has answered in the API's place.
+    Answered,
+    Forwarded,
+    /// In the middle of its answer, for a reason that would have refused it.
+    Cut(Refusal),
+    /// The same, for a reason that has no answer.
+    CutShort(CutShort),
+}
+
+impl Ended {
+    fn code(self) -> &'static str {
+        match self {
+            Self::Refused(refusal) | Self::Cut(refusal) => refusal.code(),
+            Self::Answered => "answered",
+            Self::Forwarded => "forwarded",
+            Self::CutShort(why) => why.code(),
+        }
+    }
+}
+
 impl Drop for Record {
     fn drop(&mut self) {
         if self.status == 0 {
             // The client went away before there was an answer.
             self.set_refused(Refusal::ClientAborted, 499);
         }
+        let ended = self.ended();
         let worker = &self.connection.worker;
         if let Some((place, progress)) = &self.live {
             worker.live().remove(*place);
@@ -188,42 +225,62 @@ impl Drop for Record {
                 // Whoever still sends to the upstream must not keep the client's stream open.
                 progress.take_incoming();
             }
+            if let Some(stats) = self.api_stats() {
+                stats.in_flight.sub(1);
+            }
         }
-        if let (Some(stats), true) = (self.api_stats(), self.live.is_some()) {
-            stats.in_flight.sub(1);
-        }
-        let stats = worker.stats();
         let now = worker.now().monotonic;
-        stats.requests_in_flight.sub(1);
+        worker.stats().requests_in_flight.sub(1);
         self.connection.request_ended(now);
         let duration = now.saturating_sub(self.started.0) / 1000;
-        let api = self.api.and_then(|api| self.site.apis.get(api));
-        match (api.and_then(|api| api.stats.get(worker.index())), self.refusal) {
-            (Some(api), refusal) => {
-                match refusal {
-                    Some(refusal) => api.refused[refusal.index()].add(1),
-                    None => {
-                        let by_class =
-                            if self.upstream.is_some() { &api.forwarded } else { &api.answered };
-                        by_class[usize::from(self.status / 100).clamp(1, 5) - 1].add(1);
-                    }
-                }
-                api.duration.record(duration);
-                if let Some(upstream) = self.upstream {
-                    api.upstream.record(upstream);
-                }
-            }
-            (None, Some(refusal)) => stats.refused[refusal.index()].add(1),
-            (None, None) => {}
-        }
+        self.count(ended, duration);
         if let Some(line) = &self.line {
-            self.log(line, api.map(|api| api.config.definition.name.as_ref()), duration);
+            self.log(line, ended, duration);
         }
     }
 }
 
 impl Record {
-    fn log(&self, line: &Line, api: Option<&str>, duration: u64) {
+    fn ended(&self) -> Ended {
+        match (self.refusal, self.progress().map(|progress| progress.outcome())) {
+            (Some(refusal), _) => Ended::Refused(refusal),
+            (None, None) => Ended::Answered,
+            (None, Some(Outcome::Whole)) => Ended::Forwarded,
+            (None, Some(Outcome::Cut(refusal))) => Ended::Cut(refusal),
+            (None, Some(Outcome::CutShort(why))) => Ended::CutShort(why),
+        }
+    }
+
+    /// `duration`: in microseconds.
+    fn count(&self, ended: Ended, duration: u64) {
+        let stats = self.connection.worker.stats();
+        match ended {
+            // Those that were cut off were counted then.
+            Ended::Cut(refusal) if self.cut().is_none() => stats.cuts[refusal.index()].add(1),
+            Ended::CutShort(why) => stats.cut_short[why as usize].add(1),
+            _ => {}
+        }
+        let Some(api) = self.api_stats() else {
+            if let Ended::Refused(refusal) = ended {
+                stats.refused[refusal.index()].add(1);
+            }
+            return;
+        };
+        let class = usize::from(self.status / 100).clamp(1, 5) - 1;
+        match ended {
+            Ended::Refused(refusal) => api.refused[refusal.index()].add(1),
+            Ended::Answered => api.answered[class].add(1),
+            Ended::Forwarded | Ended::Cut(_) => api.forwarded[class].add(1),
+            Ended::CutShort(why) => api.cut_short[why as usize][class].add(1),
+        }
+        api.duration.record(duration);
+        if let Some(upstream) = self.upstream {
+            api.upstream.record(upstream);
+        }
+    }
+
+    fn log(&self, line: &Line, ended: Ended, duration: u64) {
+        let api = self.api.and_then(|api| self.site.apis.get(api));
         let apis = self.site.routes.apis();
         let safe = |text| redacted(text, |text| contains_key(apis, text));
         let logged = Logged {
@@ -238,14 +295,11 @@ impl Record {
                 Version::HTTP_10 => "HTTP/1.0",
                 _ => "HTTP/1.1",
             },
-            api,
+            api: api.map(|api| api.config.definition.name.as_ref()),
             key: line.key.as_ref().map(|key| key.id()),
             status: self.status,
-            // An answer that was cut keeps the status that had been sent.
-            outcome: self.refusal.or(self.cut()).map_or(
-                if self.upstream.is_some() { "forwarded" } else { "answered" },
-                Refusal::code,
-            ),
+            // An answer that ended in its middle keeps the status that had been sent.
+            outcome: ended.code(),
             bytes: self.bytes,
             duration,
             upstream: self.upstream,

@@ -12,8 +12,10 @@ use tokio::time::Instant;
 
 use super::answer::{Answer, Length};
 use super::body::ClientBody;
+use super::client_connection::Connection;
 use super::deadline::Deadline;
-use super::handler::{Connection, judge, respond};
+use super::handler::respond;
+use super::judge::judge;
 use super::upload::Upload;
 use crate::http2;
 use crate::policy::{Fields, Head, Known, Refusal, Target};

@@ -62,7 +62,7 @@ pub(super) async fn serve(
         () = too_late => {}
     }
     worker.stats().upgrades_open.sub(1);
-    drop(record);
+    record.set_delivered();
 }
 
 async fn run(

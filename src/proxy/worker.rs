@@ -145,6 +145,7 @@ impl Worker {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         upkeep.abort();
+        self.live.stop();
         self.stats().log_lines_lost.add(self.log.flush());
         self.hand_over_used_keys();
         Ok(())

@@ -1,8 +1,10 @@
 //! APIs that fail in every way they can: the client gets the right status or sees that its answer
 //! is not whole, nothing is left of the fault, and the next request after it is served.
 
+mod cut_short;
 mod faulty;
 mod http2;
+mod refused;
 
 use std::io::{BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -275,7 +277,9 @@ const CASES: &[Case] = &[
 fn impatient(url: &str) -> Setup {
     let times = "connect_timeout = \"1s\"\nresponse_timeout = \"1s\"\nidle_timeout = \"1s\"\n\
         keep_alive = \"2s\"";
-    Gateway::in_front_of_url(url).api("public = [\"GET /**\", \"POST /**\"]").api(times)
+    Gateway::in_front_of_url(url)
+        .api("public = [\"GET /**\", \"HEAD /**\", \"POST /**\"]")
+        .api(times)
 }
 
 /// Asks on a connection of its own; what is seen, and what came.

@@ -11,10 +11,10 @@ use h2::server::SendResponse;
 use super::{GET, POST, Seen, ask, assert_back_to, figure, impatient};
 use crate::harness::{Request, wait_for};
 
-type Respond = SendResponse<Bytes>;
+pub(super) type Respond = SendResponse<Bytes>;
 
 /// Answers each request like this, once it has come whole.
-fn upstream(answer: impl AsyncFn(Respond) + Send + Sync + 'static) -> String {
+pub(super) fn upstream(answer: impl AsyncFn(Respond) + Send + Sync + 'static) -> String {
     upstream_behind(0, answer)
 }
 
@@ -50,7 +50,7 @@ fn upstream_behind(silent: usize, answer: impl AsyncFn(Respond) + Send + Sync + 
 }
 
 /// Begins an answer, of this length if there is one.
-fn begin(respond: &mut Respond, length: Option<u64>) -> h2::SendStream<Bytes> {
+pub(super) fn begin(respond: &mut Respond, length: Option<u64>) -> h2::SendStream<Bytes> {
     let mut head = http::Response::builder().status(200);
     if let Some(length) = length {
         head = head.header("content-length", length);
@@ -156,4 +156,44 @@ fn unused_connection_is_closed_but_not_one_that_is_answering() {
     let (seen, all) = ask(&gateway, GET);
     assert_eq!((seen, all.matches("more").count()), (Seen::Status(200), 4), "{all}");
     assert_back_to(&gateway, descriptors);
+}
+
+/// RFC 9110 §6.4.1: whatever the upstream sends behind such a head.
+#[test]
+fn answer_that_has_no_content_has_none_for_clients_of_either_protocol() {
+    for (method, status) in [("GET", 204), ("GET", 304), ("HEAD", 200), ("GET", 205)] {
+        let url = upstream(async move |mut respond| {
+            let head = http::Response::builder().status(status).header("x-asked", method);
+            let mut stream = respond.send_response(head.body(()).unwrap(), false).unwrap();
+            let _ = stream.send_data(Bytes::from_static(b"content"), true);
+        });
+        let gateway = impatient(&url).start();
+        // RFC 9112 §6.3 frames a 205 like any other.
+        let content: &[u8] = if status == 205 { b"content" } else { b"" };
+        let mut client = gateway.client();
+        for _ in 0..2 {
+            let answer = client.send(&Request::new(method, "/x"));
+            assert_eq!((answer.status(), &*answer.body), (status, content), "{method}: {answer:?}");
+            assert_eq!(answer.header("x-asked"), Some(method));
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (code, came) = runtime.block_on(async {
+            let stream = tokio::net::TcpStream::connect(gateway.address()).await.unwrap();
+            let (client, connection) = h2::client::handshake(stream).await.unwrap();
+            tokio::spawn(connection);
+            let request = http::Request::builder().method(method).uri("http://a/x");
+            let mut client = client.ready().await.unwrap();
+            let (answer, _) = client.send_request(request.body(()).unwrap(), true).unwrap();
+            let answer = answer.await.unwrap();
+            let (code, mut body, mut came) = (answer.status(), answer.into_body(), Vec::new());
+            while let Some(data) = body.data().await {
+                came.extend(data.expect("no error"));
+            }
+            (code, came)
+        });
+        assert_eq!((code.as_u16(), &*came), (status, content), "{method} over HTTP/2");
+        wait_for("three successes", || {
+            (gateway.logged("outcome", "forwarded").len() == 3).then_some(())
+        });
+    }
 }
