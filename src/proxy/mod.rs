@@ -20,15 +20,14 @@ mod http2;
 mod http2_stream;
 mod key_endpoint;
 mod live;
-mod places;
 mod pool;
 mod progress;
+mod ready;
 mod record;
 mod request_id;
 mod responder;
 mod stream;
 mod upload;
-mod wakes;
 mod websocket;
 mod worker;
 
