@@ -14,8 +14,9 @@ use tokio::time::Instant;
 use super::answer::{Answer, Length};
 use super::body::ClientBody;
 use super::deadline::Deadline;
-use super::handler::{Connection, judge, respond};
+use super::handler::{Connection, Judged, judge, respond};
 use super::upload::{Upload, upload};
+use super::worker::Current;
 use crate::http2;
 use crate::policy::{Fields, Head, Known, Refusal, Target};
 
@@ -79,63 +80,65 @@ async fn answer_all(connection: Rc<Connection>, shared: Rc<RefCell<Shared>>) {
             None => Poll::Pending,
         })
         .await;
-        let now = worker.now();
         let current = worker.current();
         let mut body = ClientBody::None;
-        let judged = {
-            let mut block = worker.block();
-            let judged = if block.is_over() {
-                let nothing = Target { authority: None, path: "", query: None };
-                let head = Head {
-                    method: &Method::GET,
-                    target: nothing,
-                    fields: &Fields::new(),
-                    peer: &connection.peer,
-                };
-                Ok(judge(
-                    &connection,
-                    &current,
-                    &head,
-                    Version::HTTP_2,
-                    Err(Refusal::HeadTooLarge),
-                    now,
-                ))
-            } else {
-                // RFC 9113 §8.1.1: what has ended is as long as it was said to be.
-                let sound = |head: &http2::RequestHead<'_>| {
-                    !ended || head.length.is_none_or(|length| length == 0)
-                };
-                http2::request(&block)
-                    .and_then(|head| if sound(&head) { Ok(head) } else { Err(http2::Malformed) })
-                    .map(|head| {
-                        let length = match head.length {
-                            Some(length) => Length::Exact(length),
-                            None if ended => Length::Absent,
-                            None => Length::Unknown,
-                        };
-                        let mut begun = Begun { length: head.length, upload: None };
-                        if !ended {
-                            let waits = head
-                                .fields
-                                .all(Known::Expect)
-                                .any(|value| value.eq_ignore_ascii_case(b"100-continue"));
-                            let (upload, reader) = upload(head.length, waits, waker);
-                            begun.upload = Some(upload);
-                            body = ClientBody::Http2(reader);
-                        }
-                        shared.borrow_mut().advance.begun = Some(begun);
-                        let http2::RequestHead { method, target, fields, .. } = &head;
-                        let head = Head { method, target: *target, fields, peer: &connection.peer };
-                        judge(&connection, &current, &head, Version::HTTP_2, Ok(length), now)
-                    })
-            };
-            block.wipe();
-            judged
+        let begin = |length, waits| {
+            let mut begun = Begun { length, upload: None };
+            if !ended {
+                let (upload, reader) = upload(length, waits, waker);
+                begun.upload = Some(upload);
+                body = ClientBody::Http2(reader);
+            }
+            shared.borrow_mut().advance.begun = Some(begun);
         };
-        let answer = match judged {
+        let answer = match judge_head(&connection, &current, ended, begin) {
             Ok(judged) => Ok(respond(worker, &current, judged, body, &mut deadline).await),
             Err(malformed) => Err(malformed),
         };
         shared.borrow_mut().advance.answer = Some(answer);
     }
+}
+
+/// Judges the request whose head is in the worker's block. `begin` gets the length that its head
+/// names, and whether the client waits for `100 Continue`.
+fn judge_head<'s>(
+    connection: &Rc<Connection>,
+    current: &'s Current,
+    ended: bool,
+    begin: impl FnOnce(Option<u64>, bool),
+) -> Result<Judged<'s>, http2::Malformed> {
+    let now = connection.worker.now();
+    let peer = &connection.peer;
+    let mut block = connection.worker.block();
+    if block.is_over() {
+        block.wipe();
+        let target = Target { authority: None, path: "", query: None };
+        let head = Head { method: &Method::GET, target, fields: &Fields::new(), peer };
+        let over = Err(Refusal::HeadTooLarge);
+        return Ok(judge(connection, current, &head, Version::HTTP_2, over, now));
+    }
+    // RFC 9113 §8.1.1: what has ended is as long as it was said to be.
+    let sound =
+        |head: &http2::RequestHead<'_>| !ended || head.length.is_none_or(|length| length == 0);
+    let judged = match http2::request(&block) {
+        Ok(head) if sound(&head) => {
+            let length = match head.length {
+                Some(length) => Length::Exact(length),
+                None if ended => Length::Absent,
+                None => Length::Unknown,
+            };
+            let waits = !ended
+                && head
+                    .fields
+                    .all(Known::Expect)
+                    .any(|value| value.eq_ignore_ascii_case(b"100-continue"));
+            begin(head.length, waits);
+            let http2::RequestHead { method, target, fields, .. } = &head;
+            let head = Head { method, target: *target, fields, peer };
+            Ok(judge(connection, current, &head, Version::HTTP_2, Ok(length), now))
+        }
+        _ => Err(http2::Malformed),
+    };
+    block.wipe();
+    judged
 }

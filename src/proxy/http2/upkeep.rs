@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::super::deadline::Patience;
 use super::super::http2_stream::{FULL, Slot};
 use super::{CLOSE_TIMEOUT, Client, End, PING_TIMEOUT, TIDY};
@@ -46,34 +48,8 @@ impl Client {
             return Some(End::Gone);
         }
         // What begins after this look is looked after in time.
-        let mut next = idle.min(header);
-        let is_read = !self.told && self.http.out.len() < FULL;
-        if let Some((unfinished, begun)) = self.http.unfinished().filter(|_| is_read)
-            && let Some(limit) = limit(unfinished, header)
-        {
-            let begun = begun.max(self.unread);
-            if since(begun) >= limit {
-                worker.stats().connections_silent.add(1);
-                self.dismiss(Reason::ENHANCE_YOUR_CALM);
-            } else {
-                next = next.min(limit - since(begun));
-            }
-        }
-        for key in 0..self.wakers.len() {
-            self.http.with_stream(key, |sender, slot| {
-                let Some(slot) = slot else { return };
-                match slot.reads_until() {
-                    Some(until) if until <= now => sender.reset(Reason::NO_ERROR),
-                    Some(until) => next = next.min(Duration::from_nanos(until - now)),
-                    None => {}
-                }
-                match slot.waits_until() {
-                    Some(until) if until <= at => slot.give_up(sender),
-                    Some(until) => next = next.min(until - at),
-                    None => {}
-                }
-            });
-        }
+        let mut next = idle.min(header).min(self.look_after_unfinished(now, header));
+        next = next.min(self.look_after_streams(now, at));
         if let Some(end) = self.write_timeout.and_then(|timeout| timeout.ends()) {
             next = next.min(end - at);
         }
@@ -113,6 +89,46 @@ impl Client {
         }
         self.deadline.set(worker.soon(next.max(Duration::from_millis(1))));
         None
+    }
+
+    /// Ends the connection if what the client has begun stands unfinished for too long. Returns how
+    /// long it may still stand.
+    fn look_after_unfinished(&mut self, now: u64, header_timeout: Duration) -> Duration {
+        let is_read = !self.told && self.http.out.len() < FULL;
+        let Some((unfinished, begun)) = self.http.unfinished().filter(|_| is_read) else {
+            return Duration::MAX;
+        };
+        let Some(limit) = limit(unfinished, header_timeout) else { return Duration::MAX };
+        let stood = Duration::from_nanos(now.saturating_sub(begun.max(self.unread)));
+        let left = limit.saturating_sub(stood);
+        if left.is_zero() {
+            self.connection.worker.stats().connections_silent.add(1);
+            self.dismiss(Reason::ENHANCE_YOUR_CALM);
+            return Duration::MAX;
+        }
+        left
+    }
+
+    /// Closes streams whose time is over. Returns when the next one's is. `at`: the same moment as
+    /// `now`.
+    fn look_after_streams(&mut self, now: u64, at: Instant) -> Duration {
+        let mut next = Duration::MAX;
+        for key in 0..self.wakers.len() {
+            self.http.with_stream(key, |sender, slot| {
+                let Some(slot) = slot else { return };
+                match slot.reads_until() {
+                    Some(until) if until <= now => sender.reset(Reason::NO_ERROR),
+                    Some(until) => next = next.min(Duration::from_nanos(until - now)),
+                    None => {}
+                }
+                match slot.waits_until() {
+                    Some(until) if until <= at => slot.give_up(sender),
+                    Some(until) => next = next.min(until - at),
+                    None => {}
+                }
+            });
+        }
+        next
     }
 
     /// The client does not take what is sent.
