@@ -12,7 +12,7 @@ const FRAME_HEAD: usize = 9;
 fuzz_target!(|data: &[u8]| {
     let Some((cut, data)) = data.split_first() else { return };
     let bytes = [PREFACE, data].concat();
-    let mut connection = Connection::new(LIMITS, 0);
+    let mut connection = Connection::<()>::new(LIMITS, 0);
     let mut block = Block::default();
     let mut open: Vec<usize> = Vec::new();
     let step = usize::from(*cut).max(1);
@@ -35,40 +35,34 @@ fuzz_target!(|data: &[u8]| {
                 }
             };
             match event {
-                Event::Request { place, ended } => {
-                    open.push(place);
+                Event::Request { key, ended } => {
+                    open.push(key);
                     assert!(open.len() <= LIMITS.streams as usize, "too many streams");
-                    match request(&block) {
-                        Ok(head) => {
-                            let sound =
-                                head.length.is_none_or(|length| connection.expect(place, length));
-                            if sound {
-                                let _ = head.target;
-                                connection.send_head(
-                                    place,
-                                    StatusCode::OK,
-                                    &HeaderBlock::with_capacity(0),
-                                    false,
-                                );
-                                let room = connection.room(place).min(10);
-                                connection.send_data(place, &b"0123456789"[..room], ended);
-                            } else {
-                                connection.refuse(place);
-                            }
+                    connection.with_stream(key, |sender, ()| match request(&block) {
+                        Ok(head) if head.length.is_none_or(|length| sender.expect(length)) => {
+                            sender.send_head(StatusCode::OK, &HeaderBlock::with_capacity(0), false);
+                            let room = sender.room().min(10);
+                            sender.send_data(&b"0123456789"[..room], ended);
                         }
-                        Err(_) => connection.refuse(place),
-                    }
+                        _ => sender.refuse(),
+                    });
                 }
-                Event::Data { place, data, ended } => {
-                    connection.give_back(place, data.len());
-                    if ended {
-                        connection.send_data(place, b"", true);
-                    }
+                Event::Data { key, credit, ended, .. } => {
+                    drop(credit);
+                    connection.with_stream(key, |sender, ()| {
+                        sender.raise_window(0);
+                        if ended {
+                            sender.send_data(b"", true);
+                        }
+                    });
+                    connection.raise_window();
                 }
-                Event::Trailers { place, .. } => connection.send_data(place, b"", true),
+                Event::Trailers { key, .. } => {
+                    connection.with_stream(key, |sender, ()| sender.send_data(b"", true));
+                }
                 Event::Reset { .. } | Event::Window { .. } | Event::Nothing => {}
             }
-            open.retain(|place| connection.is_open(*place));
+            open.retain(|key| connection.is_open(*key));
         }
     }
     check_frames(&connection.out);

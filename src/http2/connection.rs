@@ -1,86 +1,26 @@
 //! The server's side of a connection: what it knows, and what it sends.
 
-use http::{HeaderMap, StatusCode};
-
-use super::budget::{self, Budget};
+use super::Reason;
+use super::budget::Budget;
 use super::decode::Decoder;
-use super::encode::{self, HeaderBlock};
-use super::frame::{self, END_HEADERS, END_STREAM};
-use super::streams::Streams;
-use super::{Block, Reason, inbound};
-use crate::policy::Sink as _;
+use super::event::{Limits, Unfinished};
+use super::flow::{FIRST_WINDOW, ReceiveWindow, STREAM_WINDOW};
+use super::frame;
+use super::send::{Sender, Shared};
+use super::streams::{Phase, State, Streams};
 
-/// What a client starts with (RFC 9113 §3.4).
-pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// How much of a body may come on one stream before somebody takes it, in bytes.
-pub(super) const STREAM_WINDOW: usize = 512 * 1024;
-/// The same on all streams, once as much has been passed on: what nobody takes is held, so there is
-/// less room for it.
-pub(super) const CONNECTION_WINDOW: usize = 1024 * 1024;
-/// What windows are before anything is said about them, and the most that they can be (RFC 9113
-/// §6.9).
-pub(super) const FIRST_WINDOW: usize = 65_535;
-pub(super) const LARGEST_WINDOW: i64 = (1 << 31) - 1;
 /// The highest id of a stream.
 const LAST_ID: u32 = (1 << 31) - 1;
 /// In the PING frame behind the first GOAWAY, and in those that look whether the client is there.
 pub(super) const WINDING_DOWN: [u8; 8] = *b"goodbye.";
 const THERE: [u8; 8] = *b"are you?";
 
-/// What a client may do.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Streams at a time.
-    pub streams: u32,
-    /// Bytes of a request's head, as RFC 9113 §6.5.2 counts them.
-    pub size: usize,
-    /// Header fields of a request.
-    pub fields: usize,
-    /// What frames that ask for nothing may cost at once; half of it comes back in a second. A
-    /// frame costs 1, a stream that comes to nothing 50.
-    pub budget: u64,
-}
-
-/// What has come.
-#[derive(Debug)]
-pub enum Event<'i> {
-    /// Nothing that concerns a stream.
-    Nothing,
-    /// A request; its head is in the block. `ended`: it has no body.
-    Request {
-        /// Place of the stream, until it ends.
-        place: usize,
-        /// Whether the request has ended.
-        ended: bool,
-    },
-    /// A part of a request's body. What was taken of it is to be given back
-    /// ([`Connection::give_back`]).
-    Data {
-        /// Place of the stream.
-        place: usize,
-        /// The data.
-        data: &'i [u8],
-        /// Whether it is the last part.
-        ended: bool,
-    },
-    /// The end of a request's body.
-    Trailers {
-        /// Place of the stream.
-        place: usize,
-        /// The fields.
-        trailers: HeaderMap,
-    },
-    /// The stream that was at this place is closed.
-    Reset {
-        /// The place.
-        place: usize,
-    },
-    /// More may be sent on one stream, or on all.
-    Window {
-        /// Place of the one stream.
-        place: Option<usize>,
-    },
+/// What is expected first.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    Preface,
+    Settings,
+    Open,
 }
 
 /// How far a connection is with its end (RFC 9113 §6.8).
@@ -95,29 +35,56 @@ pub(super) enum Ending {
     After(u32),
 }
 
-/// One connection.
+/// What was begun and not finished of which only parts make sense together.
 #[derive(Debug)]
-pub struct Connection {
+pub(super) enum Partial {
+    Block(PartialBlock),
+    Data(PartialData),
+}
+
+/// A header block of which more is to come.
+#[derive(Debug)]
+pub(super) struct PartialBlock {
+    pub(super) stream: u32,
+    pub(super) ended: bool,
+    pub(super) block: Vec<u8>,
+    pub(super) frames: usize,
+    /// When it began, in monotonic nanoseconds.
+    pub(super) since: u64,
+}
+
+/// A DATA frame of which more is to come.
+#[derive(Debug)]
+pub(super) struct PartialData {
+    /// Key of its stream; none where that is closed.
+    pub(super) key: Option<usize>,
+    /// How many bytes of data and of padding are to come.
+    pub(super) data: usize,
+    pub(super) padding: usize,
+    /// Whether it ends the request.
+    pub(super) ended: bool,
+    /// When it began, or its stream was closed, in monotonic nanoseconds.
+    pub(super) since: u64,
+}
+
+/// One connection. `T`: what its user keeps for each open stream, and what is dropped with it.
+#[derive(Debug)]
+pub struct Connection<T> {
     /// To be sent.
     pub out: Vec<u8>,
     pub(super) limits: Limits,
-    pub(super) stage: inbound::Stage,
+    pub(super) stage: Stage,
     pub(super) decoder: Decoder,
-    pub(super) unfinished: Option<inbound::Unfinished>,
-    pub(super) streams: Streams,
+    pub(super) partial: Option<Partial>,
+    /// Since when there is a part of any other frame, in monotonic nanoseconds.
+    pub(super) frame_since: Option<u64>,
+    pub(super) streams: Streams<T>,
+    pub(super) shared: Shared,
+    pub(super) receives: ReceiveWindow,
     /// The highest id of a stream that the client has opened.
     pub(super) last: u32,
-    pub(super) window_out: i64,
-    pub(super) window_in: usize,
-    pub(super) credit: usize,
-    /// How large the window in which the client sends is to be.
-    window: usize,
     /// What the client says that streams start with.
     pub(super) first_window_out: i64,
-    /// Whether it was said that no dynamic table is used.
-    table_closed: bool,
-    pub(super) budget: Budget,
-    pub(super) now: u64,
     /// When it began, in monotonic nanoseconds.
     began: u64,
     pub(super) ending: Ending,
@@ -125,7 +92,7 @@ pub struct Connection {
     pub(super) client_leaves: bool,
 }
 
-impl Connection {
+impl<T> Connection<T> {
     /// One that has just begun. `now`: monotonic nanoseconds.
     #[must_use]
     pub fn new(limits: Limits, now: u64) -> Self {
@@ -140,55 +107,46 @@ impl Connection {
         Self {
             out,
             limits,
-            stage: inbound::Stage::Preface,
+            stage: Stage::Preface,
             decoder: Decoder::new(limits.size, limits.fields),
-            unfinished: None,
-            streams: Streams::default(),
+            partial: None,
+            frame_since: None,
+            streams: Streams::new(),
+            shared: Shared::new(Budget::new(limits.budget, now), now),
+            receives: ReceiveWindow::new(),
             last: 0,
-            window_out: FIRST_WINDOW as i64,
-            window_in: FIRST_WINDOW,
-            credit: 0,
-            window: FIRST_WINDOW,
             first_window_out: FIRST_WINDOW as i64,
-            table_closed: false,
-            budget: Budget::new(limits.budget, now),
-            now,
             began: now,
             ending: Ending::No,
             client_leaves: false,
         }
     }
 
-    /// Reads what stands next in `input`; returns how much of it was read. `None`: more must come
-    /// first. A request's head is decoded into `block`. `now`: monotonic nanoseconds.
-    ///
-    /// # Errors
-    /// Why the connection ends ([`Connection::go_away`]).
-    pub fn read<'i>(
-        &mut self,
-        input: &'i [u8],
-        block: &mut Block,
-        now: u64,
-    ) -> Result<Option<(usize, Event<'i>)>, Reason> {
-        self.now = now;
-        self.read_on(input, block)
+    /// Notes what time it is, in monotonic nanoseconds.
+    pub fn set_time(&mut self, now: u64) {
+        self.shared.now = now;
     }
 
-    /// Since when the client has left its first words or a header block unfinished, in monotonic
-    /// nanoseconds; none where it has not.
+    /// What the client has begun and not finished, and since when, in monotonic nanoseconds.
     #[must_use]
-    pub fn unfinished_since(&self) -> Option<u64> {
-        if self.stage == inbound::Stage::Open {
-            self.unfinished.as_ref().map(|unfinished| unfinished.since)
-        } else {
-            Some(self.began)
+    pub fn unfinished(&self) -> Option<(Unfinished, u64)> {
+        if self.stage != Stage::Open {
+            return Some((Unfinished::Opening, self.began));
+        }
+        match &self.partial {
+            Some(Partial::Block(block)) => Some((Unfinished::HeaderBlock, block.since)),
+            Some(Partial::Data(PartialData { key: Some(_), since, .. })) => {
+                Some((Unfinished::Data, *since))
+            }
+            Some(Partial::Data(data)) => Some((Unfinished::ClosedData, data.since)),
+            None => self.frame_since.map(|since| (Unfinished::Frame, since)),
         }
     }
 
-    /// Whether the stream at this place is open.
+    /// Whether a stream with this key is open.
     #[must_use]
-    pub fn is_open(&self, place: usize) -> bool {
-        self.streams.get(place).is_some()
+    pub fn is_open(&self, key: usize) -> bool {
+        self.streams.get(key).is_some()
     }
 
     /// Whether no stream is open.
@@ -203,155 +161,56 @@ impl Connection {
         self.is_quiet() && (self.client_leaves || matches!(self.ending, Ending::After(_)))
     }
 
-    /// Notes how long the request's body is said to be; false where it contradicts what has come
-    /// (RFC 9113 §8.1.1).
-    #[must_use]
-    pub fn expect(&mut self, place: usize, length: u64) -> bool {
-        let Some(stream) = self.streams.get_mut(place) else { return false };
-        stream.expected = Some(length);
-        !stream.ended_in || length == 0
+    /// Keys of the open streams, and what is kept for them.
+    pub fn streams(&self) -> impl Iterator<Item = (usize, &T)> {
+        self.streams.iter().map(|(key, stream)| (key, &stream.user))
     }
 
-    /// How much may be sent on a stream.
-    #[must_use]
-    pub fn room(&self, place: usize) -> usize {
-        let stream = self.streams.get(place).map_or(0, |stream| stream.window_out);
-        usize::try_from(stream.min(self.window_out)).unwrap_or(0)
-    }
-
-    /// Sends an answer's head. `fields`: all but the status. `ended`: there is no body.
-    pub fn send_head(
+    /// Works on a stream that is open. Where that closes it, what is kept for it is dropped.
+    pub fn with_stream<R>(
         &mut self,
-        place: usize,
-        status: StatusCode,
-        fields: &HeaderBlock,
-        ended: bool,
-    ) {
-        let first = !std::mem::replace(&mut self.table_closed, true);
-        let start = encode::status(status, first);
-        self.send_block(place, &start, &fields.0, ended);
+        key: usize,
+        work: impl FnOnce(&mut Sender<'_>, &mut T) -> R,
+    ) -> Option<R> {
+        let stream = self.streams.get_mut(key)?;
+        let (out, shared, state) = (&mut self.out, &mut self.shared, &mut stream.state);
+        let outcome = work(&mut Sender { out, shared, state }, &mut stream.user);
+        self.remove_if_closed(key);
+        Some(outcome)
     }
 
-    /// Sends trailers, which end the stream.
-    pub fn send_trailers(&mut self, place: usize, trailers: &HeaderMap) {
-        let mut block = HeaderBlock::with_capacity(128);
-        for (name, value) in trailers {
-            block.put(name.as_str(), value.as_bytes());
+    /// Removes a stream that is closed. Each stream goes this way.
+    pub(super) fn remove_if_closed(&mut self, key: usize) {
+        if self.streams.get(key).is_none_or(|stream| stream.state.phase != Phase::Closed) {
+            return;
         }
-        self.send_block(place, &[], &block.0, true);
+        if let Some(Partial::Data(data)) = &mut self.partial
+            && data.key == Some(key)
+        {
+            data.key = None;
+            data.since = self.shared.now;
+        }
+        self.streams.remove(key);
     }
 
-    fn send_block(&mut self, place: usize, start: &[u8], block: &[u8], ended: bool) {
-        let Some(stream) = self.streams.get(place) else { return };
-        let id = stream.id;
-        let end_stream = if ended { END_STREAM } else { 0 };
-        self.out.reserve(start.len() + block.len() + 64);
-        let (first, mut rest) = block.split_at(block.len().min(frame::LARGEST - start.len()));
-        let end_headers = if rest.is_empty() { END_HEADERS } else { 0 };
-        frame::begin(
-            &mut self.out,
-            start.len() + first.len(),
-            frame::HEADERS,
-            end_stream | end_headers,
-            id,
-        );
-        self.out.extend_from_slice(start);
-        self.out.extend_from_slice(first);
-        while !rest.is_empty() {
-            let (part, behind) = rest.split_at(rest.len().min(frame::LARGEST));
-            rest = behind;
-            let flags = if rest.is_empty() { END_HEADERS } else { 0 };
-            frame::begin(&mut self.out, part.len(), frame::CONTINUATION, flags, id);
-            self.out.extend_from_slice(part);
-        }
-        if ended {
-            self.end_out(place);
+    /// Closes all streams without a word to the client.
+    pub fn abandon_streams(&mut self) {
+        self.streams = Streams::new();
+    }
+
+    /// Gives back the memory of streams and of what was sent, while there is neither.
+    pub fn shrink(&mut self) {
+        self.streams.shrink();
+        if self.out.is_empty() {
+            self.out = Vec::new();
         }
     }
 
-    /// Sends a part of an answer's body, no more than there is [room](Connection::room) for.
-    /// `ended`: it is the last one, and may then be empty.
-    pub fn send_data(&mut self, place: usize, mut data: &[u8], ended: bool) {
-        let Some(stream) = self.streams.get_mut(place) else { return };
-        stream.window_out -= data.len() as i64;
-        self.window_out -= data.len() as i64;
-        self.out.reserve(data.len() + frame::HEAD * (data.len() / frame::LARGEST + 1));
-        loop {
-            let (part, rest) = data.split_at(data.len().min(frame::LARGEST));
-            data = rest;
-            let flags = if ended && data.is_empty() { END_STREAM } else { 0 };
-            frame::begin(&mut self.out, part.len(), frame::DATA, flags, stream.id);
-            self.out.extend_from_slice(part);
-            self.budget.earn(budget::SENT);
-            if data.is_empty() {
-                break;
-            }
-        }
-        if ended {
-            self.end_out(place);
-        }
-    }
-
-    /// Notes that this side has ended a stream.
-    fn end_out(&mut self, place: usize) {
-        self.budget.earn(budget::ANSWER);
-        if let Some(stream) = self.streams.get_mut(place) {
-            stream.ended_out = true;
-            if stream.ended_in {
-                self.streams.remove(place);
-            }
-        }
-    }
-
-    /// Resets a stream whose request is malformed (RFC 9113 §8.1.1). Those are counted.
-    pub fn refuse(&mut self, place: usize) {
-        self.budget.charge(budget::RESET, self.now);
-        self.reset(place, Reason::PROTOCOL_ERROR);
-    }
-
-    /// Resets a stream.
-    pub fn reset(&mut self, place: usize, reason: Reason) {
-        let Some(stream) = self.streams.get(place) else { return };
-        let id = stream.id;
-        frame::with_number(&mut self.out, frame::RST_STREAM, id, reason.0);
-        if !stream.ended_in {
-            self.streams.remember_reset(id);
-        }
-        self.streams.remove(place);
-    }
-
-    /// Lets so much more of a request's body come, because it was passed on; and still more,
-    /// because somebody takes what comes.
-    pub fn passed_on(&mut self, place: usize, bytes: usize) {
-        let more = bytes.min(CONNECTION_WINDOW - self.window);
-        self.window += more;
-        self.credit += more;
-        self.give_back(place, bytes);
-    }
-
-    /// Lets so much more of a request's body come, because it is not kept any more.
-    pub fn give_back(&mut self, place: usize, taken: usize) {
-        if let Some(stream) = self.streams.get_mut(place).filter(|stream| !stream.ended_in) {
-            stream.credit += taken;
-            if stream.credit >= STREAM_WINDOW / 4 {
-                frame::with_number(
-                    &mut self.out,
-                    frame::WINDOW_UPDATE,
-                    stream.id,
-                    stream.credit as u32,
-                );
-                stream.window_in += std::mem::take(&mut stream.credit);
-            }
-        }
-        self.give_back_to_all(taken);
-    }
-
-    /// The same where the stream is closed.
-    pub(super) fn give_back_to_all(&mut self, taken: usize) {
-        self.credit += taken;
-        if self.credit >= self.window / 4 {
-            frame::with_number(&mut self.out, frame::WINDOW_UPDATE, 0, self.credit as u32);
-            self.window_in += std::mem::take(&mut self.credit);
+    /// Lets more of requests' bodies come, for the [`Credit`](super::Credit) that was dropped. To
+    /// be called before what is collected is sent.
+    pub fn raise_window(&mut self) {
+        if let Some(more) = self.receives.raise() {
+            frame::with_number(&mut self.out, frame::WINDOW_UPDATE, 0, more);
         }
     }
 
@@ -381,8 +240,13 @@ impl Connection {
         frame::go_away(&mut self.out, self.last, reason);
     }
 
-    /// Tells the client to send the body that it waits to send (RFC 9110 §10.1.1).
-    pub fn send_continue(&mut self, place: usize) {
-        self.send_head(place, StatusCode::CONTINUE, &HeaderBlock::default(), false);
+    /// What is known of an open stream.
+    pub(super) fn state(&mut self, key: usize) -> Option<&mut State> {
+        self.streams.get_mut(key).map(|stream| &mut stream.state)
+    }
+
+    /// Takes so much off what the client may cost.
+    pub(super) fn spend(&mut self, cost: u64) -> Result<(), Reason> {
+        self.shared.budget.spend(cost, self.shared.now)
     }
 }

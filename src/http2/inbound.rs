@@ -1,38 +1,31 @@
 //! The frames that a client sends.
 
 use super::budget::{self, FRAME};
-use super::connection::{Connection, Ending, Event, LARGEST_WINDOW, PREFACE, WINDING_DOWN};
+use super::connection::{Connection, Ending, Partial, PartialBlock, Stage, WINDING_DOWN};
+use super::event::{Event, Outcome, PREFACE, Read};
+use super::flow::LARGEST_WINDOW;
 use super::frame::{self, ACK, END_HEADERS, END_STREAM, FrameHead, HEAD, number, unpadded};
 use super::request::trailers;
+use super::streams::Phase;
 use super::{Block, Reason};
 
-/// What is expected first.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Stage {
-    Preface,
-    Settings,
-    Open,
-}
+impl<T: Default> Connection<T> {
+    /// Reads what stands next in `input`; returns how much of it was read. `None`: more must come
+    /// first. A request's head is decoded into `block`. `now`: monotonic nanoseconds.
+    ///
+    /// # Errors
+    /// Why the connection ends ([`Connection::go_away`]).
+    pub fn read<'i>(&mut self, input: &'i [u8], block: &mut Block, now: u64) -> Read<'i> {
+        self.shared.now = now;
+        let read = self.read_on(input, block)?;
+        self.frame_since = match read {
+            None if !input.is_empty() => self.frame_since.or(Some(now)),
+            _ => None,
+        };
+        Ok(read)
+    }
 
-/// A header block of which more is to come.
-#[derive(Debug)]
-pub(super) struct Unfinished {
-    stream: u32,
-    ended: bool,
-    block: Vec<u8>,
-    frames: usize,
-    /// When it began, in monotonic nanoseconds.
-    pub(super) since: u64,
-}
-
-type Outcome<'i> = Result<Event<'i>, Reason>;
-
-impl Connection {
-    pub(super) fn read_on<'i>(
-        &mut self,
-        input: &'i [u8],
-        block: &mut Block,
-    ) -> Result<Option<(usize, Event<'i>)>, Reason> {
+    fn read_on<'i>(&mut self, input: &'i [u8], block: &mut Block) -> Read<'i> {
         if self.stage == Stage::Preface {
             let length = input.len().min(PREFACE.len());
             if input[..length] != PREFACE[..length] {
@@ -44,38 +37,28 @@ impl Connection {
             self.stage = Stage::Settings;
             return Ok(Some((PREFACE.len(), Event::Nothing)));
         }
+        if let Some(Partial::Data(_)) = self.partial {
+            if input.is_empty() {
+                return Ok(None);
+            }
+            return Ok(Some(self.payload(input)));
+        }
         let Some((head, rest)) = input.split_first_chunk::<HEAD>() else { return Ok(None) };
         let head = FrameHead::read(head);
         if head.length > frame::LARGEST {
             return Err(Reason::FRAME_SIZE_ERROR);
         }
+        if head.kind == frame::DATA {
+            return self.data(head, rest);
+        }
         let Some(payload) = rest.get(..head.length) else { return Ok(None) };
+        self.check(head)?;
         let event = self.frame(head, payload, block)?;
         Ok(Some((HEAD + head.length, event)))
     }
 
     fn frame<'i>(&mut self, head: FrameHead, payload: &'i [u8], block: &mut Block) -> Outcome<'i> {
-        if self.stage == Stage::Settings && (head.kind != frame::SETTINGS || head.has(ACK)) {
-            return Err(Reason::PROTOCOL_ERROR);
-        }
-        if self.budget.is_overdrawn() {
-            return Err(Reason::ENHANCE_YOUR_CALM);
-        }
-        // RFC 9113 §6.10: nothing comes between the parts of a header block.
-        let continues = self.unfinished.as_ref().map(|unfinished| unfinished.stream);
-        if (head.kind == frame::CONTINUATION) != continues.is_some()
-            || continues.is_some_and(|stream| stream != head.stream)
-        {
-            return Err(Reason::PROTOCOL_ERROR);
-        }
-        let of_connection = matches!(head.kind, frame::SETTINGS | frame::PING | frame::GOAWAY);
-        let of_stream =
-            matches!(head.kind, frame::DATA | frame::HEADERS | frame::PRIORITY | frame::RST_STREAM);
-        if of_connection && head.stream != 0 || of_stream && head.stream == 0 {
-            return Err(Reason::PROTOCOL_ERROR);
-        }
         match head.kind {
-            frame::DATA => self.data(head, payload),
             frame::HEADERS => self.headers(head, payload, block),
             frame::CONTINUATION => self.continuation(head, payload, block),
             frame::RST_STREAM => self.reset_by_client(head, payload),
@@ -84,7 +67,7 @@ impl Connection {
             frame::PING => self.ping_from_client(head, payload),
             frame::PUSH_PROMISE => Err(Reason::PROTOCOL_ERROR),
             kind => {
-                self.budget.spend(FRAME, self.now)?;
+                self.spend(FRAME)?;
                 match kind {
                     frame::PRIORITY if head.length != 5 => return Err(Reason::FRAME_SIZE_ERROR),
                     frame::GOAWAY if head.length < 8 => return Err(Reason::FRAME_SIZE_ERROR),
@@ -105,13 +88,13 @@ impl Connection {
         if head.has(END_HEADERS) {
             return self.header_block(head.stream, ended, fragment, block);
         }
-        self.unfinished = Some(Unfinished {
+        self.partial = Some(Partial::Block(PartialBlock {
             stream: head.stream,
             ended,
             block: fragment.to_vec(),
             frames: 1,
-            since: self.now,
-        });
+            since: self.shared.now,
+        }));
         Ok(Event::Nothing)
     }
 
@@ -121,27 +104,22 @@ impl Connection {
         payload: &[u8],
         block: &mut Block,
     ) -> Outcome<'i> {
-        let Some(mut unfinished) = self.unfinished.take() else {
+        let Some(Partial::Block(mut partial)) = self.partial.take() else {
             return Err(Reason::PROTOCOL_ERROR);
         };
-        unfinished.block.extend_from_slice(payload);
-        unfinished.frames += 1;
+        partial.block.extend_from_slice(payload);
+        partial.frames += 1;
         // What is larger is not a request, nor are so many pieces.
-        if unfinished.block.len() > self.limits.size + frame::LARGEST
-            || unfinished.frames > 8 + self.limits.size / 4096
+        if partial.block.len() > self.limits.size + frame::LARGEST
+            || partial.frames > 8 + self.limits.size / 4096
         {
             return Err(Reason::ENHANCE_YOUR_CALM);
         }
-        self.budget.spend(FRAME, self.now)?;
+        self.spend(FRAME)?;
         if head.has(END_HEADERS) {
-            return self.header_block(
-                unfinished.stream,
-                unfinished.ended,
-                &unfinished.block,
-                block,
-            );
+            return self.header_block(partial.stream, partial.ended, &partial.block, block);
         }
-        self.unfinished = Some(unfinished);
+        self.partial = Some(Partial::Block(partial));
         Ok(Event::Nothing)
     }
 
@@ -154,8 +132,8 @@ impl Connection {
         block: &mut Block,
     ) -> Outcome<'i> {
         self.decoder.decode(fragment, block).map_err(|_| Reason::COMPRESSION_ERROR)?;
-        if let Some(place) = self.streams.find(id) {
-            return self.trailers(place, ended, block);
+        if let Some(key) = self.streams.find(id) {
+            return self.trailers(key, ended, block);
         }
         if !self.is_idle(id) {
             return self.late(id);
@@ -168,104 +146,30 @@ impl Connection {
             return self.late(id);
         }
         if self.streams.len() >= self.limits.streams as usize {
-            self.budget.spend(budget::RESET, self.now)?;
+            self.spend(budget::RESET)?;
             frame::with_number(&mut self.out, frame::RST_STREAM, id, Reason::REFUSED_STREAM.0);
-            self.streams.remember_reset(id);
+            self.shared.remember_reset(id);
             return Ok(Event::Nothing);
         }
-        let place = self.streams.add(id, self.first_window_out, ended);
-        Ok(Event::Request { place, ended })
+        let phase = if ended { Phase::HalfClosedRemote } else { Phase::Open };
+        let key = self.streams.add(id, self.first_window_out, phase, T::default());
+        Ok(Event::Request { key, ended })
     }
 
-    fn trailers<'i>(&mut self, place: usize, ended: bool, block: &Block) -> Outcome<'i> {
-        let Some(stream) = self.streams.get_mut(place) else { return Ok(Event::Nothing) };
-        if stream.ended_in {
-            return self.mistake(place, Reason::STREAM_CLOSED);
+    fn trailers<'i>(&mut self, key: usize, ended: bool, block: &Block) -> Outcome<'i> {
+        let Some(state) = self.state(key) else { return Ok(Event::Nothing) };
+        if state.has_ended() {
+            return self.mistake(key, Reason::STREAM_CLOSED);
         }
-        let short = stream.expected.is_some_and(|left| left > 0);
+        let short = state.expected.is_some_and(|left| left > 0);
         match trailers(block) {
             Ok(trailers) if ended && !short && !block.is_over() => {
-                stream.ended_in = true;
-                self.close_if_ended(place);
-                Ok(Event::Trailers { place, trailers })
+                state.end_in();
+                self.remove_if_closed(key);
+                Ok(Event::Trailers { key, trailers })
             }
-            _ => self.mistake(place, Reason::PROTOCOL_ERROR),
+            _ => self.mistake(key, Reason::PROTOCOL_ERROR),
         }
-    }
-
-    fn data<'i>(&mut self, head: FrameHead, payload: &'i [u8]) -> Outcome<'i> {
-        let data = unpadded(head, payload)?;
-        let ended = head.has(END_STREAM);
-        self.window_in =
-            self.window_in.checked_sub(payload.len()).ok_or(Reason::FLOW_CONTROL_ERROR)?;
-        if data.is_empty() && !ended {
-            self.budget.spend(FRAME, self.now)?;
-        }
-        let Some(place) = self.streams.find(head.stream) else {
-            self.give_back_to_all(payload.len());
-            return if self.is_idle(head.stream) {
-                Err(Reason::PROTOCOL_ERROR)
-            } else {
-                self.late(head.stream)
-            };
-        };
-        let Some(stream) = self.streams.get_mut(place) else { return Ok(Event::Nothing) };
-        let mut mistake = None;
-        if let Some(left) = &mut stream.expected {
-            match left.checked_sub(data.len() as u64) {
-                Some(rest) if rest == 0 || !ended => *left = rest,
-                _ => mistake = Some(Reason::PROTOCOL_ERROR),
-            }
-        }
-        match stream.window_in.checked_sub(payload.len()) {
-            Some(left) => stream.window_in = left,
-            None => mistake = Some(Reason::FLOW_CONTROL_ERROR),
-        }
-        if stream.ended_in {
-            mistake = Some(Reason::STREAM_CLOSED);
-        }
-        if let Some(reason) = mistake {
-            self.give_back_to_all(payload.len());
-            return self.mistake(place, reason);
-        }
-        stream.ended_in = ended;
-        self.give_back(place, payload.len() - data.len());
-        self.close_if_ended(place);
-        Ok(Event::Data { place, data, ended })
-    }
-
-    fn close_if_ended(&mut self, place: usize) {
-        if self.streams.get(place).is_some_and(|stream| stream.ended_in && stream.ended_out) {
-            self.streams.remove(place);
-        }
-    }
-
-    /// A frame on a stream that is closed. Its client may not have known; else it is in disorder
-    /// (RFC 9113 §5.1).
-    fn late<'i>(&mut self, id: u32) -> Outcome<'i> {
-        if !self.is_ignored(id) && !self.streams.was_reset(id) {
-            return Err(Reason::STREAM_CLOSED);
-        }
-        self.budget.spend(FRAME, self.now)?;
-        Ok(Event::Nothing)
-    }
-
-    /// Whether the stream was never open (RFC 9113 §5.1). Those with even ids are the server's to
-    /// open, which it never does.
-    fn is_idle(&self, id: u32) -> bool {
-        id > self.last || id.is_multiple_of(2)
-    }
-
-    /// Whether the stream came after the end was announced.
-    fn is_ignored(&self, id: u32) -> bool {
-        matches!(self.ending, Ending::After(last) if id > last)
-    }
-
-    /// Resets a stream for a mistake of the client.
-    fn mistake<'i>(&mut self, place: usize, reason: Reason) -> Outcome<'i> {
-        self.reset(place, reason);
-        self.budget.spend(budget::RESET, self.now)?;
-        Ok(Event::Reset { place })
     }
 
     fn reset_by_client<'i>(&mut self, head: FrameHead, payload: &[u8]) -> Outcome<'i> {
@@ -275,19 +179,21 @@ impl Connection {
         if self.is_idle(head.stream) {
             return Err(Reason::PROTOCOL_ERROR);
         }
-        let Some(place) = self.streams.find(head.stream) else {
-            self.budget.spend(FRAME, self.now)?;
+        let Some(key) = self.streams.find(head.stream) else {
+            self.spend(FRAME)?;
             return Ok(Event::Nothing);
         };
-        let answered = self.streams.get(place).is_some_and(|stream| stream.ended_out);
-        self.budget.spend(if answered { FRAME } else { budget::RESET }, self.now)?;
-        self.streams.remove(place);
-        Ok(Event::Reset { place })
+        let Some(state) = self.state(key) else { return Ok(Event::Nothing) };
+        let answered = state.is_answered();
+        state.phase = Phase::Closed;
+        self.remove_if_closed(key);
+        self.spend(if answered { FRAME } else { budget::RESET })?;
+        Ok(Event::Reset { key })
     }
 
     fn settings<'i>(&mut self, head: FrameHead, payload: &[u8]) -> Outcome<'i> {
         // Each setting may change the windows of all streams.
-        self.budget.spend(FRAME + payload.len() as u64 / 6, self.now)?;
+        self.spend(FRAME + payload.len() as u64 / 6)?;
         if head.has(ACK) {
             return if payload.is_empty() {
                 Ok(Event::Nothing)
@@ -309,7 +215,7 @@ impl Connection {
             }
         }
         frame::begin(&mut self.out, 0, frame::SETTINGS, ACK, 0);
-        Ok(Event::Window { place: None })
+        Ok(Event::Window { key: None })
     }
 
     /// RFC 9113 §6.9.2.
@@ -318,9 +224,9 @@ impl Connection {
             return Err(Reason::FLOW_CONTROL_ERROR);
         }
         let change = size - std::mem::replace(&mut self.first_window_out, size);
-        for stream in self.streams.all_mut() {
-            stream.window_out += change;
-            if stream.window_out > LARGEST_WINDOW {
+        for (_, stream) in self.streams.iter_mut() {
+            stream.state.window_out += change;
+            if stream.state.window_out > LARGEST_WINDOW {
                 return Err(Reason::FLOW_CONTROL_ERROR);
             }
         }
@@ -331,34 +237,32 @@ impl Connection {
         if payload.len() != 4 {
             return Err(Reason::FRAME_SIZE_ERROR);
         }
-        self.budget.spend(FRAME, self.now)?;
+        self.spend(FRAME)?;
         let more = i64::from(number(payload)?);
         if head.stream == 0 {
-            self.window_out += more;
+            self.shared.window_out += more;
             return match more {
                 0 => Err(Reason::PROTOCOL_ERROR),
-                _ if self.window_out > LARGEST_WINDOW => Err(Reason::FLOW_CONTROL_ERROR),
-                _ => Ok(Event::Window { place: None }),
+                _ if self.shared.window_out > LARGEST_WINDOW => Err(Reason::FLOW_CONTROL_ERROR),
+                _ => Ok(Event::Window { key: None }),
             };
         }
         if self.is_idle(head.stream) {
             return Err(Reason::PROTOCOL_ERROR);
         }
-        let Some(place) = self.streams.find(head.stream) else { return Ok(Event::Nothing) };
-        let Some(stream) = self.streams.get_mut(place) else { return Ok(Event::Nothing) };
-        stream.window_out += more;
+        let Some(key) = self.streams.find(head.stream) else { return Ok(Event::Nothing) };
+        let Some(state) = self.state(key) else { return Ok(Event::Nothing) };
+        state.window_out += more;
         match more {
-            0 => self.mistake(place, Reason::PROTOCOL_ERROR),
-            _ if stream.window_out > LARGEST_WINDOW => {
-                self.mistake(place, Reason::FLOW_CONTROL_ERROR)
-            }
-            _ => Ok(Event::Window { place: Some(place) }),
+            0 => self.mistake(key, Reason::PROTOCOL_ERROR),
+            _ if state.window_out > LARGEST_WINDOW => self.mistake(key, Reason::FLOW_CONTROL_ERROR),
+            _ => Ok(Event::Window { key: Some(key) }),
         }
     }
 
     fn ping_from_client<'i>(&mut self, head: FrameHead, payload: &[u8]) -> Outcome<'i> {
         let payload: [u8; 8] = payload.try_into().map_err(|_| Reason::FRAME_SIZE_ERROR)?;
-        self.budget.spend(FRAME, self.now)?;
+        self.spend(FRAME)?;
         if !head.has(ACK) {
             frame::ping(&mut self.out, ACK, payload);
         } else if payload == WINDING_DOWN && self.ending == Ending::Told {

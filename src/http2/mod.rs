@@ -5,21 +5,29 @@
 
 mod budget;
 mod connection;
+mod data;
 mod decode;
+mod disorder;
 mod encode;
+mod event;
+mod flow;
 mod frame;
 mod huffman;
 mod inbound;
 mod request;
+mod send;
 mod streams;
 mod table;
 #[cfg(test)]
 mod tests;
 
-pub use connection::{Connection, Event, Limits, PREFACE};
+pub use connection::Connection;
 pub use decode::Block;
 pub use encode::HeaderBlock;
+pub use event::{Event, Limits, PREFACE, Unfinished};
+pub use flow::Credit;
 pub use request::{Malformed, RequestHead, request};
+pub use send::Sender;
 
 /// Why a connection or a stream ends (RFC 9113 §7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

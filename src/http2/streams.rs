@@ -1,52 +1,93 @@
 //! The streams that are open.
 
-use std::collections::VecDeque;
+use slab::Slab;
 
-use super::connection::STREAM_WINDOW;
+use super::flow::STREAM_WINDOW;
 
-/// How many streams that were reset from this side are remembered, because their clients may not
-/// know yet.
-const REMEMBERED: usize = 256;
+/// Which sides of a stream may still send (RFC 9113 §5.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Open,
+    /// The client has ended its side.
+    HalfClosedRemote,
+    /// The server has.
+    HalfClosedLocal,
+    Closed,
+}
 
-/// An open stream (RFC 9113 §5.1).
+/// What the protocol knows of a stream.
 #[derive(Debug)]
-pub(super) struct Stream {
+pub(super) struct State {
     pub(super) id: u32,
+    pub(super) phase: Phase,
     /// How much may be sent; less than nothing after the client has made its initial window smaller
     /// (RFC 9113 §6.9.2).
     pub(super) window_out: i64,
-    /// How much may come, and how much of what came is not given back yet.
+    /// How much may come.
     pub(super) window_in: usize,
-    pub(super) credit: usize,
     /// How much of the body is to come by the head of the request.
     pub(super) expected: Option<u64>,
-    /// Which side has ended it.
-    pub(super) ended_in: bool,
-    pub(super) ended_out: bool,
 }
 
-#[derive(Debug, Default)]
-pub(super) struct Streams {
-    places: Vec<Option<Stream>>,
-    free: Vec<usize>,
-    /// Ids and places of those that are open, in the order of ids.
+impl State {
+    /// Whether the client has ended its side.
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.phase, Phase::HalfClosedRemote | Phase::Closed)
+    }
+
+    /// Whether the server has ended its side.
+    pub(super) fn is_answered(&self) -> bool {
+        matches!(self.phase, Phase::HalfClosedLocal | Phase::Closed)
+    }
+
+    /// The client ends its side.
+    pub(super) fn end_in(&mut self) {
+        self.phase = match self.phase {
+            Phase::Open | Phase::HalfClosedRemote => Phase::HalfClosedRemote,
+            Phase::HalfClosedLocal | Phase::Closed => Phase::Closed,
+        };
+    }
+
+    /// The server ends its side.
+    pub(super) fn end_out(&mut self) {
+        self.phase = match self.phase {
+            Phase::Open | Phase::HalfClosedLocal => Phase::HalfClosedLocal,
+            Phase::HalfClosedRemote | Phase::Closed => Phase::Closed,
+        };
+    }
+}
+
+/// An open stream, and what its user keeps for it.
+#[derive(Debug)]
+pub(super) struct Stream<T> {
+    pub(super) state: State,
+    pub(super) user: T,
+}
+
+#[derive(Debug)]
+pub(super) struct Streams<T> {
+    slab: Slab<Stream<T>>,
+    /// Ids and keys of those that are open, in the order of ids.
     open: Vec<(u32, usize)>,
-    reset: VecDeque<u32>,
 }
 
-impl Streams {
-    /// The place of an open stream.
+impl<T> Streams<T> {
+    pub(super) fn new() -> Self {
+        Self { slab: Slab::new(), open: Vec::new() }
+    }
+
+    /// The key of an open stream.
     pub(super) fn find(&self, id: u32) -> Option<usize> {
         let at = self.open.binary_search_by_key(&id, |(id, _)| *id).ok()?;
         Some(self.open[at].1)
     }
 
-    pub(super) fn get(&self, place: usize) -> Option<&Stream> {
-        self.places.get(place)?.as_ref()
+    pub(super) fn get(&self, key: usize) -> Option<&Stream<T>> {
+        self.slab.get(key)
     }
 
-    pub(super) fn get_mut(&mut self, place: usize) -> Option<&mut Stream> {
-        self.places.get_mut(place)?.as_mut()
+    pub(super) fn get_mut(&mut self, key: usize) -> Option<&mut Stream<T>> {
+        self.slab.get_mut(key)
     }
 
     /// How many are open.
@@ -54,48 +95,35 @@ impl Streams {
         self.open.len()
     }
 
-    /// Opens a stream, whose id is higher than all before; returns its place.
-    pub(super) fn add(&mut self, id: u32, window_out: i64, ended_in: bool) -> usize {
-        let stream = Stream {
-            id,
-            window_out,
-            window_in: STREAM_WINDOW,
-            credit: 0,
-            expected: None,
-            ended_in,
-            ended_out: false,
-        };
-        let place = self.free.pop().unwrap_or(self.places.len());
-        if place == self.places.len() {
-            self.places.push(None);
-        }
-        self.places[place] = Some(stream);
-        self.open.push((id, place));
-        place
+    /// Opens a stream, whose id is higher than all before; returns its key.
+    pub(super) fn add(&mut self, id: u32, window_out: i64, phase: Phase, user: T) -> usize {
+        let state = State { id, phase, window_out, window_in: STREAM_WINDOW, expected: None };
+        let key = self.slab.insert(Stream { state, user });
+        self.open.push((id, key));
+        key
     }
 
-    /// Closes a stream.
-    pub(super) fn remove(&mut self, place: usize) {
-        let Some(stream) = self.places.get_mut(place).and_then(Option::take) else { return };
-        self.free.push(place);
-        if let Ok(at) = self.open.binary_search_by_key(&stream.id, |(id, _)| *id) {
+    /// Removes a stream and what its user keeps for it.
+    pub(super) fn remove(&mut self, key: usize) -> Option<T> {
+        let stream = self.slab.try_remove(key)?;
+        if let Ok(at) = self.open.binary_search_by_key(&stream.state.id, |(id, _)| *id) {
             self.open.remove(at);
         }
+        Some(stream.user)
     }
 
-    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Stream> {
-        self.places.iter_mut().flatten()
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Stream<T>)> {
+        self.slab.iter()
     }
 
-    /// Remembers that a stream was reset from this side: what its client had sent may still come.
-    pub(super) fn remember_reset(&mut self, id: u32) {
-        if self.reset.len() == REMEMBERED {
-            self.reset.pop_front();
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut Stream<T>)> {
+        self.slab.iter_mut()
+    }
+
+    /// Gives back the room of streams that were open.
+    pub(super) fn shrink(&mut self) {
+        if self.open.is_empty() {
+            *self = Self::new();
         }
-        self.reset.push_back(id);
-    }
-
-    pub(super) fn was_reset(&self, id: u32) -> bool {
-        self.reset.contains(&id)
     }
 }

@@ -1,5 +1,6 @@
 //! Tests of the codec.
 
+mod credit;
 mod differential;
 mod frames;
 mod hpack;

@@ -14,7 +14,7 @@ use super::client::Client;
 use super::exchange::Exchange;
 use super::progress::Progress;
 use super::record::Record;
-use super::upload::Upload;
+use super::upload::UploadReader;
 use crate::http1::Piece;
 use crate::policy::{Refusal, grpc_trailers, prepare_answer_trailers};
 use crate::stats::CutShort;
@@ -26,7 +26,7 @@ pub(super) type Broken = Box<dyn std::error::Error + Send + Sync>;
 /// Where a client's body comes from.
 pub(super) enum ClientBody {
     Http1(Rc<Client>),
-    Http2(Rc<Upload>),
+    Http2(UploadReader),
     /// There is none, or it is read by somebody else.
     None,
 }

@@ -2,13 +2,15 @@
 
 use std::cell::RefMut;
 use std::future::poll_fn;
+use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use tokio::io::AsyncWrite as _;
+use rustix::net::RecvFlags;
+use tokio::io::{AsyncWrite as _, Interest};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -21,6 +23,8 @@ use crate::policy::Peer;
 
 /// What an HTTP/2 connection starts with (RFC 9113 §3.4); no HTTP/1.1 request does.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0";
+/// How many bytes of it no other method starts with.
+const DISTINCT: usize = 4;
 /// How long a connection that is there only to be told that there are too many may take, TLS
 /// handshake included.
 const SURPLUS_TIME: Duration = Duration::from_secs(3);
@@ -163,11 +167,27 @@ pub(super) async fn hang_up<'s>(
     .await;
 }
 
-/// Whether an unencrypted connection speaks HTTP/2 (gRPC behind a TLS terminator does).
+/// Whether an unencrypted connection speaks HTTP/2 (gRPC behind a TLS terminator does). Waits as
+/// long as what has come may be the start of a preface or of an HTTP/1.1 request.
 async fn starts_http2(stream: &TcpStream) -> bool {
-    let mut start = [0; HTTP2_PREFACE.len()];
-    match stream.peek(&mut start).await {
-        Ok(read) => read >= 4 && HTTP2_PREFACE.starts_with(&start[..read]),
-        Err(_) => false,
+    loop {
+        let Ok(ready) = stream.ready(Interest::READABLE).await else { return false };
+        // Where this says `WouldBlock`, the readiness is forgotten, and `ready` waits for more.
+        let told = stream.try_io(Interest::READABLE, || {
+            let mut start = [0; HTTP2_PREFACE.len()];
+            let (read, _) = rustix::net::recv(stream, &mut start, RecvFlags::PEEK)?;
+            let may_be = HTTP2_PREFACE.starts_with(&start[..read]);
+            match read {
+                1..DISTINCT if may_be && !ready.is_read_closed() => {
+                    Err(io::ErrorKind::WouldBlock.into())
+                }
+                _ => Ok(may_be && read >= DISTINCT),
+            }
+        });
+        match told {
+            Ok(http2) => return http2,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return false,
+        }
     }
 }

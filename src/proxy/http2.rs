@@ -8,7 +8,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::AsyncWrite as _;
@@ -18,9 +18,10 @@ use super::client::poll_read;
 use super::client_connection::Connection;
 use super::connection::hang_up;
 use super::deadline::{Deadline, Patience};
-use super::http2_stream::{FULL, Slot};
+use super::http2_stream::{FULL, Slot, Tools};
+use super::ready::ReadySet;
+use super::responder::Responder;
 use super::stream::Stream;
-use super::wakes::Wakes;
 use super::worker::Worker;
 use crate::http2::{self, Event, Limits, Reason};
 use crate::policy::Peer;
@@ -29,7 +30,7 @@ use crate::policy::Peer;
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a connection that is to end may stay without a request in flight: for what is still to
 /// be written.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// What is read at once and may be a head, in bytes.
 const SMALL: usize = 4096;
 /// How long a connection must have been without a request before it gives back what it holds for
@@ -48,23 +49,25 @@ enum End {
 struct Client {
     connection: Rc<Connection>,
     stream: Stream,
-    http: http2::Connection,
-    /// Received and not read yet: a part of a frame; and since when, in monotonic nanoseconds.
+    /// A slot is `None` only until the head that opened its stream has been read.
+    http: http2::Connection<Option<Slot>>,
+    /// Received and not read yet: a part of a frame.
     rest: Vec<u8>,
-    rest_since: u64,
     /// When something was last left unread because the client does not read either, in monotonic
     /// nanoseconds.
     unread: u64,
     /// How much of what is to be sent has been sent.
     sent: usize,
-    /// By the places of streams.
-    slots: Vec<Slot>,
-    wakes: Arc<Wakes>,
-    /// The place that is served first.
+    ready: Arc<ReadySet>,
+    /// Of the streams, by their keys.
+    wakers: Vec<Waker>,
+    /// Those that are free.
+    responders: Vec<Responder>,
+    /// The key of the stream that is served first.
     turn: usize,
     /// How long the client may be waited for that does not take what is sent, once it has held
     /// something up.
-    patience: Option<Patience>,
+    write_timeout: Option<Patience>,
     /// When to look after everything that takes time.
     deadline: Deadline,
     /// When something last came, and when the client was asked whether it is there, in monotonic
@@ -102,13 +105,13 @@ impl Client {
             stream,
             http: http2::Connection::new(limits, now),
             rest: Vec::new(),
-            rest_since: now,
             unread: now,
             sent: 0,
-            slots: Vec::new(),
-            wakes: Wakes::new(server.max_streams as usize),
+            ready: ReadySet::new(server.max_streams as usize),
+            wakers: Vec::new(),
+            responders: Vec::new(),
             turn: 0,
-            patience: None,
+            write_timeout: None,
             deadline: Deadline::new(
                 Instant::now() + server.idle_timeout.min(server.header_timeout).min(TIDY),
             ),
@@ -120,7 +123,8 @@ impl Client {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        self.wakes.serve_on(cx);
+        self.ready.serve_on(cx);
+        self.http.set_time(self.connection.worker.recent().monotonic);
         loop {
             let mut again = false;
             while !self.told {
@@ -141,7 +145,7 @@ impl Client {
                     }
                 }
             }
-            again |= self.serve_marked();
+            again |= self.serve_ready();
             if (self.connection.worker.is_draining() || self.connection.surplus)
                 && !self.http.is_winding_down()
             {
@@ -196,12 +200,7 @@ impl Client {
             input = &input[length..];
             self.take(event);
         }
-        if !input.is_empty() {
-            if before == 0 || input.len() < before + read {
-                self.rest_since = self.heard;
-            }
-            self.rest.extend_from_slice(input);
-        }
+        self.rest.extend_from_slice(input);
         // Heads come in small parts; the data of a body is no secret of ours, and there is much of
         // it.
         if before + read <= SMALL {
@@ -211,85 +210,92 @@ impl Client {
     }
 
     fn take(&mut self, event: Event<'_>) {
-        let http = &mut self.http;
         match event {
             Event::Nothing => {}
-            Event::Request { place, ended } => {
-                while self.slots.len() <= place {
-                    self.slots.push(Slot::new(
-                        &self.connection.worker,
-                        self.wakes.waker(self.slots.len()),
-                    ));
+            Event::Request { key, ended } => {
+                while self.wakers.len() <= key {
+                    self.wakers.push(self.ready.waker(self.wakers.len()));
                 }
-                self.slots[place].begin(&self.connection, ended);
+                let connection = &self.connection;
+                let responder = self.responders.pop().unwrap_or_else(|| Responder::new(connection));
+                let begun = Slot::new(&connection.worker, responder, ended);
+                self.http.with_stream(key, |_, slot| *slot = Some(begun));
                 // At once, because its head is to be read before the next one comes.
-                self.serve_at(place);
+                self.serve_stream(key);
             }
-            Event::Data { place, data, ended } => {
-                if let Some(slot) = self.slots.get_mut(place) {
-                    slot.add(http, place, data, ended);
-                }
+            Event::Data { key, data, credit, ended } => {
+                self.http.with_stream(key, |sender, slot| {
+                    let Some(slot) = slot else { return };
+                    slot.add(sender, data, credit, ended);
+                    sender.raise_window(slot.held());
+                });
             }
-            Event::Trailers { place, trailers } => {
-                if let Some(slot) = self.slots.get_mut(place) {
-                    slot.end(http, place, trailers);
-                }
+            Event::Trailers { key, trailers } => {
+                self.http.with_stream(key, |_, slot| {
+                    if let Some(slot) = slot {
+                        slot.end(trailers);
+                    }
+                });
             }
-            Event::Reset { place } => {
-                if let Some(slot) = self.slots.get_mut(place) {
-                    slot.break_off(http, place);
-                }
+            // Its slot went with it.
+            Event::Reset { .. } => {}
+            Event::Window { key: Some(key) } => {
+                self.ready.add(key);
             }
-            Event::Window { place: Some(place) } => {
-                self.wakes.mark(place);
-            }
-            Event::Window { place: None } => {
-                for (place, _) in
-                    self.slots.iter().enumerate().filter(|(_, slot)| slot.is_answering())
-                {
-                    self.wakes.mark(place);
+            Event::Window { key: None } => {
+                for (key, slot) in self.http.streams() {
+                    if slot.as_ref().is_some_and(Slot::is_answering) {
+                        self.ready.add(key);
+                    }
                 }
             }
         }
     }
 
-    /// Serves the streams that are marked, in turn, as long as there is room for what they send.
+    /// Serves the streams that are ready, in turn, as long as there is room for what they send.
     /// Returns whether that was too little.
-    fn serve_marked(&mut self) -> bool {
-        let words = self.slots.len().div_ceil(64).max(1);
+    fn serve_ready(&mut self) -> bool {
+        let words = self.wakers.len().div_ceil(64).max(1);
         let mut more = false;
         let (first, shift) = (self.turn / 64, self.turn as u32 % 64);
         for offset in 0..words {
             let word = (first + offset) % words;
-            // The marks from `turn` on come first.
+            // Those from `turn` on come first.
             let shift = if offset == 0 { shift } else { 0 };
-            let mut marks = self.wakes.take(word).rotate_right(shift);
-            while marks != 0 {
+            let mut ready = self.ready.take(word).rotate_right(shift);
+            while ready != 0 {
                 if self.http.out.len() >= FULL {
-                    self.wakes.put_back(word, marks.rotate_left(shift));
+                    self.ready.put_back(word, ready.rotate_left(shift));
                     return true;
                 }
-                let place = word * 64 + ((marks.trailing_zeros() + shift) % 64) as usize;
-                marks &= marks - 1;
-                self.turn = place + 1;
-                more |= self.serve_at(place);
+                let key = word * 64 + ((ready.trailing_zeros() + shift) % 64) as usize;
+                ready &= ready - 1;
+                self.turn = key + 1;
+                more |= self.serve_stream(key);
             }
         }
         self.turn %= words * 64;
         more
     }
 
-    fn serve_at(&mut self, place: usize) -> bool {
-        let Some(slot) = self.slots.get_mut(place) else { return false };
-        let more = slot.serve(&mut self.http, place, &self.connection.worker);
-        if more {
-            self.wakes.mark(place);
-        }
+    fn serve_stream(&mut self, key: usize) -> bool {
+        let Some(waker) = self.wakers.get(key) else { return false };
         let worker = &self.connection.worker;
-        let reads = slot.reads_until().map(|until| {
+        let mut tools = Tools { worker, responders: &mut self.responders, waker };
+        let served = self.http.with_stream(key, |sender, slot| {
+            let slot = slot.as_mut()?;
+            let more = slot.serve(sender, &mut tools);
+            sender.raise_window(slot.held());
+            Some((more, slot.reads_until(), slot.waits_until()))
+        });
+        let Some((more, reads_until, waits_until)) = served.flatten() else { return false };
+        if more {
+            self.ready.add(key);
+        }
+        let reads = reads_until.map(|until| {
             worker.soon(Duration::from_nanos(until.saturating_sub(worker.recent().monotonic)))
         });
-        if let Some(at) = reads.or(slot.waits_until()).filter(|at| *at < self.deadline.at()) {
+        if let Some(at) = reads.or(waits_until).filter(|at| *at < self.deadline.at()) {
             self.deadline.set(at);
         }
         more
@@ -297,6 +303,7 @@ impl Client {
 
     /// Sends what is to be sent.
     fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.http.raise_window();
         let out = &mut self.http.out;
         if out.is_empty() {
             return Poll::Ready(Ok(()));
@@ -306,15 +313,15 @@ impl Client {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 sent => {
                     self.sent += sent;
-                    if let Some(patience) = &mut self.patience {
-                        patience.moved(sent, self.connection.worker.soon(Duration::ZERO));
+                    if let Some(timeout) = &mut self.write_timeout {
+                        timeout.moved(sent, self.connection.worker.soon(Duration::ZERO));
                     }
                 }
             }
         }
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-        if let Some(patience) = &mut self.patience {
-            patience.moved(0, self.connection.worker.soon(Duration::ZERO));
+        if let Some(timeout) = &mut self.write_timeout {
+            timeout.moved(0, self.connection.worker.soon(Duration::ZERO));
         }
         self.sent = 0;
         out.clear();

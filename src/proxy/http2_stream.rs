@@ -2,7 +2,7 @@
 //! the client lets it through.
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -13,14 +13,13 @@ use tokio::time::Instant;
 
 use super::answer::{Answer, AnswerFields, AnswerHead, Length};
 use super::body::{AnswerBody, Broken, Part};
-use super::client_connection::Connection;
 use super::connection::{READ_ON_BYTES, READ_ON_TIME};
 use super::deadline::Patience;
 use super::live::{GRACE, Guard};
-use super::responder::{Mailbox, answer_all};
+use super::responder::{Advance, Responder};
 use super::upload::Upload;
 use super::worker::Worker;
-use crate::http2::{self, HeaderBlock, Reason};
+use crate::http2::{Credit, HeaderBlock, Reason, Sender};
 use crate::policy::{Refusal, Sink as _};
 
 /// What is collected before it is sent, in bytes: four TLS records (RFC 8446 §5.1).
@@ -28,29 +27,23 @@ pub(super) const FULL: usize = 64 * 1024;
 /// The least that is read of an answer at once. What the client does not let through is kept.
 const LEAST: usize = 256;
 
-/// A place for streams.
+/// What is kept for an open stream.
 pub(super) struct Slot {
-    waker: Waker,
-    mailbox: Rc<Mailbox>,
-    /// None before the first request, and after one that was broken off.
-    responder: Option<Pin<Box<dyn Future<Output = ()>>>>,
     guard: Guard,
     stage: Stage,
-    /// The request's body, if it has one.
-    upload: Option<Rc<Upload>>,
+    /// The request's body, as long as it is passed on.
+    upload: Option<Upload>,
 }
 
 enum Stage {
-    /// There is no stream.
-    Free,
     /// The responder works.
-    Asked,
+    Asked(Responder),
     Answering {
         body: AnswerBody,
         /// Data that the client has not let through.
         rest: Bytes,
         /// How long it may be waited for, once it has held something up.
-        patience: Option<Box<Patience>>,
+        timeout: Option<Box<Patience>>,
     },
     /// The answer has been sent. What the request still sends is read for a while, because some
     /// clients drop the answer and report a broken connection when the stream is reset right behind
@@ -61,6 +54,8 @@ enum Stage {
         /// Monotonic nanoseconds.
         until: u64,
     },
+    /// The stream is being closed.
+    Closing,
 }
 
 /// What a step has come to.
@@ -74,83 +69,52 @@ enum Step {
     Malformed,
 }
 
-impl Slot {
-    pub(super) fn new(worker: &Rc<Worker>, waker: Waker) -> Self {
-        let guard = Guard::new(worker);
-        Self {
-            waker,
-            mailbox: Rc::default(),
-            responder: None,
-            guard,
-            stage: Stage::Free,
-            upload: None,
-        }
-    }
+/// What a connection has for the streams that it serves.
+pub(super) struct Tools<'c> {
+    pub(super) worker: &'c Rc<Worker>,
+    /// Responders that are free.
+    pub(super) responders: &'c mut Vec<Responder>,
+    /// Of the stream.
+    pub(super) waker: &'c Waker,
+}
 
+impl Slot {
     /// A request has come, whose head is in the worker's block; it is to be [served](Slot::serve)
     /// at once. `ended`: it has no body.
-    pub(super) fn begin(&mut self, connection: &Rc<Connection>, ended: bool) {
-        self.guard = Guard::new(&connection.worker);
-        self.stage = Stage::Asked;
-        self.mailbox.asked.set(Some(ended));
-        if self.responder.is_none() {
-            self.responder = Some(Box::pin(answer_all(connection.clone(), self.mailbox.clone())));
-        }
+    pub(super) fn new(worker: &Rc<Worker>, mut responder: Responder, ended: bool) -> Self {
+        responder.ask(ended);
+        Self { guard: Guard::new(worker), stage: Stage::Asked(responder), upload: None }
     }
 
     /// Takes a part of the request's body.
     pub(super) fn add(
         &mut self,
-        http: &mut http2::Connection,
-        place: usize,
+        sender: &mut Sender<'_>,
         data: &[u8],
+        credit: Credit,
         ended: bool,
     ) {
-        match (&mut self.stage, &self.upload) {
-            (Stage::Answered { left, .. }, _) => {
-                http.give_back(place, data.len());
-                match left.checked_sub(data.len()) {
-                    Some(rest) => *left = rest,
-                    None => http.reset(place, Reason::NO_ERROR),
-                }
-                if !http.is_open(place) {
-                    self.free();
-                }
+        if let Stage::Answered { left, .. } = &mut self.stage {
+            match left.checked_sub(data.len()) {
+                Some(rest) => *left = rest,
+                None => sender.reset(Reason::NO_ERROR),
             }
-            // Nobody reads it any more.
-            (_, Some(upload)) if Rc::strong_count(upload) == 1 => {
-                http.give_back(place, upload.break_off() + data.len())
-            }
-            (_, Some(upload)) => upload.add(data, ended),
-            (_, None) => http.give_back(place, data.len()),
+        }
+        if let Some(upload) = &self.upload {
+            upload.add(data, credit, ended);
         }
     }
 
     /// Ends the request's body with trailers.
-    pub(super) fn end(&mut self, http: &http2::Connection, place: usize, trailers: HeaderMap) {
+    pub(super) fn end(&self, trailers: HeaderMap) {
         if let Some(upload) = &self.upload {
             upload.end(trailers);
         }
-        if !http.is_open(place) {
-            self.free();
-        }
     }
 
-    /// The stream was reset.
-    pub(super) fn break_off(&mut self, http: &mut http2::Connection, place: usize) {
-        if let Some(upload) = &self.upload {
-            http.give_back(place, upload.break_off());
-        }
-        if let Stage::Asked = self.stage {
-            self.responder = None;
-            self.mailbox = Rc::default();
-        }
-        self.free();
-    }
-
-    fn free(&mut self) {
-        self.stage = Stage::Free;
-        self.upload = None;
+    /// How many bytes of the request's body have come and were not taken.
+    pub(super) fn held(&self) -> usize {
+        self.upload.as_ref().map_or(0, Upload::held)
     }
 
     /// Whether an answer is being sent.
@@ -165,18 +129,17 @@ impl Slot {
 
     /// Until when the client is waited for that lets nothing of the answer through.
     pub(super) fn waits_until(&self) -> Option<Instant> {
-        if let Stage::Answering { patience: Some(patience), .. } = &self.stage {
-            patience.ends()
+        if let Stage::Answering { timeout: Some(timeout), .. } = &self.stage {
+            timeout.ends()
         } else {
             None
         }
     }
 
     /// Gives up on a client that lets too little of the answer through.
-    pub(super) fn give_up(&mut self, http: &mut http2::Connection, place: usize) {
+    pub(super) fn give_up(&self, sender: &mut Sender<'_>) {
         self.blame_client();
-        http.reset(place, Reason::CANCEL);
-        self.break_off(http, place);
+        sender.reset(Reason::CANCEL);
     }
 
     /// Notes that an answer ends before its time because the client does not take it.
@@ -186,106 +149,72 @@ impl Slot {
         }
     }
 
-    /// Stops reading behind the answer.
-    pub(super) fn stop_reading(&mut self, http: &mut http2::Connection, place: usize) {
-        http.reset(place, Reason::NO_ERROR);
-        self.free();
-    }
-
     /// Goes on as far as possible. Returns whether there would be more to send if what is collected
     /// were sent.
-    pub(super) fn serve(
-        &mut self,
-        http: &mut http2::Connection,
-        place: usize,
-        worker: &Rc<Worker>,
-    ) -> bool {
-        if matches!(self.stage, Stage::Free) {
-            return false;
-        }
+    pub(super) fn serve(&mut self, sender: &mut Sender<'_>, tools: &mut Tools<'_>) -> bool {
         let mut more = false;
+        let (worker, waker) = (tools.worker, tools.waker);
         let step = {
-            let Self { waker, mailbox, responder, guard, stage, upload } = self;
+            let Self { guard, stage, upload } = self;
             if let Some(upload) = upload {
                 upload.set_attended(true);
             }
             let mut cx = Context::from_waker(waker);
-            let work = poll_fn(|cx| match stage {
-                Stage::Asked => {
-                    let Some(work) = responder else { return Poll::Pending };
-                    let _ = work.as_mut().poll(cx);
-                    if let Some(body) = mailbox.upload.take() {
-                        *upload = Some(body);
-                    }
-                    if let Some(length) = mailbox.length.take()
-                        && !http.expect(place, length)
-                    {
-                        return Poll::Ready(Step::Malformed);
-                    }
-                    match mailbox.answer.take() {
-                        None => Poll::Pending,
-                        Some(Err(http2::Malformed)) => Poll::Ready(Step::Malformed),
-                        Some(Ok(answer)) => {
-                            let Answer { head, body, .. } = answer;
-                            if send_head(http, place, worker, head, body.is_done()) {
-                                return Poll::Ready(answered(body));
-                            }
-                            *stage = Stage::Answering { body, rest: Bytes::new(), patience: None };
-                            send(stage, http, place, worker, &mut more, cx)
+            let work = poll_fn(|cx| {
+                if let Stage::Asked(responder) = stage {
+                    let Advance { begun, answer } = responder.poll(cx);
+                    if let Some(begun) = begun {
+                        *upload = begun.upload;
+                        if begun.length.is_some_and(|length| !sender.expect(length)) {
+                            return Poll::Ready(Step::Malformed);
                         }
                     }
+                    let Some(answer) = answer else { return Poll::Pending };
+                    if let Stage::Asked(free) = std::mem::replace(stage, Stage::Closing) {
+                        tools.responders.push(free);
+                    }
+                    let Ok(Answer { head, body, .. }) = answer else {
+                        return Poll::Ready(Step::Malformed);
+                    };
+                    if send_head(sender, worker, head, body.is_done()) {
+                        return Poll::Ready(answered(body));
+                    }
+                    *stage = Stage::Answering { body, rest: Bytes::new(), timeout: None };
                 }
-                Stage::Answering { .. } => send(stage, http, place, worker, &mut more, cx),
-                Stage::Free | Stage::Answered { .. } => Poll::Pending,
+                send(stage, sender, worker, &mut more, cx)
             });
             guard.poll(pin!(work), &mut cx)
         };
         match step {
-            Poll::Ready(Some(Step::Answered { cut })) => self.answered(http, place, worker, cut),
-            Poll::Ready(Some(Step::Reset(reason))) => {
-                http.reset(place, reason);
-                self.break_off(http, place);
-            }
-            Poll::Ready(Some(Step::Malformed)) => {
-                http.refuse(place);
-                self.break_off(http, place);
-            }
-            Poll::Ready(None) => {
-                http.reset(place, Reason::CANCEL);
-                self.break_off(http, place);
-            }
+            Poll::Ready(Some(Step::Answered { cut })) => self.answered(sender, worker, cut),
+            Poll::Ready(Some(Step::Reset(reason))) => sender.reset(reason),
+            Poll::Ready(Some(Step::Malformed)) => sender.refuse(),
+            Poll::Ready(None) => sender.reset(Reason::CANCEL),
             Poll::Pending => {}
         }
         if let Some(upload) = &self.upload {
             upload.set_attended(false);
-            let (taken, wanted) = upload.take_news();
-            http.passed_on(place, taken);
             // Behind the head of the answer it would be out of place.
-            if wanted && matches!(self.stage, Stage::Asked) {
-                http.send_continue(place);
+            if let Stage::Asked(_) = self.stage
+                && upload.take_continue()
+            {
+                sender.send_continue();
             }
         }
         more
     }
 
-    fn answered(
-        &mut self,
-        http: &mut http2::Connection,
-        place: usize,
-        worker: &Rc<Worker>,
-        cut: bool,
-    ) {
-        self.stage = Stage::Free;
+    fn answered(&mut self, sender: &mut Sender<'_>, worker: &Rc<Worker>, cut: bool) {
+        self.stage = Stage::Closing;
         // Its grace is not for what is read behind the answer.
         self.guard = Guard::new(worker);
-        if !http.is_open(place) {
-            return self.free();
+        if !sender.is_open() {
+            return;
         }
         // A client that waits for `100 Continue` sends nothing.
-        let Some(upload) = self.upload.as_ref().filter(|upload| !upload.waits()) else {
-            return self.stop_reading(http, place);
-        };
-        http.give_back(place, upload.break_off());
+        if self.upload.take().is_none_or(|upload| upload.awaits_continue()) {
+            return sender.reset(Reason::NO_ERROR);
+        }
         let time = if cut { GRACE } else { READ_ON_TIME };
         self.stage = Stage::Answered {
             left: READ_ON_BYTES,
@@ -295,13 +224,7 @@ impl Slot {
 }
 
 /// Sends an answer's head. Returns whether the answer ends with it.
-fn send_head(
-    http: &mut http2::Connection,
-    place: usize,
-    worker: &Worker,
-    head: AnswerHead,
-    ended: bool,
-) -> bool {
+fn send_head(sender: &mut Sender<'_>, worker: &Worker, head: AnswerHead, ended: bool) -> bool {
     let mut fields =
         if let AnswerFields::Http2(fields) = head.fields { fields } else { HeaderBlock::default() };
     if !head.dated {
@@ -310,7 +233,7 @@ fn send_head(
     if let Length::Exact(length) = head.length {
         fields.put("content-length", itoa::Buffer::new().format(length).as_bytes());
     }
-    http.send_head(place, head.status, &fields, ended);
+    sender.send_head(head.status, &fields, ended);
     ended
 }
 
@@ -318,37 +241,36 @@ fn send_head(
 /// way.
 fn send(
     stage: &mut Stage,
-    http: &mut http2::Connection,
-    place: usize,
+    sender: &mut Sender<'_>,
     worker: &Worker,
     more: &mut bool,
     cx: &mut Context<'_>,
 ) -> Poll<Step> {
-    let Stage::Answering { body, rest, patience } = stage else { return Poll::Pending };
+    let Stage::Answering { body, rest, timeout } = stage else { return Poll::Pending };
     if body.is_cut() {
         // What the client has not let through it need not get: a cut is not to wait for it.
         rest.clear();
     }
     loop {
-        if http.out.len() >= FULL {
+        if sender.collected() >= FULL {
             *more = true;
             return Poll::Pending;
         }
-        let room = http.room(place);
+        let room = sender.room();
         if !rest.is_empty() {
             if room == 0 {
-                let patience = patience
+                let timeout = timeout
                     .get_or_insert_with(|| Box::new(Patience::new(&worker.current().site.server)));
-                patience.wait(|| worker.soon(Duration::ZERO));
+                timeout.wait(|| worker.soon(Duration::ZERO));
                 return Poll::Pending;
             }
             let part = rest.split_to(room.min(rest.len()));
-            if let Some(patience) = patience {
-                patience.moved(part.len(), worker.soon(Duration::ZERO));
+            if let Some(timeout) = timeout {
+                timeout.moved(part.len(), worker.soon(Duration::ZERO));
                 body.note_taken();
             }
             let ended = rest.is_empty() && body.is_done();
-            http.send_data(place, &part, ended);
+            sender.send_data(&part, ended);
             if ended {
                 return Poll::Ready(end(stage));
             }
@@ -360,7 +282,7 @@ fn send(
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Some(Ok(Part::Buffered(range)))) if range.len() <= room => {
                 let ended = body.is_done();
-                http.send_data(place, &buffer[range], ended);
+                sender.send_data(&buffer[range], ended);
                 if ended {
                     return Poll::Ready(end(stage));
                 }
@@ -369,11 +291,11 @@ fn send(
             Poll::Ready(Some(Ok(Part::Buffered(range)))) => Bytes::copy_from_slice(&buffer[range]),
             Poll::Ready(Some(Ok(Part::Data(data)))) => data,
             Poll::Ready(Some(Ok(Part::Trailers(trailers)))) => {
-                http.send_trailers(place, &trailers);
+                sender.send_trailers(&trailers);
                 return Poll::Ready(end(stage));
             }
             Poll::Ready(None) => {
-                http.send_data(place, &[], true);
+                sender.send_data(&[], true);
                 return Poll::Ready(end(stage));
             }
             Poll::Ready(Some(Err(error))) => return Poll::Ready(Step::Reset(reason(&error))),
@@ -383,7 +305,7 @@ fn send(
 }
 
 fn end(stage: &mut Stage) -> Step {
-    match std::mem::replace(stage, Stage::Free) {
+    match std::mem::replace(stage, Stage::Closing) {
         Stage::Answering { body, .. } => answered(body),
         _ => Step::Answered { cut: false },
     }

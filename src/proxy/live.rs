@@ -7,15 +7,15 @@
 //! not read can keep that from happening, because nothing more is then asked for; so after a grace
 //! [`Guard`] drops the task.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use slab::Slab;
 use tokio::time::{Instant, Sleep};
 
-use super::places::Places;
 use super::progress::Progress;
 use super::worker::{CurrentSite, Worker};
 use crate::policy::{Digest, Now, Refusal, Snapshot};
@@ -28,7 +28,7 @@ pub(super) const GRACE: Duration = Duration::from_millis(500);
 /// A worker's requests.
 #[derive(Default)]
 pub(super) struct Live {
-    entries: Places<Entry>,
+    entries: RefCell<Slab<Entry>>,
     /// What was added since [`Guard`] last looked: it belongs to the task that is running.
     entered: Cell<Option<Rc<Progress>>>,
 }
@@ -45,20 +45,20 @@ pub(super) struct Entry {
 }
 
 impl Live {
-    /// Adds a request; returns its place. To be called on the task that serves it.
+    /// Adds a request; returns its key. To be called on the task that serves it.
     pub(super) fn add(&self, entry: Entry) -> usize {
         self.entered.set(Some(entry.progress.clone()));
-        self.entries.add(entry)
+        self.entries.borrow_mut().insert(entry)
     }
 
-    /// The request at this place has ended.
-    pub(super) fn remove(&self, place: usize) {
-        self.entries.remove(place);
+    /// The request with this key has ended.
+    pub(super) fn remove(&self, key: usize) {
+        let _ended = self.entries.borrow_mut().try_remove(key);
     }
 
     /// The gateway waits for none of them any longer.
     pub(super) fn stop(&self) {
-        for entry in self.entries.all().iter().flatten() {
+        for (_, entry) in &*self.entries.borrow() {
             entry.progress.cut_short(CutShort::GatewayStopped);
         }
     }
@@ -72,7 +72,8 @@ impl Live {
         at: Instant,
         mut tell: impl FnMut(Refusal),
     ) {
-        for Entry { digest, site, api, progress, began } in self.entries.all().iter().flatten() {
+        for (_, entry) in &*self.entries.borrow() {
+            let Entry { digest, site, api, progress, began } = entry;
             if progress.cut().is_some() {
                 continue;
             }

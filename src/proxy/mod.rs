@@ -22,16 +22,15 @@ mod http2_stream;
 mod judge;
 mod key_endpoint;
 mod live;
-mod places;
 mod pool;
 mod progress;
+mod ready;
 mod record;
 mod request_body;
 mod request_id;
 mod responder;
 mod stream;
 mod upload;
-mod wakes;
 mod websocket;
 mod worker;
 

@@ -1,10 +1,11 @@
-//! What answers the requests of one place among a connection's streams, one after the other. It
-//! lives as long as its place is used, so that a request costs no task and no allocation of one.
+//! What answers the requests of a connection's streams, each responder one after the other. It is
+//! used again, so that a request costs no task and no allocation of one.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Method, Version};
@@ -15,91 +16,131 @@ use super::body::ClientBody;
 use super::client_connection::Connection;
 use super::deadline::Deadline;
 use super::handler::respond;
-use super::judge::judge;
-use super::upload::Upload;
+use super::judge::{Judged, judge};
+use super::upload::{Upload, upload};
+use super::worker::Current;
 use crate::http2;
 use crate::policy::{Fields, Head, Known, Refusal, Target};
 
-/// Between a responder and its stream.
-#[derive(Default)]
-pub(super) struct Mailbox {
-    /// Set when a request has come whose head is in the worker's block: whether it has ended.
-    pub(super) asked: Cell<Option<bool>>,
-    /// What is answered.
-    pub(super) answer: Cell<Option<Result<Answer, http2::Malformed>>>,
-    /// How long the request's body is said to be.
-    pub(super) length: Cell<Option<u64>>,
-    /// The request's body.
-    pub(super) upload: Cell<Option<Rc<Upload>>>,
+/// Answers requests for ever. Dropping it gives up the one that it is at.
+pub(super) struct Responder {
+    shared: Rc<RefCell<Shared>>,
+    work: Pin<Box<dyn Future<Output = ()>>>,
 }
 
-/// Answers requests for ever. It is polled right after a request has come, before the next head is
-/// read.
-pub(super) async fn answer_all(connection: Rc<Connection>, mailbox: Rc<Mailbox>) {
+/// What a responder has found out since it was last polled.
+#[derive(Default)]
+pub(super) struct Advance {
+    /// Set once the head has been read.
+    pub(super) begun: Option<Begun>,
+    /// What is answered. The responder is free then.
+    pub(super) answer: Option<Result<Answer, http2::Malformed>>,
+}
+
+/// What a request's head says about its body.
+pub(super) struct Begun {
+    /// How long it is.
+    pub(super) length: Option<u64>,
+    /// Where it is put; `None` where there is none.
+    pub(super) upload: Option<Upload>,
+}
+
+/// Between a responder and its work.
+#[derive(Default)]
+struct Shared {
+    /// A request whose head is in the worker's block: whether it has ended.
+    asked: Option<bool>,
+    advance: Advance,
+}
+
+impl Responder {
+    pub(super) fn new(connection: &Rc<Connection>) -> Self {
+        let shared = Rc::<RefCell<Shared>>::default();
+        let work = Box::pin(answer_all(connection.clone(), shared.clone()));
+        Self { shared, work }
+    }
+
+    /// Takes on a request, whose head is in the worker's block; it is to be polled before the next
+    /// head is read. `ended`: it has no body.
+    pub(super) fn ask(&mut self, ended: bool) {
+        self.shared.borrow_mut().asked = Some(ended);
+    }
+
+    /// Goes on as far as possible.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Advance {
+        let _ = self.work.as_mut().poll(cx);
+        std::mem::take(&mut self.shared.borrow_mut().advance)
+    }
+}
+
+async fn answer_all(connection: Rc<Connection>, shared: Rc<RefCell<Shared>>) {
     let worker = &connection.worker;
     let mut deadline = Deadline::new(Instant::now() + Duration::from_secs(3600));
     loop {
-        let (ended, waker) = poll_fn(|cx| match mailbox.asked.take() {
+        let (ended, waker) = poll_fn(|cx| match shared.borrow_mut().asked.take() {
             Some(ended) => Poll::Ready((ended, cx.waker().clone())),
             None => Poll::Pending,
         })
         .await;
-        let now = worker.now();
         let current = worker.current();
         let mut body = ClientBody::None;
-        let judged = {
-            let mut block = worker.block();
-            let judged = if block.is_over() {
-                let nothing = Target { authority: None, path: "", query: None };
-                let head = Head {
-                    method: &Method::GET,
-                    target: nothing,
-                    fields: &Fields::new(),
-                    peer: &connection.peer,
-                };
-                Ok(judge(
-                    &connection,
-                    &current,
-                    &head,
-                    Version::HTTP_2,
-                    Err(Refusal::HeadTooLarge),
-                    now,
-                ))
-            } else {
-                // RFC 9113 §8.1.1: what has ended is as long as it was said to be.
-                let sound = |head: &http2::RequestHead<'_>| {
-                    !ended || head.length.is_none_or(|length| length == 0)
-                };
-                http2::request(&block)
-                    .and_then(|head| if sound(&head) { Ok(head) } else { Err(http2::Malformed) })
-                    .map(|head| {
-                        mailbox.length.set(head.length);
-                        let length = match head.length {
-                            Some(length) => Length::Exact(length),
-                            None if ended => Length::Absent,
-                            None => Length::Unknown,
-                        };
-                        if !ended {
-                            let waits = head
-                                .fields
-                                .all(Known::Expect)
-                                .any(|value| value.eq_ignore_ascii_case(b"100-continue"));
-                            let upload = Rc::new(Upload::new(head.length, waits, waker));
-                            mailbox.upload.set(Some(upload.clone()));
-                            body = ClientBody::Http2(upload);
-                        }
-                        let http2::RequestHead { method, target, fields, .. } = &head;
-                        let head = Head { method, target: *target, fields, peer: &connection.peer };
-                        judge(&connection, &current, &head, Version::HTTP_2, Ok(length), now)
-                    })
-            };
-            block.wipe();
-            judged
+        let begin = |length, waits| {
+            let mut begun = Begun { length, upload: None };
+            if !ended {
+                let (upload, reader) = upload(length, waits, waker);
+                begun.upload = Some(upload);
+                body = ClientBody::Http2(reader);
+            }
+            shared.borrow_mut().advance.begun = Some(begun);
         };
-        let answer = match judged {
+        let answer = match judge_head(&connection, &current, ended, begin) {
             Ok(judged) => Ok(respond(worker, &current, judged, body, &mut deadline).await),
             Err(malformed) => Err(malformed),
         };
-        mailbox.answer.set(Some(answer));
+        shared.borrow_mut().advance.answer = Some(answer);
     }
+}
+
+/// Judges the request whose head is in the worker's block. `begin` gets the length that its head
+/// names, and whether the client waits for `100 Continue`.
+fn judge_head<'s>(
+    connection: &Rc<Connection>,
+    current: &'s Current,
+    ended: bool,
+    begin: impl FnOnce(Option<u64>, bool),
+) -> Result<Judged<'s>, http2::Malformed> {
+    let now = connection.worker.now();
+    let peer = &connection.peer;
+    let mut block = connection.worker.block();
+    if block.is_over() {
+        block.wipe();
+        let target = Target { authority: None, path: "", query: None };
+        let head = Head { method: &Method::GET, target, fields: &Fields::new(), peer };
+        let over = Err(Refusal::HeadTooLarge);
+        return Ok(judge(connection, current, &head, Version::HTTP_2, over, now));
+    }
+    // RFC 9113 §8.1.1: what has ended is as long as it was said to be.
+    let sound =
+        |head: &http2::RequestHead<'_>| !ended || head.length.is_none_or(|length| length == 0);
+    let judged = match http2::request(&block) {
+        Ok(head) if sound(&head) => {
+            let length = match head.length {
+                Some(length) => Length::Exact(length),
+                None if ended => Length::Absent,
+                None => Length::Unknown,
+            };
+            let waits = !ended
+                && head
+                    .fields
+                    .all(Known::Expect)
+                    .any(|value| value.eq_ignore_ascii_case(b"100-continue"));
+            begin(head.length, waits);
+            let http2::RequestHead { method, target, fields, .. } = &head;
+            let head = Head { method, target: *target, fields, peer };
+            Ok(judge(connection, current, &head, Version::HTTP_2, Ok(length), now))
+        }
+        _ => Err(http2::Malformed),
+    };
+    block.wipe();
+    judged
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use slab::Slab;
 use tokio::net::TcpListener;
 use tokio::runtime::LocalOptions;
 
@@ -14,7 +15,6 @@ use super::accept::accept;
 use super::access_log::{AccessLog, LogWriter, Logged};
 use super::charge_over::charge_over;
 use super::live::Live;
-use super::places::Places;
 use super::pool::Pool;
 use super::request_id::RequestId;
 use crate::handover::Link;
@@ -71,7 +71,7 @@ pub struct Worker {
     /// The head of the HTTP/2 request that was just read.
     block: RefCell<Block>,
     /// The tasks that serve clients.
-    waiting: Places<Waker>,
+    waiting: RefCell<Slab<Waker>>,
     phase: Cell<Phase>,
     /// Where requests are counted while another process takes over; none: here.
     link: RefCell<Option<Link>>,
@@ -114,7 +114,7 @@ impl Worker {
             used_keys: RefCell::default(),
             buffers: (RefCell::new(vec![0; BUFFER]), RefCell::new(vec![0; BUFFER])),
             block: RefCell::default(),
-            waiting: Places::default(),
+            waiting: RefCell::default(),
             phase: Cell::new(Phase::Starting),
             link: RefCell::default(),
             recent: Cell::new(now),
@@ -275,11 +275,11 @@ impl Worker {
         struct Waiting(Rc<Worker>, usize);
         impl Drop for Waiting {
             fn drop(&mut self) {
-                self.0.waiting.remove(self.1);
+                self.0.waiting.borrow_mut().try_remove(self.1);
             }
         }
         let task = std::future::poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
-        Waiting(self.clone(), self.waiting.add(task))
+        Waiting(self.clone(), self.waiting.borrow_mut().insert(task))
     }
 
     /// Writes the `Date` field.
@@ -330,7 +330,7 @@ async fn upkeep(worker: Rc<Worker>) {
             _ = publications.changed() => {}
             Ok(()) = phase.changed() => {
                 worker.phase.set(*phase.borrow_and_update());
-                worker.waiting.all().iter().flatten().for_each(Waker::wake_by_ref);
+                worker.waiting.borrow().iter().for_each(|(_, task)| task.wake_by_ref());
             }
             Ok(()) = switches.changed() => {
                 *worker.link.borrow_mut() = worker.shared.counting.take(worker.index);

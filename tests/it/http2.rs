@@ -281,3 +281,47 @@ async fn preflight_is_answered_over_http2_too() {
     }
     upstream.assert_untouched();
 }
+
+#[test]
+fn preface_that_comes_byte_by_byte_is_waited_for_and_costs_nothing_meanwhile() {
+    let upstream = Upstream::start();
+    let (gateway, key) = open(&upstream);
+    let pause = || std::thread::sleep(Duration::from_millis(100));
+    let connect = |start: &[u8]| {
+        let mut stream = TcpStream::connect(gateway.address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        for byte in start {
+            stream.write_all(&[*byte]).unwrap();
+            pause();
+        }
+        stream
+    };
+    let mut preface = connect(&PREFACE[..5]);
+    preface.write_all(&PREFACE[5..]).unwrap();
+    assert_eq!(read_frame(&mut preface).expect("SETTINGS").0, 4);
+
+    let mut request = connect(b"P");
+    let rest = format!(
+        "OST /api/v1/tickets HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\
+        Authorization: Bearer {}\r\nContent-Length: 0\r\n\r\n",
+        key.text
+    );
+    request.write_all(rest.as_bytes()).unwrap();
+    let mut answer = String::new();
+    request.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+
+    // Nothing more can come from one that has closed its side.
+    let mut closed = connect(b"PR");
+    let before = gateway.cpu();
+    pause();
+    closed.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut rest = Vec::new();
+    let _ = closed.read_to_end(&mut rest);
+    let waiting: Vec<TcpStream> = (1..4).map(|length| connect(&PREFACE[..length])).collect();
+    std::thread::sleep(Duration::from_secs(1));
+    let used = gateway.cpu() - before;
+    assert!(used < Duration::from_millis(500), "{used:?} of a processor");
+    drop(waiting);
+}

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::runtime::LocalOptions;
 
 use super::super::{Block, Connection, Event, HeaderBlock, Limits, request};
 use crate::policy::Sink as _;
@@ -89,28 +90,32 @@ type Heard = (Vec<(usize, Exchange)>, Vec<u8>);
 /// many bytes are read at once.
 async fn serve(mut stream: tokio::io::DuplexStream, exchanges: Vec<Exchange>, cut: usize) -> Heard {
     let limits = Limits { streams: 1000, size: 1 << 20, fields: 1000, budget: 10_000 };
-    let (mut connection, mut block) = (Connection::new(limits, 0), Block::default());
+    let (mut connection, mut block) = (Connection::<()>::new(limits, 0), Block::default());
     let (mut heard, mut all, mut pending, mut open) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut buffer = vec![0; cut];
     loop {
         // Answers go out as far as their windows let them.
-        open.retain(|(place, number, sent): &(usize, usize, std::cell::Cell<usize>)| {
+        open.retain(|(key, number, sent): &(usize, usize, std::cell::Cell<usize>)| {
             let exchange: &Exchange = &exchanges[*number];
             let (_, _, body, trailers) = &exchange.answer;
-            let part = connection.room(*place).min(body.len() - sent.get());
-            if part > 0 {
-                connection.send_data(*place, &body[sent.get()..sent.get() + part], false);
-                sent.set(sent.get() + part);
-            }
-            let done = sent.get() == body.len();
-            match done {
-                true if trailers.is_empty() => connection.send_data(*place, &[], true),
-                true => connection.send_trailers(*place, trailers),
-                false => {}
-            }
-            !done
+            let done = connection.with_stream(*key, |sender, ()| {
+                let part = sender.room().min(body.len() - sent.get());
+                if part > 0 {
+                    sender.send_data(&body[sent.get()..sent.get() + part], false);
+                    sent.set(sent.get() + part);
+                }
+                let done = sent.get() == body.len();
+                match done {
+                    true if trailers.is_empty() => sender.send_data(&[], true),
+                    true => sender.send_trailers(trailers),
+                    false => {}
+                }
+                done
+            });
+            !done.expect("an open stream")
         });
+        connection.raise_window();
         let out = std::mem::take(&mut connection.out);
         if stream.write_all(&out).await.is_err() {
             break;
@@ -118,15 +123,17 @@ async fn serve(mut stream: tokio::io::DuplexStream, exchanges: Vec<Exchange>, cu
         let Ok(read @ 1..) = stream.read(&mut buffer).await else { break };
         pending.extend_from_slice(&buffer[..read]);
         all.extend_from_slice(&buffer[..read]);
-        let mut answer = |connection: &mut Connection, number: usize, place: usize| {
+        let mut answer = |connection: &mut Connection<()>, number: usize, key: usize| {
             let mut fields = HeaderBlock::default();
             exchanges[number]
                 .answer
                 .1
                 .iter()
                 .for_each(|(name, value)| fields.put(name.as_str(), value.as_bytes()));
-            connection.send_head(place, exchanges[number].answer.0, &fields, false);
-            open.push((place, number, std::cell::Cell::new(0)));
+            connection.with_stream(key, |sender, ()| {
+                sender.send_head(exchanges[number].answer.0, &fields, false);
+            });
+            open.push((key, number, std::cell::Cell::new(0)));
         };
         loop {
             let Some((read, event)) =
@@ -135,31 +142,32 @@ async fn serve(mut stream: tokio::io::DuplexStream, exchanges: Vec<Exchange>, cu
                 break;
             };
             match event {
-                Event::Request { place, ended } => {
+                Event::Request { key, ended } => {
                     let (number, exchange) = exchange_of(&block);
-                    heard.push((place, number, exchange, ended));
+                    heard.push((key, number, exchange, ended));
                     if ended {
-                        answer(&mut connection, number, place);
+                        answer(&mut connection, number, key);
                     }
                 }
-                Event::Data { place, data, ended } => {
+                Event::Data { key, data, credit, ended } => {
                     let (_, number, exchange, open) =
-                        heard.iter_mut().rev().find(|heard| heard.0 == place).expect("a request");
+                        heard.iter_mut().rev().find(|heard| heard.0 == key).expect("a request");
                     assert!(!*open, "nothing comes behind the end");
                     exchange.body.extend_from_slice(data);
                     *open = ended;
-                    let (number, taken) = (*number, data.len());
-                    connection.passed_on(place, taken);
+                    let number = *number;
+                    credit.pass_on();
+                    connection.with_stream(key, |sender, ()| sender.raise_window(0));
                     if ended {
-                        answer(&mut connection, number, place);
+                        answer(&mut connection, number, key);
                     }
                 }
-                Event::Trailers { place, trailers } => {
+                Event::Trailers { key, trailers } => {
                     let (_, number, exchange, ended) =
-                        heard.iter_mut().rev().find(|heard| heard.0 == place).expect("a request");
+                        heard.iter_mut().rev().find(|heard| heard.0 == key).expect("a request");
                     (exchange.trailers, *ended) = (trailers, true);
                     let number = *number;
-                    answer(&mut connection, number, place);
+                    answer(&mut connection, number, key);
                 }
                 Event::Reset { .. } => panic!("nobody resets"),
                 Event::Nothing | Event::Window { .. } => {}
@@ -256,10 +264,12 @@ type Answered = (StatusCode, HeaderMap, Vec<u8>, HeaderMap);
 
 /// Lets h2 ask for all of them at once.
 pub(super) fn converse(exchanges: &[Exchange], cut: usize) -> (Heard, Vec<Answered>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build_local(LocalOptions::default())
+        .expect("a runtime");
     runtime.block_on(async {
         let (near, far) = tokio::io::duplex(10_000);
-        let server = tokio::spawn(serve(far, exchanges.to_vec(), cut));
+        let server = tokio::task::spawn_local(serve(far, exchanges.to_vec(), cut));
         let (client, connection) = h2::client::handshake(near).await.expect("a handshake");
         let connection = tokio::spawn(connection);
         let asking = exchanges

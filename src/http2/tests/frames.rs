@@ -30,26 +30,28 @@ fn connection_starts_with_the_preface_and_settings() {
 #[test]
 fn request_with_a_body_and_trailers_is_read_and_answered() {
     let mut peer = Peer::new();
-    let place = peer.open(1, false);
-    assert!(peer.connection.expect(place, 5));
+    let key = peer.open(1, false);
+    assert!(peer.on(key, |sender, _| sender.expect(5)));
     assert_eq!(
         peer.feed(&frame(frame::DATA, 0, 1, b"hel")).unwrap(),
-        [Seen::Data(place, b"hel".to_vec(), false)]
+        [Seen::Data(key, b"hel".to_vec(), false)]
     );
     assert_eq!(
         peer.feed(&frame(frame::DATA, PADDED, 1, b"\x03lo\0\0\0")).unwrap(),
-        [Seen::Data(place, b"lo".to_vec(), false)]
+        [Seen::Data(key, b"lo".to_vec(), false)]
     );
     let mut block = HeaderBlock::default();
     block.put("x-sum", b"7");
     let seen = peer.feed(&frame(frame::HEADERS, END_HEADERS | END_STREAM, 1, &block.0)).unwrap();
     let trailers = HeaderMap::from_iter([("x-sum".parse().unwrap(), "7".parse().unwrap())]);
-    assert_eq!(seen, [Seen::Trailers(place, trailers.clone())]);
+    assert_eq!(seen, [Seen::Trailers(key, trailers.clone())]);
     let mut fields = HeaderBlock::default();
     fields.put("etag", b"1");
-    peer.connection.send_head(place, StatusCode::NOT_FOUND, &fields, false);
-    peer.connection.send_data(place, b"no", false);
-    peer.connection.send_trailers(place, &trailers);
+    peer.on(key, |sender, _| {
+        sender.send_head(StatusCode::NOT_FOUND, &fields, false);
+        sender.send_data(b"no", false);
+        sender.send_trailers(&trailers);
+    });
     let first = [&[0x20, 0x8d][..], &fields.0].concat();
     let expected = [
         (frame::HEADERS, END_HEADERS, 1, first),
@@ -57,7 +59,7 @@ fn request_with_a_body_and_trailers_is_read_and_answered() {
         (frame::HEADERS, END_HEADERS | END_STREAM, 1, block.0),
     ];
     assert_eq!(peer.sent(), expected);
-    assert!(!peer.connection.is_open(place) && peer.connection.is_quiet());
+    assert!(!peer.connection.is_open(key) && peer.connection.is_quiet());
 }
 
 #[test]
@@ -146,9 +148,9 @@ fn mistakes_on_a_stream_reset_only_that() {
     ];
     for (length, bytes, reason) in cases {
         let mut peer = Peer::new();
-        let place = peer.open(1, false);
-        assert!(length.is_none_or(|length| peer.connection.expect(place, length)));
-        assert_eq!(peer.feed(&bytes), Ok(vec![Seen::Reset(place)]), "{bytes:?}");
+        let key = peer.open(1, false);
+        assert!(length.is_none_or(|length| peer.on(key, |sender, _| sender.expect(length))));
+        assert_eq!(peer.feed(&bytes), Ok(vec![Seen::Reset(key)]), "{bytes:?}");
         assert_eq!(peer.resets(), [(1, reason)]);
         // What was on its way is read over.
         assert_eq!(peer.feed(&data(END_STREAM, b"late")), Ok(vec![]));
@@ -159,11 +161,11 @@ fn mistakes_on_a_stream_reset_only_that() {
 #[test]
 fn nothing_comes_on_a_stream_behind_its_end() {
     let mut peer = Peer::new();
-    let place = peer.open(1, true);
-    assert_eq!(peer.feed(&frame(frame::DATA, 0, 1, b"x")), Ok(vec![Seen::Reset(place)]));
+    let key = peer.open(1, true);
+    assert_eq!(peer.feed(&frame(frame::DATA, 0, 1, b"x")), Ok(vec![Seen::Reset(key)]));
     assert_eq!(peer.resets(), [(1, Reason::STREAM_CLOSED)]);
-    let place = peer.open(3, true);
-    peer.answer(place);
+    let key = peer.open(3, true);
+    peer.answer(key);
     assert_eq!(peer.feed(&frame(frame::DATA, 0, 3, b"x")), Err(Reason::STREAM_CLOSED));
     assert_eq!(
         peer.feed(&frame(frame::HEADERS, END_HEADERS, 3, &get())),
@@ -178,16 +180,16 @@ fn streams_above_the_limit_are_refused() {
     assert_eq!(peer.feed(&frame(frame::HEADERS, END_HEADERS | END_STREAM, 9, &get())), Ok(vec![]));
     assert_eq!(peer.resets(), [(9, Reason::REFUSED_STREAM)]);
     peer.answer(0);
-    assert_eq!(peer.open(11, true), 0, "a place is used again");
+    assert_eq!(peer.open(11, true), 0, "a key is used again");
 }
 
 #[test]
 fn large_head_is_sent_in_pieces() {
     let mut peer = Peer::new();
-    let place = peer.open(1, true);
+    let key = peer.open(1, true);
     let mut fields = HeaderBlock::default();
     fields.put("x-large", &[b'x'; 40_000]);
-    peer.connection.send_head(place, StatusCode::OK, &fields, true);
+    peer.on(key, |sender, _| sender.send_head(StatusCode::OK, &fields, true));
     let sent = peer.sent();
     let kinds: Vec<(u8, u8)> = sent.iter().map(|sent| (sent.0, sent.1)).collect();
     assert_eq!(
@@ -244,11 +246,11 @@ fn clients_that_only_make_work_are_told_to_calm_down() {
 fn patient_clients_may_ping_and_cancel_for_ever() {
     let mut peer = Peer::new();
     for id in (1..100_000).step_by(2) {
-        let place = peer.open(id, true);
+        let key = peer.open(id, true);
         if id % 20 == 1 {
             peer.feed(&number(frame::RST_STREAM, id, 8)).unwrap();
         } else {
-            peer.answer(place);
+            peer.answer(key);
         }
         peer.feed(&frame(frame::PING, 0, 0, &[0; 8])).unwrap();
         peer.connection.out.clear();
@@ -299,8 +301,8 @@ proptest! {
             loop {
                 match peer.connection.read(&pending, &mut peer.block, 0) {
                     Ok(Some((read, event))) => {
-                        if let Event::Request { place, .. } = event {
-                            prop_assert!(place < 4);
+                        if let Event::Request { key, .. } = event {
+                            prop_assert!(key < 4);
                             let _ = super::super::request(&peer.block);
                         }
                         pending.drain(..read);

@@ -67,10 +67,10 @@ fn apply(bytes: &mut Vec<u8>, change: Change) {
     }
 }
 
-/// Whoever serves the connection knows of each place whether there is a stream, and whether its
+/// Whoever serves the connection knows of each key whether there is a stream, and whether its
 /// request has ended.
 struct Server {
-    connection: Connection,
+    connection: Connection<()>,
     block: Block,
     open: BTreeMap<usize, bool>,
 }
@@ -83,40 +83,45 @@ impl Server {
             };
             assert!(0 < read && read <= pending.len(), "it goes on");
             match event {
-                Event::Request { place, ended } => {
+                Event::Request { key, ended } => {
                     assert!(
-                        place < 8 && self.open.insert(place, ended).is_none(),
-                        "a free place below the limit"
+                        key < 8 && self.open.insert(key, ended).is_none(),
+                        "a free key below the limit"
                     );
                     match request(&self.block) {
                         Ok(head)
                             if head
                                 .length
-                                .is_none_or(|length| self.connection.expect(place, length)) => {}
+                                .is_none_or(|length| expect(&mut self.connection, key, length)) => {
+                        }
                         _ => {
-                            self.connection.refuse(place);
-                            self.open.remove(&place);
+                            self.connection.with_stream(key, |sender, ()| sender.refuse());
+                            self.open.remove(&key);
                         }
                     }
                 }
-                Event::Data { place, data, ended } => {
-                    let before = self.open.insert(place, ended);
+                Event::Data { key, ended, .. } => {
+                    let before = self.open.insert(key, ended);
                     assert_eq!(before, Some(false), "data of a request that has not ended");
-                    self.connection.give_back(place, data.len());
                 }
-                Event::Trailers { place, .. } => {
-                    assert_eq!(self.open.insert(place, true), Some(false), "trailers end a request")
+                Event::Trailers { key, .. } => {
+                    assert_eq!(self.open.insert(key, true), Some(false), "trailers end a request")
                 }
-                Event::Reset { place } => {
-                    assert!(self.open.remove(&place).is_some(), "a stream that was open")
+                Event::Reset { key } => {
+                    assert!(self.open.remove(&key).is_some(), "a stream that was open")
                 }
                 Event::Nothing | Event::Window { .. } => {}
             }
             pending.drain(..read);
-            assert!(self.open.keys().all(|place| self.connection.is_open(*place)));
-            assert!(
-                self.open.keys().all(|place| self.connection.room(*place) <= i32::MAX as usize)
-            );
+            assert!(self.open.keys().all(|key| self.connection.is_open(*key)));
+            for key in self.open.keys() {
+                let room = self.connection.with_stream(*key, |sender, ()| {
+                    sender.raise_window(0);
+                    sender.room()
+                });
+                assert!(room.is_some_and(|room| room <= i32::MAX as usize));
+            }
+            self.connection.raise_window();
             assert_eq!(self.connection.is_quiet(), self.open.is_empty());
         }
     }
@@ -124,13 +129,19 @@ impl Server {
     /// Answers whatever has ended.
     fn answer(&mut self) {
         let ended: Vec<usize> =
-            self.open.iter().filter(|(_, ended)| **ended).map(|(place, _)| *place).collect();
-        for place in ended {
-            self.connection.send_head(place, StatusCode::OK, &HeaderBlock::default(), true);
-            assert!(!self.connection.is_open(place));
-            self.open.remove(&place);
+            self.open.iter().filter(|(_, ended)| **ended).map(|(key, _)| *key).collect();
+        for key in ended {
+            self.connection.with_stream(key, |sender, ()| {
+                sender.send_head(StatusCode::OK, &HeaderBlock::default(), true);
+            });
+            assert!(!self.connection.is_open(key));
+            self.open.remove(&key);
         }
     }
+}
+
+fn expect(connection: &mut Connection<()>, key: usize, length: u64) -> bool {
+    connection.with_stream(key, |sender, ()| sender.expect(length)).expect("an open stream")
 }
 
 proptest! {

@@ -3,7 +3,9 @@
 use http::{HeaderMap, StatusCode};
 
 use super::super::frame::{self, END_HEADERS, END_STREAM};
-use super::super::{Block, Connection, Event, HeaderBlock, Limits, PREFACE, Reason};
+use super::super::{
+    Block, Connection, Credit, Event, HeaderBlock, Limits, PREFACE, Reason, Sender,
+};
 
 pub(super) const LIMITS: Limits = Limits { streams: 4, size: 2000, fields: 20, budget: 10_000 };
 pub(super) const SECOND: u64 = 1_000_000_000;
@@ -35,7 +37,8 @@ pub(super) enum Seen {
 }
 
 pub(super) struct Peer {
-    pub(super) connection: Connection,
+    /// What has come on a stream is held until it is taken or thrown away.
+    pub(super) connection: Connection<Vec<Credit>>,
     pub(super) block: Block,
     pub(super) now: u64,
 }
@@ -51,37 +54,74 @@ impl Peer {
     }
 
     /// Reads it all; what is malformed is refused, as whoever judges requests does.
-    pub(super) fn feed(&mut self, mut input: &[u8]) -> Result<Vec<Seen>, Reason> {
+    pub(super) fn feed(&mut self, input: &[u8]) -> Result<Vec<Seen>, Reason> {
         let mut seen = Vec::new();
+        let read = self.read(input, &mut seen)?;
+        assert_eq!(read, input.len(), "whole frames");
+        Ok(seen)
+    }
+
+    /// Reads what can be read; returns how much that was.
+    pub(super) fn feed_some(&mut self, input: &[u8]) -> Result<usize, Reason> {
+        self.read(input, &mut Vec::new())
+    }
+
+    fn read(&mut self, all: &[u8], seen: &mut Vec<Seen>) -> Result<usize, Reason> {
+        let mut input = all;
         while let Some((read, event)) = self.connection.read(input, &mut self.block, self.now)? {
             input = &input[read..];
             match event {
-                Event::Request { place, .. } if super::super::request(&self.block).is_err() => {
-                    self.connection.refuse(place)
+                Event::Request { key, .. } if super::super::request(&self.block).is_err() => {
+                    self.on(key, |sender, _| sender.refuse())
                 }
-                Event::Request { place, ended } => seen.push(Seen::Request(place, ended)),
-                Event::Data { place, data, ended } => {
-                    seen.push(Seen::Data(place, data.to_vec(), ended))
+                Event::Request { key, ended } => seen.push(Seen::Request(key, ended)),
+                Event::Data { key, data, credit, ended } => {
+                    self.connection.with_stream(key, |_, held| held.push(credit));
+                    seen.push(Seen::Data(key, data.to_vec(), ended))
                 }
-                Event::Trailers { place, trailers } => seen.push(Seen::Trailers(place, trailers)),
-                Event::Reset { place } => seen.push(Seen::Reset(place)),
+                Event::Trailers { key, trailers } => seen.push(Seen::Trailers(key, trailers)),
+                Event::Reset { key } => seen.push(Seen::Reset(key)),
                 Event::Nothing | Event::Window { .. } => {}
             }
         }
-        assert!(input.is_empty(), "whole frames");
-        Ok(seen)
+        Ok(all.len() - input.len())
     }
 
     pub(super) fn open(&mut self, id: u32, ended: bool) -> usize {
         let flags = END_HEADERS | if ended { END_STREAM } else { 0 };
         match self.feed(&frame(frame::HEADERS, flags, id, &get())).unwrap()[..] {
-            [Seen::Request(place, _)] => place,
+            [Seen::Request(key, _)] => key,
             ref other => panic!("{other:?}"),
         }
     }
 
-    pub(super) fn answer(&mut self, place: usize) {
-        self.connection.send_head(place, StatusCode::OK, &HeaderBlock::default(), true);
+    /// Works on a stream that is open.
+    pub(super) fn on<R>(
+        &mut self,
+        key: usize,
+        work: impl FnOnce(&mut Sender<'_>, &mut Vec<Credit>) -> R,
+    ) -> R {
+        self.connection.with_stream(key, work).expect("an open stream")
+    }
+
+    pub(super) fn answer(&mut self, key: usize) {
+        self.on(key, |sender, _| {
+            sender.send_head(StatusCode::OK, &HeaderBlock::default(), true);
+        });
+    }
+
+    /// Lets go of what is held of a stream, because it is passed on or thrown away.
+    pub(super) fn release(&mut self, key: usize, passed_on: bool) {
+        self.on(key, |sender, held| {
+            held.drain(..).filter(|_| passed_on).for_each(Credit::pass_on);
+            sender.raise_window(0);
+        });
+        self.connection.raise_window();
+    }
+
+    /// Bytes of bodies that are held.
+    pub(super) fn held(&self) -> usize {
+        self.connection.streams().flat_map(|(_, held)| held).map(Credit::bytes).sum()
     }
 
     /// Kinds, flags, streams and payloads of what was sent since this was last asked.

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use super::super::connection::{CONNECTION_WINDOW, FIRST_WINDOW, STREAM_WINDOW};
+use super::super::flow::{CONNECTION_WINDOW, FIRST_WINDOW, STREAM_WINDOW};
 use super::super::frame::{self, END_STREAM};
 use super::super::{HeaderBlock, Reason};
 use super::peer::{Peer, Seen, frame, number};
@@ -10,26 +10,26 @@ use super::peer::{Peer, Seen, frame, number};
 #[test]
 fn more_than_the_windows_allow_is_an_error_and_what_is_taken_is_given_back() {
     let mut peer = Peer::new();
-    let place = peer.open(1, false);
+    let key = peer.open(1, false);
     let piece = frame(frame::DATA, 0, 1, &[0; 16_384]);
     // Another stream's body is passed on, so that the window of all streams is at its largest.
     let other = peer.open(3, false);
     for _ in 0..CONNECTION_WINDOW / 16_384 {
         assert_eq!(peer.feed(&frame(frame::DATA, 0, 3, &[0; 16_384])).unwrap().len(), 1);
-        peer.connection.passed_on(other, 16_384);
+        peer.release(other, true);
     }
     for _ in 0..STREAM_WINDOW / 16_384 {
         assert_eq!(peer.feed(&piece).unwrap().len(), 1);
     }
-    assert_eq!(peer.feed(&piece), Ok(vec![Seen::Reset(place)]));
+    assert_eq!(peer.feed(&piece), Ok(vec![Seen::Reset(key)]));
     assert_eq!(peer.resets(), [(1, Reason::FLOW_CONTROL_ERROR)]);
 
     let mut peer = Peer::new();
-    let place = peer.open(1, false);
+    let key = peer.open(1, false);
     let mut given_back = [0; 2];
     for _ in 0..4 * CONNECTION_WINDOW / 16_384 {
         assert_eq!(peer.feed(&piece).unwrap().len(), 1);
-        peer.connection.passed_on(place, 16_384);
+        peer.release(key, true);
         for (kind, _, id, payload) in peer.sent() {
             assert_eq!(kind, frame::WINDOW_UPDATE);
             given_back[id as usize] += u32::from_be_bytes(payload.try_into().unwrap()) as usize;
@@ -49,15 +49,11 @@ fn more_than_the_windows_allow_is_an_error_and_what_is_taken_is_given_back() {
 fn bodies_that_nobody_takes_find_less_room_than_those_that_are_passed_on() {
     let fed = |passed_on: bool| {
         let mut peer = Peer::new();
-        let place = peer.open(1, false);
+        let key = peer.open(1, false);
         let small = frame(frame::DATA, 0, 1, &[0; 1000]);
         for _ in 0..2000 {
             assert_eq!(peer.feed(&small).unwrap().len(), 1);
-            if passed_on {
-                peer.connection.passed_on(place, 1000)
-            } else {
-                peer.connection.give_back(place, 1000)
-            };
+            peer.release(key, passed_on);
         }
         let other = peer.open(3, false);
         (1..)
@@ -74,18 +70,24 @@ fn bodies_that_nobody_takes_find_less_room_than_those_that_are_passed_on() {
 #[test]
 fn answers_stay_within_both_windows() {
     let mut peer = Peer::new();
-    let place = peer.open(1, true);
-    assert_eq!(peer.connection.room(place), FIRST_WINDOW);
+    let key = peer.open(1, true);
+    assert_eq!(peer.on(key, |sender, _| sender.room()), FIRST_WINDOW);
     peer.feed(&frame(frame::SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 10])).unwrap();
-    assert_eq!(peer.connection.room(place), 10);
-    peer.connection.send_head(place, StatusCode::OK, &HeaderBlock::default(), false);
-    peer.connection.send_data(place, b"eight by", false);
+    assert_eq!(peer.on(key, |sender, _| sender.room()), 10);
+    peer.on(key, |sender, _| {
+        sender.send_head(StatusCode::OK, &HeaderBlock::default(), false);
+        sender.send_data(b"eight by", false);
+    });
     peer.feed(&frame(frame::SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 5])).unwrap();
-    assert_eq!(peer.connection.room(place), 0, "less than nothing");
+    assert_eq!(peer.on(key, |sender, _| sender.room()), 0, "less than nothing");
     peer.feed(&number(frame::WINDOW_UPDATE, 1, 100_000)).unwrap();
-    assert_eq!(peer.connection.room(place), FIRST_WINDOW - 8, "the window of all streams");
+    assert_eq!(
+        peer.on(key, |sender, _| sender.room()),
+        FIRST_WINDOW - 8,
+        "the window of all streams"
+    );
     peer.feed(&number(frame::WINDOW_UPDATE, 0, 8)).unwrap();
-    peer.connection.send_data(place, &[0; 40_000], true);
+    peer.on(key, |sender, _| sender.send_data(&[0; 40_000], true));
     let sizes: Vec<(u8, usize)> = peer
         .sent()
         .iter()

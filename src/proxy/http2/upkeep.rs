@@ -3,10 +3,34 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::super::deadline::Patience;
 use super::super::http2_stream::{FULL, Slot};
-use super::{Client, End, LAST_WORDS, PING_TIMEOUT, TIDY};
-use crate::http2::Reason;
+use super::{CLOSE_TIMEOUT, Client, End, PING_TIMEOUT, TIDY};
+use crate::http2::{Reason, Unfinished};
+
+/// How long what a client has begun may stand unfinished before the connection ends; `None`: this
+/// is not what judges it.
+///
+/// | what has come of             | is judged by                        | ends           |
+/// |------------------------------|-------------------------------------|----------------|
+/// | the preface or SETTINGS      | `header_timeout`                    | the connection |
+/// | a header block               | `header_timeout`                    | the connection |
+/// | any frame but DATA           | `header_timeout`                    | the connection |
+/// | DATA of an open stream       | `body_timeout`, `min_transfer_rate` | the stream     |
+/// | DATA, once its stream closed | `header_timeout` from then on       | the connection |
+///
+/// Nothing behind a frame can be read before all of it has come.
+fn limit(unfinished: Unfinished, header_timeout: Duration) -> Option<Duration> {
+    match unfinished {
+        Unfinished::Opening
+        | Unfinished::HeaderBlock
+        | Unfinished::Frame
+        | Unfinished::ClosedData => Some(header_timeout),
+        Unfinished::Data => None,
+    }
+}
 
 impl Client {
     /// Does what time brings, and sets the deadline for the next look.
@@ -18,61 +42,36 @@ impl Client {
         let (idle, header) = (server.idle_timeout, server.header_timeout);
         let since = |moment: u64| Duration::from_nanos(now.saturating_sub(moment));
         let at = worker.soon(Duration::ZERO);
-        if self.patience.and_then(|patience| patience.ends()).is_some_and(|end| end <= at) {
-            self.slots.iter().for_each(Slot::blame_client);
+        if self.write_timeout.and_then(|timeout| timeout.ends()).is_some_and(|end| end <= at) {
+            self.http.streams().filter_map(|(_, slot)| slot.as_ref()).for_each(Slot::blame_client);
             self.stream.abandon();
             return Some(End::Gone);
         }
         // What begins after this look is looked after in time.
-        let mut next = idle.min(header);
-        let begun = (!self.rest.is_empty()).then_some(self.rest_since);
-        let is_read = !self.told && self.http.out.len() < FULL;
-        if let Some(begun) =
-            self.http.unfinished_since().into_iter().chain(begun).min().filter(|_| is_read)
-        {
-            let begun = begun.max(self.unread);
-            if since(begun) >= header {
-                worker.stats().connections_silent.add(1);
-                self.dismiss(Reason::ENHANCE_YOUR_CALM);
-            } else {
-                next = next.min(header - since(begun));
-            }
-        }
-        for (place, slot) in self.slots.iter_mut().enumerate() {
-            match slot.reads_until() {
-                Some(until) if until <= now => slot.stop_reading(&mut self.http, place),
-                Some(until) => next = next.min(Duration::from_nanos(until - now)),
-                None => {}
-            }
-            match slot.waits_until() {
-                Some(until) if until <= at => slot.give_up(&mut self.http, place),
-                Some(until) => next = next.min(until - at),
-                None => {}
-            }
-        }
-        if let Some(end) = self.patience.and_then(|patience| patience.ends()) {
+        let mut next = idle.min(header).min(self.look_after_unfinished(now, header));
+        next = next.min(self.look_after_streams(now, at));
+        if let Some(end) = self.write_timeout.and_then(|timeout| timeout.ends()) {
             next = next.min(end - at);
         }
         match self.connection.quiet() {
             Some(quiet) if self.told || self.http.is_winding_down() => {
-                if quiet >= LAST_WORDS {
+                if quiet >= CLOSE_TIMEOUT {
                     return Some(End::Gone);
                 }
-                next = next.min(LAST_WORDS - quiet);
+                next = next.min(CLOSE_TIMEOUT - quiet);
             }
             Some(quiet) if quiet >= idle => {
                 self.wind_down();
-                next = next.min(LAST_WORDS);
+                next = next.min(CLOSE_TIMEOUT);
             }
             Some(quiet) => {
                 next = next.min(idle - quiet);
                 if quiet < TIDY {
                     next = next.min(TIDY - quiet);
                 } else if self.http.is_quiet() {
-                    self.slots = Vec::new();
-                    if self.http.out.is_empty() {
-                        self.http.out = Vec::new();
-                    }
+                    self.wakers = Vec::new();
+                    self.responders = Vec::new();
+                    self.http.shrink();
                     self.rest.shrink_to_fit();
                 }
             }
@@ -92,13 +91,53 @@ impl Client {
         None
     }
 
+    /// Ends the connection if what the client has begun stands unfinished for too long. Returns how
+    /// long it may still stand.
+    fn look_after_unfinished(&mut self, now: u64, header_timeout: Duration) -> Duration {
+        let is_read = !self.told && self.http.out.len() < FULL;
+        let Some((unfinished, begun)) = self.http.unfinished().filter(|_| is_read) else {
+            return Duration::MAX;
+        };
+        let Some(limit) = limit(unfinished, header_timeout) else { return Duration::MAX };
+        let stood = Duration::from_nanos(now.saturating_sub(begun.max(self.unread)));
+        let left = limit.saturating_sub(stood);
+        if left.is_zero() {
+            self.connection.worker.stats().connections_silent.add(1);
+            self.dismiss(Reason::ENHANCE_YOUR_CALM);
+            return Duration::MAX;
+        }
+        left
+    }
+
+    /// Closes streams whose time is over. Returns when the next one's is. `at`: the same moment as
+    /// `now`.
+    fn look_after_streams(&mut self, now: u64, at: Instant) -> Duration {
+        let mut next = Duration::MAX;
+        for key in 0..self.wakers.len() {
+            self.http.with_stream(key, |sender, slot| {
+                let Some(slot) = slot else { return };
+                match slot.reads_until() {
+                    Some(until) if until <= now => sender.reset(Reason::NO_ERROR),
+                    Some(until) => next = next.min(Duration::from_nanos(until - now)),
+                    None => {}
+                }
+                match slot.waits_until() {
+                    Some(until) if until <= at => slot.give_up(sender),
+                    Some(until) => next = next.min(until - at),
+                    None => {}
+                }
+            });
+        }
+        next
+    }
+
     /// The client does not take what is sent.
     pub(super) fn wait(&mut self) {
         let worker = &self.connection.worker;
-        let patience =
-            self.patience.get_or_insert_with(|| Patience::new(&worker.current().site.server));
-        patience.wait(|| worker.soon(Duration::ZERO));
-        if let Some(end) = patience.ends().filter(|end| *end < self.deadline.at()) {
+        let timeout =
+            self.write_timeout.get_or_insert_with(|| Patience::new(&worker.current().site.server));
+        timeout.wait(|| worker.soon(Duration::ZERO));
+        if let Some(end) = timeout.ends().filter(|end| *end < self.deadline.at()) {
             self.deadline.set(end);
         }
     }
@@ -106,18 +145,18 @@ impl Client {
     /// Ends the connection with all that is on it, and says why.
     pub(super) fn dismiss(&mut self, reason: Reason) {
         self.http.go_away(reason);
-        self.slots.clear();
+        self.http.abandon_streams();
         self.told = true;
-        self.last_words();
+        self.limit_close();
     }
 
     pub(super) fn wind_down(&mut self) {
         self.http.wind_down();
-        self.last_words();
+        self.limit_close();
     }
 
-    fn last_words(&mut self) {
+    fn limit_close(&mut self) {
         self.connection.restart_quiet();
-        self.deadline.set(self.deadline.at().min(self.connection.worker.soon(LAST_WORDS)));
+        self.deadline.set(self.deadline.at().min(self.connection.worker.soon(CLOSE_TIMEOUT)));
     }
 }

@@ -3,10 +3,12 @@
 //! wear a server out.
 
 mod connection;
+mod credit;
 mod exhaustion;
 mod honest;
 mod hpack;
 mod injection;
+mod partial;
 mod requests;
 mod stalls;
 mod states;

@@ -63,6 +63,17 @@ impl Gateway {
         figure.expect("the line")
     }
 
+    /// How much time of processors it has used.
+    pub(crate) fn cpu(&self) -> Duration {
+        let stat =
+            std::fs::read_to_string(format!("/proc/{}/stat", self.process())).expect("its state");
+        // proc(5): utime and stime, in hundredths of a second; its name may hold spaces.
+        let fields: Vec<&str> =
+            stat.rsplit_once(") ").expect("a name").1.split(' ').skip(11).take(2).collect();
+        let ticks: u64 = fields.iter().map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
+        Duration::from_millis(ticks * 10)
+    }
+
     /// How many files and sockets it has open.
     pub(crate) fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.process())).expect("its descriptors").count()
