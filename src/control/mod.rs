@@ -12,6 +12,7 @@ mod explain;
 mod exposition;
 mod figures;
 mod files;
+mod gate;
 mod guard;
 mod key_calls;
 mod load;
@@ -37,10 +38,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use admin::{Gate, ReloadRequest, Settings};
+use admin::ReloadRequest;
+use api::Settings;
 use arc_swap::ArcSwap;
 use figures::Figures;
 use files::FileEvents;
+use gate::Gate;
 use key_calls::KeyDesk;
 use office::Office;
 use registry::Registry;
@@ -206,7 +209,7 @@ impl Controller {
                 let (figures, settings) = (self.figures.clone(), self.settings.clone());
                 let (registry, office) = (self.registry.clone(), self.office.clone());
                 let store = self.config.store.as_ref().map(|store| store.path.clone());
-                let state = Arc::new(admin::State {
+                let state = Arc::new(api::State {
                     figures,
                     settings,
                     reloads: reload_sender,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::Controller;
-use super::admin::{ReloadReport, Settings};
+use super::admin::ReloadReport;
+use super::api::Settings;
 use super::guard::{self, Objection};
 use super::load::{Loaded, load};
 use super::tls::{ListenerTls, Served};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use super::admin::Settings;
+use super::api::Settings;
 use super::figures::Figures;
 use super::load::load;
 use super::office::Office;

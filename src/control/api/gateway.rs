@@ -17,9 +17,10 @@ use super::request::{
     Caller, Json, LargeJson, Nothing, Observer, Operator, OptionalJson, Parameters, Reader,
 };
 use super::running::RunningConfig;
+use super::state::State;
 use super::{document, log_change};
 use crate::control::access::Denied;
-use crate::control::admin::{ReloadReport, ReloadRequest, State};
+use crate::control::admin::{ReloadReport, ReloadRequest};
 use crate::control::explain::{Explanation, NoExplanation, Question, explain};
 use crate::control::metrics;
 use crate::control::office::{OfficeError, Violation};

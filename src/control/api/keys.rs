@@ -14,8 +14,8 @@ use super::problem::{Answer, Problem};
 use super::request::{
     Caller, IdempotencyKey, IfMatch, Json, Manager, Name, Nothing, OptionalJson, Parameters, Reader,
 };
+use super::state::State;
 use super::{etag, log_change};
-use crate::control::admin::State;
 use crate::control::office::{
     CreatedKey, ImportedKey, KeyChange, KeyFilter, KeyPage, KeyUse, KeyView, NewKey,
     RevocationOrder, Revoked, Rotation, Source, Status,

@@ -11,13 +11,15 @@ mod organizations;
 mod problem;
 mod request;
 mod running;
+mod state;
 
-pub(super) use request::Encrypted;
+pub(super) use request::{BODY_TIMEOUT, Encrypted};
+pub(super) use state::{Settings, State};
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{self, Request};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
@@ -25,11 +27,10 @@ use problem::{Answer, Problem};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::access;
-use super::admin::State as Here;
 use super::office::log_change;
 
 /// Everything that the admin address answers.
-pub(super) fn router(state: Arc<Here>) -> Router {
+pub(super) fn router(state: Arc<State>) -> Router {
     let (open, _) = gateway::open_routes().split_for_parts();
     let (guarded, _) = guarded_routes().split_for_parts();
     let guarded = guarded
@@ -42,13 +43,13 @@ pub(super) fn router(state: Arc<Here>) -> Router {
 }
 
 /// What exists only where there is an admin token.
-fn guarded_routes() -> OpenApiRouter<Arc<Here>> {
+fn guarded_routes() -> OpenApiRouter<Arc<State>> {
     keys::routes().merge(organizations::routes()).merge(gateway::routes())
 }
 
 /// Keeps foreign web pages out, and everybody where there is no token.
 async fn guard(
-    State(state): State<Arc<Here>>,
+    extract::State(state): extract::State<Arc<State>>,
     Encrypted(encrypted): Encrypted,
     request: Request,
     next: Next,

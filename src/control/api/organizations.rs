@@ -12,8 +12,8 @@ use utoipa_axum::routes;
 
 use super::problem::Answer;
 use super::request::{Caller, IfMatch, Json, Name, Nothing, Operator, Parameters, Reader};
+use super::state::State;
 use super::{etag, log_change};
-use crate::control::admin::State;
 use crate::control::office::{
     AuditFilter, AuditPage, OrganizationChange, OrganizationPage, OrganizationView,
 };

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use http::request::Parts;
@@ -12,10 +13,12 @@ use serde_json::error::Category;
 use tokio::time::timeout;
 
 use super::problem::Problem;
+use super::state::State;
 use crate::control::access::{self, Denied};
-use crate::control::admin::{PATIENCE, State};
 use crate::control::office::Actor;
 
+/// How long a body may take to arrive.
+pub(in crate::control) const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Size of a body, in bytes.
 const BODY: usize = 64 << 10;
 /// The same where it may hold a whole gateway.toml.
@@ -164,7 +167,7 @@ fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
 
 async fn read(request: Request, most: usize) -> Result<bytes::Bytes, Problem> {
     let body = Limited::new(request.into_body(), most).collect();
-    match timeout(PATIENCE, body).await {
+    match timeout(BODY_TIMEOUT, body).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,

@@ -50,8 +50,8 @@ use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard, SemaphorePermit, mpsc, one
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{sleep, timeout};
 
-use super::admin::Gate;
 use super::figures::Figures;
+use super::gate::Gate;
 use super::key_calls::KeyDesk;
 use super::office::Office;
 use super::registry::Registry;
