@@ -15,7 +15,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
-use super::api::{self, BODY_TIMEOUT, Encrypted, State};
+use super::api::{self, Arrival, BODY_TIMEOUT, State};
 use super::gate::Gate;
 
 /// Connections served at once.
@@ -113,6 +113,8 @@ pub(super) async fn serve(
     let mut connections = Connections::default();
     let mut tasks = JoinSet::new();
     let router = api::router(state.clone());
+    let loopback =
+        listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
     loop {
         match gate.wait_for(|gate| *gate != Gate::Closed).await.as_deref() {
             Ok(Gate::Open) => {}
@@ -142,7 +144,8 @@ pub(super) async fn serve(
         let busy = Arc::new(AtomicBool::new(false));
         let (state, router, gate, answering) =
             (state.clone(), router.clone(), gate.clone(), answering.clone());
-        let task = tasks.spawn(converse(stream, state, router, gate, (busy.clone(), answering)));
+        let task =
+            tasks.spawn(converse(stream, loopback, state, router, gate, (busy.clone(), answering)));
         connections.0.push_back(Open { busy, task });
     }
     drop(listener);
@@ -154,18 +157,20 @@ type Answered = (Arc<AtomicBool>, Arc<AtomicUsize>);
 
 async fn converse(
     stream: TcpStream,
+    loopback: bool,
     state: Arc<State>,
     router: Router,
     gate: watch::Receiver<Gate>,
     answered: Answered,
 ) {
     let tls = state.settings.load().tls.clone();
+    let arrival = Arrival { encrypted: tls.is_some(), loopback };
     match tls {
-        None => connection(stream, false, router, gate, answered).await,
+        None => connection(stream, arrival, router, gate, answered).await,
         Some(config) => {
             let handshake = tokio_rustls::TlsAcceptor::from(config).accept(stream);
             if let Ok(Ok(stream)) = timeout(CLIENT_TIMEOUT, handshake).await {
-                connection(stream, true, router, gate, answered).await;
+                connection(stream, arrival, router, gate, answered).await;
             }
         }
     }
@@ -173,7 +178,7 @@ async fn converse(
 
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    encrypted: bool,
+    arrival: Arrival,
     router: Router,
     mut gate: watch::Receiver<Gate>,
     (busy, all): Answered,
@@ -183,7 +188,7 @@ async fn connection(
     let (begins, mut begun) = watch::channel(false);
     let service = service_fn(move |mut request| {
         begins.send_replace(true);
-        request.extensions_mut().insert(Encrypted(encrypted));
+        request.extensions_mut().insert(arrival);
         let (router, mut gate, busy, all) =
             (router.clone(), asked.clone(), busy.clone(), all.clone());
         async move {

@@ -214,6 +214,7 @@ impl Controller {
                     settings,
                     reloads: reload_sender,
                     upgrades: upgrade_sender.clone(),
+                    proofs: api::ProofRate::default(),
                     settled,
                     registry,
                     office,

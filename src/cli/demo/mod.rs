@@ -12,7 +12,8 @@ use anyhow::Context as _;
 use clap::Args;
 use zeroize::Zeroizing;
 
-use super::{print, with_hint};
+use super::error::with_hint;
+use super::output::print;
 use crate::policy::new_key;
 use crate::serve;
 
@@ -32,7 +33,7 @@ pub(super) struct Arguments {
 }
 
 const USUAL_PORT: u16 = 8443;
-const USUAL_ADMIN_PORT: u16 = 9090;
+const USUAL_ADMIN_PORT: u16 = 9190;
 
 /// What the parts of the demo have to know about each other.
 struct Demo {

@@ -30,7 +30,7 @@ use super::{gateway, guarded_routes, problem};
 struct Base;
 
 /// Refusals that many calls have in common: name, status, when.
-const REFUSALS: [(&str, &str, &str); 12] = [
+const REFUSALS: [(&str, &str, &str); 13] = [
     (
         "Unreadable",
         "400",
@@ -55,6 +55,7 @@ const REFUSALS: [(&str, &str, &str); 12] = [
     ("TooLarge", "413", "The body is larger than 64 KiB."),
     ("NotJson", "415", "The body is not `application/json`."),
     ("Invalid", "422", "What is sent can be read, and `errors` says which parts of it do not fit."),
+    ("Often", "429", "It is asked for too often; `Retry-After` says when to ask again."),
     ("Fault", "500", "A mistake of the gateway's."),
     (
         "Unavailable",
@@ -88,7 +89,7 @@ const LINKS: [(&str, &str, &str, &str, &str, &str); 12] = [
 ];
 
 /// The bodies that are sent, by the names of their schemas.
-const SENT: [&str; 7] = [
+const SENT: [&str; 8] = [
     "NewKey",
     "ImportedKey",
     "KeyChange",
@@ -96,6 +97,7 @@ const SENT: [&str; 7] = [
     "RevocationOrder",
     "OrganizationChange",
     "BackupOrder",
+    "ProofRequest",
 ];
 
 /// What their members look like, as the office checks it. It also checks what no schema can say:
@@ -119,6 +121,7 @@ fn form(member: &str) -> Value {
             json!({"maxItems": 4, "items": {"pattern": "^[0-9]{1,7}/[0-9]{0,7}(s|min|h|hour|day)$"}})
         }
         "expires_at" => json!({"format": "date-time"}),
+        "challenge" => json!({"pattern": "^[0-9a-f]{64}$"}),
         "sha256" => json!({"pattern": "^[0-9a-f]{64}$"}),
         "prefix" => json!({"pattern": "^[!-~]{0,8}$"}),
         "grace" => json!({"pattern": "^[0-9]{1,10}(ms|s|min|h|d)$"}),
@@ -232,7 +235,9 @@ fn complete(operation: &mut Value, path: &str) {
     for (name, status, _) in REFUSALS {
         let applies = match status {
             "403" | "404" => path.starts_with("/v1/") || path == "/openapi.json",
-            "400" | "401" | "409" | "500" | "503" => !is_open,
+            "400" | "500" => !is_open || has_body,
+            "401" | "409" | "503" => !is_open,
+            "429" => path == "/v1/proof",
             "408" | "413" | "415" => has_body,
             "412" => has_if_match,
             _ => has_body || has_parameters,

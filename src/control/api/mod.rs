@@ -9,11 +9,13 @@ mod gateway;
 mod keys;
 mod organizations;
 mod problem;
+mod proof;
 mod request;
 mod running;
 mod state;
 
-pub(super) use request::{BODY_TIMEOUT, Encrypted};
+pub(super) use proof::ProofRate;
+pub(super) use request::{Arrival, BODY_TIMEOUT};
 pub(super) use state::{Settings, State};
 
 use std::sync::Arc;
@@ -36,21 +38,36 @@ pub(super) fn router(state: Arc<State>) -> Router {
     let guarded = guarded
         .method_not_allowed_fallback(method_not_allowed)
         .route_layer(from_fn_with_state(state.clone(), guard));
-    open.method_not_allowed_fallback(method_not_allowed)
-        .merge(guarded)
-        .fallback(not_found)
-        .with_state(state)
+    let open = open
+        .method_not_allowed_fallback(method_not_allowed)
+        .route_layer(from_fn_with_state(state.clone(), guard_open));
+    open.merge(guarded).fallback(not_found).with_state(state)
 }
 
 /// What exists only where there is an admin token.
 fn guarded_routes() -> OpenApiRouter<Arc<State>> {
-    keys::routes().merge(organizations::routes()).merge(gateway::routes())
+    keys::routes().merge(organizations::routes()).merge(gateway::routes()).merge(proof::routes())
+}
+
+/// Keeps foreign web pages from what needs no token.
+async fn guard_open(
+    extract::State(state): extract::State<Arc<State>>,
+    arrival: Arrival,
+    request: Request,
+    next: Next,
+) -> Answer<Response> {
+    if arrival.loopback {
+        let settings = state.settings.load();
+        let hosts = settings.admin.as_ref().map_or(&[][..], |admin| &admin.hosts);
+        access::check_open(request.headers(), hosts)?;
+    }
+    Ok(next.run(request).await)
 }
 
 /// Keeps foreign web pages out, and everybody where there is no token.
 async fn guard(
     extract::State(state): extract::State<Arc<State>>,
-    Encrypted(encrypted): Encrypted,
+    arrival: Arrival,
     request: Request,
     next: Next,
 ) -> Answer<Response> {
@@ -61,7 +78,7 @@ async fn guard(
         return Err(Problem::new(StatusCode::NOT_FOUND, "no_admin_token", detail));
     };
     let target = request.uri().authority().map(http::uri::Authority::as_str);
-    access::check_origin(target, request.headers(), encrypted, admin)?;
+    access::check_origin(target, request.headers(), arrival.encrypted, admin)?;
     Ok(next.run(request).await)
 }
 

@@ -20,6 +20,8 @@ pub(super) struct Problem {
     errors: Vec<Violation>,
     /// For `WWW-Authenticate`.
     challenge: Option<&'static str>,
+    /// For `Retry-After`, in seconds.
+    retry_after: Option<u16>,
 }
 
 /// What a handler answers with.
@@ -32,7 +34,14 @@ impl Problem {
         code: &'static str,
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { status, code, detail: detail.into(), errors: Vec::new(), challenge: None }
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            challenge: None,
+            retry_after: None,
+        }
     }
 
     /// 400: what is sent cannot be read.
@@ -47,6 +56,12 @@ impl Problem {
             message: message.to_owned(),
         }])
         .into()
+    }
+
+    /// Says in how many seconds it is worth while to ask again.
+    pub(super) fn retry_after(mut self, seconds: u16) -> Self {
+        self.retry_after = Some(seconds);
+        self
     }
 
     /// Names every mistake.
@@ -108,6 +123,9 @@ impl IntoResponse for Problem {
             response
                 .headers_mut()
                 .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

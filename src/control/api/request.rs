@@ -295,14 +295,20 @@ fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h st
     }
 }
 
-/// Whether the connection is encrypted; each request carries it.
+/// How a request came in; each carries it.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::control) struct Encrypted(pub(in crate::control) bool);
+pub(in crate::control) struct Arrival {
+    /// Whether the connection is encrypted.
+    pub(in crate::control) encrypted: bool,
+    /// Whether the admin address is a loopback address.
+    pub(in crate::control) loopback: bool,
+}
 
-impl<S: Sync> FromRequestParts<S> for Encrypted {
+impl<S: Sync> FromRequestParts<S> for Arrival {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(parts.extensions.get().copied().unwrap_or(Self(false)))
+        let strictest = Self { encrypted: false, loopback: true };
+        Ok(parts.extensions.get().copied().unwrap_or(strictest))
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
 
+use super::proof::ProofRate;
 use crate::config::Admin;
 use crate::control::admin::ReloadRequest;
 use crate::control::figures::Figures;
@@ -30,6 +31,7 @@ pub(in crate::control) struct State {
     pub(in crate::control) settings: Arc<ArcSwap<Settings>>,
     pub(in crate::control) reloads: mpsc::Sender<ReloadRequest>,
     pub(in crate::control) upgrades: mpsc::Sender<UpgradeRequest>,
+    pub(in crate::control) proofs: ProofRate,
     /// Every upstream's name has been resolved, or tried.
     pub(in crate::control) settled: watch::Receiver<bool>,
     pub(in crate::control) registry: Arc<Registry>,
