@@ -60,7 +60,7 @@ pub(super) struct Login {
 const DEADLINE: Duration = Duration::from_secs(60);
 /// For a connection whose other side is known to be the gateway.
 const PROOF_DEADLINE: Duration = Duration::from_secs(10);
-/// How long to wait for another proof where they are asked for too often.
+/// How long to wait before another proof is asked for.
 const PROOF_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
 const TOKEN_VARIABLE: &str = "KEYGATE_ADMIN_TOKEN";
@@ -154,17 +154,17 @@ impl Admin {
                 return Ok(sender);
             }
             let proof = proof::demand(&mut sender, &self.address.authority, &self.token);
-            match timeout_at(deadline, proof).await {
-                // One that is about to end, as in an upgrade, takes no other request.
+            let why = match timeout_at(deadline, proof).await {
                 Ok(Ok(())) if sender.ready().await.is_ok() => return Ok(sender),
-                Ok(Ok(())) if Instant::now() < deadline => {}
-                Ok(Err(Unproven::TooOften)) if Instant::now() + PROOF_PAUSE < deadline => {
-                    sleep(PROOF_PAUSE).await;
-                }
-                Ok(Ok(())) => return Err(self.unproven(&Unproven::Failed(late(PROOF_DEADLINE)))),
-                Ok(Err(why)) => return Err(self.unproven(&why)),
-                Err(_) => return Err(self.unproven(&Unproven::Failed(late(PROOF_DEADLINE)))),
+                // As in an upgrade. What another connection has proved counts for that one only.
+                Ok(Ok(())) => Unproven::Closed,
+                Ok(Err(why)) => why,
+                Err(_) => Unproven::Failed(late(PROOF_DEADLINE)),
+            };
+            if !why.may_pass() || Instant::now() + PROOF_PAUSE >= deadline {
+                return Err(self.unproven(&why));
             }
+            sleep(PROOF_PAUSE).await;
         }
     }
 

@@ -15,6 +15,7 @@ mod keys;
 mod listing;
 mod organizations;
 mod output;
+mod reachable;
 mod reload;
 mod serve;
 mod table;

@@ -1,6 +1,6 @@
 //! Where the gateway listens for its operators, and what shows that it is the gateway.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use tokio_rustls::TlsConnector;
 
 use super::pinned;
 use crate::cli::error::with_hint;
+use crate::cli::reachable::reachable;
 use crate::config;
 
 const VARIABLE: &str = "KEYGATE_ADMIN";
@@ -159,14 +160,4 @@ fn section(file: &Path) -> Result<(SocketAddr, toml::Value), Untold> {
 
 fn wrong(text: impl std::fmt::Display) -> anyhow::Error {
     with_hint(format_args!("`{text}` is no admin address"), "such as http://127.0.0.1:9190")
-}
-
-/// Where to call what listens on every address.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listen.port())
 }

@@ -21,9 +21,10 @@ const STRANGER_HINT: &str = "another program may listen there; a gateway from be
 /// Why the token is not sent.
 #[derive(Debug, Error)]
 pub(super) enum Unproven {
-    /// Those who are in a hurry are to wait for a second.
     #[error("the gateway is asked for proofs too often")]
     TooOften,
+    #[error("the gateway closes the connection on which it has proved that it knows the token")]
+    Closed,
     /// It has no admin token at all.
     #[error("the gateway has no [[admin.token]]")]
     NoTokens,
@@ -36,10 +37,16 @@ pub(super) enum Unproven {
 }
 
 impl Unproven {
+    /// Whether it may be different in a second.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self, Self::TooOften | Self::Closed)
+    }
+
     /// What to do about it.
     pub(super) fn hint(&self) -> String {
         match self {
             Self::TooOften => "try again in a minute".to_owned(),
+            Self::Closed => "call it directly, and not through a proxy, or over TLS".to_owned(),
             Self::NoTokens => TOKEN_HINT.to_owned(),
             Self::NotShown => format!(
                 "if that is the gateway, it does not know the token: {TOKEN_HINT}; else another \
