@@ -245,7 +245,7 @@ impl Controller {
             self.builder.build(config, Arc::new(config.routes()), handshakes, Some(&running))?;
         drop(running);
         let revoked = self.registry.follow(config, site);
-        self.office.note_revoked_in_file(revoked);
+        self.keys.note_revoked_in_file(revoked);
         let handshakes = admin_tls.as_ref().map(ListenerTls::config);
         self.settings.store(Arc::new(Settings {
             admin: config.admin.clone(),

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::control::access::Denied;
-use crate::control::office::{OfficeError, Violation};
+use crate::control::keys::{ServiceError, Violation};
 
 /// A call that is refused.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Problem {
 
     /// 422 for one member, or for the body as a whole where it has no name.
     pub(super) fn invalid(member: &str, message: &str) -> Self {
-        OfficeError::Invalid(vec![Violation {
+        ServiceError::Invalid(vec![Violation {
             member: member.to_owned(),
             message: message.to_owned(),
         }])
@@ -139,11 +139,11 @@ impl From<Denied> for Problem {
     }
 }
 
-impl From<OfficeError> for Problem {
-    fn from(error: OfficeError) -> Self {
+impl From<ServiceError> for Problem {
+    fn from(error: ServiceError) -> Self {
         let problem = Self::new(error.status(), error.code(), error.detail());
         match error {
-            OfficeError::Invalid(violations) => problem.with_errors(violations),
+            ServiceError::Invalid(violations) => problem.with_errors(violations),
             _ => problem,
         }
     }

@@ -12,10 +12,10 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use tokio::time::timeout;
 
-use super::problem::Problem;
+use super::problem::{Answer, Problem};
 use super::state::State;
 use crate::control::access::{self, Denied};
-use crate::control::office::Actor;
+use crate::control::keys::Actor;
 
 /// How long a body may take to arrive.
 pub(in crate::control) const BODY_TIMEOUT: Duration = Duration::from_secs(20);
@@ -82,6 +82,15 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Parameters<T> {
                 ))
             }
         }
+    }
+}
+
+/// How many entries a page has.
+pub(super) fn limit(asked: Option<u16>) -> Answer<usize> {
+    match asked {
+        None => Ok(100),
+        Some(limit @ 1..=1000) => Ok(limit.into()),
+        Some(_) => Err(Problem::unreadable("invalid_query", "`limit` is from 1 to 1000.")),
     }
 }
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
 
-use super::proof::ProofRate;
+use super::proof_rate::ProofRate;
 use crate::config::Admin;
 use crate::control::admin::ReloadRequest;
 use crate::control::figures::Figures;
-use crate::control::office::Office;
+use crate::control::keys::KeyService;
 use crate::control::registry::Registry;
 use crate::control::upgrade::UpgradeRequest;
 
@@ -35,7 +35,7 @@ pub(in crate::control) struct State {
     /// Every upstream's name has been resolved, or tried.
     pub(in crate::control) settled: watch::Receiver<bool>,
     pub(in crate::control) registry: Arc<Registry>,
-    pub(in crate::control) office: Office,
+    pub(in crate::control) keys: KeyService,
     /// `gateway.toml`.
     pub(in crate::control) file: PathBuf,
     /// The store's file; backups are put beside it.

@@ -2,11 +2,15 @@
 
 use std::path::Path;
 
+use super::actor::Actor;
+use super::error::{Conflict, Result, ServiceError};
 use super::model::{
-    AuditPage, AuditView, DayUseView, KeyFilter, KeyPage, KeyUse, KeyView, Source, Status,
+    AuditFilter, AuditPage, AuditView, DayUseView, KeyFilter, KeyPage, KeyUse, KeyView, Source,
+    Status,
 };
+use super::operations::KeyOperations;
+use super::timestamp;
 use super::view::{as_stored, condition};
-use super::{Actor, Answer, AuditFilter, Conflict, Desk, OfficeError, moment};
 use crate::config::{Config, KeyConfig};
 use crate::keystore::{AuditQuery, KeyQuery, StoredKey};
 
@@ -17,29 +21,29 @@ enum After<'a> {
     Store(&'a str),
 }
 
-impl Desk {
-    pub(super) async fn look_up(&self, actor: &Actor, id: &str) -> Answer<KeyView> {
+impl KeyOperations {
+    pub(in crate::control) async fn key(&self, actor: &Actor, id: &str) -> Result<KeyView> {
         let known = self
             .registry
             .key(id)
             .filter(|key| actor.sees(key.organization()))
-            .ok_or(OfficeError::NotFound)?;
+            .ok_or(ServiceError::NotFound)?;
         let config = self.registry.config();
         if known.is_stored() {
-            let key = self.store()?.key(id).await?.ok_or(OfficeError::NotFound)?;
+            let key = self.store()?.key(id).await?.ok_or(ServiceError::NotFound)?;
             return Ok(self.view(&config, &key));
         }
-        let key = config.keys.iter().find(|key| *key.id == *id).ok_or(OfficeError::NotFound)?;
-        self.file_views(&config, &[key]).await.pop().ok_or(OfficeError::NotFound)
+        let key = config.keys.iter().find(|key| *key.id == *id).ok_or(ServiceError::NotFound)?;
+        self.file_views(&config, &[key]).await.pop().ok_or(ServiceError::NotFound)
     }
 
-    pub(super) async fn list(
+    pub(in crate::control) async fn list(
         &self,
         actor: &Actor,
         mut filter: KeyFilter,
         after: Option<&str>,
         limit: usize,
-    ) -> Answer<KeyPage> {
+    ) -> Result<KeyPage> {
         let after = after.map(After::read).transpose()?.unwrap_or(After::File(""));
         let limit = limit.max(1);
         let nothing = KeyPage { keys: Vec::new(), next: None };
@@ -103,7 +107,7 @@ impl Desk {
         filter: &KeyFilter,
         after: &str,
         limit: usize,
-    ) -> Answer<Vec<StoredKey>> {
+    ) -> Result<Vec<StoredKey>> {
         let store = self.store()?;
         let mut query = KeyQuery {
             organization: filter.organization.clone(),
@@ -149,38 +153,38 @@ impl Desk {
         }
     }
 
-    pub(super) async fn key_use(
+    pub(in crate::control) async fn key_use(
         &self,
         actor: &Actor,
         id: &str,
         from: Option<&str>,
         to: Option<&str>,
-    ) -> Answer<KeyUse> {
+    ) -> Result<KeyUse> {
         self.registry
             .key(id)
             .filter(|key| actor.sees(key.organization()))
-            .ok_or(OfficeError::NotFound)?;
+            .ok_or(ServiceError::NotFound)?;
         let day = |member, text: Option<&str>, default| {
-            let wrong = || OfficeError::invalid(member, "write a day such as `2026-11-22`");
-            text.map_or(Ok(default), |text| moment::parse_day(text).ok_or_else(wrong))
+            let wrong = || ServiceError::invalid(member, "write a day such as `2026-11-22`");
+            text.map_or(Ok(default), |text| timestamp::parse_day(text).ok_or_else(wrong))
         };
-        let (from, to) = (day("from", from, 0)?, day("to", to, moment::day_of(self.now()))?);
+        let (from, to) = (day("from", from, 0)?, day("to", to, timestamp::day_of(self.now()))?);
         let days = self.store()?.uses(id, from, to).await?;
         let days = days
             .into_iter()
-            .map(|day| DayUseView { day: moment::show_day(day.day), requests: day.requests })
+            .map(|day| DayUseView { day: timestamp::format_day(day.day), requests: day.requests })
             .collect();
         Ok(KeyUse { id: id.to_owned(), days })
     }
 
-    pub(super) async fn audit(
+    pub(in crate::control) async fn audit(
         &self,
         actor: &Actor,
         filter: AuditFilter,
         before: Option<&str>,
         limit: usize,
-    ) -> Answer<AuditPage> {
-        let wrong = || OfficeError::invalid("before", "take it from `next` of the page before");
+    ) -> Result<AuditPage> {
+        let wrong = || ServiceError::invalid("before", "take it from `next` of the page before");
         let before = before.map(|text| text.parse().map_err(|_| wrong())).transpose()?;
         let store = self.store()?;
         let Some(organization) = actor.narrow(filter.organization) else {
@@ -195,7 +199,7 @@ impl Desk {
         let next = found.last().filter(|_| more).map(|last| last.sequence.to_string());
         let entries = found.into_iter().map(|entry| AuditView {
             sequence: entry.sequence,
-            at: moment::show(entry.at),
+            at: timestamp::format(entry.at),
             actor: entry.actor,
             action: entry.action,
             subject: entry.subject,
@@ -205,7 +209,7 @@ impl Desk {
         Ok(AuditPage { entries: entries.collect(), next })
     }
 
-    pub(super) async fn backup(&self, actor: &Actor, path: &Path) -> Answer<()> {
+    pub(super) async fn backup(&self, actor: &Actor, path: &Path) -> Result<()> {
         actor.must_be_operator()?;
         let store = self.store()?;
         let to = path.to_owned();
@@ -214,7 +218,7 @@ impl Desk {
             .await
             .is_ok_and(|there| there.unwrap_or(true))
         {
-            return Err(OfficeError::Conflict(
+            return Err(ServiceError::Conflict(
                 Conflict::FileExists,
                 "There is something at that path already; a backup overwrites nothing.".into(),
             ));
@@ -226,11 +230,11 @@ impl Desk {
 }
 
 impl<'a> After<'a> {
-    fn read(text: &'a str) -> Answer<Self> {
+    fn read(text: &'a str) -> Result<Self> {
         match text.split_once(':') {
             Some(("file", id)) => Ok(Self::File(id)),
             Some(("store", id)) => Ok(Self::Store(id)),
-            _ => Err(OfficeError::invalid("after", "take it from `next` of the page before")),
+            _ => Err(ServiceError::invalid("after", "take it from `next` of the page before")),
         }
     }
 }

@@ -9,7 +9,7 @@ const DAY: i64 = 86_400;
 const LAST: i64 = 253_402_300_799;
 
 /// RFC 3339 in UTC, to the second.
-pub(super) fn show(unix: i64) -> String {
+pub(super) fn format(unix: i64) -> String {
     Timestamp::from_second(unix.clamp(0, LAST))
         .map_or_else(|_| String::new(), |moment| moment.to_string())
 }
@@ -29,8 +29,8 @@ pub(super) fn day_of(unix: i64) -> i64 {
 }
 
 /// `2026-11-22`.
-pub(super) fn show_day(day: i64) -> String {
-    let mut moment = show(day.saturating_mul(DAY));
+pub(super) fn format_day(day: i64) -> String {
+    let mut moment = format(day.saturating_mul(DAY));
     moment.truncate("2026-11-22".len());
     moment
 }
@@ -49,11 +49,11 @@ mod tests {
     #[test]
     fn moments_are_read_with_their_offset_and_shown_in_utc() {
         assert_eq!(
-            parse("2027-03-31T23:59:59Z").map(show).as_deref(),
+            parse("2027-03-31T23:59:59Z").map(format).as_deref(),
             Some("2027-03-31T23:59:59Z")
         );
         assert_eq!(
-            parse("2027-03-31T23:59:59.75+02:00").map(show).as_deref(),
+            parse("2027-03-31T23:59:59.75+02:00").map(format).as_deref(),
             Some("2027-03-31T21:59:59Z")
         );
         for wrong in [
@@ -72,8 +72,8 @@ mod tests {
     #[test]
     fn days_are_read_and_shown() {
         assert_eq!(parse_day("1970-01-02"), Some(1));
-        assert_eq!(show_day(1), "1970-01-02");
-        assert_eq!(show_day(day_of(parse("2026-11-22T23:59:59Z").unwrap())), "2026-11-22");
+        assert_eq!(format_day(1), "1970-01-02");
+        assert_eq!(format_day(day_of(parse("2026-11-22T23:59:59Z").unwrap())), "2026-11-22");
         for wrong in ["", "2026-11-31", "22.11.2026", "2026-11-22T00:00:00Z", "20261122"] {
             assert_eq!(parse_day(wrong), None, "{wrong}");
         }

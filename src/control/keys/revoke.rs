@@ -6,33 +6,35 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::actor::Actor;
+use super::error::{Result, ServiceError};
 use super::model::{RevocationOrder, Revoked};
+use super::operations::KeyOperations;
 use super::view::THE_FILE;
-use super::{Actor, Answer, Desk, OfficeError};
 use crate::keystore::{Change, Revocation};
 
 /// How long a reason is, in characters.
 const LONGEST_REASON: usize = 500;
 /// How long to wait before a store that did not take a revocation is asked again.
-const PATIENCE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
-impl Desk {
+impl KeyOperations {
     pub(super) async fn revoke(
         self: &Arc<Self>,
         actor: &Actor,
         id: &str,
         order: RevocationOrder,
-    ) -> Answer<Revoked> {
+    ) -> Result<Revoked> {
         let known = self
             .registry
             .key(id)
             .filter(|key| actor.sees(key.organization()))
-            .ok_or(OfficeError::NotFound)?;
+            .ok_or(ServiceError::NotFound)?;
         let long = |reason: &String| {
             reason.chars().count() > LONGEST_REASON || reason.chars().any(char::is_control)
         };
         if order.reason.as_ref().is_some_and(long) {
-            return Err(OfficeError::invalid(
+            return Err(ServiceError::invalid(
                 "reason",
                 format!("at most {LONGEST_REASON} characters, no control characters"),
             ));
@@ -60,7 +62,7 @@ impl Desk {
                     "in force, but the store has yet to take it"
                 );
             }
-            self.owe(ids, &revocation);
+            self.record_later(ids, &revocation);
             return Err(error.of_revocation());
         }
         Ok(Revoked { revoked: ids })
@@ -75,8 +77,8 @@ impl Desk {
         revocation: &Revocation,
         descendants_for: Option<&Actor>,
         organization: Option<&str>,
-    ) -> Answer<()> {
-        let _turn = self.take_turn().await?;
+    ) -> Result<()> {
+        let _lock = self.lock().await?;
         let store = self.store()?;
         if let Some(actor) = descendants_for {
             let sees = |id: &String| {
@@ -95,47 +97,50 @@ impl Desk {
 
     pub(super) fn note_revoked_in_file(self: &Arc<Self>, ids: Vec<String>) {
         if self.store.is_some() && !ids.is_empty() {
-            self.owe(ids, &Revocation { at: self.now(), by: THE_FILE.to_owned(), reason: None });
+            self.record_later(
+                ids,
+                &Revocation { at: self.now(), by: THE_FILE.to_owned(), reason: None },
+            );
         }
     }
 
     /// Sees to it that the store takes these revocations some time, so that a restart does not
     /// revive what is refused.
-    fn owe(self: &Arc<Self>, ids: Vec<String>, revocation: &Revocation) {
-        let mut owed = self.owed();
-        let idle = owed.is_empty();
+    fn record_later(self: &Arc<Self>, ids: Vec<String>, revocation: &Revocation) {
+        let mut unrecorded = self.unrecorded();
+        let idle = unrecorded.is_empty();
         for id in ids {
-            owed.entry(id).or_insert_with(|| revocation.clone());
+            unrecorded.entry(id).or_insert_with(|| revocation.clone());
         }
         if idle {
-            tokio::spawn(self.clone().pay());
+            tokio::spawn(self.clone().record_all());
         }
     }
 
-    /// Ends when nothing is owed any more.
-    async fn pay(self: Arc<Self>) {
-        let mut pause = PATIENCE.0;
-        while let Some((id, revocation)) = self.first_owed() {
-            if self.tell(&id, &revocation).await.is_ok() {
-                self.owed().remove(&id);
-                pause = PATIENCE.0;
+    /// Ends when nothing is unrecorded any more.
+    async fn record_all(self: Arc<Self>) {
+        let mut pause = RETRY_PAUSE.0;
+        while let Some((id, revocation)) = self.first_unrecorded() {
+            if self.record(&id, &revocation).await.is_ok() {
+                self.unrecorded().remove(&id);
+                pause = RETRY_PAUSE.0;
             } else {
                 tokio::time::sleep(pause).await;
                 // It finds out by itself when it can write again, and is told then: before that,
                 // each attempt would only be logged.
                 while self.store.as_ref().is_some_and(|store| !store.health().is_healthy()) {
-                    tokio::time::sleep(PATIENCE.0).await;
+                    tokio::time::sleep(RETRY_PAUSE.0).await;
                 }
-                pause = (pause * 2).min(PATIENCE.1);
+                pause = (pause * 2).min(RETRY_PAUSE.1);
             }
         }
     }
 
     /// The last attempt, when the process stops.
-    pub(super) async fn settle(&self) {
-        while let Some((id, revocation)) = self.first_owed() {
-            self.owed().remove(&id);
-            if self.tell(&id, &revocation).await.is_err() {
+    pub(super) async fn flush(&self) {
+        while let Some((id, revocation)) = self.first_unrecorded() {
+            self.unrecorded().remove(&id);
+            if self.record(&id, &revocation).await.is_err() {
                 tracing::error!(
                     key = id,
                     "the store has not taken this revocation; name the key in [revoked] before \
@@ -145,11 +150,11 @@ impl Desk {
         }
     }
 
-    fn first_owed(&self) -> Option<(String, Revocation)> {
-        self.owed().first_key_value().map(|(id, revocation)| (id.clone(), revocation.clone()))
+    fn first_unrecorded(&self) -> Option<(String, Revocation)> {
+        self.unrecorded().first_key_value().map(|(id, revocation)| (id.clone(), revocation.clone()))
     }
 
-    async fn tell(&self, id: &str, revocation: &Revocation) -> Answer<()> {
+    async fn record(&self, id: &str, revocation: &Revocation) -> Result<()> {
         let known = self.registry.key(id);
         let organization = known.as_ref().and_then(|key| key.organization());
         self.revoke_in_store(&mut vec![id.to_owned()], revocation, None, organization).await

@@ -1,7 +1,7 @@
 //! Whether one key may do no more than another. What counts is what the lists mean, not what stands
 //! in them.
 
-use super::check::{api_named, defines};
+use super::validate::{api_named, defines};
 use crate::config::Config;
 use crate::keystore::StoredKey;
 use crate::policy::{ApiDefinition, EmptyScopes};

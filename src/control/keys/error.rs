@@ -1,6 +1,8 @@
-//! Why the office refuses.
+//! Why the key service refuses.
 
 use http::StatusCode;
+
+use crate::keystore::{self, CommitError, Unavailable};
 
 /// A member of a request that cannot be taken as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,9 +13,9 @@ pub(in crate::control) struct Violation {
     pub(in crate::control) message: String,
 }
 
-/// Why the office did not do what it was asked.
+/// Why the service did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::control) enum OfficeError {
+pub(in crate::control) enum ServiceError {
     /// There is none, or none that this actor may see.
     NotFound,
     /// All that is wrong with the request. Never empty.
@@ -37,6 +39,9 @@ pub(in crate::control) enum OfficeError {
     Forbidden(String),
 }
 
+/// What the service returns.
+pub(in crate::control) type Result<T, E = ServiceError> = std::result::Result<T, E>;
+
 /// What a request contradicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::control) enum Conflict {
@@ -54,7 +59,7 @@ pub(in crate::control) enum Conflict {
     FileExists,
 }
 
-impl OfficeError {
+impl ServiceError {
     /// One mistake.
     pub(super) fn invalid(member: &str, message: impl Into<String>) -> Self {
         Self::Invalid(vec![Violation { member: member.to_owned(), message: message.into() }])
@@ -63,6 +68,15 @@ impl OfficeError {
     /// What it means for a revocation, which is in force before the store is asked.
     pub(super) fn of_revocation(self) -> Self {
         if self == Self::Unavailable { Self::Unrecorded } else { self }
+    }
+
+    pub(super) fn cap_reached(cap: u32) -> Self {
+        Self::Conflict(
+            Conflict::CapReached,
+            format!(
+                "There are {cap} keys, and there may not be more. Revoke those that are not needed."
+            ),
+        )
     }
 
     /// As HTTP says it.
@@ -128,6 +142,40 @@ impl OfficeError {
                  succeeds, or name the key in [revoked] of gateway.toml."
                     .into()
             }
+        }
+    }
+}
+
+impl From<Unavailable> for ServiceError {
+    fn from(why: Unavailable) -> Self {
+        tracing::error!(%why, "the key service could not do what it was asked");
+        Self::Unavailable
+    }
+}
+
+impl From<CommitError> for ServiceError {
+    fn from(error: CommitError) -> Self {
+        let conflict = match error {
+            CommitError::Unavailable(why) => return why.into(),
+            CommitError::Conflict(conflict) => conflict,
+        };
+        match conflict {
+            keystore::Conflict::IdTaken => Self::Conflict(
+                Conflict::IdTaken,
+                "Another key in the store has, or had, this id.".into(),
+            ),
+            keystore::Conflict::DigestTaken { key_id } => Self::Conflict(
+                Conflict::DigestTaken,
+                format!("The key `{key_id}` in the store has, or had, the same secret."),
+            ),
+            keystore::Conflict::Stale => Self::Stale,
+            keystore::Conflict::CapReached(cap) => Self::cap_reached(cap),
+            keystore::Conflict::IdempotencyKeyUsed => Self::IdempotencyReused,
+            keystore::Conflict::Revoked => Self::Conflict(
+                Conflict::KeyRevoked,
+                "The key is revoked, which is final. Make a new one.".into(),
+            ),
+            keystore::Conflict::NotFound => Self::NotFound,
         }
     }
 }

@@ -28,16 +28,16 @@ fn ids(page: &KeyPage) -> Vec<&str> {
     page.keys.iter().map(|key| &*key.id).collect()
 }
 
-async fn list(bench: &Bench, actor: &Actor, filter: KeyFilter) -> Vec<String> {
-    let page = bench.office.list(actor, filter, None, 100).await.expect("a list");
+async fn list(fixture: &Fixture, actor: &Actor, filter: KeyFilter) -> Vec<String> {
+    let page = fixture.operations.list(actor, filter, None, 100).await.expect("a list");
     assert_eq!(page.next, None);
     page.keys.into_iter().map(|key| key.name).collect()
 }
 
 #[tokio::test]
 async fn key_of_the_file_is_shown_as_it_stands_there() {
-    let bench = Bench::with(FILE_KEYS);
-    let key = bench.office.key(&acme(), "key_z").await.expect("a key");
+    let fixture = Fixture::with(FILE_KEYS);
+    let key = fixture.operations.key(&acme(), "key_z").await.expect("a key");
     assert_eq!(
         (&*key.name, key.source, key.status, key.revision),
         ("By hand", Source::File, Status::Active, 0)
@@ -59,7 +59,7 @@ async fn key_of_the_file_is_shown_as_it_stands_there() {
         (key.expires_at.as_deref(), &*key.secrets[0].fingerprint),
         (Some("2027-01-01T00:00:00Z"), "000000000000")
     );
-    let revoked = bench.office.key(&operator(), "key_y").await.expect("a key");
+    let revoked = fixture.operations.key(&operator(), "key_y").await.expect("a key");
     assert_eq!(
         (revoked.status, revoked.revoked_by.as_deref(), revoked.revoked_at),
         (Status::Revoked, Some("gateway.toml"), None)
@@ -68,19 +68,19 @@ async fn key_of_the_file_is_shown_as_it_stands_there() {
 
 #[tokio::test]
 async fn keys_are_listed_page_by_page_those_of_the_file_first() {
-    let bench = Bench::with(FILE_KEYS);
+    let fixture = Fixture::with(FILE_KEYS);
     let mut expected = texts(&["key_y", "key_z"]);
     let mut stored = Vec::new();
     for name in ["a", "b", "c"] {
-        stored.push(bench.make(of_acme(name)).await.0.id);
+        stored.push(fixture.make(of_acme(name)).await.0.id);
     }
     stored.sort();
     expected.extend(stored);
     for limit in 1..=6 {
         let (mut found, mut after) = (Vec::new(), None);
         loop {
-            let page = bench
-                .office
+            let page = fixture
+                .operations
                 .list(&operator(), KeyFilter::default(), after.as_deref(), limit)
                 .await
                 .expect("a page");
@@ -94,16 +94,17 @@ async fn keys_are_listed_page_by_page_those_of_the_file_first() {
         assert_eq!(found, expected, "{limit} a page");
     }
     assert_eq!(
-        members(bench.office.list(&operator(), KeyFilter::default(), Some("key_y"), 5).await),
+        members(fixture.operations.list(&operator(), KeyFilter::default(), Some("key_y"), 5).await),
         ["after"]
     );
 }
 
 #[tokio::test]
 async fn list_is_narrowed_by_every_filter() {
-    let bench = Bench::with(FILE_KEYS);
-    let make =
-        async |name: &str, new: NewKey| bench.make(NewKey { name: name.into(), ..new }).await.0.id;
+    let fixture = Fixture::with(FILE_KEYS);
+    let make = async |name: &str, new: NewKey| {
+        fixture.make(NewKey { name: name.into(), ..new }).await.0.id
+    };
     make("active", desk_key("")).await;
     let paused = make("Paused", of_acme("")).await;
     let revoked = make("revoked", of_acme("")).await;
@@ -119,10 +120,14 @@ async fn list_is_narrowed_by_every_filter() {
     )
     .await;
     make("relay", NewKey { apis: Some(texts(&["relay"])), ..desk_key("") }).await;
-    bench.office.set_paused(&operator(), &paused, true, None).await.expect("paused");
-    bench.office.revoke(&operator(), &revoked, RevocationOrder::default()).await.expect("revoked");
-    bench.office.set_suspended(&operator(), "org_closed", true).await.expect("suspended");
-    bench.pass(1);
+    fixture.operations.set_paused(&operator(), &paused, true, None).await.expect("paused");
+    fixture
+        .service
+        .revoke(&operator(), &revoked, RevocationOrder::default())
+        .await
+        .expect("revoked");
+    fixture.operations.set_suspended(&operator(), "org_closed", true).await.expect("suspended");
+    fixture.pass(1);
     let status = |status| KeyFilter { status: Some(status), ..KeyFilter::default() };
     let stored = |filter| KeyFilter { source: Some(Source::Store), ..filter };
     let all = KeyFilter::default;
@@ -143,7 +148,7 @@ async fn list_is_narrowed_by_every_filter() {
         (KeyFilter { name: Some("PAUSE".into()), ..all() }, &["Paused"]),
         (KeyFilter { parent: Some(paused.clone()), ..all() }, &[]),
     ] {
-        let mut found = list(&bench, &operator(), filter.clone()).await;
+        let mut found = list(&fixture, &operator(), filter.clone()).await;
         found.sort();
         assert_eq!(found, expected, "{filter:?}");
     }
@@ -151,67 +156,73 @@ async fn list_is_narrowed_by_every_filter() {
 
 #[tokio::test]
 async fn organizations_admin_sees_and_touches_only_its_own() {
-    let bench = Bench::with(FILE_KEYS);
-    let (own, _) = bench.make(of_acme("own")).await;
-    let (foreign, _) =
-        bench.make(NewKey { organization: Some("org_other".into()), ..desk_key("foreign") }).await;
-    let (nobodys, _) = bench.make(desk_key("nobody's")).await;
-    assert_eq!(list(&bench, &acme(), KeyFilter::default()).await, ["By hand", "own"]);
+    let fixture = Fixture::with(FILE_KEYS);
+    let (own, _) = fixture.make(of_acme("own")).await;
+    let (foreign, _) = fixture
+        .make(NewKey { organization: Some("org_other".into()), ..desk_key("foreign") })
+        .await;
+    let (nobodys, _) = fixture.make(desk_key("nobody's")).await;
+    assert_eq!(list(&fixture, &acme(), KeyFilter::default()).await, ["By hand", "own"]);
     assert!(
         list(
-            &bench,
+            &fixture,
             &acme(),
             KeyFilter { organization: Some("org_other".into()), ..KeyFilter::default() }
         )
         .await
         .is_empty()
     );
-    let office = &bench.office;
+    let operations = &fixture.operations;
     for id in [&foreign.id, &nobodys.id, "key_y"] {
-        assert_eq!(office.key(&acme(), id).await, Err(OfficeError::NotFound));
+        assert_eq!(operations.key(&acme(), id).await, Err(ServiceError::NotFound));
         assert_eq!(
-            office.update(&acme(), id, KeyChange::default(), None).await,
-            Err(OfficeError::NotFound)
-        );
-        assert_eq!(office.set_paused(&acme(), id, true, None).await, Err(OfficeError::NotFound));
-        assert_eq!(
-            office.rotate(&acme(), id, Rotation::default(), None).await,
-            Err(OfficeError::NotFound)
+            operations.update(&acme(), id, KeyChange::default(), None).await,
+            Err(ServiceError::NotFound)
         );
         assert_eq!(
-            office.revoke(&acme(), id, RevocationOrder::default()).await,
-            Err(OfficeError::NotFound)
+            operations.set_paused(&acme(), id, true, None).await,
+            Err(ServiceError::NotFound)
         );
-        assert_eq!(office.key_use(&acme(), id, None, None).await, Err(OfficeError::NotFound));
+        assert_eq!(
+            operations.rotate(&acme(), id, Rotation::default(), None).await,
+            Err(ServiceError::NotFound)
+        );
+        assert_eq!(
+            fixture.service.revoke(&acme(), id, RevocationOrder::default()).await,
+            Err(ServiceError::NotFound)
+        );
+        assert_eq!(operations.key_use(&acme(), id, None, None).await, Err(ServiceError::NotFound));
     }
-    let log = office.audit(&acme(), AuditFilter::default(), None, 10).await.expect("a log");
+    let log = operations.audit(&acme(), AuditFilter::default(), None, 10).await.expect("a log");
     assert_eq!(log.entries.iter().map(|entry| &*entry.subject).collect::<Vec<_>>(), [&*own.id]);
     let foreign_log = AuditFilter { organization: Some("org_other".into()), subject: None };
-    assert!(office.audit(&acme(), foreign_log, None, 10).await.expect("a log").entries.is_empty());
+    assert!(
+        operations.audit(&acme(), foreign_log, None, 10).await.expect("a log").entries.is_empty()
+    );
     assert!(matches!(
-        office.backup(&acme(), Path::new("/nowhere")).await,
-        Err(OfficeError::Forbidden(_))
+        operations.backup(&acme(), Path::new("/nowhere")).await,
+        Err(ServiceError::Forbidden(_))
     ));
 }
 
 #[tokio::test]
 async fn use_is_told_by_day() {
-    let bench = Bench::open();
-    let (key, text) = bench.make(of_acme("one")).await;
-    let today = moment::day_of(START);
+    let fixture = Fixture::open();
+    let (key, text) = fixture.make(of_acme("one")).await;
+    let today = timestamp::day_of(START);
     let note = |day, requests| keystore::UseNote {
         key_id: (&*key.id).into(),
         secret: Some((Digest::of(text.as_bytes()), START)),
         day,
         requests,
     };
-    bench
+    fixture
         .store
         .note_use(vec![note(today - 2, 5), note(today, 7), note(today, 1)])
         .await
         .expect("noted");
     let days = async |from, to| {
-        let answer = bench.office.key_use(&acme(), &key.id, from, to).await.expect("days");
+        let answer = fixture.operations.key_use(&acme(), &key.id, from, to).await.expect("days");
         answer.days.into_iter().map(|day| (day.day, day.requests)).collect::<Vec<_>>()
     };
     let (first, last) = (("2026-11-20".to_owned(), 5), ("2026-11-22".to_owned(), 8));
@@ -219,22 +230,22 @@ async fn use_is_told_by_day() {
     assert_eq!(days(Some("2026-11-21"), None).await, [last]);
     assert_eq!(days(None, Some("2026-11-21")).await, [first]);
     assert_eq!(
-        members(bench.office.key_use(&acme(), &key.id, Some("yesterday"), None).await),
+        members(fixture.operations.key_use(&acme(), &key.id, Some("yesterday"), None).await),
         ["from"]
     );
 }
 
 #[tokio::test]
 async fn audit_log_is_read_page_by_page_the_newest_first() {
-    let bench = Bench::open();
+    let fixture = Fixture::open();
     let mut expected = Vec::new();
     for name in ["a", "b", "c"] {
-        expected.insert(0, bench.make(of_acme(name)).await.0.id);
+        expected.insert(0, fixture.make(of_acme(name)).await.0.id);
     }
     let (mut found, mut before) = (Vec::new(), None);
     loop {
-        let page = bench
-            .office
+        let page = fixture
+            .operations
             .audit(&operator(), AuditFilter::default(), before.as_deref(), 2)
             .await
             .expect("a page");
@@ -246,21 +257,24 @@ async fn audit_log_is_read_page_by_page_the_newest_first() {
     }
     assert_eq!(found, expected);
     let one = AuditFilter { subject: Some(expected[0].clone()), organization: None };
-    let page = bench.office.audit(&operator(), one, None, 10).await.expect("a page");
+    let page = fixture.operations.audit(&operator(), one, None, 10).await.expect("a page");
     assert_eq!((page.entries.len(), &page.entries[0].detail["key"]["name"]), (1, &"c".into()));
     assert_eq!(
-        members(bench.office.audit(&operator(), AuditFilter::default(), Some("x"), 2).await),
+        members(fixture.operations.audit(&operator(), AuditFilter::default(), Some("x"), 2).await),
         ["before"]
     );
 }
 
 #[tokio::test]
 async fn backup_is_a_store_and_overwrites_nothing() {
-    let bench = Bench::open();
-    let (key, _) = bench.make(of_acme("one")).await;
-    let copy = bench.folder.path().join("copy.db");
-    bench.office.backup(&operator(), &copy).await.expect("a copy");
-    assert_eq!(conflict(bench.office.backup(&operator(), &copy).await).0, Conflict::FileExists);
+    let fixture = Fixture::open();
+    let (key, _) = fixture.make(of_acme("one")).await;
+    let copy = fixture.folder.path().join("copy.db");
+    fixture.operations.backup(&operator(), &copy).await.expect("a copy");
+    assert_eq!(
+        conflict(fixture.operations.backup(&operator(), &copy).await).0,
+        Conflict::FileExists
+    );
     let mut keys = Vec::new();
     KeyStore::open(&copy, |key| keys.push(key.id)).expect("the copy is a store");
     assert_eq!(keys, [key.id]);
@@ -274,24 +288,29 @@ async fn without_a_store_the_files_keys_are_shown_and_nothing_can_be_changed() {
         "",
     );
     let file = file.replace("[api.key_api]\npath = \"/api/keys\"\nstyle = \"bare\"\n", "");
-    let bench = Bench::with_file(&format!("{file}{FILE_KEYS}"));
-    let office = Office::new(bench.registry.clone(), None, || START);
+    let fixture = Fixture::with_file(&format!("{file}{FILE_KEYS}"));
+    let service = KeyService::new(fixture.registry.clone(), None, || START);
+    let operations = service.operations();
     assert_eq!(
-        ids(&office.list(&operator(), KeyFilter::default(), None, 10).await.expect("a list")),
+        ids(&operations.list(&operator(), KeyFilter::default(), None, 10).await.expect("a list")),
         ["key_y", "key_z"]
     );
     assert_eq!(
-        office.organizations(&operator(), None, 10).await.expect("a list").organizations[0].key_cap,
+        operations.organizations(&operator(), None, 10).await.expect("a list").organizations[0]
+            .key_cap,
         0
     );
-    assert_eq!(office.create(&operator(), desk_key("one"), None).await, Err(OfficeError::NoStore));
     assert_eq!(
-        office.revoke(&operator(), "key_z", RevocationOrder::default()).await,
-        Err(OfficeError::NoStore)
+        operations.create(&operator(), desk_key("one"), None).await,
+        Err(ServiceError::NoStore)
     );
-    assert!(!bench.registry.is_revoked("key_z"), "it would be refused until the next start only");
     assert_eq!(
-        office.set_suspended(&operator(), "org_acme", true).await,
-        Err(OfficeError::NoStore)
+        service.revoke(&operator(), "key_z", RevocationOrder::default()).await,
+        Err(ServiceError::NoStore)
+    );
+    assert!(!fixture.registry.is_revoked("key_z"), "it would be refused until the next start only");
+    assert_eq!(
+        operations.set_suspended(&operator(), "org_acme", true).await,
+        Err(ServiceError::NoStore)
     );
 }

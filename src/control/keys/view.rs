@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::model::{KeyView, SecretView, Source, Status};
-use super::{Desk, moment};
+use super::operations::KeyOperations;
+use super::timestamp;
 use crate::config::{Config, KeyConfig};
 use crate::keystore::{Condition, Revocation, StoredKey, StoredSecret};
 use crate::policy::{Digest, KeyRecord};
@@ -13,7 +14,7 @@ const FINGERPRINT: usize = 12;
 /// Who revokes by `[revoked]`.
 pub(super) const THE_FILE: &str = "gateway.toml";
 
-impl Desk {
+impl KeyOperations {
     /// A key of the store.
     pub(super) fn view(&self, config: &Config, key: &StoredKey) -> KeyView {
         self.show(config, key, Source::Store)
@@ -84,24 +85,24 @@ impl Desk {
             rate_limit: key.rate_limit.clone(),
             status,
             source,
-            created_at: kept.then(|| moment::show(key.created_at)),
+            created_at: kept.then(|| timestamp::format(key.created_at)),
             created_by: kept.then(|| key.created_by.clone()),
             parent: key.parent.clone(),
-            expires_at: key.expires_at.map(moment::show),
+            expires_at: key.expires_at.map(timestamp::format),
             revoked_at: revocation
                 .as_ref()
                 .filter(|revocation| revocation.at > 0)
-                .map(|revocation| moment::show(revocation.at)),
+                .map(|revocation| timestamp::format(revocation.at)),
             revoked_by: revocation.as_ref().map(|revocation| revocation.by.clone()),
             revoked_because: revocation.and_then(|revocation| revocation.reason),
-            last_used_at: last_used_at.map(moment::show),
+            last_used_at: last_used_at.map(timestamp::format),
             secrets: secrets
                 .into_iter()
                 .map(|(secret, last_used)| SecretView {
                     fingerprint: fingerprint(&secret.digest),
-                    created_at: kept.then(|| moment::show(secret.created_at)),
-                    ends_at: secret.ends_at.map(moment::show),
-                    last_used_at: last_used.map(moment::show),
+                    created_at: kept.then(|| timestamp::format(secret.created_at)),
+                    ends_at: secret.ends_at.map(timestamp::format),
+                    last_used_at: last_used.map(timestamp::format),
                 })
                 .collect(),
             revision: key.revision,
@@ -220,7 +221,7 @@ pub(super) fn settings(key: &StoredKey) -> Value {
         "allow_referrers": key.allow_referrers,
         "allow_endpoints": key.allow_endpoints,
         "rate_limit": key.rate_limit,
-        "expires_at": key.expires_at.map(moment::show),
+        "expires_at": key.expires_at.map(timestamp::format),
         "parent": key.parent,
         "fingerprint": key.secrets.first().map(|secret| fingerprint(&secret.digest)),
     })

@@ -1,9 +1,9 @@
 //! Whether what is asked for makes sense under the running configuration. Lists are read by what
 //! `gateway.toml` is read with.
 
-use super::error::{OfficeError, Violation};
+use super::error::{Result, ServiceError, Violation};
 use super::model::{KeyChange, NewKey};
-use super::{Answer, moment};
+use super::timestamp;
 use crate::config::{Config, MAX_LIMITS, parse_limit};
 use crate::keystore::StoredKey;
 use crate::policy::{AddressRange, ApiDefinition, Digest, Pattern, ReferrerPattern};
@@ -17,7 +17,7 @@ const LONGEST_LIST: usize = 100;
 
 /// What a key is to be, checked.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Draft {
+pub(super) struct CheckedKey {
     pub(super) name: String,
     pub(super) organization: Option<String>,
     pub(super) apis: Vec<String>,
@@ -32,17 +32,17 @@ pub(super) struct Draft {
 
 /// Everything that is wrong, in the order in which it was found.
 #[derive(Debug, Default)]
-pub(super) struct Checks(Vec<Violation>);
+pub(super) struct Validation(Vec<Violation>);
 
-impl Checks {
+impl Validation {
     pub(super) fn fault(&mut self, member: &str, message: impl Into<String>) {
         self.0.push(Violation { member: member.to_owned(), message: message.into() });
     }
 
     /// # Errors
     /// All faults, if there are any.
-    pub(super) fn finish(self) -> Answer<()> {
-        if self.0.is_empty() { Ok(()) } else { Err(OfficeError::Invalid(self.0)) }
+    pub(super) fn finish(self) -> Result<()> {
+        if self.0.is_empty() { Ok(()) } else { Err(ServiceError::Invalid(self.0)) }
     }
 
     pub(super) fn name(&mut self, name: &str) {
@@ -207,7 +207,7 @@ impl Checks {
     }
 
     pub(super) fn expiry(&mut self, text: &str, now: i64) -> Option<i64> {
-        let moment = moment::parse(text);
+        let moment = timestamp::parse(text);
         match moment {
             None => self.fault(
                 "expires_at",
@@ -233,7 +233,7 @@ impl Checks {
     }
 
     /// Everything about a new key.
-    pub(super) fn new_key(&mut self, config: &Config, new: NewKey, now: i64) -> Draft {
+    pub(super) fn new_key(&mut self, config: &Config, new: NewKey, now: i64) -> CheckedKey {
         self.name(&new.name);
         if let Some(organization) = &new.organization {
             self.organization(organization);
@@ -244,7 +244,7 @@ impl Checks {
         self.restrictions(&new.allow_ips, &new.allow_referrers, &new.allow_endpoints);
         self.rate_limit(new.rate_limit.as_deref().unwrap_or_default());
         let expires_at = new.expires_at.as_deref().and_then(|text| self.expiry(text, now));
-        Draft {
+        CheckedKey {
             name: new.name,
             organization: new.organization,
             apis: apis.iter().map(|api| api.name.to_string()).collect(),

@@ -3,21 +3,26 @@
 mod change;
 mod create;
 mod key_endpoints;
-mod look;
 mod organizations;
+mod queries;
 mod revoke;
 
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use tempfile::TempDir;
 
+use super::error::Conflict;
 use super::*;
 use crate::config::parse;
 use crate::control::registry::Registry;
 use crate::control::site::SiteBuilder;
 use crate::control::table::Table;
+use crate::keystore::{self, Change, KeyStore, Revocation, StoredKey};
 use crate::policy::{Digest, Now, Refusal};
-use crate::state::{Clock, Descriptors, Published, Shared};
+use crate::state::{Clock, Descriptors, KeyAnswer, KeyCall, Published, Shared};
 
 /// 2026-11-22T00:00:00Z.
 const START: i64 = 1_795_305_600;
@@ -64,9 +69,10 @@ path = "/api/keys"
 style = "bare"
 "#;
 
-/// A gateway's office without the gateway.
-struct Bench {
-    office: Office,
+/// A gateway's key service without the gateway.
+struct Fixture {
+    service: KeyService,
+    operations: Arc<KeyOperations>,
     registry: Arc<Registry>,
     store: KeyStore,
     now: Arc<AtomicI64>,
@@ -74,7 +80,7 @@ struct Bench {
     file: String,
 }
 
-impl Bench {
+impl Fixture {
     fn open() -> Self {
         Self::with_file(FILE)
     }
@@ -107,10 +113,19 @@ impl Bench {
         );
         let registry = Arc::new(Registry::new(shared, table, site));
         let clock = now.clone();
-        let office = Office::new(registry.clone(), Some(opened.store.clone()), move || {
+        let service = KeyService::new(registry.clone(), Some(opened.store.clone()), move || {
             clock.load(Ordering::Relaxed)
         });
-        Self { office, registry, store: opened.store, now, folder, file: file.to_owned() }
+        let operations = service.operations();
+        Self {
+            service,
+            operations,
+            registry,
+            store: opened.store,
+            now,
+            folder,
+            file: file.to_owned(),
+        }
     }
 
     /// As after a restart.
@@ -158,13 +173,16 @@ impl Bench {
     }
 
     async fn make(&self, new: NewKey) -> (KeyView, String) {
-        let created = self.office.create(&operator(), new, None).await.expect("a key");
+        let created = self.operations.create(&operator(), new, None).await.expect("a key");
         (created.record, created.key.expect("its text"))
     }
 
     async fn actions(&self) -> Vec<String> {
-        let page =
-            self.office.audit(&operator(), AuditFilter::default(), None, 100).await.expect("a log");
+        let page = self
+            .operations
+            .audit(&operator(), AuditFilter::default(), None, 100)
+            .await
+            .expect("a log");
         page.entries
             .into_iter()
             .map(|entry| format!("{} {} {}", entry.actor, entry.action, entry.subject))
@@ -194,9 +212,9 @@ fn of_acme(name: &str) -> NewKey {
 }
 
 /// The members that are complained of.
-fn members<T: fmt::Debug>(answer: Answer<T>) -> Vec<String> {
+fn members<T: fmt::Debug>(answer: Result<T>) -> Vec<String> {
     match answer {
-        Err(OfficeError::Invalid(violations)) => {
+        Err(ServiceError::Invalid(violations)) => {
             violations.into_iter().map(|violation| violation.member).collect()
         }
         other => panic!("not invalid: {other:?}"),
@@ -204,9 +222,9 @@ fn members<T: fmt::Debug>(answer: Answer<T>) -> Vec<String> {
 }
 
 /// What a request contradicts.
-fn conflict<T: fmt::Debug>(answer: Answer<T>) -> (Conflict, String) {
+fn conflict<T: fmt::Debug>(answer: Result<T>) -> (Conflict, String) {
     match answer {
-        Err(OfficeError::Conflict(conflict, detail)) => (conflict, detail),
+        Err(ServiceError::Conflict(conflict, detail)) => (conflict, detail),
         other => panic!("no conflict: {other:?}"),
     }
 }

@@ -5,9 +5,9 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::check::Checks;
+use super::error::{Result, ServiceError};
 use super::model::KeyView;
-use super::{Answer, OfficeError};
+use super::validate::Validation;
 use crate::policy::{ApiDefinition, ErrorStyle, KeyApiStyle};
 
 /// The body of a creation.
@@ -84,14 +84,15 @@ struct Problem<'a> {
 }
 
 /// Reads the body of a creation.
-pub(super) fn read(body: &[u8]) -> Answer<KeyRequest> {
+pub(super) fn read(body: &[u8]) -> Result<KeyRequest> {
     // A list would be taken for the members in their order.
     if body.trim_ascii_start().first() == Some(&b'[') {
-        return Err(OfficeError::invalid("body", "it is not as it should be: expected an object"));
+        return Err(ServiceError::invalid("body", "it is not as it should be: expected an object"));
     }
-    let request: KeyRequest = serde_json::from_slice(body)
-        .map_err(|why| OfficeError::invalid("body", format!("it is not as it should be: {why}")))?;
-    let mut checks = Checks::default();
+    let request: KeyRequest = serde_json::from_slice(body).map_err(|why| {
+        ServiceError::invalid("body", format!("it is not as it should be: {why}"))
+    })?;
+    let mut checks = Validation::default();
     checks.name(&request.name);
     checks.finish()?;
     Ok(request)

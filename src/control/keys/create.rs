@@ -2,9 +2,12 @@
 
 use serde_json::json;
 
-use super::check::{Checks, Draft, api_named};
+use super::actor::Actor;
+use super::error::{Conflict, Result, ServiceError};
 use super::model::{CreatedKey, ImportedKey, KeyView, NewKey};
-use super::{Actor, Answer, Conflict, Desk, OfficeError, view};
+use super::operations::KeyOperations;
+use super::validate::{CheckedKey, Validation, api_named};
+use super::view;
 use crate::config::{Config, is_key_id};
 use crate::keystore::{Change, Idempotency, StoredKey, StoredSecret};
 use crate::policy::{ApiDefinition, Digest, KeyApiStyle, new_key};
@@ -18,36 +21,36 @@ const ID_CHARACTERS: usize = 20;
 /// How long an `Idempotency-Key` is.
 const LONGEST_IDEMPOTENCY_KEY: usize = 255;
 
-impl Desk {
-    pub(super) async fn create(
+impl KeyOperations {
+    pub(in crate::control) async fn create(
         &self,
         actor: &Actor,
         mut new: NewKey,
         idempotency: Option<&str>,
-    ) -> Answer<CreatedKey> {
+    ) -> Result<CreatedKey> {
         let store = self.store()?;
         new.organization = actor.place(new.organization)?;
         let idempotency = idempotency.map(|key| idempotent(actor, key, &new)).transpose()?;
-        let _turn = self.take_turn().await?;
+        let _lock = self.lock().await?;
         let now = self.now();
         if let Some(request) = &idempotency
             && let Some((body, id)) = store.replay(&request.token, &request.key, now).await?
         {
             if body != request.body {
-                return Err(OfficeError::IdempotencyReused);
+                return Err(ServiceError::IdempotencyReused);
             }
             // The key may have been taken from the actor's sight since.
             return Ok(CreatedKey {
-                record: self.look_up(actor, &id).await?,
+                record: self.key(actor, &id).await?,
                 key: None,
                 key_shown: true,
             });
         }
         let config = self.registry.config();
-        let mut checks = Checks::default();
-        let draft = checks.new_key(&config, new, now);
+        let mut checks = Validation::default();
+        let checked = checks.new_key(&config, new, now);
         checks.finish()?;
-        let (key, text) = self.make(actor, &config, draft, None, idempotency).await?;
+        let (key, text) = self.make(actor, &config, checked, None, idempotency).await?;
         Ok(CreatedKey { record: self.view(&config, &key), key: Some(text), key_shown: false })
     }
 
@@ -56,25 +59,29 @@ impl Desk {
         &self,
         actor: &Actor,
         config: &Config,
-        draft: Draft,
+        checked: CheckedKey,
         parent: Option<&str>,
         idempotency: Option<Idempotency>,
-    ) -> Answer<(StoredKey, String)> {
+    ) -> Result<(StoredKey, String)> {
         let apis: Vec<&ApiDefinition> =
-            draft.apis.iter().filter_map(|name| api_named(config, name)).collect();
-        let text = new_text(&apis, draft.environment.as_deref())?;
+            checked.apis.iter().filter_map(|name| api_named(config, name)).collect();
+        let text = new_text(&apis, checked.environment.as_deref())?;
         let bare = apis.iter().any(|api| {
             api.key_api.as_ref().is_some_and(|key_api| key_api.style == KeyApiStyle::Bare)
         });
         let id = if bare { uuid::Uuid::new_v4().to_string() } else { new_id()? };
         let prefix = text.chars().take(SHOWN).collect();
-        let mut key = self.stored(actor, draft, id, Digest::of(text.as_bytes()), prefix);
+        let mut key = self.stored(actor, checked, id, Digest::of(text.as_bytes()), prefix);
         key.parent = parent.map(str::to_owned);
         self.keep(actor, config, &key, "key.create", idempotency).await?;
         Ok((key, text))
     }
 
-    pub(super) async fn import(&self, actor: &Actor, imported: ImportedKey) -> Answer<KeyView> {
+    pub(in crate::control) async fn import(
+        &self,
+        actor: &Actor,
+        imported: ImportedKey,
+    ) -> Result<KeyView> {
         self.store()?;
         let ImportedKey {
             id, sha256, prefix, name, organization, apis, environment, scopes, ..
@@ -95,9 +102,9 @@ impl Desk {
             rate_limit,
             expires_at,
         };
-        let _turn = self.take_turn().await?;
+        let _lock = self.lock().await?;
         let config = self.registry.config();
-        let mut checks = Checks::default();
+        let mut checks = Validation::default();
         let digest = checks.digest(&sha256);
         if id.as_deref().is_some_and(|id| !is_key_id(id)) {
             checks.fault("id", "an id has 1 to 128 of letters, digits, `.`, `_`, `:` and `-`");
@@ -108,16 +115,16 @@ impl Desk {
         {
             checks.fault("prefix", format!("at most the first {SHOWN} characters of the key"));
         }
-        let draft = checks.new_key(&config, new, self.now());
+        let checked = checks.new_key(&config, new, self.now());
         checks.finish()?;
         // Found wanting above.
-        let Some(digest) = digest else { return Err(OfficeError::NotFound) };
+        let Some(digest) = digest else { return Err(ServiceError::NotFound) };
         let id = id.map_or_else(new_id, Ok)?;
         if self.registry.key(&id).is_some_and(|key| !key.is_stored()) {
             let detail = format!(
                 "gateway.toml has a key with the id `{id}` already, so the store cannot have one."
             );
-            return Err(OfficeError::Conflict(Conflict::IdTaken, detail));
+            return Err(ServiceError::Conflict(Conflict::IdTaken, detail));
         }
         if let Some(other) = self.registry.key_of(&digest) {
             // Who imports digests must not find out whose they are.
@@ -130,31 +137,31 @@ impl Desk {
             } else {
                 "Another key".to_owned()
             };
-            return Err(OfficeError::Conflict(
+            return Err(ServiceError::Conflict(
                 Conflict::DigestTaken,
                 format!("{other} has the same secret."),
             ));
         }
         if actor.organization.is_some() && self.has_history(&id).await? {
-            return Err(OfficeError::Conflict(
+            return Err(ServiceError::Conflict(
                 Conflict::IdTaken,
                 format!("Another key had the id `{id}`. Choose another one."),
             ));
         }
         if self.registry.is_revoked(&id) {
-            return Err(OfficeError::Conflict(
+            return Err(ServiceError::Conflict(
                 Conflict::IdTaken,
                 format!("The id `{id}` is revoked, which is final. Choose another one."),
             ));
         }
-        let key = self.stored(actor, draft, id, digest, prefix.unwrap_or_default());
+        let key = self.stored(actor, checked, id, digest, prefix.unwrap_or_default());
         self.keep(actor, &config, &key, "key.import", None).await?;
         Ok(self.view(&config, &key))
     }
 
     /// Whether there is something of a key that once had this id, such as a key of the file that is
     /// no longer there: who takes the id over takes over its counts and descendants.
-    async fn has_history(&self, id: &str) -> Answer<bool> {
+    async fn has_history(&self, id: &str) -> Result<bool> {
         let store = self.store()?;
         Ok(!store.descendants(id).await?.is_empty()
             || !store.uses(id, i64::MIN, i64::MAX).await?.is_empty())
@@ -163,7 +170,7 @@ impl Desk {
     pub(super) fn stored(
         &self,
         actor: &Actor,
-        draft: Draft,
+        checked: CheckedKey,
         id: String,
         digest: Digest,
         prefix: String,
@@ -171,20 +178,20 @@ impl Desk {
         let now = self.now();
         StoredKey {
             id,
-            name: draft.name,
-            organization: draft.organization,
-            apis: draft.apis,
+            name: checked.name,
+            organization: checked.organization,
+            apis: checked.apis,
             prefix,
-            environment: draft.environment,
-            scopes: draft.scopes,
-            allow_ips: draft.allow_ips,
-            allow_referrers: draft.allow_referrers,
-            allow_endpoints: draft.allow_endpoints,
-            rate_limit: draft.rate_limit,
+            environment: checked.environment,
+            scopes: checked.scopes,
+            allow_ips: checked.allow_ips,
+            allow_referrers: checked.allow_referrers,
+            allow_endpoints: checked.allow_endpoints,
+            rate_limit: checked.rate_limit,
             created_at: now,
             created_by: actor.name.clone(),
             parent: None,
-            expires_at: draft.expires_at,
+            expires_at: checked.expires_at,
             paused: false,
             revision: 1,
             secrets: vec![StoredSecret { digest, created_at: now, ends_at: None, last_used: None }],
@@ -200,7 +207,7 @@ impl Desk {
         key: &StoredKey,
         action: &str,
         idempotency: Option<Idempotency>,
-    ) -> Answer<()> {
+    ) -> Result<()> {
         let cap = self.cap(config, key.organization.as_deref()).await?;
         let organization = key.organization.as_deref();
         let entry = self.entry(
@@ -216,7 +223,7 @@ impl Desk {
     }
 
     /// How many keys the organisation may have.
-    async fn cap(&self, config: &Config, organization: Option<&str>) -> Answer<Option<u32>> {
+    async fn cap(&self, config: &Config, organization: Option<&str>) -> Result<Option<u32>> {
         let Some(name) = organization else { return Ok(None) };
         let own = self
             .store()?
@@ -234,9 +241,9 @@ pub(super) fn default_cap(config: &Config) -> Option<u32> {
 
 impl Actor {
     /// Whose a new key is: the actor's own organisation, if it has one, and no other.
-    fn place(&self, named: Option<String>) -> Answer<Option<String>> {
+    fn place(&self, named: Option<String>) -> Result<Option<String>> {
         match (&self.organization, named) {
-            (Some(own), Some(named)) if *own != named => Err(OfficeError::Forbidden(format!(
+            (Some(own), Some(named)) if *own != named => Err(ServiceError::Forbidden(format!(
                 "The token is narrowed to the organization `{own}` and makes keys for no other."
             ))),
             (Some(own), _) => Ok(Some(own.clone())),
@@ -245,22 +252,22 @@ impl Actor {
     }
 }
 
-fn idempotent(actor: &Actor, key: &str, new: &NewKey) -> Answer<Idempotency> {
+fn idempotent(actor: &Actor, key: &str, new: &NewKey) -> Result<Idempotency> {
     if !(1..=LONGEST_IDEMPOTENCY_KEY).contains(&key.len())
         || !key.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
     {
-        return Err(OfficeError::invalid(
+        return Err(ServiceError::invalid(
             "Idempotency-Key",
             format!("it has 1 to {LONGEST_IDEMPOTENCY_KEY} printable characters"),
         ));
     }
     // Written out anew, so that spaces and the order of members do not count.
-    let body = serde_json::to_vec(&(&actor.name, new)).map_err(|_| OfficeError::Unavailable)?;
+    let body = serde_json::to_vec(&(&actor.name, new)).map_err(|_| ServiceError::Unavailable)?;
     Ok(Idempotency { token: actor.name.clone(), key: key.to_owned(), body: Digest::of(&body) })
 }
 
 /// A new key's text, with the prefix of its environment.
-pub(super) fn new_text(apis: &[&ApiDefinition], environment: Option<&str>) -> Answer<String> {
+pub(super) fn new_text(apis: &[&ApiDefinition], environment: Option<&str>) -> Result<String> {
     let prefix = environment.and_then(|name| {
         let all = apis.iter().flat_map(|api| &api.environments);
         all.into_iter()
@@ -271,14 +278,14 @@ pub(super) fn new_text(apis: &[&ApiDefinition], environment: Option<&str>) -> An
 }
 
 /// `key_` and random characters. An id is no secret.
-fn new_id() -> Answer<String> {
+fn new_id() -> Result<String> {
     let mut id = random_text(ANY_PREFIX)?;
     id.truncate(ANY_PREFIX.len() + ID_CHARACTERS);
     Ok(id)
 }
 
-fn random_text(prefix: &str) -> Answer<String> {
+fn random_text(prefix: &str) -> Result<String> {
     let mut random = [0; 64];
-    getrandom::fill(&mut random).map_err(|_| OfficeError::Unavailable)?;
-    new_key(prefix, &random).ok_or(OfficeError::Unavailable)
+    getrandom::fill(&mut random).map_err(|_| ServiceError::Unavailable)?;
+    new_key(prefix, &random).ok_or(ServiceError::Unavailable)
 }

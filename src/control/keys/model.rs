@@ -1,4 +1,4 @@
-//! What the office is asked and what it answers, as it stands in the admin API's JSON. Unknown
+//! What the key service is asked and what it returns, as it stands in the admin API's JSON. Unknown
 //! members are refused.
 //!
 //! Moments are RFC 3339 in UTC, to the second. A member that is absent from a change leaves things
@@ -334,4 +334,12 @@ pub(in crate::control) struct AuditPage {
     pub(in crate::control) entries: Vec<AuditView>,
     /// For the next page; null: there is none.
     pub(in crate::control) next: Option<String>,
+}
+
+/// Which entries of the audit log are listed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::control) struct AuditFilter {
+    pub(in crate::control) organization: Option<String>,
+    /// A key's id or an organisation's name.
+    pub(in crate::control) subject: Option<String>,
 }

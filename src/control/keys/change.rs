@@ -2,10 +2,13 @@
 
 use serde_json::json;
 
-use super::check::{Checks, api_named};
+use super::actor::Actor;
 use super::create::{SHOWN, new_text};
+use super::error::{Conflict, Result, ServiceError};
 use super::model::{CreatedKey, KeyChange, KeyView, Rotation};
-use super::{Actor, Answer, Conflict, Desk, OfficeError, moment, rights, view};
+use super::operations::KeyOperations;
+use super::validate::{Validation, api_named};
+use super::{rights, timestamp, view};
 use crate::config::parse_duration;
 use crate::keystore::{Change, StoredKey, StoredSecret};
 use crate::policy::{ApiDefinition, Digest};
@@ -17,18 +20,18 @@ const LONGEST_GRACE: i64 = 90 * 24 * 60 * 60;
 /// Secrets that work at the same time. Rotating again ends the oldest at once.
 const MOST_SECRETS: usize = 3;
 
-impl Desk {
-    pub(super) async fn update(
+impl KeyOperations {
+    pub(in crate::control) async fn update(
         &self,
         actor: &Actor,
         id: &str,
         change: KeyChange,
         if_match: Option<u64>,
-    ) -> Answer<KeyView> {
-        let _turn = self.take_turn().await?;
+    ) -> Result<KeyView> {
+        let _lock = self.lock().await?;
         let old = self.changeable(actor, id, if_match).await?;
         let config = self.registry.config();
-        let mut checks = Checks::default();
+        let mut checks = Validation::default();
         let new = checks.changed(&config, &old, change, self.now());
         checks.finish()?;
         let detail = view::difference(&old, &new);
@@ -37,14 +40,14 @@ impl Desk {
         Ok(self.view(&config, &key))
     }
 
-    pub(super) async fn set_paused(
+    pub(in crate::control) async fn set_paused(
         &self,
         actor: &Actor,
         id: &str,
         paused: bool,
         if_match: Option<u64>,
-    ) -> Answer<KeyView> {
-        let _turn = self.take_turn().await?;
+    ) -> Result<KeyView> {
+        let _lock = self.lock().await?;
         let old = self.changeable(actor, id, if_match).await?;
         let new = StoredKey { paused, ..old.clone() };
         let action = if paused { "key.pause" } else { "key.resume" };
@@ -52,30 +55,30 @@ impl Desk {
         Ok(self.view(&self.registry.config(), &key))
     }
 
-    pub(super) async fn rotate(
+    pub(in crate::control) async fn rotate(
         &self,
         actor: &Actor,
         id: &str,
         rotation: Rotation,
         if_match: Option<u64>,
-    ) -> Answer<CreatedKey> {
+    ) -> Result<CreatedKey> {
         let grace = match rotation.grace.as_deref() {
             None => GRACE,
             Some(text) => {
                 let duration =
-                    parse_duration(text).map_err(|why| OfficeError::invalid("grace", why))?;
+                    parse_duration(text).map_err(|why| ServiceError::invalid("grace", why))?;
                 let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
                 if seconds > LONGEST_GRACE {
-                    return Err(OfficeError::invalid("grace", "the longest is 90 days, `90d`"));
+                    return Err(ServiceError::invalid("grace", "the longest is 90 days, `90d`"));
                 }
                 seconds
             }
         };
-        let _turn = self.take_turn().await?;
+        let _lock = self.lock().await?;
         let old = self.changeable(actor, id, if_match).await?;
         let now = self.now();
         if old.expires_at.is_some_and(|at| at <= now) {
-            return Err(OfficeError::Conflict(
+            return Err(ServiceError::Conflict(
                 Conflict::KeyExpired,
                 "The key has expired. Give it a new expiry first.".into(),
             ));
@@ -86,7 +89,7 @@ impl Desk {
         // The file may have changed since the key was made, and then the prefix of its environment
         // is known no more.
         if !apis.iter().any(|api| takes(api, &text)) {
-            return Err(OfficeError::invalid(
+            return Err(ServiceError::invalid(
                 "environment",
                 "no API of this key takes new keys of its environment; make another key",
             ));
@@ -102,7 +105,7 @@ impl Desk {
         }
         new.secrets
             .insert(0, StoredSecret { digest, created_at: now, ends_at: None, last_used: None });
-        let detail = json!({ "fingerprint": view::fingerprint(&digest), "former_secrets_end_at": moment::show(ends_at) });
+        let detail = json!({ "fingerprint": view::fingerprint(&digest), "former_secrets_end_at": timestamp::format(ends_at) });
         let key = self.replace(actor, old, new, false, "key.rotate", detail).await?;
         Ok(CreatedKey { record: self.view(&config, &key), key: Some(text), key_shown: false })
     }
@@ -117,7 +120,7 @@ impl Desk {
         narrower: bool,
         action: &str,
         detail: serde_json::Value,
-    ) -> Answer<StoredKey> {
+    ) -> Result<StoredKey> {
         if new == old {
             // What is in force may be a change that the store did not take.
             self.registry.put(&old);

@@ -4,22 +4,25 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
+use super::actor::Actor;
 use super::create::default_cap;
+use super::error::{Result, ServiceError};
 use super::model::{OrganizationChange, OrganizationPage, OrganizationView};
-use super::{Actor, Answer, Desk, OfficeError, moment};
+use super::operations::KeyOperations;
+use super::timestamp;
 use crate::config::Config;
 use crate::keystore::{Change, StoredOrganization};
 
 /// The largest cap.
 const LARGEST_CAP: u32 = 1_000_000;
 
-impl Desk {
-    pub(super) async fn organizations(
+impl KeyOperations {
+    pub(in crate::control) async fn organizations(
         &self,
         actor: &Actor,
         after: Option<&str>,
         limit: usize,
-    ) -> Answer<OrganizationPage> {
+    ) -> Result<OrganizationPage> {
         let config = self.registry.config();
         let limit = limit.max(1);
         if let Some(own) = &actor.organization {
@@ -50,23 +53,27 @@ impl Desk {
         Ok(OrganizationPage { organizations, next })
     }
 
-    pub(super) async fn organization(&self, actor: &Actor, name: &str) -> Answer<OrganizationView> {
+    pub(in crate::control) async fn organization(
+        &self,
+        actor: &Actor,
+        name: &str,
+    ) -> Result<OrganizationView> {
         if !actor.sees(Some(name)) {
-            return Err(OfficeError::NotFound);
+            return Err(ServiceError::NotFound);
         }
         let config = self.registry.config();
-        let found = self.find_organization(&config, name).await?.ok_or(OfficeError::NotFound)?;
+        let found = self.find_organization(&config, name).await?.ok_or(ServiceError::NotFound)?;
         Ok(view(&config, found))
     }
 
-    pub(super) async fn set_suspended(
+    pub(in crate::control) async fn set_suspended(
         &self,
         actor: &Actor,
         name: &str,
         suspended: bool,
-    ) -> Answer<OrganizationView> {
+    ) -> Result<OrganizationView> {
         if !actor.sees(Some(name)) {
-            return Err(OfficeError::NotFound);
+            return Err(ServiceError::NotFound);
         }
         actor.must_be_operator()?;
         self.store()?;
@@ -74,11 +81,11 @@ impl Desk {
             // Before anything that may have to wait.
             self.registry.suspend(name, true);
         }
-        let _turn = self.take_turn().await?;
+        let _lock = self.lock().await?;
         let config = self.registry.config();
         let Some((old, keys)) = self.find_organization(&config, name).await? else {
             self.registry.suspend(name, false);
-            return Err(OfficeError::NotFound);
+            return Err(ServiceError::NotFound);
         };
         // Once more, because a resumption may have had its turn in between.
         if suspended {
@@ -97,27 +104,27 @@ impl Desk {
         Ok(view(&config, (new, keys)))
     }
 
-    pub(super) async fn change_organization(
+    pub(in crate::control) async fn change_organization(
         &self,
         actor: &Actor,
         name: &str,
         change: OrganizationChange,
         if_match: Option<u64>,
-    ) -> Answer<OrganizationView> {
+    ) -> Result<OrganizationView> {
         if !actor.sees(Some(name)) {
-            return Err(OfficeError::NotFound);
+            return Err(ServiceError::NotFound);
         }
         actor.must_be_operator()?;
         if change.key_cap.flatten().is_some_and(|cap| cap > LARGEST_CAP) {
-            return Err(OfficeError::invalid("key_cap", format!("it is from 0 to {LARGEST_CAP}")));
+            return Err(ServiceError::invalid("key_cap", format!("it is from 0 to {LARGEST_CAP}")));
         }
         self.store()?;
-        let _turn = self.take_turn().await?;
+        let _lock = self.lock().await?;
         let config = self.registry.config();
         let (old, keys) =
-            self.find_organization(&config, name).await?.ok_or(OfficeError::NotFound)?;
+            self.find_organization(&config, name).await?.ok_or(ServiceError::NotFound)?;
         if if_match.is_some_and(|revision| revision != old.revision) {
-            return Err(OfficeError::Stale);
+            return Err(ServiceError::Stale);
         }
         let key_cap = change.key_cap.unwrap_or(old.key_cap);
         if key_cap == old.key_cap {
@@ -136,7 +143,7 @@ impl Desk {
         &self,
         config: &Config,
         name: &str,
-    ) -> Answer<Option<(StoredOrganization, u64)>> {
+    ) -> Result<Option<(StoredOrganization, u64)>> {
         let stored = match &self.store {
             Some(store) => store.organization(name).await?,
             None => None,
@@ -154,7 +161,7 @@ fn view(config: &Config, (stored, keys): (StoredOrganization, u64)) -> Organizat
     OrganizationView {
         revoked: config.revoked_organizations.contains(&*stored.name),
         name: stored.name,
-        suspended_at: stored.suspended_at.map(moment::show),
+        suspended_at: stored.suspended_at.map(timestamp::format),
         keys,
         key_cap: stored.key_cap.or_else(|| default_cap(config)).unwrap_or(0),
         revision: stored.revision,

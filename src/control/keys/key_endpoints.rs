@@ -11,11 +11,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
-use super::check::{Checks, Draft, api_named};
+use super::actor::Actor;
 use super::create::{SHOWN, default_cap};
+use super::error::{Conflict, Result, ServiceError};
 use super::model::{KeyView, RevocationOrder};
+use super::operations::KeyOperations;
+use super::validate::{CheckedKey, Validation, api_named};
 use super::view::as_stored;
-use super::{Actor, Answer, Conflict, Desk, OfficeError, key_bodies, log_change, moment, rights};
+use super::{key_bodies, rights, timestamp};
 use crate::config::{Config, KeyConfig};
 use crate::keystore::{KeyQuery, StoredKey};
 use crate::policy::ApiDefinition;
@@ -46,7 +49,7 @@ fn json(status: StatusCode, body: Bytes) -> KeyAnswer {
     KeyAnswer { status, content_type: Some("application/json".into()), allow: None, body }
 }
 
-impl Desk {
+impl KeyOperations {
     pub(super) async fn answer(self: &Arc<Self>, call: &KeyCall) -> KeyAnswer {
         let config = self.registry.config();
         let Some((api, key_api)) =
@@ -91,7 +94,7 @@ impl Desk {
         config: &Config,
         api: &ApiDefinition,
         call: &KeyCall,
-    ) -> Answer<Done> {
+    ) -> Result<Done> {
         let key = self.own_record(config, &call.key).await?;
         let caller = Caller { config, api, environment: call.environment.as_deref(), key };
         let actor = Actor { name: format!("key {}", call.key), organization: None };
@@ -99,32 +102,32 @@ impl Desk {
             None if call.method == Method::POST => {
                 let request = key_bodies::read(&call.body)?;
                 let (view, text) = self.create_below(&actor, &caller, request).await?;
-                log_change(&actor, "key.create", &view.id);
+                actor.log_change("key.create", &view.id);
                 Ok(Done::Created(Box::new(view), text))
             }
             None => Ok(Done::Listed(self.visible(&caller).await?)),
             Some(id) => {
                 if !self.is_visible(&caller, id).await? {
-                    return Err(OfficeError::NotFound);
+                    return Err(ServiceError::NotFound);
                 }
                 self.revoke(&actor, id, RevocationOrder::default()).await?;
-                log_change(&actor, "key.revoke", id);
+                actor.log_change("key.revoke", id);
                 Ok(Done::Revoked)
             }
         }
     }
 
     /// The record of a key of the store or the file.
-    async fn own_record(&self, config: &Config, id: &str) -> Answer<StoredKey> {
+    async fn own_record(&self, config: &Config, id: &str) -> Result<StoredKey> {
         match config.keys.iter().find(|key| *key.id == *id) {
             Some(key) => Ok(as_stored(config, key, |_| None, None)),
-            None => self.store()?.key(id).await?.ok_or(OfficeError::NotFound),
+            None => self.store()?.key(id).await?.ok_or(ServiceError::NotFound),
         }
     }
 
     /// All keys that the caller sees, those of the file first, then the oldest first. Revoked ones
     /// are not among them.
-    async fn visible(&self, caller: &Caller<'_>) -> Answer<Vec<KeyView>> {
+    async fn visible(&self, caller: &Caller<'_>) -> Result<Vec<KeyView>> {
         let file: Vec<&KeyConfig> = caller
             .config
             .keys
@@ -156,7 +159,7 @@ impl Desk {
     }
 
     /// Whether the caller sees the key with this id.
-    async fn is_visible(&self, caller: &Caller<'_>, id: &str) -> Answer<bool> {
+    async fn is_visible(&self, caller: &Caller<'_>, id: &str) -> Result<bool> {
         if let Some(key) = caller.config.keys.iter().find(|key| *key.id == *id) {
             return Ok(self.sees_of_file(caller, key));
         }
@@ -204,7 +207,7 @@ impl Desk {
         own && opens() && here && !self.registry.is_revoked(&key.id)
     }
 
-    async fn of_organization(&self, caller: &Caller<'_>) -> Answer<Vec<StoredKey>> {
+    async fn of_organization(&self, caller: &Caller<'_>) -> Result<Vec<StoredKey>> {
         let query = KeyQuery {
             organization: caller.key.organization.clone(),
             api: Some(caller.api.name.to_string()),
@@ -218,7 +221,7 @@ impl Desk {
     }
 
     /// A key of the store, the keys that it made, those that they made, and so on.
-    async fn family(&self, of: &StoredKey) -> Answer<Vec<StoredKey>> {
+    async fn family(&self, of: &StoredKey) -> Result<Vec<StoredKey>> {
         let store = self.store()?;
         let mut ids = store.descendants(&of.id).await?;
         ids.push(of.id.clone());
@@ -235,19 +238,19 @@ impl Desk {
         actor: &Actor,
         caller: &Caller<'_>,
         request: key_bodies::KeyRequest,
-    ) -> Answer<(KeyView, String)> {
+    ) -> Result<(KeyView, String)> {
         let Caller { config, api, .. } = *caller;
-        let _turn = self.take_turn().await?;
+        let _lock = self.lock().await?;
         // It may have been revoked while this waited for its turn; its descendants may have been
         // meant, too.
         if self.registry.key(&caller.key.id).is_none_or(|key| key.is_revoked() || key.is_paused()) {
-            return Err(OfficeError::Conflict(
+            return Err(ServiceError::Conflict(
                 Conflict::KeyRevoked,
                 "The calling key has been revoked.".into(),
             ));
         }
         let maker = self.own_record(config, &caller.key.id).await?;
-        let mut checks = Checks::default();
+        let mut checks = Validation::default();
         let scopes = match request.scopes {
             Some(scopes) => {
                 checks.scopes(&[api], &scopes);
@@ -263,7 +266,7 @@ impl Desk {
             None => maker.expires_at,
         };
         if !rights::expiry_within(expires_at, maker.expires_at) {
-            let end = maker.expires_at.map(moment::show).unwrap_or_default();
+            let end = maker.expires_at.map(timestamp::format).unwrap_or_default();
             checks.fault(
                 "expires_at",
                 format!("a key cannot outlive the one that makes it, which expires at {end}"),
@@ -273,7 +276,7 @@ impl Desk {
         if maker.organization.is_none() {
             self.check_family(config, &maker).await?;
         }
-        let draft = Draft {
+        let checked = CheckedKey {
             name: request.name,
             organization: maker.organization.clone(),
             apis: vec![api.name.to_string()],
@@ -285,26 +288,26 @@ impl Desk {
             rate_limit: maker.rate_limit,
             expires_at,
         };
-        let (key, text) = self.make(actor, config, draft, Some(&maker.id), None).await?;
+        let (key, text) = self.make(actor, config, checked, Some(&maker.id), None).await?;
         Ok((self.view(config, &key), text))
     }
 
     /// The cap for keys without an organisation: on all that descend from one key that was not made
     /// by another.
-    async fn check_family(&self, config: &Config, of: &StoredKey) -> Answer<()> {
+    async fn check_family(&self, config: &Config, of: &StoredKey) -> Result<()> {
         let mut root = of.clone();
         while let Some(parent) = root.parent.take() {
             root = match self.own_record(config, &parent).await {
                 Ok(record) => record,
                 // A key of the file that is no longer there.
-                Err(OfficeError::NotFound) => break,
+                Err(ServiceError::NotFound) => break,
                 Err(error) => return Err(error),
             };
         }
         let family = self.family(&root).await?;
         let live = family.iter().filter(|key| key.revocation.is_none()).count();
         match default_cap(config) {
-            Some(cap) if live >= cap as usize => Err(OfficeError::cap_reached(cap)),
+            Some(cap) if live >= cap as usize => Err(ServiceError::cap_reached(cap)),
             _ => Ok(()),
         }
     }
@@ -314,7 +317,7 @@ impl Caller<'_> {
     /// The maker's scopes that mean something in this API: those of another are nobody's business
     /// here.
     fn scopes_here(&self, maker: &StoredKey) -> Vec<String> {
-        let known = |scope: &&String| *scope == "*" || super::check::defines(self.api, scope);
+        let known = |scope: &&String| *scope == "*" || super::validate::defines(self.api, scope);
         let scopes: Vec<String> = maker.scopes.iter().filter(known).cloned().collect();
         // An empty list may mean everything, so it is not made of one that is not.
         if scopes.is_empty() { maker.scopes.clone() } else { scopes }
