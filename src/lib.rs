@@ -9,6 +9,7 @@ pub mod http1;
 pub mod http2;
 pub mod keystore;
 pub mod policy;
+pub mod proof;
 pub mod proxy;
 pub mod serve;
 pub mod state;

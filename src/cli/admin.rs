@@ -1,36 +1,34 @@
 //! The admin API of the running gateway, as the commands call it. They change nothing themselves:
 //! the gateway is the only writer.
 
+mod address;
 mod answer;
+mod exchange;
 mod pinned;
+mod proof;
 
 pub(super) use answer::Answer;
 
-use std::fmt::Display;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
+use address::Address;
+use answer::TOKEN_HINT;
 use anyhow::{Context as _, anyhow, bail, ensure};
-use bytes::Bytes;
 use clap::Args;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use http::{HeaderName, HeaderValue, Method, Request, Uri};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
-use serde::Deserialize;
+use exchange::{Content, exchange};
+use http::header::AUTHORIZATION;
+use http::{HeaderName, HeaderValue, Method, Uri};
+use hyper::client::conn::http1::SendRequest;
+use proof::Unproven;
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use thiserror::Error;
 use tokio::runtime::Runtime;
-use tokio_rustls::TlsConnector;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use zeroize::Zeroizing;
 
-use super::{DEFAULT_CONFIG, with_hint};
-use crate::config;
+use super::defaults::DEFAULT_CONFIG;
+use super::error::with_hint;
 
 // Doc comments on arguments that commands share would take the place of the commands' own in their
 // `--help`.
@@ -48,8 +46,8 @@ pub(super) struct Connection {
 // The same without the file.
 #[derive(Debug, Args)]
 pub(super) struct Login {
-    /// The admin address, such as http://127.0.0.1:9090, instead of the file's; https is checked by
-    /// the system's authorities
+    /// The admin address, such as http://127.0.0.1:9190, instead of the file's; https is checked by
+    /// the system's authorities. Where the file names none either, the variable KEYGATE_ADMIN does
     #[arg(long, value_name = "URL", help_heading = "Gateway")]
     admin: Option<Uri>,
     /// A file that holds the admin token and nothing else, instead of the variable
@@ -58,55 +56,29 @@ pub(super) struct Login {
     token_file: Option<PathBuf>,
 }
 
-/// Used where neither the command line nor the file says anything.
-const USUAL_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
 /// Reading a file with a million keys takes a while.
 const DEADLINE: Duration = Duration::from_secs(60);
+/// For a connection whose other side is known to be the gateway.
+const PROOF_DEADLINE: Duration = Duration::from_secs(10);
+/// How long to wait before another proof is asked for.
+const PROOF_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
 const TOKEN_VARIABLE: &str = "KEYGATE_ADMIN_TOKEN";
-const TOKEN_HINT: &str = "add an [[admin.token]] with `role = \"manage\"` and the digest that \
-    `keygate keys hash` makes of the token";
 
 /// The connection ended, or the time was over, when the request was on its way: the gateway may
 /// have done what it says, or not.
-#[derive(Debug)]
+#[derive(Debug, Error)]
+#[error(
+    "the connection broke before the gateway answered, so the change may have been made or not"
+)]
 pub(super) struct Broken;
-
-impl Display for Broken {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str(
-            "the connection broke before the gateway answered, so the change may have \
-            been made or not",
-        )
-    }
-}
 
 /// Where a gateway listens for its operators, and the token to show there.
 #[derive(Debug)]
 pub(super) struct Admin {
-    /// Host and port.
-    authority: String,
-    tls: Option<Arc<ClientConfig>>,
+    address: Address,
     token: Zeroizing<String>,
     runtime: Runtime,
-}
-
-/// The two settings that matter here. The rest of the file may be wrong: that is what the gateway
-/// will say.
-#[derive(Debug, Deserialize)]
-struct File {
-    admin: Option<AdminSection>,
-}
-
-#[derive(Debug, Deserialize)]
-struct AdminSection {
-    listen: Option<SocketAddr>,
-    tls: Option<TlsSection>,
-}
-
-#[derive(Debug, Deserialize)]
-struct TlsSection {
-    cert: PathBuf,
 }
 
 impl Admin {
@@ -118,15 +90,12 @@ impl Admin {
     /// The same with this configuration file.
     pub(super) fn find_in(file: &Path, login: &Login) -> anyhow::Result<Self> {
         let token = token(login)?;
-        let (authority, tls) = match &login.admin {
-            Some(uri) => named(uri)?,
-            None => in_file(file)?,
-        };
+        let address = Address::find(file, login.admin.as_ref())?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .context("cannot start a runtime")?;
-        Ok(Self { authority, tls, token, runtime })
+        Ok(Self { address, token, runtime })
     }
 
     /// Calls `path`, which may have a query.
@@ -141,30 +110,18 @@ impl Admin {
         body: Option<&Value>,
         header: Option<(HeaderName, &str)>,
     ) -> anyhow::Result<Answer> {
-        let mut request =
-            Request::new(Full::new(Bytes::from(body.map_or_else(String::new, Value::to_string))));
-        *request.method_mut() = method;
-        *request.uri_mut() = path.parse()?;
+        let mut request = exchange::request(&self.address.authority, method, path, body)?;
         let mut bearer = HeaderValue::from_str(&format!("Bearer {}", *self.token))?;
         bearer.set_sensitive(true);
-        let headers = request.headers_mut();
-        headers.insert(HOST, self.authority.parse()?);
-        headers.insert(AUTHORIZATION, bearer);
-        if body.is_some() {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        }
+        request.headers_mut().insert(AUTHORIZATION, bearer);
         if let Some((name, value)) = header {
-            headers.insert(name, value.parse()?);
+            request.headers_mut().insert(name, value.parse()?);
         }
         self.runtime.block_on(async {
-            let late = || anyhow!("nothing came within {} seconds", DEADLINE.as_secs());
-            let stream = match tokio::time::timeout(DEADLINE, self.connect()).await {
-                Ok(connected) => connected.map_err(|error| self.unreachable(&error))?,
-                Err(_) => return Err(self.unreachable(&late())),
-            };
-            match tokio::time::timeout(DEADLINE, exchange(stream, request)).await {
+            let mut gateway = self.reach().await?;
+            match timeout(DEADLINE, exchange(&mut gateway, request, LONGEST_ANSWER)).await {
                 Ok(answer) => answer,
-                Err(_) => Err(late()),
+                Err(_) => Err(late(DEADLINE)),
             }
             .context(Broken)
         })
@@ -183,38 +140,47 @@ impl Admin {
         self.call(method, path, body, None)?.accepted()
     }
 
+    /// Returns a connection whose other side is known to be the gateway, so that the token may be
+    /// sent on it, and on no other.
+    async fn reach(&self) -> anyhow::Result<SendRequest<Content>> {
+        let deadline = Instant::now() + PROOF_DEADLINE;
+        loop {
+            let stream = match timeout(DEADLINE, self.address.connect()).await {
+                Ok(connected) => connected.map_err(|error| self.unreachable(&error))?,
+                Err(_) => return Err(self.unreachable(&late(DEADLINE))),
+            };
+            let mut sender = exchange::speak(stream).await?;
+            if self.address.is_certified() {
+                return Ok(sender);
+            }
+            let proof = proof::demand(&mut sender, &self.address.authority, &self.token);
+            let why = match timeout_at(deadline, proof).await {
+                Ok(Ok(())) if sender.ready().await.is_ok() => return Ok(sender),
+                // As in an upgrade. What another connection has proved counts for that one only.
+                Ok(Ok(())) => Unproven::Closed,
+                Ok(Err(why)) => why,
+                Err(_) => Unproven::Failed(late(PROOF_DEADLINE)),
+            };
+            if !why.may_pass() || Instant::now() + PROOF_PAUSE >= deadline {
+                return Err(self.unproven(&why));
+            }
+            sleep(PROOF_PAUSE).await;
+        }
+    }
+
     fn unreachable(&self, error: &anyhow::Error) -> anyhow::Error {
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
-        let what =
-            format!("the gateway does not answer at {scheme}://{}: {error:#}", self.authority);
+        let what = format!("the gateway does not answer at {}: {error:#}", self.address.url());
         with_hint(what, "is it running, and is this its admin address? --admin names another")
     }
 
-    async fn connect(&self) -> anyhow::Result<Box<dyn Stream>> {
-        let stream = TcpStream::connect(&self.authority).await?;
-        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
-        let host = self.authority.rsplit_once(':').map_or(&*self.authority, |(host, _)| host);
-        let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())?;
-        Ok(Box::new(TlsConnector::from(tls.clone()).connect(name, stream).await?))
+    fn unproven(&self, why: &Unproven) -> anyhow::Error {
+        let what = format!("the token was not sent to {}: {why}", self.address.url());
+        with_hint(what, why.hint())
     }
 }
 
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
-
-async fn exchange(
-    stream: Box<dyn Stream>,
-    request: Request<Full<Bytes>>,
-) -> anyhow::Result<Answer> {
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    // What goes wrong on it shows in the exchange.
-    tokio::spawn(connection);
-    let response = sender.send_request(request).await?;
-    let status = response.status();
-    let body = Limited::new(response.into_body(), LONGEST_ANSWER).collect().await;
-    let body = body.map_err(|error| anyhow!("the answer broke off: {error}"))?.to_bytes();
-    Ok(Answer { status, body })
+fn late(deadline: Duration) -> anyhow::Error {
+    anyhow!("nothing came within {} seconds", deadline.as_secs())
 }
 
 /// A name or an id as one segment of a path, or one value of a query (RFC 3986 §2.3).
@@ -252,55 +218,4 @@ fn token(login: &Login) -> anyhow::Result<Zeroizing<String>> {
         "the token must be one word of visible ASCII characters"
     );
     Ok(trimmed)
-}
-
-/// The address that the configuration names.
-fn in_file(file: &Path) -> anyhow::Result<(String, Option<Arc<ClientConfig>>)> {
-    let text = std::fs::read_to_string(file).unwrap_or_default();
-    let section = toml::from_str(&text).ok().and_then(|file: File| file.admin);
-    let listen = section.as_ref().and_then(|section| section.listen).unwrap_or(USUAL_ADMIN);
-    let folder = file.parent().unwrap_or(Path::new(""));
-    let tls = section
-        .and_then(|section| section.tls)
-        .map(|tls| pinned::client(&folder.join(tls.cert)))
-        .transpose()?;
-    Ok((reachable(listen).to_string(), tls))
-}
-
-/// The address that the command line names.
-fn named(uri: &Uri) -> anyhow::Result<(String, Option<Arc<ClientConfig>>)> {
-    let wrong =
-        || with_hint(format_args!("`{uri}` is no admin address"), "such as http://127.0.0.1:9090");
-    let authority = uri.authority().ok_or_else(wrong)?;
-    ensure!(
-        matches!(uri.path(), "" | "/")
-            && uri.query().is_none()
-            && !authority.as_str().contains('@'),
-        wrong()
-    );
-    let (tls, port) = match uri.scheme_str() {
-        None | Some("http") => (None, 80),
-        Some("https") => {
-            let roots =
-                config::root_store(None).context("cannot check the admin address's certificate")?;
-            (
-                Some(Arc::new(
-                    ClientConfig::builder().with_root_certificates(roots).with_no_client_auth(),
-                )),
-                443,
-            )
-        }
-        Some(_) => return Err(wrong()),
-    };
-    Ok((format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(port)), tls))
-}
-
-/// Where to call what listens on every address.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listen.port())
 }

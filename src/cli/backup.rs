@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::admin::{Admin, Connection};
-use super::print;
+use super::output::print;
 
 /// Copy the store of the running gateway, and print the copy's path
 ///

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::Args;
 
-use super::{DEFAULT_CONFIG, complain, count, print};
+use super::defaults::DEFAULT_CONFIG;
+use super::output::{complain, count, print};
 use crate::config::{self, Config, Problem, Problems, Severity};
 
 /// Say everything that is wrong with a file, without running it

@@ -10,7 +10,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::admin::{Admin, Login};
-use super::{DEFAULT_CONFIG, Refused, plain, print, with_hint};
+use super::defaults::DEFAULT_CONFIG;
+use super::error::{Refused, with_hint};
+use super::output::{plain, print};
 
 /// Show why a request is allowed or refused: every check in order, and where the rule behind it
 /// stands

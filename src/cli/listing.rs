@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::admin::{Admin, Connection, encode};
+use super::output::{complain, print, print_part};
 use super::table::{Table, width};
-use super::{complain, print, print_part};
 
 // How much is listed, and how. (No doc comment: it would stand in the `--help` of each command.)
 #[derive(Debug, Args)]

@@ -7,27 +7,27 @@ mod admin;
 mod audit;
 mod backup;
 mod check;
+mod defaults;
 mod demo;
+mod error;
 mod explain;
 mod keys;
 mod listing;
 mod organizations;
+mod output;
+mod reachable;
 mod reload;
 mod serve;
 mod table;
 mod upgrade;
 
-use std::fmt::Display;
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use anyhow::anyhow;
 use clap::{Parser, Subcommand};
+use error::{BadUsage, Refused};
+use output::complain;
 
 use crate::config::Problems;
-
-/// The file that commands read where none is named.
-const DEFAULT_CONFIG: &str = "gateway.toml";
 
 /// Keygate stands in front of an HTTP API and gives it API keys, scopes, restrictions and rate
 /// limits.
@@ -83,77 +83,6 @@ pub fn main() -> ExitCode {
         complain(format_args!("error: {error:#}"));
     }
     ExitCode::from(if error.is::<BadUsage>() { 2 } else { 1 })
-}
-
-/// A command line that clap accepts and the command does not.
-#[derive(Debug)]
-struct BadUsage(&'static str);
-
-impl Display for BadUsage {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str(self.0)
-    }
-}
-
-impl std::error::Error for BadUsage {}
-
-/// A request that is explained would be refused. What is printed says so already.
-#[derive(Debug)]
-struct Refused;
-
-impl Display for Refused {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("refused")
-    }
-}
-
-impl std::error::Error for Refused {}
-
-/// An error and what to do about it.
-fn with_hint(error: impl Display, hint: impl Display) -> anyhow::Error {
-    anyhow!("{error:#}\n  hint: {hint}")
-}
-
-/// Writes to stdout. That nobody reads it (`keygate … | head`) is no error.
-fn print(text: impl Display) -> anyhow::Result<()> {
-    print_part(format_args!("{text}\n"))
-}
-
-/// The same without the end of the line.
-fn print_part(text: impl Display) -> anyhow::Result<()> {
-    match write_out(text) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(anyhow!("cannot write to the standard output: {error}"))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Writes what nobody can show a second time: here it is an error that nobody reads it.
-fn print_once(text: impl Display, hint: impl Display) -> anyhow::Result<()> {
-    write_out(format_args!("{text}\n"))
-        .map_err(|error| with_hint(format_args!("the key was lost on its way out: {error}"), hint))
-}
-
-fn write_out(text: impl Display) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    write!(out, "{text}")?;
-    out.flush()
-}
-
-/// A text that somebody else chose, without what could steer a terminal.
-fn plain(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
-}
-
-/// Writes to stderr, if it is open.
-fn complain(text: impl Display) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
-}
-
-/// `1 key`, `2 keys`.
-fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

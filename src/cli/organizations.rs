@@ -8,7 +8,8 @@ use serde_json::json;
 
 use super::admin::{Admin, Connection, encode};
 use super::listing::{Listing, Paging};
-use super::{print, table};
+use super::output::print;
+use super::table;
 
 /// Look at the organizations that own keys, suspend them, and cap their keys
 #[derive(Debug, Subcommand)]

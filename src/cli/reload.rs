@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::admin::{Admin, Answer, Connection};
-use super::{complain, print};
+use super::output::{complain, print};
 
 /// Make the running gateway read its file now, and say what changed or what is wrong
 ///

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::DEFAULT_CONFIG;
+use super::defaults::DEFAULT_CONFIG;
 use crate::serve::{self, Program};
 
 /// Run the gateway until it is told to stop

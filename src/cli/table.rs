@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-use super::{plain, print};
+use super::output::{plain, print};
 
 /// What stands where there is nothing.
 pub(super) const NONE: &str = "-";

@@ -6,7 +6,7 @@ use http::Method;
 use serde::Deserialize;
 
 use super::admin::{Admin, Connection};
-use super::print;
+use super::output::print;
 
 /// Have the running gateway start the program that now stands in its place, and hand over to it
 /// without losing a request

@@ -3,6 +3,10 @@
 //! A token is needed, and more: a web page in the browser of somebody who can reach the address
 //! must not be able to use it. So the `Host` has to be a name that no foreign DNS can point here
 //! (DNS rebinding), and an `Origin`, which browsers add, has to be this very address (CSRF).
+//!
+//! What needs no token (`/metrics`, `/healthz`, `/readyz`) has the same rule for the `Host` on a
+//! loopback address. Any other address has TLS, and a page of another name does not get past its
+//! certificate; there, whatever name a scraper knows the gateway by will do.
 
 use std::net::IpAddr;
 
@@ -72,6 +76,16 @@ impl Denied {
     }
 }
 
+/// Refuses what may come from a web page that somebody else made, where no token is needed: on a
+/// loopback address, which every browser of the machine can reach. Those that browse send a `Host`;
+/// a health check of HTTP/1.0 may have none.
+pub(super) fn check_open(headers: &HeaderMap, hosts: &[String]) -> Result<(), Denied> {
+    if headers.contains_key(header::HOST) {
+        safe_host(headers, hosts)?;
+    }
+    Ok(())
+}
+
 /// Refuses what may come from a web page that somebody else made. `target`: the host of an absolute
 /// request target.
 pub(super) fn check_origin(
@@ -80,9 +94,7 @@ pub(super) fn check_origin(
     encrypted: bool,
     admin: &Admin,
 ) -> Result<(), Denied> {
-    let host = only(headers, header::HOST)
-        .filter(|host| is_safe(host, &admin.hosts))
-        .ok_or(Denied::Host)?;
+    let host = safe_host(headers, &admin.hosts)?;
     if target.is_some_and(|target| !target.eq_ignore_ascii_case(host)) {
         return Err(Denied::Host);
     }
@@ -96,6 +108,11 @@ pub(super) fn check_origin(
         }
     }
     Ok(())
+}
+
+/// The `Host`, if it is one that no foreign DNS can point here.
+fn safe_host<'h>(headers: &'h HeaderMap, hosts: &[String]) -> Result<&'h str, Denied> {
+    only(headers, header::HOST).filter(|host| is_safe(host, hosts)).ok_or(Denied::Host)
 }
 
 /// The token that a call is made with.
@@ -151,7 +168,7 @@ mod tests {
             organization: None,
         };
         Admin {
-            listen: ([127, 0, 0, 1], 9090).into(),
+            listen: ([127, 0, 0, 1], 9190).into(),
             tls: None,
             tokens: vec![ops],
             hosts: vec!["keygate.internal".to_owned()],
@@ -170,7 +187,7 @@ mod tests {
     }
 
     const OPS: (&str, &str) = ("authorization", "Bearer ops");
-    const HERE: (&str, &str) = ("host", "127.0.0.1:9090");
+    const HERE: (&str, &str) = ("host", "127.0.0.1:9190");
 
     #[test]
     fn listed_token_is_let_through() {
@@ -190,16 +207,16 @@ mod tests {
     fn host_is_an_address_localhost_or_listed() {
         for host in [
             "127.0.0.1",
-            "[::1]:9090",
+            "[::1]:9190",
             "[::1]",
-            "localhost:9090",
+            "localhost:9190",
             "LOCALHOST",
-            "keygate.internal:9090",
+            "keygate.internal:9190",
         ] {
             assert_eq!(verdict(&[("host", host), OPS]), Ok("ops".to_owned()), "{host}");
         }
         for host in [
-            "evil.example:9090",
+            "evil.example:9190",
             "localhost.evil.example",
             "",
             "[::1",
@@ -223,10 +240,10 @@ mod tests {
     fn absolute_target_names_the_same_host() {
         let headers = HeaderMap::from_iter([(
             header::HOST,
-            header::HeaderValue::from_static("localhost:9090"),
+            header::HeaderValue::from_static("localhost:9190"),
         )]);
-        assert_eq!(check_origin(Some("LOCALHOST:9090"), &headers, false, &admin()), Ok(()));
-        for target in ["localhost", "localhost:9091", "user@localhost:9090", "evil.example", ""] {
+        assert_eq!(check_origin(Some("LOCALHOST:9190"), &headers, false, &admin()), Ok(()));
+        for target in ["localhost", "localhost:9091", "user@localhost:9190", "evil.example", ""] {
             assert_eq!(
                 check_origin(Some(target), &headers, false, &admin()),
                 Err(Denied::Host),
@@ -238,11 +255,11 @@ mod tests {
     #[test]
     fn origin_is_absent_or_the_same() {
         assert_eq!(
-            verdict(&[HERE, OPS, ("origin", "http://127.0.0.1:9090")]),
+            verdict(&[HERE, OPS, ("origin", "http://127.0.0.1:9190")]),
             Ok("ops".to_owned())
         );
         for origin in
-            ["null", "https://127.0.0.1:9090", "http://127.0.0.1", "http://evil.example", ""]
+            ["null", "https://127.0.0.1:9190", "http://127.0.0.1", "http://evil.example", ""]
         {
             assert_eq!(verdict(&[HERE, OPS, ("origin", origin)]), Err(Denied::Origin), "{origin}");
         }

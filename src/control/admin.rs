@@ -1,33 +1,27 @@
 //! The admin address: its connections. What they are answered is in `api`.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use axum::Router;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
-use super::api::{self, Encrypted};
-use super::figures::Figures;
-use super::office::Office;
-use super::registry::Registry;
-use super::upgrade::UpgradeRequest;
-use crate::config::Admin;
+use super::api::{self, Arrival, BODY_TIMEOUT, State};
+use super::gate::Gate;
 
 /// Connections served at once.
 const CONNECTIONS: usize = 64;
-/// For the TLS handshake, for a request's head, for its body, and between two requests.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+/// For the TLS handshake, for a request's head, and between two requests.
+const CLIENT_TIMEOUT: Duration = BODY_TIMEOUT;
 /// How often it is looked whether one can be closed, while all of them are busy.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long the first request of a connection may take to come when no more are wanted.
@@ -60,44 +54,6 @@ pub(super) struct ReloadRequest {
     /// Whether the file may drop as many keys as it likes.
     pub(super) force: bool,
     pub(super) answer: oneshot::Sender<ReloadReport>,
-}
-
-/// Whether connections are accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Gate {
-    Open,
-    /// Not now: those that come wait in the system's queue. Those that are open end with their
-    /// request.
-    Closed,
-    /// Nor ever again.
-    Shut,
-}
-
-/// What an edit may change.
-#[derive(Debug, Default)]
-pub(super) struct Settings {
-    /// Nothing: `[admin]` is gone, and only a restart closes the address.
-    pub(super) admin: Option<Admin>,
-    pub(super) tls: Option<Arc<rustls::ServerConfig>>,
-    /// Of the file that runs; nothing: what runs is no file.
-    pub(super) digest: Option<[u8; 32]>,
-}
-
-/// What requests are answered from.
-#[derive(Debug)]
-pub(super) struct State {
-    pub(super) figures: Arc<Figures>,
-    pub(super) settings: Arc<ArcSwap<Settings>>,
-    pub(super) reloads: mpsc::Sender<ReloadRequest>,
-    pub(super) upgrades: mpsc::Sender<UpgradeRequest>,
-    /// Every upstream's name has been resolved, or tried.
-    pub(super) settled: watch::Receiver<bool>,
-    pub(super) registry: Arc<Registry>,
-    pub(super) office: Office,
-    /// `gateway.toml`.
-    pub(super) file: PathBuf,
-    /// The store's file; backups are put beside it.
-    pub(super) store: Option<PathBuf>,
 }
 
 /// One that is open.
@@ -157,6 +113,8 @@ pub(super) async fn serve(
     let mut connections = Connections::default();
     let mut tasks = JoinSet::new();
     let router = api::router(state.clone());
+    let loopback =
+        listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
     loop {
         match gate.wait_for(|gate| *gate != Gate::Closed).await.as_deref() {
             Ok(Gate::Open) => {}
@@ -186,7 +144,8 @@ pub(super) async fn serve(
         let busy = Arc::new(AtomicBool::new(false));
         let (state, router, gate, answering) =
             (state.clone(), router.clone(), gate.clone(), answering.clone());
-        let task = tasks.spawn(converse(stream, state, router, gate, (busy.clone(), answering)));
+        let task =
+            tasks.spawn(converse(stream, loopback, state, router, gate, (busy.clone(), answering)));
         connections.0.push_back(Open { busy, task });
     }
     drop(listener);
@@ -198,18 +157,20 @@ type Answered = (Arc<AtomicBool>, Arc<AtomicUsize>);
 
 async fn converse(
     stream: TcpStream,
+    loopback: bool,
     state: Arc<State>,
     router: Router,
     gate: watch::Receiver<Gate>,
     answered: Answered,
 ) {
     let tls = state.settings.load().tls.clone();
+    let arrival = Arrival { encrypted: tls.is_some(), loopback };
     match tls {
-        None => connection(stream, false, router, gate, answered).await,
+        None => connection(stream, arrival, router, gate, answered).await,
         Some(config) => {
             let handshake = tokio_rustls::TlsAcceptor::from(config).accept(stream);
-            if let Ok(Ok(stream)) = timeout(PATIENCE, handshake).await {
-                connection(stream, true, router, gate, answered).await;
+            if let Ok(Ok(stream)) = timeout(CLIENT_TIMEOUT, handshake).await {
+                connection(stream, arrival, router, gate, answered).await;
             }
         }
     }
@@ -217,7 +178,7 @@ async fn converse(
 
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    encrypted: bool,
+    arrival: Arrival,
     router: Router,
     mut gate: watch::Receiver<Gate>,
     (busy, all): Answered,
@@ -227,7 +188,7 @@ async fn connection(
     let (begins, mut begun) = watch::channel(false);
     let service = service_fn(move |mut request| {
         begins.send_replace(true);
-        request.extensions_mut().insert(Encrypted(encrypted));
+        request.extensions_mut().insert(arrival);
         let (router, mut gate, busy, all) =
             (router.clone(), asked.clone(), busy.clone(), all.clone());
         async move {
@@ -240,7 +201,7 @@ async fn connection(
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE)
+        .header_read_timeout(CLIENT_TIMEOUT)
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let closed = async {

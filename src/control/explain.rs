@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri, header};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::office::Actor;
+use super::keys::Actor;
 use super::registry::Registry;
 use super::table::Trial;
 use crate::config::{Config, Entry, Problems, locate, parse};

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::office::Office;
+use super::keys::KeyService;
 use crate::state::KeyRequest;
 
 /// Calls that are answered at once: with a disk that hangs, they take long.
@@ -13,13 +13,13 @@ pub(super) const KEY_CALLS: usize = 64;
 
 /// Who answers, and how many calls at once.
 #[derive(Debug)]
-pub(super) struct KeyDesk {
+pub(super) struct KeyCalls {
     slots: Semaphore,
     /// To the process that has taken over.
     elsewhere: Mutex<Option<UnboundedSender<KeyRequest>>>,
 }
 
-impl KeyDesk {
+impl KeyCalls {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self { slots: Semaphore::new(KEY_CALLS), elsewhere: Mutex::default() })
     }
@@ -38,7 +38,7 @@ impl KeyDesk {
     /// Answers calls. Never ends while there are workers.
     pub(super) async fn run(
         self: Arc<Self>,
-        office: Office,
+        keys: KeyService,
         mut calls: mpsc::Receiver<KeyRequest>,
     ) {
         while let Some((call, answer)) = calls.recv().await {
@@ -54,10 +54,10 @@ impl KeyDesk {
                 continue;
             }
             slot.forget();
-            let (office, desk) = (office.clone(), self.clone());
+            let (keys, calls_here) = (keys.clone(), self.clone());
             tokio::spawn(async move {
-                let answered = office.answer(call).await;
-                desk.slots.add_permits(1);
+                let answered = keys.answer(call).await;
+                calls_here.slots.add_permits(1);
                 // Nobody is left to be told if the client went away meanwhile.
                 let _ = answer.send(answered);
             });

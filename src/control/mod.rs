@@ -12,11 +12,12 @@ mod explain;
 mod exposition;
 mod figures;
 mod files;
+mod gate;
 mod guard;
 mod key_calls;
+mod keys;
 mod load;
 mod metrics;
-mod office;
 mod registry;
 mod reload;
 mod resolve_upstreams;
@@ -37,12 +38,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use admin::{Gate, ReloadRequest, Settings};
+use admin::ReloadRequest;
+use api::Settings;
 use arc_swap::ArcSwap;
 use figures::Figures;
 use files::FileEvents;
-use key_calls::KeyDesk;
-use office::Office;
+use gate::Gate;
+use key_calls::KeyCalls;
+use keys::KeyService;
 use registry::Registry;
 use reload::Cause;
 use site::SiteBuilder;
@@ -85,7 +88,7 @@ pub struct Controller {
     store: Option<KeyStore>,
     /// Keys of the store that the file revokes, of which the store is to be told.
     revoked_in_file: Vec<String>,
-    office: Office,
+    keys: KeyService,
     key_calls: Option<mpsc::Receiver<KeyRequest>>,
     /// What runs.
     config: Arc<Config>,
@@ -169,13 +172,13 @@ impl Controller {
         shutdown: impl Future<Output = ()>,
     ) -> std::io::Result<()> {
         let Some(key_calls) = self.key_calls.take() else { return Ok(()) };
-        self.office.note_revoked_in_file(std::mem::take(&mut self.revoked_in_file));
+        self.keys.note_revoked_in_file(std::mem::take(&mut self.revoked_in_file));
         let (reload_sender, mut reloads) = mpsc::channel(RELOADS);
         let (upgrade_sender, upgrades) = mpsc::channel(RELOADS);
         let (settled_sender, settled) = channel::channel(false);
         let gate = Arc::new(channel::Sender::new(Gate::Open));
         let answering_admin = Arc::new(AtomicUsize::new(0));
-        let key_desk = KeyDesk::new();
+        let key_desk = KeyCalls::new();
         let destination = self.store.clone().map_or(Destination::Nowhere, Destination::Store);
         let destination = Arc::new(Mutex::new(destination));
         self.config.warnings.iter().for_each(reload::log);
@@ -185,7 +188,7 @@ impl Controller {
         let hanging =
             self.figures.store.clone().map(|health| tokio::spawn(tell_of_hanging_store(health)));
         let expiry = tokio::spawn(expiry::run(self.figures.clone()));
-        let answering = tokio::spawn(key_desk.clone().run(self.office.clone(), key_calls));
+        let answering = tokio::spawn(key_desk.clone().run(self.keys.clone(), key_calls));
         let prune = self.store.clone().zip(self.config.store.clone());
         let prune = prune.map(|(store, settings)| {
             tokio::spawn(uses::prune(self.figures.clone(), store, settings))
@@ -204,16 +207,17 @@ impl Controller {
             Some(listener) => {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
                 let (figures, settings) = (self.figures.clone(), self.settings.clone());
-                let (registry, office) = (self.registry.clone(), self.office.clone());
+                let (registry, keys) = (self.registry.clone(), self.keys.clone());
                 let store = self.config.store.as_ref().map(|store| store.path.clone());
-                let state = Arc::new(admin::State {
+                let state = Arc::new(api::State {
                     figures,
                     settings,
                     reloads: reload_sender,
                     upgrades: upgrade_sender.clone(),
+                    proofs: api::ProofRate::default(),
                     settled,
                     registry,
-                    office,
+                    keys,
                     store,
                     file: self.path.clone(),
                 });
@@ -238,7 +242,7 @@ impl Controller {
                 .clone()
                 .zip(self.config.store.as_ref().map(|store| store.path.clone())),
             destination: destination.clone(),
-            office: self.office.clone(),
+            keys: self.keys.clone(),
             key_desk,
             gate: gate.clone(),
             answering_admin,
@@ -279,7 +283,7 @@ impl Controller {
 
     async fn close_store(&mut self, destination: &Mutex<Destination>) {
         let destination = destination.lock().await;
-        self.office.settle().await;
+        self.keys.flush().await;
         uses::write_down(&self.figures, &destination).await;
         if let Some(store) = self.store.take() {
             store.close().await;

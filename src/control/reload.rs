@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::Controller;
-use super::admin::{ReloadReport, Settings};
+use super::admin::ReloadReport;
+use super::api::Settings;
 use super::guard::{self, Objection};
 use super::load::{Loaded, load};
 use super::tls::{ListenerTls, Served};
@@ -244,7 +245,7 @@ impl Controller {
             self.builder.build(config, Arc::new(config.routes()), handshakes, Some(&running))?;
         drop(running);
         let revoked = self.registry.follow(config, site);
-        self.office.note_revoked_in_file(revoked);
+        self.keys.note_revoked_in_file(revoked);
         let handshakes = admin_tls.as_ref().map(ListenerTls::config);
         self.settings.store(Arc::new(Settings {
             admin: config.admin.clone(),

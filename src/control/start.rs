@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use super::admin::Settings;
+use super::api::Settings;
 use super::figures::Figures;
+use super::keys::KeyService;
 use super::load::load;
-use super::office::Office;
 use super::registry::Registry;
 use super::site::SiteBuilder;
 use super::table::Table;
@@ -161,7 +161,7 @@ impl Prepared {
         let figures = Arc::new(Figures::new(shared.clone(), store.as_ref().map(KeyStore::health)));
         let registry = Arc::new(Registry::new(shared.clone(), table, site));
         let clock = shared.clone();
-        let office = Office::new(registry.clone(), store.clone(), move || clock.clock.now().unix);
+        let keys = KeyService::new(registry.clone(), store.clone(), move || clock.clock.now().unix);
         let moment = watch::Moment {
             monotonic: Duration::from_nanos(shared.clock.now().monotonic),
             wall: std::time::SystemTime::now(),
@@ -175,7 +175,7 @@ impl Prepared {
             registry,
             store,
             revoked_in_file,
-            office,
+            keys,
             key_calls: Some(key_calls),
             config: config.clone(),
             reading,

@@ -1,14 +1,17 @@
 //! Keys managed from the command line: the real commands against a real gateway with a real store.
 
-use std::io::{BufReader, Write};
-use std::net::TcpListener;
+mod explain;
+mod list;
+mod refusals;
+
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
 use crate::cli::{assert_code, stderr, stdout};
-use crate::harness::{Gateway, Key, Message, Request, Upstream, hex_digest};
+use crate::harness::{Gateway, Key, Request, Upstream, hex_digest};
 
 const TOKEN: &str = "token-of-the-operators";
 const NARROW: &str = "token-of-another-organization";
@@ -301,52 +304,6 @@ fn revoking_asks_at_a_terminal_and_is_refused_where_there_is_none() {
 }
 
 #[test]
-fn list_fits_the_terminal_and_follows_pages() {
-    let desk = Desk::open();
-    for number in 0..3 {
-        desk.create(
-            &format!("Client {number} with a name that goes on and on and on"),
-            &["--organization", "organization_of_the_acme_company"],
-        );
-    }
-    let names: Vec<String> = desk.keygate(&["keys", "list"]).lines().map(str::to_owned).collect();
-    assert_eq!(names.len(), 5, "a head, a key of the file, three of the store: {names:?}");
-    assert!(names[0].starts_with("ID") && names[1].starts_with("key_file"), "{names:?}");
-    assert!(
-        names[2].contains("goes on and on and on"),
-        "whoever reads a pipe gets all of it: {names:?}"
-    );
-    for columns in [40, 60, 80, 100] {
-        let output = desk.typed(&["keys", "list"]).env("COLUMNS", &columns.to_string()).run();
-        assert_code(&output, 0);
-        let widest = stdout(&output).lines().map(|line| line.chars().count()).max();
-        assert!(
-            widest.is_some_and(|widest| widest <= columns) && stdout(&output).contains('…'),
-            "{columns}: {}",
-            stdout(&output)
-        );
-    }
-    let page = desk.typed(&["keys", "list", "--limit", "2"]).run();
-    assert_eq!(stdout(&page).lines().count(), 3);
-    let after = stderr(&page)
-        .split('`')
-        .nth(1)
-        .and_then(|hint| hint.strip_prefix("--after "))
-        .expect("where to go on")
-        .to_owned();
-    assert_eq!(desk.keygate(&["keys", "list", "--after", &after]).lines().count(), 3);
-    let all = desk.json(&["keys", "list", "--all"]);
-    assert_eq!((all["keys"].as_array().map(Vec::len), &all["next"]), (Some(4), &Value::Null));
-    assert_eq!(desk.json(&["keys", "list", "--source", "file"])["keys"][0]["id"], "key_file");
-    assert_eq!(
-        desk.json(&["keys", "list", "--status", "revoked"])["keys"].as_array().map(Vec::len),
-        Some(0)
-    );
-    assert_eq!(desk.keygate(&["keys", "list", "--name", "client 1"]).lines().count(), 2);
-    assert_code(&desk.typed(&["keys", "list", "--status", "lost"]).run(), 2);
-}
-
-#[test]
 fn imported_key_is_hashed_here_and_opens_the_api() {
     let desk = Desk::open();
     let key = format!("sk_{}_of-an-older-gateway", "live");
@@ -413,157 +370,4 @@ fn organizations_use_audit_and_backup_are_at_hand() {
     let again = desk.typed(&["backup", "copy.db"]).run();
     assert_code(&again, 1);
     assert!(stderr(&again).contains("error: "), "{}", stderr(&again));
-}
-
-#[test]
-fn explanation_shows_each_check_and_its_line_and_ends_with_the_verdict() {
-    let desk = Desk::open();
-    let (key, id) = desk.create("CRM", &[]);
-    let allowed = desk.typed(&["explain", "--key", &id, "GET", "/api/v1/tickets"]).run();
-    assert_code(&allowed, 0);
-    assert!(
-        stdout(&allowed).ends_with("\nallowed\n") && !stdout(&allowed).contains('✗'),
-        "{}",
-        stdout(&allowed)
-    );
-    let refused = desk
-        .typed(&["explain", "--key", &id, "POST", "/api/v1/tickets", "--ip", "203.0.113.7"])
-        .run();
-    assert_code(&refused, 1);
-    let shown = stdout(&refused);
-    assert!(
-        shown.contains("\n✗ ") && shown.contains("(gateway.toml:") && shown.contains("(store)"),
-        "{shown}"
-    );
-    assert!(
-        shown.ends_with("\nrefused with 403 insufficient_scope\n") && stderr(&refused).is_empty(),
-        "{shown}{}",
-        stderr(&refused)
-    );
-
-    // An edit that is not saved.
-    let edit = std::fs::read_to_string(desk.gateway.file())
-        .expect("the file")
-        .replace("POST /api/v1/tickets", "POST /elsewhere");
-    let edited = desk.gateway.file().with_file_name("edited.toml");
-    std::fs::write(&edited, &edit).expect("the edit");
-    let path = edited.to_str().expect("a path");
-    let tried =
-        desk.typed(&["explain", "--key", &id, "POST", "/api/v1/tickets", "--config", path]).run();
-    assert_code(&tried, 1);
-    assert!(stdout(&tried).ends_with("no_scope_allows\n"), "{}", stdout(&tried));
-    std::fs::write(&edited, edit.replace("upstream =", "upstraem =")).expect("the edit");
-    let mistaken =
-        desk.typed(&["explain", "--key", &id, "GET", "/api/v1/tickets", "--config", path]).run();
-    assert_code(&mistaken, 1);
-    assert!(stderr(&mistaken).contains("did you mean `upstream`?"), "{}", stderr(&mistaken));
-
-    let request =
-        Request::new("POST", "/api/v1/tickets").header("Authorization", &format!("Bearer {key}"));
-    let answer = desk.gateway.send(&request.header("X-Request-Id", "refused-for-the-command-line"));
-    assert_eq!(answer.status(), 403);
-    let past =
-        desk.typed(&["explain", "--request-id", "refused-for-the-command-line", "--json"]).run();
-    assert_code(&past, 1);
-    assert_eq!(
-        serde_json::from_str::<Value>(stdout(&past)).expect("JSON")["refusal"],
-        "insufficient_scope"
-    );
-    let unknown = desk.typed(&["explain", "--request-id", "never-seen"]).run();
-    assert_code(&unknown, 1);
-    assert!(stderr(&unknown).contains("no request with this id"), "{}", stderr(&unknown));
-    assert_code(&desk.typed(&["explain", "--key", &id]).run(), 2);
-}
-
-#[test]
-fn refusals_are_told_with_every_mistake_and_what_to_do() {
-    let desk = Desk::open();
-    let wrong = desk
-        .typed(&[
-            "keys",
-            "create",
-            "--name",
-            "CRM",
-            "--scope",
-            "tickets:raed",
-            "--allow-ip",
-            "somewhere",
-        ])
-        .run();
-    assert_code(&wrong, 1);
-    assert!(stdout(&wrong).is_empty());
-    for part in ["\n  scopes[0]: ", "\n  allow_ips[0]: "] {
-        assert!(stderr(&wrong).contains(part), "{part}: {}", stderr(&wrong));
-    }
-    let told = |output: &Output, parts: &[&str]| {
-        assert_code(output, 1);
-        for part in parts {
-            assert!(stderr(output).contains(part), "{part}: {}", stderr(output));
-        }
-    };
-    told(&desk.typed(&["keys", "show", "key_none"]).run(), &["hint: ", "keygate keys list"]);
-    told(&desk.typed(&["keys", "pause", "key_file"]).run(), &["gateway.toml"]);
-    let stranger =
-        desk.typed(&["keys", "list"]).env("KEYGATE_ADMIN_TOKEN", "token-of-a-stranger").run();
-    told(&stranger, &["not known", "[[admin.token]]"]);
-    assert!(!stderr(&stranger).contains("token-of-a-stranger"));
-    told(
-        &desk.typed(&["reload"]).env("KEYGATE_ADMIN_TOKEN", NARROW).run(),
-        &["one organization", "without `organization`"],
-    );
-
-    let storeless = Desk::open_with("");
-    told(
-        &storeless.typed(&["keys", "create", "--name", "CRM"]).run(),
-        &["[store]", "keygate keys new"],
-    );
-    let free = TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("a port that nobody listens at");
-    let url = format!("http://{free}");
-    let nobody =
-        Typed::new(env!("CARGO_BIN_EXE_keygate"), &["keys", "list", "--admin", &url]).run();
-    told(&nobody, &["does not answer", "is it running"]);
-}
-
-#[test]
-fn creation_is_repeated_after_a_broken_connection_and_asks_for_the_same_key() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}", listener.local_addr().expect("its address"));
-    let made = r#"{"id":"key_1","name":"CRM","organization":null,"apis":["desk"],"prefix":"sk_","environment":null,"scopes":[],"allow_ips":[],
-        "allow_referrers":[],"allow_endpoints":[],"rate_limit":null,"status":"active","source":"store","created_at":null,"created_by":null,
-        "parent":null,"expires_at":null,"revoked_at":null,"revoked_by":null,"revoked_because":null,"last_used_at":null,"secrets":[],
-        "revision":1,"key_shown":true}"#;
-    let gateway = std::thread::spawn(move || {
-        let mut seen = Vec::new();
-        for answered in [false, true] {
-            let (mut stream, _) = listener.accept().expect("a connection");
-            let request =
-                Message::read(&mut BufReader::new(stream.try_clone().expect("a handle")), |_| true)
-                    .expect("a request")
-                    .expect("one");
-            if answered {
-                let head =
-                    format!("HTTP/1.1 201 Created\r\ncontent-length: {}\r\n\r\n", made.len());
-                stream.write_all(format!("{head}{made}").as_bytes()).expect("it is read");
-            }
-            seen.push((request.header("idempotency-key").map(str::to_owned), request.body.clone()));
-        }
-        seen
-    });
-    let output = Typed::new(
-        env!("CARGO_BIN_EXE_keygate"),
-        &["keys", "create", "--name", "CRM", "--expires", "1h", "--admin", &url],
-    )
-    .run();
-    let seen = gateway.join().expect("two requests");
-    assert!(seen[0].0.as_ref().is_some_and(|key| key.len() >= 32));
-    assert_eq!(seen[0], seen[1]);
-    // The gateway does not show a key twice, so all that is left is another one.
-    assert_code(&output, 1);
-    assert!(
-        stdout(&output).is_empty() && stderr(&output).contains("keygate keys rotate key_1"),
-        "{}",
-        stderr(&output)
-    );
 }

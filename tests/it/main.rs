@@ -5,6 +5,7 @@ mod adversity;
 mod architecture;
 mod cli;
 mod cli_keys;
+mod cli_token;
 mod conformance;
 mod crash;
 mod cuts;

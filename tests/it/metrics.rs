@@ -5,7 +5,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use crate::harness::{
-    Answer, Certificates, Client, Gateway, Key, Message, Request, Upstream, wait_for,
+    Answer, Certificates, Client, Gateway, Key, Message, Request, Upstream, hex_digest, wait_for,
 };
 
 fn admin(gateway: &Gateway, request: &Request) -> Message {
@@ -109,6 +109,59 @@ fn health_and_readiness_answer_get_and_head_only() {
     let post = admin(&gateway, &Request::new("POST", "/healthz"));
     assert_eq!((post.status(), post.header("allow")), (405, Some("GET, HEAD")));
     assert_eq!(admin(&gateway, &Request::get("/elsewhere")).status(), 404);
+}
+
+#[test]
+fn open_pages_are_not_for_web_pages_that_rebind_a_name_to_loopback() {
+    let upstream = Upstream::start();
+    let gateway = Gateway::in_front_of(&upstream).start();
+    let listed = "[admin]\nhosts = [\"keygate.internal\"]";
+    gateway.edit(|toml| *toml = toml.replace("[admin]", listed));
+    let ask = |path: &str, host: &str| {
+        let request = Request::get(path).host(host);
+        Client::plain(gateway.admin_address()).send(&request)
+    };
+    wait_for("the edit is in force", || {
+        (ask("/metrics", "keygate.internal").status() == 200).then_some(())
+    });
+    for path in ["/metrics", "/healthz", "/readyz"] {
+        for host in ["localhost", "127.0.0.1:9190", "[::1]", "10.1.2.3", "keygate.internal:9190"] {
+            assert_ne!(ask(path, host).status(), 403, "{path} {host}");
+        }
+        for host in ["evil.example", "localhost.evil.example", "keygate.internal.evil", ""] {
+            let refused = ask(path, host);
+            assert_eq!(refused.status(), 403, "{path} {host}: {refused:?}");
+            assert_eq!(refused.json()["code"], "host_not_allowed");
+        }
+        // Browsers always send one; the oldest of health checks do not.
+        let mut old = Client::plain(gateway.admin_address());
+        old.write(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes());
+        assert_ne!(old.read("GET").status(), 403, "{path}");
+    }
+}
+
+#[test]
+fn open_pages_are_scraped_by_the_name_of_a_service_on_any_other_address() {
+    let upstream = Upstream::start();
+    let certificates = Certificates::for_names(&["keygate.prod".to_owned()]);
+    let folder = tempfile::tempdir().unwrap();
+    certificates.write(folder.path());
+    let toml = format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"0.0.0.0:0\"\n[admin.tls]\n\
+            cert = \"cert.pem\"\nkey = \"key.pem\"\n[[admin.token]]\nname = \"ops\"\n\
+            sha256 = \"{}\"\n[[api]]\nname = \"desk\"\nupstream = \"{}\"\n\
+            credentials = [\"bearer\"]\n",
+        hex_digest("token"),
+        upstream.url()
+    );
+    std::fs::write(folder.path().join("gateway.toml"), toml).unwrap();
+    let gateway = Gateway::serve_in(folder);
+    let address = (std::net::Ipv4Addr::LOCALHOST, gateway.admin_address().port()).into();
+    for path in ["/metrics", "/healthz"] {
+        let request = Request::get(path).host("keygate.prod:9190");
+        let answer = Client::tls(address, &certificates, "keygate.prod").send(&request);
+        assert_eq!(answer.status(), 200, "{path}");
+    }
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn newcomer_who_follows_the_readme_gets_a_protected_api_and_can_revoke_its_key()
     let toml = toml
         .replace("http://127.0.0.1:3000", &upstream.url())
         .replace("127.0.0.1:8443", "127.0.0.1:0")
-        .replace("127.0.0.1:9090", "127.0.0.1:0");
+        .replace("127.0.0.1:9190", "127.0.0.1:0");
     std::fs::write(folder.join("gateway.toml"), toml).expect("gateway.toml");
 
     let shown = String::from_utf8(paste(folder, &new_key).stdout).expect("text");

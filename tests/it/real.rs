@@ -170,7 +170,7 @@ impl HelpDesk {
             .expect("the example's gateway.toml");
         let toml = replace(&toml, "env:DESK_AUTH", login);
         let toml = replace(&toml, "127.0.0.1:8000", &format!("127.0.0.1:{}", server.port));
-        let toml = replace(&toml, "listen = \"127.0.0.1:9090\"", "listen = \"127.0.0.1:0\"");
+        let toml = replace(&toml, "listen = \"127.0.0.1:9190\"", "listen = \"127.0.0.1:0\"");
         let gate = Gate::open(
             |tls| {
                 replace(

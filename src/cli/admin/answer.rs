@@ -6,8 +6,11 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::TOKEN_HINT;
-use crate::cli::{plain, with_hint};
+use crate::cli::error::with_hint;
+use crate::cli::output::plain;
+
+pub(super) const TOKEN_HINT: &str = "add an [[admin.token]] with `role = \"manage\"` and the \
+    digest that `keygate keys hash` makes of the token";
 
 /// An answer, whatever it says.
 #[derive(Debug)]
@@ -62,6 +65,11 @@ impl Answer {
         serde_json::from_slice::<Problem>(&self.body)
             .map(|problem| problem.errors)
             .unwrap_or_default()
+    }
+
+    /// Whether it is a refusal with this code.
+    pub(super) fn has_code(&self, code: &str) -> bool {
+        serde_json::from_slice::<Problem>(&self.body).is_ok_and(|problem| problem.code == code)
     }
 
     fn refusal(&self) -> anyhow::Error {

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use rcgen::CertifiedKey;
 
-use super::Demo;
+use super::plan::Demo;
+use crate::cli::reachable::reachable;
 use crate::policy::Digest;
 
 pub(super) const CERTIFICATE: &str = "cert.pem";
@@ -19,7 +20,7 @@ pub(super) const READER_REVOKED: &str = "keys = [\"key_reader\"]";
 /// Writes the files; returns the path of `gateway.toml`.
 pub(super) fn fill(demo: &Demo) -> anyhow::Result<PathBuf> {
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
-    let address = super::reachable(demo.listen).ip().to_string();
+    let address = reachable(demo.listen).ip().to_string();
     if !names.contains(&address) {
         names.push(address);
     }

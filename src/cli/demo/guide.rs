@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-use super::{Demo, folder};
+use super::folder;
+use super::plan::Demo;
+use crate::cli::reachable::reachable;
 
 pub(super) fn text(demo: &Demo, config: &Path, kept: bool) -> String {
-    let url = format!("https://{}", super::reachable(demo.listen));
+    let url = format!("https://{}", reachable(demo.listen));
     let curl = format!("curl -sS --cacert {}", quoted(&demo.folder.join(folder::CERTIFICATE)));
     let with = |key: &str| format!("-H 'Authorization: Bearer {key}'");
     let (reader, agent, tester) =

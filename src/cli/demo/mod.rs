@@ -2,17 +2,20 @@
 
 mod folder;
 mod guide;
+mod plan;
 mod support_desk;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
+use plan::{Demo, Keys};
 use zeroize::Zeroizing;
 
-use super::{print, with_hint};
+use super::error::with_hint;
+use super::output::print;
 use crate::policy::new_key;
 use crate::serve;
 
@@ -32,28 +35,7 @@ pub(super) struct Arguments {
 }
 
 const USUAL_PORT: u16 = 8443;
-const USUAL_ADMIN_PORT: u16 = 9090;
-
-/// What the parts of the demo have to know about each other.
-struct Demo {
-    folder: PathBuf,
-    listen: SocketAddr,
-    admin: SocketAddr,
-    /// The sample API, and a second one for the keys of the test environment.
-    desk: SocketAddr,
-    sandbox: SocketAddr,
-    keys: Keys,
-}
-
-/// The sample keys. Only their digests are written down.
-struct Keys {
-    /// May look at tickets.
-    reader: Zeroizing<String>,
-    /// May do everything.
-    agent: Zeroizing<String>,
-    /// Belongs to the test environment, and may not do much at a time.
-    tester: Zeroizing<String>,
-}
+const USUAL_ADMIN_PORT: u16 = 9190;
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let listen = match arguments.listen {
@@ -131,17 +113,4 @@ fn key(environment: &str) -> anyhow::Result<Zeroizing<String>> {
     getrandom::fill(&mut *random).context("the system gives no random bytes")?;
     let key = new_key(&format!("sk_{environment}_"), &*random).context("too few random bytes")?;
     Ok(Zeroizing::new(key))
-}
-
-/// How a client on this machine reaches what listens on an address.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => {
-            SocketAddr::new(Ipv4Addr::LOCALHOST.into(), listen.port())
-        }
-        IpAddr::V6(ip) if ip.is_unspecified() => {
-            SocketAddr::new(std::net::Ipv6Addr::LOCALHOST.into(), listen.port())
-        }
-        _ => listen,
-    }
 }

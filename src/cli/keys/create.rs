@@ -9,7 +9,8 @@ use serde_json::Value;
 use super::record::Record;
 use super::terms::{Holder, Terms};
 use crate::cli::admin::{Admin, Answer, Broken, Connection};
-use crate::cli::{complain, plain, print_once, with_hint};
+use crate::cli::error::with_hint;
+use crate::cli::output::{complain, plain, print_once};
 
 /// Make a key in the running gateway's store, and print it, once
 ///

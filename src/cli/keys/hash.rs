@@ -7,7 +7,8 @@ use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::Args;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::cli::{BadUsage, print, with_hint};
+use crate::cli::error::{BadUsage, with_hint};
+use crate::cli::output::print;
 use crate::policy::Digest;
 
 /// Print the digest of an existing key

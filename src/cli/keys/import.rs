@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::hash;
 use super::record::print_record;
 use super::terms::{Holder, Terms};
-use crate::cli::BadUsage;
 use crate::cli::admin::{Admin, Connection};
+use crate::cli::error::BadUsage;
 
 /// Take an existing key into the running gateway's store, by its digest
 ///

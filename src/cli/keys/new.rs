@@ -9,7 +9,9 @@ use clap::Args;
 use toml::Value;
 use zeroize::Zeroizing;
 
-use crate::cli::{DEFAULT_CONFIG, print, with_hint};
+use crate::cli::defaults::DEFAULT_CONFIG;
+use crate::cli::error::with_hint;
+use crate::cli::output::print;
 use crate::config::{self, Problems, Severity};
 use crate::policy::{ApiDefinition, Digest, EmptyScopes, Environment, new_key};
 

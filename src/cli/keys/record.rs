@@ -5,7 +5,8 @@ use http::Method;
 use serde::Deserialize;
 
 use crate::cli::admin::{Admin, Answer, Connection, encode};
-use crate::cli::{print, table};
+use crate::cli::output::print;
+use crate::cli::table;
 
 // The arguments of commands about one key. (No doc comment: it would take the place of the
 // commands' own.)

@@ -10,7 +10,8 @@ use serde_json::json;
 
 use super::record::{One, Record};
 use crate::cli::admin::Admin;
-use crate::cli::{BadUsage, complain, plain, print};
+use crate::cli::error::BadUsage;
+use crate::cli::output::{complain, plain, print};
 
 /// Refuse a key from now on, for good
 ///

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::record::One;
 use super::terms::Terms;
-use crate::cli::BadUsage;
+use crate::cli::error::BadUsage;
 
 /// Change what a key may do; what is not named stays as it is
 ///

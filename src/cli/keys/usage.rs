@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use super::record::One;
 use crate::cli::admin::{Admin, encode};
+use crate::cli::output::{complain, print};
 use crate::cli::table::{Table, width};
-use crate::cli::{complain, print};
 
 /// Tell how many requests came with a key, by day
 #[derive(Debug, Args)]

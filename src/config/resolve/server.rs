@@ -111,7 +111,7 @@ pub(super) fn admin<'t>(
     }
     section.require(
         "listen",
-        "`listen = \"127.0.0.1:9090\"` is where /metrics, /healthz and /readyz answer",
+        "`listen = \"127.0.0.1:9190\"` is where /metrics, /healthz and /readyz answer",
     );
     let text = section.text("listen")?;
     let listen = socket_address(section, text)?;

@@ -148,7 +148,7 @@ fn admin_off_loopback_needs_a_token_and_tls() {
     accepted(&with_admin("listen = \"127.0.0.1:0\""));
     accepted(&with_admin("listen = \"[::1]:0\""));
     let problems = ["needs a token", "needs `[admin.tls]`"];
-    let text = with_admin("listen = ⟦\"0.0.0.0:9090\"");
+    let text = with_admin("listen = ⟦\"0.0.0.0:9190\"");
     let errors = super::rejected(&text.replace('⟦', "")).0;
     assert_eq!(errors.len(), 2);
     for (error, expected) in errors.iter().zip(problems) {
@@ -156,7 +156,7 @@ fn admin_off_loopback_needs_a_token_and_tls() {
         assert_eq!((error.line, error.column), (4, 10));
     }
     let with_token = format!(
-        "listen = ⟦\"0.0.0.0:9090\"\n[[admin.token]]\nname = \"ops\"\nsha256 = \"{}\"",
+        "listen = ⟦\"0.0.0.0:9190\"\n[[admin.token]]\nname = \"ops\"\nsha256 = \"{}\"",
         digest("t")
     );
     refused(&with_admin(&with_token), &["needs `[admin.tls]`"]);

@@ -17,12 +17,12 @@ use super::request::{
     Caller, Json, LargeJson, Nothing, Observer, Operator, OptionalJson, Parameters, Reader,
 };
 use super::running::RunningConfig;
-use super::{document, log_change};
+use super::state::State;
 use crate::control::access::Denied;
-use crate::control::admin::{ReloadReport, ReloadRequest, State};
+use crate::control::admin::{ReloadReport, ReloadRequest};
 use crate::control::explain::{Explanation, NoExplanation, Question, explain};
+use crate::control::keys::{ServiceError, Violation};
 use crate::control::metrics;
-use crate::control::office::{OfficeError, Violation};
 use crate::control::upgrade::{Refused, UpgradeRequest};
 use crate::state::Phase;
 
@@ -44,7 +44,6 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
         .routes(routes!(running_config))
         .routes(routes!(backup))
         .routes(routes!(explain_request))
-        .routes(routes!(openapi))
 }
 
 /// Figures for Prometheus.
@@ -248,7 +247,7 @@ async fn backup(
     Json(order): Json<BackupOrder>,
 ) -> Answer<(StatusCode, Body<Backup>)> {
     let folder =
-        state.store.as_deref().and_then(std::path::Path::parent).ok_or(OfficeError::NoStore)?;
+        state.store.as_deref().and_then(std::path::Path::parent).ok_or(ServiceError::NoStore)?;
     if !is_backup_name(&order.file) {
         return Err(Problem::invalid(
             "file",
@@ -256,8 +255,8 @@ async fn backup(
         ));
     }
     let path = folder.join(&order.file);
-    state.office.backup(&actor, &path).await?;
-    log_change(&actor, "store.backup", &order.file);
+    state.keys.backup(&actor, &path).await?;
+    actor.log_change("store.backup", &order.file);
     Ok((StatusCode::CREATED, Body(Backup { path: path.display().to_string() })))
 }
 
@@ -266,18 +265,6 @@ fn is_backup_name(name: &str) -> bool {
     let starts = name.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric());
     let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
     name.len() <= 103 && starts && plain && name.ends_with(".db") && name.len() > 3
-}
-
-/// Describes this API by OpenAPI 3.1.
-#[utoipa::path(
-    get,
-    path = "/openapi.json",
-    tag = "gateway",
-    security(()),
-    responses((status = OK, description = "This document.", body = Object, content_type = "application/json"))
-)]
-async fn openapi() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/json")], document::text())
 }
 
 /// Explains what becomes of a request, check by check.

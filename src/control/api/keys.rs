@@ -3,25 +3,25 @@
 use std::sync::Arc;
 
 use axum::Json as Body;
-use axum::response::IntoResponse;
-use http::{StatusCode, header};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::problem::{Answer, Problem};
+use super::call::{ManagerCall, ReaderCall};
+use super::problem::Answer;
+use super::record::{NewRecord, Tagged};
 use super::request::{
-    Caller, IdempotencyKey, IfMatch, Json, Manager, Name, Nothing, OptionalJson, Parameters, Reader,
+    Caller, IdempotencyKey, IfMatch, Json, Manager, Nothing, OptionalJson, Parameters, Reader,
+    limit,
 };
-use super::{etag, log_change};
-use crate::control::admin::State;
-use crate::control::office::{
-    CreatedKey, ImportedKey, KeyChange, KeyFilter, KeyPage, KeyUse, KeyView, NewKey,
-    RevocationOrder, Revoked, Rotation, Source, Status,
+use super::state::State;
+use crate::control::keys::{
+    Actor, CreatedKey, ImportedKey, KeyChange, KeyFilter, KeyOperations, KeyPage, KeyUse, KeyView,
+    NewKey, RevocationOrder, Revoked, Rotation, Source, Status,
 };
 
-type Office = axum::extract::State<Arc<State>>;
+type AppState = axum::extract::State<Arc<State>>;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
     OpenApiRouter::default()
@@ -69,13 +69,16 @@ struct KeyQuery {
 async fn list_keys(
     Caller(actor): Reader,
     Parameters(query): Parameters<KeyQuery>,
-    state: Office,
+    state: AppState,
 ) -> Answer<Body<KeyPage>> {
-    let limit = super::limit(query.limit)?;
+    let limit = limit(query.limit)?;
     let KeyQuery { organization, api, environment, status, source, name, parent, after, .. } =
         query;
     let filter = KeyFilter { organization, api, environment, status, source, name, parent };
-    Ok(Body(state.office.list(&actor, filter, after.as_deref(), limit).await?))
+    let page = state
+        .keys
+        .read(|keys| async move { keys.list(&actor, filter, after.as_deref(), limit).await });
+    Ok(Body(page.await?))
 }
 
 /// Makes a key.
@@ -99,18 +102,19 @@ async fn create_key(
     Caller(actor): Manager,
     Parameters(Nothing {}): Parameters<Nothing>,
     IdempotencyKey(idempotency): IdempotencyKey,
-    state: Office,
+    state: AppState,
     Json(new): Json<NewKey>,
-) -> Answer<impl IntoResponse> {
-    let created = state.office.create(&actor, new, idempotency.as_deref()).await?;
+) -> Answer<NewRecord<CreatedKey>> {
+    let by = actor.clone();
+    let change = state
+        .keys
+        .change(|keys| async move { keys.create(&by, new, idempotency.as_deref()).await });
+    let created = change.await?;
+    let id = created.record.id.clone();
     if !created.key_shown {
-        log_change(&actor, "key.create", &created.record.id);
+        actor.log_change("key.create", &id);
     }
-    let headers = [
-        (header::LOCATION, format!("/v1/keys/{}", created.record.id)),
-        (header::ETAG, etag(created.record.revision)),
-    ];
-    Ok((StatusCode::CREATED, headers, Body(created)))
+    Ok(NewRecord { id, record: created })
 }
 
 /// Takes in a key that exists already, by its digest.
@@ -130,19 +134,14 @@ async fn create_key(
 async fn import_key(
     Caller(actor): Manager,
     Parameters(Nothing {}): Parameters<Nothing>,
-    state: Office,
+    state: AppState,
     Json(imported): Json<ImportedKey>,
-) -> Answer<impl IntoResponse> {
-    let key = state.office.import(&actor, imported).await?;
-    log_change(&actor, "key.import", &key.id);
-    let headers =
-        [(header::LOCATION, format!("/v1/keys/{}", key.id)), (header::ETAG, etag(key.revision))];
-    Ok((StatusCode::CREATED, headers, Body(key)))
-}
-
-/// A record with its `ETag`.
-fn tagged(key: KeyView) -> impl IntoResponse {
-    ([(header::ETAG, etag(key.revision))], Body(key))
+) -> Answer<NewRecord<KeyView>> {
+    let by = actor.clone();
+    let change = state.keys.change(|keys| async move { keys.import(&by, imported).await });
+    let key = change.await?;
+    actor.log_change("key.import", &key.id);
+    Ok(NewRecord { id: key.id.clone(), record: key })
 }
 
 /// Shows a key's record.
@@ -154,12 +153,12 @@ fn tagged(key: KeyView) -> impl IntoResponse {
     responses((status = OK, description = "The record.", body = KeyView, headers(("ETag" = String, description = "The record's revision, in quotes."))))
 )]
 async fn show_key(
-    Caller(actor): Reader,
-    Name(id): Name,
+    call: ReaderCall,
     Parameters(Nothing {}): Parameters<Nothing>,
-    state: Office,
-) -> Answer<impl IntoResponse> {
-    Ok(tagged(state.office.key(&actor, &id).await?))
+) -> Answer<Tagged<KeyView>> {
+    let (actor, id) = (call.actor, call.name);
+    let page = call.state.keys.read(|keys| async move { keys.key(&actor, &id).await });
+    Ok(Tagged(page.await?))
 }
 
 /// Changes a key of the store.
@@ -180,16 +179,15 @@ async fn show_key(
             in quotes."))))
 )]
 async fn update_key(
-    Caller(actor): Manager,
-    Name(id): Name,
+    call: ManagerCall,
     Parameters(Nothing {}): Parameters<Nothing>,
     IfMatch(revision): IfMatch,
-    state: Office,
     Json(change): Json<KeyChange>,
-) -> Answer<impl IntoResponse> {
-    let key = state.office.update(&actor, &id, change, revision).await?;
-    log_change(&actor, "key.update", &id);
-    Ok(tagged(key))
+) -> Answer<Tagged<KeyView>> {
+    let update = |keys: Arc<KeyOperations>, actor: Actor, id: String| async move {
+        keys.update(&actor, &id, change, revision).await
+    };
+    call.change("key.update", update).await
 }
 
 /// Refuses a key until it is resumed.
@@ -202,14 +200,13 @@ async fn update_key(
         refused.", body = KeyView, headers(("ETag" = String, description = "The record's revision, in quotes."))))
 )]
 async fn pause_key(
-    Caller(actor): Manager,
-    Name(id): Name,
+    call: ManagerCall,
     Parameters(Nothing {}): Parameters<Nothing>,
-    state: Office,
-) -> Answer<impl IntoResponse> {
-    let key = state.office.set_paused(&actor, &id, true, None).await?;
-    log_change(&actor, "key.pause", &id);
-    Ok(tagged(key))
+) -> Answer<Tagged<KeyView>> {
+    let change = |keys: Arc<KeyOperations>, actor: Actor, id: String| async move {
+        keys.set_paused(&actor, &id, true, None).await
+    };
+    call.change("key.pause", change).await
 }
 
 /// Accepts a paused key again.
@@ -222,14 +219,13 @@ async fn pause_key(
         accepted.", body = KeyView, headers(("ETag" = String, description = "The record's revision, in quotes."))))
 )]
 async fn resume_key(
-    Caller(actor): Manager,
-    Name(id): Name,
+    call: ManagerCall,
     Parameters(Nothing {}): Parameters<Nothing>,
-    state: Office,
-) -> Answer<impl IntoResponse> {
-    let key = state.office.set_paused(&actor, &id, false, None).await?;
-    log_change(&actor, "key.resume", &id);
-    Ok(tagged(key))
+) -> Answer<Tagged<KeyView>> {
+    let change = |keys: Arc<KeyOperations>, actor: Actor, id: String| async move {
+        keys.set_paused(&actor, &id, false, None).await
+    };
+    call.change("key.resume", change).await
 }
 
 /// Gives a key a new secret.
@@ -245,15 +241,14 @@ async fn resume_key(
         force.", body = CreatedKey, headers(("ETag" = String, description = "The record's revision, in quotes."))))
 )]
 async fn rotate_key(
-    Caller(actor): Manager,
-    Name(id): Name,
+    call: ManagerCall,
     Parameters(Nothing {}): Parameters<Nothing>,
-    state: Office,
     OptionalJson(rotation): OptionalJson<Rotation>,
-) -> Answer<impl IntoResponse> {
-    let rotated = state.office.rotate(&actor, &id, rotation, None).await?;
-    log_change(&actor, "key.rotate", &id);
-    Ok(([(header::ETAG, etag(rotated.record.revision))], Body(rotated)))
+) -> Answer<Tagged<CreatedKey>> {
+    let rotate = |keys: Arc<KeyOperations>, actor: Actor, id: String| async move {
+        keys.rotate(&actor, &id, rotation, None).await
+    };
+    call.change("key.rotate", rotate).await
 }
 
 /// Refuses a key for good, at once.
@@ -266,15 +261,13 @@ async fn rotate_key(
     responses((status = OK, description = "What is refused now.", body = Revoked))
 )]
 async fn revoke_key(
-    Caller(actor): Manager,
-    Name(id): Name,
+    call: ManagerCall,
     Parameters(Nothing {}): Parameters<Nothing>,
-    state: Office,
     OptionalJson(order): OptionalJson<RevocationOrder>,
 ) -> Answer<Body<Revoked>> {
-    let revoked = state.office.revoke(&actor, &id, order).await?;
+    let revoked = call.state.keys.revoke(&call.actor, &call.name, order).await?;
     for id in &revoked.revoked {
-        log_change(&actor, "key.revoke", id);
+        call.actor.log_change("key.revoke", id);
     }
     Ok(Body(revoked))
 }
@@ -301,10 +294,12 @@ struct UseQuery {
     responses((status = OK, description = "The days with requests.", body = KeyUse))
 )]
 async fn key_use(
-    Caller(actor): Reader,
-    Name(id): Name,
-    Parameters(days): Parameters<UseQuery>,
-    state: Office,
-) -> Result<Body<KeyUse>, Problem> {
-    Ok(Body(state.office.key_use(&actor, &id, days.from.as_deref(), days.to.as_deref()).await?))
+    call: ReaderCall,
+    Parameters(UseQuery { from, to }): Parameters<UseQuery>,
+) -> Answer<Body<KeyUse>> {
+    let (actor, id) = (call.actor, call.name);
+    let page = call.state.keys.read(|keys| async move {
+        keys.key_use(&actor, &id, from.as_deref(), to.as_deref()).await
+    });
+    Ok(Body(page.await?))
 }

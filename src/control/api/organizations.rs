@@ -3,22 +3,22 @@
 use std::sync::Arc;
 
 use axum::Json as Body;
-use axum::response::IntoResponse;
-use http::header;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::call::{OperatorCall, ReaderCall};
 use super::problem::Answer;
-use super::request::{Caller, IfMatch, Json, Name, Nothing, Operator, Parameters, Reader};
-use super::{etag, log_change};
-use crate::control::admin::State;
-use crate::control::office::{
-    AuditFilter, AuditPage, OrganizationChange, OrganizationPage, OrganizationView,
+use super::record::Tagged;
+use super::request::{Caller, IfMatch, Json, Nothing, Parameters, Reader, limit};
+use super::state::State;
+use crate::control::keys::{
+    Actor, AuditFilter, AuditPage, KeyOperations, OrganizationChange, OrganizationPage,
+    OrganizationView,
 };
 
-type Office = axum::extract::State<Arc<State>>;
+type AppState = axum::extract::State<Arc<State>>;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
     OpenApiRouter::default()
@@ -54,14 +54,13 @@ struct OrganizationQuery {
 async fn list_organizations(
     Caller(actor): Reader,
     Parameters(query): Parameters<OrganizationQuery>,
-    state: Office,
+    state: AppState,
 ) -> Answer<Body<OrganizationPage>> {
-    let limit = super::limit(query.limit)?;
-    Ok(Body(state.office.organizations(&actor, query.after.as_deref(), limit).await?))
-}
-
-fn tagged(organization: OrganizationView) -> impl IntoResponse {
-    ([(header::ETAG, etag(organization.revision))], Body(organization))
+    let limit = limit(query.limit)?;
+    let page = state.keys.read(|keys| async move {
+        keys.organizations(&actor, query.after.as_deref(), limit).await
+    });
+    Ok(Body(page.await?))
 }
 
 /// Shows an organization.
@@ -73,12 +72,12 @@ fn tagged(organization: OrganizationView) -> impl IntoResponse {
     responses((status = OK, description = "The organization.", body = OrganizationView, headers(("ETag" = String, description = "Its revision, in quotes."))))
 )]
 async fn show_organization(
-    Caller(actor): Reader,
-    Name(name): Name,
+    call: ReaderCall,
     Parameters(Nothing {}): Parameters<Nothing>,
-    state: Office,
-) -> Answer<impl IntoResponse> {
-    Ok(tagged(state.office.organization(&actor, &name).await?))
+) -> Answer<Tagged<OrganizationView>> {
+    let (actor, name) = (call.actor, call.name);
+    let page = call.state.keys.read(|keys| async move { keys.organization(&actor, &name).await });
+    Ok(Tagged(page.await?))
 }
 
 /// Changes an organization.
@@ -99,16 +98,15 @@ async fn show_organization(
         force.", body = OrganizationView, headers(("ETag" = String, description = "Its revision, in quotes."))))
 )]
 async fn update_organization(
-    Caller(actor): Operator,
-    Name(name): Name,
+    call: OperatorCall,
     Parameters(Nothing {}): Parameters<Nothing>,
     IfMatch(revision): IfMatch,
-    state: Office,
     Json(change): Json<OrganizationChange>,
-) -> Answer<impl IntoResponse> {
-    let organization = state.office.change_organization(&actor, &name, change, revision).await?;
-    log_change(&actor, "organization.update", &name);
-    Ok(tagged(organization))
+) -> Answer<Tagged<OrganizationView>> {
+    let update = |keys: Arc<KeyOperations>, actor: Actor, name: String| async move {
+        keys.change_organization(&actor, &name, change, revision).await
+    };
+    call.change("organization.update", update).await
 }
 
 /// Refuses all keys of an organization until it is resumed.
@@ -121,14 +119,13 @@ async fn update_organization(
         refused.", body = OrganizationView, headers(("ETag" = String, description = "Its revision, in quotes."))))
 )]
 async fn suspend_organization(
-    Caller(actor): Operator,
-    Name(name): Name,
+    call: OperatorCall,
     Parameters(Nothing {}): Parameters<Nothing>,
-    state: Office,
-) -> Answer<impl IntoResponse> {
-    let organization = state.office.set_suspended(&actor, &name, true).await?;
-    log_change(&actor, "organization.suspend", &name);
-    Ok(tagged(organization))
+) -> Answer<Tagged<OrganizationView>> {
+    let change = |keys: Arc<KeyOperations>, actor: Actor, name: String| async move {
+        keys.set_suspended(&actor, &name, true).await
+    };
+    call.change("organization.suspend", change).await
 }
 
 /// Accepts the keys of a suspended organization again.
@@ -141,14 +138,13 @@ async fn suspend_organization(
         accepted.", body = OrganizationView, headers(("ETag" = String, description = "Its revision, in quotes."))))
 )]
 async fn resume_organization(
-    Caller(actor): Operator,
-    Name(name): Name,
+    call: OperatorCall,
     Parameters(Nothing {}): Parameters<Nothing>,
-    state: Office,
-) -> Answer<impl IntoResponse> {
-    let organization = state.office.set_suspended(&actor, &name, false).await?;
-    log_change(&actor, "organization.resume", &name);
-    Ok(tagged(organization))
+) -> Answer<Tagged<OrganizationView>> {
+    let change = |keys: Arc<KeyOperations>, actor: Actor, name: String| async move {
+        keys.set_suspended(&actor, &name, false).await
+    };
+    call.change("organization.resume", change).await
 }
 
 /// Which entries are listed.
@@ -180,9 +176,12 @@ struct AuditQuery {
 async fn audit_log(
     Caller(actor): Reader,
     Parameters(query): Parameters<AuditQuery>,
-    state: Office,
+    state: AppState,
 ) -> Answer<Body<AuditPage>> {
-    let limit = super::limit(query.limit)?;
+    let limit = limit(query.limit)?;
     let filter = AuditFilter { organization: query.organization, subject: query.subject };
-    Ok(Body(state.office.audit(&actor, filter, query.before.as_deref(), limit).await?))
+    let page = state.keys.read(|keys| async move {
+        keys.audit(&actor, filter, query.before.as_deref(), limit).await
+    });
+    Ok(Body(page.await?))
 }

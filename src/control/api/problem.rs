@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::control::access::Denied;
-use crate::control::office::{OfficeError, Violation};
+use crate::control::keys::{ServiceError, Violation};
 
 /// A call that is refused.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub(super) struct Problem {
     errors: Vec<Violation>,
     /// For `WWW-Authenticate`.
     challenge: Option<&'static str>,
+    /// For `Retry-After`, in seconds.
+    retry_after: Option<u16>,
 }
 
 /// What a handler answers with.
@@ -32,7 +34,14 @@ impl Problem {
         code: &'static str,
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { status, code, detail: detail.into(), errors: Vec::new(), challenge: None }
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            challenge: None,
+            retry_after: None,
+        }
     }
 
     /// 400: what is sent cannot be read.
@@ -42,11 +51,17 @@ impl Problem {
 
     /// 422 for one member, or for the body as a whole where it has no name.
     pub(super) fn invalid(member: &str, message: &str) -> Self {
-        OfficeError::Invalid(vec![Violation {
+        ServiceError::Invalid(vec![Violation {
             member: member.to_owned(),
             message: message.to_owned(),
         }])
         .into()
+    }
+
+    /// Says in how many seconds it is worth while to ask again.
+    pub(super) fn retry_after(mut self, seconds: u16) -> Self {
+        self.retry_after = Some(seconds);
+        self
     }
 
     /// Names every mistake.
@@ -109,6 +124,9 @@ impl IntoResponse for Problem {
                 .headers_mut()
                 .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
         response
     }
 }
@@ -121,11 +139,11 @@ impl From<Denied> for Problem {
     }
 }
 
-impl From<OfficeError> for Problem {
-    fn from(error: OfficeError) -> Self {
+impl From<ServiceError> for Problem {
+    fn from(error: ServiceError) -> Self {
         let problem = Self::new(error.status(), error.code(), error.detail());
         match error {
-            OfficeError::Invalid(violations) => problem.with_errors(violations),
+            ServiceError::Invalid(violations) => problem.with_errors(violations),
             _ => problem,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use http::request::Parts;
@@ -11,11 +12,13 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use tokio::time::timeout;
 
-use super::problem::Problem;
+use super::problem::{Answer, Problem};
+use super::state::State;
 use crate::control::access::{self, Denied};
-use crate::control::admin::{PATIENCE, State};
-use crate::control::office::Actor;
+use crate::control::keys::Actor;
 
+/// How long a body may take to arrive.
+pub(in crate::control) const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Size of a body, in bytes.
 const BODY: usize = 64 << 10;
 /// The same where it may hold a whole gateway.toml.
@@ -79,6 +82,15 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Parameters<T> {
                 ))
             }
         }
+    }
+}
+
+/// How many entries a page has.
+pub(super) fn limit(asked: Option<u16>) -> Answer<usize> {
+    match asked {
+        None => Ok(100),
+        Some(limit @ 1..=1000) => Ok(limit.into()),
+        Some(_) => Err(Problem::unreadable("invalid_query", "`limit` is from 1 to 1000.")),
     }
 }
 
@@ -164,7 +176,7 @@ fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
 
 async fn read(request: Request, most: usize) -> Result<bytes::Bytes, Problem> {
     let body = Limited::new(request.into_body(), most).collect();
-    match timeout(PATIENCE, body).await {
+    match timeout(BODY_TIMEOUT, body).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -292,14 +304,20 @@ fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h st
     }
 }
 
-/// Whether the connection is encrypted; each request carries it.
+/// How a request came in; each carries it.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::control) struct Encrypted(pub(in crate::control) bool);
+pub(in crate::control) struct Arrival {
+    /// Whether the connection is encrypted.
+    pub(in crate::control) encrypted: bool,
+    /// Whether the admin address is a loopback address.
+    pub(in crate::control) loopback: bool,
+}
 
-impl<S: Sync> FromRequestParts<S> for Encrypted {
+impl<S: Sync> FromRequestParts<S> for Arrival {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(parts.extensions.get().copied().unwrap_or(Self(false)))
+        let strictest = Self { encrypted: false, loopback: true };
+        Ok(parts.extensions.get().copied().unwrap_or(strictest))
     }
 }

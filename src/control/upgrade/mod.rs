@@ -50,10 +50,10 @@ use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard, SemaphorePermit, mpsc, one
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{sleep, timeout};
 
-use super::admin::Gate;
 use super::figures::Figures;
-use super::key_calls::KeyDesk;
-use super::office::Office;
+use super::gate::Gate;
+use super::key_calls::KeyCalls;
+use super::keys::KeyService;
 use super::registry::Registry;
 use super::uses::{self, Destination};
 use crate::handover::{self, Link};
@@ -119,8 +119,8 @@ pub(super) struct Estate {
     pub(super) figures: Arc<Figures>,
     pub(super) store: Option<(KeyStore, PathBuf)>,
     pub(super) destination: Arc<Mutex<Destination>>,
-    pub(super) office: Office,
-    pub(super) key_desk: Arc<KeyDesk>,
+    pub(super) keys: KeyService,
+    pub(super) key_desk: Arc<KeyCalls>,
     /// Of the admin address.
     pub(super) gate: Arc<watch::Sender<Gate>>,
     /// How many requests are being answered there.
@@ -252,7 +252,7 @@ impl Estate {
         }
         expect(&mut stream, |said| matches!(said, ToPredecessor::Checked)).await?;
 
-        self.close_office(waiting, given_up).await?;
+        self.close_key_service(waiting, given_up).await?;
         let pairs: Vec<_> = (0..self.shared.counting.parties())
             .map(|_| BlockingStream::pair())
             .collect::<Result<_, _>>()
@@ -286,7 +286,7 @@ impl Estate {
 
     /// Sees to it that nothing changes any more by request, and that all that has changed is in the
     /// store; then closes it.
-    async fn close_office<'e>(
+    async fn close_key_service<'e>(
         &'e self,
         waiting: usize,
         given_up: &mut GivenUp<'e>,
@@ -306,14 +306,14 @@ impl Estate {
             slots.map_err(|_| "a call at a key endpoint takes too long; try again".to_owned())?,
         );
         let settled = async {
-            while self.office.owes() {
+            while self.keys.has_unrecorded() {
                 sleep(Duration::from_millis(5)).await;
             }
         };
         timeout(SETTLING, settled)
             .await
             .map_err(|_| "the store has yet to take revocations that are in force".to_owned())?;
-        let changes = timeout(SETTLING, self.office.close()).await;
+        let changes = timeout(SETTLING, self.keys.lock_changes()).await;
         given_up.changes = Some(changes.map_err(|_| "the store does not answer".to_owned())?);
         let destination = timeout(SETTLING, self.destination.clone().lock_owned()).await;
         let destination = destination.map_err(|_| "the store does not answer".to_owned())?;
@@ -338,7 +338,7 @@ impl Estate {
         self.shared.enter(Phase::Relieved);
         self.gate.send_replace(Gate::Shut);
         self.tasks.iter().for_each(AbortHandle::abort);
-        self.office.retire();
+        self.keys.retire();
         let ((uses_sender, uses), (key_sender, key_calls)) =
             (mpsc::unbounded_channel(), mpsc::unbounded_channel());
         if let Some(mut destination) = given_up.destination {

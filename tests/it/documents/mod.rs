@@ -29,7 +29,7 @@ impl Example {
             ("\"http://127.0.0.1:3000\"", format!("\"{live}\"")),
             ("\"http://127.0.0.1:3001\"", format!("\"{test}\"")),
             ("\"127.0.0.1:8080\"", "\"127.0.0.1:0\"".into()),
-            ("\"127.0.0.1:9090\"", "\"127.0.0.1:0\"".into()),
+            ("\"127.0.0.1:9190\"", "\"127.0.0.1:0\"".into()),
         ] {
             assert!(toml.contains(from), "the example no longer has {from}");
             toml = toml.replace(from, &to);

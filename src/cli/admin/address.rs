@@ -1,0 +1,163 @@
+//! Where the gateway listens for its operators, and what shows that it is the gateway.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail, ensure};
+use http::Uri;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use serde::Deserialize;
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::pinned;
+use crate::cli::error::with_hint;
+use crate::cli::reachable::reachable;
+use crate::config;
+
+const VARIABLE: &str = "KEYGATE_ADMIN";
+const HINT: &str = "name the file with --config, or the address with --admin or KEYGATE_ADMIN, \
+    such as http://127.0.0.1:9190";
+
+/// An admin address.
+#[derive(Debug)]
+pub(super) struct Address {
+    /// Host and port.
+    pub(super) authority: String,
+    /// Checks the certificate; `None`: plain text.
+    tls: Option<Arc<ClientConfig>>,
+}
+
+/// Why a file does not tell the address.
+#[derive(Debug, Error)]
+enum Untold {
+    #[error("cannot be read: {0}")]
+    Unreadable(#[from] std::io::Error),
+    #[error("is not TOML from line {0} on")]
+    NotToml(usize),
+    #[error("has no [admin]")]
+    NoAdmin,
+    #[error("has no `listen` in [admin]")]
+    NoListen,
+    #[error("has a `listen` in [admin] that is not an address with a port")]
+    NotAnAddress,
+}
+
+/// All of the file that matters here. The rest may be wrong: the gateway runs on with what it had.
+#[derive(Debug, Deserialize)]
+struct File {
+    admin: Option<toml::Value>,
+}
+
+impl Address {
+    /// Finds the address: the one that the command line names, else the one of the file, else the
+    /// one of the environment. There is none that is taken where nobody names one.
+    pub(super) fn find(file: &Path, named: Option<&Uri>) -> anyhow::Result<Self> {
+        if let Some(uri) = named {
+            return Self::from_uri(uri);
+        }
+        let why = match section(file) {
+            Ok((listen, admin)) => return Self::from_section(file, listen, &admin),
+            Err(why) => why,
+        };
+        match std::env::var(VARIABLE) {
+            Ok(text) if !text.is_empty() => text
+                .parse()
+                .map_err(|_| wrong(&text))
+                .and_then(|uri| Self::from_uri(&uri))
+                .context(VARIABLE),
+            Err(std::env::VarError::NotUnicode(_)) => bail!("{VARIABLE} is no text"),
+            _ => {
+                let what = format!(
+                    "there is no admin address: {} {why}, and nothing else names one",
+                    file.display()
+                );
+                Err(with_hint(what, HINT))
+            }
+        }
+    }
+
+    fn from_section(file: &Path, listen: SocketAddr, admin: &toml::Value) -> anyhow::Result<Self> {
+        let tls = match admin.get("tls") {
+            None => None,
+            Some(tls) => {
+                let cert = tls.get("cert").and_then(toml::Value::as_str).with_context(|| {
+                    format!(
+                        "[admin.tls] of {} has no `cert` to know the gateway by",
+                        file.display()
+                    )
+                })?;
+                let folder = file.parent().unwrap_or(Path::new(""));
+                Some(pinned::client(&folder.join(PathBuf::from(cert)))?)
+            }
+        };
+        Ok(Self { authority: reachable(listen).to_string(), tls })
+    }
+
+    fn from_uri(uri: &Uri) -> anyhow::Result<Self> {
+        let authority = uri.authority().ok_or_else(|| wrong(uri))?;
+        ensure!(
+            matches!(uri.path(), "" | "/")
+                && uri.query().is_none()
+                && !authority.as_str().contains('@'),
+            wrong(uri)
+        );
+        let (tls, port) = match uri.scheme_str() {
+            None | Some("http") => (None, 80),
+            Some("https") => {
+                let roots = config::root_store(None)
+                    .context("cannot check the admin address's certificate")?;
+                let builder = ClientConfig::builder().with_root_certificates(roots);
+                (Some(Arc::new(builder.with_no_client_auth())), 443)
+            }
+            Some(_) => return Err(wrong(uri)),
+        };
+        let port = authority.port_u16().unwrap_or(port);
+        Ok(Self { authority: format!("{}:{port}", authority.host()), tls })
+    }
+
+    /// Whether a certificate shows who is there.
+    pub(super) fn is_certified(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// As people write it.
+    pub(super) fn url(&self) -> String {
+        format!("{}://{}", if self.is_certified() { "https" } else { "http" }, self.authority)
+    }
+
+    /// Connects, and checks the certificate if there is one.
+    pub(super) async fn connect(&self) -> anyhow::Result<Box<dyn Stream>> {
+        let stream = TcpStream::connect(&self.authority).await?;
+        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
+        let host = self.authority.rsplit_once(':').map_or(&*self.authority, |(host, _)| host);
+        let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())?;
+        Ok(Box::new(TlsConnector::from(tls.clone()).connect(name, stream).await?))
+    }
+}
+
+/// A connection, with TLS or without.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// Reads `[admin]` of the file, and its `listen`.
+fn section(file: &Path) -> Result<(SocketAddr, toml::Value), Untold> {
+    let text = std::fs::read_to_string(file)?;
+    // The error itself shows the line, which may have a secret in it.
+    let file: File = toml::from_str(&text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start.min(text.len()));
+        Untold::NotToml(text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1)
+    })?;
+    let admin = file.admin.filter(toml::Value::is_table).ok_or(Untold::NoAdmin)?;
+    let listen = admin.get("listen").ok_or(Untold::NoListen)?;
+    let listen = listen.as_str().and_then(|listen| listen.parse().ok());
+    Ok((listen.ok_or(Untold::NotAnAddress)?, admin))
+}
+
+fn wrong(text: impl std::fmt::Display) -> anyhow::Error {
+    with_hint(format_args!("`{text}` is no admin address"), "such as http://127.0.0.1:9190")
+}

@@ -1,0 +1,97 @@
+//! Proof that the other side of a plain connection is the gateway: it knows the digest of the
+//! token. Whoever else listens there is never sent the token.
+
+use anyhow::anyhow;
+use http::{Method, StatusCode};
+use hyper::client::conn::http1::SendRequest;
+use serde::Deserialize;
+use serde_json::json;
+use thiserror::Error;
+
+use super::answer::{Answer, TOKEN_HINT};
+use super::exchange::{Content, exchange, request};
+use crate::policy::Digest;
+use crate::proof::{Challenge, Proof};
+
+/// The longest answer: proofs for some ten thousand tokens.
+const LONGEST_ANSWER: usize = 1024 * 1024;
+const STRANGER_HINT: &str = "another program may listen there; a gateway from before this version \
+    is to be upgraded first (`kill -USR2` of its process) or called over TLS";
+
+/// Why the token is not sent.
+#[derive(Debug, Error)]
+pub(super) enum Unproven {
+    #[error("the gateway is asked for proofs too often")]
+    TooOften,
+    #[error("the gateway closes the connection on which it has proved that it knows the token")]
+    Closed,
+    /// It has no admin token at all.
+    #[error("the gateway has no [[admin.token]]")]
+    NoTokens,
+    #[error("whoever is there answers {0} where a gateway proves that it knows the token")]
+    Unknown(StatusCode),
+    #[error("whoever is there does not prove that it knows the token")]
+    NotShown,
+    #[error("whoever is there gives no proof that it knows the token: {0:#}")]
+    Failed(anyhow::Error),
+}
+
+impl Unproven {
+    /// Whether it may be different in a second.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self, Self::TooOften | Self::Closed)
+    }
+
+    /// What to do about it.
+    pub(super) fn hint(&self) -> String {
+        match self {
+            Self::TooOften => "try again in a minute".to_owned(),
+            Self::Closed => "call it directly, and not through a proxy, or over TLS".to_owned(),
+            Self::NoTokens => TOKEN_HINT.to_owned(),
+            Self::NotShown => format!(
+                "if that is the gateway, it does not know the token: {TOKEN_HINT}; else another \
+                    program listens there"
+            ),
+            Self::Unknown(_) | Self::Failed(_) => STRANGER_HINT.to_owned(),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Proofs {
+    proofs: Vec<Proof>,
+}
+
+/// Returns once the other side has proved that it knows the token.
+///
+/// # Errors
+/// It has not.
+pub(super) async fn demand(
+    sender: &mut SendRequest<Content>,
+    authority: &str,
+    token: &str,
+) -> Result<(), Unproven> {
+    let challenge = Challenge::fresh().map_err(|error| Unproven::Failed(anyhow!(error)))?;
+    let asked = json!({ "challenge": challenge });
+    let request = request(authority, Method::POST, "/v1/proof", Some(&asked));
+    let answer = exchange(sender, request.map_err(Unproven::Failed)?, LONGEST_ANSWER).await;
+    let answer = answer.map_err(Unproven::Failed)?;
+    judge(&answer, &Digest::of(token.as_bytes()), &challenge)
+}
+
+fn judge(answer: &Answer, digest: &Digest, challenge: &Challenge) -> Result<(), Unproven> {
+    match answer.status {
+        StatusCode::OK => {}
+        StatusCode::TOO_MANY_REQUESTS => return Err(Unproven::TooOften),
+        _ if answer.has_code("no_admin_token") => return Err(Unproven::NoTokens),
+        status => return Err(Unproven::Unknown(status)),
+    }
+    let Ok(Proofs { proofs }) = serde_json::from_slice(&answer.body) else {
+        return Err(Unproven::NotShown);
+    };
+    if proofs.iter().any(|proof| proof.shows(digest, challenge)) {
+        Ok(())
+    } else {
+        Err(Unproven::NotShown)
+    }
+}

@@ -1,0 +1,4 @@
+//! What commands take where nothing is named.
+
+/// The file.
+pub(super) const DEFAULT_CONFIG: &str = "gateway.toml";

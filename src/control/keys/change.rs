@@ -1,0 +1,154 @@
+//! Changing keys of the store: what they may do, whether they are paused, their secrets.
+
+use serde_json::json;
+
+use super::actor::Actor;
+use super::create::{SHOWN, new_text};
+use super::error::{Conflict, Result, ServiceError};
+use super::model::{CreatedKey, KeyChange, KeyView, Rotation};
+use super::operations::KeyOperations;
+use super::validate::{Validation, api_named};
+use super::{rights, timestamp, view};
+use crate::config::parse_duration;
+use crate::keystore::{Change, StoredKey, StoredSecret};
+use crate::policy::{ApiDefinition, Digest};
+
+/// How long the secret so far works after a rotation where nothing is said.
+const GRACE: i64 = 24 * 60 * 60;
+/// How long it may work.
+const LONGEST_GRACE: i64 = 90 * 24 * 60 * 60;
+/// Secrets that work at the same time. Rotating again ends the oldest at once.
+const MOST_SECRETS: usize = 3;
+
+impl KeyOperations {
+    pub(in crate::control) async fn update(
+        &self,
+        actor: &Actor,
+        id: &str,
+        change: KeyChange,
+        if_match: Option<u64>,
+    ) -> Result<KeyView> {
+        let _lock = self.lock().await?;
+        let old = self.changeable(actor, id, if_match).await?;
+        let config = self.registry.config();
+        let mut checks = Validation::default();
+        let new = checks.changed(&config, &old, change, self.now());
+        checks.finish()?;
+        let detail = view::difference(&old, &new);
+        let narrower = rights::only_narrower(&config, &new, &old);
+        let key = self.replace(actor, old, new, narrower, "key.update", detail).await?;
+        Ok(self.view(&config, &key))
+    }
+
+    pub(in crate::control) async fn set_paused(
+        &self,
+        actor: &Actor,
+        id: &str,
+        paused: bool,
+        if_match: Option<u64>,
+    ) -> Result<KeyView> {
+        let _lock = self.lock().await?;
+        let old = self.changeable(actor, id, if_match).await?;
+        let new = StoredKey { paused, ..old.clone() };
+        let action = if paused { "key.pause" } else { "key.resume" };
+        let key = self.replace(actor, old, new, paused, action, json!({})).await?;
+        Ok(self.view(&self.registry.config(), &key))
+    }
+
+    pub(in crate::control) async fn rotate(
+        &self,
+        actor: &Actor,
+        id: &str,
+        rotation: Rotation,
+        if_match: Option<u64>,
+    ) -> Result<CreatedKey> {
+        let grace = match rotation.grace.as_deref() {
+            None => GRACE,
+            Some(text) => {
+                let duration =
+                    parse_duration(text).map_err(|why| ServiceError::invalid("grace", why))?;
+                let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+                if seconds > LONGEST_GRACE {
+                    return Err(ServiceError::invalid("grace", "the longest is 90 days, `90d`"));
+                }
+                seconds
+            }
+        };
+        let _lock = self.lock().await?;
+        let old = self.changeable(actor, id, if_match).await?;
+        let now = self.now();
+        if old.expires_at.is_some_and(|at| at <= now) {
+            return Err(ServiceError::Conflict(
+                Conflict::KeyExpired,
+                "The key has expired. Give it a new expiry first.".into(),
+            ));
+        }
+        let config = self.registry.config();
+        let apis: Vec<_> = old.apis.iter().filter_map(|name| api_named(&config, name)).collect();
+        let text = new_text(&apis, old.environment.as_deref())?;
+        // The file may have changed since the key was made, and then the prefix of its environment
+        // is known no more.
+        if !apis.iter().any(|api| takes(api, &text)) {
+            return Err(ServiceError::invalid(
+                "environment",
+                "no API of this key takes new keys of its environment; make another key",
+            ));
+        }
+        let digest = Digest::of(text.as_bytes());
+        let ends_at = now.saturating_add(grace).min(old.expires_at.unwrap_or(i64::MAX));
+        let mut new = old.clone();
+        new.prefix = text.chars().take(SHOWN).collect();
+        for (index, secret) in new.secrets.iter_mut().enumerate() {
+            // The new one is before them all.
+            let end = if index + 1 < MOST_SECRETS { ends_at } else { now };
+            secret.ends_at = Some(secret.ends_at.map_or(end, |known| known.min(end)));
+        }
+        new.secrets
+            .insert(0, StoredSecret { digest, created_at: now, ends_at: None, last_used: None });
+        let detail = json!({ "fingerprint": view::fingerprint(&digest), "former_secrets_end_at": timestamp::format(ends_at) });
+        let key = self.replace(actor, old, new, false, "key.rotate", detail).await?;
+        Ok(CreatedKey { record: self.view(&config, &key), key: Some(text), key_shown: false })
+    }
+
+    /// Commits a changed key and puts it in force; before that, if the change only takes access
+    /// away. The caller has the turn.
+    async fn replace(
+        &self,
+        actor: &Actor,
+        old: StoredKey,
+        mut new: StoredKey,
+        narrower: bool,
+        action: &str,
+        detail: serde_json::Value,
+    ) -> Result<StoredKey> {
+        if new == old {
+            // What is in force may be a change that the store did not take.
+            self.registry.put(&old);
+            return Ok(old);
+        }
+        prune(&mut new.secrets, self.now());
+        new.revision = old.revision + 1;
+        if narrower {
+            self.registry.put(&new);
+        }
+        let entry = self.entry(&actor.name, action, &new.id, new.organization.as_deref(), detail);
+        self.commit(Change::Update(Box::new(new.clone())), entry).await?;
+        self.registry.put(&new);
+        Ok(new)
+    }
+}
+
+/// Whether an API takes keys that begin like this one.
+fn takes(api: &ApiDefinition, text: &str) -> bool {
+    api.environments.is_empty()
+        || api.environments.iter().any(|environment| text.starts_with(&*environment.prefix))
+}
+
+/// Drops secrets that have ended, but for the one that was used last: it tells when the key was.
+fn prune(secrets: &mut Vec<StoredSecret>, now: i64) {
+    let latest = secrets.iter().filter_map(|secret| secret.last_used).max();
+    secrets.retain(|secret| {
+        secret.ends_at.is_none_or(|end| end > now)
+            || (latest.is_some() && secret.last_used == latest)
+    });
+}

@@ -1,0 +1,291 @@
+//! Making keys, and taking in those that exist already.
+
+use serde_json::json;
+
+use super::actor::Actor;
+use super::error::{Conflict, Result, ServiceError};
+use super::model::{CreatedKey, ImportedKey, KeyView, NewKey};
+use super::operations::KeyOperations;
+use super::validate::{CheckedKey, Validation, api_named};
+use super::view;
+use crate::config::{Config, is_key_id};
+use crate::keystore::{Change, Idempotency, StoredKey, StoredSecret};
+use crate::policy::{ApiDefinition, Digest, KeyApiStyle, new_key};
+
+/// How much of a key people are shown.
+pub(super) const SHOWN: usize = 8;
+/// For APIs whose keys may look as they like.
+const ANY_PREFIX: &str = "key_";
+/// Of a made-up id, besides its prefix: 119 bits.
+const ID_CHARACTERS: usize = 20;
+/// How long an `Idempotency-Key` is.
+const LONGEST_IDEMPOTENCY_KEY: usize = 255;
+
+impl KeyOperations {
+    pub(in crate::control) async fn create(
+        &self,
+        actor: &Actor,
+        mut new: NewKey,
+        idempotency: Option<&str>,
+    ) -> Result<CreatedKey> {
+        let store = self.store()?;
+        new.organization = actor.place(new.organization)?;
+        let idempotency = idempotency.map(|key| idempotent(actor, key, &new)).transpose()?;
+        let _lock = self.lock().await?;
+        let now = self.now();
+        if let Some(request) = &idempotency
+            && let Some((body, id)) = store.replay(&request.token, &request.key, now).await?
+        {
+            if body != request.body {
+                return Err(ServiceError::IdempotencyReused);
+            }
+            // The key may have been taken from the actor's sight since.
+            return Ok(CreatedKey {
+                record: self.key(actor, &id).await?,
+                key: None,
+                key_shown: true,
+            });
+        }
+        let config = self.registry.config();
+        let mut checks = Validation::default();
+        let checked = checks.new_key(&config, new, now);
+        checks.finish()?;
+        let (key, text) = self.make(actor, &config, checked, None, idempotency).await?;
+        Ok(CreatedKey { record: self.view(&config, &key), key: Some(text), key_shown: false })
+    }
+
+    /// Makes a key, commits it and puts it in force. The caller has the turn.
+    pub(super) async fn make(
+        &self,
+        actor: &Actor,
+        config: &Config,
+        checked: CheckedKey,
+        parent: Option<&str>,
+        idempotency: Option<Idempotency>,
+    ) -> Result<(StoredKey, String)> {
+        let apis: Vec<&ApiDefinition> =
+            checked.apis.iter().filter_map(|name| api_named(config, name)).collect();
+        let text = new_text(&apis, checked.environment.as_deref())?;
+        let bare = apis.iter().any(|api| {
+            api.key_api.as_ref().is_some_and(|key_api| key_api.style == KeyApiStyle::Bare)
+        });
+        let id = if bare { uuid::Uuid::new_v4().to_string() } else { new_id()? };
+        let prefix = text.chars().take(SHOWN).collect();
+        let mut key = self.stored(actor, checked, id, Digest::of(text.as_bytes()), prefix);
+        key.parent = parent.map(str::to_owned);
+        self.keep(actor, config, &key, "key.create", idempotency).await?;
+        Ok((key, text))
+    }
+
+    pub(in crate::control) async fn import(
+        &self,
+        actor: &Actor,
+        imported: ImportedKey,
+    ) -> Result<KeyView> {
+        self.store()?;
+        let ImportedKey {
+            id, sha256, prefix, name, organization, apis, environment, scopes, ..
+        } = imported;
+        let ImportedKey {
+            allow_ips, allow_referrers, allow_endpoints, rate_limit, expires_at, ..
+        } = imported;
+        let organization = actor.place(organization)?;
+        let new = NewKey {
+            name,
+            organization,
+            apis,
+            environment,
+            scopes,
+            allow_ips,
+            allow_referrers,
+            allow_endpoints,
+            rate_limit,
+            expires_at,
+        };
+        let _lock = self.lock().await?;
+        let config = self.registry.config();
+        let mut checks = Validation::default();
+        let digest = checks.digest(&sha256);
+        if id.as_deref().is_some_and(|id| !is_key_id(id)) {
+            checks.fault("id", "an id has 1 to 128 of letters, digits, `.`, `_`, `:` and `-`");
+        }
+        if let Some(prefix) = &prefix
+            && (prefix.chars().count() > SHOWN
+                || !prefix.bytes().all(|byte| byte.is_ascii_graphic()))
+        {
+            checks.fault("prefix", format!("at most the first {SHOWN} characters of the key"));
+        }
+        let checked = checks.new_key(&config, new, self.now());
+        checks.finish()?;
+        // Found wanting above.
+        let Some(digest) = digest else { return Err(ServiceError::NotFound) };
+        let id = id.map_or_else(new_id, Ok)?;
+        if self.registry.key(&id).is_some_and(|key| !key.is_stored()) {
+            let detail = format!(
+                "gateway.toml has a key with the id `{id}` already, so the store cannot have one."
+            );
+            return Err(ServiceError::Conflict(Conflict::IdTaken, detail));
+        }
+        if let Some(other) = self.registry.key_of(&digest) {
+            // Who imports digests must not find out whose they are.
+            let other = if actor.sees(other.organization()) {
+                format!(
+                    "The key `{}` in {}",
+                    other.id(),
+                    if other.is_stored() { "the store" } else { "gateway.toml" }
+                )
+            } else {
+                "Another key".to_owned()
+            };
+            return Err(ServiceError::Conflict(
+                Conflict::DigestTaken,
+                format!("{other} has the same secret."),
+            ));
+        }
+        if actor.organization.is_some() && self.has_history(&id).await? {
+            return Err(ServiceError::Conflict(
+                Conflict::IdTaken,
+                format!("Another key had the id `{id}`. Choose another one."),
+            ));
+        }
+        if self.registry.is_revoked(&id) {
+            return Err(ServiceError::Conflict(
+                Conflict::IdTaken,
+                format!("The id `{id}` is revoked, which is final. Choose another one."),
+            ));
+        }
+        let key = self.stored(actor, checked, id, digest, prefix.unwrap_or_default());
+        self.keep(actor, &config, &key, "key.import", None).await?;
+        Ok(self.view(&config, &key))
+    }
+
+    /// Whether there is something of a key that once had this id, such as a key of the file that is
+    /// no longer there: who takes the id over takes over its counts and descendants.
+    async fn has_history(&self, id: &str) -> Result<bool> {
+        let store = self.store()?;
+        Ok(!store.descendants(id).await?.is_empty()
+            || !store.uses(id, i64::MIN, i64::MAX).await?.is_empty())
+    }
+
+    pub(super) fn stored(
+        &self,
+        actor: &Actor,
+        checked: CheckedKey,
+        id: String,
+        digest: Digest,
+        prefix: String,
+    ) -> StoredKey {
+        let now = self.now();
+        StoredKey {
+            id,
+            name: checked.name,
+            organization: checked.organization,
+            apis: checked.apis,
+            prefix,
+            environment: checked.environment,
+            scopes: checked.scopes,
+            allow_ips: checked.allow_ips,
+            allow_referrers: checked.allow_referrers,
+            allow_endpoints: checked.allow_endpoints,
+            rate_limit: checked.rate_limit,
+            created_at: now,
+            created_by: actor.name.clone(),
+            parent: None,
+            expires_at: checked.expires_at,
+            paused: false,
+            revision: 1,
+            secrets: vec![StoredSecret { digest, created_at: now, ends_at: None, last_used: None }],
+            revocation: None,
+        }
+    }
+
+    /// Commits a new key, then puts it in force.
+    async fn keep(
+        &self,
+        actor: &Actor,
+        config: &Config,
+        key: &StoredKey,
+        action: &str,
+        idempotency: Option<Idempotency>,
+    ) -> Result<()> {
+        let cap = self.cap(config, key.organization.as_deref()).await?;
+        let organization = key.organization.as_deref();
+        let entry = self.entry(
+            &actor.name,
+            action,
+            &key.id,
+            organization,
+            json!({ "key": view::settings(key) }),
+        );
+        self.commit(Change::Create { key: Box::new(key.clone()), cap, idempotency }, entry).await?;
+        self.registry.put(key);
+        Ok(())
+    }
+
+    /// How many keys the organisation may have.
+    async fn cap(&self, config: &Config, organization: Option<&str>) -> Result<Option<u32>> {
+        let Some(name) = organization else { return Ok(None) };
+        let own = self
+            .store()?
+            .organization(name)
+            .await?
+            .and_then(|(organization, _)| organization.key_cap);
+        Ok(own.or_else(|| default_cap(config)))
+    }
+}
+
+/// How many keys an organisation may have that has no number of its own.
+pub(super) fn default_cap(config: &Config) -> Option<u32> {
+    config.store.as_ref().map(|store| store.keys_per_organization)
+}
+
+impl Actor {
+    /// Whose a new key is: the actor's own organisation, if it has one, and no other.
+    fn place(&self, named: Option<String>) -> Result<Option<String>> {
+        match (&self.organization, named) {
+            (Some(own), Some(named)) if *own != named => Err(ServiceError::Forbidden(format!(
+                "The token is narrowed to the organization `{own}` and makes keys for no other."
+            ))),
+            (Some(own), _) => Ok(Some(own.clone())),
+            (None, named) => Ok(named),
+        }
+    }
+}
+
+fn idempotent(actor: &Actor, key: &str, new: &NewKey) -> Result<Idempotency> {
+    if !(1..=LONGEST_IDEMPOTENCY_KEY).contains(&key.len())
+        || !key.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
+    {
+        return Err(ServiceError::invalid(
+            "Idempotency-Key",
+            format!("it has 1 to {LONGEST_IDEMPOTENCY_KEY} printable characters"),
+        ));
+    }
+    // Written out anew, so that spaces and the order of members do not count.
+    let body = serde_json::to_vec(&(&actor.name, new)).map_err(|_| ServiceError::Unavailable)?;
+    Ok(Idempotency { token: actor.name.clone(), key: key.to_owned(), body: Digest::of(&body) })
+}
+
+/// A new key's text, with the prefix of its environment.
+pub(super) fn new_text(apis: &[&ApiDefinition], environment: Option<&str>) -> Result<String> {
+    let prefix = environment.and_then(|name| {
+        let all = apis.iter().flat_map(|api| &api.environments);
+        all.into_iter()
+            .find(|environment| *environment.name == *name)
+            .map(|environment| &*environment.prefix)
+    });
+    random_text(prefix.unwrap_or(ANY_PREFIX))
+}
+
+/// `key_` and random characters. An id is no secret.
+fn new_id() -> Result<String> {
+    let mut id = random_text(ANY_PREFIX)?;
+    id.truncate(ANY_PREFIX.len() + ID_CHARACTERS);
+    Ok(id)
+}
+
+fn random_text(prefix: &str) -> Result<String> {
+    let mut random = [0; 64];
+    getrandom::fill(&mut random).map_err(|_| ServiceError::Unavailable)?;
+    new_key(prefix, &random).ok_or(ServiceError::Unavailable)
+}

@@ -1,0 +1,181 @@
+//! Why the key service refuses.
+
+use http::StatusCode;
+
+use crate::keystore::{self, CommitError, Unavailable};
+
+/// A member of a request that cannot be taken as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::control) struct Violation {
+    /// Its name, with its place in a list: `scopes[2]`.
+    pub(in crate::control) member: String,
+    /// What is wrong with it, and what would be right.
+    pub(in crate::control) message: String,
+}
+
+/// Why the service did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::control) enum ServiceError {
+    /// There is none, or none that this actor may see.
+    NotFound,
+    /// All that is wrong with the request. Never empty.
+    Invalid(Vec<Violation>),
+    /// It contradicts what is there.
+    Conflict(Conflict, String),
+    /// Somebody else changed it meanwhile.
+    Stale,
+    /// The `Idempotency-Key` came with another request before.
+    IdempotencyReused,
+    /// The key stands in `gateway.toml`, and is changed there.
+    FileKey,
+    /// `gateway.toml` has no `[store]`.
+    NoStore,
+    /// The store did not take it. What takes access away is in force all the same until the process
+    /// ends.
+    Unavailable,
+    /// The same for a revocation.
+    Unrecorded,
+    /// Not this actor's to ask for.
+    Forbidden(String),
+}
+
+/// What the service returns.
+pub(in crate::control) type Result<T, E = ServiceError> = std::result::Result<T, E>;
+
+/// What a request contradicts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::control) enum Conflict {
+    /// Another key has the id.
+    IdTaken,
+    /// Another key has the secret.
+    DigestTaken,
+    /// The key is revoked, for good.
+    KeyRevoked,
+    /// The key's time is over.
+    KeyExpired,
+    /// The organisation has as many keys as it may have.
+    CapReached,
+    /// Where a backup is to be written something is already.
+    FileExists,
+}
+
+impl ServiceError {
+    /// One mistake.
+    pub(super) fn invalid(member: &str, message: impl Into<String>) -> Self {
+        Self::Invalid(vec![Violation { member: member.to_owned(), message: message.into() }])
+    }
+
+    /// What it means for a revocation, which is in force before the store is asked.
+    pub(super) fn of_revocation(self) -> Self {
+        if self == Self::Unavailable { Self::Unrecorded } else { self }
+    }
+
+    pub(super) fn cap_reached(cap: u32) -> Self {
+        Self::Conflict(
+            Conflict::CapReached,
+            format!(
+                "There are {cap} keys, and there may not be more. Revoke those that are not needed."
+            ),
+        )
+    }
+
+    /// As HTTP says it.
+    pub(in crate::control) fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Invalid(_) | Self::IdempotencyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Conflict(..) | Self::FileKey | Self::NoStore => StatusCode::CONFLICT,
+            Self::Stale => StatusCode::PRECONDITION_FAILED,
+            Self::Unavailable | Self::Unrecorded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+        }
+    }
+
+    /// For programs; never changes.
+    pub(in crate::control) fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::Invalid(_) => "invalid_request",
+            Self::Conflict(Conflict::IdTaken, _) => "id_taken",
+            Self::Conflict(Conflict::DigestTaken, _) => "key_taken",
+            Self::Conflict(Conflict::KeyRevoked, _) => "key_revoked",
+            Self::Conflict(Conflict::KeyExpired, _) => "key_expired",
+            Self::Conflict(Conflict::CapReached, _) => "key_cap_reached",
+            Self::Conflict(Conflict::FileExists, _) => "file_exists",
+            Self::Stale => "stale",
+            Self::IdempotencyReused => "idempotency_key_reused",
+            Self::FileKey => "key_of_the_file",
+            Self::NoStore => "no_store",
+            Self::Unavailable | Self::Unrecorded => "store_unavailable",
+            Self::Forbidden(_) => "forbidden",
+        }
+    }
+
+    /// For people.
+    pub(in crate::control) fn detail(&self) -> String {
+        match self {
+            Self::NotFound => "There is nothing of this name.".into(),
+            Self::Invalid(violations) => {
+                let all: Vec<String> = violations
+                    .iter()
+                    .map(|violation| format!("{}: {}", violation.member, violation.message))
+                    .collect();
+                all.join("; ")
+            }
+            Self::Conflict(_, detail) | Self::Forbidden(detail) => detail.clone(),
+            Self::Stale => "It was changed meanwhile. Read it again, and repeat the change with \
+                its new ETag."
+                .into(),
+            Self::IdempotencyReused => "This Idempotency-Key came with another request before. \
+                Use a new one for each request."
+                .into(),
+            Self::FileKey => "This key stands in gateway.toml. Change it there.".into(),
+            Self::NoStore => "gateway.toml has no [store], so keys can be kept in the file \
+                only."
+                .into(),
+            Self::Unavailable => "The store cannot be written to or read just now, so nothing was \
+                acknowledged. Try again later."
+                .into(),
+            Self::Unrecorded => {
+                "The key is refused from now on, but the store could not take it down: a restart \
+                    might admit it again. Repeat this until it \
+                 succeeds, or name the key in [revoked] of gateway.toml."
+                    .into()
+            }
+        }
+    }
+}
+
+impl From<Unavailable> for ServiceError {
+    fn from(why: Unavailable) -> Self {
+        tracing::error!(%why, "the key service could not do what it was asked");
+        Self::Unavailable
+    }
+}
+
+impl From<CommitError> for ServiceError {
+    fn from(error: CommitError) -> Self {
+        let conflict = match error {
+            CommitError::Unavailable(why) => return why.into(),
+            CommitError::Conflict(conflict) => conflict,
+        };
+        match conflict {
+            keystore::Conflict::IdTaken => Self::Conflict(
+                Conflict::IdTaken,
+                "Another key in the store has, or had, this id.".into(),
+            ),
+            keystore::Conflict::DigestTaken { key_id } => Self::Conflict(
+                Conflict::DigestTaken,
+                format!("The key `{key_id}` in the store has, or had, the same secret."),
+            ),
+            keystore::Conflict::Stale => Self::Stale,
+            keystore::Conflict::CapReached(cap) => Self::cap_reached(cap),
+            keystore::Conflict::IdempotencyKeyUsed => Self::IdempotencyReused,
+            keystore::Conflict::Revoked => Self::Conflict(
+                Conflict::KeyRevoked,
+                "The key is revoked, which is final. Make a new one.".into(),
+            ),
+            keystore::Conflict::NotFound => Self::NotFound,
+        }
+    }
+}

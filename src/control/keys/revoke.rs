@@ -1,0 +1,162 @@
+//! Revoking keys, for good. What is revoked is refused at once, and stays so whatever becomes of
+//! the store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::actor::Actor;
+use super::error::{Result, ServiceError};
+use super::model::{RevocationOrder, Revoked};
+use super::operations::KeyOperations;
+use super::view::THE_FILE;
+use crate::keystore::{Change, Revocation};
+
+/// How long a reason is, in characters.
+const LONGEST_REASON: usize = 500;
+/// How long to wait before a store that did not take a revocation is asked again.
+const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+
+impl KeyOperations {
+    pub(super) async fn revoke(
+        self: &Arc<Self>,
+        actor: &Actor,
+        id: &str,
+        order: RevocationOrder,
+    ) -> Result<Revoked> {
+        let known = self
+            .registry
+            .key(id)
+            .filter(|key| actor.sees(key.organization()))
+            .ok_or(ServiceError::NotFound)?;
+        let long = |reason: &String| {
+            reason.chars().count() > LONGEST_REASON || reason.chars().any(char::is_control)
+        };
+        if order.reason.as_ref().is_some_and(long) {
+            return Err(ServiceError::invalid(
+                "reason",
+                format!("at most {LONGEST_REASON} characters, no control characters"),
+            ));
+        }
+        self.store()?;
+        // Before anything that may have to wait.
+        self.registry.revoke([id].into_iter());
+        let revocation =
+            Revocation { at: self.now(), by: actor.name.clone(), reason: order.reason };
+        let mut ids = vec![id.to_owned()];
+        let done = self
+            .revoke_in_store(
+                &mut ids,
+                &revocation,
+                order.descendants.then_some(actor),
+                known.organization(),
+            )
+            .await;
+        if let Err(error) = done {
+            for id in &ids {
+                tracing::warn!(
+                    by = actor.name,
+                    action = "key.revoke",
+                    subject = id,
+                    "in force, but the store has yet to take it"
+                );
+            }
+            self.record_later(ids, &revocation);
+            return Err(error.of_revocation());
+        }
+        Ok(Revoked { revoked: ids })
+    }
+
+    /// Commits the revocation of the first of these ids. Where they are meant too, those of its
+    /// descendants that this actor sees are added, and refused: an id of the file may have gone
+    /// from one organisation to another.
+    async fn revoke_in_store(
+        &self,
+        ids: &mut Vec<String>,
+        revocation: &Revocation,
+        descendants_for: Option<&Actor>,
+        organization: Option<&str>,
+    ) -> Result<()> {
+        let _lock = self.lock().await?;
+        let store = self.store()?;
+        if let Some(actor) = descendants_for {
+            let sees = |id: &String| {
+                self.registry.key(id).is_some_and(|key| actor.sees(key.organization()))
+            };
+            ids.extend(store.descendants(&ids[0]).await?.into_iter().filter(sees));
+            self.registry.revoke(ids.iter().map(String::as_str));
+        } else if !store.revocations(ids.clone()).await?.is_empty() {
+            return Ok(());
+        }
+        let detail = json!({ "reason": revocation.reason, "descendants": ids[1..] });
+        let entry = self.entry(&revocation.by, "key.revoke", &ids[0], organization, detail);
+        self.commit(Change::Revoke { ids: ids.clone(), revocation: revocation.clone() }, entry)
+            .await
+    }
+
+    pub(super) fn note_revoked_in_file(self: &Arc<Self>, ids: Vec<String>) {
+        if self.store.is_some() && !ids.is_empty() {
+            self.record_later(
+                ids,
+                &Revocation { at: self.now(), by: THE_FILE.to_owned(), reason: None },
+            );
+        }
+    }
+
+    /// Sees to it that the store takes these revocations some time, so that a restart does not
+    /// revive what is refused.
+    fn record_later(self: &Arc<Self>, ids: Vec<String>, revocation: &Revocation) {
+        let mut unrecorded = self.unrecorded();
+        let idle = unrecorded.is_empty();
+        for id in ids {
+            unrecorded.entry(id).or_insert_with(|| revocation.clone());
+        }
+        if idle {
+            tokio::spawn(self.clone().record_all());
+        }
+    }
+
+    /// Ends when nothing is unrecorded any more.
+    async fn record_all(self: Arc<Self>) {
+        let mut pause = RETRY_PAUSE.0;
+        while let Some((id, revocation)) = self.first_unrecorded() {
+            if self.record(&id, &revocation).await.is_ok() {
+                self.unrecorded().remove(&id);
+                pause = RETRY_PAUSE.0;
+            } else {
+                tokio::time::sleep(pause).await;
+                // It finds out by itself when it can write again, and is told then: before that,
+                // each attempt would only be logged.
+                while self.store.as_ref().is_some_and(|store| !store.health().is_healthy()) {
+                    tokio::time::sleep(RETRY_PAUSE.0).await;
+                }
+                pause = (pause * 2).min(RETRY_PAUSE.1);
+            }
+        }
+    }
+
+    /// The last attempt, when the process stops.
+    pub(super) async fn flush(&self) {
+        while let Some((id, revocation)) = self.first_unrecorded() {
+            self.unrecorded().remove(&id);
+            if self.record(&id, &revocation).await.is_err() {
+                tracing::error!(
+                    key = id,
+                    "the store has not taken this revocation; name the key in [revoked] before \
+                        the next start"
+                );
+            }
+        }
+    }
+
+    fn first_unrecorded(&self) -> Option<(String, Revocation)> {
+        self.unrecorded().first_key_value().map(|(id, revocation)| (id.clone(), revocation.clone()))
+    }
+
+    async fn record(&self, id: &str, revocation: &Revocation) -> Result<()> {
+        let known = self.registry.key(id);
+        let organization = known.as_ref().and_then(|key| key.organization());
+        self.revoke_in_store(&mut vec![id.to_owned()], revocation, None, organization).await
+    }
+}

@@ -1,0 +1,146 @@
+//! How the rest of the program calls the key service.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::MutexGuard;
+use tokio::time::timeout;
+
+use super::actor::Actor;
+use super::error::{Result, ServiceError};
+use super::key_endpoints;
+use super::model::{RevocationOrder, Revoked};
+use super::operations::KeyOperations;
+use crate::control::registry::Registry;
+use crate::keystore::KeyStore;
+use crate::state::{KeyAnswer, KeyCall};
+
+/// How long to wait for a store that hangs. Whoever asked is told that nothing was acknowledged;
+/// what was begun may still be done.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Shared by all who ask; cheap to clone. Its tasks run on the control thread.
+#[derive(Clone)]
+pub(in crate::control) struct KeyService {
+    operations: Arc<KeyOperations>,
+}
+
+impl KeyService {
+    /// Over what runs and, where there is one, the store. `clock` tells seconds since the Unix
+    /// epoch.
+    pub(in crate::control) fn new(
+        registry: Arc<Registry>,
+        store: Option<KeyStore>,
+        clock: impl Fn() -> i64 + Send + Sync + 'static,
+    ) -> Self {
+        Self { operations: Arc::new(KeyOperations::new(registry, store, clock)) }
+    }
+
+    /// The rules by themselves.
+    #[cfg(test)]
+    pub(super) fn operations(&self) -> Arc<KeyOperations> {
+        self.operations.clone()
+    }
+
+    /// Makes a change. It goes on to its end even if whoever asked for it has left: nobody may turn
+    /// back between commit and publication.
+    ///
+    /// # Errors
+    /// Those of the change; [`ServiceError::Unavailable`] where it takes too long.
+    pub(in crate::control) async fn change<T, C>(
+        &self,
+        change: impl FnOnce(Arc<KeyOperations>) -> C,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        C: Future<Output = Result<T>> + Send + 'static,
+    {
+        let task = tokio::spawn(change(self.operations.clone()));
+        // A panic in there is a mistake of ours; nothing was acknowledged.
+        timely(async { task.await.unwrap_or(Err(ServiceError::Unavailable)) }).await
+    }
+
+    /// Reads without changing anything, and no longer than somebody waits for it.
+    ///
+    /// # Errors
+    /// What `read` says; [`ServiceError::Unavailable`] where it takes too long.
+    pub(in crate::control) async fn read<T, L: Future<Output = Result<T>>>(
+        &self,
+        read: impl FnOnce(Arc<KeyOperations>) -> L,
+    ) -> Result<T> {
+        timely(read(self.operations.clone())).await
+    }
+
+    /// Refuses a key of the store or the file for good. To do so again succeeds too.
+    ///
+    /// # Errors
+    /// Those of [`Self::change`], but that the key is refused even where the store does not answer.
+    pub(in crate::control) async fn revoke(
+        &self,
+        actor: &Actor,
+        id: &str,
+        order: RevocationOrder,
+    ) -> Result<Revoked> {
+        let (actor, id) = (actor.clone(), id.to_owned());
+        self.change(|keys| async move { keys.revoke(&actor, &id, order).await })
+            .await
+            .map_err(ServiceError::of_revocation)
+    }
+
+    /// Copies the store, while it is in use, to a file that is not there yet. A large one takes its
+    /// time.
+    pub(in crate::control) async fn backup(&self, actor: &Actor, path: &Path) -> Result<()> {
+        self.operations.backup(actor, path).await
+    }
+
+    /// Answers a request to an API's own key endpoints.
+    pub(in crate::control) async fn answer(&self, call: KeyCall) -> KeyAnswer {
+        let keys = self.operations.clone();
+        match tokio::spawn(async move { keys.answer(&call).await }).await {
+            Ok(answer) => answer,
+            // A panic in there is a mistake of ours, which must not end the gateway.
+            Err(_) => key_endpoints::empty(http::StatusCode::INTERNAL_SERVER_ERROR),
+        }
+    }
+
+    /// Tells the store of keys that `[revoked]` of the file names, however long that takes.
+    pub(in crate::control) fn note_revoked_in_file(&self, ids: Vec<String>) {
+        if !self.operations.retired.load(Ordering::Relaxed) {
+            self.operations.note_revoked_in_file(ids);
+        }
+    }
+
+    /// Leaves the store to another process, which reads the same file.
+    pub(in crate::control) fn retire(&self) {
+        self.operations.retired.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells the store of every revocation that it has yet to take, once.
+    pub(in crate::control) async fn flush(&self) {
+        self.operations.flush().await;
+    }
+
+    /// Waits until no change is being made; none is until what is returned is dropped.
+    pub(in crate::control) async fn lock_changes(&self) -> MutexGuard<'_, ()> {
+        self.operations.changes.lock().await
+    }
+
+    /// Whether there are revocations that the store has yet to take.
+    pub(in crate::control) fn has_unrecorded(&self) -> bool {
+        !self.operations.unrecorded().is_empty()
+    }
+}
+
+/// Does not wait for ever for a disk that hangs.
+async fn timely<T>(answer: impl Future<Output = Result<T>>) -> Result<T> {
+    timeout(RESPONSE_TIMEOUT, answer).await.unwrap_or(Err(ServiceError::Unavailable))
+}
+
+impl fmt::Debug for KeyService {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.operations.fmt(out)
+    }
+}

@@ -1,0 +1,230 @@
+//! The rules, each over a real store in a folder of its own, in virtual time.
+
+mod change;
+mod create;
+mod key_endpoints;
+mod organizations;
+mod queries;
+mod revoke;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use tempfile::TempDir;
+
+use super::error::Conflict;
+use super::*;
+use crate::config::parse;
+use crate::control::registry::Registry;
+use crate::control::site::SiteBuilder;
+use crate::control::table::Table;
+use crate::keystore::{self, Change, KeyStore, Revocation, StoredKey};
+use crate::policy::{Digest, Now, Refusal};
+use crate::state::{Clock, Descriptors, KeyAnswer, KeyCall, Published, Shared};
+
+/// 2026-11-22T00:00:00Z.
+const START: i64 = 1_795_305_600;
+const HOUR: i64 = 3600;
+
+/// Two APIs: one with scopes and two environments, one whose keys have full access.
+const FILE: &str = r#"
+[server]
+listen = "127.0.0.1:0"
+
+[store]
+path = "keygate.db"
+keys_per_organization = 4
+
+[[api]]
+name = "desk"
+hosts = ["desk.example.com"]
+upstream = "http://127.0.0.1:3000"
+environments = { live = "kl_", test = "kt_" }
+
+[api.scopes."tickets:read"]
+allows = ["GET /tickets"]
+
+[api.scopes."tickets:write"]
+allows = ["POST /tickets"]
+
+[api.key_api]
+path = "/keys"
+style = "envelope"
+scope = "keys:manage"
+
+[[api]]
+name = "relay"
+hosts = ["relay.example.com"]
+upstream = "http://127.0.0.1:3000"
+environments = { live = "rl_live_" }
+credentials = ["header:X-API-Key"]
+empty_scopes = "all"
+errors = "detail"
+errors_distinguish = false
+
+[api.key_api]
+path = "/api/keys"
+style = "bare"
+"#;
+
+/// A gateway's key service without the gateway.
+struct Fixture {
+    service: KeyService,
+    operations: Arc<KeyOperations>,
+    registry: Arc<Registry>,
+    store: KeyStore,
+    now: Arc<AtomicI64>,
+    folder: TempDir,
+    file: String,
+}
+
+impl Fixture {
+    fn open() -> Self {
+        Self::with_file(FILE)
+    }
+
+    /// With more in the file.
+    fn with(more: &str) -> Self {
+        Self::with_file(&format!("{FILE}{more}"))
+    }
+
+    fn with_file(file: &str) -> Self {
+        Self::start(TempDir::new().expect("a folder"), Arc::new(AtomicI64::new(START)), file)
+    }
+
+    fn start(folder: TempDir, now: Arc<AtomicI64>, file: &str) -> Self {
+        let config =
+            Arc::new(parse(file, &folder.path().join("gateway.toml")).expect("a good file"));
+        let site =
+            SiteBuilder::new(1, usize::MAX).build(&config, Arc::new(config.routes()), None, None);
+        let site = Arc::new(site.expect("no authorities"));
+        let mut table = Table::new(&config, site.routes.clone());
+        let opened = KeyStore::open(&folder.path().join("keygate.db"), |key| table.load_key(&key))
+            .expect("a store");
+        table.load_state(opened.revocations, &opened.organizations);
+        table.build().expect("no clashes");
+        let (shared, _) = Shared::new(
+            Published { snapshot: table.snapshot(), site: site.clone() },
+            1,
+            Clock::default(),
+            Arc::new(Descriptors::claim(1)),
+        );
+        let registry = Arc::new(Registry::new(shared, table, site));
+        let clock = now.clone();
+        let service = KeyService::new(registry.clone(), Some(opened.store.clone()), move || {
+            clock.load(Ordering::Relaxed)
+        });
+        let operations = service.operations();
+        Self {
+            service,
+            operations,
+            registry,
+            store: opened.store,
+            now,
+            folder,
+            file: file.to_owned(),
+        }
+    }
+
+    /// As after a restart.
+    async fn restart(self) -> Self {
+        self.store.close().await;
+        Self::start(self.folder, self.now, &self.file)
+    }
+
+    /// As when the disk fails where something is written: `INSERT`s into or `UPDATE`s of a table
+    /// fail while `when` is true.
+    async fn fail_writes(self, table: &str, statement: &str, when: &str) -> Self {
+        self.store.close().await;
+        let file =
+            rusqlite::Connection::open(self.folder.path().join("keygate.db")).expect("the file");
+        let trigger = format!(
+            "CREATE TRIGGER broken BEFORE {statement} ON {table} WHEN {when} BEGIN SELECT \
+                RAISE(ABORT, 'the disk is broken'); END"
+        );
+        file.execute_batch(&trigger).expect("a trigger");
+        drop(file);
+        Self::start(self.folder, self.now, &self.file)
+    }
+
+    /// As when the disk fails: from now on the store takes nothing.
+    async fn break_store(&self) {
+        self.store.clone().close().await;
+    }
+
+    fn pass(&self, seconds: i64) {
+        self.now.fetch_add(seconds, Ordering::Relaxed);
+    }
+
+    fn unix(&self) -> i64 {
+        self.now.load(Ordering::Relaxed)
+    }
+
+    /// Why a request with this key would be refused; nothing: it would not.
+    fn refusal(&self, key: &str, api: &str) -> Option<Refusal> {
+        let now = Now { monotonic: 0, unix: self.unix() };
+        self.registry.look(|table| table.snapshot()).verdict_on(
+            &Digest::of(key.as_bytes()),
+            api,
+            now,
+        )
+    }
+
+    async fn make(&self, new: NewKey) -> (KeyView, String) {
+        let created = self.operations.create(&operator(), new, None).await.expect("a key");
+        (created.record, created.key.expect("its text"))
+    }
+
+    async fn actions(&self) -> Vec<String> {
+        let page = self
+            .operations
+            .audit(&operator(), AuditFilter::default(), None, 100)
+            .await
+            .expect("a log");
+        page.entries
+            .into_iter()
+            .map(|entry| format!("{} {} {}", entry.actor, entry.action, entry.subject))
+            .collect()
+    }
+}
+
+fn operator() -> Actor {
+    Actor { name: "token ops".into(), organization: None }
+}
+
+fn acme() -> Actor {
+    Actor { name: "token acme".into(), organization: Some("org_acme".into()) }
+}
+
+fn texts(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+/// For the API with scopes.
+fn desk_key(name: &str) -> NewKey {
+    NewKey { name: name.into(), apis: Some(texts(&["desk"])), ..NewKey::default() }
+}
+
+fn of_acme(name: &str) -> NewKey {
+    NewKey { organization: Some("org_acme".into()), ..desk_key(name) }
+}
+
+/// The members that are complained of.
+fn members<T: fmt::Debug>(answer: Result<T>) -> Vec<String> {
+    match answer {
+        Err(ServiceError::Invalid(violations)) => {
+            violations.into_iter().map(|violation| violation.member).collect()
+        }
+        other => panic!("not invalid: {other:?}"),
+    }
+}
+
+/// What a request contradicts.
+fn conflict<T: fmt::Debug>(answer: Result<T>) -> (Conflict, String) {
+    match answer {
+        Err(ServiceError::Conflict(conflict, detail)) => (conflict, detail),
+        other => panic!("no conflict: {other:?}"),
+    }
+}
