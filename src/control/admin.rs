@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -18,7 +18,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
 use super::api::{self, Encrypted};
-use super::figures::Figures;
+use super::metrics::Metrics;
 use super::office::Office;
 use super::registry::Registry;
 use super::upgrade::UpgradeRequest;
@@ -86,7 +86,7 @@ pub(super) struct Settings {
 /// What requests are answered from.
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) figures: Arc<Figures>,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) settings: Arc<ArcSwap<Settings>>,
     pub(super) reloads: mpsc::Sender<ReloadRequest>,
     pub(super) upgrades: mpsc::Sender<UpgradeRequest>,
@@ -114,7 +114,7 @@ struct Connections(VecDeque<Open>);
 impl Connections {
     /// Makes room for one more, if need be by closing the one that has been open for the longest
     /// without asking anything: silent connections, however many, must not keep anybody from the
-    /// figures. Whether there is room.
+    /// metrics. Whether there is room.
     fn make_room(&mut self) -> bool {
         self.0.retain(|open| !open.task.is_finished());
         if self.0.len() < CONNECTIONS {
@@ -128,13 +128,13 @@ impl Connections {
 /// A request that is being answered.
 struct Answering {
     busy: Arc<AtomicBool>,
-    all: Arc<AtomicUsize>,
+    all: Arc<watch::Sender<usize>>,
 }
 
 impl Answering {
-    fn begin(busy: &Arc<AtomicBool>, all: &Arc<AtomicUsize>) -> Self {
+    fn begin(busy: &Arc<AtomicBool>, all: &Arc<watch::Sender<usize>>) -> Self {
         busy.store(true, Ordering::Relaxed);
-        all.fetch_add(1, Ordering::Relaxed);
+        all.send_modify(|answering| *answering += 1);
         Self { busy: busy.clone(), all: all.clone() }
     }
 }
@@ -142,7 +142,7 @@ impl Answering {
 impl Drop for Answering {
     fn drop(&mut self) {
         self.busy.store(false, Ordering::Relaxed);
-        self.all.fetch_sub(1, Ordering::Relaxed);
+        self.all.send_modify(|answering| *answering -= 1);
     }
 }
 
@@ -152,7 +152,7 @@ pub(super) async fn serve(
     listener: TcpListener,
     state: Arc<State>,
     mut gate: watch::Receiver<Gate>,
-    answering: Arc<AtomicUsize>,
+    answering: Arc<watch::Sender<usize>>,
 ) {
     let mut connections = Connections::default();
     let mut tasks = JoinSet::new();
@@ -194,7 +194,7 @@ pub(super) async fn serve(
 }
 
 /// Whether this connection's request is being answered, and how many of all connections are.
-type Answered = (Arc<AtomicBool>, Arc<AtomicUsize>);
+type Answered = (Arc<AtomicBool>, Arc<watch::Sender<usize>>);
 
 async fn converse(
     stream: TcpStream,

@@ -40,7 +40,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::MutexGuard;
+use tokio::sync::{MutexGuard, Notify};
 use tokio::time::timeout;
 
 use super::registry::Registry;
@@ -93,6 +93,8 @@ struct Desk {
     turn: tokio::sync::Mutex<()>,
     /// Revocations that are in force and that the store has yet to take.
     owed: Mutex<BTreeMap<String, Revocation>>,
+    /// Notified when the store has taken the last of them.
+    paid: Notify,
     /// Whether another process has taken over the store.
     retired: AtomicBool,
 }
@@ -113,6 +115,7 @@ impl Office {
                 clock: Box::new(clock),
                 turn,
                 owed: Mutex::default(),
+                paid: Notify::new(),
                 retired: AtomicBool::new(false),
             }),
         }
@@ -228,9 +231,16 @@ impl Office {
         self.desk.turn.lock().await
     }
 
-    /// Whether there are revocations that the store has yet to take.
-    pub(in crate::control) fn owes(&self) -> bool {
-        !self.desk.owed().is_empty()
+    /// Waits until the store has taken all revocations that are in force.
+    pub(in crate::control) async fn paid_up(&self) {
+        loop {
+            // First, so that no payment is missed.
+            let paid = self.desk.paid.notified();
+            if self.desk.owed().is_empty() {
+                return;
+            }
+            paid.await;
+        }
     }
 
     /// At most `limit` organisations behind the one named `after`.

@@ -129,6 +129,7 @@ impl Desk {
                 pause = (pause * 2).min(PATIENCE.1);
             }
         }
+        self.paid.notify_waiters();
     }
 
     /// The last attempt, when the process stops.
