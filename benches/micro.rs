@@ -7,11 +7,17 @@
 mod decision;
 
 use std::hint::black_box;
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use decision::*;
 use http::{Method, Version};
 use keygate::policy::*;
+use keygate::stats::{ApiStats, LATENCY_BOUNDS, WorkerStats, seconds_of};
+use metrics::{counter, histogram, with_local_recorder};
+use metrics_exporter_prometheus::PrometheusBuilder;
 
 /// A small generator of well spread numbers (splitmix64), so that the benchmark measures the
 /// look-up and not itself.
@@ -203,5 +209,58 @@ fn whole(bench: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, decide, limiter, rewrite, whole, look_up);
+/// Why workers count in cells of their own: one increment by each of two threads, in nanoseconds.
+fn count(bench: &mut Criterion) {
+    /// How long the slower of two threads takes for so many calls.
+    fn by_two<C: FnMut() + Send>(calls: u64, counters: [C; 2]) -> Duration {
+        let begin = Barrier::new(counters.len());
+        thread::scope(|scope| {
+            let threads = counters.map(|mut count| {
+                let begin = &begin;
+                scope.spawn(move || {
+                    begin.wait();
+                    let started = Instant::now();
+                    (0..calls).for_each(|_| count());
+                    started.elapsed()
+                })
+            });
+            threads.map(|thread| thread.join().expect("no panic")).into_iter().max().expect("two")
+        })
+    }
+    let mut group = bench.benchmark_group("count");
+    let cells = [WorkerStats::new(0), WorkerStats::new(0)];
+    group.bench_function("cells", |bencher| {
+        bencher.iter_custom(|calls| {
+            by_two(calls, cells.each_ref().map(|cell| || black_box(cell).connections.add(1)))
+        });
+    });
+    let recorder = PrometheusBuilder::new()
+        .set_buckets(&LATENCY_BOUNDS.map(seconds_of))
+        .expect("there are bounds")
+        .build_recorder();
+    let (counter, histogram) =
+        with_local_recorder(&recorder, || (counter!("requests"), histogram!("seconds")));
+    let counters = [&counter, &counter];
+    group.bench_function("shared handle", |bencher| {
+        bencher.iter_custom(|calls| by_two(calls, counters.map(|counter| || counter.increment(1))));
+    });
+    let apis = [ApiStats::new(0), ApiStats::new(0)];
+    group.bench_function("cells of a histogram", |bencher| {
+        bencher.iter_custom(|calls| {
+            by_two(calls, apis.each_ref().map(|api| || black_box(api).duration.record(1234)))
+        });
+    });
+    let histograms = [&histogram, &histogram];
+    group.bench_function("shared handle of a histogram", |bencher| {
+        bencher.iter_custom(|calls| {
+            let took = by_two(calls, histograms.map(|shared| || shared.record(0.001_234)));
+            // Observations wait for this.
+            recorder.handle().run_upkeep();
+            took
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, count, decide, limiter, rewrite, whole, look_up);
 criterion_main!(benches);

@@ -40,6 +40,13 @@ pub const LATENCY_BOUNDS: [u64; 16] = [
     1_000_000, 2_500_000, 10_000_000, 60_000_000,
 ];
 
+/// Microseconds in seconds, the base unit of metrics.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "a sum that large has lost its microseconds anyway")]
+pub fn seconds_of(microseconds: u64) -> f64 {
+    microseconds as f64 / 1e6
+}
+
 /// A histogram of durations, with one writer.
 #[derive(Debug, Default)]
 pub struct Histogram {
@@ -206,25 +213,4 @@ impl WorkerStats {
 
 fn counts(len: usize) -> Box<[Count]> {
     (0..len).map(|_| Count::default()).collect()
-}
-
-/// What the control plane counts.
-#[derive(Debug, Default)]
-pub struct ControlStats {
-    /// Edits put in force.
-    pub reloads: Count,
-    /// Edits refused because of a mistake.
-    pub reloads_failed: Count,
-    /// 1 while the file on disk is not what runs (a mistake in it, or it is gone), else 0.
-    pub file_differs: Count,
-    /// When the running configuration was put in force, in Unix seconds.
-    pub loaded_at: Count,
-    /// How long the last load took, from reading the file to being in force, in microseconds.
-    pub load_duration: Count,
-    /// From an edit that took access away to being in force.
-    pub revocation: Histogram,
-    /// Certificates put in force after their files changed.
-    pub certificates_reloaded: Count,
-    /// Certificate files that could not be used when they changed.
-    pub certificates_failed: Count,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -70,7 +70,7 @@ struct Connections(VecDeque<Open>);
 impl Connections {
     /// Makes room for one more, if need be by closing the one that has been open for the longest
     /// without asking anything: silent connections, however many, must not keep anybody from the
-    /// figures. Whether there is room.
+    /// metrics. Whether there is room.
     fn make_room(&mut self) -> bool {
         self.0.retain(|open| !open.task.is_finished());
         if self.0.len() < CONNECTIONS {
@@ -84,13 +84,13 @@ impl Connections {
 /// A request that is being answered.
 struct Answering {
     busy: Arc<AtomicBool>,
-    all: Arc<AtomicUsize>,
+    all: Arc<watch::Sender<usize>>,
 }
 
 impl Answering {
-    fn begin(busy: &Arc<AtomicBool>, all: &Arc<AtomicUsize>) -> Self {
+    fn begin(busy: &Arc<AtomicBool>, all: &Arc<watch::Sender<usize>>) -> Self {
         busy.store(true, Ordering::Relaxed);
-        all.fetch_add(1, Ordering::Relaxed);
+        all.send_modify(|answering| *answering += 1);
         Self { busy: busy.clone(), all: all.clone() }
     }
 }
@@ -98,7 +98,7 @@ impl Answering {
 impl Drop for Answering {
     fn drop(&mut self) {
         self.busy.store(false, Ordering::Relaxed);
-        self.all.fetch_sub(1, Ordering::Relaxed);
+        self.all.send_modify(|answering| *answering -= 1);
     }
 }
 
@@ -108,7 +108,7 @@ pub(super) async fn serve(
     listener: TcpListener,
     state: Arc<State>,
     mut gate: watch::Receiver<Gate>,
-    answering: Arc<AtomicUsize>,
+    answering: Arc<watch::Sender<usize>>,
 ) {
     let mut connections = Connections::default();
     let mut tasks = JoinSet::new();
@@ -153,7 +153,7 @@ pub(super) async fn serve(
 }
 
 /// Whether this connection's request is being answered, and how many of all connections are.
-type Answered = (Arc<AtomicBool>, Arc<AtomicUsize>);
+type Answered = (Arc<AtomicBool>, Arc<watch::Sender<usize>>);
 
 async fn converse(
     stream: TcpStream,

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::Controller;
 use super::tls::{ListenerTls, Served};
 
 /// How long before its end a certificate is told of; where that is less, a fifth of its life, for
@@ -51,12 +50,40 @@ impl Notice {
     }
 }
 
-/// What has been told, and when on a clock that never goes back.
+/// What has been reported, and when on a clock that never goes back.
 #[derive(Debug, Default)]
-pub(super) struct Told(HashMap<(&'static str, String), (Notice, Duration)>);
+pub(super) struct Reported(HashMap<(&'static str, String), (Notice, Duration)>);
 
-impl Told {
-    /// What is to be told now of each of these.
+impl Reported {
+    /// Reports the certificates of both listeners for which it is time. Returns when each of them
+    /// ends.
+    pub(super) fn look(
+        &mut self,
+        data: Option<&ListenerTls>,
+        admin: Option<&ListenerTls>,
+        unix: i64,
+        monotonic: Duration,
+    ) -> Vec<Expiry> {
+        let found: Vec<Expiry> = expiries("data", data).chain(expiries("admin", admin)).collect();
+        for (Expiry { listener, file, validity }, notice) in self.news(&found, unix, monotonic) {
+            let expires_at =
+                Timestamp::from_second(validity.end).unwrap_or(Timestamp::MAX).to_string();
+            match notice {
+                Notice::EndsSoon => {
+                    tracing::warn!(listener, file, expires_at, "a certificate expires soon")
+                }
+                Notice::Ended => tracing::error!(
+                    listener,
+                    file,
+                    expires_at,
+                    "a certificate has expired: clients refuse it"
+                ),
+            }
+        }
+        found
+    }
+
+    /// What is to be reported now of each of these.
     fn news<'e>(
         &mut self,
         expiries: &'e [Expiry],
@@ -68,13 +95,13 @@ impl Told {
         for expiry in expiries {
             let Some(notice) = Notice::of(&expiry.validity, unix) else { continue };
             let name = (expiry.listener, expiry.file.clone());
-            let told = before.get(&name).filter(|(told, at)| {
-                *told == notice && monotonic.saturating_sub(*at) < notice.again()
+            let reported = before.get(&name).filter(|(reported, at)| {
+                *reported == notice && monotonic.saturating_sub(*at) < notice.again()
             });
-            if told.is_none() {
+            if reported.is_none() {
                 news.push((expiry, notice));
             }
-            self.0.insert(name, told.copied().unwrap_or((notice, monotonic)));
+            self.0.insert(name, reported.copied().unwrap_or((notice, monotonic)));
         }
         news
     }
@@ -92,55 +119,29 @@ fn expiries<'t>(
     tls.into_iter().flat_map(ListenerTls::served).map(expiry)
 }
 
-impl Controller {
-    /// Notes for the metrics when the certificates that are served with end, and tells of those for
-    /// which it is time. To be called every second.
-    pub(super) fn look_at_certificates(&mut self) {
-        let found: Vec<Expiry> = expiries("data", self.server_tls.as_ref())
-            .chain(expiries("admin", self.admin_tls.as_ref()))
-            .collect();
-        let now = self.shared.clock.now();
-        for (Expiry { listener, file, validity }, notice) in
-            self.told.news(&found, now.unix, Duration::from_nanos(now.monotonic))
-        {
-            let expires_at =
-                Timestamp::from_second(validity.end).unwrap_or(Timestamp::MAX).to_string();
-            match notice {
-                Notice::EndsSoon => {
-                    tracing::warn!(listener, file, expires_at, "a certificate expires soon")
-                }
-                Notice::Ended => tracing::error!(
-                    listener,
-                    file,
-                    expires_at,
-                    "a certificate has expired: clients refuse it"
-                ),
-            }
-        }
-        self.figures.set_certificates(found);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const DAY: i64 = 86_400;
 
-    fn told_on(days: impl IntoIterator<Item = i64>, life: i64) -> Vec<(i64, Notice)> {
-        let mut told = Told::default();
+    fn reported_on(days: impl IntoIterator<Item = i64>, life: i64) -> Vec<(i64, Notice)> {
+        let mut reported = Reported::default();
         let expiry =
             [Expiry { listener: "data", file: "cert.pem".to_owned(), validity: 0..life * DAY }];
         let mut all = Vec::new();
         for day in days {
             let monotonic = Duration::from_secs(u64::try_from(day * DAY).expect("a day"));
             all.extend(
-                told.news(&expiry, day * DAY, monotonic)
+                reported
+                    .news(&expiry, day * DAY, monotonic)
                     .into_iter()
                     .map(|(_, notice)| (day, notice)),
             );
             assert!(
-                told.news(&expiry, day * DAY + 10, monotonic + Duration::from_secs(10)).is_empty(),
+                reported
+                    .news(&expiry, day * DAY + 10, monotonic + Duration::from_secs(10))
+                    .is_empty(),
                 "not twice"
             );
         }
@@ -148,27 +149,27 @@ mod tests {
     }
 
     #[test]
-    fn end_is_told_two_weeks_before_and_each_day_from_then_on() {
+    fn end_is_reported_two_weeks_before_and_each_day_from_then_on() {
         use Notice::{Ended, EndsSoon};
         assert_eq!(
-            told_on([0, 75, 76, 77, 89, 90], 90),
+            reported_on([0, 75, 76, 77, 89, 90], 90),
             [(76, EndsSoon), (77, EndsSoon), (89, EndsSoon), (90, Ended)]
         );
         assert_eq!(
-            told_on(0..=6, 6),
+            reported_on(0..=6, 6),
             [(5, EndsSoon), (6, Ended)],
             "one that lives six days is renewed late"
         );
     }
 
     #[test]
-    fn ended_one_is_told_of_every_hour_and_a_renewed_one_no_more() {
-        let mut told = Told::default();
+    fn ended_one_is_reported_every_hour_and_a_renewed_one_no_more() {
+        let mut reported = Reported::default();
         let mut expiry =
             [Expiry { listener: "data", file: "cert.pem".to_owned(), validity: 0..DAY }];
         let mut hours = 0;
         for minute in 0..180 {
-            hours += told
+            hours += reported
                 .news(
                     &expiry,
                     2 * DAY + 60 * minute,
@@ -178,6 +179,6 @@ mod tests {
         }
         assert_eq!(hours, 3);
         expiry[0].validity = 2 * DAY..90 * DAY;
-        assert!(told.news(&expiry, 3 * DAY, Duration::from_secs(86_400)).is_empty());
+        assert!(reported.news(&expiry, 3 * DAY, Duration::from_secs(86_400)).is_empty());
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use super::figures::Figures;
+use super::metrics::Metrics;
 use crate::policy::{KeyRecord, Snapshot};
 
 /// The shortest time between two looks at all keys; with many keys it is longer, so that looking
@@ -25,17 +25,17 @@ struct Found {
 }
 
 /// Looks at all keys again and again, off the control thread. Never ends.
-pub(super) async fn run(figures: Arc<Figures>) {
+pub(super) async fn run(metrics: Arc<Metrics>) {
     let mut told: HashSet<Box<str>> = HashSet::new();
     loop {
         let started = Instant::now();
-        let shared = figures.shared.clone();
+        let shared = metrics.shared.clone();
         let looked = tokio::task::spawn_blocking(move || {
             look(&shared.published().snapshot, shared.clock.now().unix)
         })
         .await;
         if let Ok(found) = looked {
-            figures.set_expiring(found.counts);
+            metrics.set_expiring(found.counts);
             tell(&found.keys, &mut told);
         }
         sleep(EVERY.max(started.elapsed() * SHARE)).await;

@@ -7,10 +7,9 @@ mod api;
 mod busy_keys;
 mod certificate_expiry;
 mod certificates;
+mod controller;
 mod expiry;
 mod explain;
-mod exposition;
-mod figures;
 mod files;
 mod gate;
 mod guard;
@@ -31,38 +30,30 @@ mod uses;
 mod watch;
 
 use std::future::Future;
-use std::net::{SocketAddr, TcpListener};
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::os::unix::net::UnixStream as BlockingStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use admin::ReloadRequest;
-use api::Settings;
-use arc_swap::ArcSwap;
-use figures::Figures;
-use files::FileEvents;
 use gate::Gate;
+use files::FileEvents;
 use key_calls::KeyCalls;
-use keys::KeyService;
-use registry::Registry;
 use reload::Cause;
-use site::SiteBuilder;
-use tls::{ListenerTls, TlsMaker};
+use tokio::net::{TcpListener, UnixStream};
 use tokio::signal::unix::Signal;
 use tokio::sync::{Mutex, mpsc, watch as channel};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
-use upgrade::{Estate, UpgradeRequest};
+use upgrade::{HandoverState, UpgradeRequest};
 use uses::Destination;
-use watch::{Decision, Event, Watch};
+use watch::{Decision, Event};
 
-use crate::config::{Config, Problem, Reading};
-use crate::keystore::{Health, KeyStore};
-use crate::policy::AccountState;
+use crate::keystore::Health;
 use crate::state::{KeyRequest, Phase, Shared};
 use crate::systemd;
 
+pub use controller::Controller;
 pub use start::{Prepared, StartError, Startup, prepare};
 pub use upgrade::{Handover, Inheritance, Program, Purpose};
 
@@ -72,73 +63,33 @@ const LOOK: Duration = Duration::from_secs(1);
 const LOOK_CLOSELY: Duration = Duration::from_millis(200);
 /// How often the counts of keys that are gone are gone through.
 const FORGET: Duration = Duration::from_secs(60);
-/// How long a store may take to be closed when the process stops: its disk may hang.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// How long a store may take to be closed when the process stops, because its disk may hang.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Reloads and upgrades by request that may wait.
 const RELOADS: usize = 16;
 
-/// The control plane, ready to run.
-#[derive(Debug)]
-pub struct Controller {
-    path: PathBuf,
-    shared: Arc<Shared>,
-    figures: Arc<Figures>,
-    builder: SiteBuilder,
-    registry: Arc<Registry>,
-    store: Option<KeyStore>,
-    /// Keys of the store that the file revokes, of which the store is to be told.
-    revoked_in_file: Vec<String>,
-    keys: KeyService,
-    key_calls: Option<mpsc::Receiver<KeyRequest>>,
-    /// What runs.
-    config: Arc<Config>,
-    /// The last reading of the file that was put in force.
-    reading: Arc<Reading>,
-    /// Of the file that it is from.
-    digest: Option<[u8; 32]>,
-    /// What the file was like when it was last refused.
-    refused: Option<(watch::Identity, [u8; 32])>,
-    complained_of: Vec<Problem>,
-    retry: Option<reload::Retry>,
-    /// What the process was started with, without its keys.
-    started: Config,
-    watch: Watch,
-    listener: Option<TcpListener>,
-    /// The process from which this one has taken over.
-    predecessor: Option<UnixStream>,
-    /// If the file is watched already.
-    events: Option<FileEvents>,
-    settings: Arc<ArcSwap<Settings>>,
-    tls: TlsMaker,
-    server_tls: Option<ListenerTls>,
-    admin_tls: Option<ListenerTls>,
-    /// Of certificates that end.
-    told: certificate_expiry::Told,
+/// What goes on beside the loop, and ends with it.
+struct Background {
+    /// Aborted when the loop ends.
+    tasks: JoinSet<()>,
+    /// Those of them that have no purpose without the store.
+    of_store: Vec<AbortHandle>,
+    /// Where the use of keys is written down.
+    destination: Arc<Mutex<Destination>>,
+    key_desk: Arc<KeyCalls>,
+    /// Whether every upstream's name has been resolved, or tried.
+    settled: channel::Receiver<bool>,
+}
+
+/// The admin address while it is served.
+struct AdminServer {
+    gate: Arc<channel::Sender<Gate>>,
+    /// How many requests are being answered.
+    answering: Arc<channel::Sender<usize>>,
+    task: Option<JoinHandle<()>>,
 }
 
 impl Controller {
-    /// Where the admin address was bound, if there is one.
-    #[must_use]
-    pub fn admin_address(&self) -> Option<SocketAddr> {
-        self.listener.as_ref().and_then(|listener| listener.local_addr().ok())
-    }
-
-    /// The admin socket as it is handed over, with the address as the file names it.
-    ///
-    /// # Errors
-    /// There are no file descriptors left.
-    pub fn admin_socket(&self) -> std::io::Result<Option<(Purpose, SocketAddr, TcpListener)>> {
-        let Some((admin, listener)) = self.config.admin.as_ref().zip(self.listener.as_ref()) else {
-            return Ok(None);
-        };
-        Ok(Some((Purpose::Admin, admin.listen, listener.try_clone()?)))
-    }
-
-    /// Goes on with what another process knew of keys.
-    fn import(&self, known: &[(Box<str>, AccountState)]) {
-        self.registry.import(known);
-    }
-
     /// Takes over from another process: what has changed in the file since it was read is put in
     /// force before anybody is served.
     ///
@@ -146,10 +97,10 @@ impl Controller {
     /// The process before is gone.
     pub async fn take_over(&mut self, inheritance: Inheritance) -> std::io::Result<()> {
         // First, so that an edit is either found here or told of.
-        self.events = Some(FileEvents::new(&self.path));
-        let path = self.path.clone();
+        self.file.events = Some(FileEvents::new(&self.file.path));
+        let path = self.file.path.clone();
         let identity = tokio::task::spawn_blocking(move || files::identity(&path)).await;
-        if identity.is_ok_and(|identity| identity.is_some() && self.watch.differs(identity)) {
+        if identity.is_ok_and(|identity| identity.is_some() && self.file.watch.differs(identity)) {
             self.reload(Cause::Edit).await;
         }
         self.shared.enter(Phase::Running);
@@ -173,118 +124,126 @@ impl Controller {
     ) -> std::io::Result<()> {
         let Some(key_calls) = self.key_calls.take() else { return Ok(()) };
         self.keys.note_revoked_in_file(std::mem::take(&mut self.revoked_in_file));
+        self.file.config.warnings.iter().for_each(reload::log);
         let (reload_sender, mut reloads) = mpsc::channel(RELOADS);
         let (upgrade_sender, upgrades) = mpsc::channel(RELOADS);
-        let (settled_sender, settled) = channel::channel(false);
-        let gate = Arc::new(channel::Sender::new(Gate::Open));
-        let answering_admin = Arc::new(AtomicUsize::new(0));
-        let key_desk = KeyCalls::new();
-        let destination = self.store.clone().map_or(Destination::Nowhere, Destination::Store);
-        let destination = Arc::new(Mutex::new(destination));
-        self.config.warnings.iter().for_each(reload::log);
-        let resolver = tokio::spawn(resolve_upstreams::run(self.shared.clone(), settled_sender));
-        let clock = tokio::spawn(follow_wall_clock(self.shared.clone()));
-        let uses = tokio::spawn(uses::run(self.figures.clone(), destination.clone()));
-        let hanging =
-            self.figures.store.clone().map(|health| tokio::spawn(tell_of_hanging_store(health)));
-        let expiry = tokio::spawn(expiry::run(self.figures.clone()));
-        let answering = tokio::spawn(key_desk.clone().run(self.keys.clone(), key_calls));
-        let prune = self.store.clone().zip(self.config.store.clone());
-        let prune = prune.map(|(store, settings)| {
-            tokio::spawn(uses::prune(self.figures.clone(), store, settings))
-        });
-        let predecessor = self.predecessor.take().map(|stream| {
-            stream.set_nonblocking(true)?;
-            let stream = tokio::net::UnixStream::from_std(stream)?;
-            std::io::Result::Ok(tokio::spawn(upgrade::follow(
-                stream,
-                self.registry.clone(),
-                self.figures.clone(),
-            )))
-        });
-        let predecessor = predecessor.transpose()?;
-        let admin = match self.listener.take() {
-            Some(listener) => {
-                let listener = tokio::net::TcpListener::from_std(listener)?;
-                let (figures, settings) = (self.figures.clone(), self.settings.clone());
-                let (registry, keys) = (self.registry.clone(), self.keys.clone());
-                let store = self.config.store.as_ref().map(|store| store.path.clone());
-                let state = Arc::new(api::State {
-                    figures,
-                    settings,
-                    reloads: reload_sender,
-                    upgrades: upgrade_sender.clone(),
-                    proofs: api::ProofRate::default(),
-                    settled,
-                    registry,
-                    keys,
-                    store,
-                    file: self.path.clone(),
-                });
-                Some(tokio::spawn(admin::serve(
-                    listener,
-                    state,
-                    gate.subscribe(),
-                    answering_admin.clone(),
-                )))
-            }
-            None => None,
-        };
-        let tasks =
-            prune.iter().chain(&hanging).map(tokio::task::JoinHandle::abort_handle).collect();
-        let estate = Estate {
-            handover,
-            shared: self.shared.clone(),
-            registry: self.registry.clone(),
-            figures: self.figures.clone(),
-            store: self
-                .store
-                .clone()
-                .zip(self.config.store.as_ref().map(|store| store.path.clone())),
-            destination: destination.clone(),
-            keys: self.keys.clone(),
-            key_desk,
-            gate: gate.clone(),
-            answering_admin,
-            tasks,
-        };
-        let asking = tokio::spawn(ask_for_upgrades(upgrade, upgrade_sender));
-        let attending = tokio::spawn(upgrade::attend(estate, upgrades));
+        let mut background = self.start_background(key_calls);
+        let predecessor = self.follow_predecessor()?;
+        let admin = self.serve_admin(&background, reload_sender, upgrade_sender.clone())?;
+        background.tasks.spawn(ask_for_upgrades(upgrade, upgrade_sender));
+        let upgrading = tokio::spawn(upgrade::attend(
+            self.handover_state(handover, &background, &admin),
+            upgrades,
+        ));
         tokio::select! {
             () = shutdown => {}
             () = self.watch_all(&mut hangup, &mut reloads) => {}
         }
         // Whoever still waits for a reload is told that none will come.
         drop(reloads);
-        resolver.abort();
-        clock.abort();
-        uses.abort();
-        prune.inspect(tokio::task::JoinHandle::abort);
-        answering.abort();
-        hanging.inspect(tokio::task::JoinHandle::abort);
-        expiry.abort();
-        asking.abort();
-        gate.send_replace(Gate::Shut);
-        if let Some(admin) = admin {
-            let _ = admin.await;
+        background.tasks.abort_all();
+        admin.gate.send_replace(Gate::Shut);
+        if let Some(task) = admin.task {
+            let _ = task.await;
         }
-        let relay = timeout(FAREWELL, attending).await.ok().and_then(Result::ok).flatten();
-        if timeout(FAREWELL, self.close_store(&destination)).await.is_err() {
+        let relay = timeout(STOP_TIMEOUT, upgrading).await.ok().and_then(Result::ok).flatten();
+        if timeout(STOP_TIMEOUT, self.close_store(&background.destination)).await.is_err() {
             tracing::error!("the store does not answer; stopping without it");
         }
         if let Some(relay) = relay {
             // Its last uses are told.
-            *destination.lock().await = Destination::Nowhere;
-            let _ = timeout(FAREWELL, relay).await;
+            *background.destination.lock().await = Destination::Nowhere;
+            let _ = timeout(STOP_TIMEOUT, relay).await;
         }
-        predecessor.inspect(tokio::task::JoinHandle::abort);
+        predecessor.inspect(JoinHandle::abort);
         Ok(())
+    }
+
+    fn start_background(&self, key_calls: mpsc::Receiver<KeyRequest>) -> Background {
+        let (settled_sender, settled) = channel::channel(false);
+        let (shared, metrics) = (&self.shared, &self.metrics);
+        let destination = self.store.clone().map_or(Destination::Nowhere, Destination::Store);
+        let destination = Arc::new(Mutex::new(destination));
+        let key_desk = KeyCalls::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(resolve_upstreams::run(shared.clone(), settled_sender));
+        tasks.spawn(follow_wall_clock(shared.clone()));
+        tasks.spawn(uses::run(metrics.clone(), destination.clone()));
+        tasks.spawn(expiry::run(metrics.clone()));
+        tasks.spawn(key_desk.clone().run(self.keys.clone(), key_calls));
+        let mut of_store = Vec::new();
+        if let Some(health) = metrics.store.clone() {
+            of_store.push(tasks.spawn(tell_of_hanging_store(health)));
+        }
+        if let Some((store, settings)) = self.store.clone().zip(self.file.config.store.clone()) {
+            of_store.push(tasks.spawn(uses::prune(metrics.clone(), store, settings)));
+        }
+        Background { tasks, of_store, destination, key_desk, settled }
+    }
+
+    /// Speaks with the process from which this one has taken over, until that one ends.
+    fn follow_predecessor(&mut self) -> std::io::Result<Option<JoinHandle<()>>> {
+        let Some(stream) = self.predecessor.take() else { return Ok(None) };
+        BlockingStream::set_nonblocking(&stream, true)?;
+        let stream = UnixStream::from_std(stream)?;
+        let (registry, metrics) = (self.registry.clone(), self.metrics.clone());
+        Ok(Some(tokio::spawn(upgrade::follow(stream, registry, metrics))))
+    }
+
+    fn serve_admin(
+        &mut self,
+        background: &Background,
+        reloads: mpsc::Sender<ReloadRequest>,
+        upgrades: mpsc::Sender<UpgradeRequest>,
+    ) -> std::io::Result<AdminServer> {
+        let gate = Arc::new(channel::Sender::new(Gate::Open));
+        let answering = Arc::new(channel::Sender::new(0));
+        let Some(listener) = self.admin.listener.take() else {
+            return Ok(AdminServer { gate, answering, task: None });
+        };
+        let listener = TcpListener::from_std(listener)?;
+        let state = Arc::new(api::State {
+            metrics: self.metrics.clone(),
+            settings: self.admin.settings.clone(),
+            reloads,
+            upgrades,
+            proofs: api::ProofRate::default(),
+            settled: background.settled.clone(),
+            registry: self.registry.clone(),
+            keys: self.keys.clone(),
+            store: self.file.config.store.as_ref().map(|store| store.path.clone()),
+            file: self.file.path.clone(),
+        });
+        let task = tokio::spawn(admin::serve(listener, state, gate.subscribe(), answering.clone()));
+        Ok(AdminServer { gate, answering, task: Some(task) })
+    }
+
+    fn handover_state(
+        &self,
+        handover: Handover,
+        background: &Background,
+        admin: &AdminServer,
+    ) -> HandoverState {
+        let path = self.file.config.store.as_ref().map(|store| store.path.clone());
+        HandoverState {
+            handover,
+            shared: self.shared.clone(),
+            registry: self.registry.clone(),
+            metrics: self.metrics.clone(),
+            store: self.store.clone().zip(path),
+            destination: background.destination.clone(),
+            keys: self.keys.clone(),
+            key_desk: background.key_desk.clone(),
+            gate: admin.gate.clone(),
+            answering_admin: admin.answering.clone(),
+            tasks: background.of_store.clone(),
+        }
     }
 
     async fn close_store(&mut self, destination: &Mutex<Destination>) {
         let destination = destination.lock().await;
         self.keys.flush().await;
-        uses::write_down(&self.figures, &destination).await;
+        uses::write_down(&self.metrics, &destination).await;
         if let Some(store) = self.store.take() {
             store.close().await;
         }
@@ -296,7 +255,8 @@ impl Controller {
         hangup: &mut Signal,
         reloads: &mut mpsc::Receiver<ReloadRequest>,
     ) {
-        let mut events = self.events.take().unwrap_or_else(|| FileEvents::new(&self.path));
+        let mut events =
+            self.file.events.take().unwrap_or_else(|| FileEvents::new(&self.file.path));
         let (mut look, mut tidy, mut forget) =
             (Instant::now(), Instant::now() + LOOK, Instant::now() + FORGET);
         loop {
@@ -316,10 +276,10 @@ impl Controller {
                 () = sleep_until(look) => {
                     events.follow();
                     self.look(&[Event::Poll]).await;
-                    look = Instant::now() + if self.watch.is_unsettled() { LOOK_CLOSELY } else { LOOK };
+                    look = Instant::now() + if self.file.watch.is_unsettled() { LOOK_CLOSELY } else { LOOK };
                 }
                 () = sleep_until(tidy) => {
-                    if self.renew_certificates() && self.refused.is_some() {
+                    if self.renew_certificates() && self.file.refused.is_some() {
                         // An edit may have been refused for half a renewal.
                         self.reload(Cause::Demand).await;
                     }
@@ -327,7 +287,8 @@ impl Controller {
                     self.retry().await;
                     self.registry.sweep();
                     if Instant::now() >= forget {
-                        self.figures.forget(self.registry.forget());
+                        self.metrics.forget(self.registry.forget());
+                        self.metrics.run_upkeep();
                         forget = Instant::now() + FORGET;
                     }
                     tidy = Instant::now() + LOOK;
@@ -337,11 +298,11 @@ impl Controller {
     }
 
     async fn look(&mut self, happened: &[Event]) {
-        let path = self.path.clone();
+        let path = self.file.path.clone();
         let Ok(identity) = tokio::task::spawn_blocking(move || files::identity(&path)).await else {
             return;
         };
-        match self.watch.observe(happened, identity, self.moment()) {
+        match self.file.watch.observe(happened, identity, self.moment()) {
             Decision::Wait => {}
             Decision::Load => _ = self.reload(Cause::Edit).await,
             Decision::Gone => self.note_gone(),

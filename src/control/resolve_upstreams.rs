@@ -16,7 +16,7 @@ const REFRESH: Duration = Duration::from_secs(30);
 /// How soon a name is tried again that could not be resolved.
 const RETRY: Duration = Duration::from_secs(2);
 /// How long one look-up may take, so that a hanging resolver does not keep the others back.
-const PATIENCE: Duration = Duration::from_secs(10);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The address of an upstream that is named by one, which needs no resolving.
 pub(super) fn literal(upstream: &Upstream) -> Option<SocketAddr> {
@@ -89,7 +89,7 @@ pub(super) async fn run(shared: Arc<Shared>, settled: watch::Sender<bool>) {
 /// The addresses behind the name, in an order that is the same each time they are the same.
 async fn resolve(upstream: &Upstream) -> Result<Vec<SocketAddr>, String> {
     let Place::Tcp(host, port) = &upstream.place else { return Ok(Vec::new()) };
-    let lookup = timeout(PATIENCE, tokio::net::lookup_host((host.as_ref(), *port))).await;
+    let lookup = timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host((host.as_ref(), *port))).await;
     let found = lookup
         .map_err(|_| "the resolver does not answer".to_owned())?
         .map_err(|error| error.to_string())?;

@@ -1,7 +1,6 @@
 //! What the process starts with: the file is read, the admin address bound, the store opened, in
 //! this order.
 
-use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,15 +9,17 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::api::Settings;
-use super::figures::Figures;
-use super::keys::KeyService;
+use super::certificate_expiry::Reported;
+use super::controller::{AdminSocket, ConfigFile, Controller, ServedTls};
 use super::load::load;
+use super::metrics::Metrics;
+use super::keys::KeyService;
 use super::registry::Registry;
 use super::site::SiteBuilder;
 use super::table::Table;
 use super::tls::{ListenerTls, TlsMaker};
 use super::upgrade::{Inheritance, Purpose};
-use super::{Controller, certificate_expiry, reload, watch};
+use super::{reload, watch};
 use crate::config::{BadCertificate, Config, Problems, Reading};
 use crate::keystore::{KeyStore, OpenError};
 use crate::state::{Clock, Descriptors, Published, Shared, Site};
@@ -158,7 +159,7 @@ impl Prepared {
             clock,
             descriptors,
         );
-        let figures = Arc::new(Figures::new(shared.clone(), store.as_ref().map(KeyStore::health)));
+        let metrics = Arc::new(Metrics::new(shared.clone(), store.as_ref().map(KeyStore::health)));
         let registry = Arc::new(Registry::new(shared.clone(), table, site));
         let clock = shared.clone();
         let keys = KeyService::new(registry.clone(), store.clone(), move || clock.clock.now().unix);
@@ -168,35 +169,42 @@ impl Prepared {
         };
         let handshakes = self.admin_tls.as_ref().map(ListenerTls::config);
         let mut controller = Controller {
-            path,
             shared: shared.clone(),
-            figures,
+            metrics,
             builder,
             registry,
+            keys,
             store,
             revoked_in_file,
-            keys,
             key_calls: Some(key_calls),
-            config: config.clone(),
-            reading,
-            digest,
-            refused: None,
-            complained_of: Vec::new(),
-            retry: None,
-            started: reload::without_keys(&config),
-            watch: watch::Watch::new(identity, moment),
-            listener: self.listener,
-            predecessor: None,
-            events: None,
-            settings: Arc::new(ArcSwap::from_pointee(Settings {
-                admin: config.admin.clone(),
-                tls: handshakes,
+            file: ConfigFile {
+                path,
+                config: config.clone(),
+                reading,
                 digest,
-            })),
-            tls: self.tls,
-            server_tls: self.server_tls,
-            admin_tls: self.admin_tls,
-            told: certificate_expiry::Told::default(),
+                differs: false,
+                refused: None,
+                reported: Vec::new(),
+                retry: None,
+                started: reload::without_keys(&config),
+                watch: watch::Watch::new(identity, moment),
+                events: None,
+            },
+            admin: AdminSocket {
+                listener: self.listener,
+                settings: Arc::new(ArcSwap::from_pointee(Settings {
+                    admin: config.admin.clone(),
+                    tls: handshakes,
+                    digest,
+                })),
+            },
+            tls: ServedTls {
+                maker: self.tls,
+                server: self.server_tls,
+                admin: self.admin_tls,
+                reported: Reported::default(),
+            },
+            predecessor: None,
         };
         controller.note_loaded();
         controller.look_at_certificates();
@@ -220,39 +228,22 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// Why the process cannot start.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Mistakes in the file, all of them.
-    Config(Problems),
+    /// Mistakes in the file, all of them. They are the source too, so that they can be shown as
+    /// what they are: places in a file.
+    #[error("{0}")]
+    Config(#[source] Problems),
     /// A certificate that cannot be used.
+    #[error("{0}")]
     Certificate(BadCertificate),
     /// TLS cannot be used at all.
+    #[error("TLS cannot be used: {0}")]
     Tls(rustls::Error),
     /// The admin address cannot be bound.
+    #[error("cannot listen on the admin address {0}: {1}")]
     Admin(SocketAddr, std::io::Error),
     /// The store cannot be opened.
+    #[error("the store {path} cannot be opened: {1}", path = .0.display())]
     Store(PathBuf, OpenError),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Config(problems) => problems.fmt(out),
-            Self::Certificate(bad) => bad.fmt(out),
-            Self::Tls(error) => write!(out, "TLS cannot be used: {error}"),
-            Self::Admin(address, error) => {
-                write!(out, "cannot listen on the admin address {address}: {error}")
-            }
-            Self::Store(path, error) => {
-                write!(out, "the store {} cannot be opened: {error}", path.display())
-            }
-        }
-    }
-}
-
-impl std::error::Error for StartError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        // So that they can be shown as what they are: places in a file.
-        if let Self::Config(problems) = self { Some(problems) } else { None }
-    }
 }

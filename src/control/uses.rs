@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::sleep;
 
-use super::figures::Figures;
+use super::metrics::Metrics;
 use crate::config::Store;
 use crate::keystore::{KeyStore, Prune, UseNote};
 use crate::policy::{Collected, Digest};
@@ -77,17 +77,17 @@ pub(super) enum Destination {
 }
 
 /// Gathers what the workers hand over, and writes it down. Never ends.
-pub(super) async fn run(figures: Arc<Figures>, destination: Arc<Mutex<Destination>>) {
+pub(super) async fn run(metrics: Arc<Metrics>, destination: Arc<Mutex<Destination>>) {
     loop {
         sleep(EVERY).await;
-        write_down(&figures, &*destination.lock().await).await;
+        write_down(&metrics, &*destination.lock().await).await;
     }
 }
 
 /// Writes down what is known now. What cannot be written is tried again the next time.
-pub(super) async fn write_down(figures: &Figures, destination: &Destination) {
-    figures.gather().await;
-    let notes = figures.unwritten().take();
+pub(super) async fn write_down(metrics: &Metrics, destination: &Destination) {
+    metrics.gather().await;
+    let notes = metrics.unwritten().take();
     if notes.is_empty() {
         return;
     }
@@ -97,7 +97,7 @@ pub(super) async fn write_down(figures: &Figures, destination: &Destination) {
             if let Err(failed) = store.note_use(notes).await {
                 tracing::warn!(cause = %failed.cause, "use of keys cannot be written down; trying \
                     again");
-                figures.unwritten().add(failed.notes);
+                metrics.unwritten().add(failed.notes);
             }
         }
         // If it is gone, nobody is left who could write anything down.
@@ -122,11 +122,11 @@ pub(super) fn notes_of(id: &str, collected: &Collected, unix: i64, notes: &mut V
 }
 
 /// Deletes history that is older than it is kept. Never ends.
-pub(super) async fn prune(figures: Arc<Figures>, store: KeyStore, settings: Store) {
+pub(super) async fn prune(metrics: Arc<Metrics>, store: KeyStore, settings: Store) {
     let mut pause = FIRST_PRUNE;
     loop {
         sleep(std::mem::replace(&mut pause, PRUNE)).await;
-        let now = figures.shared.clock.now().unix;
+        let now = metrics.shared.clock.now().unix;
         let retention = i64::try_from(settings.audit_retention.as_secs()).unwrap_or(i64::MAX);
         let prune = Prune {
             audit_before: now.saturating_sub(retention),

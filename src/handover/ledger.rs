@@ -12,7 +12,7 @@ use crate::policy::{Allowance, Charge, Digest, Exhausted, Limit};
 
 /// How long the other process may take. It answers in microseconds, and only requests on old
 /// connections ever wait for it; but while it takes the counts in, they wait for that.
-const PATIENCE: Duration = Duration::from_secs(1);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A request to be counted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,8 +38,8 @@ impl Link {
     /// # Errors
     /// The socket cannot be set up.
     pub fn new(stream: UnixStream) -> io::Result<Self> {
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+        stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
         Ok(Self(stream))
     }
 

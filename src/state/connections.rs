@@ -1,11 +1,10 @@
 //! The connections that are open, over all workers, and how many of them are from one address. Only
 //! accepting and closing touch this.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use dashmap::DashMap;
 
 use crate::config::Server;
 
@@ -17,8 +16,8 @@ const SURPLUS: (usize, usize) = (8, 16);
 #[derive(Debug, Default)]
 pub struct Connections {
     open: AtomicUsize,
-    /// Only addresses with open connections.
-    by_address: Mutex<HashMap<IpAddr, usize>>,
+    /// Only addresses with open connections, so there are never more than connections.
+    by_address: DashMap<IpAddr, usize>,
 }
 
 /// A connection that was counted. It is to be [released](Connections::release).
@@ -64,33 +63,26 @@ impl Connections {
             return Ok(admitted);
         }
         let place = network(address);
-        let mut known = self.by_address();
-        let count = known.entry(place).or_default();
-        if *count >= most {
-            drop(known);
-            self.release(&admitted);
-            return Err(TooMany::FromAddress);
+        let mut count = self.by_address.entry(place).or_default();
+        if *count < most {
+            *count += 1;
+            admitted.address = Some(place);
+            return Ok(admitted);
         }
-        *count += 1;
-        admitted.address = Some(place);
-        Ok(admitted)
+        drop(count);
+        self.release(&admitted);
+        Err(TooMany::FromAddress)
     }
 
     /// The connection is gone.
     pub fn release(&self, admitted: &Admitted) {
         self.open.fetch_sub(1, Ordering::Relaxed);
-        if let Some(address) = admitted.address
-            && let Entry::Occupied(mut count) = self.by_address().entry(address)
-        {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
-            }
+        if let Some(address) = admitted.address {
+            self.by_address.remove_if_mut(&address, |_, count| {
+                *count -= 1;
+                *count == 0
+            });
         }
-    }
-
-    fn by_address(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.by_address.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -104,7 +96,10 @@ fn network(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
     use std::path::Path;
+
+    use proptest::prelude::*;
 
     use super::*;
     use crate::config::parse;
@@ -166,13 +161,82 @@ mod tests {
         for _ in 0..10 {
             connections.admit(address("10.1.2.3"), &server).expect("a proxy's");
         }
-        assert!(connections.by_address().is_empty());
+        assert!(connections.by_address.is_empty());
         for number in 0..1000_u32 {
             let admitted = connections
                 .admit(IpAddr::V4((number << 8).into()), &server)
                 .expect("an address of its own");
             connections.release(&admitted);
         }
-        assert_eq!((connections.open(), connections.by_address().len()), (10, 0));
+        assert_eq!((connections.open(), connections.by_address.len()), (10, 0));
+    }
+
+    /// A connection that comes from one of six networks, or one of those open that goes.
+    #[derive(Debug, Clone)]
+    enum Step {
+        Comes(u8),
+        Goes(prop::sample::Index),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            3 => (0..6_u8).prop_map(Step::Comes),
+            2 => any::<prop::sample::Index>().prop_map(Step::Goes),
+        ];
+        prop::collection::vec(step, 0..200)
+    }
+
+    proptest! {
+        #[test]
+        fn share_of_an_address_is_never_exceeded_and_exactly_those_open_are_remembered(
+            steps in steps(),
+            most in 1..5_usize,
+            in_all in 1..20_usize,
+        ) {
+            let settings =
+                format!("max_connections = {in_all}\nmax_connections_per_address = {most}");
+            let (connections, server) = (Connections::default(), server(&settings));
+            let mut open = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Comes(network) => {
+                        let address = IpAddr::from([192, 0, 2, network]);
+                        if let Ok(admitted) = connections.admit(address, &server) {
+                            open.push((address, admitted));
+                        }
+                    }
+                    Step::Goes(index) if !open.is_empty() => {
+                        connections.release(&open.swap_remove(index.index(open.len())).1);
+                    }
+                    Step::Goes(_) => {}
+                }
+                let mut expected = HashMap::new();
+                open.iter().for_each(|(address, _)| *expected.entry(*address).or_default() += 1);
+                let known = connections.by_address.iter().map(|entry| (*entry.key(), *entry.value()));
+                prop_assert_eq!(known.collect::<HashMap<IpAddr, usize>>(), expected);
+                prop_assert_eq!(connections.open(), open.len());
+                prop_assert!(connections.by_address.iter().all(|entry| *entry.value() <= most));
+                prop_assert!(open.len() <= in_all + 16);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_remembered_once_threads_that_share_an_address_have_left() {
+        let (connections, server) =
+            (Connections::default(), server("max_connections_per_address = 3"));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..10_000 {
+                        if let Ok(admitted) = connections.admit(address("192.0.2.1"), &server) {
+                            assert!(connections.by_address.iter().all(|entry| *entry.value() <= 3));
+                            connections.release(&admitted);
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!((connections.open(), connections.by_address.len()), (0, 0));
     }
 }

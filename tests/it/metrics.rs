@@ -1,5 +1,7 @@
 //! The admin address: figures, health and readiness.
 
+mod page;
+
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What concerns the gateway as a whole: figures, health, reload, the running configuration,
+//! What concerns the gateway as a whole: metrics, health, reload, the running configuration,
 //! backup.
 
 use std::sync::Arc;
@@ -56,7 +56,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
         0.0.4.", body = String, content_type = "text/plain"))
 )]
 async fn metrics_page(state: Here) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::render(&state.figures).await)
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::render(&state.metrics).await)
 }
 
 /// Tells whether the process is alive.
@@ -84,7 +84,7 @@ async fn health() -> &'static str {
     )
 )]
 async fn readiness(state: Here) -> (StatusCode, &'static str) {
-    match *state.figures.shared.phase().borrow() {
+    match *state.metrics.shared.phase().borrow() {
         Phase::Leaving => (StatusCode::SERVICE_UNAVAILABLE, "about to stop\n"),
         Phase::Relieved | Phase::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
         Phase::Running if *state.settled.borrow() => (StatusCode::OK, "ok\n"),
@@ -291,7 +291,7 @@ async fn explain_request(
     let here = state.clone();
     // Off the control thread: it reads a file.
     let explained = tokio::task::spawn_blocking(move || {
-        explain(&question, &actor, &here.registry, &here.figures.shared, &here.file, digest)
+        explain(&question, &actor, &here.registry, &here.metrics.shared, &here.file, digest)
     });
     let explained = explained.await.map_err(|_| {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "fault", "Explaining failed unexpectedly.")

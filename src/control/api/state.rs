@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use super::proof_rate::ProofRate;
 use crate::config::Admin;
 use crate::control::admin::ReloadRequest;
-use crate::control::figures::Figures;
+use crate::control::metrics::Metrics;
 use crate::control::keys::KeyService;
 use crate::control::registry::Registry;
 use crate::control::upgrade::UpgradeRequest;
@@ -27,7 +27,7 @@ pub(in crate::control) struct Settings {
 /// What requests are answered from.
 #[derive(Debug)]
 pub(in crate::control) struct State {
-    pub(in crate::control) figures: Arc<Figures>,
+    pub(in crate::control) metrics: Arc<Metrics>,
     pub(in crate::control) settings: Arc<ArcSwap<Settings>>,
     pub(in crate::control) reloads: mpsc::Sender<ReloadRequest>,
     pub(in crate::control) upgrades: mpsc::Sender<UpgradeRequest>,

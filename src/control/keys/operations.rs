@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::MutexGuard;
+use tokio::sync::{MutexGuard, Notify};
 use tokio::time::timeout;
 
 use super::actor::Actor;
@@ -28,6 +28,8 @@ pub(in crate::control) struct KeyOperations {
     pub(super) changes: tokio::sync::Mutex<()>,
     /// Revocations that are in force and that the store has yet to take.
     pub(super) unrecorded: Mutex<BTreeMap<String, Revocation>>,
+    /// Notified when the store has recorded the last of them.
+    pub(super) recorded: Notify,
     /// Whether another process has taken over the store.
     pub(super) retired: AtomicBool,
 }
@@ -45,6 +47,7 @@ impl KeyOperations {
             clock: Box::new(clock),
             changes: tokio::sync::Mutex::default(),
             unrecorded: Mutex::default(),
+            recorded: Notify::new(),
             retired: AtomicBool::new(false),
         }
     }

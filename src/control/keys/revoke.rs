@@ -134,6 +134,7 @@ impl KeyOperations {
                 pause = (pause * 2).min(RETRY_PAUSE.1);
             }
         }
+        self.recorded.notify_waiters();
     }
 
     /// The last attempt, when the process stops.

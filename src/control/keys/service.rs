@@ -128,9 +128,16 @@ impl KeyService {
         self.operations.changes.lock().await
     }
 
-    /// Whether there are revocations that the store has yet to take.
-    pub(in crate::control) fn has_unrecorded(&self) -> bool {
-        !self.operations.unrecorded().is_empty()
+    /// Waits until the store has recorded all revocations that are in force.
+    pub(in crate::control) async fn recorded(&self) {
+        loop {
+            // First, so that no notification is missed.
+            let recorded = self.operations.recorded.notified();
+            if self.operations.unrecorded().is_empty() {
+                return;
+            }
+            recorded.await;
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread;
 
 use super::message::{Purpose, ToPredecessor, ToSuccessor, VERSION};
-use crate::control::Controller;
+use crate::control::controller::Controller;
 use crate::handover;
 use crate::state::{Clock, Shared};
 

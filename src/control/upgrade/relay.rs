@@ -11,7 +11,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 
 use super::message::{ToPredecessor, ToSuccessor};
-use crate::control::figures::Figures;
+use crate::control::metrics::Metrics;
 use crate::control::registry::Registry;
 use crate::handover;
 use crate::keystore::UseNote;
@@ -87,23 +87,23 @@ pub(super) async fn relieved(
 pub(in crate::control) async fn follow(
     stream: UnixStream,
     registry: Arc<Registry>,
-    figures: Arc<Figures>,
+    metrics: Arc<Metrics>,
 ) {
     let (mut incoming, mut outgoing) = stream.into_split();
     let mut changes = registry.follow_changes();
     let (answer, mut answers) = unbounded_channel();
-    let shared = figures.shared.clone();
+    let shared = metrics.shared.clone();
     let mut listening = tokio::spawn(async move {
         while let Ok(message) = handover::receive::<ToSuccessor>(&mut incoming).await {
             match message {
                 ToSuccessor::Uses(uses) => {
-                    figures.unwritten().add(uses.into_iter().map(Into::into).collect())
+                    metrics.unwritten().add(uses.into_iter().map(Into::into).collect())
                 }
                 ToSuccessor::KeyCall(number, call) => {
-                    let (figures, answer) = (figures.clone(), answer.clone());
+                    let (metrics, answer) = (metrics.clone(), answer.clone());
                     tokio::spawn(async move {
                         let answered = match call.read() {
-                            Some(call) => figures.shared.answer(call).await,
+                            Some(call) => metrics.shared.answer(call).await,
                             None => None,
                         };
                         let _ =

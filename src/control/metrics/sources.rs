@@ -1,15 +1,16 @@
-//! Where the figures come from, for the one who renders them.
+//! Where the metrics come from, for the one who renders them.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::busy_keys::BusyKeys;
-use super::certificate_expiry::Expiry;
-use super::uses::{Unwritten, notes_of};
+use super::recorder::{ControlMetrics, Recorder};
+use super::sampled::Sampled;
+use crate::control::busy_keys::BusyKeys;
+use crate::control::certificate_expiry::Expiry;
+use crate::control::uses::{Unwritten, notes_of};
 use crate::keystore::Health;
 use crate::policy::KeyRecord;
 use crate::state::Shared;
-use crate::stats::ControlStats;
 
 /// How many keys are looked at before others on the control thread, such as a revocation, have
 /// their turn: about a millisecond.
@@ -17,13 +18,15 @@ const TURN: usize = 1000;
 
 /// All that is counted. Everything that is locked here is touched by the control thread only.
 #[derive(Debug)]
-pub(super) struct Figures {
-    pub(super) shared: Arc<Shared>,
-    pub(super) control: ControlStats,
+pub(in crate::control) struct Metrics {
+    pub(in crate::control) shared: Arc<Shared>,
+    /// What the control plane counts.
+    pub(in crate::control) control: ControlMetrics,
+    recorder: Recorder,
     /// Of the store, if there is one.
-    pub(super) store: Option<Arc<Health>>,
+    pub(in crate::control) store: Option<Arc<Health>>,
     /// In Unix seconds.
-    pub(super) started_at: i64,
+    pub(in crate::control) started_at: i64,
     /// Keys that were used since the process started.
     used: AtomicUsize,
     /// Keys that the workers have handed over and that nobody has looked at yet.
@@ -36,12 +39,14 @@ pub(super) struct Figures {
     certificates: Mutex<Vec<Expiry>>,
 }
 
-impl Figures {
-    pub(super) fn new(shared: Arc<Shared>, store: Option<Arc<Health>>) -> Self {
+impl Metrics {
+    pub(in crate::control) fn new(shared: Arc<Shared>, store: Option<Arc<Health>>) -> Self {
         let started_at = shared.clock.now().unix;
+        let (recorder, control) = Recorder::new(store.is_some());
         Self {
             shared,
-            control: ControlStats::default(),
+            control,
+            recorder,
             store,
             started_at,
             used: AtomicUsize::new(0),
@@ -53,28 +58,44 @@ impl Figures {
         }
     }
 
+    /// What is read at a scrape.
+    pub(super) fn sampled(&self) -> &Sampled {
+        &self.recorder.sampled
+    }
+
+    /// The exporter's part of the page.
+    pub(super) fn rendered(&self) -> String {
+        self.recorder.render()
+    }
+
+    /// To be called from time to time, so that what is counted takes no more memory than what a
+    /// scrape shows, even if none ever comes.
+    pub(in crate::control) fn run_upkeep(&self) {
+        self.recorder.run_upkeep();
+    }
+
     /// Keys that expire soon, by API.
-    pub(super) fn expiring(&self) -> Vec<(Arc<str>, u64)> {
+    pub(in crate::control) fn expiring(&self) -> Vec<(Arc<str>, u64)> {
         self.expiring.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn set_expiring(&self, counts: Vec<(Arc<str>, u64)>) {
+    pub(in crate::control) fn set_expiring(&self, counts: Vec<(Arc<str>, u64)>) {
         *self.expiring.lock().unwrap_or_else(PoisonError::into_inner) = counts;
     }
 
     /// When the certificates that are served with end.
-    pub(super) fn certificates(&self) -> Vec<Expiry> {
+    pub(in crate::control) fn certificates(&self) -> Vec<Expiry> {
         self.certificates.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn set_certificates(&self, certificates: Vec<Expiry>) {
+    pub(in crate::control) fn set_certificates(&self, certificates: Vec<Expiry>) {
         *self.certificates.lock().unwrap_or_else(PoisonError::into_inner) = certificates;
     }
 
     /// Takes in what the workers have handed over. In between, others have their turn. Whoever
     /// waits for this may leave before its end, as a scraper does that hangs up: the rest is taken
     /// in the next time.
-    pub(super) async fn gather(&self) {
+    pub(in crate::control) async fn gather(&self) {
         let unix = self.shared.clock.now().unix;
         let handed_over = || self.handed_over.lock().unwrap_or_else(PoisonError::into_inner);
         handed_over().append(&mut self.shared.take_used_keys());
@@ -107,22 +128,22 @@ impl Figures {
     }
 
     /// Uses of keys that are to be written down. Whoever takes them puts back what could not be.
-    pub(super) fn unwritten(&self) -> MutexGuard<'_, Unwritten> {
+    pub(in crate::control) fn unwritten(&self) -> MutexGuard<'_, Unwritten> {
         self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many keys were used since the process started; those that are gone for good are left
     /// out.
-    pub(super) fn used(&self) -> usize {
+    pub(in crate::control) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
 
-    pub(super) fn busy_keys(&self) -> MutexGuard<'_, BusyKeys> {
+    pub(in crate::control) fn busy_keys(&self) -> MutexGuard<'_, BusyKeys> {
         self.busy_keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets keys that are gone for good, but not in the sum over all keys.
-    pub(super) fn forget(&self, gone: Vec<(Box<str>, u64)>) {
+    pub(in crate::control) fn forget(&self, gone: Vec<(Box<str>, u64)>) {
         let used = gone.iter().filter(|(_, requests)| *requests > 0).count();
         self.used.store(self.used().saturating_sub(used), Ordering::Relaxed);
         gone.iter().for_each(|(id, _)| self.busy_keys().forget(id));
@@ -141,7 +162,7 @@ mod tests {
     use crate::policy::{Digest, KeyDefinition, Restrictions, Secret};
     use crate::state::{Clock, Descriptors, Published};
 
-    fn figures() -> Figures {
+    fn metrics() -> Metrics {
         let file = "[server]\nlisten = \"127.0.0.1:0\"\n[[api]]\nname = \"desk\"\n\
             upstream = \"http://127.0.0.1:3000\"\n";
         let config = Arc::new(parse(file, Path::new("gateway.toml")).expect("a good file"));
@@ -155,7 +176,7 @@ mod tests {
             Clock::default(),
             Arc::new(Descriptors::claim(1)),
         );
-        Figures::new(shared, None)
+        Metrics::new(shared, None)
     }
 
     fn key(number: usize) -> Arc<KeyRecord> {
@@ -177,14 +198,14 @@ mod tests {
 
     #[tokio::test]
     async fn keys_that_a_scraper_did_not_wait_for_are_looked_at_the_next_time() {
-        let figures = figures();
-        figures.shared.add_used_keys(&mut (0..2 * TURN + 1).map(key).collect());
-        let left = || figures.handed_over.lock().expect("no panic").len();
-        let mut gathering = Box::pin(figures.gather());
+        let metrics = metrics();
+        metrics.shared.add_used_keys(&mut (0..2 * TURN + 1).map(key).collect());
+        let left = || metrics.handed_over.lock().expect("no panic").len();
+        let mut gathering = Box::pin(metrics.gather());
         assert!(gathering.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         drop(gathering);
         assert_eq!(left(), TURN + 1);
-        figures.gather().await;
+        metrics.gather().await;
         assert_eq!(left(), 0);
     }
 }

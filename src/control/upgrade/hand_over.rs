@@ -1,0 +1,127 @@
+//! The running process, until the new one accepts connections: steps 1 to 4.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream as BlockingStream;
+
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use super::message::{ToPredecessor, ToSuccessor, VERSION};
+use super::request::Failed;
+use super::state::{GivenUp, HandoverState, SETTLE_TIMEOUT};
+use crate::control::gate::Gate;
+use crate::control::uses;
+use crate::handover::{self, Link};
+
+/// How many keys' counts go in one message.
+const PART: usize = 1000;
+
+impl HandoverState {
+    /// Steps 1 to 4. What is given up on the way is noted.
+    pub(super) async fn hand_over<'e>(
+        &'e self,
+        stream: BlockingStream,
+        waiting: usize,
+        given_up: &mut GivenUp<'e>,
+    ) -> Result<UnixStream, Failed> {
+        stream.set_nonblocking(true).map_err(Failed::Broken)?;
+        let mut stream = UnixStream::from_std(stream).map_err(Failed::Broken)?;
+
+        let sockets = self
+            .handover
+            .sockets
+            .iter()
+            .map(|(purpose, address, _)| (*purpose, *address))
+            .collect();
+        let hello =
+            ToSuccessor::Hello { version: VERSION, clock: self.shared.clock.zero(), sockets };
+        handover::send(&mut stream, &hello).await.map_err(Failed::Broken)?;
+        for (_, _, listener) in &self.handover.sockets {
+            pass(&stream, listener.as_fd()).await.map_err(Failed::Broken)?;
+        }
+        expect(&mut stream, |said| matches!(said, ToPredecessor::Checked)).await?;
+
+        self.close_key_service(waiting, given_up).await?;
+        let pairs: Vec<_> = (0..self.shared.counting.parties())
+            .map(|_| BlockingStream::pair())
+            .collect::<Result<_, _>>()
+            .map_err(Failed::Broken)?;
+        handover::send(&mut stream, &ToSuccessor::Store { links: pairs.len() })
+            .await
+            .map_err(Failed::Broken)?;
+        let mut links = Vec::new();
+        for (here, there) in pairs {
+            pass(&stream, there.as_fd()).await.map_err(Failed::Broken)?;
+            links.push(Link::new(here).map_err(Failed::Broken)?);
+        }
+        expect(&mut stream, |said| matches!(said, ToPredecessor::Opened)).await?;
+
+        given_up.switched = true;
+        let switched = timeout(SETTLE_TIMEOUT, self.shared.counting.switch(links)).await;
+        switched.map_err(|_| Failed::WorkerHangs)?;
+        let now = self.shared.clock.now().monotonic;
+        let mut counts = self.registry.look(|table| table.export(now));
+        while !counts.is_empty() {
+            let part = counts.split_off(counts.len().saturating_sub(PART));
+            handover::send(&mut stream, &ToSuccessor::Counts(part))
+                .await
+                .map_err(Failed::Broken)?;
+        }
+        handover::send(&mut stream, &ToSuccessor::Counted).await.map_err(Failed::Broken)?;
+        expect(&mut stream, |said| matches!(said, ToPredecessor::Loaded)).await?;
+
+        handover::send(&mut stream, &ToSuccessor::Start).await.map_err(Failed::Broken)?;
+        expect(&mut stream, |said| matches!(said, ToPredecessor::Serving)).await?;
+        Ok(stream)
+    }
+
+    /// Sees to it that nothing changes any more by request, and that all that has changed is in the
+    /// store; then closes it.
+    async fn close_key_service<'e>(
+        &'e self,
+        waiting: usize,
+        given_up: &mut GivenUp<'e>,
+    ) -> Result<(), Failed> {
+        given_up.gate_closed = true;
+        self.gate.send_replace(Gate::Closed);
+        let mut answering = self.answering_admin.subscribe();
+        let answered = answering.wait_for(|answering| *answering <= waiting);
+        // The sender lives in `self`, so there is no other error.
+        let _ = timeout(SETTLE_TIMEOUT, answered).await.map_err(|_| Failed::AdminCallHangs)?;
+        let slots = timeout(SETTLE_TIMEOUT, self.key_desk.close()).await;
+        given_up.key_calls = Some(slots.map_err(|_| Failed::KeyCallHangs)?);
+        let settled = timeout(SETTLE_TIMEOUT, self.keys.recorded()).await;
+        settled.map_err(|_| Failed::RevocationsUnstored)?;
+        let changes = timeout(SETTLE_TIMEOUT, self.keys.lock_changes()).await;
+        given_up.changes = Some(changes.map_err(|_| Failed::StoreHangs)?);
+        let destination = timeout(SETTLE_TIMEOUT, self.destination.clone().lock_owned()).await;
+        let destination = destination.map_err(|_| Failed::StoreHangs)?;
+        if let Some((store, _)) = &self.store {
+            timeout(SETTLE_TIMEOUT, uses::write_down(&self.metrics, &destination))
+                .await
+                .map_err(|_| Failed::StoreHangs)?;
+            given_up.store_closed = true;
+            store.release().await.map_err(Failed::Store)?;
+        }
+        given_up.destination = Some(destination);
+        Ok(())
+    }
+}
+
+/// Waits for what the new process is to say next.
+async fn expect(
+    stream: &mut UnixStream,
+    is_expected: impl FnOnce(&ToPredecessor) -> bool,
+) -> Result<(), Failed> {
+    match handover::receive(stream).await {
+        Ok(said) if is_expected(&said) => Ok(()),
+        Ok(ToPredecessor::Failed(why)) => Err(Failed::Told(why)),
+        Ok(_) => Err(Failed::OutOfTurn),
+        Err(_) => Err(Failed::Ended),
+    }
+}
+
+async fn pass(stream: &UnixStream, descriptor: BorrowedFd<'_>) -> std::io::Result<()> {
+    stream.async_io(Interest::WRITABLE, || handover::pass(stream, descriptor)).await
+}
