@@ -10,6 +10,7 @@ mod answer;
 mod body;
 mod charge_over;
 mod client;
+mod closing;
 mod connection;
 mod deadline;
 mod exchange;

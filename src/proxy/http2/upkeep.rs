@@ -3,14 +3,16 @@
 
 use std::time::Duration;
 
-use super::super::deadline::Patience;
+use super::super::client::LOOK;
+use super::super::closing::Closing;
+use super::super::deadline::{Patience, SURPLUS_HEAD_TIMEOUT};
 use super::super::http2_stream::{FULL, Slot};
-use super::{Client, End, LAST_WORDS, PING_TIMEOUT, TIDY};
+use super::{Client, LAST_WORDS, PING_TIMEOUT, TIDY};
 use crate::http2::Reason;
 
 impl Client {
     /// Does what time brings, and sets the deadline for the next look.
-    pub(super) fn look_after(&mut self) -> Option<End> {
+    pub(super) fn look_after(&mut self) -> Option<Closing> {
         let worker = self.connection.worker.clone();
         let now = worker.now().monotonic;
         let current = worker.current();
@@ -20,8 +22,7 @@ impl Client {
         let at = worker.soon(Duration::ZERO);
         if self.patience.and_then(|patience| patience.ends()).is_some_and(|end| end <= at) {
             self.slots.iter().for_each(Slot::blame_client);
-            self.stream.abandon();
-            return Some(End::Gone);
+            return Some(Closing::Abandoned);
         }
         // What begins after this look is looked after in time.
         let mut next = idle.min(header);
@@ -51,18 +52,28 @@ impl Client {
             }
         }
         if let Some(end) = self.patience.and_then(|patience| patience.ends()) {
-            next = next.min(end - at);
+            // Nothing is read meanwhile, not even that the client has left.
+            if self.stream.is_closed_by_peer() {
+                return Some(Closing::Abandoned);
+            }
+            next = next.min(end - at).min(LOOK);
         }
         match self.connection.quiet() {
             Some(quiet) if self.told || self.http.is_winding_down() => {
-                if quiet >= LAST_WORDS {
-                    return Some(End::Gone);
+                let last = self.last_time();
+                if quiet < last {
+                    next = next.min(last - quiet);
+                } else if self.told {
+                    return Some(Closing::Abandoned);
+                } else {
+                    // It does not confirm that it has heard of the end.
+                    self.dismiss(Reason::NO_ERROR);
+                    next = next.min(last);
                 }
-                next = next.min(LAST_WORDS - quiet);
             }
             Some(quiet) if quiet >= idle => {
                 self.wind_down();
-                next = next.min(LAST_WORDS);
+                next = next.min(self.last_time());
             }
             Some(quiet) => {
                 next = next.min(idle - quiet);
@@ -78,7 +89,7 @@ impl Client {
             }
             // Finds out about clients that are gone without a word while a request is in flight.
             None => match self.asked {
-                Some(asked) if since(asked) >= PING_TIMEOUT => return Some(End::Gone),
+                Some(asked) if since(asked) >= PING_TIMEOUT => return Some(Closing::Abandoned),
                 Some(asked) => next = next.min(PING_TIMEOUT - since(asked)),
                 None if since(self.heard) >= idle => {
                     self.http.ping();
@@ -98,8 +109,11 @@ impl Client {
         let patience =
             self.patience.get_or_insert_with(|| Patience::new(&worker.current().site.server));
         patience.wait(|| worker.soon(Duration::ZERO));
-        if let Some(end) = patience.ends().filter(|end| *end < self.deadline.at()) {
-            self.deadline.set(end);
+        if let Some(end) = patience.ends() {
+            let next = end.min(worker.soon(LOOK));
+            if next < self.deadline.at() {
+                self.deadline.set(next);
+            }
         }
     }
 
@@ -118,6 +132,12 @@ impl Client {
 
     fn last_words(&mut self) {
         self.connection.restart_quiet();
-        self.deadline.set(self.deadline.at().min(self.connection.worker.soon(LAST_WORDS)));
+        let last = self.connection.worker.soon(self.last_time());
+        self.deadline.set(self.deadline.at().min(last));
+    }
+
+    /// How long the connection may stay without a request in flight once it is to end.
+    fn last_time(&self) -> Duration {
+        if self.connection.surplus { SURPLUS_HEAD_TIMEOUT } else { LAST_WORDS }
     }
 }
