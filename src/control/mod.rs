@@ -34,7 +34,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use admin::{Gate, ReloadRequest, Settings};
@@ -151,7 +151,7 @@ impl Controller {
         }
         self.shared.enter(Phase::Running);
         self.predecessor = Some(inheritance.taken_over()?);
-        self.shared.has_predecessor.store(true, Ordering::Relaxed);
+        self.shared.has_predecessor.send_replace(true);
         Ok(())
     }
 
