@@ -78,11 +78,13 @@ async fn shut_down<'s>(
                 Poll::Pending => {}
             }
         }
-        while shut {
-            match poll_read(&mut stream(), cx, &mut worker.client_buffer()) {
-                Poll::Ready(Ok(read)) if read > 0 && read <= left => left -= read,
-                Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => break,
+        if shut {
+            loop {
+                match poll_read(&mut stream(), cx, &mut worker.client_buffer()) {
+                    Poll::Ready(Ok(read)) if read > 0 && read <= left => left -= read,
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => break,
+                }
             }
         }
         let deadline = deadline
