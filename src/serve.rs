@@ -7,13 +7,13 @@ use std::io::IsTerminal;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::control::{self, Handover, Inheritance, Purpose};
@@ -220,9 +220,7 @@ async fn relieved(shared: &Shared, workers: &Workers) {
         workers.finished().await;
         // Through this process, the one before is told what is revoked, and its requests are
         // counted.
-        while shared.has_predecessor.load(Ordering::Relaxed) {
-            sleep(Duration::from_millis(10)).await;
-        }
+        let _ = shared.has_predecessor.subscribe().wait_for(|has| !has).await;
     };
     tokio::select! {
         () = served => {}
@@ -252,6 +250,8 @@ fn set_core_dumps(allowed: bool) -> std::io::Result<()> {
 
 struct Workers {
     threads: Vec<JoinHandle<()>>,
+    /// Closed when all of them have ended.
+    running: watch::Sender<()>,
     log: Arc<LogWriter>,
 }
 
@@ -261,30 +261,30 @@ fn start_workers<'l>(
     log: &Arc<LogWriter>,
 ) -> anyhow::Result<Workers> {
     let mut threads = Vec::new();
+    let running = watch::Sender::new(());
     for index in 0..shared.workers.len() {
         let own = listeners.clone().map(TcpListener::try_clone).collect::<Result<_, _>>()?;
-        let (shared, log) = (shared.clone(), log.clone());
+        let (shared, log, running) = (shared.clone(), log.clone(), running.subscribe());
         let worker = move || {
+            let _running = running;
             if let Err(error) = Worker::run(index, shared, own, &log) {
                 tracing::error!(%error, "a worker has ended");
             }
         };
         threads.push(thread::Builder::new().name(format!("worker-{index}")).spawn(worker)?);
     }
-    Ok(Workers { threads, log: log.clone() })
+    Ok(Workers { threads, running, log: log.clone() })
 }
 
 impl Workers {
     /// Resolves when all of them have ended. They keep their deadline themselves.
     async fn finished(&self) {
-        while !self.threads.iter().all(JoinHandle::is_finished) {
-            sleep(Duration::from_millis(10)).await;
-        }
+        self.running.closed().await;
     }
 
     /// Writes what is left of the log.
     fn join(self) {
-        if self.threads.iter().all(JoinHandle::is_finished) {
+        if self.running.is_closed() {
             self.threads.into_iter().for_each(|thread| drop(thread.join()));
             if let Some(log) = Arc::into_inner(self.log) {
                 log.finish(LAST_LINES);

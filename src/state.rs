@@ -14,7 +14,7 @@ pub use refused::{RefusedRequest, RefusedRequests};
 use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -184,7 +184,7 @@ pub struct Shared {
     /// In which process requests are counted.
     pub counting: Counting,
     /// Whether the process from which this one has taken over still serves connections.
-    pub has_predecessor: AtomicBool,
+    pub has_predecessor: watch::Sender<bool>,
     /// By worker.
     pub refused: Box<[RefusedRequests]>,
     /// For connections to upstreams.
@@ -211,7 +211,7 @@ impl Shared {
             used_keys: Mutex::default(),
             key_calls,
             counting: Counting::new(workers),
-            has_predecessor: AtomicBool::new(false),
+            has_predecessor: watch::Sender::new(false),
             refused: (0..workers).map(|_| RefusedRequests::default()).collect(),
             descriptors,
         });

@@ -32,12 +32,11 @@ mod watch;
 use std::future::Future;
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use admin::ReloadRequest;
-use gate::Gate;
 use files::FileEvents;
+use gate::Gate;
 use key_calls::KeyCalls;
 use reload::Cause;
 use tokio::net::{TcpListener, UnixStream};
@@ -105,7 +104,7 @@ impl Controller {
         }
         self.shared.enter(Phase::Running);
         self.predecessor = Some(inheritance.taken_over()?);
-        self.shared.has_predecessor.store(true, Ordering::Relaxed);
+        self.shared.has_predecessor.send_replace(true);
         Ok(())
     }
 

@@ -1,14 +1,16 @@
 //! The bytes of an HTTP/1.1 client: what it has sent, what it is to be sent.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http_body::Frame;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio::time::{Instant, Sleep};
 
 use super::stream::Stream;
 use super::worker::Worker;
@@ -17,6 +19,9 @@ use crate::policy::wipe;
 
 /// What a client may send ahead of the answer that it waits for, in bytes.
 const AHEAD: usize = 16 * 1024;
+
+/// How often it is looked whether a client has left whose bytes are not read.
+pub(super) const LOOK: Duration = Duration::from_millis(500);
 
 /// Shared by the connection's own task and whoever sends the body of its request to the upstream.
 pub(super) struct Client {
@@ -34,6 +39,9 @@ pub(super) struct Io {
     body: Body,
     /// The task to wake when that body has come to its end.
     watcher: Option<Waker>,
+    /// While a response is waited for and nothing is read: the next look whether the client has
+    /// left, and since when.
+    unread: Option<(Pin<Box<Sleep>>, Instant)>,
     /// Whether the client waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1).
     waits: bool,
     /// To be sent.
@@ -60,6 +68,7 @@ impl Client {
             searched: 0,
             body: Body::NONE,
             watcher: None,
+            unread: None,
             waits: false,
             out: Vec::new(),
             sent: 0,
@@ -68,8 +77,13 @@ impl Client {
         Rc::new(Self { worker: worker.clone(), io: RefCell::new(io) })
     }
 
-    pub(super) fn io(&self) -> std::cell::RefMut<'_, Io> {
+    pub(super) fn io(&self) -> RefMut<'_, Io> {
         self.io.borrow_mut()
+    }
+
+    /// The connection itself.
+    pub(super) fn stream(&self) -> RefMut<'_, Stream> {
+        RefMut::map(self.io(), |io| &mut io.stream)
     }
 
     /// Resolves when a whole head stands at the start of the worker's client buffer, where it stays
@@ -101,8 +115,9 @@ impl Client {
                 }
                 Poll::Pending => {
                     wipe(&mut io.rest);
-                    io.rest.clear();
-                    io.rest.extend_from_slice(&buffer[..filled]);
+                    // No larger than it must be: a connection may wait for long.
+                    io.rest = BytesMut::from(&buffer[..filled]);
+                    io.unread = None;
                     buffer[..filled].fill(0);
                     return Poll::Pending;
                 }
@@ -124,6 +139,7 @@ impl Client {
     pub(super) fn begin(&self, rest: &[u8], body: Body, waits: bool) {
         let io = &mut *self.io.borrow_mut();
         io.rest.extend_from_slice(rest);
+        io.unread = None;
         io.waits = waits && rest.is_empty() && !body.is_done();
         io.body = body;
     }
@@ -179,11 +195,6 @@ impl Client {
                     return Poll::Ready(Some(Err(io::ErrorKind::InvalidData.into())));
                 }
             };
-            if io.body.is_done()
-                && let Some(watcher) = io.watcher.take()
-            {
-                watcher.wake();
-            }
             let frame = match piece {
                 Piece::Data(range) => Some(Frame::data(Bytes::copy_from_slice(&input[range]))),
                 Piece::Trailers(trailers) => Some(Frame::trailers(trailers)),
@@ -194,19 +205,30 @@ impl Client {
             } else {
                 io.rest.extend_from_slice(&buffer[read..filled]);
             }
+            if io.body.is_done() {
+                // The room that the body took is not kept while its response is waited for.
+                io.rest = BytesMut::from(&io.rest[..]);
+                io.unread = None;
+                if let Some(watcher) = io.watcher.take() {
+                    watcher.wake();
+                }
+            }
             if frame.is_some() {
                 return Poll::Ready(frame.map(Ok));
             }
         }
     }
 
-    /// Ready when the client has closed its side. What it sends ahead meanwhile is kept.
+    /// Ready when the client has left, which closing its side is taken for. What it sends ahead
+    /// meanwhile is kept.
     pub(super) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         let io = &mut *self.io.borrow_mut();
         if !io.body.is_done() {
             // Whoever reads the body finds out, which may be another task.
-            io.watcher = Some(cx.waker().clone());
-            return Poll::Pending;
+            if !io.watcher.as_ref().is_some_and(|watcher| watcher.will_wake(cx.waker())) {
+                io.watcher = Some(cx.waker().clone());
+            }
+            return io.poll_gone_unread(&self.worker, cx);
         }
         while io.rest.len() < AHEAD {
             let mut buffer = self.worker.client_buffer();
@@ -218,7 +240,7 @@ impl Client {
                 _ => return Poll::Ready(()),
             }
         }
-        Poll::Pending
+        io.poll_gone_unread(&self.worker, cx)
     }
 
     /// Wipes what has come and will not be read: it may be a part of a head.
@@ -234,6 +256,27 @@ impl Client {
 }
 
 impl Io {
+    /// Ready when the client has left though nothing of it is read now. If so much has come that it
+    /// could not even say so, it is taken for gone after `body_timeout`.
+    fn poll_gone_unread(&mut self, worker: &Worker, cx: &mut Context<'_>) -> Poll<()> {
+        let (look, since) = self.unread.get_or_insert_with(|| {
+            let now = worker.soon(Duration::ZERO);
+            (Box::pin(tokio::time::sleep_until(now + LOOK)), now)
+        });
+        loop {
+            ready!(look.as_mut().poll(cx));
+            let now = Instant::now();
+            // Where a body is left, whoever does not take it has deadlines of its own.
+            let is_too_long = self.body.is_done()
+                && now - *since >= worker.current().site.server.body_timeout
+                && self.stream.is_congested();
+            if is_too_long || self.stream.is_closed_by_peer() {
+                return Poll::Ready(());
+            }
+            look.as_mut().reset(now + LOOK);
+        }
+    }
+
     /// Sends what is to be sent.
     pub(super) fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.sent < self.out.len() {

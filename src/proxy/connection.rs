@@ -1,21 +1,21 @@
 //! A client's connection: TLS, and the choice of protocol.
 
-use std::cell::RefMut;
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Poll, ready};
+use std::task::Poll;
 use std::time::Duration;
 
 use rustix::net::RecvFlags;
-use tokio::io::{AsyncWrite as _, Interest};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::client::poll_read;
-use super::deadline::Deadline;
+use super::closing::{Closing, READ_ON_TIME, close};
+use super::deadline::{Deadline, LAST_HEAD_TIMEOUT, SURPLUS_HEAD_TIMEOUT};
 use super::stream::Stream;
 use super::worker::Worker;
 use super::{http1, http2};
@@ -27,20 +27,14 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0";
 const DISTINCT: usize = 4;
 /// How long a connection that is there only to be told that there are too many may take, TLS
 /// handshake included.
-const SURPLUS_TIME: Duration = Duration::from_secs(3);
-/// How long a TLS handshake, or a head, may take to end when the gateway stops.
-pub(super) const LAST_WORDS: Duration = Duration::from_secs(5);
-
-/// How much of the body of a request that has been answered is read, and for how long.
-pub(super) const READ_ON_BYTES: usize = 256 * 1024;
-pub(super) const READ_ON_TIME: Duration = Duration::from_secs(5);
+const SURPLUS_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Serves a connection until it closes or the gateway has drained. `surplus`: it is there only to
 /// be told that there are too many.
 pub(super) async fn serve(worker: &Rc<Worker>, stream: TcpStream, peer: IpAddr, surplus: bool) {
     let serving = begin(worker, stream, peer, surplus);
     if surplus {
-        let _ = Box::pin(tokio::time::timeout(SURPLUS_TIME, serving)).await;
+        let _ = Box::pin(tokio::time::timeout(SURPLUS_TIMEOUT, serving)).await;
     } else {
         serving.await;
     }
@@ -49,54 +43,55 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: TcpStream, peer: IpAddr, 
 async fn begin(worker: &Rc<Worker>, stream: TcpStream, peer: IpAddr, surplus: bool) {
     let _ = stream.set_nodelay(true);
     let current = worker.current();
-    let (handshake, header) =
-        (current.site.server.handshake_timeout, current.site.server.header_timeout);
+    let server = &current.site.server;
+    let (handshake, mut header) = (server.handshake_timeout, server.header_timeout);
+    if surplus {
+        header = header.min(SURPLUS_HEAD_TIMEOUT);
+    }
     let tls = current.site.tls.clone();
     drop(current);
     let now = Instant::now();
     let Some(tls) = tls else {
+        let peer = Peer::new(peer, false, None);
         // The time for the first head runs already; a client that has said nothing does not hold up
         // a stop.
         match in_time(worker, now + header, Duration::ZERO, starts_http2(&stream)).await {
             Some(http2) => {
-                converse(
-                    worker,
-                    Stream::Tcp(stream),
-                    Peer::new(peer, false, None),
-                    http2,
-                    surplus,
-                    now + header,
-                )
-                .await
+                let stream = Stream::Tcp(stream);
+                serve_protocol(worker, stream, peer, http2, surplus, now + header).await
             }
             None => worker.stats().connections_silent.add(1),
         }
         return;
     };
-    let accepting = tokio_rustls::TlsAcceptor::from(tls).accept(stream);
-    // Boxed, so that a connection does not hold the room for it all its life.
-    let Some(Ok(stream)) = Box::pin(in_time(worker, now + handshake, LAST_WORDS, accepting)).await
-    else {
-        worker.stats().handshakes_failed.add(1);
-        return;
+    // What comes of it is small, so that no connection holds the room for a TLS session twice.
+    let accepting = async {
+        let accepting = tokio_rustls::TlsAcceptor::from(tls).accept(stream).into_fallible();
+        let stream = accepting.await.map_err(|(_, stream)| stream)?;
+        let (_, session) = stream.get_ref();
+        let http2 = session.alpn_protocol() == Some(b"h2");
+        let peer = Peer::new(peer, true, session.server_name().map(Into::into));
+        Ok::<_, TcpStream>((Stream::Tls(Box::new(stream.into())), peer, http2))
     };
-    worker.stats().handshakes.add(1);
-    let (_, session) = stream.get_ref();
-    let http2 = session.alpn_protocol() == Some(b"h2");
-    let peer = Peer::new(peer, true, session.server_name().map(Into::into));
-    converse(
-        worker,
-        Stream::Tls(Box::new(stream.into())),
-        peer,
-        http2,
-        surplus,
-        Instant::now() + header,
-    )
-    .await;
+    // Boxed, so that a connection does not hold the room for it all its life.
+    match Box::pin(in_time(worker, now + handshake, LAST_HEAD_TIMEOUT, accepting)).await {
+        Some(Ok((stream, peer, http2))) => {
+            worker.stats().handshakes.add(1);
+            let until = if surplus { now } else { Instant::now() } + header;
+            serve_protocol(worker, stream, peer, http2, surplus, until).await;
+        }
+        Some(Err(stream)) => {
+            worker.stats().handshakes_failed.add(1);
+            // The alert that says why was sent, and is to arrive.
+            let stream = RefCell::new(Stream::Tcp(stream));
+            Box::pin(close(worker, || stream.borrow_mut(), Closing::Lingering(READ_ON_TIME))).await;
+        }
+        None => worker.stats().handshakes_failed.add(1),
+    }
 }
 
 /// `until`: when the first head must have come.
-async fn converse(
+async fn serve_protocol(
     worker: &Rc<Worker>,
     stream: Stream,
     peer: Peer,
@@ -134,37 +129,6 @@ async fn in_time<T>(
         deadline.poll(cx).map(|()| None)
     })
     .await
-}
-
-/// Closes this side and waits a little for the client to close its own: what it sent meanwhile
-/// would make the system reset the connection, and the client lose what it was told (RFC 9112
-/// §9.6). `stream` gives out the connection.
-pub(super) async fn hang_up<'s>(
-    worker: &Worker,
-    stream: impl Fn() -> RefMut<'s, Stream>,
-    deadline: &mut Deadline,
-) {
-    let mut left = READ_ON_BYTES;
-    let mut shut = false;
-    deadline.set(Instant::now() + READ_ON_TIME);
-    poll_fn(|cx| {
-        if deadline.poll(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        if !shut {
-            if ready!(Pin::new(&mut *stream()).poll_shutdown(cx)).is_err() {
-                return Poll::Ready(());
-            }
-            shut = true;
-        }
-        loop {
-            match ready!(poll_read(&mut stream(), cx, &mut worker.client_buffer())) {
-                Ok(read) if read > 0 && read <= left => left -= read,
-                _ => return Poll::Ready(()),
-            }
-        }
-    })
-    .await;
 }
 
 /// Whether an unencrypted connection speaks HTTP/2 (gRPC behind a TLS terminator does). Waits as

@@ -9,6 +9,12 @@ use tokio::time::{Instant, Sleep};
 
 use crate::config::Server;
 
+/// How long a TLS handshake, or a head, may take to end when the gateway stops.
+pub(super) const LAST_HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// When the first request must have come on a connection that is there only to be told that there
+/// are too many.
+pub(super) const SURPLUS_HEAD_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Moving it to a later moment costs nothing: the timer is set anew when it goes off too early, and
 /// not for each request.
 pub(super) struct Deadline {

@@ -16,8 +16,8 @@ use tokio::time::Instant;
 
 use super::client::poll_read;
 use super::client_connection::Connection;
-use super::connection::hang_up;
-use super::deadline::{Deadline, Patience};
+use super::closing::{Closing, READ_ON_TIME, close};
+use super::deadline::{Deadline, Patience, SURPLUS_HEAD_TIMEOUT};
 use super::http2_stream::{FULL, Slot, Tools};
 use super::ready::ReadySet;
 use super::responder::Responder;
@@ -36,14 +36,6 @@ const SMALL: usize = 4096;
 /// How long a connection must have been without a request before it gives back what it holds for
 /// the next one.
 const TIDY: Duration = Duration::from_secs(2);
-
-/// How a connection has ended.
-enum End {
-    /// The client is not there any more.
-    Gone,
-    /// The client was told. It may still be sending.
-    Told,
-}
 
 /// One connection.
 struct Client {
@@ -82,11 +74,9 @@ struct Client {
 pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, peer: Peer, surplus: bool) {
     let mut client = Client::new(Connection::new(worker, peer, surplus), stream);
     let _idle = worker.wake_when_draining().await;
-    if let End::Told = poll_fn(|cx| client.poll(cx)).await {
-        let Client { stream, mut deadline, .. } = client;
-        let stream = RefCell::new(stream);
-        hang_up(worker, || stream.borrow_mut(), &mut deadline).await;
-    }
+    let closing = poll_fn(|cx| client.poll(cx)).await;
+    let stream = RefCell::new(client.into_stream());
+    close(worker, || stream.borrow_mut(), closing).await;
 }
 
 impl Client {
@@ -122,7 +112,12 @@ impl Client {
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+    /// The stream; all that was on it ends.
+    fn into_stream(self) -> Stream {
+        self.stream
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Closing> {
         self.ready.serve_on(cx);
         self.http.set_time(self.connection.worker.recent().monotonic);
         loop {
@@ -137,7 +132,7 @@ impl Client {
                 match self.poll_input(cx) {
                     Poll::Pending => break,
                     Poll::Ready(Ok(true)) => {}
-                    Poll::Ready(Ok(false)) => return Poll::Ready(End::Gone),
+                    Poll::Ready(Ok(false)) => return Poll::Ready(self.left()),
                     Poll::Ready(Err(reason)) => {
                         let kind = usize::from(reason == Reason::ENHANCE_YOUR_CALM);
                         self.connection.worker.stats().http2_dismissed[kind].add(1);
@@ -153,9 +148,9 @@ impl Client {
             }
             self.told |= self.http.is_over();
             match self.poll_out(cx) {
-                Poll::Ready(Ok(())) if self.told => return Poll::Ready(End::Told),
+                Poll::Ready(Ok(())) if self.told => return Poll::Ready(self.finished()),
                 Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => return Poll::Ready(End::Gone),
+                Poll::Ready(Err(_)) => return Poll::Ready(Closing::Abandoned),
                 Poll::Pending => {
                     self.wait();
                     break;
@@ -170,12 +165,27 @@ impl Client {
                 return Poll::Ready(end);
             }
             match self.poll_out(cx) {
-                Poll::Ready(Err(_)) => return Poll::Ready(End::Gone),
-                Poll::Ready(Ok(())) if self.told => return Poll::Ready(End::Told),
+                Poll::Ready(Err(_)) => return Poll::Ready(Closing::Abandoned),
+                Poll::Ready(Ok(())) if self.told => return Poll::Ready(self.finished()),
                 _ => {}
             }
         }
         Poll::Pending
+    }
+
+    /// All has been sent. A client that says nothing any more is not waited for.
+    fn finished(&self) -> Closing {
+        let silent = self.connection.worker.recent().monotonic.saturating_sub(self.heard);
+        if Duration::from_nanos(silent) < SURPLUS_HEAD_TIMEOUT {
+            Closing::Lingering(READ_ON_TIME)
+        } else {
+            Closing::Orderly
+        }
+    }
+
+    /// The client has closed its side.
+    fn left(&self) -> Closing {
+        if self.connection.quiet().is_some() { Closing::Orderly } else { Closing::Truncated }
     }
 
     /// Reads once, and does what it says. False: the client has closed its side.

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::answer::{Answer, AnswerFields, AnswerHead, Length};
 use super::body::{AnswerBody, Broken, Part};
-use super::connection::{READ_ON_BYTES, READ_ON_TIME};
+use super::closing::{READ_ON_BYTES, READ_ON_TIME};
 use super::deadline::Patience;
 use super::live::{GRACE, Guard};
 use super::responder::{Advance, Responder};

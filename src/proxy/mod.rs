@@ -11,6 +11,7 @@ mod body;
 mod charge_over;
 mod client;
 mod client_connection;
+mod closing;
 mod connection;
 mod deadline;
 mod exchange;

@@ -92,8 +92,11 @@ impl Pool {
     pub(super) fn put(&self, upstream: u64, stream: Stream, now: u64) {
         let mut pool = self.http1.borrow_mut();
         let unused = pool.entry(upstream).or_default();
+        let mut one = Unused { stream, since: now };
         if unused.len() < MOST_UNUSED {
-            unused.push(Unused { stream, since: now });
+            unused.push(one);
+        } else {
+            one.stream.say_goodbye();
         }
     }
 
@@ -125,11 +128,17 @@ impl Pool {
             Some(u64::try_from(api.config.keep_alive.as_nanos()).unwrap_or(u64::MAX))
         };
         self.http1.borrow_mut().retain(|id, unused| {
-            let Some(longest) = longest(*id) else { return false };
+            let longest = longest(*id);
             unused.retain_mut(|unused| {
-                now.saturating_sub(unused.since) < longest && unused.is_good()
+                let is_kept = longest
+                    .is_some_and(|longest| now.saturating_sub(unused.since) < longest)
+                    && unused.is_good();
+                if !is_kept {
+                    unused.stream.say_goodbye();
+                }
+                is_kept
             });
-            true
+            longest.is_some()
         });
         // The engine ends a connection that nobody can ask any more as soon as its last answer has
         // ended.
@@ -146,7 +155,9 @@ impl Pool {
             .values_mut()
             .max_by_key(|unused| unused.len())
             .and_then(|unused| (!unused.is_empty()).then(|| unused.remove(0)));
-        drop(longest);
+        if let Some(mut longest) = longest {
+            longest.stream.say_goodbye();
+        }
     }
 
     /// How many connections wait for a request.

@@ -1,10 +1,11 @@
 //! A byte stream to an upstream or from a client, whatever carries it.
 
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::state::UpstreamPlace;
@@ -19,18 +20,48 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    /// Has the system forget what is still to be sent when this is closed: a peer that does not
-    /// take it would keep it there.
-    pub(super) fn abandon(&self) {
-        let _ = match self {
-            Self::Tcp(stream) => stream.set_zero_linger(),
-            Self::Tls(stream) => stream.get_ref().0.set_zero_linger(),
-            Self::Unix(_) => Ok(()),
-            Self::Counted(counted) => {
-                counted.0.abandon();
-                Ok(())
-            }
-        };
+    /// Whether the system resets the connection when this is dropped, even by a crash, and forgets
+    /// what it has not sent. Otherwise the peer sees FIN, behind all that was sent.
+    pub(super) fn reset_when_dropped(&self, reset: bool) {
+        if let Some(stream) = self.tcp() {
+            let linger = reset.then_some(Duration::ZERO);
+            let _ = socket2::SockRef::from(stream).set_linger(linger);
+        }
+    }
+
+    /// Whether the peer has closed its side or reset the connection, though what it sent before
+    /// was not read. The system tells that about TCP alone.
+    pub(super) fn is_closed_by_peer(&self) -> bool {
+        let Some(stream) = self.tcp() else { return false };
+        // What the runtime has heard from the system; nothing is waited for.
+        let mut cx = Context::from_waker(Waker::noop());
+        let ready = pin!(stream.ready(Interest::READABLE)).poll(&mut cx);
+        matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
+    }
+
+    /// Whether so much has come and was not read that the peer may be kept from sending more, and
+    /// so from saying that it has left.
+    pub(super) fn is_congested(&self) -> bool {
+        let Some(stream) = self.tcp() else { return false };
+        let unread = rustix::io::ioctl_fionread(stream).unwrap_or_default();
+        let room = socket2::SockRef::from(stream).recv_buffer_size().unwrap_or_default() as u64;
+        // The rest of the room is what the system itself needs.
+        unread >= room / 4
+    }
+
+    /// Says goodbye as far as that can be done at once: for a connection on which nothing is under
+    /// way.
+    pub(super) fn say_goodbye(&mut self) {
+        let _ = Pin::new(self).poll_shutdown(&mut Context::from_waker(Waker::noop()));
+    }
+
+    fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(stream) => Some(stream),
+            Self::Tls(stream) => Some(stream.get_ref().0),
+            Self::Unix(_) => None,
+            Self::Counted(counted) => counted.0.tcp(),
+        }
     }
 }
 

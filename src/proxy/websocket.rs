@@ -2,6 +2,7 @@
 //! a gateway that stops, or that cuts the connection, can say so with a Close frame where one may
 //! stand: between two frames.
 
+use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, WriteHalf};
 
+use super::closing::{Closing, close};
 use super::exchange::Exchange;
 use super::live::GRACE;
 use super::progress::Progress;
@@ -20,6 +22,9 @@ use crate::state::Phase;
 
 /// How long the other side may take to answer a Close frame.
 const CLOSING: Duration = Duration::from_secs(2);
+
+/// The opcode of a Close frame (RFC 6455 §5.2).
+const CLOSE: u8 = 8;
 
 /// Why both sides are told to close (RFC 6455 §7.4.1).
 #[derive(Debug, Clone, Copy)]
@@ -46,31 +51,39 @@ pub(super) fn names_websocket(fields: &Fields<'_>) -> bool {
 /// Copies between the two sides until both have ended. The record is kept until then.
 pub(super) async fn serve(
     worker: &Rc<Worker>,
-    client: Side,
+    (mut client, sent): Side,
     mut exchange: Box<Exchange>,
     record: Record,
 ) {
-    let Some(upstream) = exchange.take_stream() else { return };
+    let Some((mut upstream, answered)) = exchange.take_stream() else { return };
     worker.stats().upgrades_open.add(1);
     let progress = exchange.progress();
     let too_late = async {
         progress.until_cut().await;
         tokio::time::sleep(GRACE).await;
     };
-    tokio::select! {
-        () = run(worker, progress, client, upstream) => {}
-        () = too_late => {}
-    }
+    let copying = run(worker, progress, (&mut client, sent), (&mut upstream, answered));
+    let (down, up) = tokio::select! {
+        closings = copying => closings,
+        () = too_late => (Closing::Abandoned, Closing::Abandoned),
+    };
     worker.stats().upgrades_open.sub(1);
     record.set_delivered();
+    drop(record);
+    let (client, upstream) = (RefCell::new(client), RefCell::new(upstream));
+    tokio::join!(
+        close(worker, || client.borrow_mut(), down),
+        close(worker, || upstream.borrow_mut(), up),
+    );
 }
 
+/// Returns how the client's connection and the upstream's are to be closed.
 async fn run(
     worker: &Rc<Worker>,
     progress: &Progress,
-    (client, sent): Side,
-    (upstream, answered): Side,
-) {
+    (client, sent): (&mut Stream, BytesMut),
+    (upstream, answered): (&mut Stream, BytesMut),
+) -> (Closing, Closing) {
     let (client_in, client_out) = tokio::io::split(client);
     let (upstream_in, upstream_out) = tokio::io::split(upstream);
     let down = copy(worker, progress, (&answered[..]).chain(upstream_in), client_out, None);
@@ -79,23 +92,29 @@ async fn run(
     let mut mask = [0; 4];
     let _ = getrandom::fill(&mut mask);
     let up = copy(worker, progress, (&sent[..]).chain(client_in), upstream_out, Some(mask));
-    tokio::join!(down, up);
+    // Where one side has broken off, nothing can be written to it either.
+    let down = async { down.await.map_err(|Broken| (Closing::Truncated, Closing::Abandoned)) };
+    let up = async { up.await.map_err(|Broken| (Closing::Abandoned, Closing::Truncated)) };
+    tokio::try_join!(down, up).unwrap_or_else(|closings| closings)
 }
 
+/// The side that is read from has broken off.
+struct Broken;
+
 /// Copies one direction until it ends, or until the gateway drains or cuts the connection and a
-/// Close frame has been sent.
+/// Close frame has been sent. Returns how the connection that is written to is to be closed.
 async fn copy(
     worker: &Worker,
     progress: &Progress,
     mut from: impl AsyncRead + Unpin,
-    mut to: WriteHalf<Stream>,
+    mut to: WriteHalf<&mut Stream>,
     mask: Option<[u8; 4]>,
-) {
+) -> Result<Closing, Broken> {
     let mut phase = worker.shared().phase();
     let mut frames = Frames::default();
     let mut buffer = vec![0; 16 * 1024];
     let mut goodbye = None;
-    loop {
+    let closing = loop {
         if let Some(goodbye) = goodbye
             && frames.between()
         {
@@ -105,8 +124,7 @@ async fn copy(
             let discard =
                 async { while from.read(&mut buffer).await.is_ok_and(|read| read > 0) {} };
             let _ = tokio::time::timeout(CLOSING, discard).await;
-            let _ = to.shutdown().await;
-            return;
+            break Closing::Orderly;
         }
         let read = tokio::select! {
             // These come first, or a client that leaves at once when it is told would keep the
@@ -123,30 +141,35 @@ async fn copy(
             read = from.read(&mut buffer) => read,
         };
         progress.moved(worker.soon(Duration::ZERO));
-        if pass_on(read, &buffer, &mut frames, &mut to).await.is_err() {
-            // The client may have been told first and have left before this direction heard of the
-            // stop.
-            if goodbye.is_none() && *phase.borrow() >= Phase::Draining {
-                goodbye = Some(STOPPING);
-                continue;
+        let ended = match read {
+            Ok(0) => Ok(Closing::Orderly),
+            Ok(read) => {
+                frames.follow(&buffer[..read]);
+                if pass_on(&buffer[..read], &mut to).await.is_ok() {
+                    continue;
+                }
+                Ok(Closing::Abandoned)
             }
-            let _ = to.shutdown().await;
-            return;
+            // Behind a Close frame everything has been said, however the rest ends.
+            Err(_) if frames.closed => Ok(Closing::Orderly),
+            Err(_) => Err(Broken),
+        };
+        // The client may have been told first and have left before this direction heard of the
+        // stop.
+        if goodbye.is_none() && *phase.borrow() >= Phase::Draining {
+            goodbye = Some(STOPPING);
+            continue;
         }
+        break ended?;
+    };
+    if closing == Closing::Orderly {
+        // The other direction may go on.
+        let _ = to.shutdown().await;
     }
+    Ok(closing)
 }
 
-async fn pass_on(
-    read: io::Result<usize>,
-    buffer: &[u8],
-    frames: &mut Frames,
-    to: &mut WriteHalf<Stream>,
-) -> io::Result<()> {
-    let bytes = &buffer[..read?];
-    if bytes.is_empty() {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    frames.follow(bytes);
+async fn pass_on(bytes: &[u8], to: &mut WriteHalf<&mut Stream>) -> io::Result<()> {
     to.write_all(bytes).await?;
     to.flush().await
 }
@@ -172,6 +195,8 @@ struct Frames {
     header: Vec<u8>,
     /// Bytes of the frame's payload that are still to come.
     payload: u64,
+    /// Whether a Close frame has come.
+    closed: bool,
 }
 
 impl Frames {
@@ -192,6 +217,7 @@ impl Frames {
             bytes = &bytes[1..];
             if let Some(payload) = payload_length(&self.header) {
                 self.payload = payload;
+                self.closed |= self.header[0] & 0x0f == CLOSE;
                 self.header.clear();
             }
         }

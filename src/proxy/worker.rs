@@ -10,6 +10,7 @@ use std::time::Duration;
 use slab::Slab;
 use tokio::net::TcpListener;
 use tokio::runtime::LocalOptions;
+use tokio::sync::Notify;
 
 use super::accept::accept;
 use super::access_log::{AccessLog, LogWriter, Logged};
@@ -63,6 +64,8 @@ pub struct Worker {
     ids: (u64, Cell<u64>),
     /// Connections of this worker that are open.
     open: Cell<usize>,
+    /// Told when the last of them has ended.
+    all_closed: Notify,
     /// Keys whose use is to be collected.
     used_keys: RefCell<Vec<Arc<KeyRecord>>>,
     /// What was just read from a client, and from an upstream: shared, because nobody waits for
@@ -111,6 +114,7 @@ impl Worker {
             log: log.log(),
             ids: (u64::from_le_bytes(start), Cell::new(0)),
             open: Cell::new(0),
+            all_closed: Notify::new(),
             used_keys: RefCell::default(),
             buffers: (RefCell::new(vec![0; BUFFER]), RefCell::new(vec![0; BUFFER])),
             block: RefCell::default(),
@@ -134,15 +138,19 @@ impl Worker {
         let upkeep = tokio::task::spawn_local(upkeep(self.clone()));
         // `accept` ends when the phase changes and closes its listener.
         while accepting.join_next().await.is_some() {}
-        let mut deadline = None;
-        while self.open.get() > 0
-            && deadline.is_none_or(|deadline| tokio::time::Instant::now() < deadline)
-        {
-            if self.is_stopping() && deadline.is_none() {
-                deadline =
-                    Some(tokio::time::Instant::now() + self.current().site.server.drain_timeout);
+        let mut phase = self.shared.phase();
+        let too_late = async {
+            let _ = phase.wait_for(|phase| *phase >= Phase::Draining).await;
+            tokio::time::sleep(self.current().site.server.drain_timeout).await;
+        };
+        let all_closed = async {
+            while self.open.get() > 0 {
+                self.all_closed.notified().await;
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        tokio::select! {
+            () = all_closed => {}
+            () = too_late => {}
         }
         upkeep.abort();
         self.live.stop();
@@ -205,6 +213,9 @@ impl Worker {
     /// The same when it has ended.
     pub(super) fn closed(&self) {
         self.open.set(self.open.get() - 1);
+        if self.open.get() == 0 {
+            self.all_closed.notify_one();
+        }
         self.stats().connections_open.sub(1);
     }
 

@@ -9,8 +9,8 @@ use tokio::sync::{mpsc, watch};
 use super::proof_rate::ProofRate;
 use crate::config::Admin;
 use crate::control::admin::ReloadRequest;
-use crate::control::metrics::Metrics;
 use crate::control::keys::KeyService;
+use crate::control::metrics::Metrics;
 use crate::control::registry::Registry;
 use crate::control::upgrade::UpgradeRequest;
 

@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -125,6 +124,6 @@ pub(in crate::control) async fn follow(
         }
     }
     listening.abort();
-    shared.has_predecessor.store(false, Ordering::Relaxed);
+    shared.has_predecessor.send_replace(false);
     tracing::info!("the process before has served its last connection");
 }

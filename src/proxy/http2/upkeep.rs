@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::deadline::Patience;
+use super::super::client::LOOK;
+use super::super::closing::Closing;
+use super::super::deadline::{Patience, SURPLUS_HEAD_TIMEOUT};
 use super::super::http2_stream::{FULL, Slot};
-use super::{CLOSE_TIMEOUT, Client, End, PING_TIMEOUT, TIDY};
+use super::{CLOSE_TIMEOUT, Client, PING_TIMEOUT, TIDY};
 use crate::http2::{Reason, Unfinished};
 
 /// How long what a client has begun may stand unfinished before the connection ends; `None`: this
@@ -34,7 +36,7 @@ fn limit(unfinished: Unfinished, header_timeout: Duration) -> Option<Duration> {
 
 impl Client {
     /// Does what time brings, and sets the deadline for the next look.
-    pub(super) fn look_after(&mut self) -> Option<End> {
+    pub(super) fn look_after(&mut self) -> Option<Closing> {
         let worker = self.connection.worker.clone();
         let now = worker.now().monotonic;
         let current = worker.current();
@@ -44,25 +46,34 @@ impl Client {
         let at = worker.soon(Duration::ZERO);
         if self.write_timeout.and_then(|timeout| timeout.ends()).is_some_and(|end| end <= at) {
             self.http.streams().filter_map(|(_, slot)| slot.as_ref()).for_each(Slot::blame_client);
-            self.stream.abandon();
-            return Some(End::Gone);
+            return Some(Closing::Abandoned);
         }
         // What begins after this look is looked after in time.
         let mut next = idle.min(header).min(self.look_after_unfinished(now, header));
         next = next.min(self.look_after_streams(now, at));
         if let Some(end) = self.write_timeout.and_then(|timeout| timeout.ends()) {
-            next = next.min(end - at);
+            // Nothing is read meanwhile, not even that the client has left.
+            if self.stream.is_closed_by_peer() {
+                return Some(Closing::Abandoned);
+            }
+            next = next.min(end - at).min(LOOK);
         }
         match self.connection.quiet() {
             Some(quiet) if self.told || self.http.is_winding_down() => {
-                if quiet >= CLOSE_TIMEOUT {
-                    return Some(End::Gone);
+                let last = self.close_timeout();
+                if quiet < last {
+                    next = next.min(last - quiet);
+                } else if self.told {
+                    return Some(Closing::Abandoned);
+                } else {
+                    // It does not confirm that it has heard of the end.
+                    self.dismiss(Reason::NO_ERROR);
+                    next = next.min(last);
                 }
-                next = next.min(CLOSE_TIMEOUT - quiet);
             }
             Some(quiet) if quiet >= idle => {
                 self.wind_down();
-                next = next.min(CLOSE_TIMEOUT);
+                next = next.min(self.close_timeout());
             }
             Some(quiet) => {
                 next = next.min(idle - quiet);
@@ -77,7 +88,7 @@ impl Client {
             }
             // Finds out about clients that are gone without a word while a request is in flight.
             None => match self.asked {
-                Some(asked) if since(asked) >= PING_TIMEOUT => return Some(End::Gone),
+                Some(asked) if since(asked) >= PING_TIMEOUT => return Some(Closing::Abandoned),
                 Some(asked) => next = next.min(PING_TIMEOUT - since(asked)),
                 None if since(self.heard) >= idle => {
                     self.http.ping();
@@ -137,8 +148,11 @@ impl Client {
         let timeout =
             self.write_timeout.get_or_insert_with(|| Patience::new(&worker.current().site.server));
         timeout.wait(|| worker.soon(Duration::ZERO));
-        if let Some(end) = timeout.ends().filter(|end| *end < self.deadline.at()) {
-            self.deadline.set(end);
+        if let Some(end) = timeout.ends() {
+            let next = end.min(worker.soon(LOOK));
+            if next < self.deadline.at() {
+                self.deadline.set(next);
+            }
         }
     }
 
@@ -157,6 +171,12 @@ impl Client {
 
     fn limit_close(&mut self) {
         self.connection.restart_quiet();
-        self.deadline.set(self.deadline.at().min(self.connection.worker.soon(CLOSE_TIMEOUT)));
+        let last = self.connection.worker.soon(self.close_timeout());
+        self.deadline.set(self.deadline.at().min(last));
+    }
+
+    /// How long the connection may stay without a request in flight once it is to end.
+    fn close_timeout(&self) -> Duration {
+        if self.connection.surplus { SURPLUS_HEAD_TIMEOUT } else { CLOSE_TIMEOUT }
     }
 }

@@ -2,6 +2,7 @@
 //! them, each with the section that says what must happen; and floods, stalls and other ways to
 //! wear a server out.
 
+mod closing;
 mod connection;
 mod credit;
 mod exhaustion;

@@ -267,6 +267,28 @@ impl Wire {
             .last()
             .map(|frame| frame.code())
     }
+
+    /// Closes this side and goes on listening, as far as the other side can tell.
+    pub(super) fn end_sending(&self) {
+        self.socket.shutdown(std::net::Shutdown::Write).unwrap();
+    }
+
+    /// Waits for the end: the codes of the GOAWAY frames before it, and what is wrong with it, as
+    /// a client sees it that asks for close_notify.
+    pub(super) fn ending(&mut self) -> (Vec<u32>, std::io::Result<()>) {
+        let mut codes = Vec::new();
+        let mut all = Vec::new();
+        let end = self.bytes.read_to_end(&mut all).map(drop);
+        let mut rest = &all[..];
+        while let [a, b, c, kind, _, _, _, _, _, payload @ ..] = rest {
+            let (payload, next) = payload.split_at(u32::from_be_bytes([0, *a, *b, *c]) as usize);
+            if *kind == GOAWAY {
+                codes.push(u32::from_be_bytes(payload[4..8].try_into().unwrap()));
+            }
+            rest = next;
+        }
+        (codes, end)
+    }
 }
 
 fn dial(gateway: &Gateway) -> TcpStream {
