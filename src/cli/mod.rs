@@ -25,6 +25,7 @@ use anyhow::anyhow;
 use clap::{Parser, Subcommand};
 
 use crate::config::Problems;
+use crate::text::shown;
 
 /// The file that commands read where none is named.
 const DEFAULT_CONFIG: &str = "gateway.toml";
@@ -141,9 +142,9 @@ fn write_out(text: impl Display) -> io::Result<()> {
     out.flush()
 }
 
-/// A text that somebody else chose, without what could steer a terminal.
+/// A text that somebody else chose, with what steers a terminal or cannot be seen written out.
 fn plain(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
+    shown(text).into_owned()
 }
 
 /// Writes to stderr, if it is open.

@@ -2,7 +2,9 @@
 
 use super::budget::{self, FRAME};
 use super::connection::{Connection, Ending, Event, LARGEST_WINDOW, PREFACE, WINDING_DOWN};
-use super::frame::{self, ACK, END_HEADERS, END_STREAM, FrameHead, HEAD, number, unpadded};
+use super::frame::{
+    self, ACK, END_HEADERS, END_STREAM, FrameHead, HEAD, dependency, number, unpadded,
+};
 use super::request::trailers;
 use super::{Block, Reason};
 
@@ -14,11 +16,12 @@ pub(super) enum Stage {
     Open,
 }
 
-/// A header block of which more is to come.
+/// A header block: whose it is, and what has come of it while it is not whole.
 #[derive(Debug)]
 pub(super) struct Unfinished {
     stream: u32,
     ended: bool,
+    depends_on_itself: bool,
     block: Vec<u8>,
     frames: usize,
     /// When it began, in monotonic nanoseconds.
@@ -83,10 +86,10 @@ impl Connection {
             frame::WINDOW_UPDATE => self.window_update(head, payload),
             frame::PING => self.ping_from_client(head, payload),
             frame::PUSH_PROMISE => Err(Reason::PROTOCOL_ERROR),
+            frame::PRIORITY => self.priority(head, payload),
             kind => {
                 self.budget.spend(FRAME, self.now)?;
                 match kind {
-                    frame::PRIORITY if head.length != 5 => return Err(Reason::FRAME_SIZE_ERROR),
                     frame::GOAWAY if head.length < 8 => return Err(Reason::FRAME_SIZE_ERROR),
                     frame::GOAWAY => self.client_leaves = true,
                     _ => {}
@@ -98,21 +101,41 @@ impl Connection {
 
     fn headers<'i>(&mut self, head: FrameHead, payload: &[u8], block: &mut Block) -> Outcome<'i> {
         let mut fragment = unpadded(head, payload)?;
+        let mut depends_on_itself = false;
         if head.has(frame::WITH_PRIORITY) {
-            fragment = fragment.get(5..).ok_or(Reason::FRAME_SIZE_ERROR)?;
+            let (priority, rest) = fragment.split_first_chunk().ok_or(Reason::FRAME_SIZE_ERROR)?;
+            depends_on_itself = dependency(priority) == head.stream;
+            fragment = rest;
         }
-        let ended = head.has(END_STREAM);
-        if head.has(END_HEADERS) {
-            return self.header_block(head.stream, ended, fragment, block);
-        }
-        self.unfinished = Some(Unfinished {
+        let mut unfinished = Unfinished {
             stream: head.stream,
-            ended,
-            block: fragment.to_vec(),
+            ended: head.has(END_STREAM),
+            depends_on_itself,
+            block: Vec::new(),
             frames: 1,
             since: self.now,
-        });
+        };
+        if head.has(END_HEADERS) {
+            return self.header_block(&unfinished, fragment, block);
+        }
+        unfinished.block.extend_from_slice(fragment);
+        self.unfinished = Some(unfinished);
         Ok(Event::Nothing)
+    }
+
+    /// RFC 9113 §5.3.2 takes priorities away. What RFC 7540 §5.3.1 calls a mistake stays one: on an
+    /// idle stream it is the connection's, because there is nothing to reset (RFC 9113 §6.4).
+    fn priority<'i>(&mut self, head: FrameHead, payload: &[u8]) -> Outcome<'i> {
+        self.budget.spend(FRAME, self.now)?;
+        let priority = payload.try_into().map_err(|_| Reason::FRAME_SIZE_ERROR)?;
+        if dependency(priority) != head.stream {
+            return Ok(Event::Nothing);
+        }
+        match self.streams.find(head.stream) {
+            Some(place) => self.mistake(place, Reason::PROTOCOL_ERROR),
+            None if self.is_idle(head.stream) => Err(Reason::PROTOCOL_ERROR),
+            None => Ok(Event::Nothing),
+        }
     }
 
     fn continuation<'i>(
@@ -134,12 +157,7 @@ impl Connection {
         }
         self.budget.spend(FRAME, self.now)?;
         if head.has(END_HEADERS) {
-            return self.header_block(
-                unfinished.stream,
-                unfinished.ended,
-                &unfinished.block,
-                block,
-            );
+            return self.header_block(&unfinished, &unfinished.block, block);
         }
         self.unfinished = Some(unfinished);
         Ok(Event::Nothing)
@@ -148,14 +166,16 @@ impl Connection {
     /// A whole header block. It is decoded in any case: what is behind it depends on it.
     fn header_block<'i>(
         &mut self,
-        id: u32,
-        ended: bool,
+        head: &Unfinished,
         fragment: &[u8],
         block: &mut Block,
     ) -> Outcome<'i> {
+        let Unfinished { stream: id, ended, depends_on_itself, .. } = *head;
         self.decoder.decode(fragment, block).map_err(|_| Reason::COMPRESSION_ERROR)?;
-        if let Some(place) = self.streams.find(id) {
-            return self.trailers(place, ended, block);
+        match self.streams.find(id) {
+            Some(place) if depends_on_itself => return self.mistake(place, Reason::PROTOCOL_ERROR),
+            Some(place) => return self.trailers(place, ended, block),
+            None => {}
         }
         if !self.is_idle(id) {
             return self.late(id);
@@ -167,9 +187,11 @@ impl Connection {
         if self.is_ignored(id) {
             return self.late(id);
         }
-        if self.streams.len() >= self.limits.streams as usize {
+        let is_full = self.streams.len() >= self.limits.streams as usize;
+        if is_full || depends_on_itself {
+            let why = if is_full { Reason::REFUSED_STREAM } else { Reason::PROTOCOL_ERROR };
             self.budget.spend(budget::RESET, self.now)?;
-            frame::with_number(&mut self.out, frame::RST_STREAM, id, Reason::REFUSED_STREAM.0);
+            frame::with_number(&mut self.out, frame::RST_STREAM, id, why.0);
             self.streams.remember_reset(id);
             return Ok(Event::Nothing);
         }

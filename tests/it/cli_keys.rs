@@ -158,6 +158,47 @@ fn created_key_stands_alone_on_stdout_and_opens_the_api_at_once() {
 }
 
 #[test]
+fn names_show_what_is_invisible_in_them_and_new_ones_cannot_turn_a_line_around() {
+    let desk = Desk::open();
+    for (what, name) in [
+        ("an override", "a\u{202e}b"),
+        ("an isolate without an end", "a\u{2067}b"),
+        ("an isolate that ends twice", "a\u{2067}b\u{2069}\u{2069}"),
+        ("a line separator", "a\u{2028}b"),
+        ("a paragraph separator", "a\u{2029}b"),
+        ("a space without width", "a\u{200b}b"),
+        ("a byte order mark", "a\u{feff}b"),
+    ] {
+        for option in
+            [["--name", name, "--organization", "acme"], ["--name", "a", "--organization", name]]
+        {
+            let arguments = [&["keys", "create", "--scope", "tickets:read"], &option[..]].concat();
+            let output = desk.typed(&arguments).run();
+            assert_code(&output, 1);
+            let told = stderr(&output);
+            assert!(told.contains("cannot be seen"), "{what}: {told}");
+        }
+    }
+    // Persian and Hindi words need joiners, Hebrew is written from the right, and what an isolate
+    // turns around ends with it.
+    for name in [
+        "\u{646}\u{645}\u{6cc}\u{200c}\u{62e}",
+        "\u{915}\u{94d}\u{200d}\u{937}",
+        "\u{5e9}\u{5dc}\u{5d5}\u{5dd}",
+        "a\u{2067}b\u{2069}",
+    ] {
+        let (_, id) = desk.create(name, &[]);
+        assert_eq!(desk.json(&["keys", "show", &id])["name"], name);
+        let joiners = ['\u{200c}', '\u{200d}', '\u{2067}', '\u{2069}'];
+        for shown in [desk.keygate(&["keys", "show", &id]), desk.keygate(&["keys", "list"])] {
+            assert!(!shown.contains(joiners), "{shown:?}");
+            let letters = |character: &char| !joiners.contains(character);
+            assert!(name.chars().filter(letters).all(|letter| shown.contains(letter)), "{shown:?}");
+        }
+    }
+}
+
+#[test]
 fn key_gets_what_the_command_line_says() {
     let desk = Desk::open();
     let lists = [
@@ -530,10 +571,11 @@ fn refusals_are_told_with_every_mistake_and_what_to_do() {
 fn creation_is_repeated_after_a_broken_connection_and_asks_for_the_same_key() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("its address"));
-    let made = r#"{"id":"key_1","name":"CRM","organization":null,"apis":["desk"],"prefix":"sk_","environment":null,"scopes":[],"allow_ips":[],
-        "allow_referrers":[],"allow_endpoints":[],"rate_limit":null,"status":"active","source":"store","created_at":null,"created_by":null,
-        "parent":null,"expires_at":null,"revoked_at":null,"revoked_by":null,"revoked_because":null,"last_used_at":null,"secrets":[],
-        "revision":1,"key_shown":true}"#;
+    let made = r#"{"id":"key_1","name":"CRM","organization":null,"apis":["desk"],"prefix":"sk_",
+        "environment":null,"scopes":[],"allow_ips":[],"allow_referrers":[],"allow_endpoints":[],
+        "rate_limit":null,"status":"active","source":"store","created_at":null,"created_by":null,
+        "parent":null,"expires_at":null,"revoked_at":null,"revoked_by":null,
+        "revoked_because":null,"last_used_at":null,"secrets":[],"revision":1,"key_shown":true}"#;
     let gateway = std::thread::spawn(move || {
         let mut seen = Vec::new();
         for answered in [false, true] {

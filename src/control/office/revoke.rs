@@ -10,6 +10,7 @@ use super::model::{RevocationOrder, Revoked};
 use super::view::THE_FILE;
 use super::{Actor, Answer, Desk, OfficeError};
 use crate::keystore::{Change, Revocation};
+use crate::text::fault_in_name;
 
 /// How long a reason is, in characters.
 const LONGEST_REASON: usize = 500;
@@ -29,12 +30,15 @@ impl Desk {
             .filter(|key| actor.sees(key.organization()))
             .ok_or(OfficeError::NotFound)?;
         let long = |reason: &String| {
-            reason.chars().count() > LONGEST_REASON || reason.chars().any(char::is_control)
+            reason.chars().count() > LONGEST_REASON || fault_in_name(reason).is_some()
         };
         if order.reason.as_ref().is_some_and(long) {
             return Err(OfficeError::invalid(
                 "reason",
-                format!("at most {LONGEST_REASON} characters, no control characters"),
+                format!(
+                    "at most {LONGEST_REASON} characters, none that control, hide or turn around \
+                        others"
+                ),
             ));
         }
         self.store()?;

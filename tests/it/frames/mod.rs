@@ -7,6 +7,7 @@ mod exhaustion;
 mod honest;
 mod hpack;
 mod injection;
+mod priority;
 mod requests;
 mod stalls;
 mod states;
