@@ -137,10 +137,12 @@ fn what_chunks_hold_besides_data_is_bounded_to_the_byte() {
     assert_eq!(read(&[(&extension, 32), ("1", 8), ("0001", 1)]), Err(Malformed::TooLarge));
 }
 
-/// What comes of a chunked body that arrives in pieces of these lengths, again and again: its data,
-/// and how it ends: with so many trailers, how much is read, and what follows; not at all; or with
-/// a fault.
-fn outcome(bytes: &[u8], cuts: &[usize]) -> (Vec<u8>, Result<Option<(usize, usize)>, Malformed>) {
+/// How a body ends: with so many trailers, and what is read by then; not at all; or with a fault.
+type End = Result<Option<(usize, usize)>, Malformed>;
+
+/// The data of a chunked body that arrives in pieces of these lengths, again and again, and its
+/// end.
+fn outcome(bytes: &[u8], cuts: &[usize]) -> (Vec<u8>, End) {
     let (mut body, mut data, mut trailers) = (Body::chunked(), Vec::new(), 0);
     let (mut at, mut cuts) = (0, cuts.iter().cycle());
     while at < bytes.len() {
