@@ -22,6 +22,12 @@ use tracing_subscriber::registry::LookupSpan;
 use writer::EventWriter;
 
 use crate::config::LogFormat;
+use crate::text::{clipped, is_plain};
+
+/// How long a message and the text of any other field get, in bytes: a file with many mistakes is
+/// told of in one message.
+const LONGEST_MESSAGE: usize = 16 * 1024;
+const LONGEST_TEXT: usize = 4 * 1024;
 
 static WRITER: OnceLock<EventWriter> = OnceLock::new();
 
@@ -91,7 +97,12 @@ struct Fields {
 impl Fields {
     fn record(&mut self, field: &Field, value: Value) {
         match (field.name(), value) {
-            ("message", Value::String(message)) => self.message = message,
+            ("message", Value::String(message)) => {
+                self.message = clipped(&message, LONGEST_MESSAGE).into_owned();
+            }
+            (name, Value::String(text)) if text.len() > LONGEST_TEXT => {
+                self.rest.push((name, clipped(&text, LONGEST_TEXT).into()));
+            }
             (name, value) => self.rest.push((name, value)),
         }
     }
@@ -186,12 +197,6 @@ fn is_word(text: &str) -> bool {
             .all(|character| character.is_ascii_graphic() && !matches!(character, '"' | '\\' | '='))
 }
 
-/// Whether a character only shows itself. `escape_debug` knows the characters that cannot be
-/// printed.
-fn is_plain(character: char) -> bool {
-    matches!(character, '"' | '\'' | '\\') || character.escape_debug().len() == 1
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,7 +217,13 @@ mod tests {
         let value: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(
             value,
-            serde_json::json!({"time": "1970-01-01T00:00:00.000Z", "level": "info", "message": "listening", "path": "/x", "n": 3})
+            serde_json::json!({
+                "time": "1970-01-01T00:00:00.000Z",
+                "level": "info",
+                "message": "listening",
+                "path": "/x",
+                "n": 3,
+            })
         );
     }
 

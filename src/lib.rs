@@ -14,4 +14,6 @@ pub mod proxy;
 pub mod serve;
 pub mod state;
 pub mod stats;
+pub mod syntax;
 pub mod systemd;
+pub mod text;

@@ -26,12 +26,14 @@ fn read_head(data: &[u8], cut: usize) {
             break;
         }
     }
-    // In parts, a mistake behind the end of the head is not seen; nor is it in the whole.
-    assert_eq!(whole, in_parts);
+    // In parts, a mistake behind the end of the head is not seen; nor is it in the whole. A CR alone
+    // is refused when it comes, and in a head that comes whole when that is read.
+    assert!(whole == in_parts || in_parts == Err(Malformed::Syntax), "{whole:?}, {in_parts:?}");
     let Ok(Some(end)) = whole else { return };
     let mut head = data[..end].to_vec();
     let mut fields = Fields::new();
     let Ok(ours) = http1::request(&mut head, 60, &mut fields) else { return };
+    assert_eq!(whole, in_parts);
     let mut room = [httparse::EMPTY_HEADER; 64];
     let mut theirs = httparse::Request::new(&mut room);
     let length =

@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use anyhow::anyhow;
 
 use super::error::with_hint;
+use crate::text::shown;
 
 /// Writes to stdout. That nobody reads it (`keygate … | head`) is no error.
 pub(super) fn print(text: impl Display) -> anyhow::Result<()> {
@@ -39,9 +40,9 @@ pub(super) fn complain(text: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// A text that somebody else chose, without what could steer a terminal.
+/// A text that somebody else chose, with what steers a terminal or cannot be seen written out.
 pub(super) fn plain(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
+    shown(text).into_owned()
 }
 
 /// `1 key`, `2 keys`.

@@ -148,7 +148,7 @@ mod tests {
             [
                 "ID                NAME                        STATUS",
                 "key_123456789012  a name that goes on and on  active",
-                "key_2             \u{7968}\u{52d9}\u{7cfb}\u{7d71}\u{fffd}[31m               -",
+                "key_2             \u{7968}\u{52d9}\u{7cfb}\u{7d71}\\u{1b}[31m          -",
             ]
         );
     }

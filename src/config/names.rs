@@ -7,6 +7,7 @@ use http::HeaderName;
 use super::document::Text;
 use super::report::Report;
 use crate::policy::{hyphened, is_gateway_header};
+use crate::text::{fault_in_name, shown};
 
 /// Header fields that no setting may name, besides those that are Keygate's own to say.
 const RESERVED_HEADERS: [&str; 3] = ["content-encoding", "trailer", "date"];
@@ -59,10 +60,12 @@ pub(super) fn is_cookie_name(text: &str) -> bool {
     is_plain(text, 128, b"!#$%&'*+-.^_`|~")
 }
 
-/// Text for people: names and descriptions. Reports control characters and excessive length.
+/// Text for people: names and descriptions. Reports what hides others and excessive length.
 pub(super) fn free_text<'t>(report: &Report<'_>, name: &str, text: Text<'t>) -> &'t str {
-    if text.value.chars().any(char::is_control) {
-        report.error(text.at, format!("`{name}` holds a control character"));
+    if let Some(fault) = fault_in_name(text.value) {
+        let escaped = shown(text.value);
+        let hint = format!("leave out what is written with a backslash in \"{escaped}\"");
+        report.error_with_hint(text.at, format!("`{name}` {fault}"), hint);
     } else if text.value.len() > 1024 {
         report.error(text.at, format!("`{name}` is longer than 1024 bytes"));
     }

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use http::{HeaderMap, StatusCode, header};
 
 use crate::config::{Admin, AdminToken};
-use crate::policy::Digest;
+use crate::policy::{Digest, bearer_token};
 
 /// Why a call is not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub(super) enum Denied {
     Origin,
     /// No bearer token.
     MissingToken,
+    /// `Authorization` says Bearer in a way that has two readings.
+    MalformedToken,
     /// A token that nobody listed.
     UnknownToken,
     /// A token that may only look.
@@ -36,6 +38,7 @@ impl Denied {
     pub(super) fn status(self) -> StatusCode {
         match self {
             Self::MissingToken | Self::UnknownToken => StatusCode::UNAUTHORIZED,
+            Self::MalformedToken => StatusCode::BAD_REQUEST,
             Self::Host | Self::Origin | Self::ReadOnly | Self::Organization => {
                 StatusCode::FORBIDDEN
             }
@@ -47,6 +50,7 @@ impl Denied {
             Self::Host => "host_not_allowed",
             Self::Origin => "origin_not_allowed",
             Self::MissingToken => "missing_token",
+            Self::MalformedToken => "malformed_token",
             Self::UnknownToken => "unknown_token",
             Self::ReadOnly => "read_only_token",
             Self::Organization => "organization_token",
@@ -60,6 +64,7 @@ impl Denied {
             }
             Self::Origin => "Web pages of another origin may not call this.",
             Self::MissingToken => "Send the admin token as Authorization: Bearer.",
+            Self::MalformedToken => "Between Bearer and the admin token stand spaces only.",
             Self::UnknownToken => "The admin token is not known.",
             Self::ReadOnly => "The admin token has the role \"read\"; this needs \"manage\".",
             Self::Organization => "The admin token is for one organization; this concerns all.",
@@ -120,8 +125,9 @@ pub(super) fn token<'a>(
     headers: &HeaderMap,
     tokens: &'a [AdminToken],
 ) -> Result<&'a AdminToken, Denied> {
-    let presented = bearer(headers).ok_or(Denied::MissingToken)?;
-    let digest = Digest::of(presented.as_bytes());
+    let presented = only(headers, header::AUTHORIZATION).ok_or(Denied::MissingToken)?;
+    let presented = bearer_token(presented.as_bytes()).map_err(|_| Denied::MalformedToken)?;
+    let digest = Digest::of(presented.ok_or(Denied::MissingToken)?);
     tokens.iter().find(|token| token.digest == digest).ok_or(Denied::UnknownToken)
 }
 
@@ -130,11 +136,6 @@ pub(super) fn only(headers: &HeaderMap, name: header::HeaderName) -> Option<&str
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
     values.next().is_none().then_some(value)
-}
-
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = only(headers, header::AUTHORIZATION)?.trim().split_once(' ')?;
-    (scheme.eq_ignore_ascii_case("bearer")).then_some(token.trim())
 }
 
 /// Whether a `Host` is an address, `localhost` or listed, with any port and nothing else (RFC 9110

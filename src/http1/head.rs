@@ -2,8 +2,11 @@
 
 use http::{Method, StatusCode, Version};
 
-use super::{Body, Malformed};
+use super::Malformed;
+use super::body::Body;
+use super::fields::{first_line, read_fields};
 use crate::policy::{Fields, Known, Target};
+use crate::syntax::{self, all, is_value_byte};
 
 /// The bounds of a head.
 #[derive(Debug, Clone, Copy)]
@@ -40,17 +43,26 @@ pub struct ResponseHead<'f, 'b> {
 /// come. `searched` bytes were looked at before.
 ///
 /// # Errors
-/// [`Malformed::TooLarge`], and [`Malformed::Syntax`] for a line that ends without CR, which would
-/// be waited for in vain.
+/// [`Malformed::TooLarge`], and [`Malformed::Syntax`] for a CR or a LF alone, behind which the end
+/// would be waited for in vain.
 pub fn find_end(bytes: &[u8], searched: usize, size: usize) -> Result<Option<usize>, Malformed> {
     let from = searched.saturating_sub(3);
     for at in memchr::memchr_iter(b'\n', &bytes[from..]).map(|at| from + at) {
+        if at >= size {
+            break;
+        }
         if at == 0 || bytes[at - 1] != b'\r' {
-            return Err(if at < size { Malformed::Syntax } else { Malformed::TooLarge });
+            return Err(Malformed::Syntax);
         }
         if bytes[..=at].ends_with(b"\r\n\r\n") {
-            return if at < size { Ok(Some(at + 1)) } else { Err(Malformed::TooLarge) };
+            return Ok(Some(at + 1));
         }
+    }
+    // A whole head is read in any case, so only one without an end is searched for a CR.
+    let bare = |at: usize| bytes.get(at + 1).is_some_and(|next| *next != b'\n');
+    let within = &bytes[from..bytes.len().min(size)];
+    if memchr::memchr_iter(b'\r', within).any(|at| bare(from + at)) {
+        return Err(Malformed::Syntax);
     }
     if bytes.len() > size { Err(Malformed::TooLarge) } else { Ok(None) }
 }
@@ -110,16 +122,6 @@ pub fn response<'b>(
     Ok((status, version))
 }
 
-/// The line without its CRLF, and what follows.
-fn first_line(bytes: &mut [u8]) -> Result<(&mut [u8], &mut [u8]), Malformed> {
-    let end = memchr::memchr(b'\n', bytes).ok_or(Malformed::Syntax)?;
-    if end == 0 || bytes[end - 1] != b'\r' {
-        return Err(Malformed::Syntax);
-    }
-    let (line, rest) = bytes.split_at_mut(end + 1);
-    Ok((&mut line[..end - 1], rest))
-}
-
 fn read_version(text: &[u8]) -> Result<Version, Malformed> {
     match text {
         b"HTTP/1.1" => Ok(Version::HTTP_11),
@@ -132,13 +134,7 @@ fn read_version(text: &[u8]) -> Result<Version, Malformed> {
 /// RFC 9112 §3.2. What is neither a path nor an absolute URI stays whole, as a path that no rule
 /// accepts.
 fn read_target(target: &[u8]) -> Result<Target<'_>, Malformed> {
-    // RFC 3986 §2: nothing else may stand in a URI; a fragment is never sent (RFC 9112 §3.2.1).
-    if target.is_empty()
-        || !all(target, |byte| byte.is_ascii_graphic() & !matches!(byte, b'#' | b'<' | b'>'))
-    {
-        return Err(Malformed::Syntax);
-    }
-    let target = std::str::from_utf8(target).map_err(|_| Malformed::Syntax)?;
+    let target = syntax::target(target).ok_or(Malformed::Syntax)?;
     let scheme = ["http://", "https://"].into_iter().find(|scheme| {
         target
             .as_bytes()
@@ -158,91 +154,6 @@ fn read_target(target: &[u8]) -> Result<Target<'_>, Malformed> {
         rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
     let path = if path.is_empty() && authority.is_some() { "/" } else { path };
     Ok(Target { authority, path, query })
-}
-
-/// RFC 9112 §5. `lines` ends with the empty line.
-pub(super) fn read_fields<'b>(
-    mut lines: &'b mut [u8],
-    most: usize,
-    fields: &mut Fields<'b>,
-) -> Result<(), Malformed> {
-    loop {
-        let (line, rest) = first_line(lines)?;
-        lines = rest;
-        if line.is_empty() {
-            return if lines.is_empty() { Ok(()) } else { Err(Malformed::Syntax) };
-        }
-        if fields.len() == most {
-            return Err(Malformed::TooLarge);
-        }
-        let colon = memchr::memchr(b':', line).ok_or(Malformed::Syntax)?;
-        let (name, value) = line.split_at_mut(colon);
-        let value = &value[1..];
-        if name.is_empty() || !lower_token(name) || !all(value, is_value_byte) {
-            return Err(Malformed::Syntax);
-        }
-        // Of what this trims, only spaces and tabs can still be there (RFC 9112 §5.1).
-        fields.push(std::str::from_utf8(name).map_err(|_| Malformed::Syntax)?, value.trim_ascii());
-    }
-}
-
-/// Makes the letters of a token lower case; false where it is none (RFC 9110 §5.6.2), such as one
-/// that begins with a space.
-fn lower_token(name: &mut [u8]) -> bool {
-    let mut sound = true;
-    for byte in name {
-        let lower = TOKEN[usize::from(*byte)];
-        sound &= lower != 0;
-        *byte = lower;
-    }
-    sound
-}
-
-/// RFC 9110 §5.6.2.
-pub(super) fn is_token_byte(byte: u8) -> bool {
-    TOKEN[usize::from(byte)] != 0
-}
-
-/// The lower case of each byte that a token may hold, 0 for all others.
-static TOKEN: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 128 {
-        let allowed = (byte as u8).is_ascii_alphanumeric()
-            || matches!(
-                byte as u8,
-                b'!' | b'#'
-                    | b'$'
-                    | b'%'
-                    | b'&'
-                    | b'\''
-                    | b'*'
-                    | b'+'
-                    | b'-'
-                    | b'.'
-                    | b'^'
-                    | b'_'
-                    | b'`'
-                    | b'|'
-                    | b'~'
-            );
-        if allowed {
-            table[byte] = (byte as u8).to_ascii_lowercase();
-        }
-        byte += 1;
-    }
-    table
-};
-
-/// RFC 9110 §5.5.
-pub(super) fn is_value_byte(byte: u8) -> bool {
-    ((byte >= b' ') & (byte != 0x7f)) | (byte == b'\t')
-}
-
-/// Whether all bytes are as they should be. It never stops early, so that many are looked at
-/// together.
-pub(super) fn all(bytes: &[u8], sound: impl Fn(u8) -> bool) -> bool {
-    bytes.iter().fold(true, |all, byte| all & sound(*byte))
 }
 
 /// How a request's body is framed (RFC 9112 §6.3). A head whose framing is ambiguous has none.
@@ -280,23 +191,9 @@ fn framing(fields: &Fields<'_>, version: Version) -> Result<Option<Body>, Malfor
         {
             Ok(Some(Body::chunked()))
         }
-        (None, Some(length)) if lengths.next().is_none() => {
-            read_length(length).map(|length| Some(Body::of_length(length)))
-        }
+        (None, Some(length)) if lengths.next().is_none() => syntax::length(length)
+            .map(|length| Some(Body::of_length(length)))
+            .ok_or(Malformed::Framing),
         _ => Err(Malformed::Framing),
     }
-}
-
-/// Digits only (RFC 9110 §8.6): no sign, no list.
-fn read_length(text: &[u8]) -> Result<u64, Malformed> {
-    if text.is_empty() || text.len() > 19 {
-        return Err(Malformed::Framing);
-    }
-    text.iter().try_fold(0_u64, |sum, byte| {
-        if byte.is_ascii_digit() {
-            Ok(sum * 10 + u64::from(byte - b'0'))
-        } else {
-            Err(Malformed::Framing)
-        }
-    })
 }

@@ -42,11 +42,12 @@ pub(super) enum Partial {
     Data(PartialData),
 }
 
-/// A header block of which more is to come.
+/// A header block: whose it is, and what has come of it while it is not whole.
 #[derive(Debug)]
 pub(super) struct PartialBlock {
     pub(super) stream: u32,
     pub(super) ended: bool,
+    pub(super) depends_on_itself: bool,
     pub(super) block: Vec<u8>,
     pub(super) frames: usize,
     /// When it began, in monotonic nanoseconds.

@@ -102,3 +102,8 @@ pub(super) fn settings(out: &mut Vec<u8>, settings: &[(u16, u32)]) {
         out.extend_from_slice(&value.to_be_bytes());
     }
 }
+
+/// The stream that another one depends on, by its five bytes of priority (RFC 7540 §6.3).
+pub(super) fn dependency(&[a, b, c, d, _weight]: &[u8; 5]) -> u32 {
+    u32::from_be_bytes([a & 0x7f, b, c, d])
+}

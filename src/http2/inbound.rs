@@ -4,7 +4,9 @@ use super::budget::{self, FRAME};
 use super::connection::{Connection, Ending, Partial, PartialBlock, Stage, WINDING_DOWN};
 use super::event::{Event, Outcome, PREFACE, Read};
 use super::flow::LARGEST_WINDOW;
-use super::frame::{self, ACK, END_HEADERS, END_STREAM, FrameHead, HEAD, number, unpadded};
+use super::frame::{
+    self, ACK, END_HEADERS, END_STREAM, FrameHead, HEAD, dependency, number, unpadded,
+};
 use super::request::trailers;
 use super::streams::Phase;
 use super::{Block, Reason};
@@ -66,10 +68,10 @@ impl<T: Default> Connection<T> {
             frame::WINDOW_UPDATE => self.window_update(head, payload),
             frame::PING => self.ping_from_client(head, payload),
             frame::PUSH_PROMISE => Err(Reason::PROTOCOL_ERROR),
+            frame::PRIORITY => self.priority(head, payload),
             kind => {
                 self.spend(FRAME)?;
                 match kind {
-                    frame::PRIORITY if head.length != 5 => return Err(Reason::FRAME_SIZE_ERROR),
                     frame::GOAWAY if head.length < 8 => return Err(Reason::FRAME_SIZE_ERROR),
                     frame::GOAWAY => self.client_leaves = true,
                     _ => {}
@@ -81,21 +83,41 @@ impl<T: Default> Connection<T> {
 
     fn headers<'i>(&mut self, head: FrameHead, payload: &[u8], block: &mut Block) -> Outcome<'i> {
         let mut fragment = unpadded(head, payload)?;
+        let mut depends_on_itself = false;
         if head.has(frame::WITH_PRIORITY) {
-            fragment = fragment.get(5..).ok_or(Reason::FRAME_SIZE_ERROR)?;
+            let (priority, rest) = fragment.split_first_chunk().ok_or(Reason::FRAME_SIZE_ERROR)?;
+            depends_on_itself = dependency(priority) == head.stream;
+            fragment = rest;
         }
-        let ended = head.has(END_STREAM);
-        if head.has(END_HEADERS) {
-            return self.header_block(head.stream, ended, fragment, block);
-        }
-        self.partial = Some(Partial::Block(PartialBlock {
+        let mut partial = PartialBlock {
             stream: head.stream,
-            ended,
-            block: fragment.to_vec(),
+            ended: head.has(END_STREAM),
+            depends_on_itself,
+            block: Vec::new(),
             frames: 1,
             since: self.shared.now,
-        }));
+        };
+        if head.has(END_HEADERS) {
+            return self.header_block(&partial, fragment, block);
+        }
+        partial.block.extend_from_slice(fragment);
+        self.partial = Some(Partial::Block(partial));
         Ok(Event::Nothing)
+    }
+
+    /// RFC 9113 §5.3.2 takes priorities away. What RFC 7540 §5.3.1 calls a mistake stays one: on an
+    /// idle stream it is the connection's, because there is nothing to reset (RFC 9113 §6.4).
+    fn priority<'i>(&mut self, head: FrameHead, payload: &[u8]) -> Outcome<'i> {
+        self.spend(FRAME)?;
+        let priority = payload.try_into().map_err(|_| Reason::FRAME_SIZE_ERROR)?;
+        if dependency(priority) != head.stream {
+            return Ok(Event::Nothing);
+        }
+        match self.streams.find(head.stream) {
+            Some(key) => self.mistake(key, Reason::PROTOCOL_ERROR),
+            None if self.is_idle(head.stream) => Err(Reason::PROTOCOL_ERROR),
+            None => Ok(Event::Nothing),
+        }
     }
 
     fn continuation<'i>(
@@ -117,7 +139,7 @@ impl<T: Default> Connection<T> {
         }
         self.spend(FRAME)?;
         if head.has(END_HEADERS) {
-            return self.header_block(partial.stream, partial.ended, &partial.block, block);
+            return self.header_block(&partial, &partial.block, block);
         }
         self.partial = Some(Partial::Block(partial));
         Ok(Event::Nothing)
@@ -126,14 +148,16 @@ impl<T: Default> Connection<T> {
     /// A whole header block. It is decoded in any case: what is behind it depends on it.
     fn header_block<'i>(
         &mut self,
-        id: u32,
-        ended: bool,
+        head: &PartialBlock,
         fragment: &[u8],
         block: &mut Block,
     ) -> Outcome<'i> {
+        let PartialBlock { stream: id, ended, depends_on_itself, .. } = *head;
         self.decoder.decode(fragment, block).map_err(|_| Reason::COMPRESSION_ERROR)?;
-        if let Some(key) = self.streams.find(id) {
-            return self.trailers(key, ended, block);
+        match self.streams.find(id) {
+            Some(key) if depends_on_itself => return self.mistake(key, Reason::PROTOCOL_ERROR),
+            Some(key) => return self.trailers(key, ended, block),
+            None => {}
         }
         if !self.is_idle(id) {
             return self.late(id);
@@ -145,9 +169,11 @@ impl<T: Default> Connection<T> {
         if self.is_ignored(id) {
             return self.late(id);
         }
-        if self.streams.len() >= self.limits.streams as usize {
+        let is_full = self.streams.len() >= self.limits.streams as usize;
+        if is_full || depends_on_itself {
+            let why = if is_full { Reason::REFUSED_STREAM } else { Reason::PROTOCOL_ERROR };
             self.spend(budget::RESET)?;
-            frame::with_number(&mut self.out, frame::RST_STREAM, id, Reason::REFUSED_STREAM.0);
+            frame::with_number(&mut self.out, frame::RST_STREAM, id, why.0);
             self.shared.remember_reset(id);
             return Ok(Event::Nothing);
         }

@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::Block;
 use crate::policy::{Fields, Known, Target};
+use crate::syntax;
 
 /// The block is not a request, or not trailers: the stream ends with PROTOCOL_ERROR (RFC 9113
 /// §8.1.1).
@@ -31,7 +32,7 @@ pub fn request(block: &Block) -> Result<RequestHead<'_>, Malformed> {
     let mut fields = Fields::new();
     let (mut method, mut scheme, mut authority, mut path) = (None, None, None, None);
     for (name, value) in block.fields() {
-        if !value.iter().all(|byte| is_value_byte(*byte)) {
+        if !syntax::all(value, syntax::is_value_byte) {
             return Err(Malformed);
         }
         if name.first() == Some(&b':') {
@@ -100,58 +101,18 @@ fn check(fields: &Fields<'_>) -> Result<Option<u64>, Malformed> {
     let mut lengths = fields.all(Known::ContentLength);
     match (lengths.next(), lengths.next()) {
         (None, _) => Ok(None),
-        (Some(length), None) => digits(length).map(Some),
+        (Some(length), None) => syntax::length(length).map(Some).ok_or(Malformed),
         _ => Err(Malformed),
     }
 }
 
-/// Digits only (RFC 9110 §8.6): no sign, no list.
-fn digits(text: &[u8]) -> Result<u64, Malformed> {
-    if text.is_empty() || text.len() > 19 {
-        return Err(Malformed);
-    }
-    text.iter().try_fold(0_u64, |sum, byte| {
-        if byte.is_ascii_digit() { Ok(sum * 10 + u64::from(byte - b'0')) } else { Err(Malformed) }
-    })
-}
-
 /// A token without upper case letters (RFC 9113 §8.2.1).
 fn field_name(name: &[u8]) -> Result<&str, Malformed> {
-    if name.is_empty() || !name.iter().all(|byte| NAME[usize::from(*byte)]) {
+    if !syntax::is_lower_token(name) {
         return Err(Malformed);
     }
     std::str::from_utf8(name).map_err(|_| Malformed)
 }
-
-/// Whether a byte may stand in a name.
-static NAME: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 128 {
-        let character = byte as u8;
-        table[byte] = character.is_ascii_lowercase()
-            || character.is_ascii_digit()
-            || matches!(
-                character,
-                b'!' | b'#'
-                    | b'$'
-                    | b'%'
-                    | b'&'
-                    | b'\''
-                    | b'*'
-                    | b'+'
-                    | b'-'
-                    | b'.'
-                    | b'^'
-                    | b'_'
-                    | b'`'
-                    | b'|'
-                    | b'~'
-            );
-        byte += 1;
-    }
-    table
-};
 
 /// A value has no white space around it (RFC 9113 §8.2.1).
 fn bare(value: &[u8]) -> Result<&[u8], Malformed> {
@@ -159,20 +120,8 @@ fn bare(value: &[u8]) -> Result<&[u8], Malformed> {
     if space(value.first()) || space(value.last()) { Err(Malformed) } else { Ok(value) }
 }
 
-/// RFC 9110 §5.5.
-fn is_value_byte(byte: u8) -> bool {
-    (byte >= b' ' && byte != 0x7f) || byte == b'\t'
-}
-
-/// RFC 3986 §2: nothing else may stand in a URI; a fragment is never sent (RFC 9113 §8.3.1). An
-/// empty one is malformed.
 fn uri_text(text: &[u8]) -> Result<&str, Malformed> {
-    if text.is_empty()
-        || !text.iter().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'<' | b'>'))
-    {
-        return Err(Malformed);
-    }
-    std::str::from_utf8(text).map_err(|_| Malformed)
+    syntax::target(text).ok_or(Malformed)
 }
 
 /// The schemes that there are requests for here (RFC 9110 §4.2). Which of them it is says the

@@ -14,28 +14,17 @@ use super::target::host_name;
 pub struct AddressRange(IpNet);
 
 /// Why a text is no address range.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadAddressRange {
     /// Neither an address nor a CIDR block.
+    #[error(
+        "an address range is an address or a CIDR block, such as `203.0.113.0/24` or \
+         `2001:db8::/32`"
+    )]
     Form,
     /// Bits are set behind the prefix length; the range that was probably meant.
+    #[error("bits are set behind the prefix length; did you mean `{0}`?")]
     HostBits(IpNet),
-}
-
-impl fmt::Display for BadAddressRange {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Form => out.write_str(
-                "an address range is an address or a CIDR block, such as \
-                `203.0.113.0/24` or `2001:db8::/32`",
-            ),
-            Self::HostBits(meant) => write!(
-                out,
-                "bits are set behind the prefix length; did you \
-                mean `{meant}`?"
-            ),
-        }
-    }
 }
 
 impl fmt::Display for AddressRange {

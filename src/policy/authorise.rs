@@ -3,36 +3,19 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::Method;
-
+use super::Now;
 use super::account::Account;
 use super::address::client_address;
 use super::api::Api;
 use super::check::{Check, Trace};
-use super::credential::{find_key, has_pass_through, query_holds_key};
+use super::credential::{find_key, has_pass_through, query_holds_key, repeats_pass_through};
 use super::digest::Digest;
-use super::fields::{Fields, Known, Target};
+use super::endpoints::Claims;
+use super::head::Head;
 use super::key::{Grant, KeyRecord};
-use super::pattern::Claims;
-use super::quota::Allowance;
-use super::quota::{Exhausted, Limit};
+use super::quota::{Allowance, Exhausted, Limit};
 use super::refusal::Refusal;
 use super::snapshot::Snapshot;
-use super::target::{Host, check_path, host_of};
-use super::{Now, peer::Peer};
-
-/// A request as the decision sees it: everything but the body.
-#[derive(Debug, Clone, Copy)]
-pub struct Head<'h> {
-    /// The method, as sent.
-    pub method: &'h Method,
-    /// The target, as sent.
-    pub target: Target<'h>,
-    /// All header fields, as sent.
-    pub fields: &'h Fields<'h>,
-    /// Who is at the other end of the connection.
-    pub peer: &'h Peer,
-}
 
 /// Who calls, as far as Keygate knows.
 #[derive(Debug, Clone, Copy)]
@@ -254,7 +237,7 @@ pub fn authorise_traced<'s>(
 ) -> Result<Permit<'s>, Refused<'s>> {
     let routes = &*snapshot.routes;
     let path = head.target.path;
-    let host = parse(head).map_err(Refused::early)?;
+    let host = head.check().map_err(Refused::early)?;
     trace.passed(Check::Request);
     let client = client_address(head.peer.address, head.fields, &routes.trusted_proxies)
         .map_err(Refused::early)?;
@@ -273,6 +256,9 @@ pub fn authorise_traced<'s>(
         return Err(refused(Refusal::KeyInQuery));
     }
     trace.passed(Check::Query);
+    if repeats_pass_through(api, head.fields) {
+        return Err(refused(Refusal::AmbiguousCredential));
+    }
     let key_endpoint = api.is_key_endpoint(path);
     let claims =
         if key_endpoint { Claims::default() } else { api.endpoints.claims(head.method, path) };
@@ -395,27 +381,4 @@ pub fn charge_by<'s>(
             allowance: Some(exhausted.allowance),
         }),
     }
-}
-
-/// What every request must satisfy before anybody asks whom it is for.
-fn parse<'h>(head: &Head<'h>) -> Result<Host<'h>, Refusal> {
-    // Some servers read methods in any letter case.
-    let method = head.method.as_str();
-    if method.eq_ignore_ascii_case("CONNECT") || method.eq_ignore_ascii_case("TRACE") {
-        return Err(Refusal::MethodNotAllowed);
-    }
-    check_framing(head.fields)?;
-    check_path(head.target.path).map_err(Refusal::MalformedTarget)?;
-    host_of(&head.target, head.fields).map_err(|_| Refusal::MalformedHost)
-}
-
-/// RFC 9112 §6.1: a body is `chunked` or has a length, never both, and no other coding is
-/// understood.
-fn check_framing(fields: &Fields<'_>) -> Result<(), Refusal> {
-    let mut codings = fields.all(Known::TransferEncoding);
-    let Some(coding) = codings.next() else { return Ok(()) };
-    let sound = coding.eq_ignore_ascii_case(b"chunked")
-        && codings.next().is_none()
-        && !fields.has(Known::ContentLength);
-    if sound { Ok(()) } else { Err(Refusal::MalformedFraming) }
 }

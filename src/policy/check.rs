@@ -5,7 +5,7 @@ use super::refusal::Refusal;
 /// What is checked, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Check {
-    /// Method, framing, path and host can be read in one way only.
+    /// Method, framing, path, host and what says who somebody is can be read in one way only.
     Request,
     /// The client's address, by way of trusted proxies.
     ClientAddress,
@@ -100,11 +100,14 @@ impl Check {
             | Refusal::MalformedFraming
             | Refusal::MalformedHead
             | Refusal::HeadTooLarge
-            | Refusal::MethodNotAllowed => Self::Request,
+            | Refusal::MethodNotAllowed
+            | Refusal::RepeatedHeader => Self::Request,
             Refusal::MalformedForwardedFor => Self::ClientAddress,
             Refusal::UnknownHost | Refusal::Misdirected | Refusal::UnknownPath => Self::Api,
             Refusal::KeyInQuery => Self::Query,
-            Refusal::AmbiguousCredential | Refusal::MissingKey => Self::Credential,
+            Refusal::AmbiguousCredential | Refusal::MalformedCredential | Refusal::MissingKey => {
+                Self::Credential
+            }
             Refusal::UnknownKey => Self::KnownKey,
             Refusal::RevokedKey => Self::NotRevoked,
             Refusal::PausedKey => Self::NotPaused,

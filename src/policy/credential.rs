@@ -1,6 +1,7 @@
 //! Finding the API key in a request.
 
-use super::api::{Api, CredentialPlace, PassThrough};
+use super::api::Api;
+use super::definition::{CredentialPlace, PassThrough};
 use super::fields::{Fields, Known};
 use super::refusal::Refusal;
 use super::target::decode_escape;
@@ -10,13 +11,15 @@ use super::target::decode_escape;
 /// # Errors
 /// [`Refusal::AmbiguousCredential`] where two places carry a key, or one of them stands twice
 /// (RFC 6750 §3.1 `invalid_request`): another server could read the other one.
+/// [`Refusal::MalformedCredential`] where `Authorization` is nearly Bearer.
 pub(super) fn find_key<'h>(api: &Api, fields: &Fields<'h>) -> Result<Option<&'h [u8]>, Refusal> {
     let mut found = None;
     for place in &api.definition.credentials {
         let key = match place {
-            CredentialPlace::Bearer => {
-                only(fields.all(Known::Authorization))?.and_then(bearer_token)
-            }
+            CredentialPlace::Bearer => match fields.first(Known::Authorization) {
+                Some(value) => bearer_token(value).map_err(|_| Refusal::MalformedCredential)?,
+                None => None,
+            },
             CredentialPlace::Header(name) => only(fields.named(name.as_str()))?
                 .map(<[u8]>::trim_ascii)
                 .filter(|key| !key.is_empty()),
@@ -35,13 +38,36 @@ fn only<'h>(mut values: impl Iterator<Item = &'h [u8]>) -> Result<Option<&'h [u8
     if values.next().is_some() { Err(Refusal::AmbiguousCredential) } else { Ok(value) }
 }
 
+/// An `Authorization` field that one server takes for Bearer and another one does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MalformedCredential;
+
 /// The token of `Bearer TOKEN`: the scheme in any letter case (RFC 9110 §11.1), one space or
-/// several. Nothing for another scheme or for no token.
-fn bearer_token(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, rest) = value.trim_ascii().split_at_checked(6)?;
-    let spaced = rest.first().is_some_and(|byte| matches!(byte, b' ' | b'\t'));
-    let token = rest.trim_ascii();
-    (scheme.eq_ignore_ascii_case(b"bearer") && spaced && !token.is_empty()).then_some(token)
+/// several (§11.4). `None` for another scheme or for no token.
+///
+/// # Errors
+/// A tab stands between the two: some servers read over it.
+pub fn bearer_token(value: &[u8]) -> Result<Option<&[u8]>, MalformedCredential> {
+    let Some((scheme, rest)) = value.trim_ascii().split_at_checked(6) else { return Ok(None) };
+    if !scheme.eq_ignore_ascii_case(b"bearer") {
+        return Ok(None);
+    }
+    let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
+    match rest.get(spaces) {
+        Some(b'\t') => Err(MalformedCredential),
+        Some(_) if spaces > 0 => Ok(Some(&rest[spaces..])),
+        _ => Ok(None),
+    }
+}
+
+/// Whether a header with a credential that the upstream checks itself stands more than once: it
+/// might check one and act on another.
+pub(super) fn repeats_pass_through(api: &Api, fields: &Fields<'_>) -> bool {
+    api.definition.pass_through.iter().any(|place| match place {
+        PassThrough::Header(name) => fields.named(name.as_str()).nth(1).is_some(),
+        // Several cookie fields go on as one.
+        PassThrough::Cookie(_) => false,
+    })
 }
 
 /// Whether the request carries a credential that the upstream checks itself.

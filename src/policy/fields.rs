@@ -42,6 +42,8 @@ pub struct Fields<'b> {
     many: Vec<Field<'b>>,
     /// One bit for each [`Known`] that is there: most that are asked for are not.
     present: u32,
+    /// The same for those that are there more than once.
+    repeated: u32,
 }
 
 impl Default for Fields<'_> {
@@ -60,6 +62,7 @@ impl<'b> Fields<'b> {
             len: 0,
             many: Vec::new(),
             present: 0,
+            repeated: 0,
         }
     }
 
@@ -67,7 +70,9 @@ impl<'b> Fields<'b> {
     #[inline]
     pub fn push(&mut self, name: &'b str, value: &'b [u8]) {
         let field = Field { name, value, known: Known::of(name) };
-        self.present |= 1 << field.known as u32;
+        let bit = 1 << field.known as u32;
+        self.repeated |= self.present & bit;
+        self.present |= bit;
         match self.in_place.get_mut(self.len) {
             Some(place) => *place = field,
             None => self.push_to_many(field),
@@ -99,6 +104,14 @@ impl<'b> Fields<'b> {
     #[inline]
     pub fn has(&self, known: Known) -> bool {
         self.present & 1 << known as u32 != 0
+    }
+
+    /// Whether a field stands more than once that may stand once only and says who somebody is: the
+    /// upstream could read one, and whoever is before it the other.
+    #[must_use]
+    #[inline]
+    pub(super) fn repeat_who_somebody_is(&self) -> bool {
+        self.repeated & ONCE != 0
     }
 
     /// The value of the first one of these.
@@ -140,6 +153,13 @@ impl<'b> Fields<'b> {
         self.len == 0
     }
 }
+
+/// The fields that say who somebody is and are no list (RFC 9110 §10.1.2, §11.6.2 and §11.7.2, RFC
+/// 9449 §4.3), a bit for each. `Host` has a check of its own, and `Cookie` goes on as one field.
+const ONCE: u32 = 1 << Known::Authorization as u32
+    | 1 << Known::ProxyAuthorization as u32
+    | 1 << Known::From as u32
+    | 1 << Known::Dpop as u32;
 
 impl<'b> From<&'b HeaderMap> for Fields<'b> {
     fn from(headers: &'b HeaderMap) -> Self {

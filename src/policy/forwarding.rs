@@ -5,10 +5,11 @@ use smallvec::SmallVec;
 
 use super::Now;
 use super::address::{AddressRange, last_entry};
-use super::api::{ApiDefinition, PassThrough};
-use super::authorise::{Admission, Caller, Head};
+use super::authorise::{Admission, Caller};
 use super::credential::{cookie_pairs, is_cookie};
+use super::definition::{ApiDefinition, PassThrough};
 use super::fields::{Fields, Known, Sink};
+use super::head::Head;
 use super::identity;
 use super::key::KeyRecord;
 use super::reply::limit_headers;
@@ -194,7 +195,8 @@ fn put_identity(admission: &Admission<'_>, sink: &mut impl Sink) {
         Caller::Public => sink.put_lines(b"x-keygate-auth: public\r\n"),
         Caller::Key { record, grant, environment, .. } => {
             sink.put_lines(b"x-keygate-auth: key\r\n");
-            sink.put_lines(record.identity.get_or_init(|| Box::new(identity::lines(record))));
+            let lines = || identity::lines(record.id(), record.name(), record.organization());
+            sink.put_lines(record.identity.get_or_init(|| Box::new(lines())));
             sink.put_lines(&grant.scopes_line);
             if let Some(line) =
                 environment.and_then(|index| admission.api().environment_lines.get(index))

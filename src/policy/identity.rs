@@ -3,17 +3,16 @@
 use smallvec::SmallVec;
 
 use super::fields::Sink as _;
-use super::key::KeyRecord;
 
 /// The lines about a key. Nearly all fit in place, so that a request follows one pointer to them.
 pub(super) type Identity = SmallVec<[u8; 136]>;
 
 /// Makes the lines about a key, on its first use.
-pub(super) fn lines(record: &KeyRecord) -> Identity {
+pub(super) fn lines(id: &str, name: &str, organization: Option<&str>) -> Identity {
     let mut lines = Vec::new();
-    lines.put("x-keygate-key-id", encoded(record.id()).as_bytes());
-    lines.put("x-keygate-key-name", encoded(record.name()).as_bytes());
-    if let Some(organization) = record.organization() {
+    lines.put("x-keygate-key-id", encoded(id).as_bytes());
+    lines.put("x-keygate-key-name", encoded(name).as_bytes());
+    if let Some(organization) = organization {
         lines.put("x-keygate-organization", encoded(organization).as_bytes());
     }
     Identity::from_slice(&lines)

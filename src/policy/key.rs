@@ -6,12 +6,12 @@ use std::sync::Arc;
 use once_cell::race::OnceBox;
 
 use super::account::Account;
-use super::api::ScopeSet;
 use super::digest::Digest;
 use super::fields::line;
 use super::identity::{Identity, encoded_list};
 use super::quota::Limit;
 use super::restriction::Restrictions;
+use super::scope::ScopeSet;
 
 /// An organisation, shared by its keys.
 #[derive(Debug)]

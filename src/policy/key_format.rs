@@ -93,7 +93,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_key_has_its_prefix_its_length_and_only_base62_after_it(prefix in "[a-z_]{0,12}", random in any::<[u8; 64]>()) {
+        fn a_key_has_its_prefix_its_length_and_only_base62_after_it(
+            prefix in "[a-z_]{0,12}", random in any::<[u8; 64]>(),
+        ) {
             if let Some(key) = new_key(&prefix, &random) {
                 let rest = key.strip_prefix(prefix.as_str()).unwrap();
                 prop_assert_eq!(rest.len(), 36);
@@ -102,7 +104,9 @@ mod tests {
         }
 
         #[test]
-        fn one_changed_character_breaks_the_checksum(random in any::<[u8; 64]>(), at in 0_usize..32, other in 0_usize..62) {
+        fn one_changed_character_breaks_the_checksum(
+            random in any::<[u8; 64]>(), at in 0_usize..32, other in 0_usize..62,
+        ) {
             let Some(key) = new_key("k_", &random) else { return Ok(()) };
             let (body, sum) = key.split_at(32);
             let mut changed = body.as_bytes().to_vec();

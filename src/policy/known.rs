@@ -13,8 +13,11 @@ pub enum Known {
     ContentType,
     Cookie,
     Date,
+    Dpop,
     Expect,
+    From,
     Host,
+    ProxyAuthorization,
     Referer,
     Te,
     Trailer,
@@ -49,6 +52,8 @@ impl Known {
             (3, "via") => Self::Via,
             (4, "host") => Self::Host,
             (4, "date") => Self::Date,
+            (4, "from") => Self::From,
+            (4, "dpop") => Self::Dpop,
             // CGI programs take it for the environment variable HTTP_PROXY
             (5, "proxy") => Self::Override,
             (6, "cookie") => Self::Cookie,
@@ -91,7 +96,7 @@ impl Known {
             (17, "x-method-override" | "client-cert-chain") => Self::Override,
             (18, "proxy-authenticate") => Self::HopByHop,
             (18, "cf-connecting-ipv6" | "wl-proxy-client-ip") => Self::Override,
-            (19, "proxy-authorization") => Self::HopByHop,
+            (19, "proxy-authorization") => Self::ProxyAuthorization,
             (19, "x-cluster-client-ip" | "x-appengine-user-ip") => Self::Override,
             (20, "x-http-host-override") => Self::Override,
             (21, "x-ratelimit-remaining") => Self::XRateLimit,
@@ -103,36 +108,93 @@ impl Known {
     }
 
     /// Names that share their beginning. Nearly all others are told apart by their first letter.
+    /// Whose they are, the table of `tests/it/conformance/identity/sources.rs` says.
     fn of_family(name: &str) -> Self {
-        let begins =
-            |begin: &str| if name.starts_with(begin) { Self::Override } else { Self::Other };
-        match name.as_bytes().first() {
-            Some(b'x') => Self::of_extension(name),
-            Some(b'r') => begins("remote-"),
-            Some(b'c') => begins("cf-access-"),
-            Some(b's') => begins("ssl-client-"),
-            _ => Self::Other,
+        let families: &[&str] = match name.as_bytes().first() {
+            Some(b'x') => return Self::of_extension(name),
+            Some(b'$') => &["$ws"],
+            Some(b'-') => &["-xpack-security-"],
+            Some(b'a') => &["auth-user", "auth-mail", "auth-groups", "auth-cn", "ali-cdn-real-ip"],
+            Some(b'c') => &[
+                "cf-access-",
+                "cf-cert-",
+                "cf-client-cert-",
+                "cf-pseudo-ip",
+                "cf-visitor",
+                "cas-",
+                "cloudfront-viewer-address",
+                "cloudfront-viewer-cert",
+                "cloudfront-forwarded-",
+            ],
+            Some(b'd') => &["dapr-caller-"],
+            Some(b'e') => &["es-security-runas-", "eo-connecting-ip", "eppn"],
+            Some(b'f') => &[
+                "fly-forwarded-",
+                "fastly-client",
+                "fastly-temp-xff",
+                "forwarded-for",
+                "front-end-https",
+            ],
+            Some(b'g') => &["gap-auth", "gap-signature"],
+            Some(b'h') => &["http-client-ip", "http-x-forwarded"],
+            Some(b'i') => &["impersonate-", "iv-", "incap-client-ip"],
+            Some(b'l') => &["l5d-"],
+            Some(b'm') => &["mellon-"],
+            Some(b'n') => &["ngrok-auth-"],
+            Some(b'o') => {
+                &["oidc-", "oam-", "osso-", "opensearch-security-", "opendistro-security-"]
+            }
+            Some(b'p') => &["persistent-id", "pairwise-id"],
+            Some(b'r') => &["remote-"],
+            Some(b's') => &["ssl-client-", "sslclientcert", "shib-", "sm-", "sec-istio-auth-"],
+            Some(b't') => &["tailscale-", "teleport-", "targeted-id"],
+            Some(b'u') => &["unscoped-affiliation"],
+            Some(b'w') => &["wl-proxy-"],
+            _ => &[],
+        };
+        if families.iter().any(|begin| name.starts_with(begin)) {
+            Self::Override
+        } else {
+            Self::Other
         }
     }
 
     /// Names that begin with `x-`, by their first word: those that proxies say, and those by which
     /// logins in front say who somebody is.
     fn of_extension(name: &str) -> Self {
-        let Some((word, rest)) = name.strip_prefix("x-").and_then(|name| name.split_once('-'))
-        else {
-            return Self::Other;
-        };
+        let Some(name) = name.strip_prefix("x-") else { return Self::Other };
+        let (word, rest) = name.split_once('-').unwrap_or((name, ""));
+        let begins = |beginnings: &[&str]| beginnings.iter().any(|begin| rest.starts_with(begin));
         let overrides = match word {
-            "keygate" => return Self::Keygate,
-            "forwarded" | "original" | "remote" | "envoy" | "accel" => true,
-            "webauth" | "authenticated" | "consumer" | "credential" | "pomerium" | "authentik"
-            | "vouch" => true,
-            "auth" => rest.starts_with("request-"),
-            "amzn" => rest.starts_with("oidc-") || rest.starts_with("mtls-"),
-            "goog" => rest.starts_with("authenticated-user-") || rest.starts_with("iap-"),
-            "ms" => rest.starts_with("client-principal") || rest.starts_with("token-"),
-            "ssl" => rest.starts_with("client-"),
-            "client" => rest.starts_with("cert") || rest.starts_with("verify"),
+            "keygate" if name.len() > word.len() => return Self::Keygate,
+            "forwarded" | "forward" | "original" | "remote" | "envoy" | "accel" | "webauth"
+            | "authenticated" | "consumer" | "credential" | "pomerium" | "authentik" | "vouch"
+            | "appengine" | "teleport" => name.len() > word.len(),
+            "userinfo" => rest.is_empty(),
+            "amzn" => begins(&["oidc-", "mtls-", "lattice-", "vpc"]),
+            "anonymous" => rest == "consumer",
+            "auth" => {
+                begins(&["request-"])
+                    || matches!(rest, "userid" | "username" | "roles" | "groups" | "subject")
+            }
+            "client" => begins(&["cert", "verify"]) || rest == "dn",
+            "endpoint" | "apigateway" => begins(&["api-"]),
+            "goog" => begins(&["authenticated-user-", "iap-"]),
+            "google" => begins(&["internal-"]),
+            "grafana" => matches!(rest, "user" | "id"),
+            "identity" => rest == "status",
+            "jwt" => matches!(rest, "assertion" | "payload"),
+            "ms" => begins(&["client-principal", "token-"]),
+            "nf" => rest == "client-connection-ip",
+            "oauth2" => begins(&["proxy-"]),
+            "proxy" => matches!(rest, "user" | "roles") || begins(&["ext-"]),
+            "proxyuser" => rest == "ip",
+            "rstudio" => begins(&["username"]),
+            "ssl" => begins(&["client-", "cert", "issuer", "subject"]),
+            "sucuri" => rest == "clientip",
+            "token" => begins(&["user-", "subject"]),
+            "vercel" => begins(&["forwarded-for", "proxied-for"]),
+            "waws" => rest == "unencoded-url",
             _ => false,
         };
         if overrides { Self::Override } else { Self::Other }
@@ -153,7 +215,14 @@ impl Known {
 
     /// Whether the field speaks about one connection only, so that it is never passed on.
     pub(super) fn is_hop_by_hop(self) -> bool {
-        matches!(self, Self::Connection | Self::HopByHop | Self::TransferEncoding | Self::Upgrade)
+        matches!(
+            self,
+            Self::Connection
+                | Self::HopByHop
+                | Self::ProxyAuthorization
+                | Self::TransferEncoding
+                | Self::Upgrade
+        )
     }
 
     /// Whether the field says what the message itself is.

@@ -11,12 +11,16 @@ mod account;
 mod address;
 mod api;
 mod authorise;
+mod challenges;
 mod check;
 mod cors;
 mod credential;
+mod definition;
 mod digest;
+mod endpoints;
 mod fields;
 mod forwarding;
+mod head;
 mod hidden;
 mod identity;
 mod key;
@@ -30,6 +34,7 @@ mod quota;
 mod refusal;
 mod reply;
 mod restriction;
+mod scope;
 mod snapshot;
 mod target;
 #[cfg(test)]
@@ -39,32 +44,35 @@ mod withheld;
 
 pub use account::{Account, AccountState, Collected, Departed};
 pub use address::{AddressRange, BadAddressRange, client_address};
-pub use api::{
-    Api, ApiDefinition, CredentialPlace, EmptyScopes, Environment, ErrorStyle, PassThrough,
-    ResetStyle, Scope, ScopeSet,
-};
+pub use api::Api;
 pub use authorise::{
-    Admission, Caller, Charge, Head, Permit, Refused, Responder, StandIn, authorise,
-    authorise_traced, charge, charge_by,
+    Admission, Caller, Charge, Permit, Refused, Responder, StandIn, authorise, authorise_traced,
+    charge, charge_by,
 };
 pub use check::{Check, Trace};
 pub use cors::CorsDefinition;
-pub use credential::{contains_key, query_holds_key};
+pub use credential::{MalformedCredential, bearer_token, contains_key, query_holds_key};
+pub use definition::{
+    ApiDefinition, CredentialPlace, EmptyScopes, Environment, ErrorStyle, PassThrough, ResetStyle,
+};
 pub use digest::Digest;
+pub use endpoints::{Claims, EndpointTable};
 pub use fields::{Field, Fields, Known, Sink, Target, field_text, split_lines};
 pub use forwarding::{accepts_trailers, prepare_request, prepare_response};
+pub use head::Head;
 pub use hidden::{Hidden, wipe};
 pub use key::{Grant, KeyDefinition, KeyRecord, Organization, Secret, Terms};
 pub use key_api::{KeyApi, KeyApiStyle};
 pub use key_format::new_key;
 pub use keyring::{Edit, Keyring};
 pub use known::hyphened;
-pub use pattern::{BadPattern, Claims, EndpointTable, Pattern};
+pub use pattern::{BadPattern, Pattern};
 pub use peer::Peer;
 pub use quota::{Allowance, Exhausted, Limit, WindowCounts};
 pub use refusal::Refusal;
 pub use reply::{grpc_trailers, is_grpc, limit_headers, refuse};
 pub use restriction::{BadReferrer, ReferrerPattern, Restrictions};
+pub use scope::{Scope, ScopeSet};
 pub use snapshot::{Closed, Routes, Snapshot};
 pub use target::{BadTarget, Host, check_path, host_of};
 pub use trailers::{prepare_answer_trailers, prepare_trailers};

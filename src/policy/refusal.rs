@@ -32,6 +32,10 @@ pub enum Refusal {
     KeyInQuery,
     /// Two places carry a key, or one stands twice.
     AmbiguousCredential,
+    /// `Authorization` says Bearer in a way that has two readings.
+    MalformedCredential,
+    /// A field that says who somebody is, and may stand once, stands twice.
+    RepeatedHeader,
     /// No key.
     MissingKey,
     /// A key that nobody made, or with a prefix that the API does not know.
@@ -78,7 +82,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason once, for tables of metrics and documents; details are placeholders.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 35] = [
         Self::MalformedTarget(BadTarget::NotAPath),
         Self::MalformedHost,
         Self::MalformedForwardedFor,
@@ -112,6 +116,8 @@ impl Refusal {
         Self::HeadTooLarge,
         Self::ClientTimeout,
         Self::Overloaded,
+        Self::MalformedCredential,
+        Self::RepeatedHeader,
     ];
 
     /// Its place in [`Self::ALL`].
@@ -151,6 +157,8 @@ impl Refusal {
             Self::HeadTooLarge => 30,
             Self::ClientTimeout => 31,
             Self::Overloaded => 32,
+            Self::MalformedCredential => 33,
+            Self::RepeatedHeader => 34,
         }
     }
 
@@ -158,7 +166,9 @@ impl Refusal {
     #[must_use]
     pub fn status(self, distinguish: bool) -> StatusCode {
         match self {
-            Self::AmbiguousCredential if !distinguish => StatusCode::UNAUTHORIZED,
+            Self::AmbiguousCredential | Self::MalformedCredential if !distinguish => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::MalformedTarget(_)
             | Self::MalformedHost
             | Self::MalformedForwardedFor
@@ -166,6 +176,8 @@ impl Refusal {
             | Self::MalformedHead
             | Self::KeyInQuery
             | Self::AmbiguousCredential
+            | Self::MalformedCredential
+            | Self::RepeatedHeader
             | Self::ClientAborted => StatusCode::BAD_REQUEST,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnknownHost | Self::UnknownPath => StatusCode::NOT_FOUND,
@@ -208,6 +220,8 @@ impl Refusal {
             Self::UnknownPath => "unknown_path",
             Self::KeyInQuery => "key_in_query",
             Self::AmbiguousCredential => "ambiguous_credential",
+            Self::MalformedCredential => "malformed_credential",
+            Self::RepeatedHeader => "repeated_header",
             Self::MissingKey => "missing_key",
             Self::UnknownKey => "unknown_key",
             Self::RevokedKey => "revoked_key",
@@ -260,6 +274,13 @@ impl Refusal {
             Self::AmbiguousCredential => {
                 "The request carries more than one API key. Send exactly one."
             }
+            Self::MalformedCredential => {
+                "The Authorization header is malformed. Between Bearer and the key stand spaces, \
+                    and nothing else."
+            }
+            Self::RepeatedHeader => {
+                "A header that says who is calling stands more than once. Send it once."
+            }
             Self::MissingKey => "This endpoint needs an API key.",
             Self::UnknownKey => {
                 "The API key is not known. Check that it was copied whole and is meant for this \
@@ -308,7 +329,9 @@ impl Refusal {
     /// equal.
     #[must_use]
     pub fn is_about_credential(self) -> bool {
-        self.is_missing_credential() || self.is_invalid_token() || self == Self::AmbiguousCredential
+        self.is_missing_credential()
+            || self.is_invalid_token()
+            || matches!(self, Self::AmbiguousCredential | Self::MalformedCredential)
     }
 
     pub(super) fn is_missing_credential(self) -> bool {

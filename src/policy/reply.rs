@@ -4,9 +4,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::Now;
-use super::api::{ApiDefinition, CredentialPlace, ErrorStyle, ResetStyle};
 use super::authorise::Refused;
-use super::fields::{Fields, Known, Sink, line};
+use super::definition::{ApiDefinition, ErrorStyle, ResetStyle};
+use super::fields::{Fields, Known, Sink};
 use super::quota::{Allowance, Limit};
 use super::refusal::Refusal;
 
@@ -19,65 +19,6 @@ const SHED: u64 = 5;
 
 /// The one 401 of an API that does not tell reasons apart.
 const INDISTINCT: &str = "Invalid or missing API key";
-
-/// The `WWW-Authenticate` lines of an API (RFC 9110 §11.6.1, RFC 6750 §3), made once.
-#[derive(Debug, Default)]
-pub(super) struct Challenges {
-    plain: Box<[u8]>,
-    invalid_token: Box<[u8]>,
-    invalid_request: Box<[u8]>,
-    /// By index of the scope.
-    insufficient_scope: Box<[Box<[u8]>]>,
-}
-
-impl Challenges {
-    pub(super) fn new(api: &ApiDefinition) -> Self {
-        let has = |bearer| {
-            api.credentials.iter().any(|place| matches!(place, CredentialPlace::Bearer) == bearer)
-        };
-        let schemes: Vec<&str> = [(has(true), "Bearer"), (has(false), "ApiKey")]
-            .into_iter()
-            .filter_map(|(used, scheme)| used.then_some(scheme))
-            .collect();
-        let with = |error: &str| -> Box<[u8]> {
-            let value = |scheme: &&str| {
-                line(
-                    "www-authenticate",
-                    format!("{scheme} realm=\"{}\"{error}", api.name).as_bytes(),
-                )
-            };
-            schemes.iter().map(value).collect::<Vec<_>>().concat().into()
-        };
-        Self {
-            plain: with(""),
-            invalid_token: with(", error=\"invalid_token\""),
-            invalid_request: with(", error=\"invalid_request\""),
-            insufficient_scope: api
-                .scopes
-                .iter()
-                .map(|scope| &scope.name)
-                .chain(api.key_api.iter().filter_map(|key_api| key_api.scope.as_ref()))
-                .map(|scope| with(&format!(", error=\"insufficient_scope\", scope=\"{scope}\"")))
-                .collect(),
-        }
-    }
-
-    fn of(&self, refusal: Refusal, distinguish: bool) -> &[u8] {
-        match refusal {
-            _ if refusal.is_missing_credential()
-                || (!distinguish && refusal.is_about_credential()) =>
-            {
-                &self.plain
-            }
-            _ if refusal.is_invalid_token() => &self.invalid_token,
-            Refusal::AmbiguousCredential => &self.invalid_request,
-            Refusal::InsufficientScope(scope) => {
-                self.insufficient_scope.get(scope).map_or(&[], |lines| lines)
-            }
-            _ => &[],
-        }
-    }
-}
 
 /// Whether the request is a gRPC call, which reads its errors from `grpc-status`.
 #[must_use]

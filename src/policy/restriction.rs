@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use http::Uri;
 
 use super::address::AddressRange;
-use super::authorise::Head;
 use super::check::{Check, Trace};
 use super::fields::{Fields, Known, field_text};
+use super::head::Head;
 use super::pattern::Pattern;
 use super::refusal::Refusal;
 
@@ -81,24 +81,17 @@ pub struct ReferrerPattern {
 }
 
 /// Why a text is no referrer pattern.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadReferrer {
     /// Not an `http://` or `https://` URL with a host.
+    #[error(
+        "a referrer pattern is a URL such as `https://app.example.com/*`, without user name, query \
+         or fragment"
+    )]
     Form,
     /// A `*` anywhere but at the end of the path.
+    #[error("`*` may stand only at the end of the path; name each host in full")]
     Wildcard,
-}
-
-impl fmt::Display for BadReferrer {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Self::Form => {
-                "a referrer pattern is a URL such as `https://app.example.com/*`, \
-                without user name, query or fragment"
-            }
-            Self::Wildcard => "`*` may stand only at the end of the path; name each host in full",
-        })
-    }
 }
 
 /// A parsed URL of a page: what RFC 6454 calls its origin, and the path.

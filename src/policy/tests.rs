@@ -6,6 +6,7 @@ mod credential;
 mod fields;
 mod forwarding;
 mod handover;
+mod keyring;
 mod pattern;
 mod quota;
 mod readings;

@@ -61,7 +61,10 @@ fn is_only_before(known: Known, name: &str) -> bool {
     let of_the_message = known.is_hop_by_hop()
         || known.is_message()
         || matches!(known, Known::Te | Known::Trailer | Known::Expect | Known::Date);
-    let of_the_caller = matches!(known, Known::Authorization | Known::Cookie | Known::XRequestId);
+    let of_the_caller = matches!(
+        known,
+        Known::Authorization | Known::Cookie | Known::Dpop | Known::From | Known::XRequestId
+    );
     let by_name = || {
         ONLY_BEFORE.contains(&name)
             || name.starts_with("if-")

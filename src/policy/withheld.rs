@@ -3,7 +3,7 @@
 
 use http::HeaderName;
 
-use super::api::{ApiDefinition, CredentialPlace, PassThrough};
+use super::definition::{ApiDefinition, CredentialPlace, PassThrough};
 use super::known::{Known, has_twin, hyphened};
 
 /// Whether Keygate says or handles this field itself, so that no setting may name it. Another

@@ -14,6 +14,11 @@ const FULL: usize = 32 * 1024;
 /// Buffers that may wait for the writer; beyond, lines are lost.
 const WAITING: usize = 64;
 
+/// How long the texts of a line get that a caller chose, in bytes; a longer one ends with `…`.
+pub(super) const LONGEST_METHOD: usize = 64;
+pub(super) const LONGEST_HOST: usize = 272;
+pub(super) const LONGEST_PATH: usize = 2048;
+
 /// What a line says. Texts that a caller chose are escaped when they are written.
 pub struct Logged<'a> {
     /// When the request was read, in Unix seconds.

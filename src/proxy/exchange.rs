@@ -374,7 +374,7 @@ fn written(outcome: io::Result<usize>) -> io::Result<usize> {
 fn nonsense(malformed: http1::Malformed) -> Failed {
     Failed::Upstream(io::Error::new(
         io::ErrorKind::InvalidData,
-        format!("the upstream's answer is malformed: {malformed:?}"),
+        format!("the upstream's answer is malformed: {malformed}"),
     ))
 }
 

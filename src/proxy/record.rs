@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::Version;
 
-use super::access_log::{Logged, redacted};
+use super::access_log::{LONGEST_HOST, LONGEST_METHOD, LONGEST_PATH, Logged, redacted};
 use super::client_connection::Connection;
 use super::live::Entry;
 use super::progress::{Outcome, Progress};
@@ -16,6 +16,7 @@ use super::request_id::RequestId;
 use super::worker::{Current, CurrentSite};
 use crate::policy::{Digest, Head, KeyRecord, Known, Now, Refusal, contains_key, field_text};
 use crate::stats::{ApiStats, CutShort};
+use crate::text::clipped;
 
 /// Counts and logs its request when it is dropped: at the end of the answer's body, or when the
 /// client went away before.
@@ -58,18 +59,14 @@ impl Record {
         connection.request_started();
         connection.worker.stats().requests_in_flight.add(1);
         let line = current.site.log_requests.then(|| {
+            let host = head.fields.first(Known::Host).and_then(field_text);
+            let host = host.or(head.target.authority);
             Box::new(Line {
                 request_id: request_id.as_str().to_owned(),
                 client: connection.peer.address,
-                method: head.method.as_str().to_owned(),
-                path: head.target.path.to_owned(),
-                host: head
-                    .fields
-                    .first(Known::Host)
-                    .and_then(field_text)
-                    .or(head.target.authority)
-                    .unwrap_or_default()
-                    .to_owned(),
+                method: clipped(head.method.as_str(), LONGEST_METHOD).into_owned(),
+                path: clipped(head.target.path, LONGEST_PATH).into_owned(),
+                host: clipped(host.unwrap_or_default(), LONGEST_HOST).into_owned(),
                 version,
                 key: None,
             })

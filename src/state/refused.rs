@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::policy::{KeyRecord, Refusal};
+use crate::text::clipped;
 
 /// Requests with a key that are remembered, by worker.
 const WITH_KEY: usize = 8192;
@@ -13,8 +14,9 @@ const WITH_KEY: usize = 8192;
 const WITHOUT_KEY: usize = 1024;
 /// For how long, in seconds.
 const MEMORY: i64 = 3600;
-/// Longer texts are cut to this many bytes.
-const LONGEST: usize = 1024;
+/// How long the texts get, in bytes: the request id, the method, the host, the path and the
+/// referrer. A longer one is cut and ends with `…`.
+const LONGEST: [usize; 5] = [128, 64, 272, 2048, 512];
 
 /// A request that was refused. Texts hold no key.
 #[derive(Debug, Clone)]
@@ -46,10 +48,10 @@ impl RefusedRequest {
         address: IpAddr,
         texts: [&str; 5],
     ) -> Self {
-        let mut all = String::with_capacity(texts.iter().map(|text| text.len().min(LONGEST)).sum());
+        let mut all = String::new();
         let mut ends = [0; 4];
-        for (index, text) in texts.into_iter().enumerate() {
-            all.push_str(&text[..text.floor_char_boundary(LONGEST)]);
+        for (index, (text, most)) in texts.into_iter().zip(LONGEST).enumerate() {
+            all.push_str(&clipped(text, most));
             if let Some(end) = ends.get_mut(index) {
                 *end = u16::try_from(all.len()).unwrap_or(u16::MAX);
             }
@@ -133,7 +135,7 @@ mod tests {
 
     #[test]
     fn texts_come_back_as_they_were_and_long_ones_are_cut_between_characters() {
-        let long = "ü".repeat(LONGEST);
+        let long = "ü".repeat(LONGEST[3]);
         let refused = RefusedRequest::new(
             1,
             Refusal::UnknownKey,
@@ -146,7 +148,7 @@ mod tests {
             (refused.request_id(), refused.method(), refused.host(), refused.referrer()),
             ("id", "GET", "", "https://a/")
         );
-        assert_eq!(refused.path(), "ü".repeat(LONGEST / 2));
+        assert_eq!(refused.path(), "ü".repeat(LONGEST[3] / 2) + "…");
     }
 
     #[test]

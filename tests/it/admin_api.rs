@@ -279,7 +279,12 @@ fn paused_rotated_and_revoked_keys_stop_when_they_should() {
 fn imported_key_of_any_format_works() {
     let office = Office::open();
     let text = format!("sk_{}_of-an-older-gateway", "live");
-    let body = json!({"id": "key_old", "sha256": hex_digest(&text), "name": "Old", "scopes": ["tickets:read"]});
+    let body = json!({
+        "id": "key_old",
+        "sha256": hex_digest(&text),
+        "name": "Old",
+        "scopes": ["tickets:read"],
+    });
     let answer = office.ask("ops", &post("/v1/keys/import", &body));
     assert_eq!(
         (answer.status(), answer.header("location")),

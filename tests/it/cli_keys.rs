@@ -2,6 +2,7 @@
 
 mod explain;
 mod list;
+mod names;
 mod refusals;
 
 use std::io::Write;

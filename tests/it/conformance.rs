@@ -5,11 +5,13 @@
 mod answers;
 mod chunks;
 mod cors;
+mod credentials;
 mod framing;
 mod identity;
 mod lines;
 mod requests;
 mod target;
+mod waiting;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

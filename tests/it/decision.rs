@@ -72,11 +72,12 @@ fn every_refusal_has_its_status_code_and_challenge_and_never_contacts_the_upstre
         (get().bearer(&revoked), 401, "revoked_key", token),
         (get().bearer(&expired), 401, "expired_key", token),
         (
-            get().bearer(&reader).bearer(&reader),
+            get().header("Authorization", &format!("Bearer\t{}", reader.text)),
             400,
-            "ambiguous_credential",
+            "malformed_credential",
             Some(", error=\"invalid_request\""),
         ),
+        (get().bearer(&reader).bearer(&reader), 400, "repeated_header", None),
         (
             get().bearer(&reader).header("X-API-Key", &reader.text),
             400,

@@ -66,7 +66,12 @@ fn line_of(gateway: &Gateway, text: &str) -> Value {
 fn every_check_is_told_in_order_with_its_line_and_no_quota_is_spent() {
     let upstream = Upstream::start();
     let (gateway, key) = desk(&upstream);
-    let question = json!({"key": "key_crm", "path": "/api/v1/tickets", "address": "203.0.113.9", "referrer": "https://app.example.com/a"});
+    let question = json!({
+        "key": "key_crm",
+        "path": "/api/v1/tickets",
+        "address": "203.0.113.9",
+        "referrer": "https://app.example.com/a",
+    });
     for _ in 0..5 {
         let explanation = explained(&gateway, &question);
         assert_eq!(
@@ -184,7 +189,12 @@ fn unsaved_edit_is_tried_without_being_put_in_force() {
     let (gateway, key) = desk(&upstream);
     let edited = std::fs::read_to_string(gateway.file()).expect("the file")
         + "\n[revoked]\nkeys = [\"key_crm\"]\n";
-    let question = json!({"key": "key_crm", "path": "/api/v1/tickets", "referrer": "https://app.example.com/", "config": edited});
+    let question = json!({
+        "key": "key_crm",
+        "path": "/api/v1/tickets",
+        "referrer": "https://app.example.com/",
+        "config": edited,
+    });
     let explanation = explained(&gateway, &question);
     assert_eq!(explanation["refusal"], "revoked_key");
     assert_eq!(verdict(&explanation, "not_revoked").1["line"], json!(edited.lines().count()));

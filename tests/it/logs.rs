@@ -60,6 +60,33 @@ fn no_key_is_logged_wherever_a_caller_puts_it() {
 }
 
 #[test]
+fn no_line_grows_with_the_request_and_what_is_cut_says_so() {
+    let upstream = Upstream::start();
+    let gateway = Gateway::in_front_of(&upstream).api("public = [\"GET /**\"]").start();
+    let long = "x".repeat(30_000);
+    for (id, request) in [
+        ("path", Request::get(&format!("/{long}"))),
+        ("method", Request::new(&long, "/a")),
+        ("host", Request::get("/a").host(&long)),
+        ("odd", Request::get(&format!("/{}", "%\"\\".repeat(9_000)))),
+    ] {
+        gateway.send(&request.header("X-Request-Id", id));
+        let line = wait_for(id, || gateway.logged("request_id", id).pop());
+        assert!(line.to_string().len() < 8 * 1024, "{id}: {} bytes", line.to_string().len());
+        let field = line[if id == "odd" { "path" } else { id }].as_str().expect("a text");
+        assert!(field.ends_with('\u{2026}'), "{id}: {field}");
+    }
+    // What fits stands whole.
+    let path = format!("/{}", "y".repeat(2047));
+    gateway.send(&Request::get(&path).header("X-Request-Id", "fits"));
+    let line = wait_for("the last line", || gateway.logged("request_id", "fits").pop());
+    assert_eq!(line["path"], path);
+    for line in gateway.output().lines() {
+        assert!(line.len() < 8 * 1024, "{} bytes: {}", line.len(), &line[..200]);
+    }
+}
+
+#[test]
 fn blocked_log_delays_nothing_and_its_losses_are_counted() {
     let upstream = Upstream::start();
     let key = Key::live("key_crm").scopes(&["*"]);

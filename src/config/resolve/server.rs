@@ -206,10 +206,11 @@ pub(super) fn revoked(root: Section<'_>) -> Revoked<'_> {
         if text.value.is_empty() {
             root.report.error(text.at, "an organization's name is empty");
         }
-        revoked
-            .organizations
-            .entry(names::free_text(root.report, "organizations", text))
-            .or_insert(text.at);
+        // Names that were taken before others were refused must stay revocable.
+        if text.value.chars().any(char::is_control) {
+            root.report.error(text.at, "`organizations` holds a control character");
+        }
+        revoked.organizations.entry(text.value).or_insert(text.at);
     }
     revoked
 }

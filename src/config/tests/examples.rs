@@ -163,12 +163,25 @@ fn five_apis_have_the_scopes_and_limits_that_their_documents_promise() {
 proptest! {
     /// Half-written files are the usual thing while an editor saves.
     #[test]
-    fn no_edit_makes_the_reader_panic(cut in 0..20_000_usize, from in 0..20_000_usize, length in 0..60_usize, put in "\\PC{0,12}") {
+    fn no_edit_makes_the_reader_panic(
+        cut in 0..20_000_usize,
+        from in 0..20_000_usize,
+        length in 0..60_usize,
+        put in "\\PC{0,12}",
+    ) {
         let text: Vec<char> = switched_on().chars().collect();
         let from = from % text.len();
-        let edited: String = text[..from].iter().copied().chain(put.chars()).chain(text[(from + length).min(text.len())..].iter().copied()).collect();
+        let edited: String = text[..from]
+            .iter()
+            .copied()
+            .chain(put.chars())
+            .chain(text[(from + length).min(text.len())..].iter().copied())
+            .collect();
         let path = Path::new("/nonexistent/gateway.toml");
-        let shown = parse(&edited, path).map_or_else(|problems| problems.to_string(), |config| format!("{:?}", config.warnings));
+        let shown = parse(&edited, path).map_or_else(
+            |problems| problems.to_string(),
+            |config| format!("{:?}", config.warnings),
+        );
         prop_assert!(!shown.is_empty());
         let truncated: String = text[..cut % text.len()].iter().collect();
         let _ = parse(&truncated, path);

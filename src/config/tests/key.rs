@@ -28,6 +28,22 @@ fn key_needs_an_id_and_a_digest() {
 }
 
 #[test]
+fn names_that_hide_or_turn_around_others_are_refused_and_those_that_languages_need_are_not() {
+    for bad in ["\u{202e}", "\u{2067}", "\u{2028}", "\u{200b}", "\u{feff}"] {
+        let hint = format!("a{}b", bad.escape_unicode());
+        for name in ["name", "organization"] {
+            refused(&with_key(&format!("{name} = ⟦\"a{bad}b\"")), &[&hint]);
+        }
+        // What was given such a name before can still be taken away.
+        accepted(&format!("[revoked]\norganizations = [\"a{bad}b\"]\n{}", with_key("")));
+    }
+    for good in ["\u{646}\u{6cc}\u{200c}\u{62e}", "\u{5e9}\u{5dc}", "a\u{2067}b\u{2069}"] {
+        let config = accepted(&with_key(&format!("name = \"{good}\"")));
+        assert_eq!(&*key(&config).name, good);
+    }
+}
+
+#[test]
 fn duplicate_key_id_is_refused_with_both_places() {
     let other = format!("[[key]]\nid = ⟦\"key_a\"\nsha256 = \"{}\"\n", digest("b"));
     refused(&(with_key("") + &other), &["two keys have the id `key_a`; the first is on line 9"]);

@@ -113,7 +113,8 @@ enum Edit {
 
 fn edit() -> impl Strategy<Value = Edit> {
     prop_oneof![
-        3 => (any::<Index>(), prop::sample::select(HOSTILE)).prop_map(|(at, line)| Edit::Insert(at, line)),
+        3 => (any::<Index>(), prop::sample::select(HOSTILE))
+            .prop_map(|(at, line)| Edit::Insert(at, line)),
         1 => any::<Index>().prop_map(Edit::Remove),
         1 => any::<(Index, Index)>().prop_map(|(left, right)| Edit::Swap(left, right)),
         1 => any::<(Index, Index)>().prop_map(|(from, to)| Edit::Repeat(from, to)),
@@ -143,7 +144,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1500))]
 
     #[test]
-    fn file_in_pieces_says_what_it_says_as_a_whole(blocks in vec(block(), 0..7), edits in vec(edit(), 0..3)) {
+    fn file_in_pieces_says_what_it_says_as_a_whole(
+        blocks in vec(block(), 0..7), edits in vec(edit(), 0..3),
+    ) {
         assert_same(&edited(&file(&blocks), &edits), None);
     }
 
@@ -154,7 +157,11 @@ proptest! {
         places in vec(any::<Index>(), 3),
         edits in vec(edit(), 0..4),
     ) {
-        let mut blocks: Vec<String> = names.into_iter().enumerate().map(|(index, name)| if index % 2 == 0 { key(name) } else { scoped(name) }).collect();
+        let mut blocks: Vec<String> = names
+            .into_iter()
+            .enumerate()
+            .map(|(index, name)| if index % 2 == 0 { key(name) } else { scoped(name) })
+            .collect();
         let before = read(&file(&blocks), None);
         prop_assert!(before.is_some());
         for (block, place) in others.into_iter().zip(places) {

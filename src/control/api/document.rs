@@ -123,15 +123,19 @@ fn form(member: &str) -> Value {
         "sha256" => json!({"pattern": "^[0-9a-f]{64}$"}),
         "prefix" => json!({"pattern": "^[!-~]{0,8}$"}),
         "grace" => json!({"pattern": "^[0-9]{1,10}(ms|s|min|h|d)$"}),
-        "reason" => json!({"maxLength": 500, "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]*$"}),
+        "reason" => json!({"maxLength": 500, "pattern": PRINTABLE.replace('+', "*")}),
         "key_cap" => json!({"minimum": 0, "maximum": 1_000_000}),
         _ => json!({}),
     }
 }
 
 const KEY_ID: &str = "^[A-Za-z0-9._:-]{1,128}$";
-/// No control characters.
-const PRINTABLE: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$";
+/// No control characters, nor characters that hide or turn around others, as far as a pattern can
+/// say that.
+const PRINTABLE: &str = concat!(
+    "^[^\\u0000-\\u001f\\u007f-\\u009f\\u00ad\\u034f\\u115f\\u1160\\u17b4\\u17b5\\u180e\\u200b",
+    "\\u2028-\\u202e\\u2060-\\u206f\\u2800\\u3164\\ufeff\\uffa0\\ufff0-\\ufffb]+$"
+);
 
 /// A key to begin with.
 fn example() -> Value {

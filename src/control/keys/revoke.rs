@@ -12,6 +12,7 @@ use super::model::{RevocationOrder, Revoked};
 use super::operations::KeyOperations;
 use super::view::THE_FILE;
 use crate::keystore::{Change, Revocation};
+use crate::text::fault_in_name;
 
 /// How long a reason is, in characters.
 const LONGEST_REASON: usize = 500;
@@ -31,12 +32,15 @@ impl KeyOperations {
             .filter(|key| actor.sees(key.organization()))
             .ok_or(ServiceError::NotFound)?;
         let long = |reason: &String| {
-            reason.chars().count() > LONGEST_REASON || reason.chars().any(char::is_control)
+            reason.chars().count() > LONGEST_REASON || fault_in_name(reason).is_some()
         };
         if order.reason.as_ref().is_some_and(long) {
             return Err(ServiceError::invalid(
                 "reason",
-                format!("at most {LONGEST_REASON} characters, no control characters"),
+                format!(
+                    "at most {LONGEST_REASON} characters, none that control, hide or turn around \
+                        others"
+                ),
             ));
         }
         self.store()?;

@@ -7,6 +7,7 @@ use super::timestamp;
 use crate::config::{Config, MAX_LIMITS, parse_limit};
 use crate::keystore::StoredKey;
 use crate::policy::{AddressRange, ApiDefinition, Digest, Pattern, ReferrerPattern};
+use crate::text::fault_in_name;
 
 /// How long names are, in characters.
 const LONGEST_NAME: usize = 200;
@@ -48,23 +49,18 @@ impl Validation {
     pub(super) fn name(&mut self, name: &str) {
         if !(1..=LONGEST_NAME).contains(&name.chars().count()) {
             self.fault("name", format!("a name has 1 to {LONGEST_NAME} characters"));
-        } else if name.chars().any(char::is_control) {
-            self.fault("name", "a name has no control characters");
+        } else if let Some(fault) = fault_in_name(name) {
+            self.fault("name", format!("the name {fault}"));
         }
     }
 
     fn organization(&mut self, name: &str) {
-        if name.is_empty()
-            || name.len() > LONGEST_ORGANIZATION
-            || name.chars().any(char::is_control)
-        {
-            self.fault(
-                "organization",
-                format!(
-                    "the name of an organization has 1 to {LONGEST_ORGANIZATION} bytes and no \
-                    control characters"
-                ),
-            );
+        if !(1..=LONGEST_ORGANIZATION).contains(&name.len()) {
+            let message =
+                format!("the name of an organization has 1 to {LONGEST_ORGANIZATION} bytes");
+            self.fault("organization", message);
+        } else if let Some(fault) = fault_in_name(name) {
+            self.fault("organization", format!("the name of the organization {fault}"));
         }
     }
 

@@ -31,7 +31,13 @@ fn name() -> impl Strategy<Value = HeaderName> {
 }
 
 fn value() -> impl Strategy<Value = HeaderValue> {
-    let texts = prop_oneof![4 => Just(String::new()), 4 => "[!-~]{1,8}", 8 => "[!-~][ -~]{0,40}[!-~]", 1 => "[!-~]{200,900}", 1 => "[\u{e0}-\u{ff}]{1,4}"];
+    let texts = prop_oneof![
+        4 => Just(String::new()),
+        4 => "[!-~]{1,8}",
+        8 => "[!-~][ -~]{0,40}[!-~]",
+        1 => "[!-~]{200,900}",
+        1 => "[\u{e0}-\u{ff}]{1,4}",
+    ];
     (texts, any::<bool>()).prop_map(|(text, secret)| {
         let mut value = HeaderValue::from_bytes(text.as_bytes()).expect("a sound value");
         value.set_sensitive(secret);

@@ -290,11 +290,17 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
     #[test]
     fn no_frames_make_the_connection_panic(
-        frames in proptest::collection::vec((0u8..12, any::<u8>(), 0u32..12, proptest::collection::vec(any::<u8>(), 0..40)), 0..60),
+        frames in proptest::collection::vec(
+            (0u8..12, any::<u8>(), 0u32..12, proptest::collection::vec(any::<u8>(), 0..40)),
+            0..60,
+        ),
         cut in 1usize..50,
     ) {
         let mut peer = Peer::new();
-        let bytes: Vec<u8> = frames.iter().flat_map(|(kind, flags, stream, payload)| frame(*kind, *flags, *stream, payload)).collect();
+        let bytes: Vec<u8> = frames
+            .iter()
+            .flat_map(|(kind, flags, stream, payload)| frame(*kind, *flags, *stream, payload))
+            .collect();
         let mut pending = Vec::new();
         'fed: for piece in bytes.chunks(cut) {
             pending.extend_from_slice(piece);

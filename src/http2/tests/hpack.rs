@@ -162,7 +162,10 @@ fn secrets_are_marked_as_never_to_be_indexed() {
 proptest! {
     #[test]
     fn fields_that_are_written_are_read_again(
-        fields in proptest::collection::vec(("[a-z0-9-]{1,40}", proptest::collection::vec(b' '..=b'~', 0..300)), 0..20),
+        fields in proptest::collection::vec(
+            ("[a-z0-9-]{1,40}", proptest::collection::vec(b' '..=b'~', 0..300)),
+            0..20,
+        ),
     ) {
         let mut written = HeaderBlock::default();
         for (name, value) in &fields {
@@ -170,8 +173,12 @@ proptest! {
         }
         let mut block = Block::default();
         Decoder::new(1 << 20, 100).decode(&written.0, &mut block).unwrap();
-        let read: Vec<(Vec<u8>, Vec<u8>)> = block.fields().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
-        prop_assert_eq!(read, fields.into_iter().map(|(name, value)| (name.into_bytes(), value)).collect::<Vec<_>>());
+        let read: Vec<(Vec<u8>, Vec<u8>)> =
+            block.fields().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
+        prop_assert_eq!(
+            read,
+            fields.into_iter().map(|(name, value)| (name.into_bytes(), value)).collect::<Vec<_>>()
+        );
     }
 
     #[test]
@@ -184,13 +191,16 @@ proptest! {
             if decoder.decode(&input, &mut block).is_err() {
                 break;
             }
-            let size: usize = block.fields().map(|(name, value)| name.len() + value.len() + 32).sum();
+            let size: usize =
+                block.fields().map(|(name, value)| name.len() + value.len() + 32).sum();
             prop_assert!(size <= 500);
         }
     }
 
     #[test]
-    fn no_bytes_make_huffman_decoding_panic_or_grow_beyond_its_bound(input in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn no_bytes_make_huffman_decoding_panic_or_grow_beyond_its_bound(
+        input in proptest::collection::vec(any::<u8>(), 0..300),
+    ) {
         let mut out = Vec::new();
         huffman::decode(&input, &mut out);
         prop_assert!(out.len() <= input.len() * 8 / 5);

@@ -157,7 +157,11 @@ proptest! {
             let mut bytes = sound.clone();
             changes.into_iter().for_each(|change| apply(&mut bytes, change));
             let limits = Limits { streams: 8, size: 4000, fields: 30, budget: 1000 };
-            let mut server = Server { connection: Connection::new(limits, 0), block: Block::default(), open: BTreeMap::new() };
+            let mut server = Server {
+                connection: Connection::new(limits, 0),
+                block: Block::default(),
+                open: BTreeMap::new(),
+            };
             let mut pending = Vec::new();
             for piece in bytes.chunks(cut) {
                 pending.extend_from_slice(piece);
@@ -165,12 +169,18 @@ proptest! {
                     server.connection.go_away(reason);
                     break;
                 }
-                prop_assert!(pending.len() <= 16_384 + 9 + piece.len(), "no more is kept than a \
-                    frame");
+                prop_assert!(
+                    pending.len() <= 16_384 + 9 + piece.len(),
+                    "no more is kept than a \
+                    frame"
+                );
                 server.answer();
             }
-            prop_assert!(server.connection.out.len() <= 1000 + 20 * bytes.len(), "what is sent is \
-                bounded by what came");
+            prop_assert!(
+                server.connection.out.len() <= 1000 + 20 * bytes.len(),
+                "what is sent is \
+                bounded by what came"
+            );
         }
     }
 }

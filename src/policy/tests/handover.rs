@@ -26,7 +26,9 @@ fn apis() -> [Arc<str>; 2] {
 proptest! {
     #[test]
     fn account_that_moves_at_any_moment_judges_every_request_as_one_that_stays(
-        limits in limits(), steps in prop::collection::vec((0..3 * SECOND, 0..2_usize), 1..200), moves in 0..200_usize,
+        limits in limits(),
+        steps in prop::collection::vec((0..3 * SECOND, 0..2_usize), 1..200),
+        moves in 0..200_usize,
     ) {
         let (apis, digest) = (apis(), Digest::of(b"key"));
         let stays = Account::default();
@@ -39,16 +41,24 @@ proptest! {
                 if let Some(state) = moved.export(now) {
                     let text = serde_json::to_string(&state).unwrap();
                     moved = Account::default();
-                    moved.import(&serde_json::from_str::<AccountState>(&text).unwrap(), |name| name.into());
+                    moved.import(&serde_json::from_str::<AccountState>(&text).unwrap(), |name| {
+                        name.into()
+                    });
                 }
             }
-            prop_assert_eq!(moved.charge(&apis[*api], &digest, &limits, now), stays.charge(&apis[*api], &digest, &limits, now));
+            prop_assert_eq!(
+                moved.charge(&apis[*api], &digest, &limits, now),
+                stays.charge(&apis[*api], &digest, &limits, now)
+            );
         }
     }
 
     #[test]
     fn nothing_that_another_process_says_makes_it_panic(
-        length in any::<u64>(), first in any::<u64>(), counts in prop::collection::vec(any::<u32>(), 0..70), now in 0..u64::MAX / 2,
+        length in any::<u64>(),
+        first in any::<u64>(),
+        counts in prop::collection::vec(any::<u32>(), 0..70),
+        now in 0..u64::MAX / 2,
     ) {
         let state = AccountState {
             counts: vec![("desk".to_owned(), vec![WindowCounts { length, first, counts }])],

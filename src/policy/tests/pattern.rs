@@ -103,19 +103,29 @@ proptest! {
         asked in prop::collection::vec((method(), path(false)), 1..12),
         ignore_case in any::<bool>(),
     ) {
-        let patterns: Vec<(Pattern, Claims)> = texts.iter().map(|(method, path, claim)| {
-            let claims = match claim {
-                4 => Claims { public: true, ..Claims::default() },
-                5 => Claims { pass_through: true, ..Claims::default() },
-                scope => Claims { scopes: ScopeSet::default().with(*scope), ..Claims::default() },
-            };
-            (pattern(&format!("{method} {path}")), claims)
-        }).collect();
-        let table = EndpointTable::new(patterns.iter().map(|(pattern, claims)| (pattern, *claims)), ignore_case);
+        let patterns: Vec<(Pattern, Claims)> = texts
+            .iter()
+            .map(|(method, path, claim)| {
+                let claims = match claim {
+                    4 => Claims { public: true, ..Claims::default() },
+                    5 => Claims { pass_through: true, ..Claims::default() },
+                    scope => {
+                        Claims { scopes: ScopeSet::default().with(*scope), ..Claims::default() }
+                    }
+                };
+                (pattern(&format!("{method} {path}")), claims)
+            })
+            .collect();
+        let table = EndpointTable::new(
+            patterns.iter().map(|(pattern, claims)| (pattern, *claims)),
+            ignore_case,
+        );
         for (method, path) in asked {
             let method = method.parse().expect("a method");
             let mut expected = Claims::default();
-            for (_, claims) in patterns.iter().filter(|(pattern, _)| pattern.matches(&method, &path, ignore_case)) {
+            for (_, claims) in
+                patterns.iter().filter(|(pattern, _)| pattern.matches(&method, &path, ignore_case))
+            {
                 expected.scopes = expected.scopes.union(claims.scopes);
                 expected.public |= claims.public;
                 expected.pass_through |= claims.pass_through;

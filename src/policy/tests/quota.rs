@@ -136,7 +136,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_rolling_window_ever_holds_more_than_the_limit_and_no_refusal_comes_without_the_limit_used_up(
+    fn no_rolling_window_ever_holds_more_than_the_limit_and_none_is_refused_before_it_is_used_up(
         (limits, steps) in limits_and_steps(), start in 0..2 * MINUTE,
     ) {
         let usage = Usage::default();
@@ -146,9 +146,14 @@ proptest! {
             match usage.charge(&limits, reading) {
                 Ok(_) => log.admitted.push(now),
                 Err(_) => {
-                    let used_up = limits.iter().any(|limit| log.within(longest_memory(limit.window), now) >= u64::from(limit.count));
-                    prop_assert!(used_up, "refused at {now} although no limit of {limits:?} was \
-                        used up: {log:?}");
+                    let used_up = limits.iter().any(|limit| {
+                        log.within(longest_memory(limit.window), now) >= u64::from(limit.count)
+                    });
+                    prop_assert!(
+                        used_up,
+                        "refused at {now} although no limit of {limits:?} was \
+                        used up: {log:?}"
+                    );
                 }
             }
         }
@@ -169,13 +174,17 @@ proptest! {
             if charged.is_ok() {
                 log.admitted.push(now);
             }
-            let told = charged.map_or_else(|exhausted| exhausted.allowance, |allowance| allowance.expect("there are limits"));
+            let told = charged.map_or_else(
+                |exhausted| exhausted.allowance,
+                |allowance| allowance.expect("there are limits"),
+            );
             // What the buckets stand for: everything from the start of the sixtieth bucket before
             // this one.
             let left = limits.iter().map(|limit| {
                 let bucket = limit.window.div_ceil(60);
                 let kept_from = (now / bucket - 60) * bucket;
-                let used = log.admitted.iter().filter(|admitted| **admitted >= kept_from).count() as u64;
+                let used =
+                    log.admitted.iter().filter(|admitted| **admitted >= kept_from).count() as u64;
                 u64::from(limit.count).saturating_sub(used)
             });
             prop_assert_eq!(Some(u64::from(told.remaining)), left.min());
@@ -188,7 +197,10 @@ proptest! {
             let after = usage.peek(&limits, now + told.reset).expect("there are limits");
             prop_assert!(after.remaining > told.remaining, "{told:?} became {after:?}");
         } else {
-            prop_assert_eq!(told.remaining, limits.iter().map(|limit| limit.count).min().unwrap_or(0));
+            prop_assert_eq!(
+                told.remaining,
+                limits.iter().map(|limit| limit.count).min().unwrap_or(0)
+            );
         }
     }
 
@@ -208,10 +220,15 @@ proptest! {
                 }
                 Err(exhausted) => {
                     let seconds = exhausted.retry.div_ceil(SECOND).max(1);
-                    let coarsest = limits.iter().map(|limit| limit.window / 60 + 61).max().unwrap_or(0);
-                    let exact = limits.iter().map(|limit| log.exact_wait(*limit, now)).max().unwrap_or(0);
+                    let coarsest =
+                        limits.iter().map(|limit| limit.window / 60 + 61).max().unwrap_or(0);
+                    let exact =
+                        limits.iter().map(|limit| log.exact_wait(*limit, now)).max().unwrap_or(0);
                     prop_assert!(seconds * SECOND >= exact);
-                    prop_assert!(seconds * SECOND <= exact + SECOND + coarsest, "{seconds} s, exactly {exact} ns");
+                    prop_assert!(
+                        seconds * SECOND <= exact + SECOND + coarsest,
+                        "{seconds} s, exactly {exact} ns"
+                    );
                     last_refusal = Some((now, exhausted.retry));
                 }
             }
@@ -219,14 +236,22 @@ proptest! {
         if let Some((refused_at, retry)) = last_refusal {
             let admitted_at = refused_at + retry;
             if admitted_at > log.latest {
-                prop_assert!(usage.charge(&limits, admitted_at - 1).is_err(), "told to wait longer than needed");
+                prop_assert!(
+                    usage.charge(&limits, admitted_at - 1).is_err(),
+                    "told to wait longer than needed"
+                );
             }
-            prop_assert!(usage.charge(&limits, admitted_at.max(log.latest)).is_ok(), "refused after the wait it was told");
+            prop_assert!(
+                usage.charge(&limits, admitted_at.max(log.latest)).is_ok(),
+                "refused after the wait it was told"
+            );
         }
     }
 
     #[test]
-    fn several_windows_are_charged_all_or_none((limits, steps) in limits_and_steps(), start in 0..2 * MINUTE) {
+    fn several_windows_are_charged_all_or_none(
+        (limits, steps) in limits_and_steps(), start in 0..2 * MINUTE,
+    ) {
         let together = Usage::default();
         let apart: Vec<Usage> = limits.iter().map(|_| Usage::default()).collect();
         for reading in readings(start, &steps) {
@@ -239,14 +264,21 @@ proptest! {
             }
             for (usage, limit) in apart.iter().zip(&limits) {
                 let alone = usage.peek(&[*limit], reading).map(|allowance| allowance.remaining);
-                prop_assert_eq!(together.peek(&[*limit], reading).map(|allowance| allowance.remaining), alone);
+                prop_assert_eq!(
+                    together.peek(&[*limit], reading).map(|allowance| allowance.remaining),
+                    alone
+                );
             }
         }
     }
 
     #[test]
     fn no_change_of_limits_lets_more_through_than_the_limits_then_in_force(
-        changes in prop::collection::vec((limits(), steps(vec![SECOND, 10 * SECOND, MINUTE])), 1..5), start in 0..2 * MINUTE,
+        changes in prop::collection::vec(
+            (limits(), steps(vec![SECOND, 10 * SECOND, MINUTE])),
+            1..5,
+        ),
+        start in 0..2 * MINUTE,
     ) {
         let usage = Usage::default();
         let mut log = Log::default();
@@ -261,7 +293,10 @@ proptest! {
                 if usage.charge(&limits, reading).is_ok() {
                     log.admitted.push(now);
                     for limit in &limits {
-                        prop_assert!(log.within(limit.window, now) <= u64::from(limit.count), "{limit} after a change");
+                        prop_assert!(
+                            log.within(limit.window, now) <= u64::from(limit.count),
+                            "{limit} after a change"
+                        );
                     }
                 }
             }

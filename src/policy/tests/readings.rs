@@ -143,9 +143,12 @@ proptest! {
         steps in proptest::collection::vec(0..NORMALISERS.len(), 1..6),
         ignore_case in any::<bool>(),
     ) {
-        static SNAPSHOTS: LazyLock<[Snapshot; 2]> = LazyLock::new(|| [three_apis(false), three_apis(true)]);
+        static SNAPSHOTS: LazyLock<[Snapshot; 2]> =
+            LazyLock::new(|| [three_apis(false), three_apis(true)]);
         let snapshot = &SNAPSHOTS[usize::from(ignore_case)];
-        if check_path(&path).is_ok() && let Some((index, claims)) = verdict(snapshot, &path) {
+        if check_path(&path).is_ok()
+            && let Some((index, claims)) = verdict(snapshot, &path)
+        {
             let mut read = path.clone();
             for step in steps {
                 read = NORMALISERS[step](&read);
@@ -155,7 +158,13 @@ proptest! {
             }
             let (other, allowed) = verdict(snapshot, &read).expect("an API for any path");
             prop_assert_eq!(index, other, "{} is read as {}", path, read);
-            prop_assert_eq!(claims.scopes.union(allowed.scopes), allowed.scopes, "{} is read as {}", path, read);
+            prop_assert_eq!(
+                claims.scopes.union(allowed.scopes),
+                allowed.scopes,
+                "{} is read as {}",
+                path,
+                read
+            );
             prop_assert!(!claims.public || allowed.public, "{} is read as {}", path, read);
         }
     }

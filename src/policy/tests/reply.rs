@@ -40,6 +40,8 @@ const TABLE: [(u16, &str, &str); Refusal::ALL.len()] = [
     (431, "head_too_large", "3"),
     (408, "client_timeout", "4"),
     (503, "overloaded", "14"),
+    (400, "malformed_credential", "3"),
+    (400, "repeated_header", "3"),
 ];
 
 #[test]
@@ -118,7 +120,8 @@ fn bodies_are_these_bytes() {
     assert_eq!(
         std::str::from_utf8(problem.body()).expect("UTF-8"),
         concat!(
-            r#"{"type":"about:blank","title":"Forbidden","status":403,"detail":"The API key lacks the scope that this endpoint requires.","#,
+            r#"{"type":"about:blank","title":"Forbidden","status":403,"#,
+            r#""detail":"The API key lacks the scope that this endpoint requires.","#,
             r#""code":"insufficient_scope","request_id":"id-1","required_scope":"tickets:write"}"#
         )
     );
@@ -147,6 +150,7 @@ fn challenges_name_the_scheme_of_each_place_and_the_error() {
         (Refusal::ExpiredKey, r#", error="invalid_token""#),
         (Refusal::KeyNotForApi, r#", error="invalid_token""#),
         (Refusal::AmbiguousCredential, r#", error="invalid_request""#),
+        (Refusal::MalformedCredential, r#", error="invalid_request""#),
         (Refusal::InsufficientScope(1), r#", error="insufficient_scope", scope="tickets:write""#),
     ] {
         let (bearer_value, api_key_value) =
@@ -186,6 +190,7 @@ fn where_reasons_are_not_told_every_refused_credential_looks_the_same_byte_for_b
                 Refusal::ExpiredKey,
                 Refusal::KeyNotForApi,
                 Refusal::AmbiguousCredential,
+                Refusal::MalformedCredential,
             ] {
                 assert_eq!(look(refusal), missing, "{refusal:?}");
             }

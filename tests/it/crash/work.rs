@@ -217,7 +217,13 @@ impl Worker {
         let text = Key::live(&stem).text;
         self.doubtful.insert(stem.clone(), Some(text.clone()));
         let (name, sha256) = (name(&stem, 0), hex_digest(&text));
-        let body = json!({ "id": stem, "name": name, "sha256": sha256, "rate_limit": [limit(0)], "scopes": ["tickets:read"] });
+        let body = json!({
+            "id": stem,
+            "name": name,
+            "sha256": sha256,
+            "rate_limit": [limit(0)],
+            "scopes": ["tickets:read"],
+        });
         let answer = lines.ask("POST", "/v1/keys/import", &body)?;
         self.take_in(lines, stem, Some(text), &answer)
     }
@@ -253,7 +259,10 @@ impl Worker {
         let (method, target, body) = match self.random.below(6) {
             0..2 => {
                 new.updates += 1;
-                let body = json!({ "name": name(&known.stem, new.updates), "rate_limit": [limit(new.updates)] });
+                let body = json!({
+                    "name": name(&known.stem, new.updates),
+                    "rate_limit": [limit(new.updates)],
+                });
                 ("PATCH", format!("/v1/keys/{id}"), body)
             }
             2 => {

@@ -147,8 +147,12 @@ fn key_endpoints_answer_byte_for_byte_as_documented() {
     let listed = example.refused(&request("GET", "/v1/api-keys").bearer(&key), 200);
     let used = listed.json()["data"][0]["last_used"].as_str().expect("a last use").to_owned();
     let entry = format!(
-        r#"{{"id":"key_123","name":"key_123 of a test","prefix":"{}","created_at":null,"last_used":"{used}"}}"#,
-        &key.text[..8]
+        concat!(
+            r#"{{"id":"key_123","name":"key_123 of a test","prefix":"{}","created_at":null,"#,
+            r#""last_used":"{}"}}"#
+        ),
+        &key.text[..8],
+        used
     );
     assert_eq!(listed.text(), format!(r#"{{"success":true,"data":[{entry}]}}"#));
     assert_eq!(

@@ -99,6 +99,7 @@ fn fields(expected: &[(&str, &str)]) -> Vec<(String, String)> {
 fn problem(title: &str, status: u16, detail: &str, code: &str, answer: &Message) -> String {
     let id = answer.header("x-request-id").expect("a request id");
     format!(
-        "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{status},\"detail\":\"{detail}\",\"code\":\"{code}\",\"request_id\":\"{id}\"}}"
+        "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{status},\
+         \"detail\":\"{detail}\",\"code\":\"{code}\",\"request_id\":\"{id}\"}}"
     )
 }

@@ -127,7 +127,8 @@ fn key_endpoints_answer_byte_for_byte_as_documented() {
     assert!(new.starts_with(&maker.text[..8]) && new.len() == 8 + 36, "{} characters", new.len());
     let head = format!(r#"{{"id":"{id}","name":"Production Server","key_prefix":"{}","#, &new[..8]);
     let tail = format!(
-        r#""scopes":[],"created_at":"{made_at}","expires_at":"2099-12-31T23:59:59Z","last_used_at":"#
+        r#""scopes":[],"created_at":"{made_at}","expires_at":"{}","last_used_at":"#,
+        "2099-12-31T23:59:59Z"
     );
     assert_eq!(created.text(), format!(r#"{head}"key":"{new}",{tail}null}}"#));
     assert_eq!(
@@ -145,7 +146,10 @@ fn key_endpoints_answer_byte_for_byte_as_documented() {
         listed.json()[index]["last_used_at"].as_str().expect("a last use").to_owned()
     };
     let by_hand = format!(
-        r#"{{"id":"key_maker","name":"key_maker of a test","key_prefix":"{}","scopes":[],"created_at":null,"expires_at":null,"last_used_at":"{}"}}"#,
+        concat!(
+            r#"{{"id":"key_maker","name":"key_maker of a test","key_prefix":"{}","scopes":[],"#,
+            r#""created_at":null,"expires_at":null,"last_used_at":"{}"}}"#
+        ),
         &new[..8],
         used(0)
     );

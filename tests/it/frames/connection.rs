@@ -126,25 +126,6 @@ fn frames_of_the_wrong_size_or_in_the_wrong_place_end_the_connection() {
             frame(PRIORITY, 0, 7, &[0; 5]),
             Nothing,
         ),
-        // RFC 9113 §5.3.2 takes priorities away, and with them what RFC 7540 said of this.
-        case(
-            "5.3.2",
-            "PRIORITY of a stream that depends on itself",
-            frame(PRIORITY, 0, 7, &[0, 0, 0, 7, 0]),
-            Nothing,
-        ),
-        case(
-            "5.3.2",
-            "HEADERS of a stream that depends on itself",
-            frame(
-                HEADERS,
-                WHOLE | WITH_PRIORITY,
-                1,
-                &[&[0, 0, 0, 1, 9][..], &request("GET", "/self", &[])].concat(),
-            ),
-            Status(1, 200),
-        )
-        .arrives(&["GET /self"]),
         case(
             "6.4",
             "RST_STREAM on no stream",

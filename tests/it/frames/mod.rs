@@ -10,6 +10,7 @@ mod honest;
 mod hpack;
 mod injection;
 mod partial;
+mod priority;
 mod requests;
 mod stalls;
 mod states;

@@ -1,0 +1,115 @@
+//! What the endpoint patterns of one API say about a request, found in one walk along its path.
+
+use http::Method;
+
+use super::pattern::{Pattern, allows, compare, split_segment};
+use super::scope::ScopeSet;
+
+/// What the patterns that match an endpoint say about it, put together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// The scopes that allow it.
+    pub scopes: ScopeSet,
+    /// Whether it needs no key.
+    pub public: bool,
+    /// Whether a pass-through credential opens it.
+    pub pass_through: bool,
+}
+
+impl Claims {
+    fn merge(&mut self, other: Self) {
+        self.scopes = self.scopes.union(other.scopes);
+        self.public |= other.public;
+        self.pass_through |= other.pass_through;
+    }
+}
+
+/// All endpoint patterns of one API in a tree by segment, so that a look-up costs one walk along
+/// the path however many patterns there are.
+#[derive(Debug, Default)]
+pub struct EndpointTable {
+    root: Node,
+    ignore_case: bool,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    /// Sorted by segment, so that look-up is a binary search.
+    literals: Vec<(Box<str>, Node)>,
+    any: Option<Box<Node>>,
+    /// Claims of patterns that end here.
+    ends: Vec<(Method, Claims)>,
+    /// Claims of patterns that have `**` here.
+    rests: Vec<(Method, Claims)>,
+}
+
+impl EndpointTable {
+    /// Builds the table. With `ignore_case`, ASCII letters of paths match in either case.
+    #[must_use]
+    pub fn new<'a>(
+        patterns: impl IntoIterator<Item = (&'a Pattern, Claims)>,
+        ignore_case: bool,
+    ) -> Self {
+        let mut table = Self { root: Node::default(), ignore_case };
+        for (pattern, claims) in patterns {
+            table.insert(pattern, claims);
+        }
+        table
+    }
+
+    fn insert(&mut self, pattern: &Pattern, claims: Claims) {
+        let mut node = &mut self.root;
+        for segment in &pattern.segments {
+            node = if segment.as_ref() == "*" {
+                node.any.get_or_insert_default()
+            } else {
+                let key: Box<str> = if self.ignore_case {
+                    segment.to_ascii_lowercase().into()
+                } else {
+                    segment.clone()
+                };
+                let at = match node.literals.binary_search_by(|(literal, _)| literal.cmp(&key)) {
+                    Ok(at) => at,
+                    Err(at) => {
+                        node.literals.insert(at, (key, Node::default()));
+                        at
+                    }
+                };
+                &mut node.literals[at].1
+            };
+        }
+        let list = if pattern.rest { &mut node.rests } else { &mut node.ends };
+        match list.iter_mut().find(|(method, _)| *method == pattern.method) {
+            Some((_, known)) => known.merge(claims),
+            None => list.push((pattern.method.clone(), claims)),
+        }
+    }
+
+    /// Everything that the patterns matching `method` and `path` claim.
+    #[must_use]
+    pub fn claims(&self, method: &Method, path: &str) -> Claims {
+        let mut claims = Claims::default();
+        self.walk(&self.root, Some(path.strip_prefix('/').unwrap_or(path)), method, &mut claims);
+        claims
+    }
+
+    fn walk(&self, node: &Node, rest: Option<&str>, method: &Method, claims: &mut Claims) {
+        let take = |list: &[(Method, Claims)], claims: &mut Claims| {
+            for (_, found) in list.iter().filter(|(pattern, _)| allows(pattern, method)) {
+                claims.merge(*found);
+            }
+        };
+        let Some(path) = rest else { return take(&node.ends, claims) };
+        take(&node.rests, claims);
+        let (segment, after) = split_segment(path);
+        let found = node
+            .literals
+            .binary_search_by(|(literal, _)| compare(literal, segment, self.ignore_case));
+        if let Ok(at) = found {
+            self.walk(&node.literals[at].1, after, method, claims);
+        }
+        if let (Some(any), false) = (&node.any, segment.is_empty()) {
+            self.walk(any, after, method, claims);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! A request without its body.
+
+use http::Method;
+
+use super::fields::{Fields, Known, Target};
+use super::peer::Peer;
+use super::refusal::Refusal;
+use super::target::{Host, check_path, host_of};
+
+/// A request as the decision sees it: everything but the body.
+#[derive(Debug, Clone, Copy)]
+pub struct Head<'h> {
+    /// The method, as sent.
+    pub method: &'h Method,
+    /// The target, as sent.
+    pub target: Target<'h>,
+    /// All header fields, as sent.
+    pub fields: &'h Fields<'h>,
+    /// Who is at the other end of the connection.
+    pub peer: &'h Peer,
+}
+
+impl<'h> Head<'h> {
+    /// What every request must satisfy before anybody asks whom it is for.
+    pub(super) fn check(&self) -> Result<Host<'h>, Refusal> {
+        // Some servers read methods in any letter case.
+        let method = self.method.as_str();
+        if method.eq_ignore_ascii_case("CONNECT") || method.eq_ignore_ascii_case("TRACE") {
+            return Err(Refusal::MethodNotAllowed);
+        }
+        check_framing(self.fields)?;
+        if self.fields.repeat_who_somebody_is() {
+            return Err(Refusal::RepeatedHeader);
+        }
+        check_path(self.target.path).map_err(Refusal::MalformedTarget)?;
+        host_of(&self.target, self.fields).map_err(|_| Refusal::MalformedHost)
+    }
+}
+
+/// RFC 9112 §6.1: a body is `chunked` or has a length, never both, and no other coding is
+/// understood.
+fn check_framing(fields: &Fields<'_>) -> Result<(), Refusal> {
+    let mut codings = fields.all(Known::TransferEncoding);
+    let Some(coding) = codings.next() else { return Ok(()) };
+    let sound = coding.eq_ignore_ascii_case(b"chunked")
+        && codings.next().is_none()
+        && !fields.has(Known::ContentLength);
+    if sound { Ok(()) } else { Err(Refusal::MalformedFraming) }
+}
