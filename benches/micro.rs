@@ -231,7 +231,7 @@ fn count(bench: &mut Criterion) {
     let cells = [WorkerStats::new(0), WorkerStats::new(0)];
     group.bench_function("cells", |bencher| {
         bencher.iter_custom(|calls| {
-            by_two(calls, cells.each_ref().map(|cell| || black_box(cell).connections.add(1)))
+            by_two(calls, cells.each_ref().map(|cell| move || black_box(cell).connections.add(1)))
         });
     });
     let recorder = PrometheusBuilder::new()
@@ -247,7 +247,7 @@ fn count(bench: &mut Criterion) {
     let apis = [ApiStats::new(0), ApiStats::new(0)];
     group.bench_function("cells of a histogram", |bencher| {
         bencher.iter_custom(|calls| {
-            by_two(calls, apis.each_ref().map(|api| || black_box(api).duration.record(1234)))
+            by_two(calls, apis.each_ref().map(|api| move || black_box(api).duration.record(1234)))
         });
     });
     let histograms = [&histogram, &histogram];

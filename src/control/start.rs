@@ -163,10 +163,6 @@ impl Prepared {
         let registry = Arc::new(Registry::new(shared.clone(), table, site));
         let clock = shared.clone();
         let keys = KeyService::new(registry.clone(), store.clone(), move || clock.clock.now().unix);
-        let moment = watch::Moment {
-            monotonic: Duration::from_nanos(shared.clock.now().monotonic),
-            wall: std::time::SystemTime::now(),
-        };
         let handshakes = self.admin_tls.as_ref().map(ListenerTls::config);
         let mut controller = Controller {
             shared: shared.clone(),
@@ -177,19 +173,7 @@ impl Prepared {
             store,
             revoked_in_file,
             key_calls: Some(key_calls),
-            file: ConfigFile {
-                path,
-                config: config.clone(),
-                reading,
-                digest,
-                differs: false,
-                refused: None,
-                reported: Vec::new(),
-                retry: None,
-                started: reload::without_keys(&config),
-                watch: watch::Watch::new(identity, moment),
-                events: None,
-            },
+            file: config_file(path, reading, identity, digest, &shared.clock),
             admin: AdminSocket {
                 listener: self.listener,
                 settings: Arc::new(ArcSwap::from_pointee(Settings {
@@ -209,6 +193,33 @@ impl Prepared {
         controller.note_loaded();
         controller.look_at_certificates();
         Ok(Startup { config, shared, controller })
+    }
+}
+
+/// The file as it was read, in force.
+fn config_file(
+    path: PathBuf,
+    reading: Arc<Reading>,
+    identity: Option<watch::Identity>,
+    digest: Option<[u8; 32]>,
+    clock: &Clock,
+) -> ConfigFile {
+    let now = watch::Moment {
+        monotonic: Duration::from_nanos(clock.now().monotonic),
+        wall: std::time::SystemTime::now(),
+    };
+    ConfigFile {
+        path,
+        config: reading.config.clone(),
+        digest,
+        differs: false,
+        refused: None,
+        reported: Vec::new(),
+        retry: None,
+        started: reload::without_keys(&reading.config),
+        reading,
+        watch: watch::Watch::new(identity, now),
+        events: None,
     }
 }
 

@@ -14,6 +14,8 @@ const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 pub(super) fn write(page: &mut Page, metrics: &Metrics, published: &Published) {
     let apis = &published.site.apis;
     requests(page, metrics, apis);
+    in_flight(page, metrics, apis);
+    cuts(page, metrics);
     durations(page, apis);
     keys(page, metrics, apis);
     connections(page, metrics);
@@ -65,6 +67,9 @@ fn requests(page: &mut Page, metrics: &Metrics, apis: &[ApiState]) {
             );
         }
     }
+}
+
+fn in_flight(page: &mut Page, metrics: &Metrics, apis: &[ApiState]) {
     let in_flight = sum(&metrics.shared.workers, |stats| &stats.requests_in_flight);
     page.gauge("keygate_requests_in_flight", "Requests that are being answered.")
         .sample(&[], in_flight);
@@ -75,6 +80,9 @@ fn requests(page: &mut Page, metrics: &Metrics, apis: &[ApiState]) {
     for api in apis {
         page.sample(&[("api", &api.config.definition.name)], api.in_flight());
     }
+}
+
+fn cuts(page: &mut Page, metrics: &Metrics) {
     page.counter(
         "keygate_cuts_total",
         "Requests that were ended in the middle because their key had lost its right or their \

@@ -131,7 +131,8 @@ mod tests {
             let mut page = Page::after(String::new());
             page.gauge("a", "Help.").sample(&[("file", &value), ("b", "c")], 7);
             let text = page.finish();
-            let line = text.strip_prefix("# HELP a Help.\n# TYPE a gauge\na{file=\"").expect("labels");
+            let before = "# HELP a Help.\n# TYPE a gauge\na{file=\"";
+            let line = text.strip_prefix(before).expect("labels");
             let label = line.strip_suffix("\",b=\"c\"} 7\n").expect("another label and a value");
             prop_assert_eq!(read(label), value);
         }

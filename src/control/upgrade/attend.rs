@@ -36,7 +36,9 @@ pub(in crate::control) async fn attend(
             loop {
                 tokio::select! {
                     outcome = &mut conducting => break outcome,
-                    Some(other) = requests.recv() => drop(other.answer.send(Err(Refused::UnderWay))),
+                    Some(other) = requests.recv() => {
+                        let _ = other.answer.send(Err(Refused::UnderWay));
+                    }
                 }
             }
         };
@@ -85,7 +87,8 @@ impl HandoverState {
                 let _ = child.kill();
                 // It ends within microseconds; the store is free when it has.
                 let ended = tokio::task::spawn_blocking(move || child.wait()).await;
-                tracing::warn!(process, status = ?ended.ok().and_then(Result::ok), "upgrade: the new process has ended");
+                let status = ended.ok().and_then(Result::ok);
+                tracing::warn!(process, ?status, "upgrade: the new process has ended");
                 self.take_back(given_up).await;
                 Err(why)
             }
