@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 use crate::proxy::downstream::connection;
+use crate::proxy::upstream::pool::Pool;
 use crate::proxy::worker::context::Worker;
 use crate::state::{Admitted, Phase, TooMany};
 
@@ -48,7 +49,8 @@ pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 }
 
 /// Accepts as soon as the gateway runs until it drains.
-pub(in crate::proxy) async fn accept(worker: Rc<Worker>, listener: TcpListener) {
+pub(in crate::proxy) async fn accept(pool: Rc<Pool>, listener: TcpListener) {
+    let worker = pool.worker();
     let mut phase = worker.shared().phase();
     let _ = phase.wait_for(|phase| *phase >= Phase::Running).await;
     let mut told_at = None;
@@ -80,8 +82,9 @@ pub(in crate::proxy) async fn accept(worker: Rc<Worker>, listener: TcpListener) 
                 worker.stats().connections_refused[TooMany::InAll as usize]
                     .add(u64::from(admitted.surplus));
                 let open = OpenConnection::new(worker.clone(), admitted);
+                let pool = pool.clone();
                 tokio::task::spawn_local(async move {
-                    connection::serve(&open.0, stream, peer.ip(), open.1.surplus).await;
+                    connection::serve(&pool, stream, peer.ip(), open.1.surplus).await;
                 });
             }
             Err(why) => worker.stats().connections_refused[why as usize].add(1),

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::proxy::downstream::http1;
 use crate::proxy::downstream::http2;
+use crate::proxy::upstream::pool::Pool;
 use crate::proxy::worker::closing::{Closing, READ_ON_TIME, close};
 use crate::proxy::worker::context::Worker;
 use crate::proxy::worker::deadline::{Deadline, LAST_HEAD_TIMEOUT, SURPLUS_HEAD_TIMEOUT};
@@ -34,12 +35,12 @@ const SURPLUS_TIMEOUT: Duration = Duration::from_secs(3);
 /// Serves a connection until it closes or the gateway has drained. `surplus`: it is there only to
 /// be told that there are too many.
 pub(in crate::proxy) async fn serve(
-    worker: &Rc<Worker>,
+    pool: &Rc<Pool>,
     stream: TcpStream,
     peer: IpAddr,
     surplus: bool,
 ) {
-    let serving = begin(worker, stream, peer, surplus);
+    let serving = begin(pool, stream, peer, surplus);
     if surplus {
         let _ = Box::pin(tokio::time::timeout(SURPLUS_TIMEOUT, serving)).await;
     } else {
@@ -47,7 +48,8 @@ pub(in crate::proxy) async fn serve(
     }
 }
 
-async fn begin(worker: &Rc<Worker>, stream: TcpStream, peer: IpAddr, surplus: bool) {
+async fn begin(pool: &Rc<Pool>, stream: TcpStream, peer: IpAddr, surplus: bool) {
+    let worker = pool.worker();
     let _ = stream.set_nodelay(true);
     let current = worker.current();
     let server = &current.site.server;
@@ -65,7 +67,7 @@ async fn begin(worker: &Rc<Worker>, stream: TcpStream, peer: IpAddr, surplus: bo
         match in_time(worker, now + header, Duration::ZERO, starts_http2(&stream)).await {
             Some(http2) => {
                 let stream = Stream::Tcp(stream);
-                serve_protocol(worker, stream, peer, http2, surplus, now + header).await
+                serve_protocol(pool, stream, peer, http2, surplus, now + header).await
             }
             None => worker.stats().connections_silent.add(1),
         }
@@ -85,7 +87,7 @@ async fn begin(worker: &Rc<Worker>, stream: TcpStream, peer: IpAddr, surplus: bo
         Some(Ok((stream, peer, http2))) => {
             worker.stats().handshakes.add(1);
             let until = if surplus { now } else { Instant::now() } + header;
-            serve_protocol(worker, stream, peer, http2, surplus, until).await;
+            serve_protocol(pool, stream, peer, http2, surplus, until).await;
         }
         Some(Err(stream)) => {
             worker.stats().handshakes_failed.add(1);
@@ -99,7 +101,7 @@ async fn begin(worker: &Rc<Worker>, stream: TcpStream, peer: IpAddr, surplus: bo
 
 /// `until`: when the first head must have come.
 async fn serve_protocol(
-    worker: &Rc<Worker>,
+    pool: &Rc<Pool>,
     stream: Stream,
     peer: Peer,
     http2: bool,
@@ -107,9 +109,9 @@ async fn serve_protocol(
     until: Instant,
 ) {
     if http2 {
-        Box::pin(http2::serve(worker, stream, peer, surplus)).await;
+        Box::pin(http2::serve(pool, stream, peer, surplus)).await;
     } else {
-        http1::serve(worker, stream, peer, surplus, until).await;
+        http1::serve(pool, stream, peer, surplus, until).await;
     }
 }
 

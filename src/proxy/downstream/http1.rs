@@ -22,11 +22,13 @@ use crate::proxy::request::respond::respond;
 use crate::proxy::request::response::Length;
 use crate::proxy::request::response_body::ClientBody;
 use crate::proxy::upstream::http1::{Exchange, keeps_alive};
+use crate::proxy::upstream::pool::Pool;
 use crate::proxy::upstream::websocket;
 use crate::proxy::worker::closing::{Closing, close};
-use crate::proxy::worker::context::{Current, Worker};
+use crate::proxy::worker::context::Worker;
+use crate::proxy::worker::current::Current;
 use crate::proxy::worker::deadline::{Deadline, LAST_HEAD_TIMEOUT};
-use crate::proxy::worker::in_flight::Guard;
+use crate::proxy::worker::guard::Guard;
 use crate::proxy::worker::stream::Stream;
 
 /// What follows a request.
@@ -45,13 +47,14 @@ enum End {
 /// Serves a connection until it closes or the gateway has drained. `until`: when its first head
 /// must have come.
 pub(in crate::proxy) async fn serve(
-    worker: &Rc<Worker>,
+    pool: &Rc<Pool>,
     stream: Stream,
     peer: Peer,
     surplus: bool,
     until: Instant,
 ) {
-    let connection = Connection::new(worker, peer, surplus);
+    let worker = pool.worker();
+    let connection = Connection::new(pool, peer, surplus);
     let client = Client::new(worker, stream);
     let mut guard = Guard::new(worker);
     let end = {
@@ -142,8 +145,13 @@ async fn exchange(
     let current = worker.current();
     let (judged, request) = read(connection, client, &current, arrived);
     let response = {
-        let mut responding =
-            pin!(respond(worker, &current, judged, ClientBody::Http1(client.clone()), deadline));
+        let mut responding = pin!(respond(
+            &connection.pool,
+            &current,
+            judged,
+            ClientBody::Http1(client.clone()),
+            deadline
+        ));
         poll_fn(|cx| match responding.as_mut().poll(cx) {
             Poll::Ready(response) => Poll::Ready(Some(response)),
             Poll::Pending => client.poll_gone(cx).map(|()| None),

@@ -20,15 +20,15 @@ use tokio::time::Instant;
 
 use crate::http2::{self, Event, Limits, Reason};
 use crate::policy::Peer;
-use crate::proxy::downstream::http1::client::poll_read;
 use crate::proxy::downstream::http2::ready_set::ReadySet;
 use crate::proxy::downstream::http2::responder::Responder;
 use crate::proxy::downstream::http2::stream::{FULL, Slot, Tools};
 use crate::proxy::request::connection::Connection;
+use crate::proxy::upstream::pool::Pool;
 use crate::proxy::worker::closing::{Closing, READ_ON_TIME, close};
-use crate::proxy::worker::context::Worker;
 use crate::proxy::worker::deadline::{Deadline, Patience, SURPLUS_HEAD_TIMEOUT};
 use crate::proxy::worker::stream::Stream;
+use crate::proxy::worker::stream::poll_read;
 
 /// How long a client may take to answer a ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
@@ -75,13 +75,9 @@ struct Client {
 }
 
 /// Serves a connection until it closes or the gateway has drained.
-pub(in crate::proxy) async fn serve(
-    worker: &Rc<Worker>,
-    stream: Stream,
-    peer: Peer,
-    surplus: bool,
-) {
-    let mut client = Client::new(Connection::new(worker, peer, surplus), stream);
+pub(in crate::proxy) async fn serve(pool: &Rc<Pool>, stream: Stream, peer: Peer, surplus: bool) {
+    let worker = pool.worker();
+    let mut client = Client::new(Connection::new(pool, peer, surplus), stream);
     let _idle = worker.wake_when_draining().await;
     let closing = poll_fn(|cx| client.poll(cx)).await;
     let stream = RefCell::new(client.into_stream());

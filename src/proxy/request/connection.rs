@@ -5,11 +5,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::policy::Peer;
+use crate::proxy::upstream::pool::Pool;
 use crate::proxy::worker::context::Worker;
 
 /// A client's connection.
 pub(in crate::proxy) struct Connection {
     pub(in crate::proxy) worker: Rc<Worker>,
+    /// Where its requests go on.
+    pub(in crate::proxy) pool: Rc<Pool>,
     pub(in crate::proxy) peer: Peer,
     /// Whether there are so many connections that this one is open only to be told so.
     pub(in crate::proxy) surplus: bool,
@@ -20,10 +23,12 @@ pub(in crate::proxy) struct Connection {
 }
 
 impl Connection {
-    pub(in crate::proxy) fn new(worker: &Rc<Worker>, peer: Peer, surplus: bool) -> Rc<Self> {
+    pub(in crate::proxy) fn new(pool: &Rc<Pool>, peer: Peer, surplus: bool) -> Rc<Self> {
+        let worker = pool.worker();
         let quiet_since = Cell::new(worker.now().monotonic);
         Rc::new(Self {
             worker: worker.clone(),
+            pool: pool.clone(),
             peer,
             surplus,
             in_flight: Cell::new(0),

@@ -10,7 +10,7 @@ use http::Version;
 
 use crate::policy::{Digest, Head, KeyRecord, Known, Now, Refusal, contains_key, field_text};
 use crate::proxy::request::connection::Connection;
-use crate::proxy::worker::context::{Current, CurrentSite};
+use crate::proxy::worker::current::{Current, CurrentSite};
 use crate::proxy::worker::in_flight::Entry;
 use crate::proxy::worker::log::{LONGEST_HOST, LONGEST_METHOD, LONGEST_PATH, Logged, redacted};
 use crate::proxy::worker::request_id::RequestId;

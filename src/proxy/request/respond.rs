@@ -18,20 +18,23 @@ use crate::proxy::request::log_entry::Record;
 use crate::proxy::request::response::{Answer, AnswerHead, Length};
 use crate::proxy::request::response_body::{ClientBody, Content};
 use crate::proxy::upstream::forward::{ReadHead, forward};
+use crate::proxy::upstream::pool::Pool;
 use crate::proxy::upstream::request_body::RequestBody;
-use crate::proxy::worker::context::{Current, Worker};
+use crate::proxy::worker::context::Worker;
+use crate::proxy::worker::current::Current;
 use crate::proxy::worker::deadline::Deadline;
 use crate::proxy::worker::request_state::Progress;
 
 /// Answers a request that has been judged. `body` is the client's; `deadline` the one that is kept
 /// while an answer is waited for.
 pub(in crate::proxy) async fn respond(
-    worker: &Rc<Worker>,
+    pool: &Rc<Pool>,
     current: &Current,
     judged: Judged<'_>,
     body: ClientBody,
     deadline: &mut Deadline,
 ) -> Answer {
+    let worker = pool.worker();
     let Judged { outcome, mut record, reply } = judged;
     match outcome {
         Outcome::Refused(refused) => turn_away(&refused, &reply, record),
@@ -62,7 +65,7 @@ pub(in crate::proxy) async fn respond(
                 came: Cell::new(0),
             };
             let exchange =
-                pin!(forward(worker, current, &admission, outbound, body, deadline, &reader));
+                pin!(forward(pool, current, &admission, outbound, body, deadline, &reader));
             match progress.unless_cut(exchange).await {
                 Ok((head, content)) => {
                     let waited = reader.came.get().saturating_sub(reply.now.monotonic);

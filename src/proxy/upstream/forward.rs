@@ -18,10 +18,10 @@ use crate::policy::{Admission, Caller, Fields, Head, Refusal, Sink as _, prepare
 use crate::proxy::request::response::Length;
 use crate::proxy::request::response_body::Content;
 use crate::proxy::upstream::http1::{Exchange, Failed, Unanswered};
-use crate::proxy::upstream::pool::{Http2, connect_http1, connect_http2};
+use crate::proxy::upstream::pool::{Http2, Pool, connect_http1, connect_http2};
 use crate::proxy::upstream::request_body::RequestBody;
 use crate::proxy::upstream::websocket::names_websocket;
-use crate::proxy::worker::context::{Current, Worker};
+use crate::proxy::worker::current::Current;
 use crate::proxy::worker::deadline::Deadline;
 use crate::proxy::worker::request_state::Progress;
 use crate::state::UpstreamState;
@@ -136,7 +136,7 @@ fn destination<'c>(
 /// # Errors
 /// Why there is no answer: the upstream's fault, or the client's own.
 pub(in crate::proxy) async fn forward<R: ReadHead>(
-    worker: &Rc<Worker>,
+    pool: &Rc<Pool>,
     current: &Current,
     admission: &Admission<'_>,
     outbound: Outbound,
@@ -149,16 +149,16 @@ pub(in crate::proxy) async fn forward<R: ReadHead>(
     match head {
         OutboundHead::Http1(head) => {
             let request = Unanswered { head, body };
-            over_http1(worker, api, upstream, &asked, request, deadline, reader).await
+            over_http1(pool, api, upstream, &asked, request, deadline, reader).await
         }
         OutboundHead::Http2(request) => {
-            Box::pin(over_http2(worker, api, upstream, *request, body, deadline, reader)).await
+            Box::pin(over_http2(pool, api, upstream, *request, body, deadline, reader)).await
         }
     }
 }
 
 async fn over_http1<R: ReadHead>(
-    worker: &Rc<Worker>,
+    pool: &Rc<Pool>,
     api: &ApiConfig,
     upstream: &UpstreamState,
     asked: &Asked,
@@ -166,8 +166,9 @@ async fn over_http1<R: ReadHead>(
     deadline: &mut Deadline,
     reader: &R,
 ) -> Result<(R::Kept, Content), Refusal> {
+    let worker = pool.worker();
     loop {
-        let reused = worker.pool().take(upstream.id);
+        let reused = pool.take(upstream.id);
         let is_reused = reused.is_some();
         let stream = match reused {
             Some(stream) => {
@@ -176,8 +177,7 @@ async fn over_http1<R: ReadHead>(
             }
             // Boxed, because it is rare and would make every request's future larger.
             None => {
-                let connected =
-                    Box::pin(connect_http1(worker, upstream, api.connect_timeout)).await;
+                let connected = Box::pin(connect_http1(pool, upstream, api.connect_timeout)).await;
                 worker.now();
                 connected.map_err(|error| connecting_failed(&error))?
             }
@@ -186,7 +186,7 @@ async fn over_http1<R: ReadHead>(
         // What has begun to be sent cannot be sent again.
         let whole = progress.is_sent();
         let mut exchange =
-            Box::new(Exchange::new(worker, upstream.id, stream, request, asked.chunked));
+            Box::new(Exchange::new(pool, upstream.id, stream, request, asked.chunked));
         let poll = |cx: &mut Context<'_>| exchange.poll_head(cx, asked, reader);
         match in_time(deadline, worker.soon(Duration::ZERO), &progress, api.response_timeout, poll)
             .await?
@@ -214,7 +214,7 @@ async fn over_http1<R: ReadHead>(
 }
 
 async fn over_http2<R: ReadHead>(
-    worker: &Rc<Worker>,
+    pool: &Rc<Pool>,
     api: &ApiConfig,
     upstream: &UpstreamState,
     head: Request<()>,
@@ -222,13 +222,14 @@ async fn over_http2<R: ReadHead>(
     deadline: &mut Deadline,
     reader: &R,
 ) -> Result<(R::Kept, Content), Refusal> {
+    let worker = pool.worker();
     let progress = body.progress().clone();
     let mut refused = Some((head.clone(), body.keep()));
     let mut request = head.map(|()| body);
     let mut unsent_before = false;
     loop {
-        let shared = worker.pool().http2(upstream.id, worker.recent().monotonic);
-        let mut sender = sender(worker, api, upstream, &shared).await?;
+        let shared = pool.http2(upstream.id);
+        let mut sender = sender(pool, api, upstream, &shared).await?;
         let ready = tokio::time::timeout(api.response_timeout, sender.ready())
             .await
             .map_err(|_| Refusal::UpstreamTimeout)?;
@@ -243,7 +244,7 @@ async fn over_http2<R: ReadHead>(
         })
         .await;
         if let Err(Refusal::UpstreamTimeout) = outcome {
-            worker.pool().give_up_http2(upstream.id, &shared);
+            pool.give_up_http2(upstream.id, &shared);
         }
         let mut error = match outcome? {
             Ok(response) => {
@@ -264,7 +265,7 @@ async fn over_http2<R: ReadHead>(
             else {
                 return Err(failed(&error, &progress));
             };
-            worker.pool().give_up_http2(upstream.id, &shared);
+            pool.give_up_http2(upstream.id, &shared);
             head.map(|()| body)
         };
         worker.stats().upstream_retries.add(1);
@@ -273,7 +274,7 @@ async fn over_http2<R: ReadHead>(
 
 /// What sends requests on the HTTP/2 connection to an upstream, which is made if there is none.
 async fn sender(
-    worker: &Rc<Worker>,
+    pool: &Rc<Pool>,
     api: &ApiConfig,
     upstream: &UpstreamState,
     shared: &Http2,
@@ -283,10 +284,10 @@ async fn sender(
     let held = tokio::time::timeout(api.connect_timeout, shared.sender.lock()).await;
     let mut held = held.map_err(|_| Refusal::UpstreamTimeout)?;
     if let Some(sender) = held.as_ref().filter(|sender| !sender.is_closed()) {
-        worker.stats().upstream_reused.add(1);
+        pool.worker().stats().upstream_reused.add(1);
         return Ok(sender.clone());
     }
-    let connecting = Box::pin(connect_http2(worker, upstream, api.connect_timeout));
+    let connecting = Box::pin(connect_http2(pool, upstream, api.connect_timeout));
     let fresh = connecting.await.map_err(|error| connecting_failed(&error))?;
     Ok(held.insert(fresh).clone())
 }

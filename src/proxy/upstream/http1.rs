@@ -12,13 +12,13 @@ use tokio::io::AsyncWrite as _;
 
 use crate::http1::{self, Body, LAST_CHUNK, Limits, Piece, ResponseHead, find_end};
 use crate::policy::{Fields, Known, wipe};
-use crate::proxy::downstream::http1::client::poll_read;
 use crate::proxy::upstream::forward::{Asked, ReadHead};
+use crate::proxy::upstream::pool::Pool;
 use crate::proxy::upstream::request_body::RequestBody;
 use crate::proxy::upstream::websocket::names_websocket;
-use crate::proxy::worker::context::Worker;
 use crate::proxy::worker::request_state::Progress;
 use crate::proxy::worker::stream::Stream;
+use crate::proxy::worker::stream::poll_read;
 
 /// The head of an upstream's answer.
 const ANSWER: Limits = Limits { size: 128 * 1024, fields: 256 };
@@ -54,7 +54,7 @@ enum Receiving {
 
 /// Dropping it before its end closes the connection.
 pub(in crate::proxy) struct Exchange {
-    worker: Rc<Worker>,
+    pool: Rc<Pool>,
     /// Id of the upstream.
     upstream: u64,
     /// None once the connection has been given back.
@@ -96,7 +96,7 @@ pub(in crate::proxy) struct Unanswered {
 impl Exchange {
     /// `head`: the request's whole head. `chunked`: how it says that the body comes.
     pub(in crate::proxy) fn new(
-        worker: &Rc<Worker>,
+        pool: &Rc<Pool>,
         upstream: u64,
         stream: Stream,
         request: Unanswered,
@@ -105,7 +105,7 @@ impl Exchange {
         let Unanswered { head, body } = request;
         let sending = if body.progress().is_sent() { Sending::Last } else { Sending::Body };
         Self {
-            worker: worker.clone(),
+            pool: pool.clone(),
             upstream,
             stream: Some(stream),
             out: head,
@@ -186,7 +186,7 @@ impl Exchange {
         let Receiving::Head { searched, interim } = &mut self.receiving else {
             return Poll::Ready(Err(Failed::Upstream(io::ErrorKind::InvalidInput.into())));
         };
-        let worker = self.worker.clone();
+        let worker = self.pool.worker().clone();
         let mut buffer = worker.upstream_buffer();
         let mut filled = self.rest.len();
         buffer[..filled].copy_from_slice(&self.rest);
@@ -339,7 +339,7 @@ impl Exchange {
             && self.rest.is_empty()
             && let Some(stream) = self.stream.take()
         {
-            self.worker.pool().put(self.upstream, stream, self.worker.recent().monotonic);
+            self.pool.put(self.upstream, stream);
         }
     }
 

@@ -15,10 +15,10 @@ use rustls_pki_types::ServerName;
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::config::{Place, Protocol};
-use crate::proxy::downstream::http1::client::poll_read;
 use crate::proxy::upstream::request_body::RequestBody;
 use crate::proxy::worker::context::Worker;
 use crate::proxy::worker::stream::Stream;
+use crate::proxy::worker::stream::poll_read;
 use crate::state::{Published, UpstreamState};
 
 /// Spawns on the worker's own thread.
@@ -38,8 +38,8 @@ where
 const MOST_UNUSED: usize = 256;
 
 /// Unused connections by upstream.
-#[derive(Default)]
 pub(in crate::proxy) struct Pool {
+    worker: Rc<Worker>,
     http1: RefCell<HashMap<u64, Vec<Unused>>>,
     http2: RefCell<HashMap<u64, Rc<Http2>>>,
     turn: Cell<usize>,
@@ -75,6 +75,20 @@ const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
 
 impl Pool {
+    /// The pool of this worker.
+    pub(in crate::proxy) fn new(worker: &Rc<Worker>) -> Rc<Self> {
+        Rc::new(Self {
+            worker: worker.clone(),
+            http1: RefCell::default(),
+            http2: RefCell::default(),
+            turn: Cell::new(0),
+        })
+    }
+
+    pub(in crate::proxy) fn worker(&self) -> &Rc<Worker> {
+        &self.worker
+    }
+
     /// The HTTP/1.1 connection that was used last, if there is one: the others grow old and are
     /// closed.
     pub(in crate::proxy) fn take(&self, upstream: u64) -> Option<Stream> {
@@ -88,8 +102,9 @@ impl Pool {
         }
     }
 
-    /// Keeps a connection for another request. `now`: monotonic nanoseconds.
-    pub(in crate::proxy) fn put(&self, upstream: u64, stream: Stream, now: u64) {
+    /// Keeps a connection for another request.
+    pub(in crate::proxy) fn put(&self, upstream: u64, stream: Stream) {
+        let now = self.worker.recent().monotonic;
         let mut pool = self.http1.borrow_mut();
         let unused = pool.entry(upstream).or_default();
         let mut one = Unused { stream, since: now };
@@ -100,10 +115,10 @@ impl Pool {
         }
     }
 
-    /// The HTTP/2 connection to an upstream. `now`: monotonic nanoseconds.
-    pub(in crate::proxy) fn http2(&self, upstream: u64, now: u64) -> Rc<Http2> {
+    /// The HTTP/2 connection to an upstream.
+    pub(in crate::proxy) fn http2(&self, upstream: u64) -> Rc<Http2> {
         let connection = self.http2.borrow_mut().entry(upstream).or_default().clone();
-        connection.asked.set(now);
+        connection.asked.set(self.worker.recent().monotonic);
         connection
     }
 
@@ -168,21 +183,21 @@ impl Pool {
 
 /// Makes an HTTP/1.1 connection.
 pub(in crate::proxy) async fn connect_http1(
-    worker: &Worker,
+    pool: &Pool,
     upstream: &UpstreamState,
     deadline: Duration,
 ) -> io::Result<Stream> {
-    within(worker, deadline, connect(worker, upstream, deadline)).await
+    within(&pool.worker, deadline, connect(pool, upstream, deadline)).await
 }
 
 /// Makes an HTTP/2 connection.
 pub(in crate::proxy) async fn connect_http2(
-    worker: &Worker,
+    pool: &Pool,
     upstream: &UpstreamState,
     deadline: Duration,
 ) -> io::Result<http2::SendRequest<RequestBody>> {
-    within(worker, deadline, async {
-        let stream = connect(worker, upstream, deadline).await?;
+    within(&pool.worker, deadline, async {
+        let stream = connect(pool, upstream, deadline).await?;
         let mut builder = http2::Builder::new(LocalExecutor);
         builder.timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
         builder
@@ -217,26 +232,22 @@ async fn within<T>(
     connected
 }
 
-async fn connect(
-    worker: &Worker,
-    upstream: &UpstreamState,
-    deadline: Duration,
-) -> io::Result<Stream> {
-    let descriptors = &worker.shared().descriptors;
+async fn connect(pool: &Pool, upstream: &UpstreamState, deadline: Duration) -> io::Result<Stream> {
+    let descriptors = &pool.worker.shared().descriptors;
     let place = descriptors.take().or_else(|full| {
-        worker.pool().close_one();
+        pool.close_one();
         descriptors.take().map_err(|_| full)
     })?;
-    Ok(Stream::Counted(Box::new((open(worker, upstream, deadline).await?, place))))
+    Ok(Stream::Counted(Box::new((open(pool, upstream, deadline).await?, place))))
 }
 
 /// Tries each address once, starting with another one each time.
-async fn open(worker: &Worker, upstream: &UpstreamState, deadline: Duration) -> io::Result<Stream> {
+async fn open(pool: &Pool, upstream: &UpstreamState, deadline: Duration) -> io::Result<Stream> {
     if let Place::Unix(path) = &upstream.settings.place {
         return UnixStream::connect(path).await.map(Stream::Unix);
     }
     let addresses = upstream.addresses.load_full();
-    let turn = &worker.pool().turn;
+    let turn = &pool.turn;
     turn.set(turn.get().wrapping_add(1));
     let stream = first_to_accept(&addresses, turn.get(), deadline).await?;
     stream.set_nodelay(true)?;

@@ -13,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::policy::{Refusal, prepare_trailers};
 use crate::proxy::request::response_body::{Broken, ClientBody, cancelled};
-use crate::proxy::worker::context::CurrentSite;
+use crate::proxy::worker::current::CurrentSite;
 use crate::proxy::worker::deadline::Patience;
 use crate::proxy::worker::request_state::Progress;
 

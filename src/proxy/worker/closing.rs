@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio::io::AsyncWrite as _;
 use tokio::time::Instant;
 
-use crate::proxy::downstream::http1::client::poll_read;
 use crate::proxy::worker::context::Worker;
 use crate::proxy::worker::deadline::Deadline;
 use crate::proxy::worker::stream::Stream;
+use crate::proxy::worker::stream::poll_read;
 
 /// How much of what a client still sends is read behind the response, and for how long.
 pub(in crate::proxy) const READ_ON_BYTES: usize = 256 * 1024;

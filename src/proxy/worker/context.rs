@@ -8,8 +8,6 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use slab::Slab;
-use tokio::net::TcpListener;
-use tokio::runtime::LocalOptions;
 use tokio::sync::Notify;
 
 use crate::handover::Link;
@@ -18,46 +16,19 @@ use crate::policy::{
     Admission, Fields, KeyRecord, Known, Now, Permit, Refused, Sink, charge, contains_key,
     field_text,
 };
-use crate::proxy::downstream::accept::accept;
-use crate::proxy::upstream::pool::Pool;
 use crate::proxy::worker::charge_over::charge_over;
+use crate::proxy::worker::current::{Current, Held};
 use crate::proxy::worker::in_flight::Live;
 use crate::proxy::worker::log::{AccessLog, LogWriter, Logged};
 use crate::proxy::worker::request_id::RequestId;
-use crate::state::{Phase, Published, Reader, RefusedRequest, Shared, Site};
+use crate::state::{Phase, Published, Reader, RefusedRequest, Shared};
 use crate::stats::WorkerStats;
 
-/// What a request is judged and served by, held by a count that only this worker touches.
-pub(in crate::proxy) type Current = Rc<Held>;
-
-/// What is in force. Whatever outlives the decision holds only the site, so that a long stream does
-/// not hold all keys.
-pub(in crate::proxy) struct Held {
-    published: Arc<Published>,
-    pub(in crate::proxy) site: CurrentSite,
-}
-
-/// What a request is served by besides its key.
-pub(in crate::proxy) type CurrentSite = Rc<Arc<Site>>;
-
-impl std::ops::Deref for Held {
-    type Target = Published;
-
-    fn deref(&self) -> &Published {
-        &self.published
-    }
-}
-
-/// The shortest time between two looks at all live requests, in nanoseconds; a little less than the
-/// time between two ticks.
-const BETWEEN_LOOKS: u64 = 80_000_000;
-
 /// Everything that the requests of one thread share.
-pub struct Worker {
+pub(in crate::proxy) struct Worker {
     index: usize,
     shared: Arc<Shared>,
     reader: RefCell<(Reader, Current)>,
-    pool: Pool,
     live: Live,
     log: AccessLog,
     /// A random start and a count make a request id.
@@ -87,17 +58,15 @@ pub struct Worker {
 const BUFFER: usize = 64 * 1024;
 
 impl Worker {
-    /// Serves the listeners on the calling thread from [`Phase::Running`] until the phase is a
-    /// later one and the last connection has ended, or the drain deadline has passed.
+    /// A worker that has not begun.
     ///
     /// # Errors
-    /// Where the runtime cannot be made.
-    pub fn run(
+    /// The system has no randomness.
+    pub(in crate::proxy) fn new(
         index: usize,
         shared: Arc<Shared>,
-        listeners: Vec<std::net::TcpListener>,
         log: &LogWriter,
-    ) -> io::Result<()> {
+    ) -> io::Result<Self> {
         let mut start = [0; 8];
         getrandom::fill(&mut start).map_err(|error| io::Error::other(error.to_string()))?;
         let mut reader = shared.reader();
@@ -105,11 +74,10 @@ impl Worker {
         let site = Rc::new(published.site.clone());
         let current = Rc::new(Held { published, site });
         let now = shared.clock.now();
-        let worker = Rc::new(Self {
+        Ok(Self {
             index,
             reader: RefCell::new((reader, current)),
             shared,
-            pool: Pool::default(),
             live: Live::default(),
             log: log.log(),
             ids: (u64::from_le_bytes(start), Cell::new(0)),
@@ -123,40 +91,7 @@ impl Worker {
             link: RefCell::default(),
             recent: Cell::new(now),
             date: RefCell::default(),
-        });
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build_local(LocalOptions::default())?;
-        runtime.block_on(worker.serve(listeners))
-    }
-
-    async fn serve(self: Rc<Self>, listeners: Vec<std::net::TcpListener>) -> io::Result<()> {
-        let mut accepting = tokio::task::JoinSet::new();
-        for listener in listeners {
-            accepting.spawn_local(accept(self.clone(), TcpListener::from_std(listener)?));
-        }
-        let upkeep = tokio::task::spawn_local(upkeep(self.clone()));
-        // `accept` ends when the phase changes and closes its listener.
-        while accepting.join_next().await.is_some() {}
-        let mut phase = self.shared.phase();
-        let too_late = async {
-            let _ = phase.wait_for(|phase| *phase >= Phase::Draining).await;
-            tokio::time::sleep(self.current().site.server.drain_timeout).await;
-        };
-        let all_closed = async {
-            while self.open.get() > 0 {
-                self.all_closed.notified().await;
-            }
-        };
-        tokio::select! {
-            () = all_closed => {}
-            () = too_late => {}
-        }
-        upkeep.abort();
-        self.live.stop();
-        self.stats().log_lines_lost.add(self.log.flush());
-        self.hand_over_used_keys();
-        Ok(())
+        })
     }
 
     /// What is in force now.
@@ -200,10 +135,6 @@ impl Worker {
         &self.shared
     }
 
-    pub(in crate::proxy) fn pool(&self) -> &Pool {
-        &self.pool
-    }
-
     /// Counts a connection.
     pub(in crate::proxy) fn opened(&self) {
         self.open.set(self.open.get() + 1);
@@ -229,7 +160,9 @@ impl Worker {
         self.used_keys.borrow_mut().push(key.clone());
     }
 
-    fn hand_over_used_keys(&self) {
+    /// Hands over log lines, and keys whose use is to be collected.
+    pub(in crate::proxy) fn hand_over(&self) {
+        self.stats().log_lines_lost.add(self.log.flush());
         let mut keys = self.used_keys.borrow_mut();
         if !keys.is_empty() {
             self.shared.add_used_keys(&mut keys);
@@ -259,6 +192,24 @@ impl Worker {
     /// For the head of a request over HTTP/2. Not to be held while waiting.
     pub(in crate::proxy) fn block(&self) -> RefMut<'_, Block> {
         self.block.borrow_mut()
+    }
+
+    /// Resolves when no connection of this worker is open.
+    pub(in crate::proxy) async fn all_closed(&self) {
+        while self.open.get() > 0 {
+            self.all_closed.notified().await;
+        }
+    }
+
+    /// Enters a phase, and tells the tasks that serve clients.
+    pub(in crate::proxy) fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        self.waiting.borrow().iter().for_each(|(_, task)| task.wake_by_ref());
+    }
+
+    /// Counts requests where they are counted now, here or in another process.
+    pub(in crate::proxy) fn switch_counting(&self) {
+        *self.link.borrow_mut() = self.shared.counting.take(self.index);
     }
 
     /// Whether clients are to go elsewhere for their next requests.
@@ -326,50 +277,5 @@ impl Worker {
         let (start, count) = &self.ids;
         count.set(count.get() + 1);
         RequestId::new(*start, count.get())
-    }
-}
-
-/// Lets go of old configurations, cuts requests whose key has lost its right, closes unused
-/// upstream connections and hands over log lines.
-async fn upkeep(worker: Rc<Worker>) {
-    let mut publications = worker.shared.publications();
-    let mut phase = worker.shared.phase();
-    phase.mark_changed();
-    let mut switches = worker.shared.counting.switches();
-    let mut tick = tokio::time::interval(Duration::from_millis(100));
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    // The publication and the second that live requests were last judged by, and when that was.
-    let (mut judged, mut judged_at) = ((0, 0), 0);
-    loop {
-        tokio::select! {
-            _ = publications.changed() => {}
-            Ok(()) = phase.changed() => {
-                worker.phase.set(*phase.borrow_and_update());
-                worker.waiting.borrow().iter().for_each(|(_, task)| task.wake_by_ref());
-            }
-            Ok(()) = switches.changed() => {
-                *worker.link.borrow_mut() = worker.shared.counting.take(worker.index);
-            }
-            _ = tick.tick() => {}
-        }
-        // Read before the snapshot, which is then at least as new.
-        let generation = *publications.borrow_and_update();
-        let (current, now) = (worker.current(), worker.now());
-        // Many changes at once are not worth as many looks; the next tick sees to them.
-        if judged != (generation, now.unix) && now.monotonic - judged_at >= BETWEEN_LOOKS {
-            (judged, judged_at) = ((generation, now.unix), now.monotonic);
-            worker.live.cut(&current.snapshot, now, worker.soon(Duration::ZERO), |refusal| {
-                worker.stats().cuts[refusal.index()].add(1)
-            });
-        }
-        for api in &current.site.apis {
-            if let Some(stats) = api.stats.get(worker.index) {
-                stats.elsewhere.set(api.in_flight().saturating_sub(stats.in_flight.value()));
-            }
-        }
-        worker.pool.close_unused(&current, now.monotonic);
-        worker.stats().upstream_idle.set(worker.pool.idle() as u64);
-        worker.stats().log_lines_lost.add(worker.log.flush());
-        worker.hand_over_used_keys();
     }
 }

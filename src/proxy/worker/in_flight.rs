@@ -5,19 +5,17 @@
 //! A cut works in two steps. The request's task is woken and ends the exchange as well as its state
 //! allows: with the refusal, with a gRPC status, or by breaking the answer off. A client that does
 //! not read can keep that from happening, because nothing more is then asked for; so after a grace
-//! [`Guard`] drops the task.
+//! [`Guard`](super::guard::Guard) drops the task.
 
 use std::cell::{Cell, RefCell};
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use slab::Slab;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use crate::policy::{Digest, Now, Refusal, Snapshot};
-use crate::proxy::worker::context::{CurrentSite, Worker};
+use crate::proxy::worker::current::CurrentSite;
 use crate::proxy::worker::request_state::Progress;
 use crate::stats::CutShort;
 
@@ -29,7 +27,7 @@ pub(in crate::proxy) const GRACE: Duration = Duration::from_millis(500);
 #[derive(Default)]
 pub(in crate::proxy) struct Live {
     entries: RefCell<Slab<Entry>>,
-    /// What was added since [`Guard`] last looked: it belongs to the task that is running.
+    /// What was added since the guard last looked: it belongs to the task that is running.
     entered: Cell<Option<Rc<Progress>>>,
 }
 
@@ -49,6 +47,11 @@ impl Live {
     pub(in crate::proxy) fn add(&self, entry: Entry) -> usize {
         self.entered.set(Some(entry.progress.clone()));
         self.entries.borrow_mut().insert(entry)
+    }
+
+    /// Takes what was added since this was last called.
+    pub(in crate::proxy) fn take_entered(&self) -> Option<Rc<Progress>> {
+        self.entered.take()
     }
 
     /// The request with this key has ended.
@@ -87,60 +90,5 @@ impl Live {
                 tell(refusal);
             }
         }
-    }
-}
-
-/// Stands between the runtime and a task that serves a client: an HTTP/1.1 connection or an HTTP/2
-/// stream.
-pub(in crate::proxy) struct Guard {
-    worker: Rc<Worker>,
-    /// The task's latest request, if it was sent on.
-    guarded: Option<Rc<Progress>>,
-    deadline: Option<Pin<Box<Sleep>>>,
-}
-
-impl Guard {
-    pub(in crate::proxy) fn new(worker: &Rc<Worker>) -> Self {
-        Self { worker: worker.clone(), guarded: None, deadline: None }
-    }
-
-    /// Runs the task. `None`: its request was cut and is still not over, so the task is to be
-    /// dropped, which closes the connection or resets the stream.
-    pub(in crate::proxy) async fn run<F: Future>(
-        &mut self,
-        mut task: Pin<&mut F>,
-    ) -> Option<F::Output> {
-        std::future::poll_fn(|cx| self.poll(task.as_mut(), cx)).await
-    }
-
-    /// The same, step by step.
-    pub(in crate::proxy) fn poll<F: Future>(
-        &mut self,
-        task: Pin<&mut F>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<F::Output>> {
-        let polled = task.poll(cx);
-        let entered = self.worker.live().entered.take();
-        if let Poll::Ready(output) = polled {
-            return Poll::Ready(Some(output));
-        }
-        if let Some(progress) = entered {
-            progress.wake_when_cut(cx);
-            self.guarded = Some(progress);
-        }
-        let Some(progress) = &self.guarded else { return Poll::Pending };
-        if progress.cut().is_none() {
-            if Rc::strong_count(progress) == 1 {
-                self.guarded = None; // over
-            }
-            return Poll::Pending;
-        }
-        ready!(
-            self.deadline
-                .get_or_insert_with(|| Box::pin(tokio::time::sleep(GRACE)))
-                .as_mut()
-                .poll(cx)
-        );
-        Poll::Ready(None)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
@@ -63,6 +63,17 @@ impl Stream {
             Self::Counted(counted) => counted.0.tcp(),
         }
     }
+}
+
+/// Reads into the buffer; 0: the other side has closed.
+pub(in crate::proxy) fn poll_read(
+    stream: &mut Stream,
+    cx: &mut Context<'_>,
+    buffer: &mut [u8],
+) -> Poll<io::Result<usize>> {
+    let mut buffer = ReadBuf::new(buffer);
+    ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+    Poll::Ready(Ok(buffer.filled().len()))
 }
 
 /// Calls the same method on whatever is inside.

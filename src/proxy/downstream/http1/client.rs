@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http_body::Frame;
-use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio::io::AsyncWrite as _;
 use tokio::time::{Instant, Sleep};
 
 use crate::http1::{Body, Limits, Malformed, Piece, find_end};
 use crate::policy::wipe;
 use crate::proxy::worker::context::Worker;
-use crate::proxy::worker::stream::Stream;
+use crate::proxy::worker::stream::{Stream, poll_read};
 
 /// What a client may send ahead of the answer that it waits for, in bytes.
 const AHEAD: usize = 16 * 1024;
@@ -296,15 +296,4 @@ impl Io {
         self.out = Vec::new();
         Pin::new(&mut self.stream).poll_flush(cx)
     }
-}
-
-/// Reads into the buffer; 0: the other side has closed.
-pub(in crate::proxy) fn poll_read(
-    stream: &mut Stream,
-    cx: &mut Context<'_>,
-    buffer: &mut [u8],
-) -> Poll<io::Result<usize>> {
-    let mut buffer = ReadBuf::new(buffer);
-    ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
-    Poll::Ready(Ok(buffer.filled().len()))
 }

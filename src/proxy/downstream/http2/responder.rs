@@ -19,7 +19,7 @@ use crate::proxy::request::judge::{Judged, judge};
 use crate::proxy::request::respond::respond;
 use crate::proxy::request::response::{Answer, Length};
 use crate::proxy::request::response_body::ClientBody;
-use crate::proxy::worker::context::Current;
+use crate::proxy::worker::current::Current;
 use crate::proxy::worker::deadline::Deadline;
 
 /// Answers requests for ever. Dropping it gives up the one that it is at.
@@ -94,7 +94,9 @@ async fn answer_all(connection: Rc<Connection>, shared: Rc<RefCell<Shared>>) {
             shared.borrow_mut().advance.begun = Some(begun);
         };
         let answer = match judge_head(&connection, &current, ended, begin) {
-            Ok(judged) => Ok(respond(worker, &current, judged, body, &mut deadline).await),
+            Ok(judged) => {
+                Ok(respond(&connection.pool, &current, judged, body, &mut deadline).await)
+            }
             Err(malformed) => Err(malformed),
         };
         shared.borrow_mut().advance.answer = Some(answer);

@@ -20,7 +20,8 @@ use crate::proxy::request::response_body::{AnswerBody, Broken, Part};
 use crate::proxy::worker::closing::{READ_ON_BYTES, READ_ON_TIME};
 use crate::proxy::worker::context::Worker;
 use crate::proxy::worker::deadline::Patience;
-use crate::proxy::worker::in_flight::{GRACE, Guard};
+use crate::proxy::worker::guard::Guard;
+use crate::proxy::worker::in_flight::GRACE;
 
 /// What is collected before it is sent, in bytes: four TLS records (RFC 8446 §5.1).
 pub(in crate::proxy) const FULL: usize = 64 * 1024;
