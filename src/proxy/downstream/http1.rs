@@ -2,6 +2,7 @@
 //! task.
 
 pub(in crate::proxy) mod client;
+mod persistence;
 mod send;
 
 use std::future::poll_fn;
@@ -13,36 +14,21 @@ use http::{Method, Version};
 use tokio::time::Instant;
 
 use crate::http1::{self, Body, Limits, Malformed, RequestHead};
-use crate::policy::{Fields, Head, Known, Peer, Refusal, Target, accepts_trailers};
+use crate::policy::{Fields, Head, Known, Peer, Refusal, Target};
 use crate::proxy::downstream::http1::client::{Arrived, Client};
+use crate::proxy::downstream::http1::persistence::{End, Next, Persistence};
 use crate::proxy::request::connection::Connection;
 use crate::proxy::request::judge::{Judged, judge};
-use crate::proxy::request::log_entry::Record;
 use crate::proxy::request::respond::respond;
-use crate::proxy::request::response::Length;
-use crate::proxy::request::response_body::ClientBody;
-use crate::proxy::upstream::http1::{Exchange, keeps_alive};
 use crate::proxy::upstream::pool::Pool;
 use crate::proxy::upstream::websocket;
+use crate::proxy::worker::body::Length;
 use crate::proxy::worker::closing::{Closing, close};
 use crate::proxy::worker::context::Worker;
 use crate::proxy::worker::current::Current;
 use crate::proxy::worker::deadline::{Deadline, LAST_HEAD_TIMEOUT};
 use crate::proxy::worker::guard::Guard;
 use crate::proxy::worker::stream::Stream;
-
-/// What follows a request.
-enum Next {
-    Request,
-    End(End),
-}
-
-/// How serving requests ends.
-enum End {
-    Close(Closing),
-    /// The protocol is switched; the upstream's side.
-    Switch(Box<Exchange>, Record),
-}
 
 /// Serves a connection until it closes or the gateway has drained. `until`: when its first head
 /// must have come.
@@ -66,7 +52,10 @@ pub(in crate::proxy) async fn serve(
         Some(End::Switch(exchange, record)) => {
             if let Some(client) = Rc::into_inner(client) {
                 let (stream, rest) = client.into_stream();
-                Box::pin(websocket::serve(worker, (stream, rest), exchange, record)).await;
+                Box::pin(websocket::serve(worker, (stream, rest), exchange, move || {
+                    record.set_delivered()
+                }))
+                .await;
             }
             return;
         }
@@ -145,13 +134,8 @@ async fn exchange(
     let current = worker.current();
     let (judged, request) = read(connection, client, &current, arrived);
     let response = {
-        let mut responding = pin!(respond(
-            &connection.pool,
-            &current,
-            judged,
-            ClientBody::Http1(client.clone()),
-            deadline
-        ));
+        let mut responding =
+            pin!(respond(&connection.pool, &current, judged, Some(client.clone()), deadline));
         poll_fn(|cx| match responding.as_mut().poll(cx) {
             Poll::Ready(response) => Poll::Ready(Some(response)),
             Poll::Pending => client.poll_gone(cx).map(|()| None),
@@ -219,25 +203,6 @@ fn read<'c>(
     // The key has been seen. The buffer stays, so that this is no write that could be left out.
     buffer[..used].fill(0);
     outcome
-}
-
-/// What a request says about the connection.
-#[derive(Clone, Copy)]
-struct Persistence {
-    version: Version,
-    keep_alive: bool,
-    /// Whether the client takes trailers (RFC 9110 §10.1.4).
-    trailers: bool,
-}
-
-impl Persistence {
-    fn of(version: Version, fields: &Fields<'_>) -> Self {
-        Self {
-            version,
-            keep_alive: keeps_alive(version, fields),
-            trailers: accepts_trailers(fields),
-        }
-    }
 }
 
 /// How long a request's body is said to be.

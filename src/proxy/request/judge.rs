@@ -11,12 +11,12 @@ use crate::policy::{
 use crate::proxy::request::connection::Connection;
 use crate::proxy::request::key_endpoint;
 use crate::proxy::request::log_entry::Record;
-use crate::proxy::request::response::Length;
-use crate::proxy::upstream::forward::Outbound;
+use crate::proxy::request::reply::Reply;
+use crate::proxy::upstream::outbound::Outbound;
+use crate::proxy::worker::body::Length;
 use crate::proxy::worker::context::Worker;
 use crate::proxy::worker::current::Current;
 use crate::proxy::worker::log::redacted;
-use crate::proxy::worker::request_id::RequestId;
 use crate::state::{KeyCall, RefusedRequest};
 
 /// What is kept of a request's head once it has been judged.
@@ -35,18 +35,6 @@ pub(in crate::proxy) enum Outcome<'s> {
     /// A browser's preflight, which gets these lines.
     Preflight(&'s [u8]),
     Refused(Refused<'s>),
-}
-
-/// What an answer depends on besides its content.
-pub(in crate::proxy) struct Reply<'s> {
-    pub(in crate::proxy) request_id: RequestId,
-    pub(in crate::proxy) now: Now,
-    pub(in crate::proxy) http2: bool,
-    pub(in crate::proxy) grpc: bool,
-    /// Whether the request is a HEAD.
-    pub(in crate::proxy) to_head: bool,
-    /// What browsers are told about pages of other origins.
-    pub(in crate::proxy) cors: &'s [u8],
 }
 
 /// Judges a request by its head. Nothing of the head is borrowed any more when this returns.

@@ -1,16 +1,17 @@
 //! An API's own key endpoints: what was admitted goes over to the control plane, which answers it.
 
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
 use crate::policy::{Admission, Caller, Fields, Head, Refusal, prepare_response};
-use crate::proxy::request::judge::Reply;
 use crate::proxy::request::log_entry::Record;
-use crate::proxy::request::respond::{own_answer, turn_away};
-use crate::proxy::request::response::{Answer, AnswerHead, Length};
-use crate::proxy::request::response_body::ClientBody;
+use crate::proxy::request::reply::{Reply, own_answer, turn_away};
+use crate::proxy::request::response::{Answer, AnswerHead};
+use crate::proxy::worker::body::ClientBody;
+use crate::proxy::worker::body::Length;
 use crate::proxy::worker::context::Worker;
 use crate::state::{KeyAnswer, KeyCall};
 
@@ -51,7 +52,7 @@ pub(in crate::proxy) async fn answer(
     worker: &Worker,
     admission: &Admission<'_>,
     call: KeyCall,
-    body: ClientBody,
+    body: Option<Rc<dyn ClientBody>>,
     reply: &Reply<'_>,
     mut record: Record,
 ) -> Answer {
@@ -83,7 +84,7 @@ pub(in crate::proxy) async fn answer(
 async fn exchange(
     worker: &Worker,
     mut call: KeyCall,
-    body: ClientBody,
+    body: Option<Rc<dyn ClientBody>>,
 ) -> Result<KeyAnswer, Refusal> {
     let read = tokio::time::timeout(BODY_TIME, whole(body)).await;
     call.body = read.unwrap_or(Err(Refusal::ClientTimeout))?;
@@ -92,7 +93,8 @@ async fn exchange(
     answer.ok().flatten().ok_or(Refusal::KeyOfficeUnavailable)
 }
 
-async fn whole(mut body: ClientBody) -> Result<Bytes, Refusal> {
+async fn whole(body: Option<Rc<dyn ClientBody>>) -> Result<Bytes, Refusal> {
+    let Some(body) = body else { return Ok(Bytes::new()) };
     let mut bytes = BytesMut::new();
     while let Some(frame) = poll_fn(|cx| body.poll(cx)).await {
         let Ok(data) = frame.map_err(|_| Refusal::ClientAborted)?.into_data() else { continue };

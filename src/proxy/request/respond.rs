@@ -9,17 +9,20 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use crate::http1::ResponseHead;
-use crate::policy::{
-    Admission, Caller, Known, Refusal, Refused, Sink as _, prepare_response, refuse,
-};
-use crate::proxy::request::judge::{Judged, Outcome, Reply};
+use crate::policy::{Admission, Caller, Known, Refusal, Refused, prepare_response};
+use crate::proxy::request::judge::{Judged, Outcome};
 use crate::proxy::request::key_endpoint;
 use crate::proxy::request::log_entry::Record;
-use crate::proxy::request::response::{Answer, AnswerHead, Length};
-use crate::proxy::request::response_body::{ClientBody, Content};
-use crate::proxy::upstream::forward::{ReadHead, forward};
+use crate::proxy::request::reply::{Reply, permit_page, turn_away};
+use crate::proxy::request::response::{Answer, AnswerHead, has_content};
+use crate::proxy::request::response_body::Content;
+use crate::proxy::upstream::forward::forward;
+use crate::proxy::upstream::outbound::ReadHead;
 use crate::proxy::upstream::pool::Pool;
 use crate::proxy::upstream::request_body::RequestBody;
+use crate::proxy::upstream::response::UpstreamBody;
+use crate::proxy::worker::body::ClientBody;
+use crate::proxy::worker::body::Length;
 use crate::proxy::worker::context::Worker;
 use crate::proxy::worker::current::Current;
 use crate::proxy::worker::deadline::Deadline;
@@ -31,7 +34,7 @@ pub(in crate::proxy) async fn respond(
     pool: &Rc<Pool>,
     current: &Current,
     judged: Judged<'_>,
-    body: ClientBody,
+    body: Option<Rc<dyn ClientBody>>,
     deadline: &mut Deadline,
 ) -> Answer {
     let worker = pool.worker();
@@ -67,10 +70,10 @@ pub(in crate::proxy) async fn respond(
             let exchange =
                 pin!(forward(pool, current, &admission, outbound, body, deadline, &reader));
             match progress.unless_cut(exchange).await {
-                Ok((head, content)) => {
+                Ok((head, body)) => {
                     let waited = reader.came.get().saturating_sub(reply.now.monotonic);
                     record.set_forwarded(head.status.as_u16(), waited);
-                    pass_back(head, content, &reply, record)
+                    pass_back(head, body, &reply, record)
                 }
                 Err(refusal) => {
                     turn_away(&late_refusal(refusal, &admission, &record), &reply, record)
@@ -92,23 +95,15 @@ fn late_refusal<'s>(refusal: Refusal, admission: &Admission<'s>, record: &Record
 }
 
 /// The answer of an upstream.
-fn pass_back(head: AnswerHead, content: Content, reply: &Reply<'_>, record: Record) -> Answer {
+fn pass_back(head: AnswerHead, body: UpstreamBody, reply: &Reply<'_>, record: Record) -> Answer {
     // An HTTP/2 upstream can send content where there is to be none. A switch has its connection.
     let is_switch = head.status == StatusCode::SWITCHING_PROTOCOLS;
     let content = if is_switch || has_content(head.status, reply.to_head) {
-        content
+        Content::Upstream(body)
     } else {
         Content::Fixed(Bytes::new())
     };
     Answer::new(head, content, record, reply.grpc && reply.http2)
-}
-
-/// Whether an answer may have content, whatever its head says of a length (RFC 9110 §6.4.1). A 205
-/// is not to have any, but is framed as if it had (RFC 9112 §6.3).
-fn has_content(status: StatusCode, to_head: bool) -> bool {
-    !to_head
-        && !status.is_informational()
-        && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 /// Makes of the head of the upstream's answer what the client gets.
@@ -160,55 +155,4 @@ fn answer_head(
         &mut answer,
     );
     answer
-}
-
-/// Keygate's own answer to a request that it refuses.
-pub(in crate::proxy) fn turn_away(
-    refused: &Refused<'_>,
-    reply: &Reply<'_>,
-    mut record: Record,
-) -> Answer {
-    let mut head = AnswerHead::new(reply.http2, StatusCode::OK, Length::Absent);
-    let (status, body) =
-        refuse(refused, reply.request_id.as_str(), reply.grpc, reply.now, &mut head);
-    head.status = status;
-    head.put_lines(reply.cors);
-    record.set_refused(refused.refusal, head.status.as_u16());
-    // Where a request with such framing, or whose body broke off, ends is a guess, so nothing
-    // behind it is read as another one (RFC 9112 §6.3); the end of one that was cut, is too slow or
-    // too large is not waited for.
-    let unsound = matches!(
-        refused.refusal,
-        Refusal::MalformedFraming
-            | Refusal::MalformedHead
-            | Refusal::HeadTooLarge
-            | Refusal::ClientAborted
-    );
-    let unwanted = matches!(refused.refusal, Refusal::BodyTooLarge | Refusal::ClientTimeout);
-    let close = unsound || unwanted || record.cut().is_some();
-    own_answer(head, body, reply, record, close)
-}
-
-/// The answer to a preflight.
-fn permit_page(lines: &[u8], reply: &Reply<'_>, mut record: Record) -> Answer {
-    let mut head = AnswerHead::new(reply.http2, StatusCode::NO_CONTENT, Length::Absent);
-    head.put("x-request-id", reply.request_id.as_str().as_bytes());
-    head.put_lines(lines);
-    record.set_answered(head.status.as_u16());
-    own_answer(head, Bytes::new(), reply, record, false)
-}
-
-/// An answer of Keygate's own with this body.
-pub(in crate::proxy) fn own_answer(
-    mut head: AnswerHead,
-    body: Bytes,
-    reply: &Reply<'_>,
-    record: Record,
-    close: bool,
-) -> Answer {
-    let silent = head.status == StatusCode::NO_CONTENT;
-    head.length = if silent { Length::Absent } else { Length::Exact(body.len() as u64) };
-    // Clients take content for a broken stream where there is to be none (RFC 9113 §8.1).
-    let body = if has_content(head.status, reply.to_head) { body } else { Bytes::new() };
-    Answer { close, ..Answer::new(head, Content::Fixed(body), record, false) }
 }

@@ -6,17 +6,7 @@ use crate::http2::HeaderBlock;
 use crate::policy::Sink;
 use crate::proxy::request::log_entry::Record;
 use crate::proxy::request::response_body::{AnswerBody, Content};
-
-/// How long an answer's body is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::proxy) enum Length {
-    /// In bytes.
-    Exact(u64),
-    /// It is seen at the end.
-    Unknown,
-    /// There is none, and nothing is said about it (RFC 9110 §8.6).
-    Absent,
-}
+use crate::proxy::worker::body::Length;
 
 /// The head of an answer, without what is about the connection.
 pub(in crate::proxy) struct AnswerHead {
@@ -82,4 +72,12 @@ impl Answer {
     ) -> Self {
         Self { head, body: AnswerBody::new(content, record, grpc), close: false }
     }
+}
+
+/// Whether an answer may have content, whatever its head says of a length (RFC 9110 §6.4.1). A 205
+/// is not to have any, but is framed as if it had (RFC 9112 §6.3).
+pub(in crate::proxy) fn has_content(status: StatusCode, to_head: bool) -> bool {
+    !to_head
+        && !status.is_informational()
+        && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }

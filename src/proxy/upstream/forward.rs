@@ -6,129 +6,24 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http2::SendRequest;
 use tokio::time::Instant;
 
-use crate::config::{ApiConfig, Protocol};
-use crate::http1::{ResponseHead, request_line};
-use crate::policy::{Admission, Caller, Fields, Head, Refusal, Sink as _, prepare_request};
-use crate::proxy::request::response::Length;
-use crate::proxy::request::response_body::Content;
+use crate::config::ApiConfig;
+use crate::http1::ResponseHead;
+use crate::policy::{Admission, Fields, Refusal};
 use crate::proxy::upstream::http1::{Exchange, Failed, Unanswered};
+use crate::proxy::upstream::outbound::{Asked, Outbound, OutboundHead, ReadHead, destination};
 use crate::proxy::upstream::pool::{Http2, Pool, connect_http1, connect_http2};
 use crate::proxy::upstream::request_body::RequestBody;
-use crate::proxy::upstream::websocket::names_websocket;
+use crate::proxy::upstream::response::UpstreamBody;
 use crate::proxy::worker::current::Current;
 use crate::proxy::worker::deadline::Deadline;
 use crate::proxy::worker::request_state::Progress;
 use crate::state::UpstreamState;
-
-/// Makes of the head of an upstream's answer what is kept of it.
-pub(in crate::proxy) trait ReadHead {
-    /// What is kept.
-    type Kept;
-
-    fn read(&self, head: &ResponseHead<'_, '_>) -> Self::Kept;
-}
-
-/// A request as its upstream gets it, but for the body.
-pub(in crate::proxy) struct Outbound {
-    asked: Asked,
-    head: OutboundHead,
-}
-
-/// What retries and the reading of the answer depend on.
-pub(in crate::proxy) struct Asked {
-    pub(in crate::proxy) method: Method,
-    /// Whether it asks to switch to the WebSocket protocol.
-    pub(in crate::proxy) switch: bool,
-    /// Whether a body is sent in chunks.
-    pub(in crate::proxy) chunked: bool,
-}
-
-enum OutboundHead {
-    Http1(Vec<u8>),
-    Http2(Box<Request<()>>),
-}
-
-/// Room for most heads.
-const ROOM: usize = 1024;
-
-impl Outbound {
-    /// `body`: how long it is.
-    pub(in crate::proxy) fn new(
-        current: &Current,
-        admission: &Admission<'_>,
-        head: &Head<'_>,
-        version: Version,
-        body: Length,
-        request_id: &str,
-    ) -> Result<Self, Refusal> {
-        let (api, upstream) =
-            destination(current, admission).ok_or(Refusal::UpstreamUnreachable)?;
-        let host = api.rewrite_host.then_some(&*upstream.settings.authority);
-        let trusted = current.snapshot.routes.trusted_proxies();
-        // Where a body stands, the place where another protocol begins would be a guess. Its
-        // request is served as an ordinary one, as a server may always do (RFC 9110 §7.8).
-        let switch = matches!(body, Length::Absent | Length::Exact(0))
-            && wants_websocket(head.method, version, head.fields);
-        let (method, chunked) = (head.method.clone(), body == Length::Unknown);
-        let head = match upstream.settings.protocol {
-            Protocol::Http1 | Protocol::Http1Tls => {
-                let mut out = Vec::with_capacity(ROOM);
-                request_line(&mut out, head.method, &head.target);
-                prepare_request(head, version, admission, trusted, request_id, host, &mut out);
-                match body {
-                    Length::Exact(length) => {
-                        out.put("content-length", length.to_string().as_bytes())
-                    }
-                    Length::Unknown => out.put("transfer-encoding", b"chunked"),
-                    Length::Absent => {}
-                }
-                if switch {
-                    out.extend_from_slice(b"connection: Upgrade\r\nupgrade: websocket\r\n");
-                }
-                out.extend_from_slice(b"\r\n");
-                OutboundHead::Http1(out)
-            }
-            Protocol::Http2 | Protocol::Http2Tls => {
-                let mut fields = HeaderMap::with_capacity(head.fields.len() + 16);
-                prepare_request(head, version, admission, trusted, request_id, host, &mut fields);
-                if let Length::Exact(length) = body {
-                    fields.insert(header::CONTENT_LENGTH, length.into());
-                }
-                // RFC 9113 §8.3.1: the host travels as `:authority`.
-                let host = fields.remove(header::HOST);
-                let mut request = Request::new(());
-                *request.method_mut() = head.method.clone();
-                *request.uri_mut() = absolute(head, upstream, host.as_ref())?;
-                *request.version_mut() = Version::HTTP_2;
-                *request.headers_mut() = fields;
-                OutboundHead::Http2(Box::new(request))
-            }
-        };
-        Ok(Self { asked: Asked { method, switch, chunked }, head })
-    }
-
-    /// Whether its upstream speaks HTTP/2.
-    pub(in crate::proxy) fn is_http2(&self) -> bool {
-        matches!(self.head, OutboundHead::Http2(_))
-    }
-}
-
-/// Where an admitted request goes.
-fn destination<'c>(
-    current: &'c Current,
-    admission: &Admission<'_>,
-) -> Option<(&'c ApiConfig, &'c UpstreamState)> {
-    let environment =
-        if let Caller::Key { environment, .. } = admission.caller() { environment } else { None };
-    let api = current.site.apis.get(admission.api_index())?;
-    Some((&api.config, api.upstream(environment)?))
-}
 
 /// Sends a request that was admitted and waits for the head of the answer, which `reader` reads.
 /// `deadline` is moved on as the exchange does.
@@ -143,7 +38,7 @@ pub(in crate::proxy) async fn forward<R: ReadHead>(
     body: RequestBody,
     deadline: &mut Deadline,
     reader: &R,
-) -> Result<(R::Kept, Content), Refusal> {
+) -> Result<(R::Kept, UpstreamBody), Refusal> {
     let (api, upstream) = destination(current, admission).ok_or(Refusal::UpstreamUnreachable)?;
     let Outbound { asked, head } = outbound;
     match head {
@@ -165,7 +60,7 @@ async fn over_http1<R: ReadHead>(
     mut request: Unanswered,
     deadline: &mut Deadline,
     reader: &R,
-) -> Result<(R::Kept, Content), Refusal> {
+) -> Result<(R::Kept, UpstreamBody), Refusal> {
     let worker = pool.worker();
     loop {
         let reused = pool.take(upstream.id);
@@ -191,7 +86,7 @@ async fn over_http1<R: ReadHead>(
         match in_time(deadline, worker.soon(Duration::ZERO), &progress, api.response_timeout, poll)
             .await?
         {
-            Ok(kept) => return Ok((kept, Content::Http1(exchange))),
+            Ok(kept) => return Ok((kept, UpstreamBody::Http1(exchange))),
             // An upstream may close a connection at the moment that it is used again. What it never
             // read it may be sent again (RFC 9112 §9.3.1), if that is harmless.
             Err(Failed::Closed { request: unanswered, unsent })
@@ -221,7 +116,7 @@ async fn over_http2<R: ReadHead>(
     mut body: RequestBody,
     deadline: &mut Deadline,
     reader: &R,
-) -> Result<(R::Kept, Content), Refusal> {
+) -> Result<(R::Kept, UpstreamBody), Refusal> {
     let worker = pool.worker();
     let progress = body.progress().clone();
     let mut refused = Some((head.clone(), body.keep()));
@@ -306,7 +201,7 @@ fn answered<R: ReadHead>(
     response: Response<Incoming>,
     progress: Rc<Progress>,
     reader: &R,
-) -> Result<(R::Kept, Content), Refusal> {
+) -> Result<(R::Kept, UpstreamBody), Refusal> {
     let (parts, body) = response.into_parts();
     // There is none in HTTP/2 (RFC 9113 §8.6).
     if parts.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -314,7 +209,7 @@ fn answered<R: ReadHead>(
     }
     let fields = Fields::from(&parts.headers);
     let head = ResponseHead { status: parts.status, version: parts.version, fields: &fields };
-    Ok((reader.read(&head), Content::Http2(body, progress)))
+    Ok((reader.read(&head), UpstreamBody::Http2(body, progress)))
 }
 
 /// Waits for the answer's head: for the upstream until nothing has happened for `patience` since
@@ -358,29 +253,4 @@ fn failed(error: &TrySendError<Request<RequestBody>>, progress: &Progress) -> Re
     }
     tracing::debug!(error = %error.error(), "the upstream failed");
     Refusal::UpstreamFailed
-}
-
-/// The target of an HTTP/2 request: path and query exactly as they were authorised.
-fn absolute(
-    head: &Head<'_>,
-    upstream: &UpstreamState,
-    host: Option<&HeaderValue>,
-) -> Result<Uri, Refusal> {
-    let scheme = if upstream.settings.protocol == Protocol::Http2Tls { "https" } else { "http" };
-    let path = match head.target.query {
-        Some(query) => format!("{}?{query}", head.target.path),
-        None => head.target.path.to_owned(),
-    };
-    Uri::builder()
-        .scheme(scheme)
-        .authority(host.map_or(upstream.settings.authority.as_bytes(), |host| host.as_bytes()))
-        .path_and_query(path)
-        .build()
-        .map_err(|_| Refusal::MalformedHost)
-}
-
-/// Whether the request asks to switch to the WebSocket protocol (RFC 6455 §4.1), the one switch
-/// that is passed on.
-fn wants_websocket(method: &Method, version: Version, fields: &Fields<'_>) -> bool {
-    names_websocket(fields) && version == Version::HTTP_11 && method == Method::GET
 }

@@ -12,10 +12,9 @@ use tokio::io::AsyncWrite as _;
 
 use crate::http1::{self, Body, LAST_CHUNK, Limits, Piece, ResponseHead, find_end};
 use crate::policy::{Fields, Known, wipe};
-use crate::proxy::upstream::forward::{Asked, ReadHead};
+use crate::proxy::upstream::outbound::{Asked, ReadHead, names_websocket};
 use crate::proxy::upstream::pool::Pool;
 use crate::proxy::upstream::request_body::RequestBody;
-use crate::proxy::upstream::websocket::names_websocket;
 use crate::proxy::worker::request_state::Progress;
 use crate::proxy::worker::stream::Stream;
 use crate::proxy::worker::stream::poll_read;

@@ -12,7 +12,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::policy::{Refusal, prepare_trailers};
-use crate::proxy::request::response_body::{Broken, ClientBody, cancelled};
+use crate::proxy::worker::body::{Broken, ClientBody, cancelled};
 use crate::proxy::worker::current::CurrentSite;
 use crate::proxy::worker::deadline::Patience;
 use crate::proxy::worker::request_state::Progress;
@@ -34,12 +34,12 @@ pub(in crate::proxy) struct RequestBody {
 impl RequestBody {
     /// `messages`: whether it is a stream of them, which may have long pauses.
     pub(in crate::proxy) fn new(
-        incoming: ClientBody,
+        incoming: Option<Rc<dyn ClientBody>>,
         site: &CurrentSite,
         api: usize,
         messages: bool,
     ) -> Self {
-        let incoming = (!incoming.is_done()).then_some(incoming);
+        let incoming = incoming.filter(|incoming| !incoming.is_done());
         let room = site.apis.get(api).map_or(0, |api| api.config.max_body_size);
         let patience = if messages {
             Patience::with_messages(&site.server)
@@ -79,9 +79,9 @@ impl RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let Some((site, api)) = &self.api else { return Poll::Ready(None) };
         let progress = &self.progress;
-        let mut incoming = progress.incoming();
+        let incoming = progress.incoming();
         let Some(incoming) =
-            incoming.as_mut().filter(|_| progress.cut().is_none() && progress.failed().is_none())
+            incoming.as_ref().filter(|_| progress.cut().is_none() && progress.failed().is_none())
         else {
             // An orderly end would tell the upstream that it has the whole body.
             return Poll::Ready(Some(Err(cancelled())));

@@ -10,8 +10,6 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, WriteHalf};
 
-use crate::policy::{Fields, Known};
-use crate::proxy::request::log_entry::Record;
 use crate::proxy::upstream::http1::Exchange;
 use crate::proxy::worker::closing::{Closing, close};
 use crate::proxy::worker::context::Worker;
@@ -42,18 +40,12 @@ const OVERDUE: Goodbye = Goodbye { code: 1001, reason: "idle or open for too lon
 /// One side: its stream, and what came on it behind the head.
 type Side = (Stream, BytesMut);
 
-/// Whether a message asks for, or agrees to, a switch to the WebSocket protocol (RFC 6455 §4.1,
-/// §4.2.2).
-pub(in crate::proxy) fn names_websocket(fields: &Fields<'_>) -> bool {
-    fields.lists(Known::Upgrade, b"websocket") && fields.lists(Known::Connection, b"upgrade")
-}
-
-/// Copies between the two sides until both have ended. The record is kept until then.
+/// Copies between the two sides until both have ended, and calls `ended` then.
 pub(in crate::proxy) async fn serve(
     worker: &Rc<Worker>,
     (mut client, sent): Side,
     mut exchange: Box<Exchange>,
-    record: Record,
+    ended: impl FnOnce(),
 ) {
     let Some((mut upstream, answered)) = exchange.take_stream() else { return };
     worker.stats().upgrades_open.add(1);
@@ -68,8 +60,7 @@ pub(in crate::proxy) async fn serve(
         () = too_late => (Closing::Abandoned, Closing::Abandoned),
     };
     worker.stats().upgrades_open.sub(1);
-    record.set_delivered();
-    drop(record);
+    ended();
     let (client, upstream) = (RefCell::new(client), RefCell::new(upstream));
     tokio::join!(
         close(worker, || client.borrow_mut(), down),

@@ -1,5 +1,6 @@
 //! One thread: its clock, counters, buffers and requests in flight.
 
+pub(in crate::proxy) mod body;
 pub(in crate::proxy) mod charge_over;
 pub(in crate::proxy) mod closing;
 pub(in crate::proxy) mod context;

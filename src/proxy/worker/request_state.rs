@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::config::ApiConfig;
 use crate::policy::Refusal;
-use crate::proxy::request::response_body::ClientBody;
+use crate::proxy::worker::body::ClientBody;
 use crate::proxy::worker::deadline::Patience;
 use crate::stats::CutShort;
 
@@ -64,7 +64,7 @@ pub(in crate::proxy) struct Progress {
     /// Why nothing more is passed on in either direction.
     cut: Cell<Option<Refusal>>,
     /// Where the client's body comes from, while there is more of it to pass on.
-    incoming: RefCell<Option<ClientBody>>,
+    incoming: RefCell<Option<Rc<dyn ClientBody>>>,
     /// The tasks that a cut must wake: the one that serves the client, and the one that sends the
     /// body to the upstream.
     server: RefCell<Option<Waker>>,
@@ -72,7 +72,10 @@ pub(in crate::proxy) struct Progress {
 }
 
 impl Progress {
-    pub(in crate::proxy) fn new(incoming: Option<ClientBody>, patience: Patience) -> Rc<Self> {
+    pub(in crate::proxy) fn new(
+        incoming: Option<Rc<dyn ClientBody>>,
+        patience: Patience,
+    ) -> Rc<Self> {
         let sending = match incoming {
             Some(_) => Sending::Body { patience, passed: None },
             None => Sending::Done { passed: None },
@@ -234,12 +237,12 @@ impl Progress {
     }
 
     /// Where the client's body comes from.
-    pub(in crate::proxy) fn incoming(&self) -> RefMut<'_, Option<ClientBody>> {
+    pub(in crate::proxy) fn incoming(&self) -> RefMut<'_, Option<Rc<dyn ClientBody>>> {
         self.incoming.borrow_mut()
     }
 
     /// Takes what the client still sends away from the upstream.
-    pub(in crate::proxy) fn take_incoming(&self) -> Option<ClientBody> {
+    pub(in crate::proxy) fn take_incoming(&self) -> Option<Rc<dyn ClientBody>> {
         self.incoming.take()
     }
 

@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::http1::{Body, Limits, Malformed, Piece, find_end};
 use crate::policy::wipe;
+use crate::proxy::worker::body::{Broken, ClientBody};
 use crate::proxy::worker::context::Worker;
 use crate::proxy::worker::stream::{Stream, poll_read};
 
@@ -295,5 +296,19 @@ impl Io {
         // Connections that wait hold no buffers.
         self.out = Vec::new();
         Pin::new(&mut self.stream).poll_flush(cx)
+    }
+}
+
+impl ClientBody for Client {
+    fn is_done(&self) -> bool {
+        self.is_read()
+    }
+
+    fn length(&self) -> Option<u64> {
+        self.body_length()
+    }
+
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        self.poll_body(cx).map_err(Into::into)
     }
 }

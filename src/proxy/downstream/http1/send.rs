@@ -8,12 +8,15 @@ use bytes::Bytes;
 use http::{StatusCode, Version};
 use tokio::time::Instant;
 
-use super::{End, Next, Persistence};
+use super::persistence::{End, Next, Persistence};
 use crate::http1::{self, LAST_CHUNK};
 use crate::policy::{Refusal, Sink as _};
 use crate::proxy::downstream::http1::client::Client;
-use crate::proxy::request::response::{Answer, AnswerFields, AnswerHead, Length};
-use crate::proxy::request::response_body::{AnswerBody, Broken, Part};
+use crate::proxy::request::response::{Answer, AnswerFields, AnswerHead};
+use crate::proxy::request::response_body::AnswerBody;
+use crate::proxy::upstream::response::Part;
+use crate::proxy::worker::body::Broken;
+use crate::proxy::worker::body::Length;
 use crate::proxy::worker::closing::{Closing, READ_ON_BYTES, READ_ON_TIME};
 use crate::proxy::worker::context::Worker;
 use crate::proxy::worker::deadline::{Deadline, Patience};

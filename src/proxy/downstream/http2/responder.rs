@@ -17,8 +17,9 @@ use crate::proxy::downstream::http2::upload::{Upload, upload};
 use crate::proxy::request::connection::Connection;
 use crate::proxy::request::judge::{Judged, judge};
 use crate::proxy::request::respond::respond;
-use crate::proxy::request::response::{Answer, Length};
-use crate::proxy::request::response_body::ClientBody;
+use crate::proxy::request::response::Answer;
+use crate::proxy::worker::body::ClientBody;
+use crate::proxy::worker::body::Length;
 use crate::proxy::worker::current::Current;
 use crate::proxy::worker::deadline::Deadline;
 
@@ -83,13 +84,13 @@ async fn answer_all(connection: Rc<Connection>, shared: Rc<RefCell<Shared>>) {
         })
         .await;
         let current = worker.current();
-        let mut body = ClientBody::None;
+        let mut body: Option<Rc<dyn ClientBody>> = None;
         let begin = |length, waits| {
             let mut begun = Begun { length, upload: None };
             if !ended {
                 let (upload, reader) = upload(length, waits, waker);
                 begun.upload = Some(upload);
-                body = ClientBody::Http2(reader);
+                body = Some(reader);
             }
             shared.borrow_mut().advance.begun = Some(begun);
         };

@@ -10,7 +10,7 @@ use http::HeaderMap;
 use http_body::Frame;
 
 use crate::http2::Credit;
-use crate::proxy::request::response_body::{Broken, cancelled};
+use crate::proxy::worker::body::{Broken, ClientBody, cancelled};
 
 /// Makes both ends of a request's body. `length`: as the head says. `waits`: for `100 Continue`.
 /// `server`: the waker of the stream.
@@ -18,7 +18,7 @@ pub(in crate::proxy) fn upload(
     length: Option<u64>,
     waits: bool,
     server: Waker,
-) -> (Upload, UploadReader) {
+) -> (Upload, Rc<UploadReader>) {
     let inner = Inner {
         data: BytesMut::new(),
         credit: None,
@@ -28,7 +28,7 @@ pub(in crate::proxy) fn upload(
         reader: None,
     };
     let shared = Rc::new(Shared { inner: RefCell::new(inner), attended: Cell::new(true), server });
-    (Upload(shared.clone()), UploadReader(shared))
+    (Upload(shared.clone()), Rc::new(UploadReader(shared)))
 }
 
 /// The connection's end. When it is dropped, what nobody has taken is lost.
@@ -141,14 +141,12 @@ impl Drop for Upload {
     }
 }
 
-impl UploadReader {
-    /// Whether all of it was taken.
-    pub(in crate::proxy) fn is_done(&self) -> bool {
+impl ClientBody for UploadReader {
+    fn is_done(&self) -> bool {
         self.0.inner.borrow().is_taken()
     }
 
-    /// How many bytes are still to be taken, where that is known.
-    pub(in crate::proxy) fn length(&self) -> Option<u64> {
+    fn length(&self) -> Option<u64> {
         let inner = self.0.inner.borrow();
         match inner.state {
             State::Ended(None) => Some(inner.data.len() as u64),
@@ -156,11 +154,7 @@ impl UploadReader {
         }
     }
 
-    /// The next part; `None` at its end.
-    pub(in crate::proxy) fn poll(
-        &self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let inner = &mut *self.0.inner.borrow_mut();
         if !inner.data.is_empty() {
             let data = std::mem::take(&mut inner.data).freeze();
