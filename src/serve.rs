@@ -18,7 +18,7 @@ use tokio::time::sleep;
 
 use crate::control::{self, Handover, Inheritance, Purpose};
 use crate::events;
-use crate::proxy::{LogWriter, Worker, bind};
+use crate::proxy::{self, LogWriter, bind};
 use crate::state::{Phase, Shared};
 use crate::systemd::notify;
 
@@ -267,7 +267,7 @@ fn start_workers<'l>(
         let (shared, log, running) = (shared.clone(), log.clone(), running.subscribe());
         let worker = move || {
             let _running = running;
-            if let Err(error) = Worker::run(index, shared, own, &log) {
+            if let Err(error) = proxy::run(index, shared, own, &log) {
                 tracing::error!(%error, "a worker has ended");
             }
         };

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
 use keygate::policy::{Keyring, Routes, Snapshot};
-use keygate::proxy::{LogWriter, Worker, bind};
+use keygate::proxy::{LogWriter, bind};
 use keygate::state::{Phase, Published, Site};
 
 use crate::harness::{Answer, Client, Gateway, Key, Request, Setup, Upstream, wait_for};
@@ -165,7 +165,7 @@ fn old_configuration_is_freed_while_connections_from_its_time_stay_open() {
     let worker = {
         let shared = shared.clone();
         std::thread::spawn(move || {
-            Worker::run(0, shared, vec![listener], &LogWriter::start(true).unwrap())
+            keygate::proxy::run(0, shared, vec![listener], &LogWriter::start(true).unwrap())
         })
     };
     let mut client = Client::plain(address);

@@ -1,0 +1,314 @@
+//! The bytes of an HTTP/1.1 client: what it has sent, what it is to be sent.
+
+use std::cell::{RefCell, RefMut};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use http_body::Frame;
+use tokio::io::AsyncWrite as _;
+use tokio::time::{Instant, Sleep};
+
+use crate::http1::{Body, Limits, Malformed, Piece, find_end};
+use crate::policy::wipe;
+use crate::proxy::worker::body::{Broken, ClientBody};
+use crate::proxy::worker::context::Worker;
+use crate::proxy::worker::stream::{Stream, poll_read};
+
+/// What a client may send ahead of the answer that it waits for, in bytes.
+const AHEAD: usize = 16 * 1024;
+
+/// How often it is looked whether a client has left whose bytes are not read.
+pub(in crate::proxy) const LOOK: Duration = Duration::from_millis(500);
+
+/// Shared by the connection's own task and whoever sends the body of its request to the upstream.
+pub(in crate::proxy) struct Client {
+    worker: Rc<Worker>,
+    io: RefCell<Io>,
+}
+
+pub(in crate::proxy) struct Io {
+    pub(in crate::proxy) stream: Stream,
+    /// Received and not read yet.
+    rest: BytesMut,
+    /// How much of the rest was searched for the end of a head.
+    searched: usize,
+    /// The body of the request that is being served.
+    body: Body,
+    /// The task to wake when that body has come to its end.
+    watcher: Option<Waker>,
+    /// While a response is waited for and nothing is read: the next look whether the client has
+    /// left, and since when.
+    unread: Option<(Pin<Box<Sleep>>, Instant)>,
+    /// Whether the client waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1).
+    waits: bool,
+    /// To be sent.
+    pub(in crate::proxy) out: Vec<u8>,
+    /// How much of it has been sent.
+    sent: usize,
+    /// How much the client has taken in all, in bytes.
+    pub(in crate::proxy) taken: usize,
+}
+
+/// A whole head has come. It stands in the worker's client buffer.
+pub(in crate::proxy) struct Arrived {
+    /// Its length in bytes.
+    pub(in crate::proxy) head: usize,
+    /// How many bytes of the buffer are filled.
+    pub(in crate::proxy) filled: usize,
+}
+
+impl Client {
+    pub(in crate::proxy) fn new(worker: &Rc<Worker>, stream: Stream) -> Rc<Self> {
+        let io = Io {
+            stream,
+            rest: BytesMut::new(),
+            searched: 0,
+            body: Body::NONE,
+            watcher: None,
+            unread: None,
+            waits: false,
+            out: Vec::new(),
+            sent: 0,
+            taken: 0,
+        };
+        Rc::new(Self { worker: worker.clone(), io: RefCell::new(io) })
+    }
+
+    pub(in crate::proxy) fn io(&self) -> RefMut<'_, Io> {
+        self.io.borrow_mut()
+    }
+
+    /// The connection itself.
+    pub(in crate::proxy) fn stream(&self) -> RefMut<'_, Stream> {
+        RefMut::map(self.io(), |io| &mut io.stream)
+    }
+
+    /// Resolves when a whole head stands at the start of the worker's client buffer, where it stays
+    /// until the task waits for something. `None`: the client has left.
+    pub(in crate::proxy) fn poll_head(
+        &self,
+        cx: &mut Context<'_>,
+        limits: Limits,
+    ) -> Poll<Option<Result<Arrived, Malformed>>> {
+        let io = &mut *self.io.borrow_mut();
+        let mut buffer = self.worker.client_buffer();
+        let least = limits.size.max(io.rest.len()) + 1;
+        if buffer.len() < least {
+            buffer.resize(least, 0);
+        }
+        let mut filled = io.rest.len();
+        buffer[..filled].copy_from_slice(&io.rest);
+        let arrived = loop {
+            match find_end(&buffer[..filled], io.searched, limits.size) {
+                Ok(Some(head)) => break Ok(Arrived { head, filled }),
+                Ok(None) => io.searched = filled,
+                Err(malformed) => break Err(malformed),
+            }
+            match poll_read(&mut io.stream, cx, &mut buffer[filled..]) {
+                Poll::Ready(Ok(read)) if read > 0 => filled += read,
+                Poll::Ready(_) => {
+                    buffer[..filled].fill(0);
+                    return Poll::Ready(None);
+                }
+                Poll::Pending => {
+                    wipe(&mut io.rest);
+                    // No larger than it must be: a connection may wait for long.
+                    io.rest = BytesMut::from(&buffer[..filled]);
+                    io.unread = None;
+                    buffer[..filled].fill(0);
+                    return Poll::Pending;
+                }
+            }
+        };
+        wipe(&mut io.rest);
+        io.rest = BytesMut::new();
+        io.searched = 0;
+        Poll::Ready(Some(arrived))
+    }
+
+    /// Whether a part of a head has come.
+    pub(in crate::proxy) fn has_begun(&self) -> bool {
+        !self.io.borrow().rest.is_empty()
+    }
+
+    /// Goes on behind the head that arrived, with what else has come: first this body. `waits`: for
+    /// `100 Continue`.
+    pub(in crate::proxy) fn begin(&self, rest: &[u8], body: Body, waits: bool) {
+        let io = &mut *self.io.borrow_mut();
+        io.rest.extend_from_slice(rest);
+        io.unread = None;
+        io.waits = waits && rest.is_empty() && !body.is_done();
+        io.body = body;
+    }
+
+    /// Whether the whole request has been read.
+    pub(in crate::proxy) fn is_read(&self) -> bool {
+        self.io.borrow().body.is_done()
+    }
+
+    /// Whether the client still waits for `100 Continue`. From now on it will not be told.
+    pub(in crate::proxy) fn stop_waiting(&self) -> bool {
+        std::mem::take(&mut self.io.borrow_mut().waits)
+    }
+
+    /// The length of the body that is still to come, where it is known.
+    pub(in crate::proxy) fn body_length(&self) -> Option<u64> {
+        self.io.borrow().body.length()
+    }
+
+    /// The next part of the request's body; `None` at its end.
+    pub(in crate::proxy) fn poll_body(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let io = &mut *self.io.borrow_mut();
+        if io.waits {
+            if io.out.is_empty() {
+                io.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+            }
+            if let Err(error) = ready!(io.poll_out(cx)) {
+                return Poll::Ready(Some(Err(error)));
+            }
+            io.waits = false;
+        }
+        let mut buffer = self.worker.client_buffer();
+        loop {
+            if io.body.is_done() {
+                return Poll::Ready(None);
+            }
+            let from_rest = !io.rest.is_empty();
+            let filled = if from_rest {
+                0
+            } else {
+                match ready!(poll_read(&mut io.stream, cx, &mut buffer)) {
+                    Ok(0) => return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into()))),
+                    Ok(read) => read,
+                    Err(error) => return Poll::Ready(Some(Err(error))),
+                }
+            };
+            let input = if from_rest { &io.rest[..] } else { &buffer[..filled] };
+            let (read, piece) = match io.body.read(input) {
+                Ok(read) => read,
+                Err(_) => {
+                    // Where it ends is unknown, so nothing behind it is another request.
+                    io.body = Body::UNTIL_CLOSE;
+                    return Poll::Ready(Some(Err(io::ErrorKind::InvalidData.into())));
+                }
+            };
+            let frame = match piece {
+                Piece::Data(range) => Some(Frame::data(Bytes::copy_from_slice(&input[range]))),
+                Piece::Trailers(trailers) => Some(Frame::trailers(trailers)),
+                Piece::End | Piece::More => None,
+            };
+            if from_rest {
+                io.rest.advance(read);
+            } else {
+                io.rest.extend_from_slice(&buffer[read..filled]);
+            }
+            if io.body.is_done() {
+                // The room that the body took is not kept while its response is waited for.
+                io.rest = BytesMut::from(&io.rest[..]);
+                io.unread = None;
+                if let Some(watcher) = io.watcher.take() {
+                    watcher.wake();
+                }
+            }
+            if frame.is_some() {
+                return Poll::Ready(frame.map(Ok));
+            }
+        }
+    }
+
+    /// Ready when the client has left, which closing its side is taken for. What it sends ahead
+    /// meanwhile is kept.
+    pub(in crate::proxy) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let io = &mut *self.io.borrow_mut();
+        if !io.body.is_done() {
+            // Whoever reads the body finds out, which may be another task.
+            if !io.watcher.as_ref().is_some_and(|watcher| watcher.will_wake(cx.waker())) {
+                io.watcher = Some(cx.waker().clone());
+            }
+            return io.poll_gone_unread(&self.worker, cx);
+        }
+        while io.rest.len() < AHEAD {
+            let mut buffer = self.worker.client_buffer();
+            match ready!(poll_read(&mut io.stream, cx, &mut buffer[..AHEAD])) {
+                Ok(read) if read > 0 => {
+                    io.rest.extend_from_slice(&buffer[..read]);
+                    buffer[..read].fill(0);
+                }
+                _ => return Poll::Ready(()),
+            }
+        }
+        io.poll_gone_unread(&self.worker, cx)
+    }
+
+    /// Wipes what has come and will not be read: it may be a part of a head.
+    pub(in crate::proxy) fn forget(&self) {
+        wipe(&mut self.io.borrow_mut().rest);
+    }
+
+    /// The stream and what has come on it, after a protocol switch.
+    pub(in crate::proxy) fn into_stream(self) -> (Stream, BytesMut) {
+        let io = self.io.into_inner();
+        (io.stream, io.rest)
+    }
+}
+
+impl Io {
+    /// Ready when the client has left though nothing of it is read now. If so much has come that it
+    /// could not even say so, it is taken for gone after `body_timeout`.
+    fn poll_gone_unread(&mut self, worker: &Worker, cx: &mut Context<'_>) -> Poll<()> {
+        let (look, since) = self.unread.get_or_insert_with(|| {
+            let now = worker.soon(Duration::ZERO);
+            (Box::pin(tokio::time::sleep_until(now + LOOK)), now)
+        });
+        loop {
+            ready!(look.as_mut().poll(cx));
+            let now = Instant::now();
+            // Where a body is left, whoever does not take it has deadlines of its own.
+            let is_too_long = self.body.is_done()
+                && now - *since >= worker.current().site.server.body_timeout
+                && self.stream.is_congested();
+            if is_too_long || self.stream.is_closed_by_peer() {
+                return Poll::Ready(());
+            }
+            look.as_mut().reset(now + LOOK);
+        }
+    }
+
+    /// Sends what is to be sent.
+    pub(in crate::proxy) fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.sent < self.out.len() {
+            match ready!(Pin::new(&mut self.stream).poll_write(cx, &self.out[self.sent..]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                sent => {
+                    self.sent += sent;
+                    self.taken = self.taken.wrapping_add(sent);
+                }
+            }
+        }
+        self.sent = 0;
+        // Connections that wait hold no buffers.
+        self.out = Vec::new();
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+}
+
+impl ClientBody for Client {
+    fn is_done(&self) -> bool {
+        self.is_read()
+    }
+
+    fn length(&self) -> Option<u64> {
+        self.body_length()
+    }
+
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        self.poll_body(cx).map_err(Into::into)
+    }
+}

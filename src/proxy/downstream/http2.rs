@@ -1,0 +1,347 @@
+//! A client's HTTP/2 connection: one task reads it, serves its streams and writes to it.
+
+pub(in crate::proxy) mod ready_set;
+pub(in crate::proxy) mod responder;
+pub(in crate::proxy) mod stream;
+mod upkeep;
+pub(in crate::proxy) mod upload;
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use tokio::io::AsyncWrite as _;
+use tokio::time::Instant;
+
+use crate::http2::{self, Event, Limits, Reason};
+use crate::policy::Peer;
+use crate::proxy::downstream::http2::ready_set::ReadySet;
+use crate::proxy::downstream::http2::responder::Responder;
+use crate::proxy::downstream::http2::stream::{FULL, Slot, Tools};
+use crate::proxy::request::connection::Connection;
+use crate::proxy::upstream::pool::Pool;
+use crate::proxy::worker::closing::{Closing, READ_ON_TIME, close};
+use crate::proxy::worker::deadline::{Deadline, Patience, SURPLUS_HEAD_TIMEOUT};
+use crate::proxy::worker::stream::Stream;
+use crate::proxy::worker::stream::poll_read;
+
+/// How long a client may take to answer a ping.
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a connection that is to end may stay without a request in flight: for what is still to
+/// be written.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// What is read at once and may be a head, in bytes.
+const SMALL: usize = 4096;
+/// How long a connection must have been without a request before it gives back what it holds for
+/// the next one.
+const TIDY: Duration = Duration::from_secs(2);
+
+/// One connection.
+struct Client {
+    connection: Rc<Connection>,
+    stream: Stream,
+    /// A slot is `None` only until the head that opened its stream has been read.
+    http: http2::Connection<Option<Slot>>,
+    /// Received and not read yet: a part of a frame.
+    rest: Vec<u8>,
+    /// When something was last left unread because the client does not read either, in monotonic
+    /// nanoseconds.
+    unread: u64,
+    /// How much of what is to be sent has been sent.
+    sent: usize,
+    ready: Arc<ReadySet>,
+    /// Of the streams, by their keys.
+    wakers: Vec<Waker>,
+    /// Those that are free.
+    responders: Vec<Responder>,
+    /// The key of the stream that is served first.
+    turn: usize,
+    /// How long the client may be waited for that does not take what is sent, once it has held
+    /// something up.
+    write_timeout: Option<Patience>,
+    /// When to look after everything that takes time.
+    deadline: Deadline,
+    /// When something last came, and when the client was asked whether it is there, in monotonic
+    /// nanoseconds.
+    heard: u64,
+    asked: Option<u64>,
+    /// Whether the connection ends as soon as everything has been sent.
+    told: bool,
+}
+
+/// Serves a connection until it closes or the gateway has drained.
+pub(in crate::proxy) async fn serve(pool: &Rc<Pool>, stream: Stream, peer: Peer, surplus: bool) {
+    let worker = pool.worker();
+    let mut client = Client::new(Connection::new(pool, peer, surplus), stream);
+    let _idle = worker.wake_when_draining().await;
+    let closing = poll_fn(|cx| client.poll(cx)).await;
+    let stream = RefCell::new(client.into_stream());
+    close(worker, || stream.borrow_mut(), closing).await;
+}
+
+impl Client {
+    fn new(connection: Rc<Connection>, stream: Stream) -> Self {
+        let worker = &connection.worker;
+        let now = worker.now().monotonic;
+        let current = worker.current();
+        let server = &current.site.server;
+        let limits = Limits {
+            streams: server.max_streams,
+            size: server.max_header_size,
+            fields: server.max_headers,
+            budget: server.http2_frame_budget as u64,
+        };
+        Self {
+            stream,
+            http: http2::Connection::new(limits, now),
+            rest: Vec::new(),
+            unread: now,
+            sent: 0,
+            ready: ReadySet::new(server.max_streams as usize),
+            wakers: Vec::new(),
+            responders: Vec::new(),
+            turn: 0,
+            write_timeout: None,
+            deadline: Deadline::new(
+                Instant::now() + server.idle_timeout.min(server.header_timeout).min(TIDY),
+            ),
+            heard: now,
+            asked: None,
+            told: false,
+            connection,
+        }
+    }
+
+    /// The stream; all that was on it ends.
+    fn into_stream(self) -> Stream {
+        self.stream
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Closing> {
+        self.ready.serve_on(cx);
+        self.http.set_time(self.connection.worker.recent().monotonic);
+        loop {
+            let mut again = false;
+            while !self.told {
+                // Whoever does not read what it gets is not read either.
+                if self.http.out.len() >= FULL {
+                    self.unread = self.connection.worker.recent().monotonic;
+                    again = true;
+                    break;
+                }
+                match self.poll_input(cx) {
+                    Poll::Pending => break,
+                    Poll::Ready(Ok(true)) => {}
+                    Poll::Ready(Ok(false)) => return Poll::Ready(self.left()),
+                    Poll::Ready(Err(reason)) => {
+                        let kind = usize::from(reason == Reason::ENHANCE_YOUR_CALM);
+                        self.connection.worker.stats().http2_dismissed[kind].add(1);
+                        self.dismiss(reason);
+                    }
+                }
+            }
+            again |= self.serve_ready();
+            if (self.connection.worker.is_draining() || self.connection.surplus)
+                && !self.http.is_winding_down()
+            {
+                self.wind_down();
+            }
+            self.told |= self.http.is_over();
+            match self.poll_out(cx) {
+                Poll::Ready(Ok(())) if self.told => return Poll::Ready(self.finished()),
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(Closing::Abandoned),
+                Poll::Pending => {
+                    self.wait();
+                    break;
+                }
+            }
+            if !again {
+                break;
+            }
+        }
+        while self.deadline.poll(cx).is_ready() {
+            if let Some(end) = self.look_after() {
+                return Poll::Ready(end);
+            }
+            match self.poll_out(cx) {
+                Poll::Ready(Err(_)) => return Poll::Ready(Closing::Abandoned),
+                Poll::Ready(Ok(())) if self.told => return Poll::Ready(self.finished()),
+                _ => {}
+            }
+        }
+        Poll::Pending
+    }
+
+    /// All has been sent. A client that says nothing any more is not waited for.
+    fn finished(&self) -> Closing {
+        let silent = self.connection.worker.recent().monotonic.saturating_sub(self.heard);
+        if Duration::from_nanos(silent) < SURPLUS_HEAD_TIMEOUT {
+            Closing::Lingering(READ_ON_TIME)
+        } else {
+            Closing::Orderly
+        }
+    }
+
+    /// The client has closed its side.
+    fn left(&self) -> Closing {
+        if self.connection.quiet().is_some() { Closing::Orderly } else { Closing::Truncated }
+    }
+
+    /// Reads once, and does what it says. False: the client has closed its side.
+    fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Reason>> {
+        let worker = self.connection.worker.clone();
+        let mut buffer = worker.client_buffer();
+        let before = self.rest.len();
+        let Ok(read) = ready!(poll_read(&mut self.stream, cx, &mut buffer[before..])) else {
+            return Poll::Ready(Ok(false));
+        };
+        if read == 0 {
+            return Poll::Ready(Ok(false));
+        }
+        buffer[..before].copy_from_slice(&self.rest);
+        self.rest.clear();
+        self.heard = worker.now().monotonic;
+        self.asked = None;
+        let mut input = &buffer[..before + read];
+        loop {
+            let next = self.http.read(input, &mut worker.block(), self.heard)?;
+            let Some((length, event)) = next else { break };
+            input = &input[length..];
+            self.take(event);
+        }
+        self.rest.extend_from_slice(input);
+        // Heads come in small parts; the data of a body is no secret of ours, and there is much of
+        // it.
+        if before + read <= SMALL {
+            buffer[..before + read].fill(0);
+        }
+        Poll::Ready(Ok(true))
+    }
+
+    fn take(&mut self, event: Event<'_>) {
+        match event {
+            Event::Nothing => {}
+            Event::Request { key, ended } => {
+                while self.wakers.len() <= key {
+                    self.wakers.push(self.ready.waker(self.wakers.len()));
+                }
+                let connection = &self.connection;
+                let responder = self.responders.pop().unwrap_or_else(|| Responder::new(connection));
+                let begun = Slot::new(&connection.worker, responder, ended);
+                self.http.with_stream(key, |_, slot| *slot = Some(begun));
+                // At once, because its head is to be read before the next one comes.
+                self.serve_stream(key);
+            }
+            Event::Data { key, data, credit, ended } => {
+                self.http.with_stream(key, |sender, slot| {
+                    let Some(slot) = slot else { return };
+                    slot.add(sender, data, credit, ended);
+                    sender.raise_window(slot.held());
+                });
+            }
+            Event::Trailers { key, trailers } => {
+                self.http.with_stream(key, |_, slot| {
+                    if let Some(slot) = slot {
+                        slot.end(trailers);
+                    }
+                });
+            }
+            // Its slot went with it.
+            Event::Reset { .. } => {}
+            Event::Window { key: Some(key) } => {
+                self.ready.add(key);
+            }
+            Event::Window { key: None } => {
+                for (key, slot) in self.http.streams() {
+                    if slot.as_ref().is_some_and(Slot::is_answering) {
+                        self.ready.add(key);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Serves the streams that are ready, in turn, as long as there is room for what they send.
+    /// Returns whether that was too little.
+    fn serve_ready(&mut self) -> bool {
+        let words = self.wakers.len().div_ceil(64).max(1);
+        let mut more = false;
+        let (first, shift) = (self.turn / 64, self.turn as u32 % 64);
+        for offset in 0..words {
+            let word = (first + offset) % words;
+            // Those from `turn` on come first.
+            let shift = if offset == 0 { shift } else { 0 };
+            let mut ready = self.ready.take(word).rotate_right(shift);
+            while ready != 0 {
+                if self.http.out.len() >= FULL {
+                    self.ready.put_back(word, ready.rotate_left(shift));
+                    return true;
+                }
+                let key = word * 64 + ((ready.trailing_zeros() + shift) % 64) as usize;
+                ready &= ready - 1;
+                self.turn = key + 1;
+                more |= self.serve_stream(key);
+            }
+        }
+        self.turn %= words * 64;
+        more
+    }
+
+    fn serve_stream(&mut self, key: usize) -> bool {
+        let Some(waker) = self.wakers.get(key) else { return false };
+        let worker = &self.connection.worker;
+        let mut tools = Tools { worker, responders: &mut self.responders, waker };
+        let served = self.http.with_stream(key, |sender, slot| {
+            let slot = slot.as_mut()?;
+            let more = slot.serve(sender, &mut tools);
+            sender.raise_window(slot.held());
+            Some((more, slot.reads_until(), slot.waits_until()))
+        });
+        let Some((more, reads_until, waits_until)) = served.flatten() else { return false };
+        if more {
+            self.ready.add(key);
+        }
+        let reads = reads_until.map(|until| {
+            worker.soon(Duration::from_nanos(until.saturating_sub(worker.recent().monotonic)))
+        });
+        if let Some(at) = reads.or(waits_until).filter(|at| *at < self.deadline.at()) {
+            self.deadline.set(at);
+        }
+        more
+    }
+
+    /// Sends what is to be sent.
+    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.http.raise_window();
+        let out = &mut self.http.out;
+        if out.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        while self.sent < out.len() {
+            match ready!(Pin::new(&mut self.stream).poll_write(cx, &out[self.sent..]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                sent => {
+                    self.sent += sent;
+                    if let Some(timeout) = &mut self.write_timeout {
+                        timeout.moved(sent, self.connection.worker.soon(Duration::ZERO));
+                    }
+                }
+            }
+        }
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        if let Some(timeout) = &mut self.write_timeout {
+            timeout.moved(0, self.connection.worker.soon(Duration::ZERO));
+        }
+        self.sent = 0;
+        out.clear();
+        // Many small requests at once may have had large answers.
+        out.shrink_to(2 * FULL);
+        Poll::Ready(Ok(()))
+    }
+}

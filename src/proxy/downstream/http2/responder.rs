@@ -1,0 +1,149 @@
+//! What answers the requests of a connection's streams, each responder one after the other. It is
+//! used again, so that a request costs no task and no allocation of one.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{Method, Version};
+use tokio::time::Instant;
+
+use crate::http2;
+use crate::policy::{Fields, Head, Known, Refusal, Target};
+use crate::proxy::downstream::http2::upload::{Upload, upload};
+use crate::proxy::request::connection::Connection;
+use crate::proxy::request::judge::{Judged, judge};
+use crate::proxy::request::respond::respond;
+use crate::proxy::request::response::Answer;
+use crate::proxy::worker::body::ClientBody;
+use crate::proxy::worker::body::Length;
+use crate::proxy::worker::current::Current;
+use crate::proxy::worker::deadline::Deadline;
+
+/// Answers requests for ever. Dropping it gives up the one that it is at.
+pub(in crate::proxy) struct Responder {
+    shared: Rc<RefCell<Shared>>,
+    work: Pin<Box<dyn Future<Output = ()>>>,
+}
+
+/// What a responder has found out since it was last polled.
+#[derive(Default)]
+pub(in crate::proxy) struct Advance {
+    /// Set once the head has been read.
+    pub(in crate::proxy) begun: Option<Begun>,
+    /// What is answered. The responder is free then.
+    pub(in crate::proxy) answer: Option<Result<Answer, http2::Malformed>>,
+}
+
+/// What a request's head says about its body.
+pub(in crate::proxy) struct Begun {
+    /// How long it is.
+    pub(in crate::proxy) length: Option<u64>,
+    /// Where it is put; `None` where there is none.
+    pub(in crate::proxy) upload: Option<Upload>,
+}
+
+/// Between a responder and its work.
+#[derive(Default)]
+struct Shared {
+    /// A request whose head is in the worker's block: whether it has ended.
+    asked: Option<bool>,
+    advance: Advance,
+}
+
+impl Responder {
+    pub(in crate::proxy) fn new(connection: &Rc<Connection>) -> Self {
+        let shared = Rc::<RefCell<Shared>>::default();
+        let work = Box::pin(answer_all(connection.clone(), shared.clone()));
+        Self { shared, work }
+    }
+
+    /// Takes on a request, whose head is in the worker's block; it is to be polled before the next
+    /// head is read. `ended`: it has no body.
+    pub(in crate::proxy) fn ask(&mut self, ended: bool) {
+        self.shared.borrow_mut().asked = Some(ended);
+    }
+
+    /// Goes on as far as possible.
+    pub(in crate::proxy) fn poll(&mut self, cx: &mut Context<'_>) -> Advance {
+        let _ = self.work.as_mut().poll(cx);
+        std::mem::take(&mut self.shared.borrow_mut().advance)
+    }
+}
+
+async fn answer_all(connection: Rc<Connection>, shared: Rc<RefCell<Shared>>) {
+    let worker = &connection.worker;
+    let mut deadline = Deadline::new(Instant::now() + Duration::from_secs(3600));
+    loop {
+        let (ended, waker) = poll_fn(|cx| match shared.borrow_mut().asked.take() {
+            Some(ended) => Poll::Ready((ended, cx.waker().clone())),
+            None => Poll::Pending,
+        })
+        .await;
+        let current = worker.current();
+        let mut body: Option<Rc<dyn ClientBody>> = None;
+        let begin = |length, waits| {
+            let mut begun = Begun { length, upload: None };
+            if !ended {
+                let (upload, reader) = upload(length, waits, waker);
+                begun.upload = Some(upload);
+                body = Some(reader);
+            }
+            shared.borrow_mut().advance.begun = Some(begun);
+        };
+        let answer = match judge_head(&connection, &current, ended, begin) {
+            Ok(judged) => {
+                Ok(respond(&connection.pool, &current, judged, body, &mut deadline).await)
+            }
+            Err(malformed) => Err(malformed),
+        };
+        shared.borrow_mut().advance.answer = Some(answer);
+    }
+}
+
+/// Judges the request whose head is in the worker's block. `begin` gets the length that its head
+/// names, and whether the client waits for `100 Continue`.
+fn judge_head<'s>(
+    connection: &Rc<Connection>,
+    current: &'s Current,
+    ended: bool,
+    begin: impl FnOnce(Option<u64>, bool),
+) -> Result<Judged<'s>, http2::Malformed> {
+    let now = connection.worker.now();
+    let peer = &connection.peer;
+    let mut block = connection.worker.block();
+    if block.is_over() {
+        block.wipe();
+        let target = Target { authority: None, path: "", query: None };
+        let head = Head { method: &Method::GET, target, fields: &Fields::new(), peer };
+        let over = Err(Refusal::HeadTooLarge);
+        return Ok(judge(connection, current, &head, Version::HTTP_2, over, now));
+    }
+    // RFC 9113 §8.1.1: what has ended is as long as it was said to be.
+    let sound =
+        |head: &http2::RequestHead<'_>| !ended || head.length.is_none_or(|length| length == 0);
+    let judged = match http2::request(&block) {
+        Ok(head) if sound(&head) => {
+            let length = match head.length {
+                Some(length) => Length::Exact(length),
+                None if ended => Length::Absent,
+                None => Length::Unknown,
+            };
+            let waits = !ended
+                && head
+                    .fields
+                    .all(Known::Expect)
+                    .any(|value| value.eq_ignore_ascii_case(b"100-continue"));
+            begin(head.length, waits);
+            let http2::RequestHead { method, target, fields, .. } = &head;
+            let head = Head { method, target: *target, fields, peer };
+            Ok(judge(connection, current, &head, Version::HTTP_2, Ok(length), now))
+        }
+        _ => Err(http2::Malformed),
+    };
+    block.wipe();
+    judged
+}

@@ -1,0 +1,182 @@
+//! What time brings to a client's HTTP/2 connection: clients that do not go on, that do not read,
+//! that say nothing, or that are gone.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{CLOSE_TIMEOUT, Client, PING_TIMEOUT, TIDY};
+use crate::http2::{Reason, Unfinished};
+use crate::proxy::downstream::http1::client::LOOK;
+use crate::proxy::downstream::http2::stream::{FULL, Slot};
+use crate::proxy::worker::closing::Closing;
+use crate::proxy::worker::deadline::{Patience, SURPLUS_HEAD_TIMEOUT};
+
+/// How long what a client has begun may stand unfinished before the connection ends; `None`: this
+/// is not what judges it.
+///
+/// | what has come of             | is judged by                        | ends           |
+/// |------------------------------|-------------------------------------|----------------|
+/// | the preface or SETTINGS      | `header_timeout`                    | the connection |
+/// | a header block               | `header_timeout`                    | the connection |
+/// | any frame but DATA           | `header_timeout`                    | the connection |
+/// | DATA of an open stream       | `body_timeout`, `min_transfer_rate` | the stream     |
+/// | DATA, once its stream closed | `header_timeout` from then on       | the connection |
+///
+/// Nothing behind a frame can be read before all of it has come.
+fn limit(unfinished: Unfinished, header_timeout: Duration) -> Option<Duration> {
+    match unfinished {
+        Unfinished::Opening
+        | Unfinished::HeaderBlock
+        | Unfinished::Frame
+        | Unfinished::ClosedData => Some(header_timeout),
+        Unfinished::Data => None,
+    }
+}
+
+impl Client {
+    /// Does what time brings, and sets the deadline for the next look.
+    pub(in crate::proxy) fn look_after(&mut self) -> Option<Closing> {
+        let worker = self.connection.worker.clone();
+        let now = worker.now().monotonic;
+        let current = worker.current();
+        let server = &current.site.server;
+        let (idle, header) = (server.idle_timeout, server.header_timeout);
+        let since = |moment: u64| Duration::from_nanos(now.saturating_sub(moment));
+        let at = worker.soon(Duration::ZERO);
+        if self.write_timeout.and_then(|timeout| timeout.ends()).is_some_and(|end| end <= at) {
+            self.http.streams().filter_map(|(_, slot)| slot.as_ref()).for_each(Slot::blame_client);
+            return Some(Closing::Abandoned);
+        }
+        // What begins after this look is looked after in time.
+        let mut next = idle.min(header).min(self.look_after_unfinished(now, header));
+        next = next.min(self.look_after_streams(now, at));
+        if let Some(end) = self.write_timeout.and_then(|timeout| timeout.ends()) {
+            // Nothing is read meanwhile, not even that the client has left.
+            if self.stream.is_closed_by_peer() {
+                return Some(Closing::Abandoned);
+            }
+            next = next.min(end - at).min(LOOK);
+        }
+        match self.connection.quiet() {
+            Some(quiet) if self.told || self.http.is_winding_down() => {
+                let last = self.close_timeout();
+                if quiet < last {
+                    next = next.min(last - quiet);
+                } else if self.told {
+                    return Some(Closing::Abandoned);
+                } else {
+                    // It does not confirm that it has heard of the end.
+                    self.dismiss(Reason::NO_ERROR);
+                    next = next.min(last);
+                }
+            }
+            Some(quiet) if quiet >= idle => {
+                self.wind_down();
+                next = next.min(self.close_timeout());
+            }
+            Some(quiet) => {
+                next = next.min(idle - quiet);
+                if quiet < TIDY {
+                    next = next.min(TIDY - quiet);
+                } else if self.http.is_quiet() {
+                    self.wakers = Vec::new();
+                    self.responders = Vec::new();
+                    self.http.shrink();
+                    self.rest.shrink_to_fit();
+                }
+            }
+            // Finds out about clients that are gone without a word while a request is in flight.
+            None => match self.asked {
+                Some(asked) if since(asked) >= PING_TIMEOUT => return Some(Closing::Abandoned),
+                Some(asked) => next = next.min(PING_TIMEOUT - since(asked)),
+                None if since(self.heard) >= idle => {
+                    self.http.ping();
+                    self.asked = Some(now);
+                    next = next.min(PING_TIMEOUT);
+                }
+                None => next = next.min(idle - since(self.heard)),
+            },
+        }
+        self.deadline.set(worker.soon(next.max(Duration::from_millis(1))));
+        None
+    }
+
+    /// Ends the connection if what the client has begun stands unfinished for too long. Returns how
+    /// long it may still stand.
+    fn look_after_unfinished(&mut self, now: u64, header_timeout: Duration) -> Duration {
+        let is_read = !self.told && self.http.out.len() < FULL;
+        let Some((unfinished, begun)) = self.http.unfinished().filter(|_| is_read) else {
+            return Duration::MAX;
+        };
+        let Some(limit) = limit(unfinished, header_timeout) else { return Duration::MAX };
+        let stood = Duration::from_nanos(now.saturating_sub(begun.max(self.unread)));
+        let left = limit.saturating_sub(stood);
+        if left.is_zero() {
+            self.connection.worker.stats().connections_silent.add(1);
+            self.dismiss(Reason::ENHANCE_YOUR_CALM);
+            return Duration::MAX;
+        }
+        left
+    }
+
+    /// Closes streams whose time is over. Returns when the next one's is. `at`: the same moment as
+    /// `now`.
+    fn look_after_streams(&mut self, now: u64, at: Instant) -> Duration {
+        let mut next = Duration::MAX;
+        for key in 0..self.wakers.len() {
+            self.http.with_stream(key, |sender, slot| {
+                let Some(slot) = slot else { return };
+                match slot.reads_until() {
+                    Some(until) if until <= now => sender.reset(Reason::NO_ERROR),
+                    Some(until) => next = next.min(Duration::from_nanos(until - now)),
+                    None => {}
+                }
+                match slot.waits_until() {
+                    Some(until) if until <= at => slot.give_up(sender),
+                    Some(until) => next = next.min(until - at),
+                    None => {}
+                }
+            });
+        }
+        next
+    }
+
+    /// The client does not take what is sent.
+    pub(in crate::proxy) fn wait(&mut self) {
+        let worker = &self.connection.worker;
+        let timeout =
+            self.write_timeout.get_or_insert_with(|| Patience::new(&worker.current().site.server));
+        timeout.wait(|| worker.soon(Duration::ZERO));
+        if let Some(end) = timeout.ends() {
+            let next = end.min(worker.soon(LOOK));
+            if next < self.deadline.at() {
+                self.deadline.set(next);
+            }
+        }
+    }
+
+    /// Ends the connection with all that is on it, and says why.
+    pub(in crate::proxy) fn dismiss(&mut self, reason: Reason) {
+        self.http.go_away(reason);
+        self.http.abandon_streams();
+        self.told = true;
+        self.limit_close();
+    }
+
+    pub(in crate::proxy) fn wind_down(&mut self) {
+        self.http.wind_down();
+        self.limit_close();
+    }
+
+    fn limit_close(&mut self) {
+        self.connection.restart_quiet();
+        let last = self.connection.worker.soon(self.close_timeout());
+        self.deadline.set(self.deadline.at().min(last));
+    }
+
+    /// How long the connection may stay without a request in flight once it is to end.
+    fn close_timeout(&self) -> Duration {
+        if self.connection.surplus { SURPLUS_HEAD_TIMEOUT } else { CLOSE_TIMEOUT }
+    }
+}

@@ -1,0 +1,6 @@
+//! Clients: connections, and the protocols that they speak.
+
+pub(in crate::proxy) mod accept;
+pub(in crate::proxy) mod connection;
+pub(in crate::proxy) mod http1;
+pub(in crate::proxy) mod http2;

@@ -1,0 +1,188 @@
+//! The verdict on a request's head, and what it asks for.
+
+use std::rc::Rc;
+
+use http::{Method, Version};
+
+use crate::policy::{
+    Admission, Caller, Head, Known, Now, Permit, Refusal, Refused, Responder, authorise,
+    client_address, contains_key, is_grpc,
+};
+use crate::proxy::request::connection::Connection;
+use crate::proxy::request::key_endpoint;
+use crate::proxy::request::log_entry::Record;
+use crate::proxy::request::reply::Reply;
+use crate::proxy::upstream::outbound::Outbound;
+use crate::proxy::worker::body::Length;
+use crate::proxy::worker::context::Worker;
+use crate::proxy::worker::current::Current;
+use crate::proxy::worker::log::redacted;
+use crate::state::{KeyCall, RefusedRequest};
+
+/// What is kept of a request's head once it has been judged.
+pub(in crate::proxy) struct Judged<'s> {
+    pub(in crate::proxy) outcome: Outcome<'s>,
+    pub(in crate::proxy) record: Record,
+    pub(in crate::proxy) reply: Reply<'s>,
+}
+
+/// What the verdict on a request asks for.
+pub(in crate::proxy) enum Outcome<'s> {
+    /// A request that goes on to the upstream.
+    Forward(Admission<'s>, Outbound),
+    /// One that Keygate's own key endpoints answer.
+    KeyEndpoint(Admission<'s>, KeyCall),
+    /// A browser's preflight, which gets these lines.
+    Preflight(&'s [u8]),
+    Refused(Refused<'s>),
+}
+
+/// Judges a request by its head. Nothing of the head is borrowed any more when this returns.
+/// `body`: how long it is, or why the message as a whole is refused.
+pub(in crate::proxy) fn judge<'s>(
+    connection: &Rc<Connection>,
+    current: &'s Current,
+    head: &Head<'_>,
+    version: Version,
+    body: Result<Length, Refusal>,
+    now: Now,
+) -> Judged<'s> {
+    let worker = &connection.worker;
+    let request_id = worker.request_id(head.fields, current);
+    let mut record = Record::start(connection, current, head, version, &request_id, now);
+    let http2 = version == Version::HTTP_2;
+    let mut reply = Reply {
+        request_id,
+        now,
+        http2,
+        grpc: is_grpc(head.fields),
+        to_head: *head.method == Method::HEAD,
+        cors: &[],
+    };
+    let body = if connection.surplus { Err(Refusal::Overloaded) } else { body };
+    let admitted = body.map_err(Refused::early).and_then(|body| {
+        let permit = authorise(head, &current.snapshot, now)?;
+        match has_room(worker, current, &permit, body) {
+            Ok(()) => Ok((worker.charge(permit, now)?, body)),
+            Err(refusal) => Err(permit.refused(refusal, now)),
+        }
+    });
+    let outcome = match admitted {
+        Ok((admission, body)) => {
+            note_admitted(worker, head, &admission, &mut record, &mut reply);
+            let request_id = reply.request_id.as_str();
+            match admission.responder() {
+                Responder::Upstream => {
+                    match Outbound::new(current, &admission, head, version, body, request_id) {
+                        Ok(outbound) => Outcome::Forward(admission, outbound),
+                        Err(refusal) => Outcome::Refused(admission.refused(refusal)),
+                    }
+                }
+                Responder::KeyEndpoints => {
+                    let call = key_endpoint::call(&admission, head, request_id);
+                    Outcome::KeyEndpoint(admission, call)
+                }
+                Responder::Preflight => {
+                    Outcome::Preflight(admission.api().preflight_lines(head.fields))
+                }
+            }
+        }
+        Err(refused) => {
+            note_refused(worker, head, &refused, &mut record, &mut reply);
+            Outcome::Refused(refused)
+        }
+    };
+    Judged { outcome, record, reply }
+}
+
+fn note_admitted<'s>(
+    worker: &Worker,
+    head: &Head<'_>,
+    admission: &Admission<'s>,
+    record: &mut Record,
+    reply: &mut Reply<'s>,
+) {
+    let key = if let Caller::Key { record, .. } = admission.caller() { Some(record) } else { None };
+    if let Some(key) = admission.note_use(reply.now) {
+        worker.add_used_key(key);
+    }
+    record.set_caller(Some(admission.api_index()), key, Some(admission.client()));
+    reply.cors = admission.api().cors_lines(head.fields);
+}
+
+fn note_refused<'s>(
+    worker: &Worker,
+    head: &Head<'_>,
+    refused: &Refused<'s>,
+    record: &mut Record,
+    reply: &mut Reply<'s>,
+) {
+    record.set_caller(refused.api.map(|(index, _)| index), refused.key, None);
+    reply.cors = refused.api.map_or(&[], |(_, api)| api.cors_lines(head.fields));
+    remember(worker, head, refused, reply.request_id.as_str(), reply.now);
+    if let Some(key) = refused.note_use(reply.now) {
+        worker.add_used_key(key);
+    }
+}
+
+/// Whether a request that was authorised is not too large, and its API not serving as many as it
+/// may already. Only a worker that has more than its share, or that knows of many elsewhere, looks
+/// at what the others have.
+fn has_room(
+    worker: &Worker,
+    current: &Current,
+    permit: &Permit<'_>,
+    body: Length,
+) -> Result<(), Refusal> {
+    let forwarded = permit.responder() == Responder::Upstream;
+    let Some(api) = current.site.apis.get(permit.api_index()).filter(|_| forwarded) else {
+        return Ok(());
+    };
+    if let Length::Exact(length) = body
+        && length > api.config.max_body_size as u64
+    {
+        return Err(Refusal::BodyTooLarge);
+    }
+    let most = api.config.max_requests as u64;
+    let (own, elsewhere) = api
+        .stats
+        .get(worker.index())
+        .map_or((0, 0), |stats| (stats.in_flight.value(), stats.elsewhere.value()));
+    let may_be_full = (own + 1) * api.stats.len() as u64 > most || own + elsewhere >= most;
+    if may_be_full && api.in_flight() >= most { Err(Refusal::Overloaded) } else { Ok(()) }
+}
+
+/// Keeps what it takes to say later why a request was refused.
+fn remember(worker: &Worker, head: &Head<'_>, refused: &Refused<'_>, request_id: &str, now: Now) {
+    let current = worker.current();
+    let apis = current.site.routes.apis();
+    let safe = |text| redacted(text, |text| contains_key(apis, text));
+    let field = |name| {
+        head.fields
+            .first(name)
+            .and_then(|value| std::str::from_utf8(value).ok())
+            .unwrap_or_default()
+    };
+    let host = head.target.authority.unwrap_or_else(|| field(Known::Host));
+    let referrer = field(Known::Referer);
+    let referrer = referrer.split_once(['?', '#']).map_or(referrer, |(page, _)| page);
+    let texts = [
+        request_id,
+        safe(head.method.as_str()),
+        safe(host),
+        safe(head.target.path),
+        safe(referrer),
+    ];
+    let api = refused.api.map(|(_, api)| api.definition().name.clone());
+    let address =
+        client_address(head.peer.address, head.fields, current.site.routes.trusted_proxies())
+            .unwrap_or(head.peer.address);
+    worker.remember_refused(RefusedRequest::new(
+        now.unix,
+        refused.refusal,
+        api,
+        refused.key.cloned(),
+        address,
+        texts,
+    ));
+}

@@ -1,0 +1,107 @@
+//! An API's own key endpoints: what was admitted goes over to the control plane, which answers it.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::policy::{Admission, Caller, Fields, Head, Refusal, prepare_response};
+use crate::proxy::request::log_entry::Record;
+use crate::proxy::request::reply::{Reply, own_answer, turn_away};
+use crate::proxy::request::response::{Answer, AnswerHead};
+use crate::proxy::worker::body::ClientBody;
+use crate::proxy::worker::body::Length;
+use crate::proxy::worker::context::Worker;
+use crate::state::{KeyAnswer, KeyCall};
+
+/// Bodies of key endpoints are small.
+const LARGEST_BODY: usize = 64 * 1024;
+/// For the whole of it.
+const BODY_TIME: Duration = Duration::from_secs(30);
+/// For the answer to it.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
+
+/// An admitted request to key endpoints, but for its body.
+pub(in crate::proxy) fn call(
+    admission: &Admission<'_>,
+    head: &Head<'_>,
+    request_id: &str,
+) -> KeyCall {
+    let definition = admission.api().definition();
+    let base = definition.key_api.as_ref().map_or(0, |key_api| key_api.path.len());
+    let (key, environment) = match admission.caller() {
+        Caller::Key { record, environment, .. } => (record.id(), environment),
+        Caller::PassThrough | Caller::Public => ("", None),
+    };
+    KeyCall {
+        api: definition.name.clone(),
+        key: key.to_owned(),
+        environment: environment
+            .and_then(|index| definition.environments.get(index))
+            .map(|environment| environment.name.to_string()),
+        method: head.method.clone(),
+        path: head.target.path.get(base..).unwrap_or_default().to_owned(),
+        request_id: request_id.to_owned(),
+        body: Bytes::new(),
+    }
+}
+
+/// Answers an admitted request to key endpoints.
+pub(in crate::proxy) async fn answer(
+    worker: &Worker,
+    admission: &Admission<'_>,
+    call: KeyCall,
+    body: Option<Rc<dyn ClientBody>>,
+    reply: &Reply<'_>,
+    mut record: Record,
+) -> Answer {
+    let answer = match exchange(worker, call, body).await {
+        Ok(answer) => answer,
+        Err(refusal) => return turn_away(&admission.refused(refusal), reply, record),
+    };
+    record.set_answered(answer.status.as_u16());
+    let mut fields = Fields::new();
+    fields.push("cache-control", b"no-store");
+    if let Some(content_type) = &answer.content_type {
+        fields.push("content-type", content_type.as_bytes());
+    }
+    if let Some(allow) = &answer.allow {
+        fields.push("allow", allow.as_bytes());
+    }
+    let mut head = AnswerHead::new(reply.http2, answer.status, Length::Absent);
+    prepare_response(
+        &fields,
+        admission,
+        reply.request_id.as_str(),
+        reply.now,
+        reply.cors,
+        &mut head,
+    );
+    own_answer(head, answer.body, reply, record, false)
+}
+
+async fn exchange(
+    worker: &Worker,
+    mut call: KeyCall,
+    body: Option<Rc<dyn ClientBody>>,
+) -> Result<KeyAnswer, Refusal> {
+    let read = tokio::time::timeout(BODY_TIME, whole(body)).await;
+    call.body = read.unwrap_or(Err(Refusal::ClientTimeout))?;
+    // The store's disk may hang.
+    let answer = tokio::time::timeout(ANSWER_TIME, worker.shared().answer(call)).await;
+    answer.ok().flatten().ok_or(Refusal::KeyOfficeUnavailable)
+}
+
+async fn whole(body: Option<Rc<dyn ClientBody>>) -> Result<Bytes, Refusal> {
+    let Some(body) = body else { return Ok(Bytes::new()) };
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = poll_fn(|cx| body.poll(cx)).await {
+        let Ok(data) = frame.map_err(|_| Refusal::ClientAborted)?.into_data() else { continue };
+        if bytes.len() + data.len() > LARGEST_BODY {
+            return Err(Refusal::BodyTooLarge);
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes.freeze())
+}

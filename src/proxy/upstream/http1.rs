@@ -1,0 +1,388 @@
+//! One exchange with an HTTP/1.1 upstream: the request goes out, the answer comes back, both on the
+//! task of whoever asks for more.
+
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use http::{Method, StatusCode, Version};
+use tokio::io::AsyncWrite as _;
+
+use crate::http1::{self, Body, LAST_CHUNK, Limits, Piece, ResponseHead, find_end};
+use crate::policy::{Fields, Known, wipe};
+use crate::proxy::upstream::outbound::{Asked, ReadHead, names_websocket};
+use crate::proxy::upstream::pool::Pool;
+use crate::proxy::upstream::request_body::RequestBody;
+use crate::proxy::worker::request_state::Progress;
+use crate::proxy::worker::stream::Stream;
+use crate::proxy::worker::stream::poll_read;
+
+/// The head of an upstream's answer.
+const ANSWER: Limits = Limits { size: 128 * 1024, fields: 256 };
+/// Interim answers (RFC 9110 §15.2) before the final one.
+const MOST_INTERIM: u32 = 32;
+
+/// What is still to be done about the request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sending {
+    /// More of its body is to come.
+    Body,
+    /// The last of it stands in `out` and `data`, if it has not been sent.
+    Last,
+    /// Nothing: the upstream takes no more of it.
+    Stopped,
+}
+
+/// How far the answer has been read.
+enum Receiving {
+    /// The final head is waited for.
+    Head {
+        /// How much of what was received holds no end of a head.
+        searched: usize,
+        /// How many interim answers there were.
+        interim: u32,
+    },
+    Body {
+        body: Body,
+        /// Whether the connection may serve another request.
+        reusable: bool,
+    },
+}
+
+/// Dropping it before its end closes the connection.
+pub(in crate::proxy) struct Exchange {
+    pool: Rc<Pool>,
+    /// Id of the upstream.
+    upstream: u64,
+    /// None once the connection has been given back.
+    stream: Option<Stream>,
+    /// The request's head, kept until there is an answer; then chunks of its body.
+    out: Vec<u8>,
+    sent: usize,
+    /// The part of the body that is being sent.
+    data: Bytes,
+    body: RequestBody,
+    /// Whether the body is sent in chunks.
+    chunked: bool,
+    sending: Sending,
+    /// Received and not read yet.
+    rest: BytesMut,
+    receiving: Receiving,
+}
+
+/// Why an exchange has no answer.
+pub(in crate::proxy) enum Failed {
+    /// The upstream closed the connection without a word; `unsent`: before it was given anything.
+    Closed {
+        /// What was to be sent.
+        request: Unanswered,
+        unsent: bool,
+    },
+    /// The client's body broke off, or may not go on.
+    Client,
+    /// Anything else.
+    Upstream(io::Error),
+}
+
+/// A request that was not answered.
+pub(in crate::proxy) struct Unanswered {
+    pub(in crate::proxy) head: Vec<u8>,
+    pub(in crate::proxy) body: RequestBody,
+}
+
+impl Exchange {
+    /// `head`: the request's whole head. `chunked`: how it says that the body comes.
+    pub(in crate::proxy) fn new(
+        pool: &Rc<Pool>,
+        upstream: u64,
+        stream: Stream,
+        request: Unanswered,
+        chunked: bool,
+    ) -> Self {
+        let Unanswered { head, body } = request;
+        let sending = if body.progress().is_sent() { Sending::Last } else { Sending::Body };
+        Self {
+            pool: pool.clone(),
+            upstream,
+            stream: Some(stream),
+            out: head,
+            sent: 0,
+            data: Bytes::new(),
+            body,
+            chunked,
+            sending,
+            rest: BytesMut::new(),
+            receiving: Receiving::Head { searched: 0, interim: 0 },
+        }
+    }
+
+    /// Sends what can be sent. Ready when the request has been sent, or cannot be.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(())) };
+        loop {
+            while self.sent < self.out.len() {
+                self.sent +=
+                    written(ready!(Pin::new(&mut *stream).poll_write(cx, &self.out[self.sent..])))?;
+            }
+            while !self.data.is_empty() {
+                let written = written(ready!(Pin::new(&mut *stream).poll_write(cx, &self.data)))?;
+                self.data.advance(written);
+            }
+            if self.sending != Sending::Body {
+                return Pin::new(stream).poll_flush(cx);
+            }
+            let Poll::Ready(part) = self.body.poll(cx) else {
+                ready!(Pin::new(stream).poll_flush(cx))?;
+                return Poll::Pending;
+            };
+            wipe(&mut self.out);
+            self.out.clear();
+            self.sent = 0;
+            match part.transpose().map_err(io::Error::other)?.map(http_body::Frame::into_data) {
+                Some(Ok(data)) if self.chunked => http1::chunk(&mut self.out, &data),
+                Some(Ok(data)) => self.data = data,
+                Some(Err(frame)) => {
+                    self.sending = Sending::Last;
+                    if let (true, Ok(trailers)) = (self.chunked, frame.into_trailers()) {
+                        http1::trailers(&mut self.out, &trailers);
+                    }
+                }
+                None => {
+                    self.sending = Sending::Last;
+                    if self.chunked {
+                        self.out.extend_from_slice(LAST_CHUNK);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends what can be sent, as long as the upstream takes it.
+    pub(in crate::proxy) fn send_on(&mut self, cx: &mut Context<'_>) {
+        if self.sending != Sending::Stopped
+            && let Poll::Ready(Err(error)) = self.poll_send(cx)
+        {
+            // It may have answered before it stopped listening.
+            self.sending = Sending::Stopped;
+            tracing::debug!(%error, "the upstream does not take the request");
+        }
+    }
+
+    /// The head of the final answer to what was asked, as soon as it is there; `reader` makes of it
+    /// what is kept. To be called until it is ready once.
+    pub(in crate::proxy) fn poll_head<R: ReadHead>(
+        &mut self,
+        cx: &mut Context<'_>,
+        asked: &Asked,
+        reader: &R,
+    ) -> Poll<Result<R::Kept, Failed>> {
+        self.send_on(cx);
+        if self.body.progress().failed().is_some() {
+            return Poll::Ready(Err(Failed::Client));
+        }
+        let Receiving::Head { searched, interim } = &mut self.receiving else {
+            return Poll::Ready(Err(Failed::Upstream(io::ErrorKind::InvalidInput.into())));
+        };
+        let worker = self.pool.worker().clone();
+        let mut buffer = worker.upstream_buffer();
+        let mut filled = self.rest.len();
+        buffer[..filled].copy_from_slice(&self.rest);
+        self.rest.clear();
+        loop {
+            match find_end(&buffer[..filled], *searched, ANSWER.size) {
+                Ok(Some(end)) => {
+                    let (head, rest) = buffer[..filled].split_at_mut(end);
+                    let mut fields = Fields::new();
+                    let head = match http1::response(head, ANSWER.fields, &mut fields) {
+                        Ok((status, version)) => ResponseHead { status, version, fields: &fields },
+                        Err(malformed) => return Poll::Ready(Err(nonsense(malformed))),
+                    };
+                    *searched = 0;
+                    // RFC 9110 §15.2.2: a switch was asked for, and says what to.
+                    if head.status == StatusCode::SWITCHING_PROTOCOLS
+                        && !(asked.switch && names_websocket(&fields))
+                    {
+                        return Poll::Ready(Err(nonsense(http1::Malformed::Syntax)));
+                    }
+                    if head.status.is_informational()
+                        && head.status != StatusCode::SWITCHING_PROTOCOLS
+                    {
+                        *interim += 1;
+                        if *interim > MOST_INTERIM {
+                            return Poll::Ready(Err(Failed::Upstream(
+                                io::ErrorKind::InvalidData.into(),
+                            )));
+                        }
+                        buffer.copy_within(end..filled, 0);
+                        filled -= end;
+                        continue;
+                    }
+                    let body = match http1::response_body(&head, asked.method == Method::HEAD) {
+                        Ok(body) => body,
+                        Err(malformed) => return Poll::Ready(Err(nonsense(malformed))),
+                    };
+                    let reusable = head.status != StatusCode::SWITCHING_PROTOCOLS
+                        && keeps_alive(head.version, &fields);
+                    self.receiving = Receiving::Body { body, reusable };
+                    self.rest.extend_from_slice(rest);
+                    let kept = reader.read(&head);
+                    self.settle();
+                    return Poll::Ready(Ok(kept));
+                }
+                Ok(None) => *searched = filled,
+                Err(malformed) => return Poll::Ready(Err(nonsense(malformed))),
+            }
+            let Some(stream) = &mut self.stream else {
+                return Poll::Ready(Err(Failed::Upstream(io::ErrorKind::NotConnected.into())));
+            };
+            if filled == buffer.len() {
+                let larger = buffer.len() * 2;
+                buffer.resize(larger, 0);
+            }
+            match poll_read(stream, cx, &mut buffer[filled..]) {
+                Poll::Ready(Ok(read)) if read > 0 => filled += read,
+                Poll::Pending => {
+                    self.rest.extend_from_slice(&buffer[..filled]);
+                    return Poll::Pending;
+                }
+                Poll::Ready(ended) => {
+                    let error = ended.err().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into());
+                    let closed = matches!(
+                        error.kind(),
+                        io::ErrorKind::UnexpectedEof
+                            | io::ErrorKind::ConnectionReset
+                            | io::ErrorKind::BrokenPipe
+                    );
+                    if filled > 0 || !closed {
+                        return Poll::Ready(Err(Failed::Upstream(error)));
+                    }
+                    let body = std::mem::replace(&mut self.body, RequestBody::none());
+                    let request = Unanswered { head: std::mem::take(&mut self.out), body };
+                    return Poll::Ready(Err(Failed::Closed { request, unsent: self.sent == 0 }));
+                }
+            }
+        }
+    }
+
+    /// What stands next in the answer's body: data at a place of `buffer`, trailers, or the end.
+    /// What is left of the request is sent meanwhile.
+    pub(in crate::proxy) fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<Piece>> {
+        self.send_on(cx);
+        if self.body.progress().failed().is_some() {
+            // The upstream may wait for the rest in vain.
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        loop {
+            let Receiving::Body { body, reusable } = &mut self.receiving else {
+                return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
+            };
+            if body.is_done() {
+                self.settle();
+                return Poll::Ready(Ok(Piece::End));
+            }
+            if !self.rest.is_empty() {
+                let kept = self.rest.len().min(buffer.len());
+                let (read, piece) =
+                    body.read(&self.rest[..kept]).map_err(|_| io::ErrorKind::InvalidData)?;
+                // Only this piece, for there may be many.
+                let piece = match piece {
+                    Piece::Data(range) => {
+                        let length = range.len();
+                        buffer[..length].copy_from_slice(&self.rest[range]);
+                        Piece::Data(0..length)
+                    }
+                    piece => piece,
+                };
+                self.rest.advance(read);
+                if !matches!(piece, Piece::More) {
+                    self.settle();
+                    return Poll::Ready(Ok(piece));
+                }
+                continue;
+            }
+            let Some(stream) = &mut self.stream else {
+                return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+            };
+            let filled = ready!(poll_read(stream, cx, buffer))?;
+            if filled == 0 {
+                *reusable = false;
+                if body.close() {
+                    continue;
+                }
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+            let (read, piece) =
+                body.read(&buffer[..filled]).map_err(|_| io::ErrorKind::InvalidData)?;
+            self.rest.extend_from_slice(&buffer[read..filled]);
+            if !matches!(piece, Piece::More) {
+                self.settle();
+                return Poll::Ready(Ok(piece));
+            }
+        }
+    }
+
+    /// Gives the connection back once the answer has ended, unless the upstream answered before it
+    /// had all of the request or sent more than one answer.
+    fn settle(&mut self) {
+        let sent =
+            self.sending == Sending::Last && self.sent == self.out.len() && self.data.is_empty();
+        if let Receiving::Body { body, reusable: true } = &self.receiving
+            && body.is_done()
+            && sent
+            && self.rest.is_empty()
+            && let Some(stream) = self.stream.take()
+        {
+            self.pool.put(self.upstream, stream);
+        }
+    }
+
+    pub(in crate::proxy) fn is_done(&self) -> bool {
+        matches!(&self.receiving, Receiving::Body { body, .. } if body.is_done())
+    }
+
+    /// Cuts of the request are told to whoever shares this.
+    pub(in crate::proxy) fn progress(&self) -> &Rc<Progress> {
+        self.body.progress()
+    }
+
+    /// The stream and what has come on it, after a protocol switch.
+    pub(in crate::proxy) fn take_stream(&mut self) -> Option<(Stream, BytesMut)> {
+        Some((self.stream.take()?, std::mem::take(&mut self.rest)))
+    }
+}
+
+/// What was to be sent holds what only the upstream may know.
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        wipe(&mut self.out);
+    }
+}
+
+fn written(outcome: io::Result<usize>) -> io::Result<usize> {
+    outcome.and_then(
+        |written| if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(written) },
+    )
+}
+
+fn nonsense(malformed: http1::Malformed) -> Failed {
+    Failed::Upstream(io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("the upstream's answer is malformed: {malformed}"),
+    ))
+}
+
+/// RFC 9112 §9.3.
+pub(in crate::proxy) fn keeps_alive(version: Version, fields: &Fields<'_>) -> bool {
+    let names = |option| fields.lists(Known::Connection, option);
+    if version == Version::HTTP_11 {
+        !names(b"close")
+    } else {
+        names(b"keep-alive") && !names(b"close")
+    }
+}

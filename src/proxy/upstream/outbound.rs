@@ -1,0 +1,145 @@
+//! A request as its upstream gets it, but for the body.
+
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header};
+
+use crate::config::{ApiConfig, Protocol};
+use crate::http1::{ResponseHead, request_line};
+use crate::policy::{Admission, Caller, Fields, Head, Known, Refusal, Sink as _, prepare_request};
+use crate::proxy::worker::body::Length;
+use crate::proxy::worker::current::Current;
+use crate::state::UpstreamState;
+
+/// Makes of the head of an upstream's answer what is kept of it.
+pub(in crate::proxy) trait ReadHead {
+    /// What is kept.
+    type Kept;
+
+    fn read(&self, head: &ResponseHead<'_, '_>) -> Self::Kept;
+}
+
+/// A request as its upstream gets it, but for the body.
+pub(in crate::proxy) struct Outbound {
+    pub(in crate::proxy) asked: Asked,
+    pub(in crate::proxy) head: OutboundHead,
+}
+
+/// What retries and the reading of the answer depend on.
+pub(in crate::proxy) struct Asked {
+    pub(in crate::proxy) method: Method,
+    /// Whether it asks to switch to the WebSocket protocol.
+    pub(in crate::proxy) switch: bool,
+    /// Whether a body is sent in chunks.
+    pub(in crate::proxy) chunked: bool,
+}
+
+pub(in crate::proxy) enum OutboundHead {
+    Http1(Vec<u8>),
+    Http2(Box<Request<()>>),
+}
+
+/// Room for most heads.
+const ROOM: usize = 1024;
+
+impl Outbound {
+    /// `body`: how long it is.
+    pub(in crate::proxy) fn new(
+        current: &Current,
+        admission: &Admission<'_>,
+        head: &Head<'_>,
+        version: Version,
+        body: Length,
+        request_id: &str,
+    ) -> Result<Self, Refusal> {
+        let (api, upstream) =
+            destination(current, admission).ok_or(Refusal::UpstreamUnreachable)?;
+        let host = api.rewrite_host.then_some(&*upstream.settings.authority);
+        let trusted = current.snapshot.routes.trusted_proxies();
+        // Where a body stands, the place where another protocol begins would be a guess. Its
+        // request is served as an ordinary one, as a server may always do (RFC 9110 §7.8).
+        let switch = matches!(body, Length::Absent | Length::Exact(0))
+            && wants_websocket(head.method, version, head.fields);
+        let (method, chunked) = (head.method.clone(), body == Length::Unknown);
+        let head = match upstream.settings.protocol {
+            Protocol::Http1 | Protocol::Http1Tls => {
+                let mut out = Vec::with_capacity(ROOM);
+                request_line(&mut out, head.method, &head.target);
+                prepare_request(head, version, admission, trusted, request_id, host, &mut out);
+                match body {
+                    Length::Exact(length) => {
+                        out.put("content-length", length.to_string().as_bytes())
+                    }
+                    Length::Unknown => out.put("transfer-encoding", b"chunked"),
+                    Length::Absent => {}
+                }
+                if switch {
+                    out.extend_from_slice(b"connection: Upgrade\r\nupgrade: websocket\r\n");
+                }
+                out.extend_from_slice(b"\r\n");
+                OutboundHead::Http1(out)
+            }
+            Protocol::Http2 | Protocol::Http2Tls => {
+                let mut fields = HeaderMap::with_capacity(head.fields.len() + 16);
+                prepare_request(head, version, admission, trusted, request_id, host, &mut fields);
+                if let Length::Exact(length) = body {
+                    fields.insert(header::CONTENT_LENGTH, length.into());
+                }
+                // RFC 9113 §8.3.1: the host travels as `:authority`.
+                let host = fields.remove(header::HOST);
+                let mut request = Request::new(());
+                *request.method_mut() = head.method.clone();
+                *request.uri_mut() = absolute(head, upstream, host.as_ref())?;
+                *request.version_mut() = Version::HTTP_2;
+                *request.headers_mut() = fields;
+                OutboundHead::Http2(Box::new(request))
+            }
+        };
+        Ok(Self { asked: Asked { method, switch, chunked }, head })
+    }
+
+    /// Whether its upstream speaks HTTP/2.
+    pub(in crate::proxy) fn is_http2(&self) -> bool {
+        matches!(self.head, OutboundHead::Http2(_))
+    }
+}
+
+/// Where an admitted request goes.
+pub(in crate::proxy) fn destination<'c>(
+    current: &'c Current,
+    admission: &Admission<'_>,
+) -> Option<(&'c ApiConfig, &'c UpstreamState)> {
+    let environment =
+        if let Caller::Key { environment, .. } = admission.caller() { environment } else { None };
+    let api = current.site.apis.get(admission.api_index())?;
+    Some((&api.config, api.upstream(environment)?))
+}
+
+/// The target of an HTTP/2 request: path and query exactly as they were authorised.
+fn absolute(
+    head: &Head<'_>,
+    upstream: &UpstreamState,
+    host: Option<&HeaderValue>,
+) -> Result<Uri, Refusal> {
+    let scheme = if upstream.settings.protocol == Protocol::Http2Tls { "https" } else { "http" };
+    let path = match head.target.query {
+        Some(query) => format!("{}?{query}", head.target.path),
+        None => head.target.path.to_owned(),
+    };
+    Uri::builder()
+        .scheme(scheme)
+        .authority(host.map_or(upstream.settings.authority.as_bytes(), |host| host.as_bytes()))
+        .path_and_query(path)
+        .build()
+        .map_err(|_| Refusal::MalformedHost)
+}
+
+/// Whether the request asks to switch to the WebSocket protocol (RFC 6455 §4.1), the one switch
+/// that is passed on.
+fn wants_websocket(method: &Method, version: Version, fields: &Fields<'_>) -> bool {
+    names_websocket(fields) && version == Version::HTTP_11 && method == Method::GET
+}
+
+/// Whether a message asks for, or agrees to, a switch to the WebSocket protocol (RFC 6455 §4.1,
+/// §4.2.2).
+pub(in crate::proxy) fn names_websocket(fields: &Fields<'_>) -> bool {
+    fields.lists(Known::Upgrade, b"websocket") && fields.lists(Known::Connection, b"upgrade")
+}

@@ -1,0 +1,99 @@
+//! An upstream's response body, over whichever protocol it comes.
+
+use std::ops::Range;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body as _, Frame};
+use hyper::body::Incoming;
+
+use crate::http1::Piece;
+use crate::proxy::upstream::http1::Exchange;
+use crate::proxy::worker::body::Broken;
+use crate::proxy::worker::request_state::Progress;
+
+/// A response's body as its upstream sends it.
+pub(in crate::proxy) enum UpstreamBody {
+    Http1(Box<Exchange>),
+    /// The upstream may still be taking the request.
+    Http2(Incoming, Rc<Progress>),
+}
+
+/// A part of a response's body.
+pub(in crate::proxy) enum Part {
+    /// Data in the buffer that was given.
+    Buffered(Range<usize>),
+    Data(Bytes),
+    Trailers(HeaderMap),
+}
+
+impl UpstreamBody {
+    /// Returns the next part, or `None` at the end. `buffer` is for what is read.
+    pub(in crate::proxy) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<Option<Result<Part, Broken>>> {
+        Poll::Ready(match self {
+            Self::Http1(exchange) => match ready!(exchange.poll_body(cx, buffer)) {
+                Ok(Piece::Data(range)) => Some(Ok(Part::Buffered(range))),
+                Ok(Piece::Trailers(trailers)) => Some(Ok(Part::Trailers(trailers))),
+                Ok(Piece::End | Piece::More) => None,
+                Err(error) => Some(Err(error.into())),
+            },
+            Self::Http2(incoming, progress) => {
+                match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
+                    None if is_torn(incoming, progress) => {
+                        Some(Err(h2::Error::from(h2::Reason::INTERNAL_ERROR).into()))
+                    }
+                    None => None,
+                    Some(Ok(frame)) => Some(Ok(part(frame))),
+                    Some(Err(error)) => Some(Err(error.into())),
+                }
+            }
+        })
+    }
+
+    /// Whether all of it has been given out.
+    pub(in crate::proxy) fn is_done(&self) -> bool {
+        match self {
+            Self::Http1(exchange) => exchange.is_done(),
+            Self::Http2(incoming, _) => incoming.is_end_stream(),
+        }
+    }
+
+    /// Sends what is left of the request to an HTTP/1.1 upstream; to an HTTP/2 one it is sent in
+    /// any case.
+    pub(in crate::proxy) fn send_on(&mut self, cx: &mut Context<'_>) {
+        if let Self::Http1(exchange) = self {
+            exchange.send_on(cx);
+        }
+    }
+
+    /// Takes what the client still sends away from the upstream.
+    pub(in crate::proxy) fn release(&self) {
+        if let Self::Http2(_, progress) = self
+            && progress.take_incoming().is_some()
+        {
+            progress.wake_sender();
+        }
+    }
+}
+
+fn part(frame: Frame<Bytes>) -> Part {
+    match frame.into_data() {
+        Ok(data) => Part::Data(data),
+        Err(frame) => Part::Trailers(frame.into_trailers().unwrap_or_default()),
+    }
+}
+
+/// Whether a response whose end the engine reports was in truth reset in its middle: hyper takes a
+/// reset with NO_ERROR for an end, which it is only behind a whole response to a request that was
+/// not (RFC 9113 §8.1).
+fn is_torn(incoming: &Incoming, progress: &Progress) -> bool {
+    let short = incoming.size_hint().exact().is_some_and(|left| left > 0);
+    !incoming.is_end_stream() && (short || progress.is_sent())
+}

@@ -1,0 +1,281 @@
+//! A worker: one thread, one runtime, its connections and its counters.
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use slab::Slab;
+use tokio::sync::Notify;
+
+use crate::handover::Link;
+use crate::http2::Block;
+use crate::policy::{
+    Admission, Fields, KeyRecord, Known, Now, Permit, Refused, Sink, charge, contains_key,
+    field_text,
+};
+use crate::proxy::worker::charge_over::charge_over;
+use crate::proxy::worker::current::{Current, Held};
+use crate::proxy::worker::in_flight::Live;
+use crate::proxy::worker::log::{AccessLog, LogWriter, Logged};
+use crate::proxy::worker::request_id::RequestId;
+use crate::state::{Phase, Published, Reader, RefusedRequest, Shared};
+use crate::stats::WorkerStats;
+
+/// Everything that the requests of one thread share.
+pub(in crate::proxy) struct Worker {
+    index: usize,
+    shared: Arc<Shared>,
+    reader: RefCell<(Reader, Current)>,
+    live: Live,
+    log: AccessLog,
+    /// A random start and a count make a request id.
+    ids: (u64, Cell<u64>),
+    /// Connections of this worker that are open.
+    open: Cell<usize>,
+    /// Told when the last of them has ended.
+    all_closed: Notify,
+    /// Keys whose use is to be collected.
+    used_keys: RefCell<Vec<Arc<KeyRecord>>>,
+    /// What was just read from a client, and from an upstream: shared, because nobody waits for
+    /// anything while using them.
+    buffers: (RefCell<Vec<u8>>, RefCell<Vec<u8>>),
+    /// The head of the HTTP/2 request that was just read.
+    block: RefCell<Block>,
+    /// The tasks that serve clients.
+    waiting: RefCell<Slab<Waker>>,
+    phase: Cell<Phase>,
+    /// Where requests are counted while another process takes over; none: here.
+    link: RefCell<Option<Link>>,
+    recent: Cell<Now>,
+    /// The `Date` line of this second (RFC 9110 §6.6.1).
+    date: RefCell<(i64, String)>,
+}
+
+/// Bytes that are read at once. An upstream's large answer comes in parts of this size.
+const BUFFER: usize = 64 * 1024;
+
+impl Worker {
+    /// A worker that has not begun.
+    ///
+    /// # Errors
+    /// The system has no randomness.
+    pub(in crate::proxy) fn new(
+        index: usize,
+        shared: Arc<Shared>,
+        log: &LogWriter,
+    ) -> io::Result<Self> {
+        let mut start = [0; 8];
+        getrandom::fill(&mut start).map_err(|error| io::Error::other(error.to_string()))?;
+        let mut reader = shared.reader();
+        let published = reader.load().clone();
+        let site = Rc::new(published.site.clone());
+        let current = Rc::new(Held { published, site });
+        let now = shared.clock.now();
+        Ok(Self {
+            index,
+            reader: RefCell::new((reader, current)),
+            shared,
+            live: Live::default(),
+            log: log.log(),
+            ids: (u64::from_le_bytes(start), Cell::new(0)),
+            open: Cell::new(0),
+            all_closed: Notify::new(),
+            used_keys: RefCell::default(),
+            buffers: (RefCell::new(vec![0; BUFFER]), RefCell::new(vec![0; BUFFER])),
+            block: RefCell::default(),
+            waiting: RefCell::default(),
+            phase: Cell::new(Phase::Starting),
+            link: RefCell::default(),
+            recent: Cell::new(now),
+            date: RefCell::default(),
+        })
+    }
+
+    /// What is in force now.
+    pub(in crate::proxy) fn current(&self) -> Current {
+        let (reader, current) = &mut *self.reader.borrow_mut();
+        let published = reader.load();
+        if !Arc::ptr_eq(published, &current.published) {
+            let same_site = Arc::ptr_eq(&published.site, &current.site);
+            let site =
+                if same_site { current.site.clone() } else { Rc::new(published.site.clone()) };
+            *current = Rc::new(Held { published: published.clone(), site });
+        }
+        current.clone()
+    }
+
+    pub(in crate::proxy) fn index(&self) -> usize {
+        self.index
+    }
+
+    pub(in crate::proxy) fn now(&self) -> Now {
+        let now = self.shared.clock.now();
+        self.recent.set(now);
+        now
+    }
+
+    /// The last reading of the clock: microseconds old while a request is being served, and free.
+    pub(in crate::proxy) fn recent(&self) -> Now {
+        self.recent.get()
+    }
+
+    /// The moment this long after the last reading of the clock.
+    pub(in crate::proxy) fn soon(&self, time: Duration) -> tokio::time::Instant {
+        (self.shared.clock.instant(self.recent.get().monotonic) + time).into()
+    }
+
+    pub(in crate::proxy) fn stats(&self) -> &WorkerStats {
+        &self.shared.workers[self.index]
+    }
+
+    pub(in crate::proxy) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Counts a connection.
+    pub(in crate::proxy) fn opened(&self) {
+        self.open.set(self.open.get() + 1);
+        self.stats().connections_open.add(1);
+    }
+
+    /// The same when it has ended.
+    pub(in crate::proxy) fn closed(&self) {
+        self.open.set(self.open.get() - 1);
+        if self.open.get() == 0 {
+            self.all_closed.notify_one();
+        }
+        self.stats().connections_open.sub(1);
+    }
+
+    /// The requests that may be cut.
+    pub(in crate::proxy) fn live(&self) -> &Live {
+        &self.live
+    }
+
+    /// Notes that the use of this key is to be collected.
+    pub(in crate::proxy) fn add_used_key(&self, key: &Arc<KeyRecord>) {
+        self.used_keys.borrow_mut().push(key.clone());
+    }
+
+    /// Hands over log lines, and keys whose use is to be collected.
+    pub(in crate::proxy) fn hand_over(&self) {
+        self.stats().log_lines_lost.add(self.log.flush());
+        let mut keys = self.used_keys.borrow_mut();
+        if !keys.is_empty() {
+            self.shared.add_used_keys(&mut keys);
+        }
+    }
+
+    /// Keeps a refused request for whoever asks about it.
+    pub(in crate::proxy) fn remember_refused(&self, request: RefusedRequest) {
+        self.shared.refused[self.index].add(request);
+    }
+
+    /// Logs a line; returns how many were lost.
+    pub(in crate::proxy) fn log(&self, line: &Logged<'_>) -> u64 {
+        self.log.write(line)
+    }
+
+    /// For what is read from a client. Not to be held while waiting.
+    pub(in crate::proxy) fn client_buffer(&self) -> RefMut<'_, Vec<u8>> {
+        self.buffers.0.borrow_mut()
+    }
+
+    /// For what is read from an upstream. Not to be held while waiting.
+    pub(in crate::proxy) fn upstream_buffer(&self) -> RefMut<'_, Vec<u8>> {
+        self.buffers.1.borrow_mut()
+    }
+
+    /// For the head of a request over HTTP/2. Not to be held while waiting.
+    pub(in crate::proxy) fn block(&self) -> RefMut<'_, Block> {
+        self.block.borrow_mut()
+    }
+
+    /// Resolves when no connection of this worker is open.
+    pub(in crate::proxy) async fn all_closed(&self) {
+        while self.open.get() > 0 {
+            self.all_closed.notified().await;
+        }
+    }
+
+    /// Enters a phase, and tells the tasks that serve clients.
+    pub(in crate::proxy) fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        self.waiting.borrow().iter().for_each(|(_, task)| task.wake_by_ref());
+    }
+
+    /// Counts requests where they are counted now, here or in another process.
+    pub(in crate::proxy) fn switch_counting(&self) {
+        *self.link.borrow_mut() = self.shared.counting.take(self.index);
+    }
+
+    /// Whether clients are to go elsewhere for their next requests.
+    pub(in crate::proxy) fn is_draining(&self) -> bool {
+        self.phase.get() >= Phase::Relieved
+    }
+
+    /// Whether no more requests are to be taken.
+    pub(in crate::proxy) fn is_stopping(&self) -> bool {
+        self.phase.get() >= Phase::Draining
+    }
+
+    /// Counts an authorised request, here or where it is counted while another process takes over.
+    pub(in crate::proxy) fn charge<'s>(
+        &self,
+        permit: Permit<'s>,
+        now: Now,
+    ) -> Result<Admission<'s>, Refused<'s>> {
+        let link = &mut *self.link.borrow_mut();
+        if link.is_none() { charge(permit, now) } else { charge_over(link, permit, now) }
+    }
+
+    /// Wakes the calling task when the gateway drains or stops, until what is returned is dropped.
+    pub(in crate::proxy) async fn wake_when_draining(self: &Rc<Self>) -> impl Drop + use<> {
+        struct Waiting(Rc<Worker>, usize);
+        impl Drop for Waiting {
+            fn drop(&mut self) {
+                self.0.waiting.borrow_mut().try_remove(self.1);
+            }
+        }
+        let task = std::future::poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+        Waiting(self.clone(), self.waiting.borrow_mut().insert(task))
+    }
+
+    /// Writes the `Date` field.
+    pub(in crate::proxy) fn write_date(&self, sink: &mut impl Sink) {
+        let now = self.recent().unix;
+        let (second, line) = &mut *self.date.borrow_mut();
+        if *second != now || line.is_empty() {
+            let moment =
+                std::time::UNIX_EPOCH + Duration::from_secs(u64::try_from(now).unwrap_or_default());
+            (*second, *line) = (now, format!("date: {}\r\n", httpdate::fmt_http_date(moment)));
+        }
+        sink.put_lines(line.as_bytes());
+    }
+
+    /// The client's request id if it is a sound one and holds no key, else a new one.
+    pub(in crate::proxy) fn request_id(
+        &self,
+        fields: &Fields<'_>,
+        current: &Published,
+    ) -> RequestId {
+        let mut sent = fields.all(Known::XRequestId);
+        if let (Some(id), None) = (sent.next(), sent.next()) {
+            let sound =
+                |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+            let text = field_text(id).unwrap_or_default();
+            if (1..=128).contains(&text.len())
+                && text.as_bytes().iter().all(sound)
+                && !contains_key(current.snapshot.routes.apis(), text)
+            {
+                return RequestId::Sent(text.into());
+            }
+        }
+        let (start, count) = &self.ids;
+        count.set(count.get() + 1);
+        RequestId::new(*start, count.get())
+    }
+}

@@ -1,0 +1,66 @@
+//! What ends a task whose request was cut and is not over in time.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use tokio::time::Sleep;
+
+use crate::proxy::worker::context::Worker;
+use crate::proxy::worker::in_flight::GRACE;
+use crate::proxy::worker::request_state::Progress;
+
+/// Stands between the runtime and a task that serves a client: an HTTP/1.1 connection or an HTTP/2
+/// stream.
+pub(in crate::proxy) struct Guard {
+    worker: Rc<Worker>,
+    /// The task's latest request, if it was sent on.
+    guarded: Option<Rc<Progress>>,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl Guard {
+    pub(in crate::proxy) fn new(worker: &Rc<Worker>) -> Self {
+        Self { worker: worker.clone(), guarded: None, deadline: None }
+    }
+
+    /// Runs the task. `None`: its request was cut and is still not over, so the task is to be
+    /// dropped, which closes the connection or resets the stream.
+    pub(in crate::proxy) async fn run<F: Future>(
+        &mut self,
+        mut task: Pin<&mut F>,
+    ) -> Option<F::Output> {
+        std::future::poll_fn(|cx| self.poll(task.as_mut(), cx)).await
+    }
+
+    /// The same, step by step.
+    pub(in crate::proxy) fn poll<F: Future>(
+        &mut self,
+        task: Pin<&mut F>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<F::Output>> {
+        let polled = task.poll(cx);
+        let entered = self.worker.live().take_entered();
+        if let Poll::Ready(output) = polled {
+            return Poll::Ready(Some(output));
+        }
+        if let Some(progress) = entered {
+            progress.wake_when_cut(cx);
+            self.guarded = Some(progress);
+        }
+        let Some(progress) = &self.guarded else { return Poll::Pending };
+        if progress.cut().is_none() {
+            if Rc::strong_count(progress) == 1 {
+                self.guarded = None; // over
+            }
+            return Poll::Pending;
+        }
+        ready!(
+            self.deadline
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(GRACE)))
+                .as_mut()
+                .poll(cx)
+        );
+        Poll::Ready(None)
+    }
+}

@@ -1,0 +1,137 @@
+//! A byte stream to an upstream or from a client, whatever carries it.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::state::UpstreamPlace;
+
+/// A connection to an upstream or from a client. TLS state is large, so it stands apart.
+pub(in crate::proxy) enum Stream {
+    Tcp(TcpStream),
+    Tls(Box<tokio_rustls::TlsStream<TcpStream>>),
+    Unix(UnixStream),
+    /// One of the others, counted as long as it is open.
+    Counted(Box<(Stream, UpstreamPlace)>),
+}
+
+impl Stream {
+    /// Whether the system resets the connection when this is dropped, even by a crash, and forgets
+    /// what it has not sent. Otherwise the peer sees FIN, behind all that was sent.
+    pub(in crate::proxy) fn reset_when_dropped(&self, reset: bool) {
+        if let Some(stream) = self.tcp() {
+            let linger = reset.then_some(Duration::ZERO);
+            let _ = socket2::SockRef::from(stream).set_linger(linger);
+        }
+    }
+
+    /// Whether the peer has closed its side or reset the connection, though what it sent before
+    /// was not read. The system tells that about TCP alone.
+    pub(in crate::proxy) fn is_closed_by_peer(&self) -> bool {
+        let Some(stream) = self.tcp() else { return false };
+        // What the runtime has heard from the system; nothing is waited for.
+        let mut cx = Context::from_waker(Waker::noop());
+        let ready = pin!(stream.ready(Interest::READABLE)).poll(&mut cx);
+        matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
+    }
+
+    /// Whether so much has come and was not read that the peer may be kept from sending more, and
+    /// so from saying that it has left.
+    pub(in crate::proxy) fn is_congested(&self) -> bool {
+        let Some(stream) = self.tcp() else { return false };
+        let unread = rustix::io::ioctl_fionread(stream).unwrap_or_default();
+        let room = socket2::SockRef::from(stream).recv_buffer_size().unwrap_or_default() as u64;
+        // The rest of the room is what the system itself needs.
+        unread >= room / 4
+    }
+
+    /// Says goodbye as far as that can be done at once: for a connection on which nothing is under
+    /// way.
+    pub(in crate::proxy) fn say_goodbye(&mut self) {
+        let _ = Pin::new(self).poll_shutdown(&mut Context::from_waker(Waker::noop()));
+    }
+
+    fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(stream) => Some(stream),
+            Self::Tls(stream) => Some(stream.get_ref().0),
+            Self::Unix(_) => None,
+            Self::Counted(counted) => counted.0.tcp(),
+        }
+    }
+}
+
+/// Reads into the buffer; 0: the other side has closed.
+pub(in crate::proxy) fn poll_read(
+    stream: &mut Stream,
+    cx: &mut Context<'_>,
+    buffer: &mut [u8],
+) -> Poll<io::Result<usize>> {
+    let mut buffer = ReadBuf::new(buffer);
+    ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+    Poll::Ready(Ok(buffer.filled().len()))
+}
+
+/// Calls the same method on whatever is inside.
+macro_rules! each {
+    ($stream:expr, $inner:ident => $call:expr) => {
+        match $stream {
+            Stream::Tcp($inner) => $call,
+            Stream::Tls($inner) => $call,
+            Stream::Unix($inner) => $call,
+            Stream::Counted(counted) => {
+                let $inner = &mut counted.0;
+                $call
+            }
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        each!(&mut *self, inner => Pin::new(inner).poll_read(cx, buffer))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        each!(&mut *self, inner => Pin::new(inner).poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        each!(&mut *self, inner => Pin::new(inner).poll_write_vectored(cx, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Stream::Tcp(inner) => inner.is_write_vectored(),
+            Stream::Tls(inner) => inner.is_write_vectored(),
+            Stream::Unix(inner) => inner.is_write_vectored(),
+            Stream::Counted(counted) => counted.0.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(&mut *self, inner => Pin::new(inner).poll_flush(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(&mut *self, inner => Pin::new(inner).poll_shutdown(cx))
+    }
+}
