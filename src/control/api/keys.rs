@@ -157,8 +157,8 @@ async fn show_key(
     Parameters(Nothing {}): Parameters<Nothing>,
 ) -> Answer<Tagged<KeyView>> {
     let (actor, id) = (call.actor, call.name);
-    let page = call.state.keys.read(|keys| async move { keys.key(&actor, &id).await });
-    Ok(Tagged(page.await?))
+    let found = call.state.keys.read(|keys| async move { keys.key(&actor, &id).await });
+    Ok(Tagged(found.await?))
 }
 
 /// Changes a key of the store.
@@ -298,8 +298,8 @@ async fn key_use(
     Parameters(UseQuery { from, to }): Parameters<UseQuery>,
 ) -> Answer<Body<KeyUse>> {
     let (actor, id) = (call.actor, call.name);
-    let page = call.state.keys.read(|keys| async move {
+    let found = call.state.keys.read(|keys| async move {
         keys.key_use(&actor, &id, from.as_deref(), to.as_deref()).await
     });
-    Ok(Body(page.await?))
+    Ok(Body(found.await?))
 }

@@ -76,8 +76,8 @@ async fn show_organization(
     Parameters(Nothing {}): Parameters<Nothing>,
 ) -> Answer<Tagged<OrganizationView>> {
     let (actor, name) = (call.actor, call.name);
-    let page = call.state.keys.read(|keys| async move { keys.organization(&actor, &name).await });
-    Ok(Tagged(page.await?))
+    let found = call.state.keys.read(|keys| async move { keys.organization(&actor, &name).await });
+    Ok(Tagged(found.await?))
 }
 
 /// Changes an organization.
