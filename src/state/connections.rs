@@ -24,7 +24,7 @@ pub struct Connections {
 #[derive(Debug)]
 pub struct Admitted {
     /// Whether there are so many that this one is only to be told so.
-    pub surplus: bool,
+    pub overflow: bool,
     /// Where it counts, if its address is counted.
     address: Option<IpAddr>,
 }
@@ -53,7 +53,7 @@ impl Connections {
         let (part, least) = SURPLUS;
         let most = server.max_connections;
         let before = self.open.fetch_add(1, Ordering::Relaxed);
-        let mut admitted = Admitted { surplus: before >= most, address: None };
+        let mut admitted = Admitted { overflow: before >= most, address: None };
         if before >= most + (most / part).max(least) {
             self.release(&admitted);
             return Err(TooMany::InAll);
@@ -123,7 +123,7 @@ mod tests {
             server("max_connections = 2\nmax_connections_per_address = 0"),
         );
         let admit =
-            || connections.admit(address("192.0.2.1"), &server).map(|admitted| admitted.surplus);
+            || connections.admit(address("192.0.2.1"), &server).map(|admitted| admitted.overflow);
         let outcomes: Vec<_> = (0..20).map(|_| admit()).collect();
         assert!(outcomes[..2].iter().all(|outcome| *outcome == Ok(false)));
         assert!(outcomes[2..18].iter().all(|outcome| *outcome == Ok(true)), "16 at least");

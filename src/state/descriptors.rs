@@ -87,7 +87,7 @@ mod tests {
         for limit in [512, 1024, 65_536, 1 << 20, usize::MAX] {
             for workers in [1, 2, 32] {
                 let Descriptors { clients, upstreams, .. } = Descriptors::of(limit, workers);
-                // The surplus is an eighth.
+                // The overflow is an eighth.
                 let all = clients
                     .saturating_add(clients / 8)
                     .saturating_add(upstreams)

@@ -80,11 +80,11 @@ pub(in crate::proxy) async fn accept(pool: Rc<Pool>, listener: TcpListener) {
         match admitted {
             Ok(admitted) => {
                 worker.stats().connections_refused[TooMany::InAll as usize]
-                    .add(u64::from(admitted.surplus));
+                    .add(u64::from(admitted.overflow));
                 let open = OpenConnection::new(worker.clone(), admitted);
                 let pool = pool.clone();
                 tokio::task::spawn_local(async move {
-                    connection::serve(&pool, stream, peer.ip(), open.1.surplus).await;
+                    connection::serve(&pool, stream, peer.ip(), open.1.overflow).await;
                 });
             }
             Err(why) => worker.stats().connections_refused[why as usize].add(1),

@@ -19,7 +19,7 @@ use crate::proxy::downstream::http2;
 use crate::proxy::upstream::pool::Pool;
 use crate::proxy::worker::closing::{Closing, READ_ON_TIME, close};
 use crate::proxy::worker::context::Worker;
-use crate::proxy::worker::deadline::{Deadline, LAST_HEAD_TIMEOUT, SURPLUS_HEAD_TIMEOUT};
+use crate::proxy::worker::deadline::{Deadline, LAST_HEAD_TIMEOUT, OVERFLOW_HEAD_TIMEOUT};
 use crate::proxy::worker::stream::Stream;
 
 use crate::policy::Peer;
@@ -30,32 +30,32 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0";
 const DISTINCT: usize = 4;
 /// How long a connection that is there only to be told that there are too many may take, TLS
 /// handshake included.
-const SURPLUS_TIMEOUT: Duration = Duration::from_secs(3);
+const OVERFLOW_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Serves a connection until it closes or the gateway has drained. `surplus`: it is there only to
+/// Serves a connection until it closes or the gateway has drained. `overflow`: it is there only to
 /// be told that there are too many.
 pub(in crate::proxy) async fn serve(
     pool: &Rc<Pool>,
     stream: TcpStream,
     peer: IpAddr,
-    surplus: bool,
+    overflow: bool,
 ) {
-    let serving = begin(pool, stream, peer, surplus);
-    if surplus {
-        let _ = Box::pin(tokio::time::timeout(SURPLUS_TIMEOUT, serving)).await;
+    let serving = begin(pool, stream, peer, overflow);
+    if overflow {
+        let _ = Box::pin(tokio::time::timeout(OVERFLOW_TIMEOUT, serving)).await;
     } else {
         serving.await;
     }
 }
 
-async fn begin(pool: &Rc<Pool>, stream: TcpStream, peer: IpAddr, surplus: bool) {
+async fn begin(pool: &Rc<Pool>, stream: TcpStream, peer: IpAddr, overflow: bool) {
     let worker = pool.worker();
     let _ = stream.set_nodelay(true);
     let current = worker.current();
     let server = &current.site.server;
     let (handshake, mut header) = (server.handshake_timeout, server.header_timeout);
-    if surplus {
-        header = header.min(SURPLUS_HEAD_TIMEOUT);
+    if overflow {
+        header = header.min(OVERFLOW_HEAD_TIMEOUT);
     }
     let tls = current.site.tls.clone();
     drop(current);
@@ -67,7 +67,7 @@ async fn begin(pool: &Rc<Pool>, stream: TcpStream, peer: IpAddr, surplus: bool) 
         match in_time(worker, now + header, Duration::ZERO, starts_http2(&stream)).await {
             Some(http2) => {
                 let stream = Stream::Tcp(stream);
-                serve_protocol(pool, stream, peer, http2, surplus, now + header).await
+                serve_protocol(pool, stream, peer, http2, overflow, now + header).await
             }
             None => worker.stats().connections_silent.add(1),
         }
@@ -86,8 +86,8 @@ async fn begin(pool: &Rc<Pool>, stream: TcpStream, peer: IpAddr, surplus: bool) 
     match Box::pin(in_time(worker, now + handshake, LAST_HEAD_TIMEOUT, accepting)).await {
         Some(Ok((stream, peer, http2))) => {
             worker.stats().handshakes.add(1);
-            let until = if surplus { now } else { Instant::now() } + header;
-            serve_protocol(pool, stream, peer, http2, surplus, until).await;
+            let until = if overflow { now } else { Instant::now() } + header;
+            serve_protocol(pool, stream, peer, http2, overflow, until).await;
         }
         Some(Err(stream)) => {
             worker.stats().handshakes_failed.add(1);
@@ -105,13 +105,13 @@ async fn serve_protocol(
     stream: Stream,
     peer: Peer,
     http2: bool,
-    surplus: bool,
+    overflow: bool,
     until: Instant,
 ) {
     if http2 {
-        Box::pin(http2::serve(pool, stream, peer, surplus)).await;
+        Box::pin(http2::serve(pool, stream, peer, overflow)).await;
     } else {
-        http1::serve(pool, stream, peer, surplus, until).await;
+        http1::serve(pool, stream, peer, overflow, until).await;
     }
 }
 

@@ -36,11 +36,11 @@ pub(in crate::proxy) async fn serve(
     pool: &Rc<Pool>,
     stream: Stream,
     peer: Peer,
-    surplus: bool,
+    overflow: bool,
     until: Instant,
 ) {
     let worker = pool.worker();
-    let connection = Connection::new(pool, peer, surplus);
+    let connection = Connection::new(pool, peer, overflow);
     let client = Client::new(worker, stream);
     let mut guard = Guard::new(worker);
     let end = {
@@ -49,11 +49,11 @@ pub(in crate::proxy) async fn serve(
     };
     drop(connection);
     let closing = match end {
-        Some(End::Switch(exchange, record)) => {
+        Some(End::Switch(exchange, entry)) => {
             if let Some(client) = Rc::into_inner(client) {
                 let (stream, rest) = client.into_stream();
                 Box::pin(websocket::serve(worker, (stream, rest), exchange, move || {
-                    record.set_delivered()
+                    entry.set_delivered()
                 }))
                 .await;
             }
@@ -170,7 +170,7 @@ fn read<'c>(
     let outcome = match head {
         Ok((RequestHead { method, target, version }, rest)) => {
             let mut request = Persistence::of(version, &fields);
-            request.keep_alive &= !connection.surplus;
+            request.keep_alive &= !connection.overflow;
             let body = http1::request_body(version, &fields);
             let length = body
                 .as_ref()

@@ -26,7 +26,7 @@ use crate::proxy::downstream::http2::stream::{FULL, Slot, Tools};
 use crate::proxy::request::connection::Connection;
 use crate::proxy::upstream::pool::Pool;
 use crate::proxy::worker::closing::{Closing, READ_ON_TIME, close};
-use crate::proxy::worker::deadline::{Deadline, Patience, SURPLUS_HEAD_TIMEOUT};
+use crate::proxy::worker::deadline::{Deadline, OVERFLOW_HEAD_TIMEOUT, TransferTimeout};
 use crate::proxy::worker::stream::Stream;
 use crate::proxy::worker::stream::poll_read;
 
@@ -63,7 +63,7 @@ struct Client {
     turn: usize,
     /// How long the client may be waited for that does not take what is sent, once it has held
     /// something up.
-    write_timeout: Option<Patience>,
+    write_timeout: Option<TransferTimeout>,
     /// When to look after everything that takes time.
     deadline: Deadline,
     /// When something last came, and when the client was asked whether it is there, in monotonic
@@ -75,9 +75,9 @@ struct Client {
 }
 
 /// Serves a connection until it closes or the gateway has drained.
-pub(in crate::proxy) async fn serve(pool: &Rc<Pool>, stream: Stream, peer: Peer, surplus: bool) {
+pub(in crate::proxy) async fn serve(pool: &Rc<Pool>, stream: Stream, peer: Peer, overflow: bool) {
     let worker = pool.worker();
-    let mut client = Client::new(Connection::new(pool, peer, surplus), stream);
+    let mut client = Client::new(Connection::new(pool, peer, overflow), stream);
     let _idle = worker.wake_when_draining().await;
     let closing = poll_fn(|cx| client.poll(cx)).await;
     let stream = RefCell::new(client.into_stream());
@@ -146,7 +146,7 @@ impl Client {
                 }
             }
             again |= self.serve_ready();
-            if (self.connection.worker.is_draining() || self.connection.surplus)
+            if (self.connection.worker.is_draining() || self.connection.overflow)
                 && !self.http.is_winding_down()
             {
                 self.wind_down();
@@ -181,7 +181,7 @@ impl Client {
     /// All has been sent. A client that says nothing any more is not waited for.
     fn finished(&self) -> Closing {
         let silent = self.connection.worker.recent().monotonic.saturating_sub(self.heard);
-        if Duration::from_nanos(silent) < SURPLUS_HEAD_TIMEOUT {
+        if Duration::from_nanos(silent) < OVERFLOW_HEAD_TIMEOUT {
             Closing::Lingering(READ_ON_TIME)
         } else {
             Closing::Orderly

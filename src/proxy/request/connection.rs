@@ -15,7 +15,7 @@ pub(in crate::proxy) struct Connection {
     pub(in crate::proxy) pool: Rc<Pool>,
     pub(in crate::proxy) peer: Peer,
     /// Whether there are so many connections that this one is open only to be told so.
-    pub(in crate::proxy) surplus: bool,
+    pub(in crate::proxy) overflow: bool,
     /// Requests whose answer has not ended.
     in_flight: Cell<usize>,
     /// Since when there is none, in monotonic nanoseconds.
@@ -23,14 +23,14 @@ pub(in crate::proxy) struct Connection {
 }
 
 impl Connection {
-    pub(in crate::proxy) fn new(pool: &Rc<Pool>, peer: Peer, surplus: bool) -> Rc<Self> {
+    pub(in crate::proxy) fn new(pool: &Rc<Pool>, peer: Peer, overflow: bool) -> Rc<Self> {
         let worker = pool.worker();
         let quiet_since = Cell::new(worker.now().monotonic);
         Rc::new(Self {
             worker: worker.clone(),
             pool: pool.clone(),
             peer,
-            surplus,
+            overflow,
             in_flight: Cell::new(0),
             quiet_since,
         })

@@ -10,8 +10,8 @@ use crate::policy::{
 };
 use crate::proxy::request::connection::Connection;
 use crate::proxy::request::key_endpoint;
-use crate::proxy::request::log_entry::Record;
-use crate::proxy::request::reply::Reply;
+use crate::proxy::request::log_entry::LogEntry;
+use crate::proxy::request::reply::ResponseContext;
 use crate::proxy::upstream::outbound::Outbound;
 use crate::proxy::worker::body::Length;
 use crate::proxy::worker::context::Worker;
@@ -22,8 +22,8 @@ use crate::state::{KeyCall, RefusedRequest};
 /// What is kept of a request's head once it has been judged.
 pub(in crate::proxy) struct Judged<'s> {
     pub(in crate::proxy) outcome: Outcome<'s>,
-    pub(in crate::proxy) record: Record,
-    pub(in crate::proxy) reply: Reply<'s>,
+    pub(in crate::proxy) entry: LogEntry,
+    pub(in crate::proxy) reply: ResponseContext<'s>,
 }
 
 /// What the verdict on a request asks for.
@@ -49,9 +49,9 @@ pub(in crate::proxy) fn judge<'s>(
 ) -> Judged<'s> {
     let worker = &connection.worker;
     let request_id = worker.request_id(head.fields, current);
-    let mut record = Record::start(connection, current, head, version, &request_id, now);
+    let mut entry = LogEntry::start(connection, current, head, version, &request_id, now);
     let http2 = version == Version::HTTP_2;
-    let mut reply = Reply {
+    let mut reply = ResponseContext {
         request_id,
         now,
         http2,
@@ -59,7 +59,7 @@ pub(in crate::proxy) fn judge<'s>(
         to_head: *head.method == Method::HEAD,
         cors: &[],
     };
-    let body = if connection.surplus { Err(Refusal::Overloaded) } else { body };
+    let body = if connection.overflow { Err(Refusal::Overloaded) } else { body };
     let admitted = body.map_err(Refused::early).and_then(|body| {
         let permit = authorise(head, &current.snapshot, now)?;
         match has_room(worker, current, &permit, body) {
@@ -69,7 +69,7 @@ pub(in crate::proxy) fn judge<'s>(
     });
     let outcome = match admitted {
         Ok((admission, body)) => {
-            note_admitted(worker, head, &admission, &mut record, &mut reply);
+            note_admitted(worker, head, &admission, &mut entry, &mut reply);
             let request_id = reply.request_id.as_str();
             match admission.responder() {
                 Responder::Upstream => {
@@ -88,25 +88,25 @@ pub(in crate::proxy) fn judge<'s>(
             }
         }
         Err(refused) => {
-            note_refused(worker, head, &refused, &mut record, &mut reply);
+            note_refused(worker, head, &refused, &mut entry, &mut reply);
             Outcome::Refused(refused)
         }
     };
-    Judged { outcome, record, reply }
+    Judged { outcome, entry, reply }
 }
 
 fn note_admitted<'s>(
     worker: &Worker,
     head: &Head<'_>,
     admission: &Admission<'s>,
-    record: &mut Record,
-    reply: &mut Reply<'s>,
+    entry: &mut LogEntry,
+    reply: &mut ResponseContext<'s>,
 ) {
     let key = if let Caller::Key { record, .. } = admission.caller() { Some(record) } else { None };
     if let Some(key) = admission.note_use(reply.now) {
         worker.add_used_key(key);
     }
-    record.set_caller(Some(admission.api_index()), key, Some(admission.client()));
+    entry.set_caller(Some(admission.api_index()), key, Some(admission.client()));
     reply.cors = admission.api().cors_lines(head.fields);
 }
 
@@ -114,10 +114,10 @@ fn note_refused<'s>(
     worker: &Worker,
     head: &Head<'_>,
     refused: &Refused<'s>,
-    record: &mut Record,
-    reply: &mut Reply<'s>,
+    entry: &mut LogEntry,
+    reply: &mut ResponseContext<'s>,
 ) {
-    record.set_caller(refused.api.map(|(index, _)| index), refused.key, None);
+    entry.set_caller(refused.api.map(|(index, _)| index), refused.key, None);
     reply.cors = refused.api.map_or(&[], |(_, api)| api.cors_lines(head.fields));
     remember(worker, head, refused, reply.request_id.as_str(), reply.now);
     if let Some(key) = refused.note_use(reply.now) {

@@ -7,9 +7,9 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use crate::policy::{Admission, Caller, Fields, Head, Refusal, prepare_response};
-use crate::proxy::request::log_entry::Record;
-use crate::proxy::request::reply::{Reply, own_answer, turn_away};
-use crate::proxy::request::response::{Answer, AnswerHead};
+use crate::proxy::request::log_entry::LogEntry;
+use crate::proxy::request::reply::{ResponseContext, own_response, refusal_response};
+use crate::proxy::request::response::{Response, ResponseHeader};
 use crate::proxy::worker::body::ClientBody;
 use crate::proxy::worker::body::Length;
 use crate::proxy::worker::context::Worker;
@@ -53,14 +53,14 @@ pub(in crate::proxy) async fn answer(
     admission: &Admission<'_>,
     call: KeyCall,
     body: Option<Rc<dyn ClientBody>>,
-    reply: &Reply<'_>,
-    mut record: Record,
-) -> Answer {
+    reply: &ResponseContext<'_>,
+    mut entry: LogEntry,
+) -> Response {
     let answer = match exchange(worker, call, body).await {
         Ok(answer) => answer,
-        Err(refusal) => return turn_away(&admission.refused(refusal), reply, record),
+        Err(refusal) => return refusal_response(&admission.refused(refusal), reply, entry),
     };
-    record.set_answered(answer.status.as_u16());
+    entry.set_answered(answer.status.as_u16());
     let mut fields = Fields::new();
     fields.push("cache-control", b"no-store");
     if let Some(content_type) = &answer.content_type {
@@ -69,7 +69,7 @@ pub(in crate::proxy) async fn answer(
     if let Some(allow) = &answer.allow {
         fields.push("allow", allow.as_bytes());
     }
-    let mut head = AnswerHead::new(reply.http2, answer.status, Length::Absent);
+    let mut head = ResponseHeader::new(reply.http2, answer.status, Length::Absent);
     prepare_response(
         &fields,
         admission,
@@ -78,7 +78,7 @@ pub(in crate::proxy) async fn answer(
         reply.cors,
         &mut head,
     );
-    own_answer(head, answer.body, reply, record, false)
+    own_response(head, answer.body, reply, entry, false)
 }
 
 async fn exchange(

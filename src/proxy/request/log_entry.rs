@@ -14,13 +14,13 @@ use crate::proxy::worker::current::{Current, CurrentSite};
 use crate::proxy::worker::in_flight::Entry;
 use crate::proxy::worker::log::{LONGEST_HOST, LONGEST_METHOD, LONGEST_PATH, Logged, redacted};
 use crate::proxy::worker::request_id::RequestId;
-use crate::proxy::worker::request_state::{Outcome, Progress};
+use crate::proxy::worker::request_state::{Outcome, RequestState};
 use crate::stats::{ApiStats, CutShort};
 use crate::text::clipped;
 
 /// Counts and logs its request when it is dropped: at the end of the answer's body, or when the
 /// client went away before.
-pub(in crate::proxy) struct Record {
+pub(in crate::proxy) struct LogEntry {
     connection: Rc<Connection>,
     site: CurrentSite,
     /// Monotonic nanoseconds, and Unix seconds.
@@ -31,7 +31,7 @@ pub(in crate::proxy) struct Record {
     upstream: Option<u64>,
     bytes: u64,
     /// Place among the requests that may be cut. None before the request is sent on.
-    live: Option<(usize, Rc<Progress>)>,
+    in_flight: Option<(usize, Rc<RequestState>)>,
     /// None where requests are not logged.
     line: Option<Box<Line>>,
 }
@@ -47,7 +47,7 @@ struct Line {
     key: Option<Arc<KeyRecord>>,
 }
 
-impl Record {
+impl LogEntry {
     pub(in crate::proxy) fn start(
         connection: &Rc<Connection>,
         current: &Current,
@@ -80,7 +80,7 @@ impl Record {
             refusal: None,
             upstream: None,
             bytes: 0,
-            live: None,
+            in_flight: None,
             line,
         }
     }
@@ -101,21 +101,21 @@ impl Record {
 
     /// The request is sent on. From now on it lives only as long as its key, if it has one, would
     /// be admitted, and as its deadlines allow.
-    pub(in crate::proxy) fn set_live(
+    pub(in crate::proxy) fn set_in_flight(
         &mut self,
         digest: Option<Digest>,
         api: usize,
-        progress: &Rc<Progress>,
+        state: &Rc<RequestState>,
     ) {
         let worker = &self.connection.worker;
         let entry = Entry {
             digest,
             site: self.site.clone(),
             api,
-            progress: progress.clone(),
+            state: state.clone(),
             began: worker.soon(Duration::ZERO),
         };
-        self.live = Some((worker.live().add(entry), progress.clone()));
+        self.in_flight = Some((worker.in_flight().add(entry), state.clone()));
         if let Some(stats) = self.api_stats() {
             stats.in_flight.add(1);
         }
@@ -127,35 +127,35 @@ impl Record {
     }
 
     /// The state of the request, once it has been sent on.
-    pub(in crate::proxy) fn progress(&self) -> Option<&Rc<Progress>> {
-        self.live.as_ref().map(|(_, progress)| progress)
+    pub(in crate::proxy) fn state(&self) -> Option<&Rc<RequestState>> {
+        self.in_flight.as_ref().map(|(_, state)| state)
     }
 
     /// Notes that the client has got all of the answer.
     pub(in crate::proxy) fn set_delivered(&self) {
-        if let Some(progress) = self.progress() {
-            progress.set_delivered();
+        if let Some(state) = self.state() {
+            state.set_delivered();
         }
     }
 
     /// Notes that a part of the answer has moved.
     pub(in crate::proxy) fn note_moved(&self) {
-        if let Some((_, progress)) = &self.live {
-            progress.moved(self.connection.worker.soon(Duration::ZERO));
+        if let Some((_, state)) = &self.in_flight {
+            state.moved(self.connection.worker.soon(Duration::ZERO));
         }
     }
 
     /// The answer has begun, and is given up because of this.
     pub(in crate::proxy) fn give_up(&self, refusal: Refusal) {
         self.connection.worker.stats().cuts[refusal.index()].add(1);
-        if let Some((_, progress)) = &self.live {
-            progress.cut_off(refusal);
+        if let Some((_, state)) = &self.in_flight {
+            state.cancel(refusal);
         }
     }
 
     /// Why the request was cut, if it was.
-    pub(in crate::proxy) fn cut(&self) -> Option<Refusal> {
-        self.live.as_ref()?.1.cut()
+    pub(in crate::proxy) fn cancelled(&self) -> Option<Refusal> {
+        self.in_flight.as_ref()?.1.cancelled()
     }
 
     /// Whether the API tells reasons apart.
@@ -213,7 +213,7 @@ impl Ended {
     }
 }
 
-impl Drop for Record {
+impl Drop for LogEntry {
     fn drop(&mut self) {
         if self.status == 0 {
             // The client went away before there was an answer.
@@ -221,11 +221,11 @@ impl Drop for Record {
         }
         let ended = self.ended();
         let worker = &self.connection.worker;
-        if let Some((place, progress)) = &self.live {
-            worker.live().remove(*place);
-            if progress.cut().is_some() {
+        if let Some((place, state)) = &self.in_flight {
+            worker.in_flight().remove(*place);
+            if state.cancelled().is_some() {
                 // Whoever still sends to the upstream must not keep the client's stream open.
-                progress.take_incoming();
+                state.take_incoming();
             }
             if let Some(stats) = self.api_stats() {
                 stats.in_flight.sub(1);
@@ -242,9 +242,9 @@ impl Drop for Record {
     }
 }
 
-impl Record {
+impl LogEntry {
     fn ended(&self) -> Ended {
-        match (self.refusal, self.progress().map(|progress| progress.outcome())) {
+        match (self.refusal, self.state().map(|state| state.outcome())) {
             (Some(refusal), _) => Ended::Refused(refusal),
             (None, None) => Ended::Answered,
             (None, Some(Outcome::Whole)) => Ended::Forwarded,
@@ -258,7 +258,7 @@ impl Record {
         let stats = self.connection.worker.stats();
         match ended {
             // Those that were cut off were counted then.
-            Ended::Cut(refusal) if self.cut().is_none() => stats.cuts[refusal.index()].add(1),
+            Ended::Cut(refusal) if self.cancelled().is_none() => stats.cuts[refusal.index()].add(1),
             Ended::CutShort(why) => stats.cut_short[why as usize].add(1),
             _ => {}
         }

@@ -12,9 +12,9 @@ use crate::http1::ResponseHead;
 use crate::policy::{Admission, Caller, Known, Refusal, Refused, prepare_response};
 use crate::proxy::request::judge::{Judged, Outcome};
 use crate::proxy::request::key_endpoint;
-use crate::proxy::request::log_entry::Record;
-use crate::proxy::request::reply::{Reply, permit_page, turn_away};
-use crate::proxy::request::response::{Answer, AnswerHead, has_content};
+use crate::proxy::request::log_entry::LogEntry;
+use crate::proxy::request::reply::{ResponseContext, preflight_response, refusal_response};
+use crate::proxy::request::response::{Response, ResponseHeader, has_content};
 use crate::proxy::request::response_body::Content;
 use crate::proxy::upstream::forward::forward;
 use crate::proxy::upstream::outbound::ReadHead;
@@ -26,7 +26,7 @@ use crate::proxy::worker::body::Length;
 use crate::proxy::worker::context::Worker;
 use crate::proxy::worker::current::Current;
 use crate::proxy::worker::deadline::Deadline;
-use crate::proxy::worker::request_state::Progress;
+use crate::proxy::worker::request_state::RequestState;
 
 /// Answers a request that has been judged. `body` is the client's; `deadline` the one that is kept
 /// while an answer is waited for.
@@ -36,15 +36,15 @@ pub(in crate::proxy) async fn respond(
     judged: Judged<'_>,
     body: Option<Rc<dyn ClientBody>>,
     deadline: &mut Deadline,
-) -> Answer {
+) -> Response {
     let worker = pool.worker();
-    let Judged { outcome, mut record, reply } = judged;
+    let Judged { outcome, mut entry, reply } = judged;
     match outcome {
-        Outcome::Refused(refused) => turn_away(&refused, &reply, record),
-        Outcome::Preflight(lines) => permit_page(lines, &reply, record),
+        Outcome::Refused(refused) => refusal_response(&refused, &reply, entry),
+        Outcome::Preflight(lines) => preflight_response(lines, &reply, entry),
         Outcome::KeyEndpoint(admission, call) => {
             // Boxed, because it is rare and would make every request's future larger.
-            Box::pin(key_endpoint::answer(worker, &admission, call, body, &reply, record)).await
+            Box::pin(key_endpoint::answer(worker, &admission, call, body, &reply, entry)).await
         }
         Outcome::Forward(admission, outbound) => {
             let body = RequestBody::new(
@@ -53,30 +53,30 @@ pub(in crate::proxy) async fn respond(
                 admission.api_index(),
                 reply.grpc && outbound.is_http2(),
             );
-            let progress = body.progress().clone();
+            let state = body.state().clone();
             let digest = if let Caller::Key { digest, .. } = admission.caller() {
                 Some(digest)
             } else {
                 None
             };
-            record.set_live(digest, admission.api_index(), &progress);
+            entry.set_in_flight(digest, admission.api_index(), &state);
             let reader = HeadReader {
                 worker,
-                progress: &progress,
+                state: &state,
                 admission: &admission,
                 reply: &reply,
                 came: Cell::new(0),
             };
             let exchange =
                 pin!(forward(pool, current, &admission, outbound, body, deadline, &reader));
-            match progress.unless_cut(exchange).await {
+            match state.unless_cancelled(exchange).await {
                 Ok((head, body)) => {
                     let waited = reader.came.get().saturating_sub(reply.now.monotonic);
-                    record.set_forwarded(head.status.as_u16(), waited);
-                    pass_back(head, body, &reply, record)
+                    entry.set_forwarded(head.status.as_u16(), waited);
+                    pass_back(head, body, &reply, entry)
                 }
                 Err(refusal) => {
-                    turn_away(&late_refusal(refusal, &admission, &record), &reply, record)
+                    refusal_response(&late_refusal(refusal, &admission, &entry), &reply, entry)
                 }
             }
         }
@@ -84,8 +84,8 @@ pub(in crate::proxy) async fn respond(
 }
 
 /// What a request gets that was sent on and is refused all the same.
-fn late_refusal<'s>(refusal: Refusal, admission: &Admission<'s>, record: &Record) -> Refused<'s> {
-    match record.cut() {
+fn late_refusal<'s>(refusal: Refusal, admission: &Admission<'s>, entry: &LogEntry) -> Refused<'s> {
+    match entry.cancelled() {
         // Its limit is not shown to one that is no good any more.
         Some(refusal) if refusal.is_invalid_token() => {
             Refused { grant: None, allowance: None, ..admission.refused(refusal) }
@@ -95,7 +95,12 @@ fn late_refusal<'s>(refusal: Refusal, admission: &Admission<'s>, record: &Record
 }
 
 /// The answer of an upstream.
-fn pass_back(head: AnswerHead, body: UpstreamBody, reply: &Reply<'_>, record: Record) -> Answer {
+fn pass_back(
+    head: ResponseHeader,
+    body: UpstreamBody,
+    reply: &ResponseContext<'_>,
+    entry: LogEntry,
+) -> Response {
     // An HTTP/2 upstream can send content where there is to be none. A switch has its connection.
     let is_switch = head.status == StatusCode::SWITCHING_PROTOCOLS;
     let content = if is_switch || has_content(head.status, reply.to_head) {
@@ -103,25 +108,25 @@ fn pass_back(head: AnswerHead, body: UpstreamBody, reply: &Reply<'_>, record: Re
     } else {
         Content::Fixed(Bytes::new())
     };
-    Answer::new(head, content, record, reply.grpc && reply.http2)
+    Response::new(head, content, entry, reply.grpc && reply.http2)
 }
 
 /// Makes of the head of the upstream's answer what the client gets.
 struct HeadReader<'r, 's> {
     worker: &'r Worker,
-    progress: &'r Progress,
+    state: &'r RequestState,
     admission: &'r Admission<'s>,
-    reply: &'r Reply<'s>,
+    reply: &'r ResponseContext<'s>,
     /// When it came, in monotonic nanoseconds.
     came: Cell<u64>,
 }
 
 impl ReadHead for HeadReader<'_, '_> {
-    type Kept = AnswerHead;
+    type Kept = ResponseHeader;
 
-    fn read(&self, head: &ResponseHead<'_, '_>) -> AnswerHead {
+    fn read(&self, head: &ResponseHead<'_, '_>) -> ResponseHeader {
         self.came.set(self.worker.now().monotonic);
-        self.progress.moved(self.worker.soon(Duration::ZERO));
+        self.state.moved(self.worker.soon(Duration::ZERO));
         answer_head(head, self.admission, self.reply)
     }
 }
@@ -129,8 +134,8 @@ impl ReadHead for HeadReader<'_, '_> {
 fn answer_head(
     head: &ResponseHead<'_, '_>,
     admission: &Admission<'_>,
-    reply: &Reply<'_>,
-) -> AnswerHead {
+    reply: &ResponseContext<'_>,
+) -> ResponseHeader {
     let declared = || {
         head.fields
             .first(Known::ContentLength)
@@ -144,7 +149,7 @@ fn answer_head(
             None => Length::Absent,
         },
     };
-    let mut answer = AnswerHead::new(reply.http2, head.status, length);
+    let mut answer = ResponseHeader::new(reply.http2, head.status, length);
     answer.dated = head.fields.has(Known::Date);
     prepare_response(
         head.fields,

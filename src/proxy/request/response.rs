@@ -4,20 +4,20 @@ use http::StatusCode;
 
 use crate::http2::HeaderBlock;
 use crate::policy::Sink;
-use crate::proxy::request::log_entry::Record;
-use crate::proxy::request::response_body::{AnswerBody, Content};
+use crate::proxy::request::log_entry::LogEntry;
+use crate::proxy::request::response_body::{Content, ResponseBody};
 use crate::proxy::worker::body::Length;
 
 /// The head of an answer, without what is about the connection.
-pub(in crate::proxy) struct AnswerHead {
+pub(in crate::proxy) struct ResponseHeader {
     pub(in crate::proxy) status: StatusCode,
     pub(in crate::proxy) length: Length,
     /// Whether the fields say when the answer was made (RFC 9110 §6.6.1).
     pub(in crate::proxy) dated: bool,
-    pub(in crate::proxy) fields: AnswerFields,
+    pub(in crate::proxy) fields: ResponseFields,
 }
 
-pub(in crate::proxy) enum AnswerFields {
+pub(in crate::proxy) enum ResponseFields {
     /// The lines between the first one and those about the connection.
     Http1(Vec<u8>),
     /// All but the status and what is about the body.
@@ -27,50 +27,50 @@ pub(in crate::proxy) enum AnswerFields {
 /// Room for most heads.
 const ROOM: usize = 1000;
 
-impl AnswerHead {
+impl ResponseHeader {
     /// `http2`: whether the client speaks HTTP/2.
     pub(in crate::proxy) fn new(http2: bool, status: StatusCode, length: Length) -> Self {
         let fields = if http2 {
-            AnswerFields::Http2(HeaderBlock::with_capacity(ROOM))
+            ResponseFields::Http2(HeaderBlock::with_capacity(ROOM))
         } else {
-            AnswerFields::Http1(Vec::with_capacity(ROOM))
+            ResponseFields::Http1(Vec::with_capacity(ROOM))
         };
         Self { status, length, dated: false, fields }
     }
 }
 
-impl Sink for AnswerHead {
+impl Sink for ResponseHeader {
     fn put(&mut self, name: &str, value: &[u8]) {
         match &mut self.fields {
-            AnswerFields::Http1(head) => head.put(name, value),
-            AnswerFields::Http2(fields) => fields.put(name, value),
+            ResponseFields::Http1(head) => head.put(name, value),
+            ResponseFields::Http2(fields) => fields.put(name, value),
         }
     }
 
     fn put_lines(&mut self, lines: &[u8]) {
         match &mut self.fields {
-            AnswerFields::Http1(head) => head.put_lines(lines),
-            AnswerFields::Http2(fields) => fields.put_lines(lines),
+            ResponseFields::Http1(head) => head.put_lines(lines),
+            ResponseFields::Http2(fields) => fields.put_lines(lines),
         }
     }
 }
 
 /// A whole answer.
-pub(in crate::proxy) struct Answer {
-    pub(in crate::proxy) head: AnswerHead,
-    pub(in crate::proxy) body: AnswerBody,
+pub(in crate::proxy) struct Response {
+    pub(in crate::proxy) head: ResponseHeader,
+    pub(in crate::proxy) body: ResponseBody,
     /// Whether nothing may follow on the connection.
     pub(in crate::proxy) close: bool,
 }
 
-impl Answer {
+impl Response {
     pub(in crate::proxy) fn new(
-        head: AnswerHead,
+        head: ResponseHeader,
         content: Content,
-        record: Record,
+        entry: LogEntry,
         grpc: bool,
     ) -> Self {
-        Self { head, body: AnswerBody::new(content, record, grpc), close: false }
+        Self { head, body: ResponseBody::new(content, entry, grpc), close: false }
     }
 }
 

@@ -5,17 +5,17 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 
 use crate::policy::{Refusal, grpc_trailers, prepare_answer_trailers};
-use crate::proxy::request::log_entry::Record;
+use crate::proxy::request::log_entry::LogEntry;
 use crate::proxy::upstream::http1::Exchange;
 use crate::proxy::upstream::response::{Part, UpstreamBody};
 use crate::proxy::worker::body::{Broken, cancelled};
 use crate::stats::CutShort;
 
 /// An answer's body on its way to the client.
-pub(in crate::proxy) struct AnswerBody {
+pub(in crate::proxy) struct ResponseBody {
     content: Content,
     /// None after a protocol switch, which has a longer life than this body.
-    record: Option<Record>,
+    entry: Option<LogEntry>,
     /// Whether a cut is told in trailers with a gRPC status.
     grpc: bool,
 }
@@ -26,21 +26,21 @@ pub(in crate::proxy) enum Content {
     Upstream(UpstreamBody),
 }
 
-impl AnswerBody {
-    pub(in crate::proxy) fn new(content: Content, record: Record, grpc: bool) -> Self {
-        Self { content, record: Some(record), grpc }
+impl ResponseBody {
+    pub(in crate::proxy) fn new(content: Content, entry: LogEntry, grpc: bool) -> Self {
+        Self { content, entry: Some(entry), grpc }
     }
 
     /// What an answer that is cut ends with: never an orderly end, which would make a part look
     /// like the whole.
     fn broken_off(&mut self) -> Option<Result<Part, Broken>> {
-        let record = self.record.as_ref()?;
+        let entry = self.entry.as_ref()?;
         if matches!(self.content, Content::Fixed(_)) {
             return None;
         }
-        let refusal = record.cut()?;
+        let refusal = entry.cancelled()?;
         let last = if self.grpc {
-            Ok(Part::Trailers(grpc_trailers(refusal, record.errors_distinguish())))
+            Ok(Part::Trailers(grpc_trailers(refusal, entry.errors_distinguish())))
         } else {
             Err(cancelled())
         };
@@ -79,10 +79,10 @@ impl AnswerBody {
         if part.is_err() {
             self.cut_short(CutShort::UpstreamTruncated);
         }
-        if let Some(record) = &mut self.record {
+        if let Some(entry) = &mut self.entry {
             match &part {
-                Ok(Part::Buffered(range)) => record.add_bytes(range.len()),
-                Ok(Part::Data(data)) => record.add_bytes(data.len()),
+                Ok(Part::Buffered(range)) => entry.add_bytes(range.len()),
+                Ok(Part::Data(data)) => entry.add_bytes(data.len()),
                 _ => {}
             }
         }
@@ -106,35 +106,35 @@ impl AnswerBody {
     }
 
     fn cut_short(&self, why: CutShort) {
-        if let Some(progress) = self.record.as_ref().and_then(Record::progress) {
-            progress.cut_short(why);
+        if let Some(state) = self.entry.as_ref().and_then(LogEntry::state) {
+            state.cut_short(why);
         }
     }
 
     /// Notes that the client has got all of it.
     pub(in crate::proxy) fn set_delivered(&self) {
-        if let Some(record) = &self.record {
-            record.set_delivered();
+        if let Some(entry) = &self.entry {
+            entry.set_delivered();
         }
     }
 
     /// Notes that a part of it has reached the client.
     pub(in crate::proxy) fn note_taken(&self) {
-        if let Some(record) = &self.record {
-            record.note_moved();
+        if let Some(entry) = &self.entry {
+            entry.note_moved();
         }
     }
 
     /// Gives it up because of this.
     pub(in crate::proxy) fn give_up(&self, refusal: Refusal) {
-        if let Some(record) = &self.record {
-            record.give_up(refusal);
+        if let Some(entry) = &self.entry {
+            entry.give_up(refusal);
         }
     }
 
     /// Whether the request was cut.
-    pub(in crate::proxy) fn is_cut(&self) -> bool {
-        self.record.as_ref().is_some_and(|record| record.cut().is_some())
+    pub(in crate::proxy) fn is_cancelled(&self) -> bool {
+        self.entry.as_ref().is_some_and(|entry| entry.cancelled().is_some())
     }
 
     /// Takes what the client still sends away from the upstream.
@@ -145,10 +145,10 @@ impl AnswerBody {
     }
 
     /// What the request was counted by, and the exchange, for a switch of protocols.
-    pub(in crate::proxy) fn into_switch(self) -> Option<(Box<Exchange>, Record)> {
-        match (self.content, self.record) {
-            (Content::Upstream(UpstreamBody::Http1(exchange)), Some(record)) => {
-                Some((exchange, record))
+    pub(in crate::proxy) fn into_switch(self) -> Option<(Box<Exchange>, LogEntry)> {
+        match (self.content, self.entry) {
+            (Content::Upstream(UpstreamBody::Http1(exchange)), Some(entry)) => {
+                Some((exchange, entry))
             }
             _ => None,
         }

@@ -22,7 +22,7 @@ use crate::proxy::upstream::request_body::RequestBody;
 use crate::proxy::upstream::response::UpstreamBody;
 use crate::proxy::worker::current::Current;
 use crate::proxy::worker::deadline::Deadline;
-use crate::proxy::worker::request_state::Progress;
+use crate::proxy::worker::request_state::RequestState;
 use crate::state::UpstreamState;
 
 /// Sends a request that was admitted and waits for the head of the answer, which `reader` reads.
@@ -77,13 +77,13 @@ async fn over_http1<R: ReadHead>(
                 connected.map_err(|error| connecting_failed(&error))?
             }
         };
-        let progress = request.body.progress().clone();
+        let state = request.body.state().clone();
         // What has begun to be sent cannot be sent again.
-        let whole = progress.is_sent();
+        let whole = state.is_sent();
         let mut exchange =
             Box::new(Exchange::new(pool, upstream.id, stream, request, asked.chunked));
         let poll = |cx: &mut Context<'_>| exchange.poll_head(cx, asked, reader);
-        match in_time(deadline, worker.soon(Duration::ZERO), &progress, api.response_timeout, poll)
+        match in_time(deadline, worker.soon(Duration::ZERO), &state, api.response_timeout, poll)
             .await?
         {
             Ok(kept) => return Ok((kept, UpstreamBody::Http1(exchange))),
@@ -95,7 +95,7 @@ async fn over_http1<R: ReadHead>(
                 worker.stats().upstream_retries.add(1);
                 request = unanswered;
             }
-            Err(Failed::Client) => return Err(progress.failed().unwrap_or(Refusal::ClientAborted)),
+            Err(Failed::Client) => return Err(state.failed().unwrap_or(Refusal::ClientAborted)),
             Err(Failed::Closed { .. }) => {
                 tracing::debug!("the upstream closed the connection without an answer");
                 return Err(Refusal::UpstreamFailed);
@@ -118,7 +118,7 @@ async fn over_http2<R: ReadHead>(
     reader: &R,
 ) -> Result<(R::Kept, UpstreamBody), Refusal> {
     let worker = pool.worker();
-    let progress = body.progress().clone();
+    let state = body.state().clone();
     let mut refused = Some((head.clone(), body.keep()));
     let mut request = head.map(|()| body);
     let mut unsent_before = false;
@@ -134,23 +134,22 @@ async fn over_http2<R: ReadHead>(
         worker.now();
         let begun = worker.soon(Duration::ZERO);
         let mut sending = Box::pin(sender.try_send_request(request));
-        let outcome = in_time(deadline, begun, &progress, api.response_timeout, |cx| {
-            sending.as_mut().poll(cx)
-        })
-        .await;
+        let outcome =
+            in_time(deadline, begun, &state, api.response_timeout, |cx| sending.as_mut().poll(cx))
+                .await;
         if let Err(Refusal::UpstreamTimeout) = outcome {
             pool.give_up_http2(upstream.id, &shared);
         }
         let mut error = match outcome? {
             Ok(response) => {
                 drop(refused);
-                return answered(response, progress, reader);
+                return answered(response, state, reader);
             }
             Err(error) => error,
         };
         request = if let Some(unsent) = error.take_message() {
             if std::mem::replace(&mut unsent_before, true) {
-                return Err(failed(&error, &progress));
+                return Err(failed(&error, &state));
             }
             unsent
         } else {
@@ -158,7 +157,7 @@ async fn over_http2<R: ReadHead>(
             let refused = refused.take().filter(|_| is_refusal(error.error()));
             let Some((head, body)) = refused.and_then(|(head, kept)| Some((head, kept.body()?)))
             else {
-                return Err(failed(&error, &progress));
+                return Err(failed(&error, &state));
             };
             pool.give_up_http2(upstream.id, &shared);
             head.map(|()| body)
@@ -199,7 +198,7 @@ fn is_refusal(error: &hyper::Error) -> bool {
 
 fn answered<R: ReadHead>(
     response: Response<Incoming>,
-    progress: Rc<Progress>,
+    state: Rc<RequestState>,
     reader: &R,
 ) -> Result<(R::Kept, UpstreamBody), Refusal> {
     let (parts, body) = response.into_parts();
@@ -209,7 +208,7 @@ fn answered<R: ReadHead>(
     }
     let fields = Fields::from(&parts.headers);
     let head = ResponseHead { status: parts.status, version: parts.version, fields: &fields };
-    Ok((reader.read(&head), UpstreamBody::Http2(body, progress)))
+    Ok((reader.read(&head), UpstreamBody::Http2(body, state)))
 }
 
 /// Waits for the answer's head: for the upstream until nothing has happened for `patience` since
@@ -218,7 +217,7 @@ fn answered<R: ReadHead>(
 async fn in_time<T>(
     deadline: &mut Deadline,
     begun: Instant,
-    progress: &Progress,
+    state: &RequestState,
     patience: Duration,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
 ) -> Result<T, Refusal> {
@@ -226,10 +225,10 @@ async fn in_time<T>(
         if let Poll::Ready(answer) = poll(cx) {
             return Poll::Ready(Ok(answer));
         }
-        let (at, refusal) = match progress.waits_until() {
+        let (at, refusal) = match state.waits_until() {
             Some(until) => (until, Refusal::ClientTimeout),
             None => {
-                let moved = progress.last_passed().map_or(begun, |passed| passed.max(begun));
+                let moved = state.last_passed().map_or(begun, |passed| passed.max(begun));
                 (moved + patience, Refusal::UpstreamTimeout)
             }
         };
@@ -247,8 +246,8 @@ fn connecting_failed(error: &io::Error) -> Refusal {
     }
 }
 
-fn failed(error: &TrySendError<Request<RequestBody>>, progress: &Progress) -> Refusal {
-    if let Some(refusal) = progress.failed() {
+fn failed(error: &TrySendError<Request<RequestBody>>, state: &RequestState) -> Refusal {
+    if let Some(refusal) = state.failed() {
         return refusal;
     }
     tracing::debug!(error = %error.error(), "the upstream failed");

@@ -15,7 +15,7 @@ use crate::policy::{Fields, Known, wipe};
 use crate::proxy::upstream::outbound::{Asked, ReadHead, names_websocket};
 use crate::proxy::upstream::pool::Pool;
 use crate::proxy::upstream::request_body::RequestBody;
-use crate::proxy::worker::request_state::Progress;
+use crate::proxy::worker::request_state::RequestState;
 use crate::proxy::worker::stream::Stream;
 use crate::proxy::worker::stream::poll_read;
 
@@ -102,7 +102,7 @@ impl Exchange {
         chunked: bool,
     ) -> Self {
         let Unanswered { head, body } = request;
-        let sending = if body.progress().is_sent() { Sending::Last } else { Sending::Body };
+        let sending = if body.state().is_sent() { Sending::Last } else { Sending::Body };
         Self {
             pool: pool.clone(),
             upstream,
@@ -179,7 +179,7 @@ impl Exchange {
         reader: &R,
     ) -> Poll<Result<R::Kept, Failed>> {
         self.send_on(cx);
-        if self.body.progress().failed().is_some() {
+        if self.body.state().failed().is_some() {
             return Poll::Ready(Err(Failed::Client));
         }
         let Receiving::Head { searched, interim } = &mut self.receiving else {
@@ -274,7 +274,7 @@ impl Exchange {
         buffer: &mut [u8],
     ) -> Poll<io::Result<Piece>> {
         self.send_on(cx);
-        if self.body.progress().failed().is_some() {
+        if self.body.state().failed().is_some() {
             // The upstream may wait for the rest in vain.
             return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
         }
@@ -347,8 +347,8 @@ impl Exchange {
     }
 
     /// Cuts of the request are told to whoever shares this.
-    pub(in crate::proxy) fn progress(&self) -> &Rc<Progress> {
-        self.body.progress()
+    pub(in crate::proxy) fn state(&self) -> &Rc<RequestState> {
+        self.body.state()
     }
 
     /// The stream and what has come on it, after a protocol switch.

@@ -14,8 +14,8 @@ use http_body::{Body, Frame, SizeHint};
 use crate::policy::{Refusal, prepare_trailers};
 use crate::proxy::worker::body::{Broken, ClientBody, cancelled};
 use crate::proxy::worker::current::CurrentSite;
-use crate::proxy::worker::deadline::Patience;
-use crate::proxy::worker::request_state::Progress;
+use crate::proxy::worker::deadline::TransferTimeout;
+use crate::proxy::worker::request_state::RequestState;
 
 /// A client's body on its way to the upstream.
 pub(in crate::proxy) struct RequestBody {
@@ -24,7 +24,7 @@ pub(in crate::proxy) struct RequestBody {
     api: Option<(CurrentSite, usize)>,
     /// How many bytes more the API takes.
     room: usize,
-    progress: Rc<Progress>,
+    state: Rc<RequestState>,
     /// What was given to an upstream that refused the request. It comes first.
     first: Option<Box<Given>>,
     /// What is given to the upstream, while it may refuse the request.
@@ -42,14 +42,14 @@ impl RequestBody {
         let incoming = incoming.filter(|incoming| !incoming.is_done());
         let room = site.apis.get(api).map_or(0, |api| api.config.max_body_size);
         let patience = if messages {
-            Patience::with_messages(&site.server)
+            TransferTimeout::with_messages(&site.server)
         } else {
-            Patience::new(&site.server)
+            TransferTimeout::new(&site.server)
         };
         Self {
             api: incoming.is_some().then(|| (site.clone(), api)),
             room,
-            progress: Progress::new(incoming, patience),
+            state: RequestState::new(incoming, patience),
             first: None,
             kept: None,
         }
@@ -57,19 +57,19 @@ impl RequestBody {
 
     /// No body.
     pub(in crate::proxy) fn none() -> Self {
-        let progress = Progress::new(None, Patience::default());
-        Self { api: None, room: 0, progress, first: None, kept: None }
+        let state = RequestState::new(None, TransferTimeout::default());
+        Self { api: None, room: 0, state, first: None, kept: None }
     }
 
-    pub(in crate::proxy) fn progress(&self) -> &Rc<Progress> {
-        &self.progress
+    pub(in crate::proxy) fn state(&self) -> &Rc<RequestState> {
+        &self.state
     }
 
     /// Keeps what is given to the upstream until what is returned is dropped.
     pub(in crate::proxy) fn keep(&mut self) -> Resend {
         let kept = self.api.as_ref().map(|_| Rc::new(RefCell::new(Kept::Whole(Given::default()))));
         self.kept = kept.clone();
-        Resend { api: self.api.clone(), room: self.room, progress: self.progress.clone(), kept }
+        Resend { api: self.api.clone(), room: self.room, state: self.state.clone(), kept }
     }
 
     /// The next part; `None` at its end.
@@ -78,10 +78,10 @@ impl RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let Some((site, api)) = &self.api else { return Poll::Ready(None) };
-        let progress = &self.progress;
-        let incoming = progress.incoming();
+        let state = &self.state;
+        let incoming = state.incoming();
         let Some(incoming) =
-            incoming.as_ref().filter(|_| progress.cut().is_none() && progress.failed().is_none())
+            incoming.as_ref().filter(|_| state.cancelled().is_none() && state.failed().is_none())
         else {
             // An orderly end would tell the upstream that it has the whole body.
             return Poll::Ready(Some(Err(cancelled())));
@@ -90,9 +90,9 @@ impl RequestBody {
             return Poll::Ready(Some(Ok(frame)));
         }
         self.first = None;
-        progress.wake_sender_when_cut(cx);
+        state.wake_sender_when_cancelled(cx);
         let Poll::Ready(mut part) = incoming.poll(cx) else {
-            progress.wait();
+            state.wait();
             return Poll::Pending;
         };
         let length =
@@ -102,13 +102,13 @@ impl RequestBody {
             Some(Ok(_)) => incoming.is_done(),
             Some(Err(_)) => false,
         };
-        progress.passed(length, done);
+        state.passed(length, done);
         match &mut part {
             Some(Ok(frame)) => {
                 match self.room.checked_sub(length) {
                     Some(room) => self.room = room,
                     None => {
-                        progress.fail(Refusal::BodyTooLarge);
+                        state.fail(Refusal::BodyTooLarge);
                         return Poll::Ready(Some(Err(cancelled())));
                     }
                 }
@@ -121,7 +121,7 @@ impl RequestBody {
                     kept.borrow_mut().add(frame);
                 }
             }
-            Some(Err(_)) => progress.fail(Refusal::ClientAborted),
+            Some(Err(_)) => state.fail(Refusal::ClientAborted),
             None => {}
         }
         Poll::Ready(part)
@@ -140,14 +140,14 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &*self.progress.incoming() {
+        match &*self.state.incoming() {
             Some(incoming) => self.first.is_none() && incoming.is_done(),
             None => self.api.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        let length = match &*self.progress.incoming() {
+        let length = match &*self.state.incoming() {
             Some(_) if self.first.is_some() => None,
             Some(incoming) => incoming.length(),
             None => self.api.is_none().then_some(0),
@@ -164,16 +164,16 @@ impl Drop for RequestBody {
             .as_ref()
             .is_some_and(|kept| matches!(&*kept.borrow(), Kept::Whole(_) | Kept::Resent));
         if !is_needed {
-            stop_reading(&self.progress);
+            stop_reading(&self.state);
         }
     }
 }
 
 /// What is not passed on any more is not read any more, but for a while behind the answer to a
 /// request that was cut.
-fn stop_reading(progress: &Progress) {
-    if progress.cut().is_none() {
-        progress.take_incoming();
+fn stop_reading(state: &RequestState) {
+    if state.cancelled().is_none() {
+        state.take_incoming();
     }
 }
 
@@ -231,7 +231,7 @@ pub(in crate::proxy) struct Resend {
     api: Option<(CurrentSite, usize)>,
     /// How many bytes the API takes in all.
     room: usize,
-    progress: Rc<Progress>,
+    state: Rc<RequestState>,
     /// None where there is no body.
     kept: Option<Rc<RefCell<Kept>>>,
 }
@@ -239,7 +239,7 @@ pub(in crate::proxy) struct Resend {
 impl Resend {
     /// The whole body once more, unless too much of it is gone or it may not go on.
     pub(in crate::proxy) fn body(self) -> Option<RequestBody> {
-        if self.progress.cut().is_some() || self.progress.failed().is_some() {
+        if self.state.cancelled().is_some() || self.state.failed().is_some() {
             return None;
         }
         let (mut first, mut room) = (None, self.room);
@@ -251,8 +251,8 @@ impl Resend {
         if let Some(kept) = &self.kept {
             kept.replace(Kept::Resent);
         }
-        let (api, progress) = (self.api.clone(), self.progress.clone());
-        Some(RequestBody { api, room, progress, first, kept: None })
+        let (api, state) = (self.api.clone(), self.state.clone());
+        Some(RequestBody { api, room, state, first, kept: None })
     }
 }
 
@@ -262,7 +262,7 @@ impl Drop for Resend {
         if !matches!(&*kept.borrow(), Kept::Resent) {
             kept.replace(Kept::Over);
             if Rc::strong_count(kept) == 1 {
-                stop_reading(&self.progress);
+                stop_reading(&self.state);
             }
         }
     }

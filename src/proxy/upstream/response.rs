@@ -13,13 +13,13 @@ use hyper::body::Incoming;
 use crate::http1::Piece;
 use crate::proxy::upstream::http1::Exchange;
 use crate::proxy::worker::body::Broken;
-use crate::proxy::worker::request_state::Progress;
+use crate::proxy::worker::request_state::RequestState;
 
 /// A response's body as its upstream sends it.
 pub(in crate::proxy) enum UpstreamBody {
     Http1(Box<Exchange>),
     /// The upstream may still be taking the request.
-    Http2(Incoming, Rc<Progress>),
+    Http2(Incoming, Rc<RequestState>),
 }
 
 /// A part of a response's body.
@@ -44,16 +44,14 @@ impl UpstreamBody {
                 Ok(Piece::End | Piece::More) => None,
                 Err(error) => Some(Err(error.into())),
             },
-            Self::Http2(incoming, progress) => {
-                match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
-                    None if is_torn(incoming, progress) => {
-                        Some(Err(h2::Error::from(h2::Reason::INTERNAL_ERROR).into()))
-                    }
-                    None => None,
-                    Some(Ok(frame)) => Some(Ok(part(frame))),
-                    Some(Err(error)) => Some(Err(error.into())),
+            Self::Http2(incoming, state) => match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
+                None if is_torn(incoming, state) => {
+                    Some(Err(h2::Error::from(h2::Reason::INTERNAL_ERROR).into()))
                 }
-            }
+                None => None,
+                Some(Ok(frame)) => Some(Ok(part(frame))),
+                Some(Err(error)) => Some(Err(error.into())),
+            },
         })
     }
 
@@ -75,10 +73,10 @@ impl UpstreamBody {
 
     /// Takes what the client still sends away from the upstream.
     pub(in crate::proxy) fn release(&self) {
-        if let Self::Http2(_, progress) = self
-            && progress.take_incoming().is_some()
+        if let Self::Http2(_, state) = self
+            && state.take_incoming().is_some()
         {
-            progress.wake_sender();
+            state.wake_sender();
         }
     }
 }
@@ -93,7 +91,7 @@ fn part(frame: Frame<Bytes>) -> Part {
 /// Whether a response whose end the engine reports was in truth reset in its middle: hyper takes a
 /// reset with NO_ERROR for an end, which it is only behind a whole response to a request that was
 /// not (RFC 9113 §8.1).
-fn is_torn(incoming: &Incoming, progress: &Progress) -> bool {
+fn is_torn(incoming: &Incoming, state: &RequestState) -> bool {
     let short = incoming.size_hint().exact().is_some_and(|left| left > 0);
-    !incoming.is_end_stream() && (short || progress.is_sent())
+    !incoming.is_end_stream() && (short || state.is_sent())
 }

@@ -13,8 +13,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, WriteHalf};
 use crate::proxy::upstream::http1::Exchange;
 use crate::proxy::worker::closing::{Closing, close};
 use crate::proxy::worker::context::Worker;
-use crate::proxy::worker::in_flight::GRACE;
-use crate::proxy::worker::request_state::Progress;
+use crate::proxy::worker::in_flight::CANCEL_GRACE;
+use crate::proxy::worker::request_state::RequestState;
 use crate::proxy::worker::stream::Stream;
 use crate::state::Phase;
 
@@ -49,12 +49,12 @@ pub(in crate::proxy) async fn serve(
 ) {
     let Some((mut upstream, answered)) = exchange.take_stream() else { return };
     worker.stats().upgrades_open.add(1);
-    let progress = exchange.progress();
+    let state = exchange.state();
     let too_late = async {
-        progress.until_cut().await;
-        tokio::time::sleep(GRACE).await;
+        state.until_cancelled().await;
+        tokio::time::sleep(CANCEL_GRACE).await;
     };
-    let copying = run(worker, progress, (&mut client, sent), (&mut upstream, answered));
+    let copying = run(worker, state, (&mut client, sent), (&mut upstream, answered));
     let (down, up) = tokio::select! {
         closings = copying => closings,
         () = too_late => (Closing::Abandoned, Closing::Abandoned),
@@ -71,18 +71,18 @@ pub(in crate::proxy) async fn serve(
 /// Returns how the client's connection and the upstream's are to be closed.
 async fn run(
     worker: &Rc<Worker>,
-    progress: &Progress,
+    state: &RequestState,
     (client, sent): (&mut Stream, BytesMut),
     (upstream, answered): (&mut Stream, BytesMut),
 ) -> (Closing, Closing) {
     let (client_in, client_out) = tokio::io::split(client);
     let (upstream_in, upstream_out) = tokio::io::split(upstream);
-    let down = copy(worker, progress, (&answered[..]).chain(upstream_in), client_out, None);
+    let down = copy(worker, state, (&answered[..]).chain(upstream_in), client_out, None);
     // Frames from a client are masked (RFC 6455 §5.3); the mask is random so that nothing can be
     // steered.
     let mut mask = [0; 4];
     let _ = getrandom::fill(&mut mask);
-    let up = copy(worker, progress, (&sent[..]).chain(client_in), upstream_out, Some(mask));
+    let up = copy(worker, state, (&sent[..]).chain(client_in), upstream_out, Some(mask));
     // Where one side has broken off, nothing can be written to it either.
     let down = async { down.await.map_err(|Broken| (Closing::Truncated, Closing::Abandoned)) };
     let up = async { up.await.map_err(|Broken| (Closing::Abandoned, Closing::Truncated)) };
@@ -96,7 +96,7 @@ struct Broken;
 /// Close frame has been sent. Returns how the connection that is written to is to be closed.
 async fn copy(
     worker: &Worker,
-    progress: &Progress,
+    state: &RequestState,
     mut from: impl AsyncRead + Unpin,
     mut to: WriteHalf<&mut Stream>,
     mask: Option<[u8; 4]>,
@@ -121,7 +121,7 @@ async fn copy(
             // These come first, or a client that leaves at once when it is told would keep the
             // upstream from being told.
             biased;
-            refusal = progress.until_cut(), if goodbye.is_none() => {
+            refusal = state.until_cancelled(), if goodbye.is_none() => {
                 goodbye = Some(if refusal.is_about_time() { OVERDUE } else { CUT });
                 continue;
             }
@@ -131,7 +131,7 @@ async fn copy(
             }
             read = from.read(&mut buffer) => read,
         };
-        progress.moved(worker.soon(Duration::ZERO));
+        state.moved(worker.soon(Duration::ZERO));
         let ended = match read {
             Ok(0) => Ok(Closing::Orderly),
             Ok(read) => {

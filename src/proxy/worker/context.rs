@@ -18,7 +18,7 @@ use crate::policy::{
 };
 use crate::proxy::worker::charge_over::charge_over;
 use crate::proxy::worker::current::{Current, Held};
-use crate::proxy::worker::in_flight::Live;
+use crate::proxy::worker::in_flight::InFlight;
 use crate::proxy::worker::log::{AccessLog, LogWriter, Logged};
 use crate::proxy::worker::request_id::RequestId;
 use crate::state::{Phase, Published, Reader, RefusedRequest, Shared};
@@ -29,7 +29,7 @@ pub(in crate::proxy) struct Worker {
     index: usize,
     shared: Arc<Shared>,
     reader: RefCell<(Reader, Current)>,
-    live: Live,
+    in_flight: InFlight,
     log: AccessLog,
     /// A random start and a count make a request id.
     ids: (u64, Cell<u64>),
@@ -78,7 +78,7 @@ impl Worker {
             index,
             reader: RefCell::new((reader, current)),
             shared,
-            live: Live::default(),
+            in_flight: InFlight::default(),
             log: log.log(),
             ids: (u64::from_le_bytes(start), Cell::new(0)),
             open: Cell::new(0),
@@ -151,8 +151,8 @@ impl Worker {
     }
 
     /// The requests that may be cut.
-    pub(in crate::proxy) fn live(&self) -> &Live {
-        &self.live
+    pub(in crate::proxy) fn in_flight(&self) -> &InFlight {
+        &self.in_flight
     }
 
     /// Notes that the use of this key is to be collected.

@@ -13,7 +13,7 @@ use crate::config::Server;
 pub(in crate::proxy) const LAST_HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// When the first request must have come on a connection that is there only to be told that there
 /// are too many.
-pub(in crate::proxy) const SURPLUS_HEAD_TIMEOUT: Duration = Duration::from_secs(2);
+pub(in crate::proxy) const OVERFLOW_HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Moving it to a later moment costs nothing: the timer is set anew when it goes off too early, and
 /// not for each request.
@@ -54,7 +54,7 @@ impl Deadline {
 /// every byte that moves gives back as much as it takes at `min_transfer_rate`, up to the whole of
 /// it again. While somebody else is waited for, it stands still.
 #[derive(Debug, Clone, Copy, Default)]
-pub(in crate::proxy) struct Patience {
+pub(in crate::proxy) struct TransferTimeout {
     whole: Duration,
     /// Bytes a second; 0: a byte gives back the whole.
     rate: usize,
@@ -63,7 +63,7 @@ pub(in crate::proxy) struct Patience {
     since: Option<Instant>,
 }
 
-impl Patience {
+impl TransferTimeout {
     pub(in crate::proxy) fn new(server: &Server) -> Self {
         Self {
             whole: server.body_timeout,
@@ -113,12 +113,12 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn patience(rate: usize) -> Patience {
-        Patience { whole: 10 * SECOND, rate, left: 10 * SECOND, since: None }
+    fn patience(rate: usize) -> TransferTimeout {
+        TransferTimeout { whole: 10 * SECOND, rate, left: 10 * SECOND, since: None }
     }
 
     /// Waits this long for this many bytes, again and again; after how many times it is too much.
-    fn rounds(mut patience: Patience, pause: Duration, bytes: usize) -> Option<u32> {
+    fn rounds(mut patience: TransferTimeout, pause: Duration, bytes: usize) -> Option<u32> {
         let mut now = Instant::now();
         (1..=10_000).find(|_| {
             patience.wait(|| now);

@@ -7,15 +7,15 @@ use std::task::{Context, Poll, ready};
 use tokio::time::Sleep;
 
 use crate::proxy::worker::context::Worker;
-use crate::proxy::worker::in_flight::GRACE;
-use crate::proxy::worker::request_state::Progress;
+use crate::proxy::worker::in_flight::CANCEL_GRACE;
+use crate::proxy::worker::request_state::RequestState;
 
 /// Stands between the runtime and a task that serves a client: an HTTP/1.1 connection or an HTTP/2
 /// stream.
 pub(in crate::proxy) struct Guard {
     worker: Rc<Worker>,
     /// The task's latest request, if it was sent on.
-    guarded: Option<Rc<Progress>>,
+    guarded: Option<Rc<RequestState>>,
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
@@ -40,24 +40,24 @@ impl Guard {
         cx: &mut Context<'_>,
     ) -> Poll<Option<F::Output>> {
         let polled = task.poll(cx);
-        let entered = self.worker.live().take_entered();
+        let entered = self.worker.in_flight().take_entered();
         if let Poll::Ready(output) = polled {
             return Poll::Ready(Some(output));
         }
-        if let Some(progress) = entered {
-            progress.wake_when_cut(cx);
-            self.guarded = Some(progress);
+        if let Some(state) = entered {
+            state.wake_when_cancelled(cx);
+            self.guarded = Some(state);
         }
-        let Some(progress) = &self.guarded else { return Poll::Pending };
-        if progress.cut().is_none() {
-            if Rc::strong_count(progress) == 1 {
+        let Some(state) = &self.guarded else { return Poll::Pending };
+        if state.cancelled().is_none() {
+            if Rc::strong_count(state) == 1 {
                 self.guarded = None; // over
             }
             return Poll::Pending;
         }
         ready!(
             self.deadline
-                .get_or_insert_with(|| Box::pin(tokio::time::sleep(GRACE)))
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(CANCEL_GRACE)))
                 .as_mut()
                 .poll(cx)
         );

@@ -16,19 +16,19 @@ use tokio::time::Instant;
 
 use crate::policy::{Digest, Now, Refusal, Snapshot};
 use crate::proxy::worker::current::CurrentSite;
-use crate::proxy::worker::request_state::Progress;
+use crate::proxy::worker::request_state::RequestState;
 use crate::stats::CutShort;
 
 /// How long a request that is cut may take to end well. With the time between two looks it stays
 /// under the second that is promised.
-pub(in crate::proxy) const GRACE: Duration = Duration::from_millis(500);
+pub(in crate::proxy) const CANCEL_GRACE: Duration = Duration::from_millis(500);
 
 /// A worker's requests.
 #[derive(Default)]
-pub(in crate::proxy) struct Live {
+pub(in crate::proxy) struct InFlight {
     entries: RefCell<Slab<Entry>>,
     /// What was added since the guard last looked: it belongs to the task that is running.
-    entered: Cell<Option<Rc<Progress>>>,
+    entered: Cell<Option<Rc<RequestState>>>,
 }
 
 /// What a request was admitted by.
@@ -38,19 +38,19 @@ pub(in crate::proxy) struct Entry {
     pub(in crate::proxy) site: CurrentSite,
     /// The API's index in the site.
     pub(in crate::proxy) api: usize,
-    pub(in crate::proxy) progress: Rc<Progress>,
+    pub(in crate::proxy) state: Rc<RequestState>,
     pub(in crate::proxy) began: Instant,
 }
 
-impl Live {
+impl InFlight {
     /// Adds a request; returns its key. To be called on the task that serves it.
     pub(in crate::proxy) fn add(&self, entry: Entry) -> usize {
-        self.entered.set(Some(entry.progress.clone()));
+        self.entered.set(Some(entry.state.clone()));
         self.entries.borrow_mut().insert(entry)
     }
 
     /// Takes what was added since this was last called.
-    pub(in crate::proxy) fn take_entered(&self) -> Option<Rc<Progress>> {
+    pub(in crate::proxy) fn take_entered(&self) -> Option<Rc<RequestState>> {
         self.entered.take()
     }
 
@@ -62,13 +62,13 @@ impl Live {
     /// The gateway waits for none of them any longer.
     pub(in crate::proxy) fn stop(&self) {
         for (_, entry) in &*self.entries.borrow() {
-            entry.progress.cut_short(CutShort::GatewayStopped);
+            entry.state.cut_short(CutShort::GatewayStopped);
         }
     }
 
     /// Cuts every request that would be refused now or is overdue, and tells why. `at`: the same
     /// moment as `now`.
-    pub(in crate::proxy) fn cut(
+    pub(in crate::proxy) fn cancel_where_due(
         &self,
         snapshot: &Snapshot,
         now: Now,
@@ -76,17 +76,17 @@ impl Live {
         mut tell: impl FnMut(Refusal),
     ) {
         for (_, entry) in &*self.entries.borrow() {
-            let Entry { digest, site, api, progress, began } = entry;
-            if progress.cut().is_some() {
+            let Entry { digest, site, api, state, began } = entry;
+            if state.cancelled().is_some() {
                 continue;
             }
             let Some(api) = site.apis.get(*api) else { continue };
             let verdict = digest
                 .and_then(|digest| snapshot.verdict_on(&digest, &api.config.definition.name, now));
             let overdue =
-                || progress.is_overdue(*began, at, &api.config).then_some(Refusal::UpstreamTimeout);
+                || state.is_overdue(*began, at, &api.config).then_some(Refusal::UpstreamTimeout);
             if let Some(refusal) = verdict.or_else(overdue) {
-                progress.cut_off(refusal);
+                state.cancel(refusal);
                 tell(refusal);
             }
         }

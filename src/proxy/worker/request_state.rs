@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::config::ApiConfig;
 use crate::policy::Refusal;
 use crate::proxy::worker::body::ClientBody;
-use crate::proxy::worker::deadline::Patience;
+use crate::proxy::worker::deadline::TransferTimeout;
 use crate::stats::CutShort;
 
 /// How far a request has come on its way to the upstream.
@@ -19,7 +19,7 @@ use crate::stats::CutShort;
 enum Sending {
     /// The client's body is passed on as it comes. `patience`: how long the client may take for the
     /// next part of it.
-    Body { patience: Patience, passed: Option<Instant> },
+    Body { patience: TransferTimeout, passed: Option<Instant> },
     /// The upstream has been given all of it.
     Done { passed: Option<Instant> },
     /// Nothing more of it is passed on: the client's fault.
@@ -58,11 +58,11 @@ pub(in crate::proxy) enum Outcome {
     CutShort(CutShort),
 }
 
-pub(in crate::proxy) struct Progress {
+pub(in crate::proxy) struct RequestState {
     sending: Cell<Sending>,
     receiving: Cell<Receiving>,
     /// Why nothing more is passed on in either direction.
-    cut: Cell<Option<Refusal>>,
+    cancelled: Cell<Option<Refusal>>,
     /// Where the client's body comes from, while there is more of it to pass on.
     incoming: RefCell<Option<Rc<dyn ClientBody>>>,
     /// The tasks that a cut must wake: the one that serves the client, and the one that sends the
@@ -71,10 +71,10 @@ pub(in crate::proxy) struct Progress {
     sender: RefCell<Option<Waker>>,
 }
 
-impl Progress {
+impl RequestState {
     pub(in crate::proxy) fn new(
         incoming: Option<Rc<dyn ClientBody>>,
-        patience: Patience,
+        patience: TransferTimeout,
     ) -> Rc<Self> {
         let sending = match incoming {
             Some(_) => Sending::Body { patience, passed: None },
@@ -83,7 +83,7 @@ impl Progress {
         Rc::new(Self {
             sending: Cell::new(sending),
             receiving: Cell::new(Receiving::Head),
-            cut: Cell::new(None),
+            cancelled: Cell::new(None),
             incoming: RefCell::new(incoming),
             server: RefCell::default(),
             sender: RefCell::default(),
@@ -92,7 +92,7 @@ impl Progress {
 
     /// How the request has ended, if nothing more happens to it.
     pub(in crate::proxy) fn outcome(&self) -> Outcome {
-        match (self.cut.get(), self.sending.get(), self.receiving.get()) {
+        match (self.cancelled.get(), self.sending.get(), self.receiving.get()) {
             (Some(refusal), ..) => Outcome::Cut(refusal),
             (None, _, Receiving::Whole) => Outcome::Whole,
             // The upstream waits for the rest in vain, so its answer is not waited for either.
@@ -193,13 +193,13 @@ impl Progress {
     }
 
     /// Why the request was cut, if it was.
-    pub(in crate::proxy) fn cut(&self) -> Option<Refusal> {
-        self.cut.get()
+    pub(in crate::proxy) fn cancelled(&self) -> Option<Refusal> {
+        self.cancelled.get()
     }
 
     /// Cuts the request: nothing more of it is passed on in either direction.
-    pub(in crate::proxy) fn cut_off(&self, refusal: Refusal) {
-        self.cut.set(Some(refusal));
+    pub(in crate::proxy) fn cancel(&self, refusal: Refusal) {
+        self.cancelled.set(Some(refusal));
         [&self.server, &self.sender]
             .into_iter()
             .filter_map(|task| task.borrow_mut().take())
@@ -207,31 +207,32 @@ impl Progress {
     }
 
     /// The running task is the one that serves the client.
-    pub(in crate::proxy) fn wake_when_cut(&self, cx: &Context<'_>) {
+    pub(in crate::proxy) fn wake_when_cancelled(&self, cx: &Context<'_>) {
         remember(&self.server, cx);
     }
 
     /// The running task is the one that sends the body.
-    pub(in crate::proxy) fn wake_sender_when_cut(&self, cx: &Context<'_>) {
+    pub(in crate::proxy) fn wake_sender_when_cancelled(&self, cx: &Context<'_>) {
         remember(&self.sender, cx);
     }
 
     /// Resolves when the request is cut. One task at a time can wait for it.
-    pub(in crate::proxy) async fn until_cut(&self) -> Refusal {
+    pub(in crate::proxy) async fn until_cancelled(&self) -> Refusal {
         std::future::poll_fn(|cx| {
-            self.wake_when_cut(cx);
-            self.cut().map_or(Poll::Pending, Poll::Ready)
+            self.wake_when_cancelled(cx);
+            self.cancelled().map_or(Poll::Pending, Poll::Ready)
         })
         .await
     }
 
     /// The outcome of what is done for the request, unless it is cut before.
-    pub(in crate::proxy) async fn unless_cut<T>(
+    pub(in crate::proxy) async fn unless_cancelled<T>(
         &self,
         mut work: Pin<&mut impl Future<Output = Result<T, Refusal>>>,
     ) -> Result<T, Refusal> {
         std::future::poll_fn(|cx| {
-            self.cut().map_or_else(|| work.as_mut().poll(cx), |refusal| Poll::Ready(Err(refusal)))
+            self.cancelled()
+                .map_or_else(|| work.as_mut().poll(cx), |refusal| Poll::Ready(Err(refusal)))
         })
         .await
     }

@@ -71,7 +71,7 @@ async fn serve_all<S: Serve>(
         () = too_late => {}
     }
     upkeep.abort();
-    worker.live().stop();
+    worker.in_flight().stop();
     worker.hand_over();
     Ok(())
 }
@@ -100,9 +100,12 @@ async fn upkeep<S: Serve>(worker: Rc<Worker>, service: S) {
         // Many changes at once are not worth as many looks; the next tick sees to them.
         if judged != (generation, now.unix) && now.monotonic - judged_at >= BETWEEN_LOOKS {
             (judged, judged_at) = ((generation, now.unix), now.monotonic);
-            worker.live().cut(&current.snapshot, now, worker.soon(Duration::ZERO), |refusal| {
-                worker.stats().cuts[refusal.index()].add(1)
-            });
+            worker.in_flight().cancel_where_due(
+                &current.snapshot,
+                now,
+                worker.soon(Duration::ZERO),
+                |refusal| worker.stats().cuts[refusal.index()].add(1),
+            );
         }
         for api in &current.site.apis {
             if let Some(stats) = api.stats.get(worker.index()) {

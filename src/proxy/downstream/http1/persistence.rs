@@ -3,7 +3,7 @@
 use http::Version;
 
 use crate::policy::{Fields, accepts_trailers};
-use crate::proxy::request::log_entry::Record;
+use crate::proxy::request::log_entry::LogEntry;
 use crate::proxy::upstream::http1::{Exchange, keeps_alive};
 use crate::proxy::worker::closing::Closing;
 
@@ -17,7 +17,7 @@ pub(super) enum Next {
 pub(super) enum End {
     Close(Closing),
     /// The protocol is switched; the upstream's side.
-    Switch(Box<Exchange>, Record),
+    Switch(Box<Exchange>, LogEntry),
 }
 
 /// What a request says about the connection.

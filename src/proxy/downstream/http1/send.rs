@@ -12,15 +12,15 @@ use super::persistence::{End, Next, Persistence};
 use crate::http1::{self, LAST_CHUNK};
 use crate::policy::{Refusal, Sink as _};
 use crate::proxy::downstream::http1::client::Client;
-use crate::proxy::request::response::{Answer, AnswerFields, AnswerHead};
-use crate::proxy::request::response_body::AnswerBody;
+use crate::proxy::request::response::{Response, ResponseFields, ResponseHeader};
+use crate::proxy::request::response_body::ResponseBody;
 use crate::proxy::upstream::response::Part;
 use crate::proxy::worker::body::Broken;
 use crate::proxy::worker::body::Length;
 use crate::proxy::worker::closing::{Closing, READ_ON_BYTES, READ_ON_TIME};
 use crate::proxy::worker::context::Worker;
-use crate::proxy::worker::deadline::{Deadline, Patience};
-use crate::proxy::worker::in_flight::GRACE;
+use crate::proxy::worker::deadline::{Deadline, TransferTimeout};
+use crate::proxy::worker::in_flight::CANCEL_GRACE;
 
 /// What is collected of a response before it is sent, in bytes: four TLS records (RFC 8446 §5.1).
 const FULL: usize = 64 * 1024;
@@ -41,11 +41,11 @@ enum Framing {
 pub(in crate::proxy) async fn send(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
-    response: Answer,
+    response: Response,
     request: Persistence,
     deadline: &mut Deadline,
 ) -> Next {
-    let Answer { head, mut body, close } = response;
+    let Response { head, mut body, close } = response;
     let framing = match head.length {
         Length::Unknown if request.version == Version::HTTP_11 => Framing::Chunked,
         Length::Unknown => Framing::UntilClose,
@@ -70,13 +70,13 @@ pub(in crate::proxy) async fn send(
     let sent = poll_fn(|cx| sending.poll(cx, deadline)).await;
     if head.status == StatusCode::SWITCHING_PROTOCOLS && sent.is_ok() {
         return Next::End(
-            body.into_switch().map_or(End::Close(Closing::Truncated), |(exchange, record)| {
-                End::Switch(exchange, record)
+            body.into_switch().map_or(End::Close(Closing::Truncated), |(exchange, entry)| {
+                End::Switch(exchange, entry)
             }),
         );
     }
     // A client that still sends must not hold up a cut.
-    let linger = if body.is_cut() { GRACE } else { READ_ON_TIME };
+    let linger = if body.is_cancelled() { CANCEL_GRACE } else { READ_ON_TIME };
     body.release();
     if sent.is_ok() {
         body.set_delivered();
@@ -102,7 +102,7 @@ pub(in crate::proxy) async fn send(
 fn send_head(
     worker: &Worker,
     client: &Client,
-    head: &AnswerHead,
+    head: &ResponseHeader,
     framing: Framing,
     version: Version,
     close: bool,
@@ -110,7 +110,7 @@ fn send_head(
     let out = &mut client.io().out;
     out.reserve(ROOM);
     http1::status_line(out, head.status);
-    if let AnswerFields::Http1(lines) = &head.fields {
+    if let ResponseFields::Http1(lines) = &head.fields {
         out.put_lines(lines);
     }
     if !head.dated {
@@ -138,14 +138,14 @@ fn send_head(
 struct Sending<'s> {
     worker: &'s Worker,
     client: &'s Client,
-    body: &'s mut AnswerBody,
+    body: &'s mut ResponseBody,
     rest: Rest,
     chunked: bool,
     /// Whether the client takes trailers.
     trailers: bool,
     /// What the client had taken, and how long it may take for more: once it has not taken
     /// something at once.
-    slow: Option<(usize, Patience)>,
+    slow: Option<(usize, TransferTimeout)>,
 }
 
 /// What is still to be collected of a body.
@@ -237,7 +237,7 @@ impl Sending<'_> {
         // Many clients read the response only when they have sent everything.
         self.body.send_on(cx);
         let (_, patience) = self.slow.get_or_insert_with(|| {
-            (self.client.io().taken, Patience::new(&self.worker.current().site.server))
+            (self.client.io().taken, TransferTimeout::new(&self.worker.current().site.server))
         });
         patience.wait(Instant::now);
         if let Some(end) = patience.ends() {

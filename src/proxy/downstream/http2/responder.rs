@@ -17,7 +17,7 @@ use crate::proxy::downstream::http2::upload::{Upload, upload};
 use crate::proxy::request::connection::Connection;
 use crate::proxy::request::judge::{Judged, judge};
 use crate::proxy::request::respond::respond;
-use crate::proxy::request::response::Answer;
+use crate::proxy::request::response::Response;
 use crate::proxy::worker::body::ClientBody;
 use crate::proxy::worker::body::Length;
 use crate::proxy::worker::current::Current;
@@ -35,7 +35,7 @@ pub(in crate::proxy) struct Advance {
     /// Set once the head has been read.
     pub(in crate::proxy) begun: Option<Begun>,
     /// What is answered. The responder is free then.
-    pub(in crate::proxy) answer: Option<Result<Answer, http2::Malformed>>,
+    pub(in crate::proxy) answer: Option<Result<Response, http2::Malformed>>,
 }
 
 /// What a request's head says about its body.

@@ -15,16 +15,16 @@ use crate::http2::{Credit, HeaderBlock, Reason, Sender};
 use crate::policy::{Refusal, Sink as _};
 use crate::proxy::downstream::http2::responder::{Advance, Responder};
 use crate::proxy::downstream::http2::upload::Upload;
-use crate::proxy::request::response::{Answer, AnswerFields, AnswerHead};
-use crate::proxy::request::response_body::AnswerBody;
+use crate::proxy::request::response::{Response, ResponseFields, ResponseHeader};
+use crate::proxy::request::response_body::ResponseBody;
 use crate::proxy::upstream::response::Part;
 use crate::proxy::worker::body::Broken;
 use crate::proxy::worker::body::Length;
 use crate::proxy::worker::closing::{READ_ON_BYTES, READ_ON_TIME};
 use crate::proxy::worker::context::Worker;
-use crate::proxy::worker::deadline::Patience;
+use crate::proxy::worker::deadline::TransferTimeout;
 use crate::proxy::worker::guard::Guard;
-use crate::proxy::worker::in_flight::GRACE;
+use crate::proxy::worker::in_flight::CANCEL_GRACE;
 
 /// What is collected before it is sent, in bytes: four TLS records (RFC 8446 §5.1).
 pub(in crate::proxy) const FULL: usize = 64 * 1024;
@@ -43,11 +43,11 @@ enum Stage {
     /// The responder works.
     Asked(Responder),
     Answering {
-        body: AnswerBody,
+        body: ResponseBody,
         /// Data that the client has not let through.
         rest: Bytes,
         /// How long it may be waited for, once it has held something up.
-        timeout: Option<Box<Patience>>,
+        timeout: Option<Box<TransferTimeout>>,
     },
     /// The answer has been sent. What the request still sends is read for a while, because some
     /// clients drop the answer and report a broken connection when the stream is reset right behind
@@ -66,7 +66,7 @@ enum Stage {
 enum Step {
     /// The answer has been sent.
     Answered {
-        cut: bool,
+        cancelled: bool,
     },
     Reset(Reason),
     /// The request is not one.
@@ -185,7 +185,7 @@ impl Slot {
                     if let Stage::Asked(free) = std::mem::replace(stage, Stage::Closing) {
                         tools.responders.push(free);
                     }
-                    let Ok(Answer { head, body, .. }) = answer else {
+                    let Ok(Response { head, body, .. }) = answer else {
                         return Poll::Ready(Step::Malformed);
                     };
                     if send_head(sender, worker, head, body.is_done()) {
@@ -198,7 +198,9 @@ impl Slot {
             guard.poll(pin!(work), &mut cx)
         };
         match step {
-            Poll::Ready(Some(Step::Answered { cut })) => self.answered(sender, worker, cut),
+            Poll::Ready(Some(Step::Answered { cancelled })) => {
+                self.answered(sender, worker, cancelled)
+            }
             Poll::Ready(Some(Step::Reset(reason))) => sender.reset(reason),
             Poll::Ready(Some(Step::Malformed)) => sender.refuse(),
             Poll::Ready(None) => sender.reset(Reason::CANCEL),
@@ -216,7 +218,7 @@ impl Slot {
         more
     }
 
-    fn answered(&mut self, sender: &mut Sender<'_>, worker: &Rc<Worker>, cut: bool) {
+    fn answered(&mut self, sender: &mut Sender<'_>, worker: &Rc<Worker>, cancelled: bool) {
         self.stage = Stage::Closing;
         // Its grace is not for what is read behind the answer.
         self.guard = Guard::new(worker);
@@ -227,7 +229,7 @@ impl Slot {
         if self.upload.take().is_none_or(|upload| upload.awaits_continue()) {
             return sender.reset(Reason::NO_ERROR);
         }
-        let time = if cut { GRACE } else { READ_ON_TIME };
+        let time = if cancelled { CANCEL_GRACE } else { READ_ON_TIME };
         self.stage = Stage::Answered {
             left: READ_ON_BYTES,
             until: worker.recent().monotonic + time.as_nanos() as u64,
@@ -236,9 +238,12 @@ impl Slot {
 }
 
 /// Sends an answer's head. Returns whether the answer ends with it.
-fn send_head(sender: &mut Sender<'_>, worker: &Worker, head: AnswerHead, ended: bool) -> bool {
-    let mut fields =
-        if let AnswerFields::Http2(fields) = head.fields { fields } else { HeaderBlock::default() };
+fn send_head(sender: &mut Sender<'_>, worker: &Worker, head: ResponseHeader, ended: bool) -> bool {
+    let mut fields = if let ResponseFields::Http2(fields) = head.fields {
+        fields
+    } else {
+        HeaderBlock::default()
+    };
     if !head.dated {
         worker.write_date(&mut fields);
     }
@@ -259,7 +264,7 @@ fn send(
     cx: &mut Context<'_>,
 ) -> Poll<Step> {
     let Stage::Answering { body, rest, timeout } = stage else { return Poll::Pending };
-    if body.is_cut() {
+    if body.is_cancelled() {
         // What the client has not let through it need not get: a cut is not to wait for it.
         rest.clear();
     }
@@ -271,8 +276,9 @@ fn send(
         let room = sender.room();
         if !rest.is_empty() {
             if room == 0 {
-                let timeout = timeout
-                    .get_or_insert_with(|| Box::new(Patience::new(&worker.current().site.server)));
+                let timeout = timeout.get_or_insert_with(|| {
+                    Box::new(TransferTimeout::new(&worker.current().site.server))
+                });
                 timeout.wait(|| worker.soon(Duration::ZERO));
                 return Poll::Pending;
             }
@@ -319,14 +325,14 @@ fn send(
 fn end(stage: &mut Stage) -> Step {
     match std::mem::replace(stage, Stage::Closing) {
         Stage::Answering { body, .. } => answered(body),
-        _ => Step::Answered { cut: false },
+        _ => Step::Answered { cancelled: false },
     }
 }
 
-fn answered(body: AnswerBody) -> Step {
+fn answered(body: ResponseBody) -> Step {
     body.release();
     body.set_delivered();
-    Step::Answered { cut: body.is_cut() }
+    Step::Answered { cancelled: body.is_cancelled() }
 }
 
 /// What a stream is reset with because of this: what an upstream's stream was reset with, or a

@@ -10,7 +10,7 @@ use crate::http2::{Reason, Unfinished};
 use crate::proxy::downstream::http1::client::LOOK;
 use crate::proxy::downstream::http2::stream::{FULL, Slot};
 use crate::proxy::worker::closing::Closing;
-use crate::proxy::worker::deadline::{Patience, SURPLUS_HEAD_TIMEOUT};
+use crate::proxy::worker::deadline::{OVERFLOW_HEAD_TIMEOUT, TransferTimeout};
 
 /// How long what a client has begun may stand unfinished before the connection ends; `None`: this
 /// is not what judges it.
@@ -145,8 +145,9 @@ impl Client {
     /// The client does not take what is sent.
     pub(in crate::proxy) fn wait(&mut self) {
         let worker = &self.connection.worker;
-        let timeout =
-            self.write_timeout.get_or_insert_with(|| Patience::new(&worker.current().site.server));
+        let timeout = self
+            .write_timeout
+            .get_or_insert_with(|| TransferTimeout::new(&worker.current().site.server));
         timeout.wait(|| worker.soon(Duration::ZERO));
         if let Some(end) = timeout.ends() {
             let next = end.min(worker.soon(LOOK));
@@ -177,6 +178,6 @@ impl Client {
 
     /// How long the connection may stay without a request in flight once it is to end.
     fn close_timeout(&self) -> Duration {
-        if self.connection.surplus { SURPLUS_HEAD_TIMEOUT } else { CLOSE_TIMEOUT }
+        if self.connection.overflow { OVERFLOW_HEAD_TIMEOUT } else { CLOSE_TIMEOUT }
     }
 }
