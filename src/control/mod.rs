@@ -17,6 +17,7 @@ mod key_calls;
 mod load;
 mod metrics;
 mod office;
+mod pending_usage;
 mod registry;
 mod reload;
 mod resolve_upstreams;
@@ -26,7 +27,7 @@ mod table;
 mod terms;
 mod tls;
 mod upgrade;
-mod uses;
+mod usage_recorder;
 mod watch;
 
 use std::future::Future;
@@ -51,7 +52,7 @@ use tokio::signal::unix::Signal;
 use tokio::sync::{Mutex, mpsc, watch as channel};
 use tokio::time::{Instant, sleep_until, timeout};
 use upgrade::{Estate, UpgradeRequest};
-use uses::Destination;
+use usage_recorder::Destination;
 use watch::{Decision, Event, Watch};
 
 use crate::config::{Config, Problem, Reading};
@@ -181,14 +182,14 @@ impl Controller {
         self.config.warnings.iter().for_each(reload::log);
         let resolver = tokio::spawn(resolve_upstreams::run(self.shared.clone(), settled_sender));
         let clock = tokio::spawn(follow_wall_clock(self.shared.clone()));
-        let uses = tokio::spawn(uses::run(self.figures.clone(), destination.clone()));
+        let uses = tokio::spawn(usage_recorder::run(self.figures.clone(), destination.clone()));
         let hanging =
             self.figures.store.clone().map(|health| tokio::spawn(tell_of_hanging_store(health)));
-        let expiry = tokio::spawn(expiry::run(self.figures.clone()));
+        let expiry = tokio::spawn(expiry::run(self.figures.clone(), self.office.clone()));
         let answering = tokio::spawn(key_desk.clone().run(self.office.clone(), key_calls));
         let prune = self.store.clone().zip(self.config.store.clone());
         let prune = prune.map(|(store, settings)| {
-            tokio::spawn(uses::prune(self.figures.clone(), store, settings))
+            tokio::spawn(usage_recorder::prune(self.figures.clone(), store, settings))
         });
         let predecessor = self.predecessor.take().map(|stream| {
             stream.set_nonblocking(true)?;
@@ -280,7 +281,7 @@ impl Controller {
     async fn close_store(&mut self, destination: &Mutex<Destination>) {
         let destination = destination.lock().await;
         self.office.settle().await;
-        uses::write_down(&self.figures, &destination).await;
+        usage_recorder::write_down(&self.figures, &destination).await;
         if let Some(store) = self.store.take() {
             store.close().await;
         }
@@ -322,6 +323,7 @@ impl Controller {
                     self.look_at_certificates();
                     self.retry().await;
                     self.registry.sweep();
+                    self.registry.forget_dead(self.shared.clock.now().unix);
                     if Instant::now() >= forget {
                         self.figures.forget(self.registry.forget());
                         forget = Instant::now() + FORGET;

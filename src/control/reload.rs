@@ -113,7 +113,8 @@ impl Controller {
             self.refused = state;
             return self.hold_back(&config, objection, edited);
         }
-        let clashes = self.registry.look(|table| table.clashes(&config));
+        let mut clashes = self.registry.look(|table| table.clashes(&config));
+        clashes.extend(self.office.clashes(&config).await);
         if !clashes.is_empty() {
             self.refused = state;
             let text = std::fs::read_to_string(&self.path).unwrap_or_default();

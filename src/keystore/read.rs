@@ -3,10 +3,8 @@
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Result, Row, params_from_iter};
 
-use super::{
-    AuditEntry, AuditQuery, Condition, DayUse, KeyQuery, Revocation, StoredKey, StoredOrganization,
-    StoredSecret,
-};
+use super::query::{AuditQuery, Condition, KeyQuery};
+use super::record::{AuditEntry, DayUse, Revocation, StoredKey, StoredOrganization, StoredSecret};
 use crate::policy::Digest;
 
 /// How long an `Idempotency-Key` is remembered, in seconds.
@@ -139,9 +137,46 @@ fn complete(connection: &Connection, key: &mut StoredKey) -> Result<()> {
 }
 
 pub(super) fn key_by_digest(connection: &Connection, digest: &Digest) -> Result<Option<StoredKey>> {
-    let mut owner = connection.prepare_cached("SELECT key_id FROM secrets WHERE digest = ?1")?;
-    let id: Option<String> = owner.query_row([digest], |row| row.get(0)).optional()?;
-    id.map_or(Ok(None), |id| key(connection, &id))
+    holder(connection, digest)?.map_or(Ok(None), |id| key(connection, &id))
+}
+
+/// Id of the key of the store that has this secret.
+fn holder(connection: &Connection, digest: &Digest) -> Result<Option<String>> {
+    let mut holder = connection.prepare_cached("SELECT key_id FROM secrets WHERE digest = ?1")?;
+    holder.query_row([digest], |row| row.get(0)).optional()
+}
+
+/// Which of these ids are those of keys.
+pub(super) fn taken_ids(connection: &Connection, ids: Vec<String>) -> Result<Vec<String>> {
+    let mut key = connection.prepare_cached("SELECT 1 FROM keys WHERE id = ?1")?;
+    let mut taken = Vec::new();
+    for id in ids {
+        if key.exists([&id])? {
+            taken.push(id);
+        }
+    }
+    Ok(taken)
+}
+
+/// Which of these secrets a key of the store has, each with its key's id.
+pub(super) fn taken_secrets(
+    connection: &Connection,
+    digests: &[Digest],
+) -> Result<Vec<(Digest, String)>> {
+    let mut taken = Vec::new();
+    for digest in digests {
+        taken.extend(holder(connection, digest)?.map(|id| (*digest, id)));
+    }
+    Ok(taken)
+}
+
+/// Id of the key that has this secret, or had it in the file when it was revoked.
+pub(super) fn owner(connection: &Connection, digest: &Digest) -> Result<Option<String>> {
+    let mut owner = connection.prepare_cached(
+        "SELECT key_id FROM secrets WHERE digest = ?1
+         UNION ALL SELECT key_id FROM revoked_secrets WHERE digest = ?1",
+    )?;
+    owner.query_row([digest], |row| row.get(0)).optional()
 }
 
 /// Some of the keys, and the query for the rest of them where the limit is not reached and there

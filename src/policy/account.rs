@@ -257,36 +257,72 @@ impl SecretUse {
 /// Accounts of keys that are gone, by id: one that comes back within its window keeps its counts.
 #[derive(Debug, Default)]
 pub struct Departed {
-    accounts: HashMap<Box<str>, (Arc<Account>, u64)>,
+    accounts: HashMap<Box<str>, Gone>,
 }
+
+#[derive(Debug)]
+struct Gone {
+    account: Arc<Account>,
+    /// Monotonic nanoseconds.
+    since: u64,
+    until: Until,
+}
+
+/// For how long the account of a key that is gone is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// The key may come back.
+    ItsWindowsEnd,
+    /// It cannot.
+    ItsUsesAreCollected,
+}
+
+/// After which the last uses of a key have been collected, in nanoseconds.
+const COLLECTED: u64 = 10_000_000_000;
 
 impl Departed {
     /// Remembers the account of a key that is gone since `now` (monotonic nanoseconds).
     pub fn add(&mut self, id: &str, account: Arc<Account>, now: u64) {
-        if account.state.get().is_some() {
-            self.accounts.insert(id.into(), (account, now));
+        self.keep(id, Gone { account, since: now, until: Until::ItsWindowsEnd });
+    }
+
+    /// The same of a key that cannot come back.
+    pub fn add_for_good(&mut self, id: &str, account: Arc<Account>, now: u64) {
+        self.keep(id, Gone { account, since: now, until: Until::ItsUsesAreCollected });
+    }
+
+    fn keep(&mut self, id: &str, gone: Gone) {
+        if gone.account.state.get().is_some() {
+            self.accounts.insert(id.into(), gone);
         }
     }
 
     /// The account of a key that comes back.
     pub fn take(&mut self, id: &str) -> Option<Arc<Account>> {
-        self.accounts.remove(id).map(|(account, _)| account)
+        self.accounts.remove(id).map(|gone| gone.account)
     }
 
-    /// All of them, with their ids.
+    /// Those of keys that may come back, with their ids.
     pub fn all(&self) -> impl Iterator<Item = (&str, &Arc<Account>)> {
-        self.accounts.iter().map(|(id, (account, _))| (&**id, account))
+        let back = self.accounts.iter().filter(|(_, gone)| gone.until == Until::ItsWindowsEnd);
+        back.map(|(id, gone)| (&**id, &gone.account))
     }
 
     /// Drops those whose counts do not matter any more, and returns them with their ids.
     pub fn forget(&mut self, now: u64) -> Vec<(Box<str>, Arc<Account>)> {
-        let over = |account: &Account, gone: u64| {
-            let memory = account.memory();
-            now.saturating_sub(gone) > memory + memory / 60
+        let over = |gone: &Gone| {
+            let kept = match gone.until {
+                Until::ItsWindowsEnd => {
+                    let memory = gone.account.memory();
+                    memory + memory / 60
+                }
+                Until::ItsUsesAreCollected => COLLECTED,
+            };
+            now.saturating_sub(gone.since) > kept
         };
         self.accounts
-            .extract_if(|_, (account, gone)| over(account, *gone))
-            .map(|(id, (account, _))| (id, account))
+            .extract_if(|_, gone| over(gone))
+            .map(|(id, gone)| (id, gone.account))
             .collect()
     }
 }

@@ -22,6 +22,7 @@ mod identity;
 mod key;
 mod key_api;
 mod key_format;
+mod key_id;
 mod keyring;
 mod known;
 mod pattern;
@@ -30,10 +31,12 @@ mod quota;
 mod refusal;
 mod reply;
 mod restriction;
+mod shards;
 mod snapshot;
 mod target;
 #[cfg(test)]
 mod tests;
+mod tombstones;
 mod trailers;
 mod withheld;
 
@@ -57,6 +60,7 @@ pub use hidden::{Hidden, wipe};
 pub use key::{Grant, KeyDefinition, KeyRecord, Organization, Secret, Terms};
 pub use key_api::{KeyApi, KeyApiStyle};
 pub use key_format::new_key;
+pub use key_id::{BadKeyId, KeyId};
 pub use keyring::{Edit, Keyring};
 pub use known::hyphened;
 pub use pattern::{BadPattern, Claims, EndpointTable, Pattern};
@@ -67,6 +71,7 @@ pub use reply::{grpc_trailers, is_grpc, limit_headers, refuse};
 pub use restriction::{BadReferrer, ReferrerPattern, Restrictions};
 pub use snapshot::{Closed, Routes, Snapshot};
 pub use target::{BadTarget, Host, check_path, host_of};
+pub use tombstones::{Burial, Cause, Tombstone, Tombstones};
 pub use trailers::{prepare_answer_trailers, prepare_trailers};
 pub use withheld::{is_gateway_header, is_proxy_header};
 

@@ -23,7 +23,7 @@ use crate::policy::{
     Admission, Caller, Head, Known, Now, Peer, Permit, Refusal, Refused, Responder, Sink as _,
     authorise, client_address, contains_key, is_grpc, prepare_response, refuse,
 };
-use crate::state::{KeyCall, RefusedRequest};
+use crate::state::{KeyCall, RefusedKey, RefusedRequest};
 
 /// What all requests of one connection share.
 pub(super) struct Connection {
@@ -320,11 +320,13 @@ fn remember(worker: &Worker, head: &Head<'_>, refused: &Refused<'_>, request_id:
     let address =
         client_address(head.peer.address, head.fields, current.site.routes.trusted_proxies())
             .unwrap_or(head.peer.address);
+    let known = refused.key.map(|record| RefusedKey::Known(record.clone()));
+    let dead = refused.digest.map(RefusedKey::Dead);
     worker.remember_refused(RefusedRequest::new(
         now.unix,
         refused.refusal,
         api,
-        refused.key.cloned(),
+        known.or(dead),
         address,
         texts,
     ));

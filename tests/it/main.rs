@@ -23,6 +23,7 @@ mod hostile;
 mod http2;
 mod limits;
 mod logs;
+mod memory;
 mod metrics;
 mod office;
 mod overload;

@@ -20,7 +20,7 @@ use super::running::RunningConfig;
 use super::{document, log_change};
 use crate::control::access::Denied;
 use crate::control::admin::{ReloadReport, ReloadRequest, State};
-use crate::control::explain::{Explanation, NoExplanation, Question, explain};
+use crate::control::explain::{Explanation, NoExplanation, Question, dead_key, explain};
 use crate::control::metrics;
 use crate::control::office::{OfficeError, Violation};
 use crate::control::upgrade::{Refused, UpgradeRequest};
@@ -302,9 +302,14 @@ async fn explain_request(
     }
     let digest = state.settings.load().digest;
     let here = state.clone();
+    let stored = match dead_key(&question, &here.registry, &here.figures.shared) {
+        Some(key) => state.office.dead(key).await?,
+        None => None,
+    };
     // Off the control thread: it reads a file.
     let explained = tokio::task::spawn_blocking(move || {
-        explain(&question, &actor, &here.registry, &here.figures.shared, &here.file, digest)
+        let (registry, shared) = (&here.registry, &here.figures.shared);
+        explain(&question, stored.as_ref(), &actor, registry, shared, &here.file, digest)
     });
     let explained = explained.await.map_err(|_| {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "fault", "Explaining failed unexpectedly.")

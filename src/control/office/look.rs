@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::found::Found;
 use super::model::{
     AuditPage, AuditView, DayUseView, KeyFilter, KeyPage, KeyUse, KeyView, Source, Status,
 };
@@ -19,15 +20,15 @@ enum After<'a> {
 
 impl Desk {
     pub(super) async fn look_up(&self, actor: &Actor, id: &str) -> Answer<KeyView> {
-        let known = self
-            .registry
-            .key(id)
-            .filter(|key| actor.sees(key.organization()))
-            .ok_or(OfficeError::NotFound)?;
+        let found = self.find(actor, id).await?;
         let config = self.registry.config();
-        if known.is_stored() {
-            let key = self.store()?.key(id).await?.ok_or(OfficeError::NotFound)?;
-            return Ok(self.view(&config, &key));
+        match found {
+            Found::Dead(key) => return Ok(self.view(&config, &key)),
+            Found::Known(record) if record.is_stored() => {
+                let key = self.store()?.key(id).await?.ok_or(OfficeError::NotFound)?;
+                return Ok(self.view(&config, &key));
+            }
+            Found::Known(_) => {}
         }
         let key = config.keys.iter().find(|key| *key.id == *id).ok_or(OfficeError::NotFound)?;
         self.file_views(&config, &[key]).await.pop().ok_or(OfficeError::NotFound)
@@ -156,10 +157,7 @@ impl Desk {
         from: Option<&str>,
         to: Option<&str>,
     ) -> Answer<KeyUse> {
-        self.registry
-            .key(id)
-            .filter(|key| actor.sees(key.organization()))
-            .ok_or(OfficeError::NotFound)?;
+        self.find(actor, id).await?;
         let day = |member, text: Option<&str>, default| {
             let wrong = || OfficeError::invalid(member, "write a day such as `2026-11-22`");
             text.map_or(Ok(default), |text| moment::parse_day(text).ok_or_else(wrong))

@@ -11,13 +11,16 @@
 //! | `model.rs`, `error.rs` | what is asked and answered |
 //! | `check.rs`, `rights.rs`, `moment.rs` | whether it makes sense, and what it means |
 //! | `create.rs`, `change.rs`, `revoke.rs`, `organizations.rs` | the changes |
-//! | `look.rs`, `view.rs` | looking without changing |
+//! | `found.rs`, `look.rs`, `view.rs` | looking without changing |
+//! | `expired.rs` | what memory keeps of keys that have expired |
 //! | `key_endpoints.rs`, `key_bodies.rs` | the documents' own key endpoints |
 
 mod change;
 mod check;
 mod create;
 mod error;
+mod expired;
+mod found;
 mod key_bodies;
 mod key_endpoints;
 mod look;
@@ -31,6 +34,7 @@ mod tests;
 mod view;
 
 pub(in crate::control) use error::{Conflict, OfficeError, Violation};
+pub(in crate::control) use found::DeadKey;
 pub(in crate::control) use model::*;
 
 use std::collections::BTreeMap;
@@ -40,6 +44,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use found::Found;
 use tokio::sync::MutexGuard;
 use tokio::time::timeout;
 
@@ -355,15 +360,11 @@ impl Desk {
         id: &str,
         if_match: Option<u64>,
     ) -> Answer<StoredKey> {
-        let known = self
-            .registry
-            .key(id)
-            .filter(|key| actor.sees(key.organization()))
-            .ok_or(OfficeError::NotFound)?;
-        if !known.is_stored() {
-            return Err(OfficeError::FileKey);
-        }
-        let key = self.store()?.key(id).await?.ok_or(OfficeError::NotFound)?;
+        let key = match self.find(actor, id).await? {
+            Found::Known(record) if !record.is_stored() => return Err(OfficeError::FileKey),
+            Found::Known(_) => self.store()?.key(id).await?.ok_or(OfficeError::NotFound)?,
+            Found::Dead(key) => *key,
+        };
         if if_match.is_some_and(|revision| revision != key.revision) {
             return Err(OfficeError::Stale);
         }
@@ -449,9 +450,10 @@ impl From<CommitError> for OfficeError {
                 Conflict::IdTaken,
                 "Another key in the store has, or had, this id.".into(),
             ),
-            keystore::Conflict::DigestTaken { key_id } => Self::Conflict(
+            // Whose it is, is not for everybody to know.
+            keystore::Conflict::DigestTaken { .. } => Self::Conflict(
                 Conflict::DigestTaken,
-                format!("The key `{key_id}` in the store has, or had, the same secret."),
+                "Another key has, or had, the same secret.".into(),
             ),
             keystore::Conflict::Stale => Self::Stale,
             keystore::Conflict::CapReached(cap) => Self::cap_reached(cap),

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::found::Found;
 use super::model::{RevocationOrder, Revoked};
 use super::view::THE_FILE;
 use super::{Actor, Answer, Desk, OfficeError};
 use crate::keystore::{Change, Revocation};
+use crate::policy::Digest;
 
 /// How long a reason is, in characters.
 const LONGEST_REASON: usize = 500;
@@ -23,11 +25,7 @@ impl Desk {
         id: &str,
         order: RevocationOrder,
     ) -> Answer<Revoked> {
-        let known = self
-            .registry
-            .key(id)
-            .filter(|key| actor.sees(key.organization()))
-            .ok_or(OfficeError::NotFound)?;
+        let known = self.find(actor, id).await?;
         let long = |reason: &String| {
             reason.chars().count() > LONGEST_REASON || reason.chars().any(char::is_control)
         };
@@ -63,6 +61,7 @@ impl Desk {
             self.owe(ids, &revocation);
             return Err(error.of_revocation());
         }
+        self.bury(&ids, &revocation).await;
         Ok(Revoked { revoked: ids })
     }
 
@@ -79,18 +78,47 @@ impl Desk {
         let _turn = self.take_turn().await?;
         let store = self.store()?;
         if let Some(actor) = descendants_for {
-            let sees = |id: &String| {
-                self.registry.key(id).is_some_and(|key| actor.sees(key.organization()))
-            };
-            ids.extend(store.descendants(&ids[0]).await?.into_iter().filter(sees));
+            for id in store.descendants(&ids[0]).await? {
+                match self.find(actor, &id).await {
+                    Ok(_) => ids.push(id),
+                    Err(OfficeError::NotFound) => {}
+                    Err(error) => return Err(error),
+                }
+            }
             self.registry.revoke(ids.iter().map(String::as_str));
         } else if !store.revocations(ids.clone()).await?.is_empty() {
             return Ok(());
         }
         let detail = json!({ "reason": revocation.reason, "descendants": ids[1..] });
         let entry = self.entry(&revocation.by, "key.revoke", &ids[0], organization, detail);
-        self.commit(Change::Revoke { ids: ids.clone(), revocation: revocation.clone() }, entry)
-            .await
+        let (ids, secrets) = (ids.clone(), self.secrets_of_file(ids));
+        self.commit(Change::Revoke { ids, secrets, revocation: revocation.clone() }, entry).await
+    }
+
+    /// Secrets of those of these keys that are in the file, each with its key's id.
+    fn secrets_of_file(&self, ids: &[String]) -> Vec<(String, Digest)> {
+        let keys = ids.iter().filter_map(|id| self.registry.key(id));
+        let of_file = keys.filter(|key| !key.is_stored());
+        let secrets = of_file.map(|key| {
+            key.secrets().map(|secret| (key.id().to_owned(), secret.digest)).collect::<Vec<_>>()
+        });
+        secrets.flatten().collect()
+    }
+
+    /// Lets memory keep no more than it needs of keys that the store has as revoked.
+    async fn bury(&self, ids: &[String], revocation: &Revocation) {
+        let (known, unknown): (Vec<&str>, Vec<&str>) =
+            ids.iter().map(String::as_str).partition(|id| self.registry.key(id).is_some());
+        self.registry.bury_revoked(&known, revocation.at);
+        let Some(store) = &self.store else { return };
+        for id in unknown {
+            // It had expired. If the store cannot tell its secrets now, it goes on being told so.
+            if let Ok(Some(key)) = store.key(id).await {
+                let secrets: Vec<_> = key.secrets.iter().map(|secret| secret.digest).collect();
+                let since = key.revocation.map_or(revocation.at, |revocation| revocation.at);
+                self.registry.bury_again(id, &secrets, since);
+            }
+        }
     }
 
     pub(super) fn note_revoked_in_file(self: &Arc<Self>, ids: Vec<String>) {
@@ -150,8 +178,24 @@ impl Desk {
     }
 
     async fn tell(&self, id: &str, revocation: &Revocation) -> Answer<()> {
-        let known = self.registry.key(id);
-        let organization = known.as_ref().and_then(|key| key.organization());
-        self.revoke_in_store(&mut vec![id.to_owned()], revocation, None, organization).await
+        let known = match self.find(&Actor::file(), id).await {
+            Ok(known) => Some(known),
+            // The file may name whatever it likes.
+            Err(OfficeError::NotFound) if revocation.by == THE_FILE => return Ok(()),
+            Err(OfficeError::NotFound) => None,
+            Err(error) => return Err(error),
+        };
+        let organization = known.as_ref().and_then(Found::organization);
+        let mut ids = vec![id.to_owned()];
+        self.revoke_in_store(&mut ids, revocation, None, organization).await?;
+        self.bury(&ids, revocation).await;
+        Ok(())
+    }
+}
+
+impl Actor {
+    /// Who does what the file says.
+    fn file() -> Self {
+        Self { name: THE_FILE.to_owned(), organization: None }
     }
 }

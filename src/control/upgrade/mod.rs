@@ -55,7 +55,7 @@ use super::figures::Figures;
 use super::key_calls::KeyDesk;
 use super::office::Office;
 use super::registry::Registry;
-use super::uses::{self, Destination};
+use super::usage_recorder::{self, Destination};
 use crate::handover::{self, Link};
 use crate::keystore::KeyStore;
 use crate::state::{Phase, Shared};
@@ -318,7 +318,7 @@ impl Estate {
         let destination = timeout(SETTLING, self.destination.clone().lock_owned()).await;
         let destination = destination.map_err(|_| "the store does not answer".to_owned())?;
         if let Some((store, _)) = &self.store {
-            timeout(SETTLING, uses::write_down(&self.figures, &destination))
+            timeout(SETTLING, usage_recorder::write_down(&self.figures, &destination))
                 .await
                 .map_err(|_| "the store does not answer".to_owned())?;
             given_up.store_closed = true;

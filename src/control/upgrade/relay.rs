@@ -97,7 +97,7 @@ pub(in crate::control) async fn follow(
         while let Ok(message) = handover::receive::<ToSuccessor>(&mut incoming).await {
             match message {
                 ToSuccessor::Uses(uses) => {
-                    figures.unwritten().add(uses.into_iter().map(Into::into).collect())
+                    figures.pending_usage().add(uses.into_iter().map(Into::into).collect())
                 }
                 ToSuccessor::KeyCall(number, call) => {
                     let (figures, answer) = (figures.clone(), answer.clone());

@@ -93,8 +93,12 @@ async fn old_backup_is_restored_as_it_was() {
     let mut keys = Vec::new();
     let opened = KeyStore::open(&path, |key| keys.push(key)).expect("an old state");
     assert_eq!(keys, [plain("key_a")]);
-    assert!(opened.revocations.is_empty());
-    let again = Change::Revoke { ids: vec!["key_a".to_owned()], revocation: revocation(NOON) };
+    assert!(opened.found.revocations.is_empty());
+    let again = Change::Revoke {
+        ids: vec!["key_a".to_owned()],
+        secrets: Vec::new(),
+        revocation: revocation(NOON),
+    };
     opened
         .store
         .commit(again, entry("key.revoke"))
