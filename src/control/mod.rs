@@ -324,6 +324,7 @@ impl Controller {
                     self.retry().await;
                     self.registry.sweep();
                     self.registry.forget_dead(self.shared.clock.now().unix);
+                    self.figures.forget(self.registry.forget_collected());
                     if Instant::now() >= forget {
                         self.figures.forget(self.registry.forget());
                         forget = Instant::now() + FORGET;

@@ -205,6 +205,12 @@ impl Registry {
         self.inner().deferred.sweep();
     }
 
+    /// Ids and requests of keys that cannot come back, once their uses are collected.
+    pub(super) fn forget_collected(&self) -> Vec<(Box<str>, u64)> {
+        let now = self.now().monotonic;
+        self.inner().table.forget_collected(now)
+    }
+
     /// Drops the counts of keys that are gone for good; returns their ids and requests.
     pub(super) fn forget(&self) -> Vec<(Box<str>, u64)> {
         let now = self.shared.clock.now().monotonic;

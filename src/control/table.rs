@@ -217,11 +217,13 @@ impl Table {
     /// Drops the counts of keys that have been gone for longer than they matter; returns their
     /// requests.
     pub(super) fn forget(&mut self, now: u64) -> Vec<(Box<str>, u64)> {
-        self.departed
-            .forget(now)
-            .into_iter()
-            .map(|(id, account)| (id, account.requests()))
-            .collect()
+        let forgotten = self.departed.forget(now).into_iter();
+        forgotten.map(|(id, account)| (id, account.requests())).collect()
+    }
+
+    /// Keys that cannot come back, once their uses are collected, with their requests.
+    pub(super) fn forget_collected(&mut self, now: u64) -> Vec<(Box<str>, u64)> {
+        self.departed.forget_collected(now)
     }
 
     /// The counts of a key that is known, or was within its longest window, or is new.

@@ -13,7 +13,7 @@
 //! | `schema.rs` | the tables and their versions |
 //! | `open.rs` | opening the file, and reading all keys at the start |
 //! | `thread.rs` | what is done when, and what happens after a write that failed |
-//! | `write.rs`, `read.rs`, `backup.rs` | what is done |
+//! | `write.rs`, `read.rs`, `rows.rs`, `backup.rs` | what is done |
 //! | `health.rs` | figures for metrics and alerts |
 
 mod backup;
@@ -25,6 +25,7 @@ mod place;
 mod query;
 mod read;
 mod record;
+mod rows;
 mod schema;
 mod store;
 mod thread;

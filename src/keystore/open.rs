@@ -9,9 +9,9 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, Row, Rows};
 
 use super::error::OpenError;
-use super::read::{self, COLUMNS};
 use super::record::{StoredKey, StoredOrganization, StoredSecret};
-use super::{schema, write};
+use super::rows::{self, COLUMNS};
+use super::{read, schema, write};
 use crate::policy::Digest;
 
 /// What an open store holds besides keys.
@@ -100,15 +100,15 @@ pub(super) fn read_all(
     let mut revocations = connection
         .prepare("SELECT id, revoked_at, revoked_by, reason FROM revocations ORDER BY id")?;
 
-    let mut secrets = Scan::new(secrets.query(())?, |row| read::secret(row, 1));
+    let mut secrets = Scan::new(secrets.query(())?, |row| rows::secret(row, 1));
     let mut uses =
-        Scan::new(uses.query(())?, |row| Ok((read::digest(row, 1)?, row.get::<_, i64>(2)?)));
-    let mut revoked = Scan::new(revocations.query(())?, |row| read::revocation(row, 1));
+        Scan::new(uses.query(())?, |row| Ok((rows::digest(row, 1)?, row.get::<_, i64>(2)?)));
+    let mut revoked = Scan::new(revocations.query(())?, |row| rows::revocation(row, 1));
     let mut rows = keys.query(())?;
     let (mut found_secrets, mut found_uses, mut found_revocation) =
         (Vec::<StoredSecret>::new(), Vec::<(Digest, i64)>::new(), Vec::new());
     while let Some(row) = rows.next()? {
-        let mut key = read::bare_key(row)?;
+        let mut key = rows::bare_key(row)?;
         secrets.take(&key.id, &mut found_secrets)?;
         uses.take(&key.id, &mut found_uses)?;
         revoked.take(&key.id, &mut found_revocation)?;

@@ -5,10 +5,11 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 use super::change::{Change, Prune};
 use super::error::Conflict;
 use super::query::UseNote;
-use super::read::{REPLAYABLE, organization, owner, signed};
+use super::read::{REPLAYABLE, organization, owner};
 use super::record::{
     AuditEntry, Idempotency, Revocation, StoredKey, StoredOrganization, StoredSecret,
 };
+use super::rows::signed;
 use crate::policy::Digest;
 
 /// Why a transaction is rolled back.

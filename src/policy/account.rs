@@ -1,6 +1,6 @@
 //! What changes about a key while its record does not: its counts, carried over every edit.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::iter::successors;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -254,75 +254,65 @@ impl SecretUse {
     }
 }
 
-/// Accounts of keys that are gone, by id: one that comes back within its window keeps its counts.
+/// Accounts of keys that are gone.
 #[derive(Debug, Default)]
 pub struct Departed {
-    accounts: HashMap<Box<str>, Gone>,
-}
-
-#[derive(Debug)]
-struct Gone {
-    account: Arc<Account>,
-    /// Monotonic nanoseconds.
-    since: u64,
-    until: Until,
-}
-
-/// For how long the account of a key that is gone is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Until {
-    /// The key may come back.
-    ItsWindowsEnd,
-    /// It cannot.
-    ItsUsesAreCollected,
+    /// Of those that may come back within their windows, by id, with the moment (monotonic
+    /// nanoseconds) since which they are gone: they keep their counts.
+    accounts: HashMap<Box<str>, (Arc<Account>, u64)>,
+    /// Ids of those that cannot, with their requests and the moment, the earliest first: their last
+    /// uses are yet to be collected.
+    for_good: VecDeque<(Box<str>, u64, u64)>,
 }
 
 /// After which the last uses of a key have been collected, in nanoseconds.
-const COLLECTED: u64 = 10_000_000_000;
+const COLLECTED: u64 = 5_000_000_000;
 
 impl Departed {
     /// Remembers the account of a key that is gone since `now` (monotonic nanoseconds).
     pub fn add(&mut self, id: &str, account: Arc<Account>, now: u64) {
-        self.keep(id, Gone { account, since: now, until: Until::ItsWindowsEnd });
+        if account.state.get().is_some() {
+            self.accounts.insert(id.into(), (account, now));
+        }
     }
 
-    /// The same of a key that cannot come back.
-    pub fn add_for_good(&mut self, id: &str, account: Arc<Account>, now: u64) {
-        self.keep(id, Gone { account, since: now, until: Until::ItsUsesAreCollected });
-    }
-
-    fn keep(&mut self, id: &str, gone: Gone) {
-        if gone.account.state.get().is_some() {
-            self.accounts.insert(id.into(), gone);
+    /// Remembers for a moment that a key that was used is gone since `now` and cannot come back.
+    pub fn add_for_good(&mut self, id: &str, account: &Account, now: u64) {
+        let requests = account.requests();
+        if requests > 0 {
+            self.for_good.push_back((id.into(), requests, now));
         }
     }
 
     /// The account of a key that comes back.
     pub fn take(&mut self, id: &str) -> Option<Arc<Account>> {
-        self.accounts.remove(id).map(|gone| gone.account)
+        self.accounts.remove(id).map(|(account, _)| account)
     }
 
     /// Those of keys that may come back, with their ids.
     pub fn all(&self) -> impl Iterator<Item = (&str, &Arc<Account>)> {
-        let back = self.accounts.iter().filter(|(_, gone)| gone.until == Until::ItsWindowsEnd);
-        back.map(|(id, gone)| (&**id, &gone.account))
+        self.accounts.iter().map(|(id, (account, _))| (&**id, account))
     }
 
     /// Drops those whose counts do not matter any more, and returns them with their ids.
     pub fn forget(&mut self, now: u64) -> Vec<(Box<str>, Arc<Account>)> {
-        let over = |gone: &Gone| {
-            let kept = match gone.until {
-                Until::ItsWindowsEnd => {
-                    let memory = gone.account.memory();
-                    memory + memory / 60
-                }
-                Until::ItsUsesAreCollected => COLLECTED,
-            };
-            now.saturating_sub(gone.since) > kept
+        let over = |account: &Account, gone: u64| {
+            let memory = account.memory();
+            now.saturating_sub(gone) > memory + memory / 60
         };
         self.accounts
-            .extract_if(|_, gone| over(gone))
-            .map(|(id, gone)| (id, gone.account))
+            .extract_if(|_, (account, gone)| over(account, *gone))
+            .map(|(id, (account, _))| (id, account))
             .collect()
+    }
+
+    /// Ids of keys that cannot come back and whose uses have been collected, with their requests.
+    pub fn forget_collected(&mut self, now: u64) -> Vec<(Box<str>, u64)> {
+        let mut collected = Vec::new();
+        let over = |gone: &(_, _, u64)| now.saturating_sub(gone.2) > COLLECTED;
+        while self.for_good.front().is_some_and(over) {
+            collected.extend(self.for_good.pop_front().map(|(id, requests, _)| (id, requests)));
+        }
+        collected
     }
 }

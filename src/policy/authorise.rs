@@ -174,16 +174,15 @@ impl<'s> Admission<'s> {
     /// The same request as one that got no answer from the upstream. It stays counted.
     #[must_use]
     pub fn refused(&self, refusal: Refusal) -> Refused<'s> {
-        let (key, grant, digest) = match self.permit.caller {
-            Caller::Key { record, grant, digest, .. } => (Some(record), Some(grant), Some(digest)),
-            Caller::PassThrough | Caller::Public => (None, None, None),
+        let (key, grant) = match self.permit.caller {
+            Caller::Key { record, grant, digest, .. } => (Some(record), Some((grant, digest))),
+            Caller::PassThrough | Caller::Public => (None, None),
         };
         Refused {
             refusal,
             api: Some((self.permit.api_index, self.permit.api)),
             key,
             grant,
-            digest,
             allowance: self.allowance,
         }
     }
@@ -198,10 +197,9 @@ pub struct Refused<'s> {
     pub api: Option<(usize, &'s Api)>,
     /// The key, once it was found, valid or not.
     pub key: Option<&'s Arc<KeyRecord>>,
-    /// What the key may do in this API, once it was found to be valid.
-    pub grant: Option<&'s Grant>,
-    /// Of the secret that was presented, for a valid key and for one that is refused for good.
-    pub digest: Option<Digest>,
+    /// What the key may do in this API, once it was found to be valid, and the secret that was
+    /// presented.
+    pub grant: Option<(&'s Grant, Digest)>,
     /// What the limit leaves, for a valid key that has one.
     pub allowance: Option<Allowance>,
 }
@@ -210,15 +208,14 @@ impl<'s> Refused<'s> {
     /// Notes that the key was used, if it was found to be valid; see [`Admission::note_use`].
     #[must_use]
     pub fn note_use(&self, now: Now) -> Option<&'s Arc<KeyRecord>> {
-        self.grant?;
-        let (digest, record, (_, api)) = (self.digest?, self.key?, self.api?);
+        let ((_, digest), record, (_, api)) = (self.grant?, self.key?, self.api?);
         record.account.note_use(&api.definition.name, &digest, now.unix).then_some(record)
     }
 
     /// A request that is refused before anything is known about it.
     #[must_use]
     pub fn early(refusal: Refusal) -> Self {
-        Self { refusal, api: None, key: None, grant: None, digest: None, allowance: None }
+        Self { refusal, api: None, key: None, grant: None, allowance: None }
     }
 }
 
@@ -300,12 +297,8 @@ pub fn authorise_traced<'s>(
             let environment = api.environment_of(key).map_err(|()| refused(Refusal::UnknownKey))?;
             trace.passed(Check::Environment);
             let digest = Digest::of(key);
-            let Some(record) = snapshot.keyring.find(&digest) else {
-                let refusal = snapshot.stranger(&digest);
-                let digest = (refusal != Refusal::UnknownKey).then_some(digest);
-                return Err(Refused { digest, ..refused(refusal) });
-            };
-            (record, digest, environment)
+            let record = snapshot.keyring.find(&digest);
+            (record.ok_or_else(|| refused(snapshot.stranger(&digest)))?, digest, environment)
         }
     };
     trace.passed(Check::KnownKey);
@@ -317,7 +310,7 @@ pub fn authorise_traced<'s>(
 
     let refused_valid = |refusal| {
         let allowance = record.account.peek(&api.definition.name, &grant.limits, now.monotonic);
-        Refused { grant: Some(grant), digest: Some(digest), allowance, ..refused_key(refusal) }
+        Refused { grant: Some((grant, digest)), allowance, ..refused_key(refusal) }
     };
     if let Some(restrictions) = &record.restrictions {
         let ignore_case = api.definition.case_insensitive_paths;
@@ -395,8 +388,7 @@ pub fn charge_by<'s>(
             refusal: Refusal::RateLimited(exhausted.retry),
             api: Some((permit.api_index, permit.api)),
             key: Some(record),
-            grant: Some(grant),
-            digest: Some(digest),
+            grant: Some((grant, digest)),
             allowance: Some(exhausted.allowance),
         }),
     }

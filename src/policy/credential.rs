@@ -1,9 +1,16 @@
 //! Finding the API key in a request.
 
 use super::api::{Api, CredentialPlace, PassThrough};
+use super::digest::Digest;
 use super::fields::{Fields, Known};
 use super::refusal::Refusal;
 use super::target::decode_escape;
+
+/// The digest of the key that the request presents, for whoever looks into a refusal later.
+#[must_use]
+pub fn digest_presented(api: &Api, fields: &Fields<'_>) -> Option<Digest> {
+    find_key(api, fields).ok().flatten().map(Digest::of)
+}
 
 /// The key that the request presents, trimmed, or nothing if it presents none.
 ///

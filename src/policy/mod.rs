@@ -52,7 +52,7 @@ pub use authorise::{
 };
 pub use check::{Check, Trace};
 pub use cors::CorsDefinition;
-pub use credential::{contains_key, query_holds_key};
+pub use credential::{contains_key, digest_presented, query_holds_key};
 pub use digest::Digest;
 pub use fields::{Field, Fields, Known, Sink, Target, field_text, split_lines};
 pub use forwarding::{accepts_trailers, prepare_request, prepare_response};

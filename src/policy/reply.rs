@@ -112,7 +112,8 @@ pub fn refuse(
         Refusal::Overloaded => put_number(sink, "retry-after", SHED),
         _ => {}
     }
-    if let (Some(api), Some(allowance), Some(grant)) = (api, refused.allowance, refused.grant) {
+    if let (Some(api), Some(allowance), Some((grant, _))) = (api, refused.allowance, refused.grant)
+    {
         limit_headers(sink, &api.definition, allowance, &grant.limits, now);
     }
     if grpc {

@@ -21,7 +21,7 @@ use super::worker::{Current, Worker};
 use crate::http1::ResponseHead;
 use crate::policy::{
     Admission, Caller, Head, Known, Now, Peer, Permit, Refusal, Refused, Responder, Sink as _,
-    authorise, client_address, contains_key, is_grpc, prepare_response, refuse,
+    authorise, client_address, contains_key, digest_presented, is_grpc, prepare_response, refuse,
 };
 use crate::state::{KeyCall, RefusedKey, RefusedRequest};
 
@@ -321,12 +321,18 @@ fn remember(worker: &Worker, head: &Head<'_>, refused: &Refused<'_>, request_id:
         client_address(head.peer.address, head.fields, current.site.routes.trusted_proxies())
             .unwrap_or(head.peer.address);
     let known = refused.key.map(|record| RefusedKey::Known(record.clone()));
-    let dead = refused.digest.map(RefusedKey::Dead);
+    let dead = || match (refused.refusal, refused.api) {
+        // Its record is not in memory.
+        (Refusal::RevokedKey | Refusal::ExpiredKey, Some((_, api))) => {
+            digest_presented(api, head.fields).map(RefusedKey::Dead)
+        }
+        _ => None,
+    };
     worker.remember_refused(RefusedRequest::new(
         now.unix,
         refused.refusal,
         api,
-        known.or(dead),
+        known.or_else(dead),
         address,
         texts,
     ));

@@ -11,15 +11,16 @@ use crate::harness::{Client, Gateway, Key, Message, Request, Upstream, hex_diges
 /// the long run.
 fn keys() -> usize {
     std::env::var("KEYGATE_DEAD_KEYS")
-        .map_or(1500, |text| text.parse().expect("KEYGATE_DEAD_KEYS is a number"))
+        .map_or(2500, |text| text.parse().expect("KEYGATE_DEAD_KEYS is a number"))
 }
 
 /// Keys that come and go before the memory is first looked at.
-const BEFORE: usize = 600;
+const BEFORE: usize = 1500;
 /// What a dead key may cost, in bytes.
 const EACH: u64 = 40;
-/// How much memory may be taken once, in kibibytes.
-const SLACK: u64 = 1024;
+/// How much memory may be taken once, in kibibytes: the store's cache of its file grows to two
+/// megabytes, and old tables are freed once a second.
+const SLACK: u64 = 3 * 1024;
 const CLIENTS: usize = 4;
 
 struct Office<'g> {

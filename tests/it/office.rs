@@ -251,9 +251,9 @@ fn file_cannot_bring_back_the_id_or_the_secret_of_a_revoked_key() {
         assert_eq!(office.status(&key), 401);
         office.gateway.edit(|toml| *toml = toml.replace(block.as_str(), ""));
     }
-    let good = block("key_new", "another");
-    office.gateway.edit(|toml| toml.push_str(&good));
-    wait_for("a key that is nobody's", || (office.status("another") == 200).then_some(()));
+    let good = Key::live("key_new");
+    office.gateway.edit(|toml| toml.push_str(&block("key_new", &good.text)));
+    wait_for("a key that is nobody's", || (office.status(&good.text) == 200).then_some(()));
 }
 
 #[test]

@@ -109,7 +109,9 @@ impl Desk {
     async fn bury(&self, ids: &[String], revocation: &Revocation) {
         let (known, unknown): (Vec<&str>, Vec<&str>) =
             ids.iter().map(String::as_str).partition(|id| self.registry.key(id).is_some());
-        self.registry.bury_revoked(&known, revocation.at);
+        if !known.is_empty() {
+            self.registry.bury_revoked(&known, revocation.at);
+        }
         let Some(store) = &self.store else { return };
         for id in unknown {
             // It had expired. If the store cannot tell its secrets now, it goes on being told so.

@@ -34,7 +34,7 @@ impl Table {
             }
             self.revoked.remove(*id);
             let Some(record) = self.remove(id) else { continue };
-            self.departed.add_for_good(id, record.account().clone(), now.monotonic);
+            self.departed.add_for_good(id, record.account(), now.monotonic);
             dead.push((record, Cause::Revoked, since));
         }
         self.bury(&dead, now);

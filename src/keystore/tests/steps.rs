@@ -69,8 +69,9 @@ async fn backup_holds_every_change_that_was_acknowledged_before_it_ended() {
 
     let mut keys = Vec::new();
     let restored = KeyStore::open(&copy, |key| keys.push(key)).expect("the copy is a store").store;
-    // The last one may have been asked for when the backup had just ended.
-    assert!(keys.len() + 1 >= during, "{} of {during}", keys.len());
+    // One may have waited while the copy was synced, and one more have been asked for before its end
+    // was heard of.
+    assert!(keys.len() + 2 >= during, "{} of {during}", keys.len());
     assert_eq!(restored.uses("key_49999", 1, 1).await, Ok(vec![DayUse { day: 1, requests: 1 }]));
     assert_eq!(
         fixture.store.uses("key_49999", 1, 1).await,

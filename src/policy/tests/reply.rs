@@ -53,7 +53,7 @@ fn every_refusal_has_its_place_status_code_and_grpc_status() {
 }
 
 fn answer(api: &Api, refusal: Refusal, grpc: bool) -> Response<bytes::Bytes> {
-    let refused = Refused { api: Some((0, api)), ..Refused::early(refusal) };
+    let refused = Refused { refusal, api: Some((0, api)), key: None, grant: None, allowance: None };
     refusal_of(&refused, grpc)
 }
 
