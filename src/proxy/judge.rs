@@ -14,9 +14,9 @@ use super::request_id::RequestId;
 use super::worker::{Current, Worker};
 use crate::policy::{
     Admission, Caller, Head, Known, Now, Permit, Refusal, Refused, Responder, authorise,
-    client_address, contains_key, is_grpc,
+    client_address, contains_key, digest_presented, is_grpc,
 };
-use crate::state::{KeyCall, RefusedRequest};
+use crate::state::{KeyCall, RefusedKey, RefusedRequest};
 
 /// What is kept of a request's head once it has been judged.
 pub(super) struct Judged<'s> {
@@ -188,11 +188,19 @@ fn remember(worker: &Worker, head: &Head<'_>, refused: &Refused<'_>, request_id:
     let address =
         client_address(head.peer.address, head.fields, current.site.routes.trusted_proxies())
             .unwrap_or(head.peer.address);
+    let known = refused.key.map(|record| RefusedKey::Known(record.clone()));
+    let dead = || match (refused.refusal, refused.api) {
+        // Its record is not in memory.
+        (Refusal::RevokedKey | Refusal::ExpiredKey, Some((_, api))) => {
+            digest_presented(api, head.fields).map(RefusedKey::Dead)
+        }
+        _ => None,
+    };
     worker.remember_refused(RefusedRequest::new(
         now.unix,
         refused.refusal,
         api,
-        refused.key.cloned(),
+        known.or_else(dead),
         address,
         texts,
     ));
