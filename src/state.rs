@@ -9,7 +9,7 @@ mod refused;
 pub use connections::{Admitted, Connections, TooMany};
 pub use counting::{Clerk, Counting};
 pub use descriptors::{Descriptors, UpstreamPlace};
-pub use refused::{RefusedRequest, RefusedRequests};
+pub use refused::{RefusedKey, RefusedRequest, RefusedRequests};
 
 use std::borrow::Cow;
 use std::fmt;
@@ -237,7 +237,7 @@ impl Shared {
     }
 
     /// Puts a configuration in force: every request that starts after this returns is judged by it.
-    /// Returns the one before; the caller keeps it until no worker does (see [`Graveyard`]).
+    /// Returns the one before; the caller keeps it until no worker does (see [`DeferredDrop`]).
     pub fn publish(&self, published: Arc<Published>) -> Arc<Published> {
         let before = self.published.swap(published);
         self.generation.send_modify(|generation| *generation += 1);
@@ -281,11 +281,11 @@ impl Shared {
 /// Old configurations, kept until no worker uses them: freeing a table of many keys takes
 /// milliseconds, which are the control thread's to spend and not a worker's.
 #[derive(Debug, Default)]
-pub struct Graveyard(Vec<Arc<Published>>);
+pub struct DeferredDrop(Vec<Arc<Published>>);
 
-impl Graveyard {
+impl DeferredDrop {
     /// Takes one in.
-    pub fn bury(&mut self, published: Arc<Published>) {
+    pub fn add(&mut self, published: Arc<Published>) {
         self.0.push(published);
     }
 

@@ -26,8 +26,13 @@ pub(crate) async fn start(folder: &Path, answered: u16) -> (Gateway, f64) {
     (gateway, elapsed)
 }
 
-/// Starts with an empty store and with a full one.
-pub(crate) async fn starts(report: &mut Report, empty: &Path, full: &Path, keys: usize) {
+/// Starts with an empty store and with a full one; returns the memory that the first one takes.
+pub(crate) async fn starts(
+    report: &mut Report,
+    empty: &Path,
+    full: &Path,
+    keys: usize,
+) -> (u64, u64) {
     let (gateway, _) = start(empty, 401).await;
     sleep(SETTLED).await;
     let before = gateway.memory();
@@ -60,6 +65,7 @@ pub(crate) async fn starts(report: &mut Report, empty: &Path, full: &Path, keys:
         300.0,
     );
     report.noted("  of that anonymous", per_key(memory.0, before.0), "B");
+    before
 }
 
 /// Starts with a store of which a hundredth is revoked.
@@ -67,6 +73,28 @@ pub(crate) async fn start_with_revoked(report: &mut Report, folder: &Path) {
     let (gateway, elapsed) = start(folder, 200).await;
     assert_eq!(Client::data(&gateway).await.tickets(&secret(0)).await, 401, "key 0 is revoked");
     report.promised("start while one key in a hundred is revoked", elapsed, "s", 5.0);
+}
+
+/// Starts with a store of which every key is revoked. `empty` is the memory that a gateway without
+/// keys takes.
+pub(crate) async fn start_with_dead(
+    report: &mut Report,
+    folder: &Path,
+    keys: usize,
+    empty: (u64, u64),
+) {
+    let (gateway, elapsed) = start(folder, 401).await;
+    report.promised("start while all keys are revoked", elapsed, "s", 5.0);
+    sleep(SETTLED).await;
+    let memory = gateway.memory();
+    let per_key = |full: u64, empty: u64| full.saturating_sub(empty) as f64 / keys as f64;
+    report.promised(
+        "memory of a dead key, beyond a gateway with an empty store (VmRSS)",
+        per_key(memory.1, empty.1),
+        "B",
+        40.0,
+    );
+    report.noted("  of that anonymous", per_key(memory.0, empty.0), "B");
 }
 
 /// Creates keys, revokes them through the admin API, and revokes others by editing the file.
@@ -94,7 +122,8 @@ pub(crate) async fn changes(report: &mut Report, gateway: &Gateway, upstream: So
             admin.revoke(id).await;
             milliseconds(sent)
         };
-        let (refused, revoked) = tokio::join!(first_refusal(&mut data, secret, sent), revoked);
+        let (refused, revoked) =
+            tokio::join!(first_refusal(gateway, &mut data, secret, sent), revoked);
         in_force.push(refused);
         acknowledged.push(revoked);
     }
@@ -113,7 +142,7 @@ pub(crate) async fn changes(report: &mut Report, gateway: &Gateway, upstream: So
         revoked.push(id.clone());
         let saved = Instant::now();
         write_configuration(&gateway.folder, upstream, &revoked);
-        in_force.push(first_refusal(&mut data, secret, saved).await);
+        in_force.push(first_refusal(gateway, &mut data, secret, saved).await);
     }
     report.promised(
         "revocation by an edit of gateway.toml, until a caller is refused: median",
@@ -125,8 +154,8 @@ pub(crate) async fn changes(report: &mut Report, gateway: &Gateway, upstream: So
 }
 
 /// Asks again and again; milliseconds until the answer is 401.
-async fn first_refusal(data: &mut Client, secret: &str, since: Instant) -> f64 {
-    while data.tickets(secret).await != 401 {
+async fn first_refusal(gateway: &Gateway, data: &mut Client, secret: &str, since: Instant) -> f64 {
+    while !data.is_refused(gateway, secret).await {
         assert!(since.elapsed() < Duration::from_secs(10), "a revoked key still works");
     }
     milliseconds(since)

@@ -31,25 +31,40 @@ impl Client {
 
     /// Sends a request and waits for the whole answer: status and body.
     pub(crate) async fn exchange(&mut self, request: &[u8]) -> (u16, &[u8]) {
-        self.stream.write_all(request).await.expect("a request");
+        self.try_exchange(request).await.expect("the gateway closed the connection")
+    }
+
+    /// The same. `None`: the connection ended before the answer did.
+    async fn try_exchange(&mut self, request: &[u8]) -> Option<(u16, &[u8])> {
+        self.stream.write_all(request).await.ok()?;
         self.buffer.clear();
         let body = loop {
             if let Some(body) = body_of_whole(&self.buffer) {
                 break body;
             }
-            assert!(
-                self.stream.read_buf(&mut self.buffer).await.expect("an answer") > 0,
-                "the gateway closed the connection"
-            );
+            if self.stream.read_buf(&mut self.buffer).await.ok()? == 0 {
+                return None;
+            }
         };
         let status =
             std::str::from_utf8(&self.buffer[9..12]).ok().and_then(|status| status.parse().ok());
-        (status.expect("a status"), &self.buffer[body..])
+        Some((status.expect("a status"), &self.buffer[body..]))
     }
 
     /// The status that the holder of this key gets.
     pub(crate) async fn tickets(&mut self, secret: &str) -> u16 {
         self.exchange(&tickets(secret)).await.0
+    }
+
+    /// Whether the holder of this key, which may be revoked at any moment, is refused. A request
+    /// that runs at that moment is cut off, as is promised; the one after it is judged anew.
+    pub(crate) async fn is_refused(&mut self, gateway: &Gateway, secret: &str) -> bool {
+        loop {
+            match self.try_exchange(&tickets(secret)).await {
+                Some((status, _)) => return status == 401,
+                None => *self = Self::data(gateway).await,
+            }
+        }
     }
 
     /// Posts to the admin API.

@@ -2,6 +2,7 @@
 //! each, it would take hours.
 
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use keygate::keystore::KeyStore;
 use keygate::policy::Digest;
@@ -106,8 +107,10 @@ pub(crate) async fn fill(path: &Path, keys: usize) {
     transaction.commit().expect("the commit");
 }
 
-/// Revokes each hundredth key of a store that is not open.
-pub(crate) fn revoke_some(path: &Path, keys: usize) {
+/// Revokes one key in so many of a store that is not open.
+pub(crate) fn revoke_one_in(parts: usize, path: &Path, keys: usize) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").as_secs();
+    let now = i64::try_from(now).expect("a time before the end");
     let mut connection = Connection::open(path).expect("the store");
     let transaction = connection.transaction().expect("a transaction");
     {
@@ -116,8 +119,8 @@ pub(crate) fn revoke_some(path: &Path, keys: usize) {
                 VALUES (?1, ?2, 'token bench')",
         );
         let revoke = revoke.as_mut().expect("a statement");
-        for number in (0..keys).step_by(100) {
-            revoke.execute(params![id(number), MADE]).expect("a revocation");
+        for number in (0..keys).step_by(parts) {
+            revoke.execute(params![id(number), now]).expect("a revocation");
         }
     }
     transaction.commit().expect("the commit");

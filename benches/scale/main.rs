@@ -1,6 +1,6 @@
 //! What Keygate promises of a store with a million keys, measured on the real gateway: how fast it
-//! starts, what a key costs in memory, how soon a change is in force, and what all those keys cost
-//! each request.
+//! starts, what a key costs in memory, in force and refused for good, how soon a change is in force,
+//! and what all those keys cost each request.
 //!
 //! `KEYGATE_SCALE_KEYS` sets another number of keys. The gateway runs one worker on core 0; load
 //! and upstream are on the last core. Costs are what the kernel says the gateway's threads were on
@@ -59,7 +59,7 @@ async fn run(keys: usize) {
     );
 
     let mut report = Report::default();
-    changes::starts(&mut report, &empty, &many, keys).await;
+    let nothing = changes::starts(&mut report, &empty, &many, keys).await;
     {
         let (few, many) = (Gateway::start(&few), Gateway::start(&many));
         pin(
@@ -74,8 +74,10 @@ async fn run(keys: usize) {
         load::costs(&mut report, (&few, FEW), (&many, keys)).await;
         many.stop();
     }
-    fill::revoke_some(&many.join("keygate.db"), keys);
+    fill::revoke_one_in(100, &many.join("keygate.db"), keys);
     changes::start_with_revoked(&mut report, &many).await;
+    fill::revoke_one_in(1, &many.join("keygate.db"), keys);
+    changes::start_with_dead(&mut report, &many, keys, nothing).await;
     report.write(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("scale.json"), keys);
 }
 

@@ -54,7 +54,7 @@ pub(crate) fn definition(count: u32) -> ApiDefinition {
 
 pub(crate) fn key(number: u64) -> Arc<KeyRecord> {
     Arc::new(KeyRecord::new(KeyDefinition {
-        id: format!("key_{number}").into(),
+        id: KeyId::parse(&format!("key_{number}")).expect("an id"),
         name: "CRM Integration".into(),
         organization: None,
         secrets: vec![Secret { digest: Digest::of(key_text(number).as_bytes()), ends_at: None }],
@@ -86,6 +86,7 @@ pub(crate) fn snapshot(definition: ApiDefinition, size: u64) -> Snapshot {
         routes: Arc::new(Routes::new(vec![Api::new(definition)], Vec::new())),
         terms: Arc::new([Arc::new([grant])]),
         keyring: keyring(size),
+        tombstones: Tombstones::default(),
         closed: Arc::default(),
     }
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use keygate::policy::{
-    Api, ApiDefinition, Digest, Fields, Grant, KeyDefinition, KeyRecord, Keyring, Limit, Now,
-    Organization, Peer, Restrictions, Routes, ScopeSet, Secret, Snapshot,
+    Api, ApiDefinition, Digest, Fields, Grant, KeyDefinition, KeyId, KeyRecord, Keyring, Limit, Now,
+    Organization, Peer, Restrictions, Routes, ScopeSet, Secret, Snapshot, Tombstones,
 };
 
 /// The moment at which everything happens.
@@ -83,7 +83,7 @@ pub fn snapshot() -> Snapshot {
         })
         .collect();
     let key = KeyDefinition {
-        id: "key_7".into(),
+        id: KeyId::parse("key_7").expect("an id"),
         name: "Fuzz, \"the\" key\u{e9}".into(),
         organization: Some(Organization::new("org_acme")),
         secrets: vec![Secret { digest: Digest::of(key().as_bytes()), ends_at: None }],
@@ -99,6 +99,7 @@ pub fn snapshot() -> Snapshot {
         routes: Arc::new(Routes::new(definitions.into_iter().map(Api::new).collect(), Vec::new())),
         terms: Arc::new([grants.into()]),
         keyring: Keyring::new([Arc::new(KeyRecord::new(key))]),
+        tombstones: Tombstones::default(),
         closed: Arc::default(),
     }
 }

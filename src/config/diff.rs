@@ -97,6 +97,13 @@ fn server(old: &Config, new: &Config, diff: &mut Diff) {
         );
         setting(
             lines,
+            "store.revoked_retention",
+            &before.revoked_retention,
+            &after.revoked_retention,
+            |time| show_duration(*time),
+        );
+        setting(
+            lines,
             "store.keys_per_organization",
             &before.keys_per_organization,
             &after.keys_per_organization,

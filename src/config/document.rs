@@ -41,7 +41,7 @@ kinds! {
     ADMIN_CERTIFICATE = "[[admin.tls.certificate]]": ["cert", "key"];
     ADMIN_TOKEN = "[[admin.token]]": ["name", "sha256", "role", "organization"];
     LOG = "[log]": ["requests", "format"];
-    STORE = "[store]": ["path", "audit_retention", "keys_per_organization"];
+    STORE = "[store]": ["path", "audit_retention", "revoked_retention", "keys_per_organization"];
     RELOAD = "[reload]": ["max_removed_keys"];
     REVOKED = "[revoked]": ["keys", "organizations"];
     API = "[[api]]": [

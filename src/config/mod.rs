@@ -20,7 +20,6 @@ mod units;
 pub use diff::{Diff, diff, touched_keys};
 pub use files::{PEM as MOST_PEM, TOML as MOST_TOML, read as read_file};
 pub use locate::{Entry, locate};
-pub use names::is_key_id;
 pub use report::{Problem, Problems, Severity};
 pub use resolve::{Reading, load, load_while_serving, parse};
 pub use rights::Rights;
@@ -33,7 +32,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::policy::{AddressRange, ApiDefinition, Digest, Limit, Restrictions};
+use crate::policy::{AddressRange, ApiDefinition, Digest, KeyId, Limit, Restrictions};
 
 /// A whole `gateway.toml`, checked.
 #[derive(Debug, Clone)]
@@ -69,7 +68,7 @@ impl Config {
         let of_organization = || {
             key.organization.as_ref().is_some_and(|name| self.revoked_organizations.contains(name))
         };
-        self.revoked.contains(&key.id) || of_organization()
+        self.revoked.contains(&*key.id) || of_organization()
     }
 }
 
@@ -210,6 +209,9 @@ pub struct Store {
     pub path: PathBuf,
     /// How long entries of the audit log are kept.
     pub audit_retention: Duration,
+    /// For how long memory can still say of a key that it was revoked or has expired; from then on
+    /// it is one that nobody knows. The store refuses it for good.
+    pub revoked_retention: Duration,
     /// How many keys an organization may have in the store, unless it has a number of its own.
     pub keys_per_organization: u32,
 }
@@ -288,7 +290,7 @@ pub enum Place {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyConfig {
     /// Unique.
-    pub id: Arc<str>,
+    pub id: KeyId,
     /// For people.
     pub name: Box<str>,
     /// Whose it is.

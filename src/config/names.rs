@@ -6,7 +6,7 @@ use http::HeaderName;
 
 use super::document::Text;
 use super::report::Report;
-use crate::policy::{hyphened, is_gateway_header};
+use crate::policy::{KeyId, hyphened, is_gateway_header};
 use crate::text::{fault_in_name, shown};
 
 /// Header fields that no setting may name, besides those that are Keygate's own to say.
@@ -38,10 +38,9 @@ pub(super) fn is_environment_name(text: &str) -> bool {
     is_plain(text, 64, b"._-")
 }
 
-/// Whether a text can be the id of a key. Key ids stand in logs, metrics and headers.
-#[must_use]
-pub fn is_key_id(text: &str) -> bool {
-    is_plain(text, 128, b"._:-")
+/// Whether a text can be the id of a key.
+pub(super) fn is_key_id(text: &str) -> bool {
+    KeyId::parse(text).is_ok()
 }
 
 /// RFC 6749 §3.3 `scope-token`.

@@ -127,7 +127,12 @@ pub(super) fn check_whole(
         let sections = root.sections("key", &KEY);
         let count = sections.len();
         resolve(context, root, count, |keys| {
-            Some(sections.into_iter().map(|section| Arc::new(keys.key(section))).collect())
+            Some(
+                sections
+                    .into_iter()
+                    .filter_map(|section| keys.key(section).map(Arc::new))
+                    .collect(),
+            )
         })
     });
     drop(tree);
@@ -188,7 +193,7 @@ fn read_keys(
         }
         let tree = pieces::read_block(block)?;
         report.reads(&[(0, place.start)]);
-        found.push(Arc::new(keys.key(Section::of(report, &KEY, pieces::key_of(&tree)?)?)));
+        found.push(Arc::new(keys.key(Section::of(report, &KEY, pieces::key_of(&tree)?)?)?));
     }
     Some(found)
 }

@@ -1,4 +1,5 @@
-//! Keys that expire soon: counted for the metrics, and told once each in the log.
+//! Keys that expire soon: counted for the metrics, and told once each in the log. Those that have
+//! expired leave the memory.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -6,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
+use super::keys::KeyService;
 use super::metrics::Metrics;
+use super::table::expired_at;
 use crate::policy::{KeyRecord, Snapshot};
 
 /// The shortest time between two looks at all keys; with many keys it is longer, so that looking
@@ -16,17 +19,27 @@ const SHARE: u32 = 100;
 /// Keys that are named in the log at once; the others are counted.
 const NAMED: usize = 50;
 
+/// Keys that leave the memory before others on the control thread, such as a revocation, have their
+/// turn.
+const TURN: usize = 1000;
+
 /// What one look found.
 #[derive(Debug, Default)]
 struct Found {
+    /// Ids of keys of the store that have expired.
+    expired: Vec<Box<str>>,
+    /// When this was, in seconds since the Unix epoch.
+    now: i64,
     /// By API, in their order.
     counts: Vec<(Arc<str>, u64)>,
-    keys: Vec<Arc<KeyRecord>>,
+    soon: Vec<Arc<KeyRecord>>,
 }
 
 /// Looks at all keys again and again, off the control thread. Never ends.
-pub(super) async fn run(metrics: Arc<Metrics>) {
+pub(super) async fn run(metrics: Arc<Metrics>, keys: KeyService) {
     let mut told: HashSet<Box<str>> = HashSet::new();
+    // No key that has left the memory, or was not taken into it at the start, has expired later.
+    let mut latest = metrics.started_at;
     loop {
         let started = Instant::now();
         let shared = metrics.shared.clone();
@@ -36,7 +49,16 @@ pub(super) async fn run(metrics: Arc<Metrics>) {
         .await;
         if let Ok(found) = looked {
             metrics.set_expiring(found.counts);
-            tell(&found.keys, &mut told);
+            tell(&found.soon, &mut told);
+            // If the clock was set back, keys are taken back, the next time if it must be.
+            if found.now < latest && keys.revive(found.now, latest).await.is_ok() {
+                latest = found.now;
+            }
+            for ids in found.expired.chunks(TURN) {
+                latest = latest.max(found.now);
+                keys.bury_expired(ids, found.now);
+                tokio::task::yield_now().await;
+            }
         }
         sleep(EVERY.max(started.elapsed() * SHARE)).await;
     }
@@ -47,9 +69,13 @@ fn look(snapshot: &Snapshot, now: i64) -> Found {
     let apis = snapshot.routes.apis();
     let mut found = Found {
         counts: apis.iter().map(|api| (api.definition().name.clone(), 0)).collect(),
-        keys: Vec::new(),
+        now,
+        ..Found::default()
     };
     for record in snapshot.keyring.records() {
+        if expired_at(record, now).is_some() {
+            found.expired.push(record.id().into());
+        }
         let Some(end) = record.expires_at().filter(|end| *end > now && !record.is_revoked()) else {
             continue;
         };
@@ -63,7 +89,7 @@ fn look(snapshot: &Snapshot, now: i64) -> Found {
             }
         }
         if soon {
-            found.keys.push(record.clone());
+            found.soon.push(record.clone());
         }
     }
     found

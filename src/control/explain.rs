@@ -11,15 +11,16 @@ use http::{HeaderMap, HeaderValue, Method, Uri, header};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::keys::Actor;
+use super::keys::{Actor, DeadKey};
 use super::registry::Registry;
 use super::table::Trial;
 use crate::config::{Config, Entry, Problems, locate, parse};
+use crate::keystore::{Revocation, StoredKey};
 use crate::policy::{
     Api, Caller, Check, Fields, Head, KeyRecord, Now, Peer, Permit, Refusal, Refused, Snapshot,
     StandIn, Target, authorise_traced,
 };
-use crate::state::{RefusedRequest, Shared};
+use crate::state::{RefusedKey, RefusedRequest, Shared};
 
 /// What is asked: about a request that could be made, or, by `request_id`, about one that was
 /// refused in the last hour.
@@ -142,13 +143,39 @@ struct Case<'c> {
     config: &'c Config,
     file: File,
     record: Option<&'c Arc<KeyRecord>>,
+    /// What the store says of one that is revoked.
+    revocation: Option<&'c Revocation>,
     now: Now,
 }
 
-/// Answers a question. `digest` is that of the file that runs, at `path`. Reads the file, so it may
-/// block for a moment.
+/// The key that a question is about, if it is one that only the store knows.
+pub(super) fn dead_key(
+    question: &Question,
+    registry: &Registry,
+    shared: &Shared,
+) -> Option<DeadKey> {
+    if let Some(id) = &question.request_id {
+        return match refused(id, shared)?.key? {
+            RefusedKey::Known(_) => None,
+            RefusedKey::Dead(digest) => Some(DeadKey::Secret(digest)),
+        };
+    }
+    let id = question.key.as_ref().filter(|id| registry.key(id).is_none())?;
+    Some(DeadKey::Id(id.clone()))
+}
+
+/// The latest request with this id that was refused.
+fn refused(request_id: &str, shared: &Shared) -> Option<RefusedRequest> {
+    let now = shared.clock.now().unix;
+    let found = shared.refused.iter().filter_map(|refused| refused.find(request_id, now));
+    found.max_by_key(|request| request.at)
+}
+
+/// Answers a question. `stored` is what the store knows of the [`dead_key`], and `digest` is that of
+/// the file that runs, at `path`. Reads the file, so it may block for a moment.
 pub(super) fn explain(
     question: &Question,
+    stored: Option<&StoredKey>,
     actor: &Actor,
     registry: &Registry,
     shared: &Shared,
@@ -156,6 +183,7 @@ pub(super) fn explain(
     digest: Option<[u8; 32]>,
 ) -> Result<Explanation, NoExplanation> {
     let now = shared.clock.now();
+    let revocation = stored.and_then(|key| key.revocation.as_ref());
     let sees = |record: &KeyRecord| {
         actor.organization.is_none() || actor.organization.as_deref() == record.organization()
     };
@@ -171,30 +199,32 @@ pub(super) fn explain(
         if others.into_iter().any(Option::is_some) || question.config.is_some() {
             return Err(NoExplanation::Invalid("request_id", "stands alone".to_owned()));
         }
-        let found = shared
-            .refused
-            .iter()
-            .filter_map(|refused| refused.find(id, now.unix))
-            .max_by_key(|request| request.at);
-        let seen = |request: &RefusedRequest| {
-            request.key.as_ref().map_or(actor.organization.is_none(), |key| sees(key))
+        let request = refused(id, shared).ok_or(NoExplanation::UnknownRequest)?;
+        let id = stored.map(|key| &*key.id);
+        let Trial { snapshot, config, record } = registry.look(|table| table.present(id, stored));
+        let record = match &request.key {
+            Some(RefusedKey::Known(record)) => Some(record.clone()),
+            Some(RefusedKey::Dead(_)) => record,
+            None => None,
         };
-        let request = found.filter(seen).ok_or(NoExplanation::UnknownRequest)?;
-        let (snapshot, config) = registry.look(|table| (table.snapshot(), table.config().clone()));
+        if !record.as_ref().map_or(actor.organization.is_none(), |key| sees(key)) {
+            return Err(NoExplanation::UnknownRequest);
+        }
         let (file, notes) = running_file(path, digest);
-        let record = request.key.as_ref();
-        return Ok(Case { snapshot: &snapshot, config: &config, file, record, now }
-            .of_the_past(&request, notes));
+        let record = record.as_ref();
+        let case = Case { snapshot: &snapshot, config: &config, file, record, revocation, now };
+        return Ok(case.of_the_past(&request, notes));
     }
     let (trial, file, notes) = match &question.config {
         Some(text) => {
             let config = Arc::new(parse(text, path).map_err(NoExplanation::Config)?);
-            let trial = registry.look(|table| table.trial(&config, question.key.as_deref()));
+            let trial =
+                registry.look(|table| table.trial(&config, question.key.as_deref(), stored));
             (trial, File { text: Some(text.clone()) }, Vec::new())
         }
         None => {
             let (file, notes) = running_file(path, digest);
-            (registry.look(|table| table.present(question.key.as_deref())), file, notes)
+            (registry.look(|table| table.present(question.key.as_deref(), stored)), file, notes)
         }
     };
     let Trial { snapshot, config, record } = trial;
@@ -203,7 +233,8 @@ pub(super) fn explain(
         (Some(_), Some(record)) if sees(&record) => Some(record),
         (Some(_), _) => return Err(NoExplanation::UnknownKey),
     };
-    Case { snapshot: &snapshot, config: &config, file, record: record.as_ref(), now }
+    let record = record.as_ref();
+    Case { snapshot: &snapshot, config: &config, file, record, revocation, now }
         .of_a_request(question, notes)
 }
 
@@ -305,7 +336,7 @@ impl Case<'_> {
             .and_then(|name| apis.iter().find(|api| api.definition().name == *name));
         let refusing = Check::behind(request.refusal);
         let passes = |check: Check| {
-            let restrictions = request.key.as_ref().and_then(|key| key.restrictions());
+            let restrictions = self.record.and_then(|key| key.restrictions());
             let is_there = match check {
                 Check::Address => restrictions.is_some_and(|all| !all.addresses.is_empty()),
                 Check::Referrer => restrictions.is_some_and(|all| !all.referrers.is_empty()),

@@ -17,6 +17,7 @@ mod key_calls;
 mod keys;
 mod load;
 mod metrics;
+mod pending_usage;
 mod registry;
 mod reload;
 mod resolve_upstreams;
@@ -26,7 +27,7 @@ mod table;
 mod terms;
 mod tls;
 mod upgrade;
-mod uses;
+mod usage_recorder;
 mod watch;
 
 use std::future::Future;
@@ -45,7 +46,7 @@ use tokio::sync::{Mutex, mpsc, watch as channel};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 use upgrade::{HandoverState, UpgradeRequest};
-use uses::Destination;
+use usage_recorder::Destination;
 use watch::{Decision, Event};
 
 use crate::keystore::Health;
@@ -167,15 +168,15 @@ impl Controller {
         let mut tasks = JoinSet::new();
         tasks.spawn(resolve_upstreams::run(shared.clone(), settled_sender));
         tasks.spawn(follow_wall_clock(shared.clone()));
-        tasks.spawn(uses::run(metrics.clone(), destination.clone()));
-        tasks.spawn(expiry::run(metrics.clone()));
+        tasks.spawn(usage_recorder::run(metrics.clone(), destination.clone()));
+        tasks.spawn(expiry::run(metrics.clone(), self.keys.clone()));
         tasks.spawn(key_desk.clone().run(self.keys.clone(), key_calls));
         let mut of_store = Vec::new();
         if let Some(health) = metrics.store.clone() {
             of_store.push(tasks.spawn(tell_of_hanging_store(health)));
         }
         if let Some((store, settings)) = self.store.clone().zip(self.file.config.store.clone()) {
-            of_store.push(tasks.spawn(uses::prune(metrics.clone(), store, settings)));
+            of_store.push(tasks.spawn(usage_recorder::prune(metrics.clone(), store, settings)));
         }
         Background { tasks, of_store, destination, key_desk, settled }
     }
@@ -242,7 +243,7 @@ impl Controller {
     async fn close_store(&mut self, destination: &Mutex<Destination>) {
         let destination = destination.lock().await;
         self.keys.flush().await;
-        uses::write_down(&self.metrics, &destination).await;
+        usage_recorder::write_down(&self.metrics, &destination).await;
         if let Some(store) = self.store.take() {
             store.close().await;
         }
@@ -285,6 +286,8 @@ impl Controller {
                     self.look_at_certificates();
                     self.retry().await;
                     self.registry.sweep();
+                    self.registry.forget_dead(self.shared.clock.now().unix);
+                    self.metrics.forget(self.registry.forget_collected());
                     if Instant::now() >= forget {
                         self.metrics.forget(self.registry.forget());
                         self.metrics.run_upkeep();

@@ -1,6 +1,7 @@
 //! The one writer: changes the table of keys or the rest of the configuration, and puts the result
 //! in force by one store.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
@@ -9,8 +10,8 @@ use super::table::Table;
 use super::upgrade::Change;
 use crate::config::Config;
 use crate::keystore::StoredKey;
-use crate::policy::{AccountState, Digest, KeyRecord};
-use crate::state::{Graveyard, Published, Shared, Site};
+use crate::policy::{AccountState, Digest, KeyRecord, Now};
+use crate::state::{DeferredDrop, Published, Shared, Site};
 
 /// What is in force, and how it is changed. Only tasks of the control thread change it, and none
 /// holds it while it waits.
@@ -21,13 +22,15 @@ pub(super) struct Registry {
     /// Processes that still serve old connections, and are told of changes that their own
     /// `gateway.toml` does not tell them.
     followers: Mutex<Vec<mpsc::UnboundedSender<Change>>>,
+    /// Which part of the tombstones is looked at next.
+    groups: AtomicUsize,
 }
 
 #[derive(Debug)]
 struct Inner {
     table: Table,
     site: Arc<Site>,
-    graveyard: Graveyard,
+    deferred: DeferredDrop,
 }
 
 impl Registry {
@@ -35,8 +38,9 @@ impl Registry {
     pub(super) fn new(shared: Arc<Shared>, table: Table, site: Arc<Site>) -> Self {
         Self {
             shared,
-            inner: Mutex::new(Inner { table, site, graveyard: Graveyard::default() }),
+            inner: Mutex::new(Inner { table, site, deferred: DeferredDrop::default() }),
             followers: Mutex::default(),
+            groups: AtomicUsize::new(0),
         }
     }
 
@@ -50,10 +54,14 @@ impl Registry {
     fn change<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
         let mut inner = self.inner();
         let result = change(&mut inner);
+        self.publish(&mut inner);
+        result
+    }
+
+    fn publish(&self, inner: &mut Inner) {
         let published = Published { snapshot: inner.table.snapshot(), site: inner.site.clone() };
         let before = self.shared.publish(Arc::new(published));
-        inner.graveyard.bury(before);
-        result
+        inner.deferred.add(before);
     }
 
     /// The configuration in force.
@@ -74,6 +82,37 @@ impl Registry {
     /// Whether this id is refused for good, whatever else is said of it.
     pub(super) fn is_revoked(&self, id: &str) -> bool {
         self.inner().table.is_revoked(id)
+    }
+
+    fn now(&self) -> Now {
+        self.shared.clock.now()
+    }
+
+    /// Keeps only tombstones of these keys of the store, which the store has as revoked since this
+    /// moment, in seconds since the Unix epoch.
+    pub(super) fn bury_revoked(&self, ids: &[&str], since: i64) {
+        self.change(|inner| inner.table.bury_revoked(ids, since, self.now()));
+    }
+
+    /// Keeps only tombstones of those of these keys of the store that have expired.
+    pub(super) fn bury_expired(&self, ids: &[Box<str>], now: i64) {
+        let now = Now { unix: now, ..self.now() };
+        self.change(|inner| inner.table.bury_expired(ids, now));
+    }
+
+    /// Notes that a key of which only tombstones are kept is revoked now. It has these secrets.
+    pub(super) fn bury_again(&self, id: &str, secrets: &[Digest], since: i64) {
+        self.change(|inner| inner.table.bury_again(id, secrets, since, self.now()));
+    }
+
+    /// Drops tombstones that are older than they are kept at `now`, in seconds since the Unix epoch.
+    /// Each call looks at a 64th of them, and the next one at the next.
+    pub(super) fn forget_dead(&self, now: i64) {
+        let group = self.groups.fetch_add(1, Ordering::Relaxed);
+        let mut inner = self.inner();
+        if inner.table.forget_dead(group, now) {
+            self.publish(&mut inner);
+        }
     }
 
     /// Puts a key of the store in force, in the place of the one with the same id.
@@ -163,7 +202,13 @@ impl Registry {
 
     /// Frees what nobody uses any more.
     pub(super) fn sweep(&self) {
-        self.inner().graveyard.sweep();
+        self.inner().deferred.sweep();
+    }
+
+    /// Ids and requests of keys that cannot come back, once their uses are collected.
+    pub(super) fn forget_collected(&self) -> Vec<(Box<str>, u64)> {
+        let now = self.now().monotonic;
+        self.inner().table.forget_collected(now)
     }
 
     /// Drops the counts of keys that are gone for good; returns their ids and requests.

@@ -16,7 +16,7 @@ use super::load::load;
 use super::metrics::Metrics;
 use super::registry::Registry;
 use super::site::SiteBuilder;
-use super::table::Table;
+use super::table::{Clash, Loader};
 use super::tls::{ListenerTls, TlsMaker};
 use super::upgrade::{Inheritance, Purpose};
 use super::{reload, watch};
@@ -144,14 +144,15 @@ impl Prepared {
             ..
         } = self;
         let config = reading.config.clone();
-        let mut table = Table::new(&config, site.routes.clone());
-        let store = open_store(&config, &mut table)?;
-        table.build().map_err(|clashes| {
+        let mut loader = Loader::new(&config, site.routes.clone(), clock.now().unix);
+        let store = open_store(&config, &mut loader)?;
+        let refuse = |clashes: Vec<Clash>| {
             let text = std::fs::read_to_string(&path).unwrap_or_default();
             StartError::Config(Problems(
                 clashes.iter().map(|clash| clash.problem(&path, &text)).collect(),
             ))
-        })?;
+        };
+        let mut table = loader.finish().map_err(refuse)?;
         let revoked_in_file = table.keep_revoked();
         let (shared, key_calls) = Shared::new(
             Published { snapshot: table.snapshot(), site: site.clone() },
@@ -224,11 +225,11 @@ fn config_file(
 }
 
 /// Opens the store, if there is one, and takes in what it knows.
-fn open_store(config: &Config, table: &mut Table) -> Result<Option<KeyStore>, StartError> {
+fn open_store(config: &Config, loader: &mut Loader) -> Result<Option<KeyStore>, StartError> {
     let Some(settings) = &config.store else { return Ok(None) };
-    let opened = KeyStore::open(&settings.path, |key| table.load_key(&key));
+    let opened = KeyStore::open(&settings.path, |key| loader.add(&key));
     let opened = opened.map_err(|error| StartError::Store(settings.path.clone(), error))?;
-    table.load_state(opened.revocations, &opened.organizations);
+    loader.add_state(opened.found);
     Ok(Some(opened.store))
 }
 

@@ -1,74 +1,53 @@
 //! The master copy of what requests are judged by: keys of `gateway.toml` and of the store in one
 //! table. What comes out of it is a [`Snapshot`]; putting that in force is [`super::registry`]'s.
 
+mod bury;
+mod clash;
+mod define;
+mod loader;
+mod trial;
+
 use std::hash::BuildHasher as _;
-use std::path::Path;
 use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
 
 use super::terms::TermsTable;
-use crate::config::{Config, Entry, KeyConfig, Problem, Rights, locate, parse_limit, touched_keys};
-use crate::keystore::{StoredKey, StoredOrganization};
+use crate::config::{Config, touched_keys};
+use crate::keystore::StoredKey;
 use crate::policy::{
-    Account, AccountState, AddressRange, Closed, Departed, Digest, Edit, KeyDefinition, KeyRecord,
-    Keyring, Organization, Pattern, ReferrerPattern, Restrictions, Routes, Secret, Snapshot,
+    Account, AccountState, Closed, Departed, Digest, Edit, KeyRecord, Keyring, Organization,
+    Routes, Snapshot, Tombstones,
 };
+
+pub(super) use bury::expired_at;
+pub(super) use clash::Clash;
+pub(super) use loader::Loader;
+pub(super) use trial::Trial;
 
 /// All keys, and what is needed to change one of them at a time.
 #[derive(Debug)]
 pub(super) struct Table {
     config: Arc<Config>,
     snapshot: Snapshot,
-    /// Every key by its id.
+    /// Every key by its id, but for those of the store that are refused for good and of which only
+    /// tombstones are left.
     directory: HashTable<Arc<KeyRecord>>,
     hasher: DefaultHashBuilder,
     terms: TermsTable,
     organizations: HashMap<Box<str>, Arc<Organization>>,
+    /// How many organisations had keys when that was last looked at.
+    organizations_in_use: usize,
     suspended: HashSet<Box<str>>,
-    /// Ids that the store says are revoked for good.
+    /// Ids that are refused for good although the file does not say so: those of keys of the file
+    /// that were revoked by request, and those of keys of the store until the store has been told.
     revoked: HashSet<Box<str>>,
+    /// Secrets of keys of the file that were revoked by request: under another id they stay what
+    /// they are.
+    revoked_secrets: HashSet<Digest>,
+    /// Ids that `[revoked]` names since the store was last to be told.
+    newly_revoked: Vec<Arc<str>>,
     departed: Departed,
-    /// Keys of the store, until the table is built for the first time.
-    loaded: Vec<Arc<KeyRecord>>,
-}
-
-/// A configuration, and one key under it.
-#[derive(Debug)]
-pub(super) struct Trial {
-    pub(super) snapshot: Snapshot,
-    pub(super) config: Arc<Config>,
-    pub(super) record: Option<Arc<KeyRecord>>,
-}
-
-/// A key of the file that cannot stand beside a key of the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Clash {
-    /// The key of the file.
-    pub(super) id: Arc<str>,
-    /// The key of the store that has the same digest; nothing: the ids are the same.
-    pub(super) same_digest_as: Option<String>,
-}
-
-impl Clash {
-    /// The same as a mistake in the file, of which `text` is the content.
-    pub(super) fn problem(&self, path: &Path, text: &str) -> Problem {
-        let id = &*self.id;
-        let (setting, message) = match &self.same_digest_as {
-            None => ("id", format!("a key in the store has the id `{id}` too")),
-            Some(other) => (
-                "sha256",
-                format!("the secret of key `{id}` is that of key `{other}` in the store"),
-            ),
-        };
-        let line = locate(text, &Entry::Key { id, setting: Some(setting) }).unwrap_or(0);
-        let hint = Some(
-            "one of the two must go: this block, or the key in the store (`keygate keys \
-                revoke` does not free its id)"
-                .to_owned(),
-        );
-        Problem { line, column: usize::from(line > 0), hint, ..Problem::of_file(path, message) }
-    }
 }
 
 impl Table {
@@ -78,6 +57,7 @@ impl Table {
             routes,
             terms: Arc::new([]),
             keyring: Keyring::default(),
+            tombstones: Tombstones::default(),
             closed: Arc::default(),
         };
         Self {
@@ -87,55 +67,13 @@ impl Table {
             hasher: DefaultHashBuilder::default(),
             terms: TermsTable::default(),
             organizations: HashMap::new(),
+            organizations_in_use: 0,
             suspended: HashSet::new(),
             revoked: HashSet::new(),
+            revoked_secrets: HashSet::new(),
+            newly_revoked: Vec::new(),
             departed: Departed::default(),
-            loaded: Vec::new(),
         }
-    }
-
-    /// Takes in what the store knows of organisations and of ids that are revoked for good, which
-    /// may be those of keys of the file.
-    pub(super) fn load_state(
-        &mut self,
-        revoked: Vec<String>,
-        organizations: &[StoredOrganization],
-    ) {
-        self.revoked = revoked.into_iter().map(Into::into).collect();
-        let suspended =
-            organizations.iter().filter(|organization| organization.suspended_at.is_some());
-        self.suspended = suspended.map(|organization| organization.name.as_str().into()).collect();
-    }
-
-    /// Takes in a key of the store, when the process starts.
-    pub(super) fn load_key(&mut self, key: &StoredKey) {
-        let definition = self.define_stored(key, Arc::default());
-        self.loaded.push(Arc::new(KeyRecord::new(definition)));
-    }
-
-    /// Builds the table for the first time, when all that the store knows is in.
-    ///
-    /// # Errors
-    /// Keys of the file that cannot stand beside those of the store.
-    pub(super) fn build(&mut self) -> Result<(), Vec<Clash>> {
-        let loaded = std::mem::take(&mut self.loaded);
-        self.snapshot.keyring = Keyring::new(loaded.iter().cloned());
-        // At once in its final size, without moving a million entries again and again.
-        self.directory.reserve(loaded.len(), |record| self.hasher.hash_one(record.id()));
-        loaded.into_iter().for_each(|record| self.register(record));
-        let config = self.config.clone();
-        let clashes = self.clashes_of(config.keys.iter().map(|key| &**key));
-        if !clashes.is_empty() {
-            return Err(clashes);
-        }
-        let records = config.keys.iter().map(|key| {
-            let definition = self.define_file(key, Arc::default());
-            Arc::new(KeyRecord::new(definition))
-        });
-        let records = records.collect();
-        self.replace(records, &[], 0);
-        self.refresh_closed();
-        Ok(())
     }
 
     /// What requests are judged by.
@@ -158,42 +96,6 @@ impl Table {
         self.snapshot.keyring.find(digest)
     }
 
-    /// What is in force, and the key with this id.
-    pub(super) fn present(&self, id: Option<&str>) -> Trial {
-        Trial {
-            snapshot: self.snapshot(),
-            config: self.config.clone(),
-            record: id.and_then(|id| self.key(id)).cloned(),
-        }
-    }
-
-    /// What would be in force if the file were this one, and what the key with this id would be.
-    pub(super) fn trial(&self, config: &Arc<Config>, id: Option<&str>) -> Trial {
-        let mut table = Self::new(config, Arc::new(config.routes()));
-        table.terms = self.terms.clone();
-        table.suspended = self.suspended.clone();
-        let known = id.and_then(|id| self.key(id));
-        if let Some(id) = id.filter(|id| self.revoked.contains(*id)) {
-            table.revoked.insert(id.into());
-        }
-        let record = match config.keys.iter().find(|key| Some(&*key.id) == id) {
-            Some(key) => {
-                let account = known.map(|record| record.account().clone()).unwrap_or_default();
-                Some(KeyRecord::new(table.define_file(key, account)))
-            }
-            None => known.filter(|record| record.is_stored()).map(|record| {
-                record.with(
-                    table.is_revoked(record.id())
-                        || (record.is_revoked() && !self.config.revoked.contains(record.id())),
-                    record.is_paused(),
-                )
-            }),
-        };
-        table.refresh_terms();
-        table.refresh_closed();
-        Trial { snapshot: table.snapshot, config: config.clone(), record: record.map(Arc::new) }
-    }
-
     /// Whether this id is refused for good, whatever else is said of it.
     pub(super) fn is_revoked(&self, id: &str) -> bool {
         self.config.revoked.contains(id) || self.revoked.contains(id)
@@ -202,19 +104,23 @@ impl Table {
     /// Puts a key of the store into the table, in the place of the one with the same id.
     pub(super) fn put(&mut self, key: &StoredKey) {
         let account = self.account(&key.id);
-        let definition = self.define_stored(key, account);
+        let Some(definition) = self.define_stored(key, account) else { return };
         self.replace(vec![Arc::new(KeyRecord::new(definition))], &[], 0);
+        self.unearth(key.secrets.iter().map(|secret| secret.digest));
     }
 
     /// Refuses these keys for good, known or not.
     pub(super) fn revoke<'i>(&mut self, ids: impl Iterator<Item = &'i str>) {
-        let ids: Vec<&str> = ids.collect();
-        self.revoked.extend(ids.iter().map(|id| Box::from(*id)));
-        let records = ids
-            .iter()
-            .filter_map(|id| self.key(id))
-            .map(|record| Arc::new(record.revoked()))
-            .collect();
+        let mut records = Vec::new();
+        for id in ids {
+            self.revoked.insert(id.into());
+            let Some(record) = self.key(id) else { continue };
+            let revoked = record.revoked();
+            if !revoked.is_stored() {
+                self.revoked_secrets.extend(revoked.secrets().map(|secret| secret.digest));
+            }
+            records.push(Arc::new(revoked));
+        }
         self.replace(records, &[], 0);
     }
 
@@ -228,46 +134,26 @@ impl Table {
         self.refresh_closed();
     }
 
-    /// Keys of a new file that cannot stand beside those of the store. Those that stay what they
-    /// are already do.
-    pub(super) fn clashes(&self, config: &Config) -> Vec<Clash> {
-        self.clashes_of(touched_keys(&self.config, config).1)
-    }
-
-    fn clashes_of<'k>(&self, keys: impl IntoIterator<Item = &'k KeyConfig>) -> Vec<Clash> {
-        let mut clashes = Vec::new();
-        for key in keys {
-            if self.key(&key.id).is_some_and(|known| known.is_stored()) {
-                clashes.push(Clash { id: key.id.clone(), same_digest_as: None });
-            }
-            let others = key
-                .digests
-                .iter()
-                .filter_map(|digest| self.key_of(digest))
-                .filter(|known| known.is_stored());
-            clashes.extend(others.map(|other| Clash {
-                id: key.id.clone(),
-                same_digest_as: Some(other.id().to_owned()),
-            }));
-        }
-        clashes
-    }
-
     /// Keeps keys of the store that the file revokes refused, whatever the file says later. Returns
-    /// those of which the store has not been told.
+    /// those of which the store has not been told, and ids that are not in memory: they may be
+    /// those of keys that have expired.
     pub(super) fn keep_revoked(&mut self) -> Vec<String> {
         let news = self.config.revoked.iter().filter(|id| !self.revoked.contains(&***id));
-        let news: Vec<String> = news
+        let mut news: Vec<String> = news
             .filter(|id| self.key(id).is_some_and(|key| key.is_stored()))
             .map(ToString::to_string)
             .collect();
         self.revoked.extend(news.iter().map(|id| Box::from(&**id)));
+        let newly_revoked = std::mem::take(&mut self.newly_revoked);
+        let unknown = newly_revoked.iter().filter(|id| self.key(id).is_none());
+        news.extend(unknown.map(ToString::to_string));
         news
     }
 
     /// Follows an edit of the file, `now` in monotonic nanoseconds. The routes are the file's.
     pub(super) fn follow(&mut self, config: &Arc<Config>, routes: Arc<Routes>, now: u64) {
         let before = std::mem::replace(&mut self.config, config.clone());
+        self.newly_revoked.extend(config.revoked.difference(&before.revoked).cloned());
         let (touched, touched_now) = touched_keys(&before, config);
         let new: HashSet<&str> = touched_now.iter().map(|key| &*key.id).collect();
 
@@ -281,8 +167,10 @@ impl Table {
         for id in
             before.revoked.symmetric_difference(&config.revoked).filter(|id| !new.contains(&***id))
         {
-            let revoked = self.is_revoked(id);
-            if let Some(record) = self.key(id).filter(|record| record.is_revoked() != revoked) {
+            let Some(record) = self.key(id) else { continue };
+            let revoked = self.is_revoked(id)
+                || record.secrets().any(|secret| self.revoked_secrets.contains(&secret.digest));
+            if record.is_revoked() != revoked {
                 records.push(Arc::new(record.with(revoked, record.is_paused())));
             }
         }
@@ -329,17 +217,30 @@ impl Table {
     /// Drops the counts of keys that have been gone for longer than they matter; returns their
     /// requests.
     pub(super) fn forget(&mut self, now: u64) -> Vec<(Box<str>, u64)> {
-        self.departed
-            .forget(now)
-            .into_iter()
-            .map(|(id, account)| (id, account.requests()))
-            .collect()
+        let forgotten = self.departed.forget(now).into_iter();
+        forgotten.map(|(id, account)| (id, account.requests())).collect()
+    }
+
+    /// Keys that cannot come back, once their uses are collected, with their requests.
+    pub(super) fn forget_collected(&mut self, now: u64) -> Vec<(Box<str>, u64)> {
+        self.departed.forget_collected(now)
     }
 
     /// The counts of a key that is known, or was within its longest window, or is new.
     fn account(&mut self, id: &str) -> Arc<Account> {
         let known = self.key(id).map(|record| record.account().clone());
         known.or_else(|| self.departed.take(id)).unwrap_or_default()
+    }
+
+    /// Makes room for so many keys.
+    fn reserve(&mut self, keys: usize) {
+        self.directory.reserve(keys, |record| self.hasher.hash_one(record.id()));
+    }
+
+    fn remove(&mut self, id: &str) -> Option<Arc<KeyRecord>> {
+        let hash = self.hasher.hash_one(id);
+        let known = self.directory.find_entry(hash, |record| record.id() == id).ok()?;
+        Some(known.remove().0)
     }
 
     fn register(&mut self, record: Arc<KeyRecord>) {
@@ -357,13 +258,7 @@ impl Table {
     fn replace(&mut self, records: Vec<Arc<KeyRecord>>, gone: &[Box<str>], now: u64) {
         let mut edits = Vec::new();
         for id in gone {
-            let Ok(known) = self
-                .directory
-                .find_entry(self.hasher.hash_one(&**id), |record| record.id() == &**id)
-            else {
-                continue;
-            };
-            let (record, _) = known.remove();
+            let Some(record) = self.remove(id) else { continue };
             edits.extend(Edit::replace(Some(&record), None));
             self.departed.add(id, record.account().clone(), now);
         }
@@ -400,93 +295,4 @@ impl Table {
             .map(|name| (Box::from(&**name), Closed::Revoked));
         self.snapshot.closed = Arc::new(suspended.chain(revoked).collect());
     }
-
-    fn organization(&mut self, name: &str) -> Arc<Organization> {
-        if let Some(known) = self.organizations.get(name) {
-            return known.clone();
-        }
-        self.organizations.entry(name.into()).or_insert_with(|| Organization::new(name)).clone()
-    }
-
-    fn define_file(&mut self, key: &KeyConfig, account: Arc<Account>) -> KeyDefinition {
-        let apis =
-            key.apis.iter().map(|index| self.config.apis[*index].definition.name.clone()).collect();
-        let rights =
-            Rights { apis, scopes: key.scopes.clone(), rate_limit: key.rate_limit.clone() };
-        KeyDefinition {
-            id: (&*key.id).into(),
-            name: key.name.clone(),
-            organization: key.organization.as_deref().map(|name| self.organization(name)),
-            secrets: key
-                .digests
-                .iter()
-                .map(|digest| Secret { digest: *digest, ends_at: None })
-                .collect(),
-            expires_at: key.expires_at,
-            revoked: self.is_revoked(&key.id),
-            paused: false,
-            stored: false,
-            restrictions: key.restrictions.clone(),
-            terms: self.terms.index_of(rights, &self.config),
-            account,
-        }
-    }
-
-    /// A record that says what this version does not understand is not admitted.
-    fn define_stored(&mut self, key: &StoredKey, account: Arc<Account>) -> KeyDefinition {
-        let restrictions = restrictions(key);
-        let limits = key.rate_limit.as_ref().map(|texts| {
-            texts.iter().map(|text| parse_limit(text).ok()).collect::<Option<Arc<[_]>>>()
-        });
-        let understood = restrictions.is_some() && !matches!(limits, Some(None));
-        if !understood {
-            tracing::error!(
-                key = key.id,
-                "the store's record of this key has a restriction or limit that cannot be read; \
-                    it is refused"
-            );
-        }
-        let rights = Rights {
-            apis: key.apis.iter().map(|name| name.as_str().into()).collect(),
-            scopes: key.scopes.iter().map(|name| name.as_str().into()).collect(),
-            rate_limit: limits.flatten(),
-        };
-        KeyDefinition {
-            id: key.id.as_str().into(),
-            name: key.name.as_str().into(),
-            organization: key.organization.as_deref().map(|name| self.organization(name)),
-            secrets: key
-                .secrets
-                .iter()
-                .map(|secret| Secret { digest: secret.digest, ends_at: secret.ends_at })
-                .collect(),
-            expires_at: key.expires_at,
-            revoked: key.revocation.is_some() || self.is_revoked(&key.id),
-            paused: key.paused || !understood,
-            stored: true,
-            restrictions: restrictions.unwrap_or_default(),
-            terms: self.terms.index_of(rights, &self.config),
-            account,
-        }
-    }
-}
-
-fn restrictions(key: &StoredKey) -> Option<Restrictions> {
-    Some(Restrictions {
-        addresses: key
-            .allow_ips
-            .iter()
-            .map(|text| AddressRange::parse(text).ok())
-            .collect::<Option<_>>()?,
-        referrers: key
-            .allow_referrers
-            .iter()
-            .map(|text| ReferrerPattern::parse(text).ok())
-            .collect::<Option<_>>()?,
-        endpoints: key
-            .allow_endpoints
-            .iter()
-            .map(|text| Pattern::parse(text).ok())
-            .collect::<Option<_>>()?,
-    })
 }

@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
-use super::Unavailable;
+use super::error::Unavailable;
 use super::open::sync_folder;
-use super::thread::Writer;
 
 /// How many pages of 4 KiB are copied between two looks at what else there is to do: about a
 /// millisecond's worth.
@@ -22,7 +21,7 @@ const STEPS_A_SYNC: u32 = 4;
 /// Copies page by page. SQLite repeats in the copy what changes meanwhile, since it is the same
 /// connection that changes it.
 pub(super) fn write(
-    writer: &Writer,
+    from: &Connection,
     to: &Path,
     mut let_others_go_first: impl FnMut(),
 ) -> Result<(), Unavailable> {
@@ -30,7 +29,7 @@ pub(super) fn write(
         return Err(Unavailable(format!("{} exists", to.display())));
     }
     let beside = beside(to);
-    let written = copy(&writer.connection, &beside, &mut let_others_go_first).and_then(|()| {
+    let written = copy(from, &beside, &mut let_others_go_first).and_then(|()| {
         std::fs::rename(&beside, to)?;
         Ok(sync_folder(to)?)
     });

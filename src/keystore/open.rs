@@ -1,51 +1,28 @@
 //! Opening the file, and reading all of it once.
 
 use std::fs::{File, OpenOptions};
+use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
-use std::{fmt, io};
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, Row, Rows};
+use rusqlite::{Connection, OpenFlags, Row, Rows};
 
-use super::read::{self, COLUMNS};
-use super::{KeyStore, StoredKey, StoredOrganization, StoredSecret, schema, write};
+use super::error::OpenError;
+use super::record::{StoredKey, StoredOrganization, StoredSecret};
+use super::rows::{self, COLUMNS};
+use super::{read, schema, write};
 use crate::policy::Digest;
 
-/// An open store and what it holds besides keys.
+/// What an open store holds besides keys.
 #[derive(Debug)]
-pub struct Opened {
-    /// The handle.
-    pub store: KeyStore,
-    /// Every id that was ever revoked, whether or not it is a key of the store.
+pub struct Found {
+    /// Ids that were revoked and are not those of keys of the store.
     pub revocations: Vec<String>,
-    /// Those of which something is kept.
+    /// Secrets of keys of the file that were revoked.
+    pub revoked_secrets: Vec<Digest>,
+    /// Organisations of which something is kept.
     pub organizations: Vec<StoredOrganization>,
-}
-
-/// Why a store cannot be opened.
-#[derive(Debug)]
-pub enum OpenError {
-    /// Another process, or this one, has it open.
-    InUse,
-    /// The file is open to other users.
-    Permissions {
-        /// The bits of its mode.
-        mode: u32,
-    },
-    /// It is something else.
-    NotAStore,
-    /// A newer Keygate has written it.
-    Newer {
-        /// Its version.
-        version: i64,
-        /// The newest one that this program knows.
-        known: i64,
-    },
-    /// SQLite says no.
-    Sqlite(rusqlite::Error),
-    /// The system says no.
-    Io(io::Error),
 }
 
 /// Opens the file for this process alone and brings it to the newest version.
@@ -113,7 +90,7 @@ pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
 pub(super) fn read_all(
     connection: &Connection,
     mut each_key: impl FnMut(StoredKey),
-) -> Result<(Vec<String>, Vec<StoredOrganization>), OpenError> {
+) -> Result<Found, OpenError> {
     let mut keys = connection.prepare(&format!("SELECT {COLUMNS} FROM keys ORDER BY id"))?;
     let mut secrets = connection.prepare(
         "SELECT key_id, digest, created_at, ends_at FROM secrets ORDER BY key_id, position",
@@ -123,15 +100,15 @@ pub(super) fn read_all(
     let mut revocations = connection
         .prepare("SELECT id, revoked_at, revoked_by, reason FROM revocations ORDER BY id")?;
 
-    let mut secrets = Scan::new(secrets.query(())?, |row| read::secret(row, 1));
+    let mut secrets = Scan::new(secrets.query(())?, |row| rows::secret(row, 1));
     let mut uses =
-        Scan::new(uses.query(())?, |row| Ok((read::digest(row, 1)?, row.get::<_, i64>(2)?)));
-    let mut revoked = Scan::new(revocations.query(())?, |row| read::revocation(row, 1));
+        Scan::new(uses.query(())?, |row| Ok((rows::digest(row, 1)?, row.get::<_, i64>(2)?)));
+    let mut revoked = Scan::new(revocations.query(())?, |row| rows::revocation(row, 1));
     let mut rows = keys.query(())?;
     let (mut found_secrets, mut found_uses, mut found_revocation) =
         (Vec::<StoredSecret>::new(), Vec::<(Digest, i64)>::new(), Vec::new());
     while let Some(row) = rows.next()? {
-        let mut key = read::bare_key(row)?;
+        let mut key = rows::bare_key(row)?;
         secrets.take(&key.id, &mut found_secrets)?;
         uses.take(&key.id, &mut found_uses)?;
         revoked.take(&key.id, &mut found_revocation)?;
@@ -146,12 +123,16 @@ pub(super) fn read_all(
         each_key(key);
     }
 
-    let ids = connection
-        .prepare("SELECT id FROM revocations ORDER BY id")?
+    let revocations = connection
+        .prepare("SELECT id FROM revocations WHERE id NOT IN (SELECT id FROM keys) ORDER BY id")?
+        .query_map((), |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let revoked_secrets = connection
+        .prepare("SELECT digest FROM revoked_secrets")?
         .query_map((), |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     let organizations = read::kept_organizations(connection)?;
-    Ok((ids, organizations))
+    Ok(Found { revocations, revoked_secrets, organizations })
 }
 
 /// Rows of one table in the order of keys' ids.
@@ -188,47 +169,5 @@ impl<'s, T, F: Fn(&Row<'_>) -> rusqlite::Result<T>> Scan<'s, T, F> {
             self.advance()?;
         }
         Ok(())
-    }
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InUse => {
-                out.write_str("it is open in another process; only one gateway can use a store")
-            }
-            Self::Permissions { mode } => write!(
-                out,
-                "other users may open it (its mode is {mode:04o}); run `chmod 600` on it first"
-            ),
-            Self::NotAStore => out.write_str("it is not a store of Keygate"),
-            Self::Newer { version, known } => {
-                write!(
-                    out,
-                    "a newer Keygate has written it (version {version}; this one knows versions \
-                        up to {known})"
-                )
-            }
-            Self::Sqlite(error) => error.fmt(out),
-            Self::Io(error) => error.fmt(out),
-        }
-    }
-}
-
-impl std::error::Error for OpenError {}
-
-impl From<rusqlite::Error> for OpenError {
-    fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::InUse,
-            Some(ErrorCode::NotADatabase) => Self::NotAStore,
-            _ => Self::Sqlite(error),
-        }
-    }
-}
-
-impl From<io::Error> for OpenError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
     }
 }

@@ -55,6 +55,15 @@ pub struct AuditQuery {
     pub limit: usize,
 }
 
+/// Which ids and secrets keys of the store have, the revoked ones too.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Ids of keys of the store.
+    pub ids: Vec<String>,
+    /// Secrets, each with the id of its key.
+    pub secrets: Vec<(Digest, String)>,
+}
+
 /// Requests of one key that are to be written down.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UseNote {

@@ -5,6 +5,7 @@
 //! | `keys` | a key, but for what the next four tables say | `id` |
 //! | `secrets` | one secret of a key; `position` 0 is the newest | `key_id, position`; `digest` is unique |
 //! | `revocations` | an id that is refused for good, whether or not it is one of `keys` | `id` |
+//! | `revoked_secrets` | a secret of a key of the file that was revoked; those of keys of the store stay in `secrets` | `digest` |
 //! | `last_uses` | when a secret was last presented, of keys of the store and of the file, and its requests on the last day | `key_id, digest` |
 //! | `uses` | the requests of a key, of the store or of the file, in a day, without those that `last_uses` has | `key_id, day` |
 //! | `organizations` | an organisation that has, or had, keys or settings; `live_keys` counts keys that are not revoked | `name` |
@@ -23,13 +24,13 @@
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::OpenError;
+use super::error::OpenError;
 
 /// "Keyg": marks a SQLite file as ours.
 pub(super) const APPLICATION: i64 = 0x4b65_7967;
 
 /// One for each version, in order; what was released never changes.
-pub(super) const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2];
+pub(super) const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3];
 
 const VERSION_1: &str = "
 CREATE TABLE keys (
@@ -123,6 +124,13 @@ INSERT INTO heartbeat VALUES (0);
 const VERSION_2: &str = "
 ALTER TABLE last_uses ADD COLUMN day BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE last_uses ADD COLUMN requests BIGINT NOT NULL DEFAULT 0;
+";
+
+const VERSION_3: &str = "
+CREATE TABLE revoked_secrets (
+    digest BLOB NOT NULL PRIMARY KEY,
+    key_id TEXT NOT NULL
+) WITHOUT ROWID;
 ";
 
 /// Makes sure that the file is ours, and brings it to the newest version.

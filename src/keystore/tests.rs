@@ -6,11 +6,14 @@ mod opening;
 mod reading;
 mod steps;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
+use crate::policy::Digest;
 
 /// A store in a folder of its own.
 struct Fixture {
@@ -55,7 +58,10 @@ impl Fixture {
     async fn revoke(&self, ids: &[&str], at: i64) -> Result<(), CommitError> {
         let ids = ids.iter().map(|id| (*id).to_owned()).collect();
         self.store
-            .commit(Change::Revoke { ids, revocation: revocation(at) }, entry("key.revoke"))
+            .commit(
+                Change::Revoke { ids, secrets: Vec::new(), revocation: revocation(at) },
+                entry("key.revoke"),
+            )
             .await
     }
 

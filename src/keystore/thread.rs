@@ -20,12 +20,14 @@ use std::time::Duration;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot::Sender;
 
+use super::change::{Change, Prune};
+use super::error::{CommitError, NotNoted, OpenError, Unavailable};
+use super::health::Health;
 use super::place::Place;
+use super::query::UseNote;
+use super::record::AuditEntry;
 use super::write::{self, Refused};
-use super::{
-    AuditEntry, Change, CommitError, Health, NotNoted, OpenError, Prune, Unavailable, UseNote,
-    backup, open,
-};
+use super::{backup, open};
 
 /// How many rows a step of a background task writes.
 const STEP: usize = 500;
@@ -97,7 +99,10 @@ fn run(writer: &Writer, queue: &mut Queue) {
         } else if let Some((to, answer)) = queue.backups.pop_front() {
             // Whoever asked may have left; the backup is made all the same.
             writer.health.dequeue();
-            let _ = answer.send(backup::write(writer, &to, || queue.let_others_go_first(writer)));
+            let copied = backup::write(&writer.connection, &to, || {
+                queue.let_others_go_first(writer);
+            });
+            let _ = answer.send(copied);
         } else if is_over {
             return;
         } else {
@@ -204,8 +209,8 @@ impl Queue {
 }
 
 /// The connection, and how it does.
-pub(super) struct Writer {
-    pub(super) connection: Connection,
+struct Writer {
+    connection: Connection,
     place: Place,
     health: Arc<Health>,
 }

@@ -2,11 +2,15 @@
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-use super::read::{REPLAYABLE, organization, signed};
-use super::{
-    AuditEntry, Change, Conflict, Idempotency, Prune, Revocation, StoredKey, StoredOrganization,
-    StoredSecret, UseNote,
+use super::change::{Change, Prune};
+use super::error::Conflict;
+use super::query::UseNote;
+use super::read::{REPLAYABLE, organization, owner};
+use super::record::{
+    AuditEntry, Idempotency, Revocation, StoredKey, StoredOrganization, StoredSecret,
 };
+use super::rows::signed;
+use crate::policy::Digest;
 
 /// Why a transaction is rolled back.
 #[derive(Debug)]
@@ -37,7 +41,9 @@ pub(super) fn change(
             create(connection, key, *cap, idempotency.as_ref(), entry.at)?
         }
         Change::Update(key) => update(connection, key)?,
-        Change::Revoke { ids, revocation } => revoke(connection, ids, revocation)?,
+        Change::Revoke { ids, secrets, revocation } => {
+            revoke(connection, ids, secrets, revocation)?
+        }
         Change::Organization(organization) => keep_organization(connection, organization)?,
     }
     let mut statement = connection.prepare_cached(
@@ -140,13 +146,12 @@ fn insert_secrets(
     key_id: &str,
     secrets: &[StoredSecret],
 ) -> std::result::Result<(), Refused> {
-    let mut owner = connection.prepare_cached("SELECT key_id FROM secrets WHERE digest = ?1")?;
     let mut insert = connection.prepare_cached(
         "INSERT INTO secrets (key_id, position, digest, created_at, \
             ends_at) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?;
     for (position, secret) in (0_i64..).zip(secrets) {
-        if let Some(key_id) = owner.query_row([secret.digest], |row| row.get(0)).optional()? {
+        if let Some(key_id) = owner(connection, &secret.digest)? {
             return Err(Conflict::DigestTaken { key_id }.into());
         }
         insert.execute(params![
@@ -214,7 +219,12 @@ fn update(connection: &Connection, key: &StoredKey) -> std::result::Result<(), R
     Ok(())
 }
 
-fn revoke(connection: &Connection, ids: &[String], revocation: &Revocation) -> Result<()> {
+fn revoke(
+    connection: &Connection,
+    ids: &[String],
+    secrets: &[(String, Digest)],
+    revocation: &Revocation,
+) -> Result<()> {
     let mut insert = connection.prepare_cached(
         "INSERT INTO revocations (id, revoked_at, revoked_by, reason) VALUES (?1, ?2, ?3, ?4) ON \
             CONFLICT (id) DO NOTHING",
@@ -230,6 +240,13 @@ fn revoke(connection: &Connection, ids: &[String], revocation: &Revocation) -> R
             raise.execute([id])?;
             count.execute([id])?;
         }
+    }
+    let mut keep = connection.prepare_cached(
+        "INSERT INTO revoked_secrets (digest, key_id) VALUES (?1, ?2) ON CONFLICT (digest) DO \
+            NOTHING",
+    )?;
+    for (id, digest) in secrets {
+        keep.execute(params![digest, id])?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! What changes about a key while its record does not: its counts, carried over every edit.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::iter::successors;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -254,11 +254,19 @@ impl SecretUse {
     }
 }
 
-/// Accounts of keys that are gone, by id: one that comes back within its window keeps its counts.
+/// Accounts of keys that are gone.
 #[derive(Debug, Default)]
 pub struct Departed {
+    /// Of those that may come back within their windows, by id, with the moment (monotonic
+    /// nanoseconds) since which they are gone: they keep their counts.
     accounts: HashMap<Box<str>, (Arc<Account>, u64)>,
+    /// Ids of those that cannot, with their requests and the moment, the earliest first: their last
+    /// uses are yet to be collected.
+    for_good: VecDeque<(Box<str>, u64, u64)>,
 }
+
+/// After which the last uses of a key have been collected, in nanoseconds.
+const COLLECTED: u64 = 5_000_000_000;
 
 impl Departed {
     /// Remembers the account of a key that is gone since `now` (monotonic nanoseconds).
@@ -268,12 +276,20 @@ impl Departed {
         }
     }
 
+    /// Remembers for a moment that a key that was used is gone since `now` and cannot come back.
+    pub fn add_for_good(&mut self, id: &str, account: &Account, now: u64) {
+        let requests = account.requests();
+        if requests > 0 {
+            self.for_good.push_back((id.into(), requests, now));
+        }
+    }
+
     /// The account of a key that comes back.
     pub fn take(&mut self, id: &str) -> Option<Arc<Account>> {
         self.accounts.remove(id).map(|(account, _)| account)
     }
 
-    /// All of them, with their ids.
+    /// Those of keys that may come back, with their ids.
     pub fn all(&self) -> impl Iterator<Item = (&str, &Arc<Account>)> {
         self.accounts.iter().map(|(id, (account, _))| (&**id, account))
     }
@@ -288,5 +304,15 @@ impl Departed {
             .extract_if(|_, (account, gone)| over(account, *gone))
             .map(|(id, (account, _))| (id, account))
             .collect()
+    }
+
+    /// Ids of keys that cannot come back and whose uses have been collected, with their requests.
+    pub fn forget_collected(&mut self, now: u64) -> Vec<(Box<str>, u64)> {
+        let mut collected = Vec::new();
+        let over = |gone: &(_, _, u64)| now.saturating_sub(gone.2) > COLLECTED;
+        while self.for_good.front().is_some_and(over) {
+            collected.extend(self.for_good.pop_front().map(|(id, requests, _)| (id, requests)));
+        }
+        collected
     }
 }

@@ -283,11 +283,8 @@ pub fn authorise_traced<'s>(
             let environment = api.environment_of(key).map_err(|()| refused(Refusal::UnknownKey))?;
             trace.passed(Check::Environment);
             let digest = Digest::of(key);
-            (
-                snapshot.keyring.find(&digest).ok_or_else(|| refused(Refusal::UnknownKey))?,
-                digest,
-                environment,
-            )
+            let record = snapshot.keyring.find(&digest);
+            (record.ok_or_else(|| refused(snapshot.stranger(&digest)))?, digest, environment)
         }
     };
     trace.passed(Check::KnownKey);

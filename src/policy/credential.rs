@@ -2,9 +2,16 @@
 
 use super::api::Api;
 use super::definition::{CredentialPlace, PassThrough};
+use super::digest::Digest;
 use super::fields::{Fields, Known};
 use super::refusal::Refusal;
 use super::target::decode_escape;
+
+/// The digest of the key that the request presents, for whoever looks into a refusal later.
+#[must_use]
+pub fn digest_presented(api: &Api, fields: &Fields<'_>) -> Option<Digest> {
+    find_key(api, fields).ok().flatten().map(Digest::of)
+}
 
 /// The key that the request presents, trimmed, or nothing if it presents none.
 ///

@@ -9,6 +9,7 @@ use super::account::Account;
 use super::digest::Digest;
 use super::fields::line;
 use super::identity::{Identity, encoded_list};
+use super::key_id::KeyId;
 use super::quota::Limit;
 use super::restriction::Restrictions;
 use super::scope::ScopeSet;
@@ -45,8 +46,8 @@ pub struct Secret {
 /// What [`KeyRecord::new`] takes.
 #[derive(Debug, Clone)]
 pub struct KeyDefinition {
-    /// Unique, 1 to 255 bytes; in logs, metrics and towards the upstream.
-    pub id: Box<str>,
+    /// Unique; in logs, metrics and towards the upstream.
+    pub id: KeyId,
     /// For people.
     pub name: Box<str>,
     /// Whose it is.
@@ -153,19 +154,18 @@ pub struct KeyRecord {
 }
 
 impl KeyRecord {
-    /// From checked parts. An id that is too long for the table is cut, which no checked one is.
+    /// From checked parts.
     #[must_use]
     pub fn new(key: KeyDefinition) -> Self {
         let mut secrets = key.secrets.into_iter();
         let first = secrets.next().map_or(Digest::from_bytes([0; 32]), |secret| secret.digest);
         let others: Vec<Secret> = secrets.collect();
-        let id_length = u8::try_from(key.id.len()).unwrap_or(0);
         Self {
             digest: first,
             account: key.account,
             expires_at: key.expires_at.unwrap_or(i64::MAX),
             terms: key.terms,
-            id_length,
+            id_length: key.id.length(),
             revoked: key.revoked,
             paused: key.paused,
             stored: key.stored,

@@ -4,11 +4,7 @@ use std::sync::Arc;
 
 use super::digest::Digest;
 use super::key::KeyRecord;
-
-/// Shards are kept in groups, so that a change copies 64 pointers twice and one shard. Both are
-/// powers of two.
-const GROUPS: usize = 64;
-const SHARDS: usize = 64;
+use super::shards::Shards;
 
 /// A secret and the record that it belongs to. The digest itself is in the record, which is read
 /// anyway.
@@ -24,10 +20,8 @@ impl Slot {
     }
 }
 
-/// An open-addressed table with linear probing, at least a third free. Its slots lie right behind
-/// the pointer to it.
+/// An open-addressed table with linear probing, at least a third free.
 type Shard = [Option<Slot>];
-type Group = [Arc<Shard>];
 
 /// Where the search for a tag begins in a shard with this many slots: the tag, scaled.
 fn home(tag: u64, slots: usize) -> usize {
@@ -52,7 +46,7 @@ fn shard(entries: Vec<Slot>) -> Arc<Shard> {
 /// All keys by digest: immutable, in pieces that two versions of the table can share.
 #[derive(Debug, Clone)]
 pub struct Keyring {
-    groups: Arc<[Arc<Group>]>,
+    shards: Shards<Option<Slot>>,
     len: usize,
 }
 
@@ -110,53 +104,38 @@ impl Keyring {
         let len = entries.len();
         entries.sort_unstable_by_key(|(shard, _)| *shard);
         let mut entries = entries.into_iter().peekable();
-        let mut shards = (0..GROUPS * SHARDS).map(|number| {
+        let shards = Shards::new(|number| {
             let of_shard = std::iter::from_fn(|| entries.next_if(|(shard, _)| *shard == number));
             shard(of_shard.map(|(_, slot)| slot).collect())
         });
-        let groups = (0..GROUPS).map(|_| shards.by_ref().take(SHARDS).collect()).collect();
-        Self { groups, len }
+        Self { shards, len }
     }
 
     /// The table after these edits; it shares all shards that they do not touch.
     #[must_use]
     pub fn with(&self, edits: impl IntoIterator<Item = Edit>) -> Self {
         let mut edits: Vec<Edit> = edits.into_iter().collect();
-        // The order of edits of one digest stays.
-        edits.sort_by_key(|edit| edit.digest().shard());
-        let mut groups = self.groups.to_vec();
         let mut len = self.len;
-        for of_group in edits.chunk_by(|left, right| {
-            left.digest().shard() / SHARDS == right.digest().shard() / SHARDS
-        }) {
-            let group = &mut groups[of_group[0].digest().shard() / SHARDS];
-            let mut shards = group.to_vec();
-            for of_shard in
-                of_group.chunk_by(|left, right| left.digest().shard() == right.digest().shard())
-            {
-                let place = &mut shards[of_shard[0].digest().shard() % SHARDS];
-                let before = place.iter().flatten();
-                let mut entries: Vec<Slot> = before.cloned().collect();
-                len -= entries.len();
-                for edit in of_shard {
-                    entries.retain(|slot| !slot.is(edit.digest()));
-                    if let Edit::Put(digest, record) = edit {
-                        entries.push(Slot { tag: digest.hash(), record: record.clone() });
-                    }
+        let change = |before: &Shard, edits: &[Edit]| {
+            let mut entries: Vec<Slot> = before.iter().flatten().cloned().collect();
+            len -= entries.len();
+            for edit in edits {
+                entries.retain(|slot| !slot.is(edit.digest()));
+                if let Edit::Put(digest, record) = edit {
+                    entries.push(Slot { tag: digest.hash(), record: record.clone() });
                 }
-                len += entries.len();
-                *place = shard(entries);
             }
-            *group = shards.into();
-        }
-        Self { groups: groups.into(), len }
+            len += entries.len();
+            shard(entries)
+        };
+        let shards = self.shards.with(&mut edits, |edit| edit.digest().shard(), change);
+        Self { shards, len }
     }
 
     /// The record behind a digest.
     #[must_use]
     pub fn find(&self, digest: &Digest) -> Option<&Arc<KeyRecord>> {
-        let number = digest.shard();
-        let shard = &self.groups[number / SHARDS][number % SHARDS];
+        let shard = self.shards.get(digest.shard());
         let home = home(digest.hash(), shard.len());
         // A third of the slots is free, so the search ends.
         let (before, from) = shard.split_at_checked(home)?;
@@ -168,21 +147,12 @@ impl Keyring {
     /// How many groups and shards the two have in common.
     #[cfg(test)]
     pub(super) fn shared_with(&self, other: &Self) -> (usize, usize) {
-        let groups = || self.groups.iter().zip(other.groups.iter());
-        let shards = groups().flat_map(|(left, right)| left.iter().zip(right.iter()));
-        (
-            groups().filter(|(left, right)| Arc::ptr_eq(left, right)).count(),
-            shards.filter(|(left, right)| Arc::ptr_eq(left, right)).count(),
-        )
+        self.shards.shared_with(&other.shards)
     }
 
     /// Every key once, in no order.
     pub fn records(&self) -> impl Iterator<Item = &Arc<KeyRecord>> {
-        let slots = self
-            .groups
-            .iter()
-            .flat_map(|group| group.iter())
-            .flat_map(|shard| shard.iter().flatten());
+        let slots = self.shards.entries().flatten();
         let is_first = |slot: &&Slot| {
             slot.record.secrets().next().is_some_and(|secret| secret.digest.hash() == slot.tag)
         };

@@ -26,6 +26,7 @@ mod identity;
 mod key;
 mod key_api;
 mod key_format;
+mod key_id;
 mod keyring;
 mod known;
 mod pattern;
@@ -35,10 +36,12 @@ mod refusal;
 mod reply;
 mod restriction;
 mod scope;
+mod shards;
 mod snapshot;
 mod target;
 #[cfg(test)]
 mod tests;
+mod tombstones;
 mod trailers;
 mod withheld;
 
@@ -51,7 +54,9 @@ pub use authorise::{
 };
 pub use check::{Check, Trace};
 pub use cors::CorsDefinition;
-pub use credential::{MalformedCredential, bearer_token, contains_key, query_holds_key};
+pub use credential::{
+    MalformedCredential, bearer_token, contains_key, digest_presented, query_holds_key,
+};
 pub use definition::{
     ApiDefinition, CredentialPlace, EmptyScopes, Environment, ErrorStyle, PassThrough, ResetStyle,
 };
@@ -64,6 +69,7 @@ pub use hidden::{Hidden, wipe};
 pub use key::{Grant, KeyDefinition, KeyRecord, Organization, Secret, Terms};
 pub use key_api::{KeyApi, KeyApiStyle};
 pub use key_format::new_key;
+pub use key_id::{BadKeyId, KeyId};
 pub use keyring::{Edit, Keyring};
 pub use known::hyphened;
 pub use pattern::{BadPattern, Pattern};
@@ -75,6 +81,7 @@ pub use restriction::{BadReferrer, ReferrerPattern, Restrictions};
 pub use scope::{Scope, ScopeSet};
 pub use snapshot::{Closed, Routes, Snapshot};
 pub use target::{BadTarget, Host, check_path, host_of};
+pub use tombstones::{Burial, Cause, Tombstone, Tombstones};
 pub use trailers::{prepare_answer_trailers, prepare_trailers};
 pub use withheld::{is_gateway_header, is_proxy_header};
 

@@ -13,6 +13,7 @@ use super::keyring::Keyring;
 use super::peer::Peer;
 use super::refusal::Refusal;
 use super::target::{BadTarget, Host, has_parameters, without_parameters};
+use super::tombstones::{Cause, Tombstones};
 
 /// What requests are judged by besides the keys.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub struct Snapshot {
     pub terms: Arc<[Terms]>,
     /// The keys.
     pub keyring: Keyring,
+    /// Keys of the store that are refused for good.
+    pub tombstones: Tombstones,
     /// Organisations whose keys are refused.
     pub closed: Arc<HashMap<Box<str>, Closed>>,
 }
@@ -69,7 +72,7 @@ impl Snapshot {
     /// as far as that depends on its key: `None`, or why not.
     #[must_use]
     pub fn verdict_on(&self, digest: &Digest, api: &str, now: Now) -> Option<Refusal> {
-        let Some(record) = self.keyring.find(digest) else { return Some(Refusal::UnknownKey) };
+        let Some(record) = self.keyring.find(digest) else { return Some(self.stranger(digest)) };
         let index = self.routes.apis.iter().position(|other| &*other.definition.name == api);
         match self.check_key(record, digest, now, &mut ()) {
             Err(refusal) => Some(refusal),
@@ -78,6 +81,11 @@ impl Snapshot {
             }
             Ok(()) => None,
         }
+    }
+
+    /// Why a secret that no key in force has is refused.
+    pub(super) fn stranger(&self, digest: &Digest) -> Refusal {
+        self.tombstones.find(digest).map_or(Refusal::UnknownKey, Cause::refusal)
     }
 
     /// What does not depend on the request.

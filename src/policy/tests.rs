@@ -91,7 +91,7 @@ pub(super) struct TestKey {
 impl TestKey {
     pub(super) fn record(&self, terms: u32) -> Arc<KeyRecord> {
         Arc::new(KeyRecord::new(KeyDefinition {
-            id: self.id.clone(),
+            id: KeyId::parse(&self.id).expect("an id"),
             name: self.name.clone(),
             organization: self.organization.as_deref().map(Organization::new),
             secrets: self
@@ -155,6 +155,7 @@ pub(super) fn snapshot_of(
         routes: Arc::new(Routes::new(definitions.into_iter().map(Api::new).collect(), Vec::new())),
         terms: keys.iter().map(|key| key.grants.clone().into()).collect(),
         keyring: Keyring::new(keys.iter().enumerate().map(|(index, key)| key.record(index as u32))),
+        tombstones: Tombstones::default(),
         closed: Arc::default(),
     }
 }

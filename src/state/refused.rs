@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::policy::{KeyRecord, Refusal};
+use crate::policy::{Digest, KeyRecord, Refusal};
 use crate::text::clipped;
 
 /// Requests with a key that are remembered, by worker.
@@ -18,6 +18,15 @@ const MEMORY: i64 = 3600;
 /// referrer. A longer one is cut and ends with `…`.
 const LONGEST: [usize; 5] = [128, 64, 272, 2048, 512];
 
+/// The key of a request that was refused.
+#[derive(Debug, Clone)]
+pub enum RefusedKey {
+    /// One that is in memory.
+    Known(Arc<KeyRecord>),
+    /// One that the store keeps and that is refused for good, by its digest.
+    Dead(Digest),
+}
+
 /// A request that was refused. Texts hold no key.
 #[derive(Debug, Clone)]
 pub struct RefusedRequest {
@@ -28,7 +37,7 @@ pub struct RefusedRequest {
     /// Name of the API, once it was found.
     pub api: Option<Arc<str>>,
     /// The key, once it was found.
-    pub key: Option<Arc<KeyRecord>>,
+    pub key: Option<RefusedKey>,
     /// The other end of the connection, or who that says it speaks for.
     pub address: IpAddr,
     /// The request id that the client was told, then method, host, path and referrer: in one piece
@@ -44,7 +53,7 @@ impl RefusedRequest {
         at: i64,
         refusal: Refusal,
         api: Option<Arc<str>>,
-        key: Option<Arc<KeyRecord>>,
+        key: Option<RefusedKey>,
         address: IpAddr,
         texts: [&str; 5],
     ) -> Self {

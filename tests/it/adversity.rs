@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
-use keygate::policy::{Keyring, Routes, Snapshot};
+use keygate::policy::{Keyring, Routes, Snapshot, Tombstones};
 use keygate::proxy::{LogWriter, bind};
 use keygate::state::{Phase, Published, Site};
 
@@ -177,6 +177,7 @@ fn old_configuration_is_freed_while_connections_from_its_time_stay_open() {
         routes: routes.clone(),
         terms: Arc::new([]),
         keyring: Keyring::default(),
+        tombstones: Tombstones::default(),
         closed: Arc::default(),
     };
     let site = Arc::new(Site { routes, apis: Vec::new(), server, tls: None, log_requests: false });

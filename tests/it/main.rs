@@ -26,6 +26,7 @@ mod http2;
 mod leaving;
 mod limits;
 mod logs;
+mod memory;
 mod metrics;
 mod office;
 mod overload;

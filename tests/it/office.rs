@@ -224,3 +224,58 @@ fn key_of_the_store_that_the_file_once_revoked_stays_revoked() {
     });
     assert_eq!(office.status(&key), 401);
 }
+
+/// Makes a key and revokes it; returns its id and itself.
+fn revoked(office: &Office) -> (String, String) {
+    let (id, key) = office.make(&office.operator, &new_key("one", "org_acme"));
+    let reason = json!({ "reason": "leaked" });
+    let answer = office.ask(&office.operator, "POST", &format!("/v1/keys/{id}/revoke"), &reason);
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    (id, key)
+}
+
+#[test]
+fn file_cannot_bring_back_the_id_or_the_secret_of_a_revoked_key() {
+    let office = Office::open(|setup| setup);
+    let (id, key) = revoked(&office);
+    let block = |id: &str, text: &str| {
+        let digest = crate::harness::hex_digest(text);
+        format!("\n[[key]]\nid = \"{id}\"\nsha256 = \"{digest}\"\nscopes = [\"*\"]\n")
+    };
+    for (number, block) in [block(&id, "another"), block("key_new", &key)].iter().enumerate() {
+        office.gateway.edit(|toml| toml.push_str(block));
+        wait_for("the edit is refused", || {
+            let refused = office.gateway.events("the file is refused; what ran before goes on");
+            (refused.len() > number).then_some(())
+        });
+        assert_eq!(office.status(&key), 401);
+        office.gateway.edit(|toml| *toml = toml.replace(block.as_str(), ""));
+    }
+    let good = Key::live("key_new");
+    office.gateway.edit(|toml| toml.push_str(&block("key_new", &good.text)));
+    wait_for("a key that is nobody's", || (office.status(&good.text) == 200).then_some(()));
+}
+
+#[test]
+fn revoked_key_is_explained_by_its_id_and_by_the_request_that_was_refused() {
+    let office = Office::open(|setup| setup);
+    let (id, key) = revoked(&office);
+    let request = Request::get("/api/v1/tickets")
+        .host("localhost")
+        .header("Authorization", &format!("Bearer {key}"));
+    let answer = office.gateway.send(&request);
+    let request_id = answer.header("x-request-id").expect("a request id").to_owned();
+    for question in
+        [json!({ "key": id, "path": "/api/v1/tickets" }), json!({ "request_id": request_id })]
+    {
+        let told = office.ask(&office.acme, "POST", "/v1/explain", &question);
+        assert_eq!(told.status(), 200, "{}", told.text());
+        let told = told.json();
+        assert_eq!(told["refusal"], "revoked_key");
+        let checks = told["checks"].as_array().expect("checks");
+        let check = checks.iter().find(|check| check["verdict"] == "refused").expect("a refusal");
+        let detail = check["detail"].as_str().expect("a text");
+        assert!(detail.contains("by token ops: leaked"), "{detail}");
+        assert_eq!(check["source"], "store");
+    }
+}

@@ -15,7 +15,7 @@ use super::server::{Revoked, address_ranges};
 use crate::config::document::{Section, Text, type_name};
 use crate::config::report::Report;
 use crate::config::{ApiConfig, KeyConfig, names};
-use crate::policy::{ApiDefinition, Digest, Limit, ReferrerPattern, Restrictions, Scope};
+use crate::policy::{ApiDefinition, Digest, KeyId, Limit, ReferrerPattern, Restrictions, Scope};
 
 /// Reads the keys of a file, one after the other.
 pub(super) struct Keys<'a> {
@@ -23,7 +23,7 @@ pub(super) struct Keys<'a> {
     definitions: Vec<&'a ApiDefinition>,
     api_indices: HashMap<&'a str, usize>,
     /// Of all keys, and where they stand.
-    ids: HashMap<Arc<str>, usize>,
+    ids: HashMap<KeyId, usize>,
     digests: HashMap<Digest, usize>,
     /// Equal lists and names are kept once.
     scope_lists: HashSet<Arc<[Box<str>]>>,
@@ -80,12 +80,16 @@ impl<'a> Keys<'a> {
         (is_new && digests_are_new).then_some(())
     }
 
-    /// Reads the next key.
-    pub(super) fn key(&mut self, section: Section<'_>) -> KeyConfig {
+    /// Reads the next key. `None`: it has no id that could be one.
+    pub(super) fn key(&mut self, section: Section<'_>) -> Option<KeyConfig> {
         let report = section.report;
         let id = self.id(section);
-        let name =
-            section.text("name").map_or(&*id, |text| names::free_text(report, "name", text)).into();
+        let name = section
+            .text("name")
+            .map_or(id.as_deref().unwrap_or_default(), |text| {
+                names::free_text(report, "name", text)
+            })
+            .into();
         let organization = organization(section)
             .map(|name| self.organizations.get_or_insert_with(name, |name| name.into()).clone());
         let apis = self.apis_of(section);
@@ -96,6 +100,7 @@ impl<'a> Keys<'a> {
             .raw("expires_at")
             .and_then(|value| instant(report, value.span().start, value.get_ref()));
         if expires_at.is_some_and(|expires_at| expires_at <= self.now) {
+            let id = id.as_deref().unwrap_or_default();
             report.warn(section.at("expires_at"), format!("key `{id}` has expired"), None);
         }
         let endpoints = endpoints::endpoints(section, "allow_endpoints");
@@ -118,8 +123,8 @@ impl<'a> Keys<'a> {
             }
         }
         let rate_limit = rate_limit(section);
-        KeyConfig {
-            id,
+        Some(KeyConfig {
+            id: id?,
             name,
             organization,
             apis,
@@ -129,30 +134,29 @@ impl<'a> Keys<'a> {
             expires_at,
             restrictions,
             rate_limit,
-        }
+        })
     }
 
-    fn id(&mut self, section: Section<'_>) -> Arc<str> {
+    fn id(&mut self, section: Section<'_>) -> Option<KeyId> {
         let report = section.report;
         section.require(
             "id",
             "a name that never changes, such as `id = \"key_crm\"`; it is no secret",
         );
-        let Some(text) = section.text("id") else { return Arc::default() };
-        if !names::is_key_id(text.value) {
+        let text = section.text("id")?;
+        let Ok(id) = KeyId::parse(text.value) else {
             report.error(
                 text.at,
                 "a key's id has 1 to 128 of letters, digits, `.`, `_`, `:` and `-`",
             );
-            return Arc::default();
-        }
-        let id: Arc<str> = text.value.into();
+            return None;
+        };
         if let Some(first) = self.ids.insert(id.clone(), text.at) {
             let message =
                 format!("two keys have the id `{id}`; the first is on line {}", report.line(first));
             report.error(text.at, message);
         }
-        id
+        Some(id)
     }
 
     fn apis_of(&self, section: Section<'_>) -> Vec<usize> {

@@ -170,6 +170,7 @@ pub(super) fn store<'t>(context: Context<'t>, root: Section<'t>) -> Option<Store
     const DAY: Duration = Duration::from_secs(86_400);
     let section = root.section("store", &STORE)?;
     let audit_retention = section.duration("audit_retention", 365 * DAY, DAY..=3650 * DAY);
+    let revoked_retention = section.duration("revoked_retention", 90 * DAY, DAY..=3650 * DAY);
     let keys_per_organization = section.number("keys_per_organization", 1000, 1..=1_000_000);
     section.require("path", "`path = \"keygate.db\"`");
     let path = section.text("path")?;
@@ -179,6 +180,7 @@ pub(super) fn store<'t>(context: Context<'t>, root: Section<'t>) -> Option<Store
     Some(Store {
         path: context.folder.join(path.value),
         audit_retention,
+        revoked_retention,
         keys_per_organization: u32::try_from(keys_per_organization).unwrap_or(u32::MAX),
     })
 }

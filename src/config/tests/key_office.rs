@@ -20,16 +20,19 @@ fn store_has_a_path_and_defaults() {
     let store = config.store.expect("a store");
     assert_eq!(store.path, PathBuf::from("/etc/keygate/data/k.db"));
     assert_eq!(
-        (store.audit_retention, store.keys_per_organization),
-        (Duration::from_secs(365 * 86_400), 1000)
+        (store.audit_retention, store.revoked_retention, store.keys_per_organization),
+        (Duration::from_secs(365 * 86_400), Duration::from_secs(90 * 86_400), 1000)
     );
     assert!(config.warnings.is_empty());
-    let text =
-        format!("{STORE}audit_retention = \"90d\"\nkeys_per_organization = 5\n{}", with_api(""));
+    let text = format!(
+        "{STORE}audit_retention = \"90d\"\nrevoked_retention = \"7d\"\n\
+            keys_per_organization = 5\n{}",
+        with_api("")
+    );
     let store = accepted(&text).store.expect("a store");
     assert_eq!(
-        (store.audit_retention, store.keys_per_organization),
-        (Duration::from_secs(90 * 86_400), 5)
+        (store.audit_retention, store.revoked_retention, store.keys_per_organization),
+        (Duration::from_secs(90 * 86_400), Duration::from_secs(7 * 86_400), 5)
     );
 }
 
@@ -41,8 +44,12 @@ fn store_without_a_path_or_out_of_range_is_refused() {
     );
     refused(&format!("[store]\npath = ⟦\"\"\n{}", with_api("")), &["not the path of a file"]);
     refused(
-        &format!("{STORE}audit_retention = ⟦\"1h\"\nkeys_per_organization = ⟦0\n{}", with_api("")),
-        &["must be from 1d to 3650d", "from 1 to 1000000"],
+        &format!(
+            "{STORE}audit_retention = ⟦\"1h\"\nrevoked_retention = ⟦\"0s\"\n\
+            keys_per_organization = ⟦0\n{}",
+            with_api("")
+        ),
+        &["must be from 1d to 3650d", "must be from 1d to 3650d", "from 1 to 1000000"],
     );
 }
 
@@ -200,13 +207,15 @@ fn changes_of_the_office_are_shown() {
     let key_api = "[api.key_api]\npath = \"/keys\"\nstyle = \"bare\"\nscope = \"keys:manage\"\n";
     let old = accepted(&with_store(""));
     let new = format!(
-        "{STORE}audit_retention = \"90d\"\nkeys_per_organization = 5\n[reload]\n\
+        "{STORE}audit_retention = \"90d\"\nrevoked_retention = \"30d\"\n\
+            keys_per_organization = 5\n[reload]\n\
             max_removed_keys = \"20%\"\n[revoked]\norganizations = [\"org_acme\"]\n{}",
         with_api(&format!("expiry_warning = \"2d\"\nexpiry_header = true\n{key_api}"))
     );
     let found = diff(&old, &accepted(&new));
     let expected = [
         "store.audit_retention 365d → 90d",
+        "store.revoked_retention 90d → 30d",
         "store.keys_per_organization 1000 → 5",
         "reload.max_removed_keys 50% → 20%",
         "api desk: key_api none → /keys (bare) for keys:manage",
@@ -216,7 +225,7 @@ fn changes_of_the_office_are_shown() {
     ];
     assert_eq!(found.changes, expected);
     assert_eq!((found.needs_restart.len(), found.revoked), (0, 1));
-    assert_eq!(diff(&accepted(&new), &old).changes[6], "no longer revoked organization org_acme");
+    assert_eq!(diff(&accepted(&new), &old).changes[7], "no longer revoked organization org_acme");
 }
 
 #[test]

@@ -20,7 +20,7 @@ use super::running::RunningConfig;
 use super::state::State;
 use crate::control::access::Denied;
 use crate::control::admin::{ReloadReport, ReloadRequest};
-use crate::control::explain::{Explanation, NoExplanation, Question, explain};
+use crate::control::explain::{Explanation, NoExplanation, Question, dead_key, explain};
 use crate::control::keys::{ServiceError, Violation};
 use crate::control::metrics;
 use crate::control::upgrade::{Refused, UpgradeRequest};
@@ -289,9 +289,14 @@ async fn explain_request(
     }
     let digest = state.settings.load().digest;
     let here = state.clone();
+    let stored = match dead_key(&question, &here.registry, &here.metrics.shared) {
+        Some(key) => state.keys.read(|keys| async move { keys.dead(key).await }).await?,
+        None => None,
+    };
     // Off the control thread: it reads a file.
     let explained = tokio::task::spawn_blocking(move || {
-        explain(&question, &actor, &here.registry, &here.metrics.shared, &here.file, digest)
+        let (registry, shared) = (&here.registry, &here.metrics.shared);
+        explain(&question, stored.as_ref(), &actor, registry, shared, &here.file, digest)
     });
     let explained = explained.await.map_err(|_| {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "fault", "Explaining failed unexpectedly.")

@@ -108,6 +108,7 @@ struct LogView {
 struct StoreView {
     path: String,
     audit_retention: String,
+    revoked_retention: String,
     keys_per_organization: u32,
 }
 
@@ -244,6 +245,7 @@ impl From<&Config> for RunningConfig {
             store: config.store.as_ref().map(|store| StoreView {
                 path: store.path.display().to_string(),
                 audit_retention: show_duration(store.audit_retention),
+                revoked_retention: show_duration(store.revoked_retention),
                 keys_per_organization: store.keys_per_organization,
             }),
             reload: ReloadView { max_removed_percent: config.reload.max_removed_percent },

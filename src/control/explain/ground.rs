@@ -2,6 +2,7 @@
 
 use super::{Case, Facts, Keeper, Verdict};
 use crate::config::Entry;
+use crate::keystore::Revocation;
 use crate::policy::{Api, Check, Closed, Grant, KeyRecord, Refusal, Restrictions};
 
 /// The words, who keeps what they are about, and the line of gateway.toml.
@@ -113,9 +114,7 @@ impl Case<'_> {
                     Entry::RevokedOrganization(organization),
                 )
             }
-            Check::NotRevoked if refused => {
-                ("the store says that it is revoked".to_owned(), Some(Keeper::Store), None)
-            }
+            Check::NotRevoked if refused => (self.revocation_in_words(), Some(Keeper::Store), None),
             Check::NotRevoked => {
                 of_key("neither it nor its organization is revoked".to_owned(), None)
             }
@@ -167,6 +166,20 @@ impl Case<'_> {
                 ),
             },
         }
+    }
+
+    fn revocation_in_words(&self) -> String {
+        let mut words = "the store says that it is revoked".to_owned();
+        if let Some(Revocation { at, by, reason }) = self.revocation {
+            if let Ok(at) = jiff::Timestamp::from_second(*at) {
+                words.push_str(&format!(", since {at}"));
+            }
+            words.push_str(&format!(", by {by}"));
+            if let Some(reason) = reason {
+                words.push_str(&format!(": {reason}"));
+            }
+        }
+        words
     }
 
     fn scope(

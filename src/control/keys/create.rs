@@ -4,13 +4,14 @@ use serde_json::json;
 
 use super::actor::Actor;
 use super::error::{Conflict, Result, ServiceError};
+use super::found::Found;
 use super::model::{CreatedKey, ImportedKey, KeyView, NewKey};
 use super::operations::KeyOperations;
 use super::validate::{CheckedKey, Validation, api_named};
 use super::view;
-use crate::config::{Config, is_key_id};
+use crate::config::Config;
 use crate::keystore::{Change, Idempotency, StoredKey, StoredSecret};
-use crate::policy::{ApiDefinition, Digest, KeyApiStyle, new_key};
+use crate::policy::{ApiDefinition, Digest, KeyApiStyle, KeyId, new_key};
 
 /// How much of a key people are shown.
 pub(super) const SHOWN: usize = 8;
@@ -106,8 +107,8 @@ impl KeyOperations {
         let config = self.registry.config();
         let mut checks = Validation::default();
         let digest = checks.digest(&sha256);
-        if id.as_deref().is_some_and(|id| !is_key_id(id)) {
-            checks.fault("id", "an id has 1 to 128 of letters, digits, `.`, `_`, `:` and `-`");
+        if let Some(Err(why)) = id.as_deref().map(KeyId::parse) {
+            checks.fault("id", why.to_string());
         }
         if let Some(prefix) = &prefix
             && (prefix.chars().count() > SHOWN
@@ -126,22 +127,7 @@ impl KeyOperations {
             );
             return Err(ServiceError::Conflict(Conflict::IdTaken, detail));
         }
-        if let Some(other) = self.registry.key_of(&digest) {
-            // Who imports digests must not find out whose they are.
-            let other = if actor.sees(other.organization()) {
-                format!(
-                    "The key `{}` in {}",
-                    other.id(),
-                    if other.is_stored() { "the store" } else { "gateway.toml" }
-                )
-            } else {
-                "Another key".to_owned()
-            };
-            return Err(ServiceError::Conflict(
-                Conflict::DigestTaken,
-                format!("{other} has the same secret."),
-            ));
-        }
+        self.must_be_new(actor, &digest).await?;
         if actor.organization.is_some() && self.has_history(&id).await? {
             return Err(ServiceError::Conflict(
                 Conflict::IdTaken,
@@ -157,6 +143,28 @@ impl KeyOperations {
         let key = self.stored(actor, checked, id, digest, prefix.unwrap_or_default());
         self.keep(actor, &config, &key, "key.import", None).await?;
         Ok(self.view(&config, &key))
+    }
+
+    /// # Errors
+    /// Another key has this secret, or had it when it was revoked or expired.
+    async fn must_be_new(&self, actor: &Actor, digest: &Digest) -> Result<()> {
+        let other = match self.registry.key_of(digest) {
+            Some(key) => Found::Known(key),
+            None => match self.store()?.key_by_digest(*digest).await? {
+                Some(key) => Found::Dead(Box::new(key)),
+                None => return Ok(()),
+            },
+        };
+        // Who imports digests must not find out whose they are.
+        let other = match &other {
+            other if !actor.sees(other.organization()) => "Another key has".to_owned(),
+            Found::Known(key) if key.is_stored() => {
+                format!("The key `{}` in the store has", key.id())
+            }
+            Found::Known(key) => format!("The key `{}` in gateway.toml has", key.id()),
+            Found::Dead(key) => format!("The key `{}` in the store has, or had,", key.id),
+        };
+        Err(ServiceError::Conflict(Conflict::DigestTaken, format!("{other} the same secret.")))
     }
 
     /// Whether there is something of a key that once had this id, such as a key of the file that is

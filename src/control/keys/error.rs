@@ -164,9 +164,10 @@ impl From<CommitError> for ServiceError {
                 Conflict::IdTaken,
                 "Another key in the store has, or had, this id.".into(),
             ),
-            keystore::Conflict::DigestTaken { key_id } => Self::Conflict(
+            // Whose it is, is not for everybody to know.
+            keystore::Conflict::DigestTaken { .. } => Self::Conflict(
                 Conflict::DigestTaken,
-                format!("The key `{key_id}` in the store has, or had, the same secret."),
+                "Another key has, or had, the same secret.".into(),
             ),
             keystore::Conflict::Stale => Self::Stale,
             keystore::Conflict::CapReached(cap) => Self::cap_reached(cap),

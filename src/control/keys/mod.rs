@@ -13,13 +13,16 @@
 //! | `actor.rs`, `model.rs`, `error.rs` | who asks, what is asked, and what is answered |
 //! | `validate.rs`, `rights.rs`, `timestamp.rs` | whether it makes sense, and what it means |
 //! | `create.rs`, `change.rs`, `revoke.rs`, `organizations.rs` | the changes |
-//! | `queries.rs`, `view.rs` | reading without changing |
+//! | `found.rs`, `queries.rs`, `view.rs` | reading without changing |
+//! | `expired.rs` | what memory keeps of keys that have expired |
 //! | `key_endpoints.rs`, `key_bodies.rs` | the documents' own key endpoints |
 
 mod actor;
 mod change;
 mod create;
 mod error;
+mod expired;
+mod found;
 mod key_bodies;
 mod key_endpoints;
 mod model;
@@ -37,6 +40,7 @@ mod view;
 
 pub(in crate::control) use actor::Actor;
 pub(in crate::control) use error::{Result, ServiceError, Violation};
+pub(in crate::control) use found::DeadKey;
 pub(in crate::control) use model::*;
 pub(in crate::control) use operations::KeyOperations;
 pub(in crate::control) use service::KeyService;

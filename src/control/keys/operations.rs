@@ -9,10 +9,9 @@ use std::time::Duration;
 use tokio::sync::{MutexGuard, Notify};
 use tokio::time::timeout;
 
-use super::actor::Actor;
-use super::error::{Conflict, Result, ServiceError};
+use super::error::{Result, ServiceError};
 use crate::control::registry::Registry;
-use crate::keystore::{AuditEntry, Change, KeyStore, Revocation, StoredKey};
+use crate::keystore::{AuditEntry, Change, KeyStore, Revocation};
 
 /// How long to wait for the changes that came before.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -64,34 +63,6 @@ impl KeyOperations {
 
     pub(super) fn store(&self) -> Result<&KeyStore> {
         self.store.as_ref().ok_or(ServiceError::NoStore)
-    }
-
-    /// A key of the store that this actor may touch and that can still be changed.
-    pub(super) async fn changeable(
-        &self,
-        actor: &Actor,
-        id: &str,
-        if_match: Option<u64>,
-    ) -> Result<StoredKey> {
-        let known = self
-            .registry
-            .key(id)
-            .filter(|key| actor.sees(key.organization()))
-            .ok_or(ServiceError::NotFound)?;
-        if !known.is_stored() {
-            return Err(ServiceError::FileKey);
-        }
-        let key = self.store()?.key(id).await?.ok_or(ServiceError::NotFound)?;
-        if if_match.is_some_and(|revision| revision != key.revision) {
-            return Err(ServiceError::Stale);
-        }
-        if key.revocation.is_some() || self.registry.is_revoked(id) {
-            return Err(ServiceError::Conflict(
-                Conflict::KeyRevoked,
-                "The key is revoked, which is final. Make a new one.".into(),
-            ));
-        }
-        Ok(key)
     }
 
     /// Makes a change durable, together with its entry in the audit log.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::actor::Actor;
 use super::error::{Conflict, Result, ServiceError};
+use super::found::Found;
 use super::model::{
     AuditFilter, AuditPage, AuditView, DayUseView, KeyFilter, KeyPage, KeyUse, KeyView, Source,
     Status,
@@ -23,15 +24,15 @@ enum After<'a> {
 
 impl KeyOperations {
     pub(in crate::control) async fn key(&self, actor: &Actor, id: &str) -> Result<KeyView> {
-        let known = self
-            .registry
-            .key(id)
-            .filter(|key| actor.sees(key.organization()))
-            .ok_or(ServiceError::NotFound)?;
+        let found = self.find(actor, id).await?;
         let config = self.registry.config();
-        if known.is_stored() {
-            let key = self.store()?.key(id).await?.ok_or(ServiceError::NotFound)?;
-            return Ok(self.view(&config, &key));
+        match found {
+            Found::Dead(key) => return Ok(self.view(&config, &key)),
+            Found::Known(record) if record.is_stored() => {
+                let key = self.store()?.key(id).await?.ok_or(ServiceError::NotFound)?;
+                return Ok(self.view(&config, &key));
+            }
+            Found::Known(_) => {}
         }
         let key = config.keys.iter().find(|key| *key.id == *id).ok_or(ServiceError::NotFound)?;
         self.file_views(&config, &[key]).await.pop().ok_or(ServiceError::NotFound)
@@ -160,10 +161,7 @@ impl KeyOperations {
         from: Option<&str>,
         to: Option<&str>,
     ) -> Result<KeyUse> {
-        self.registry
-            .key(id)
-            .filter(|key| actor.sees(key.organization()))
-            .ok_or(ServiceError::NotFound)?;
+        self.find(actor, id).await?;
         let day = |member, text: Option<&str>, default| {
             let wrong = || ServiceError::invalid(member, "write a day such as `2026-11-22`");
             text.map_or(Ok(default), |text| timestamp::parse_day(text).ok_or_else(wrong))

@@ -8,10 +8,12 @@ use serde_json::json;
 
 use super::actor::Actor;
 use super::error::{Result, ServiceError};
+use super::found::Found;
 use super::model::{RevocationOrder, Revoked};
 use super::operations::KeyOperations;
 use super::view::THE_FILE;
 use crate::keystore::{Change, Revocation};
+use crate::policy::Digest;
 use crate::text::fault_in_name;
 
 /// How long a reason is, in characters.
@@ -26,11 +28,7 @@ impl KeyOperations {
         id: &str,
         order: RevocationOrder,
     ) -> Result<Revoked> {
-        let known = self
-            .registry
-            .key(id)
-            .filter(|key| actor.sees(key.organization()))
-            .ok_or(ServiceError::NotFound)?;
+        let known = self.find(actor, id).await?;
         let long = |reason: &String| {
             reason.chars().count() > LONGEST_REASON || fault_in_name(reason).is_some()
         };
@@ -69,6 +67,7 @@ impl KeyOperations {
             self.record_later(ids, &revocation);
             return Err(error.of_revocation());
         }
+        self.bury(&ids, &revocation).await;
         Ok(Revoked { revoked: ids })
     }
 
@@ -85,18 +84,49 @@ impl KeyOperations {
         let _lock = self.lock().await?;
         let store = self.store()?;
         if let Some(actor) = descendants_for {
-            let sees = |id: &String| {
-                self.registry.key(id).is_some_and(|key| actor.sees(key.organization()))
-            };
-            ids.extend(store.descendants(&ids[0]).await?.into_iter().filter(sees));
+            for id in store.descendants(&ids[0]).await? {
+                match self.find(actor, &id).await {
+                    Ok(_) => ids.push(id),
+                    Err(ServiceError::NotFound) => {}
+                    Err(error) => return Err(error),
+                }
+            }
             self.registry.revoke(ids.iter().map(String::as_str));
         } else if !store.revocations(ids.clone()).await?.is_empty() {
             return Ok(());
         }
         let detail = json!({ "reason": revocation.reason, "descendants": ids[1..] });
         let entry = self.entry(&revocation.by, "key.revoke", &ids[0], organization, detail);
-        self.commit(Change::Revoke { ids: ids.clone(), revocation: revocation.clone() }, entry)
-            .await
+        let (ids, secrets) = (ids.clone(), self.secrets_of_file(ids));
+        self.commit(Change::Revoke { ids, secrets, revocation: revocation.clone() }, entry).await
+    }
+
+    /// Secrets of those of these keys that are in the file, each with its key's id.
+    fn secrets_of_file(&self, ids: &[String]) -> Vec<(String, Digest)> {
+        let keys = ids.iter().filter_map(|id| self.registry.key(id));
+        let of_file = keys.filter(|key| !key.is_stored());
+        let secrets = of_file.map(|key| {
+            key.secrets().map(|secret| (key.id().to_owned(), secret.digest)).collect::<Vec<_>>()
+        });
+        secrets.flatten().collect()
+    }
+
+    /// Lets memory keep no more than it needs of keys that the store has as revoked.
+    async fn bury(&self, ids: &[String], revocation: &Revocation) {
+        let (known, unknown): (Vec<&str>, Vec<&str>) =
+            ids.iter().map(String::as_str).partition(|id| self.registry.key(id).is_some());
+        if !known.is_empty() {
+            self.registry.bury_revoked(&known, revocation.at);
+        }
+        let Some(store) = &self.store else { return };
+        for id in unknown {
+            // It had expired. If the store cannot tell its secrets now, it goes on being told so.
+            if let Ok(Some(key)) = store.key(id).await {
+                let secrets: Vec<_> = key.secrets.iter().map(|secret| secret.digest).collect();
+                let since = key.revocation.map_or(revocation.at, |revocation| revocation.at);
+                self.registry.bury_again(id, &secrets, since);
+            }
+        }
     }
 
     pub(super) fn note_revoked_in_file(self: &Arc<Self>, ids: Vec<String>) {
@@ -160,8 +190,24 @@ impl KeyOperations {
     }
 
     async fn record(&self, id: &str, revocation: &Revocation) -> Result<()> {
-        let known = self.registry.key(id);
-        let organization = known.as_ref().and_then(|key| key.organization());
-        self.revoke_in_store(&mut vec![id.to_owned()], revocation, None, organization).await
+        let known = match self.find(&Actor::file(), id).await {
+            Ok(known) => Some(known),
+            // The file may name whatever it likes.
+            Err(ServiceError::NotFound) if revocation.by == THE_FILE => return Ok(()),
+            Err(ServiceError::NotFound) => None,
+            Err(error) => return Err(error),
+        };
+        let organization = known.as_ref().and_then(Found::organization);
+        let mut ids = vec![id.to_owned()];
+        self.revoke_in_store(&mut ids, revocation, None, organization).await?;
+        self.bury(&ids, revocation).await;
+        Ok(())
+    }
+}
+
+impl Actor {
+    /// Who does what the file says.
+    fn file() -> Self {
+        Self { name: THE_FILE.to_owned(), organization: None }
     }
 }

@@ -14,7 +14,9 @@ use super::error::{Result, ServiceError};
 use super::key_endpoints;
 use super::model::{RevocationOrder, Revoked};
 use super::operations::KeyOperations;
+use crate::config::Config;
 use crate::control::registry::Registry;
+use crate::control::table::Clash;
 use crate::keystore::KeyStore;
 use crate::state::{KeyAnswer, KeyCall};
 
@@ -111,6 +113,23 @@ impl KeyService {
         if !self.operations.retired.load(Ordering::Relaxed) {
             self.operations.note_revoked_in_file(ids);
         }
+    }
+
+    /// Keys of a new file that cannot stand beside those of the store that are refused for good. A
+    /// store that does not answer soon is not waited for: what the file revokes must be in force.
+    pub(in crate::control) async fn clashes(&self, config: &Config) -> Vec<Clash> {
+        self.operations.clashes(config).await
+    }
+
+    /// Lets go of those of these keys of the store that have expired at `now`, in seconds since the
+    /// Unix epoch.
+    pub(in crate::control) fn bury_expired(&self, ids: &[Box<str>], now: i64) {
+        self.operations.registry.bury_expired(ids, now);
+    }
+
+    /// Takes back keys that had expired at `before`, and have not at `now`: the clock was set back.
+    pub(in crate::control) async fn revive(&self, now: i64, before: i64) -> Result<()> {
+        self.operations.revive(now, before).await
     }
 
     /// Leaves the store to another process, which reads the same file.

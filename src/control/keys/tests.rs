@@ -19,7 +19,7 @@ use super::*;
 use crate::config::parse;
 use crate::control::registry::Registry;
 use crate::control::site::SiteBuilder;
-use crate::control::table::Table;
+use crate::control::table::Loader;
 use crate::keystore::{self, Change, KeyStore, Revocation, StoredKey};
 use crate::policy::{Digest, Now, Refusal};
 use crate::state::{Clock, Descriptors, KeyAnswer, KeyCall, Published, Shared};
@@ -100,11 +100,12 @@ impl Fixture {
         let site =
             SiteBuilder::new(1, usize::MAX).build(&config, Arc::new(config.routes()), None, None);
         let site = Arc::new(site.expect("no authorities"));
-        let mut table = Table::new(&config, site.routes.clone());
-        let opened = KeyStore::open(&folder.path().join("keygate.db"), |key| table.load_key(&key))
+        let unix = now.load(Ordering::Relaxed);
+        let mut loader = Loader::new(&config, site.routes.clone(), unix);
+        let opened = KeyStore::open(&folder.path().join("keygate.db"), |key| loader.add(&key))
             .expect("a store");
-        table.load_state(opened.revocations, &opened.organizations);
-        table.build().expect("no clashes");
+        loader.add_state(opened.found);
+        let table = loader.finish().expect("no clashes");
         let (shared, _) = Shared::new(
             Published { snapshot: table.snapshot(), site: site.clone() },
             1,
@@ -170,6 +171,16 @@ impl Fixture {
             api,
             now,
         )
+    }
+
+    /// As after a minute, in which all tombstones are looked at.
+    fn forget_dead(&self) {
+        (0..64).for_each(|_| self.registry.forget_dead(self.unix()));
+    }
+
+    /// Whether a key is refused for good; of one of the store, no more than that need be in memory.
+    fn is_revoked(&self, id: &str) -> bool {
+        self.registry.key(id).is_none_or(|key| key.is_revoked())
     }
 
     async fn make(&self, new: NewKey) -> (KeyView, String) {

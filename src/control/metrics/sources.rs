@@ -7,7 +7,7 @@ use super::recorder::{ControlMetrics, Recorder};
 use super::sampled::Sampled;
 use crate::control::busy_keys::BusyKeys;
 use crate::control::certificate_expiry::Expiry;
-use crate::control::uses::{Unwritten, notes_of};
+use crate::control::pending_usage::{PendingUsage, notes_of};
 use crate::keystore::Health;
 use crate::policy::KeyRecord;
 use crate::state::Shared;
@@ -32,7 +32,7 @@ pub(in crate::control) struct Metrics {
     /// Keys that the workers have handed over and that nobody has looked at yet.
     handed_over: Mutex<Vec<Arc<KeyRecord>>>,
     /// Uses of keys that nobody has written down yet.
-    unwritten: Mutex<Unwritten>,
+    pending_usage: Mutex<PendingUsage>,
     busy_keys: Mutex<BusyKeys>,
     /// Keys that expire soon, by API.
     expiring: Mutex<Vec<(Arc<str>, u64)>>,
@@ -51,7 +51,7 @@ impl Metrics {
             started_at,
             used: AtomicUsize::new(0),
             handed_over: Mutex::default(),
-            unwritten: Mutex::default(),
+            pending_usage: Mutex::default(),
             busy_keys: Mutex::default(),
             expiring: Mutex::default(),
             certificates: Mutex::default(),
@@ -124,12 +124,12 @@ impl Metrics {
             busy_keys.count(key.id(), collected.requests, collected.total);
             notes_of(key.id(), &collected, unix, &mut notes);
         }
-        self.unwritten().add(notes);
+        self.pending_usage().add(notes);
     }
 
     /// Uses of keys that are to be written down. Whoever takes them puts back what could not be.
-    pub(in crate::control) fn unwritten(&self) -> MutexGuard<'_, Unwritten> {
-        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(in crate::control) fn pending_usage(&self) -> MutexGuard<'_, PendingUsage> {
+        self.pending_usage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many keys were used since the process started; those that are gone for good are left
@@ -159,7 +159,7 @@ mod tests {
     use crate::config::parse;
     use crate::control::site::SiteBuilder;
     use crate::control::table::Table;
-    use crate::policy::{Digest, KeyDefinition, Restrictions, Secret};
+    use crate::policy::{Digest, KeyDefinition, KeyId, Restrictions, Secret};
     use crate::state::{Clock, Descriptors, Published};
 
     fn metrics() -> Metrics {
@@ -185,7 +185,7 @@ mod tests {
             name: "".into(),
             organization: None,
             secrets: vec![Secret { digest: Digest::of(id.as_bytes()), ends_at: None }],
-            id: id.into(),
+            id: KeyId::parse(&id).expect("an id"),
             expires_at: None,
             revoked: false,
             paused: false,

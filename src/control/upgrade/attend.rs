@@ -12,7 +12,7 @@ use super::relay::{self, Outbox};
 use super::request::{Failed, Refused, TAKEOVER_TIMEOUT, UpgradeRequest};
 use super::state::{GivenUp, HandoverState, SETTLE_TIMEOUT};
 use crate::control::gate::Gate;
-use crate::control::uses::Destination;
+use crate::control::usage_recorder::Destination;
 use crate::state::Phase;
 
 /// How often the store is opened again after a failure, and how far apart.

@@ -11,7 +11,7 @@ use super::message::{ToPredecessor, ToSuccessor, VERSION};
 use super::request::Failed;
 use super::state::{GivenUp, HandoverState, SETTLE_TIMEOUT};
 use crate::control::gate::Gate;
-use crate::control::uses;
+use crate::control::usage_recorder;
 use crate::handover::{self, Link};
 
 /// How many keys' counts go in one message.
@@ -98,7 +98,7 @@ impl HandoverState {
         let destination = timeout(SETTLE_TIMEOUT, self.destination.clone().lock_owned()).await;
         let destination = destination.map_err(|_| Failed::StoreHangs)?;
         if let Some((store, _)) = &self.store {
-            timeout(SETTLE_TIMEOUT, uses::write_down(&self.metrics, &destination))
+            timeout(SETTLE_TIMEOUT, usage_recorder::write_down(&self.metrics, &destination))
                 .await
                 .map_err(|_| Failed::StoreHangs)?;
             given_up.store_closed = true;

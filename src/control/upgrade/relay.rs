@@ -96,7 +96,7 @@ pub(in crate::control) async fn follow(
         while let Ok(message) = handover::receive::<ToSuccessor>(&mut incoming).await {
             match message {
                 ToSuccessor::Uses(uses) => {
-                    metrics.unwritten().add(uses.into_iter().map(Into::into).collect())
+                    metrics.pending_usage().add(uses.into_iter().map(Into::into).collect())
                 }
                 ToSuccessor::KeyCall(number, call) => {
                     let (metrics, answer) = (metrics.clone(), answer.clone());

@@ -15,7 +15,7 @@ use crate::control::key_calls::KeyCalls;
 use crate::control::keys::KeyService;
 use crate::control::metrics::Metrics;
 use crate::control::registry::Registry;
-use crate::control::uses::Destination;
+use crate::control::usage_recorder::Destination;
 use crate::keystore::KeyStore;
 use crate::state::{Phase, Shared};
 

@@ -35,6 +35,32 @@ async fn id_that_is_taken_or_was_ever_revoked_is_not_given_again() {
 }
 
 #[tokio::test]
+async fn secret_that_was_ever_revoked_is_not_taken_again_under_any_id() {
+    let fixture = Fixture::new();
+    fixture.create(plain("key_a")).await.expect("room for it");
+    let change = Change::Revoke {
+        ids: vec!["key_a".to_owned(), "key_of_the_file".to_owned()],
+        secrets: vec![("key_of_the_file".to_owned(), digest("in the file"))],
+        revocation: revocation(NOON),
+    };
+    fixture.store.commit(change, entry("key.revoke")).await.expect("a revocation");
+    let (fixture, _, opened) = fixture.reopen().await;
+    assert_eq!(opened.found.revoked_secrets, [digest("in the file")]);
+    for (text, key_id) in [("key_a", "key_a"), ("in the file", "key_of_the_file")] {
+        let taken = Conflict::DigestTaken { key_id: key_id.to_owned() };
+        let again = StoredKey { secrets: vec![secret(text)], ..plain("key_b") };
+        assert_eq!(conflict(fixture.create(again)).await, taken);
+    }
+    let ids = ["key_a", "key_b"].map(str::to_owned).to_vec();
+    let taken = fixture.store.taken(ids, vec![digest("key_a"), digest("key_b")]).await;
+    let expected = Taken {
+        ids: vec!["key_a".to_owned()],
+        secrets: vec![(digest("key_a"), "key_a".to_owned())],
+    };
+    assert_eq!(taken, Ok(expected));
+}
+
+#[tokio::test]
 async fn secret_of_another_key_is_refused_on_create_and_on_update_and_nothing_of_it_stays() {
     let fixture = Fixture::new();
     fixture.create(plain("key_a")).await.expect("room for it");
@@ -139,7 +165,11 @@ async fn revocation_is_final_and_the_first_one_stays() {
     }
     let (_fixture, keys, opened) = fixture.reopen().await;
     assert_eq!(keys, [revoked]);
-    assert_eq!(opened.revocations, ["key_a", "key_of_the_file"]);
+    assert_eq!(
+        opened.found.revocations,
+        ["key_of_the_file"],
+        "the others are told with their keys"
+    );
 }
 
 #[tokio::test]
@@ -218,7 +248,7 @@ async fn organisation_is_kept_with_its_revision_beside_the_count_of_its_keys() {
     fixture.create(of_organization("key_b", "zeta")).await.expect("room for it");
     let (fixture, _, opened) = fixture.reopen().await;
     assert_eq!(
-        opened.organizations,
+        opened.found.organizations,
         std::slice::from_ref(&kept),
         "only those of which something is kept"
     );

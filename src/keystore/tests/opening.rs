@@ -154,14 +154,14 @@ async fn store_of_version_1_opens_with_all_it_holds() {
         ..full("key_full")
     };
     assert_eq!(keys, [expected, plain("key_plain")]);
-    assert_eq!(opened.revocations, ["key_full", "key_of_the_file"]);
+    assert_eq!(opened.found.revocations, ["key_of_the_file"]);
     let acme = StoredOrganization {
         name: "org_acme".to_owned(),
         suspended_at: Some(NOON),
         key_cap: Some(7),
         revision: 2,
     };
-    assert_eq!(opened.organizations, [acme]);
+    assert_eq!(opened.found.organizations, [acme]);
     let store = opened.store;
     assert_eq!(
         store.uses("key_full", 0, 30000).await,

@@ -360,3 +360,23 @@ proptest! {
         let _ = call.judge(&snapshot, NOON);
     }
 }
+
+#[test]
+fn key_that_is_refused_for_good_is_told_why_and_one_in_force_comes_first() {
+    let text = key_text("live", "crm");
+    let mut snapshot = snapshot(definition(), []);
+    let call = Call::new("GET", "/api/v1/tickets").bearer(&text);
+    let digest = Digest::of(text.as_bytes());
+    for (cause, refusal) in
+        [(Cause::Revoked, Refusal::RevokedKey), (Cause::Expired, Refusal::ExpiredKey)]
+    {
+        snapshot.tombstones = Tombstones::new(vec![Tombstone { digest, cause, since: NOON.unix }]);
+        let refused = call.judge(&snapshot, NOON).expect_err("it is refused");
+        assert_eq!(refused.refusal, refusal);
+        assert!(refused.key.is_none() && refused.note_use(NOON).is_none());
+        assert_eq!(snapshot.verdict_on(&digest, "desk", NOON), Some(refusal));
+    }
+    snapshot.keyring = Keyring::new([key(&text).record(0)]);
+    snapshot.terms = Arc::new([Arc::new([grant(&[0], &[])])]);
+    assert_eq!(call.refusal(&snapshot), None, "a tombstone may be another key's");
+}

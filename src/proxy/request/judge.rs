@@ -6,7 +6,7 @@ use http::{Method, Version};
 
 use crate::policy::{
     Admission, Caller, Head, Known, Now, Permit, Refusal, Refused, Responder, authorise,
-    client_address, contains_key, is_grpc,
+    client_address, contains_key, digest_presented, is_grpc,
 };
 use crate::proxy::request::connection::Connection;
 use crate::proxy::request::key_endpoint;
@@ -17,7 +17,7 @@ use crate::proxy::worker::body::Length;
 use crate::proxy::worker::context::Worker;
 use crate::proxy::worker::current::Current;
 use crate::proxy::worker::log::redacted;
-use crate::state::{KeyCall, RefusedRequest};
+use crate::state::{KeyCall, RefusedKey, RefusedRequest};
 
 /// What is kept of a request's head once it has been judged.
 pub(in crate::proxy) struct Judged<'s> {
@@ -177,11 +177,19 @@ fn remember(worker: &Worker, head: &Head<'_>, refused: &Refused<'_>, request_id:
     let address =
         client_address(head.peer.address, head.fields, current.site.routes.trusted_proxies())
             .unwrap_or(head.peer.address);
+    let known = refused.key.map(|record| RefusedKey::Known(record.clone()));
+    let dead = || match (refused.refusal, refused.api) {
+        // Its record is not in memory.
+        (Refusal::RevokedKey | Refusal::ExpiredKey, Some((_, api))) => {
+            digest_presented(api, head.fields).map(RefusedKey::Dead)
+        }
+        _ => None,
+    };
     worker.remember_refused(RefusedRequest::new(
         now.unix,
         refused.refusal,
         api,
-        refused.key.cloned(),
+        known.or_else(dead),
         address,
         texts,
     ));

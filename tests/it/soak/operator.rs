@@ -43,7 +43,7 @@ pub(super) fn edits(scene: &Scene) {
         scene.gateway.edit(|toml| *toml = whole.replace(REVOKED, ""));
         scene.tally.note("edits", status(200));
         scene.tally.edits.fetch_add(3, Ordering::Relaxed);
-        if round % ROUNDS == 0 {
+        if scene.upgrades && round % ROUNDS == 0 {
             scene.gateway.upgrade();
             scene.tally.upgrades.fetch_add(1, Ordering::Relaxed);
         }
@@ -54,6 +54,7 @@ pub(super) fn edits(scene: &Scene) {
 pub(super) fn keys(scene: &Scene) {
     while !scene.is_over() {
         scene.tally.note("keys", one_key(scene));
+        scene.tally.keys.fetch_add(1, Ordering::Relaxed);
         std::thread::sleep(Duration::from_millis(20));
     }
 }

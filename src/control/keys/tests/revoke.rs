@@ -99,7 +99,7 @@ async fn descendants_are_revoked_only_if_they_are_meant() {
     let (root, _) = fixture.make(desk_key("root")).await;
     let son = child(&fixture, &root.id).await;
     let grandson = child(&fixture, &son.id).await;
-    let revoked = |id: &str| fixture.registry.is_revoked(id);
+    let revoked = |id: &str| fixture.is_revoked(id);
     fixture.service.revoke(&operator(), &root.id, order("alone")).await.expect("revoked");
     assert!(revoked(&root.id) && !revoked(&son.id) && !revoked(&grandson.id));
     let all = RevocationOrder { reason: None, descendants: true };
@@ -128,9 +128,9 @@ async fn organizations_admin_revokes_no_descendants_of_another_organization() {
     let all = RevocationOrder { reason: None, descendants: true };
     let answer = fixture.service.revoke(&acme(), &root.id, all.clone()).await.expect("revoked");
     assert_eq!(answer.revoked, [&*root.id]);
-    assert!(!fixture.registry.is_revoked(&son.id));
+    assert!(!fixture.is_revoked(&son.id));
     fixture.service.revoke(&operator(), &root.id, all).await.expect("revoked");
-    assert!(fixture.registry.is_revoked(&son.id));
+    assert!(fixture.is_revoked(&son.id));
 }
 
 #[tokio::test]
@@ -211,4 +211,167 @@ async fn foreign_unknown_and_badly_explained_revocations_are_refused() {
         ["reason"]
     );
     assert_eq!(fixture.refusal(&text, "desk"), None);
+}
+
+#[tokio::test]
+async fn of_a_revoked_key_memory_keeps_no_more_than_why_it_is_refused() {
+    let fixture = Fixture::open();
+    let (key, text) = fixture.make(of_acme("one")).await;
+    fixture.service.revoke(&operator(), &key.id, order("leaked")).await.expect("revoked");
+    assert!(fixture.registry.key(&key.id).is_none() && !fixture.registry.is_revoked(&key.id));
+    assert_eq!(fixture.registry.look(|table| table.snapshot().tombstones.len()), 1);
+    assert_eq!(fixture.refusal(&text, "desk"), Some(Refusal::RevokedKey));
+    let view = fixture.operations.key(&acme(), &key.id).await.expect("the store knows it");
+    assert_eq!((view.status, view.revoked_because.as_deref()), (Status::Revoked, Some("leaked")));
+    let list =
+        fixture.operations.list(&acme(), KeyFilter::default(), None, 10).await.expect("a list");
+    assert_eq!(list.keys, [view]);
+    let foreign = Actor { name: "token other".into(), organization: Some("org_other".into()) };
+    assert_eq!(fixture.operations.key(&foreign, &key.id).await, Err(ServiceError::NotFound));
+    let change = KeyChange { name: Some("again".into()), ..KeyChange::default() };
+    let (why, _) = conflict(fixture.operations.update(&operator(), &key.id, change, None).await);
+    assert_eq!(why, Conflict::KeyRevoked);
+    let import = |organization: Option<&str>| ImportedKey {
+        sha256: Digest::of(text.as_bytes()).to_string(),
+        name: "again".into(),
+        organization: organization.map(str::to_owned),
+        apis: Some(texts(&["desk"])),
+        ..ImportedKey::default()
+    };
+    let (why, detail) = conflict(fixture.operations.import(&operator(), import(None)).await);
+    assert!(why == Conflict::DigestTaken && detail.contains(&key.id), "{detail}");
+    let (why, detail) = conflict(fixture.operations.import(&foreign, import(None)).await);
+    assert!(why == Conflict::DigestTaken && !detail.contains(&key.id), "{detail}");
+}
+
+#[tokio::test]
+async fn key_that_was_refused_for_longer_than_is_remembered_is_unknown_and_never_taken_again() {
+    const DAY: i64 = 86_400;
+    for restarted in [false, true] {
+        let mut fixture = Fixture::open();
+        let (key, text) = fixture.make(desk_key("one")).await;
+        fixture.service.revoke(&operator(), &key.id, order("leaked")).await.expect("revoked");
+        fixture.pass(90 * DAY);
+        if restarted {
+            fixture = fixture.restart().await;
+        }
+        assert_eq!(fixture.refusal(&text, "desk"), Some(Refusal::RevokedKey));
+        fixture.pass(2 * DAY);
+        if restarted {
+            fixture = fixture.restart().await;
+        } else {
+            fixture.forget_dead();
+        }
+        assert_eq!(fixture.refusal(&text, "desk"), Some(Refusal::UnknownKey));
+        assert_eq!(fixture.registry.look(|table| table.snapshot().tombstones.len()), 0);
+        let view = fixture.operations.key(&operator(), &key.id).await.expect("the store knows it");
+        assert_eq!(view.status, Status::Revoked);
+        let import = |id: &str, text: &str| ImportedKey {
+            id: Some(id.into()),
+            sha256: Digest::of(text.as_bytes()).to_string(),
+            name: "again".into(),
+            apis: Some(texts(&["desk"])),
+            ..ImportedKey::default()
+        };
+        let by_id = fixture.operations.import(&operator(), import(&key.id, "another")).await;
+        assert_eq!(conflict(by_id).0, Conflict::IdTaken);
+        let by_digest = fixture.operations.import(&operator(), import("key_new", &text)).await;
+        assert_eq!(conflict(by_digest).0, Conflict::DigestTaken);
+    }
+}
+
+#[tokio::test]
+async fn expired_key_leaves_memory_and_comes_back_when_it_is_given_more_time() {
+    let fixture = Fixture::open();
+    let expiring = NewKey { expires_at: Some("2026-11-22T01:00:00Z".into()), ..of_acme("one") };
+    let (key, text) = fixture.make(expiring).await;
+    let expire =
+        |fixture: &Fixture| fixture.service.bury_expired(&[(&*key.id).into()], fixture.unix());
+    fixture.pass(3599);
+    expire(&fixture);
+    assert!(fixture.registry.key(&key.id).is_some(), "it has a second left");
+    fixture.pass(1);
+    expire(&fixture);
+    assert!(fixture.registry.key(&key.id).is_none());
+    assert_eq!(fixture.refusal(&text, "desk"), Some(Refusal::ExpiredKey));
+    let fixture = fixture.restart().await;
+    assert!(fixture.registry.key(&key.id).is_none());
+    assert_eq!(fixture.refusal(&text, "desk"), Some(Refusal::ExpiredKey));
+    let view = fixture.operations.key(&acme(), &key.id).await.expect("the store knows it");
+    assert_eq!(view.status, Status::Expired);
+
+    let change =
+        KeyChange { expires_at: Some(Some("2027-01-01T00:00:00Z".into())), ..KeyChange::default() };
+    fixture.operations.update(&acme(), &key.id, change, None).await.expect("more time");
+    assert_eq!(fixture.refusal(&text, "desk"), None);
+    assert_eq!(fixture.registry.look(|table| table.snapshot().tombstones.len()), 0);
+}
+
+#[tokio::test]
+async fn expired_key_is_revoked_for_good_by_request_and_by_the_file() {
+    let fixture = Fixture::with("[revoked]\nkeys = [\"key_second\"]\n");
+    let (by_request, text) = fixture.make(of_acme("one")).await;
+    let import = ImportedKey {
+        id: Some("key_first".into()),
+        sha256: Digest::of(b"kl_first").to_string(),
+        name: "first".into(),
+        apis: Some(texts(&["desk"])),
+        expires_at: Some("2026-11-22T01:00:00Z".into()),
+        ..ImportedKey::default()
+    };
+    fixture.operations.import(&operator(), import).await.expect("imported");
+    let change =
+        KeyChange { expires_at: Some(Some("2026-11-22T01:00:00Z".into())), ..KeyChange::default() };
+    fixture.operations.update(&operator(), &by_request.id, change, None).await.expect("an end");
+    fixture.pass(7200);
+    let fixture = fixture.restart().await;
+    assert_eq!(fixture.refusal(&text, "desk"), Some(Refusal::ExpiredKey));
+    fixture.service.revoke(&acme(), &by_request.id, order("leaked")).await.expect("revoked");
+    assert_eq!(fixture.refusal(&text, "desk"), Some(Refusal::RevokedKey));
+
+    fixture.service.note_revoked_in_file(vec!["key_first".into(), "key_of_nobody".into()]);
+    let revocation = wait_for("the revocation of an expired key", &fixture, "key_first").await;
+    assert_eq!(revocation.by, "gateway.toml");
+    fixture.service.flush().await;
+    assert_eq!(fixture.refusal("kl_first", "desk"), Some(Refusal::RevokedKey));
+    let nobody = fixture.store.revocations(vec!["key_of_nobody".into()]).await;
+    assert_eq!(nobody, Ok(Vec::new()), "the file may name whatever it likes");
+}
+
+#[tokio::test]
+async fn keys_are_taken_back_when_the_clock_is_set_back() {
+    let fixture = Fixture::open();
+    let expiring = NewKey { expires_at: Some("2026-11-22T01:00:00Z".into()), ..of_acme("one") };
+    let (key, text) = fixture.make(expiring).await;
+    let (revoked, revoked_text) = fixture.make(of_acme("two")).await;
+    fixture.service.revoke(&operator(), &revoked.id, order("leaked")).await.expect("revoked");
+    fixture.pass(7200);
+    fixture.service.bury_expired(&[(&*key.id).into()], fixture.unix());
+    let before = fixture.unix();
+    fixture.pass(-7000);
+    fixture.service.revive(fixture.unix(), before).await.expect("taken back");
+    assert_eq!(fixture.refusal(&text, "desk"), None);
+    assert_eq!(fixture.refusal(&revoked_text, "desk"), Some(Refusal::RevokedKey));
+}
+
+#[tokio::test]
+async fn secret_of_the_file_that_was_revoked_stays_so_under_another_id_and_in_the_store() {
+    let fixture = Fixture::with(&file_key());
+    fixture.service.revoke(&operator(), "key_file", order("leaked")).await.expect("revoked");
+    let renamed = file_key().replace("key_file", "key_renamed");
+    let Fixture { store, folder, now, file, .. } = fixture;
+    store.close().await;
+    let fixture = Fixture::start(folder, now, &file.replace(&file_key(), &renamed));
+    assert_eq!(fixture.refusal(FILE_KEY, "desk"), Some(Refusal::RevokedKey));
+    let Fixture { store, folder, now, file, .. } = fixture;
+    store.close().await;
+    let fixture = Fixture::start(folder, now, &file.replace(&renamed, ""));
+    let import = ImportedKey {
+        sha256: Digest::of(FILE_KEY.as_bytes()).to_string(),
+        name: "again".into(),
+        apis: Some(texts(&["desk"])),
+        ..ImportedKey::default()
+    };
+    let (why, _) = conflict(fixture.operations.import(&operator(), import).await);
+    assert_eq!(why, Conflict::DigestTaken);
 }

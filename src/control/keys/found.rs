@@ -1,0 +1,111 @@
+//! Finding a key, whether or not it is still in memory.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::actor::Actor;
+use super::error::{Conflict, Result, ServiceError};
+use super::operations::KeyOperations;
+use crate::config::Config;
+use crate::control::table::Clash;
+use crate::keystore::StoredKey;
+use crate::policy::{Digest, KeyRecord};
+
+/// How long an edit of the file waits for the store.
+const COMPARISON: Duration = Duration::from_secs(1);
+
+/// A key that somebody asks about.
+pub(super) enum Found {
+    /// One that is in memory.
+    Known(Arc<KeyRecord>),
+    /// One that is refused for good, of which only the store knows more.
+    Dead(Box<StoredKey>),
+}
+
+/// Names a key that is refused for good.
+#[derive(Debug)]
+pub(in crate::control) enum DeadKey {
+    Id(String),
+    Secret(Digest),
+}
+
+impl KeyOperations {
+    /// What the store knows of a key that is refused for good; `None`: nothing, or there is no
+    /// store.
+    pub(in crate::control) async fn dead(&self, key: DeadKey) -> Result<Option<StoredKey>> {
+        let Some(store) = &self.store else { return Ok(None) };
+        Ok(match key {
+            DeadKey::Id(id) => store.key(&id).await?,
+            DeadKey::Secret(digest) => store.key_by_digest(digest).await?,
+        })
+    }
+
+    /// Keys of a new file that cannot stand beside those of the store that are refused for good. A
+    /// store that does not answer soon is not waited for: what the file revokes must be in force.
+    pub(super) async fn clashes(&self, config: &Config) -> Vec<Clash> {
+        let Some(store) = &self.store else { return Vec::new() };
+        let registry = &self.registry;
+        let (ids, digests) = registry.look(|table| table.new_in(config));
+        if ids.is_empty() && digests.is_empty() {
+            return Vec::new();
+        }
+        let asked = async {
+            let taken = store.taken(ids, digests.clone()).await;
+            taken.inspect_err(|why| tracing::warn!(%why, "keys of the file cannot be compared"))
+        };
+        let retired = self.retired.load(Ordering::Relaxed);
+        let taken = match store.health().is_healthy() && !retired {
+            true => timeout(COMPARISON, asked).await.ok().and_then(Result::ok),
+            false => None,
+        };
+        let taken = taken.unwrap_or_else(|| registry.look(|table| table.dead_among(&digests)));
+        registry.look(|table| table.clashes_with(config, &taken))
+    }
+
+    /// The key with this id, if the actor sees it.
+    pub(super) async fn find(&self, actor: &Actor, id: &str) -> Result<Found> {
+        let found = match (self.registry.key(id), &self.store) {
+            (Some(record), _) => Some(Found::Known(record)),
+            (None, Some(store)) => store.key(id).await?.map(|key| Found::Dead(Box::new(key))),
+            (None, None) => None,
+        };
+        found.filter(|key| actor.sees(key.organization())).ok_or(ServiceError::NotFound)
+    }
+
+    /// A key of the store that this actor may touch and that can still be changed.
+    pub(super) async fn changeable(
+        &self,
+        actor: &Actor,
+        id: &str,
+        if_match: Option<u64>,
+    ) -> Result<StoredKey> {
+        let key = match self.find(actor, id).await? {
+            Found::Known(record) if !record.is_stored() => return Err(ServiceError::FileKey),
+            Found::Known(_) => self.store()?.key(id).await?.ok_or(ServiceError::NotFound)?,
+            Found::Dead(key) => *key,
+        };
+        if if_match.is_some_and(|revision| revision != key.revision) {
+            return Err(ServiceError::Stale);
+        }
+        if key.revocation.is_some() || self.registry.is_revoked(id) {
+            return Err(ServiceError::Conflict(
+                Conflict::KeyRevoked,
+                "The key is revoked, which is final. Make a new one.".into(),
+            ));
+        }
+        Ok(key)
+    }
+}
+
+impl Found {
+    /// Whose it is.
+    pub(super) fn organization(&self) -> Option<&str> {
+        match self {
+            Self::Known(record) => record.organization(),
+            Self::Dead(key) => key.organization.as_deref(),
+        }
+    }
+}

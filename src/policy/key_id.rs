@@ -1,0 +1,90 @@
+//! Ids of keys.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// The id of a key: 1 to 128 of letters, digits, `.`, `_`, `:` and `-`, because it stands in logs,
+/// metrics and headers. It is no secret.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyId(Arc<str>);
+
+/// A text that cannot be the id of a key. It may be a key, so it is not repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BadKeyId;
+
+impl KeyId {
+    /// How many bytes it has at most.
+    pub const LONGEST: usize = 128;
+
+    /// Reads an id.
+    ///
+    /// # Errors
+    /// It is empty, too long, or has other characters.
+    pub fn parse(text: &str) -> Result<Self, BadKeyId> {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
+        if (1..=Self::LONGEST).contains(&text.len()) && text.bytes().all(fits) {
+            Ok(Self(text.into()))
+        } else {
+            Err(BadKeyId)
+        }
+    }
+
+    /// How many bytes it has.
+    pub(super) fn length(&self) -> u8 {
+        const { assert!(Self::LONGEST <= u8::MAX as usize) };
+        // No id is longer, so nothing is cut off.
+        self.0.len() as u8
+    }
+}
+
+impl Deref for KeyId {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for KeyId {
+    fn borrow(&self) -> &str {
+        self
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(out)
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(out)
+    }
+}
+
+impl fmt::Display for BadKeyId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "an id has 1 to {} of letters, digits, `.`, `_`, `:` and `-`", KeyId::LONGEST)
+    }
+}
+
+impl std::error::Error for BadKeyId {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn id_that_is_too_long_or_empty_or_has_other_characters_is_no_id() {
+        let longest = "k".repeat(KeyId::LONGEST);
+        for good in ["k", "key_crm", "a.b:c-d_1", &longest] {
+            assert_eq!(KeyId::parse(good).as_deref(), Ok(good));
+        }
+        for bad in ["", &format!("{longest}k"), "key crm", "ключ", "key\n", "k\u{202e}"] {
+            assert_eq!(KeyId::parse(bad), Err(BadKeyId), "{bad:?}");
+        }
+    }
+}

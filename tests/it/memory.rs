@@ -1,0 +1,107 @@
+//! Keys that are gone: they cost next to nothing, and are still refused for what they were.
+
+use std::ops::Range;
+use std::thread;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Client, Gateway, Key, Message, Request, Upstream, hex_digest};
+
+/// How many keys are made and revoked while the memory is watched: `KEYGATE_DEAD_KEYS=50000` for
+/// the long run.
+fn keys() -> usize {
+    std::env::var("KEYGATE_DEAD_KEYS")
+        .map_or(2500, |text| text.parse().expect("KEYGATE_DEAD_KEYS is a number"))
+}
+
+/// Keys that come and go before the memory is first looked at.
+const BEFORE: usize = 1500;
+/// What a dead key may cost, in bytes.
+const EACH: u64 = 40;
+/// How much memory may be taken once, in kibibytes: the store's cache of its file grows to two
+/// megabytes, and old tables are freed once a second.
+const SLACK: u64 = 3 * 1024;
+const CLIENTS: usize = 4;
+
+struct Office<'g> {
+    gateway: &'g Gateway,
+    admin: Client,
+    data: Client,
+    token: &'g Key,
+}
+
+impl<'g> Office<'g> {
+    fn open(gateway: &'g Gateway, token: &'g Key) -> Self {
+        let admin = Client::plain(gateway.admin_address());
+        Self { gateway, admin, data: gateway.client(), token }
+    }
+
+    fn post(&mut self, path: &str, body: &Value) -> Message {
+        let request = Request::new("POST", path).host("localhost").bearer(self.token);
+        let request = request.header("Content-Type", "application/json");
+        self.admin.send(&request.body(body.to_string().as_bytes()))
+    }
+
+    fn use_key(&mut self, text: &str) -> Message {
+        let request = Request::get("/").header("Authorization", &format!("Bearer {text}"));
+        let answer = self.data.send(&request);
+        if answer.header("connection") == Some("close") {
+            self.data = self.gateway.client();
+        }
+        answer
+    }
+
+    /// Makes a key of an organisation of its own, uses it, and revokes it.
+    fn make_and_revoke(&mut self, number: usize) {
+        let body = json!({
+            "name": format!("short-lived {number}"),
+            "organization": format!("org_{number}"),
+            "scopes": ["all"],
+            "rate_limit": ["100/min", "1000/h"],
+        });
+        let made = self.post("/v1/keys", &body);
+        assert_eq!(made.status(), 201, "{}", made.text());
+        let made = made.json();
+        let (id, text) = (made["id"].as_str().unwrap(), made["key"].as_str().unwrap());
+        assert_eq!(self.use_key(text).status(), 200);
+        let revoked = self.post(&format!("/v1/keys/{id}/revoke"), &json!({}));
+        assert_eq!(revoked.status(), 200, "{}", revoked.text());
+        // Each refusal is remembered for an hour, so not all are asked for.
+        if number.is_multiple_of(100) {
+            assert_eq!(self.use_key(text).json()["code"], "revoked_key");
+        }
+    }
+}
+
+fn make_and_revoke(gateway: &Gateway, token: &Key, keys: Range<usize>) {
+    thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let keys = keys.clone().skip(client).step_by(CLIENTS);
+            scope.spawn(move || {
+                let mut office = Office::open(gateway, token);
+                keys.for_each(|number| office.make_and_revoke(number));
+            });
+        }
+    });
+}
+
+#[test]
+fn memory_does_not_grow_with_keys_that_were_made_and_revoked() {
+    let upstream = Upstream::start();
+    let token = Key::new("ops", "token_");
+    let gateway = Gateway::in_front_of(&upstream)
+        .scope("all", &["GET /**"])
+        .more(&format!(
+            "[[admin.token]]\nname = \"ops\"\nrole = \"manage\"\nsha256 = \"{}\"\n",
+            hex_digest(&token.text)
+        ))
+        .more("[store]\npath = \"keygate.db\"\n[log]\nrequests = false\n")
+        .start();
+    make_and_revoke(&gateway, &token, 0..BEFORE);
+    let before = gateway.memory("VmRSS");
+    make_and_revoke(&gateway, &token, BEFORE..BEFORE + keys());
+    let after = gateway.memory("VmRSS");
+    println!("{} keys made and revoked: memory {before} -> {after} KiB", keys());
+    let most = before + SLACK + keys() as u64 * EACH / 1024;
+    assert!(after <= most, "memory went from {before} KiB to {after} KiB; at most {most}");
+}
