@@ -30,8 +30,13 @@ impl Target {
         let port = options.number("port") as u16;
         let tls = options.is_set("cert").then(|| {
             let mut roots = rustls::RootCertStore::empty();
-            roots.add(CertificateDer::from_pem_file(options.text("cert")).expect("a certificate")).expect("a root");
-            let provider = rustls::crypto::CryptoProvider { kx_groups: vec![aws_lc_rs::kx_group::X25519], ..aws_lc_rs::default_provider() };
+            roots
+                .add(CertificateDer::from_pem_file(options.text("cert")).expect("a certificate"))
+                .expect("a root");
+            let provider = rustls::crypto::CryptoProvider {
+                kx_groups: vec![aws_lc_rs::kx_group::X25519],
+                ..aws_lc_rs::default_provider()
+            };
             let mut config = rustls::ClientConfig::builder_with_provider(Arc::new(provider))
                 .with_protocol_versions(&[&rustls::version::TLS13])
                 .expect("TLS 1.3")
@@ -64,12 +69,18 @@ pub fn head(method: &str, path: &str, key: &str, more: &str) -> String {
 
 /// Reads an answer with a `Content-Length` to its end, which is the end of what was sent; returns
 /// status, length and how the body begins. `buffer` is room to read into.
-pub async fn read_answer(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> io::Result<(u16, usize, String)> {
+pub async fn read_answer(
+    stream: &mut (impl AsyncRead + Unpin),
+    buffer: &mut Vec<u8>,
+) -> io::Result<(u16, usize, String)> {
     buffer.clear();
     let end = loop {
         if stream.read_buf(buffer).await? == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed in the middle of an \
-                answer"));
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "closed in the middle of an \
+                answer",
+            ));
         }
         if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
             break end + 4;
@@ -77,7 +88,9 @@ pub async fn read_answer(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec
     };
     let text = String::from_utf8_lossy(&buffer[..end]).to_ascii_lowercase();
     let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
-    let length = text.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+    let length = text
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
     let (Some(status), Some(length)) = (status, length) else {
         return Err(io::Error::other(format!("an answer without status or length: {text}")));
     };
@@ -86,8 +99,13 @@ pub async fn read_answer(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec
     while read < length {
         buffer.clear();
         match stream.read_buf(buffer).await? {
-            0 => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed in the middle of \
-                a body")),
+            0 => {
+                return Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    "closed in the middle of \
+                a body",
+                ));
+            }
             more => read += more,
         }
     }

@@ -19,7 +19,10 @@ pub async fn run(options: &Options) {
         let (mut made, mut buffer) = (0, Vec::with_capacity(4096));
         while Instant::now() < until {
             let mut stream = target.connect().await.expect("a handshake");
-            stream.write_all(head("GET", &path, "unknown", "").as_bytes()).await.expect("a request");
+            stream
+                .write_all(head("GET", &path, "unknown", "").as_bytes())
+                .await
+                .expect("a request");
             let (status, ..) = read_answer(&mut stream, &mut buffer).await.expect("an answer");
             assert_eq!(status, 401);
             let _ = stream.shutdown().await;
@@ -28,7 +31,9 @@ pub async fn run(options: &Options) {
         made
     };
     let local = tokio::task::LocalSet::new();
-    let clients: Vec<_> = (0..options.number("connections")).map(|_| local.spawn_local(client(target.clone(), path.clone()))).collect();
+    let clients: Vec<_> = (0..options.number("connections"))
+        .map(|_| local.spawn_local(client(target.clone(), path.clone())))
+        .collect();
     let made = local
         .run_until(async {
             let mut made = 0u64;

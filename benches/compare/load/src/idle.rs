@@ -23,13 +23,21 @@ pub async fn run(options: &Options) {
             let openers: Vec<_> = (0..AT_ONCE)
                 .map(|first| {
                     let (target, path) = (target.clone(), path.clone());
-                    let mine: Vec<String> = (first..count).step_by(AT_ONCE).map(|at| keys[at % keys.len()].clone()).collect();
+                    let mine: Vec<String> = (first..count)
+                        .step_by(AT_ONCE)
+                        .map(|at| keys[at % keys.len()].clone())
+                        .collect();
                     tokio::task::spawn_local(async move {
-                        let (mut opened, mut buffer) = (Vec::with_capacity(mine.len()), Vec::with_capacity(4096));
+                        let (mut opened, mut buffer) =
+                            (Vec::with_capacity(mine.len()), Vec::with_capacity(4096));
                         for key in mine {
                             let mut stream = target.connect().await.expect("a connection");
-                            stream.write_all(head("GET", &path, &key, "").as_bytes()).await.expect("a request");
-                            let (status, ..) = read_answer(&mut stream, &mut buffer).await.expect("an answer");
+                            stream
+                                .write_all(head("GET", &path, &key, "").as_bytes())
+                                .await
+                                .expect("a request");
+                            let (status, ..) =
+                                read_answer(&mut stream, &mut buffer).await.expect("an answer");
                             assert_eq!(status, 200);
                             opened.push(stream);
                         }
@@ -59,5 +67,6 @@ pub async fn run(options: &Options) {
 /// Whether there is something to read or the end has come: an open connection that is idle has
 /// nothing to say.
 async fn is_readable(mut stream: Pin<&mut Box<dyn Stream>>, byte: &mut ReadBuf<'_>) -> bool {
-    std::future::poll_fn(|context| Poll::Ready(stream.as_mut().poll_read(context, byte).is_ready())).await
+    std::future::poll_fn(|context| Poll::Ready(stream.as_mut().poll_read(context, byte).is_ready()))
+        .await
 }

@@ -39,9 +39,14 @@ impl Options {
 fn main() {
     let mut words = std::env::args().skip(1);
     let mode = words.next().expect("a mode");
-    let pair = |word: String| word.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())).expect("name=value");
+    let pair = |word: String| {
+        word.split_once('=')
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .expect("name=value")
+    };
     let options = Options(words.map(pair).collect());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     match mode.as_str() {
         "handshakes" => runtime.block_on(handshakes::run(&options)),
         "idle" => runtime.block_on(idle::run(&options)),

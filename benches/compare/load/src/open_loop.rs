@@ -13,8 +13,10 @@ use crate::Options;
 use crate::client::{Target, head, read_answer};
 
 pub fn run(runtime: tokio::runtime::Runtime, options: &Options) {
-    let (target, keys, path) = (Target::new(options), options.keys(), options.text("path").to_owned());
-    let (rate, milliseconds) = (options.number("rate") as f64, options.number("milliseconds") as u64);
+    let (target, keys, path) =
+        (Target::new(options), options.keys(), options.text("path").to_owned());
+    let (rate, milliseconds) =
+        (options.number("rate") as f64, options.number("milliseconds") as u64);
     // The kernel may wake a sleeper 50 us late unless it is told otherwise.
     let _ = std::fs::write("/proc/self/timerslack_ns", "1");
 
@@ -36,7 +38,8 @@ pub fn run(runtime: tokio::runtime::Runtime, options: &Options) {
                     let (mut latencies, mut buffer) = (Vec::new(), Vec::with_capacity(4096));
                     while let Some((scheduled, request)) = receiver.recv().await {
                         stream.write_all(request.as_bytes()).await.expect("a request");
-                        let (status, ..) = read_answer(&mut stream, &mut buffer).await.expect("an answer");
+                        let (status, ..) =
+                            read_answer(&mut stream, &mut buffer).await.expect("an answer");
                         assert_eq!(status, 200);
                         latencies.push((scheduled, scheduled.elapsed()));
                     }
@@ -74,18 +77,30 @@ pub fn run(runtime: tokio::runtime::Runtime, options: &Options) {
         write_series(options.text("series"), start, &mut latencies);
     }
     latencies.sort_by_key(|(_, latency)| *latency);
-    let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize].1.as_nanos() as f64 / 1000.0;
-    println!("{{\"answers\": {}, \"p50\": {:.1}, \"p99\": {:.1}, \"p999\": \
-        {:.1}}}", latencies.len(), at(0.5), at(0.99), at(0.999));
+    let at = |share: f64| {
+        latencies[((latencies.len() - 1) as f64 * share) as usize].1.as_nanos() as f64 / 1000.0
+    };
+    println!(
+        "{{\"answers\": {}, \"p50\": {:.1}, \"p99\": {:.1}, \"p999\": \
+        {:.1}}}",
+        latencies.len(),
+        at(0.5),
+        at(0.99),
+        at(0.999)
+    );
 }
 
 /// Microseconds since the Unix epoch when each request was due, and its latency in microseconds.
 fn write_series(path: &str, start: Instant, latencies: &mut [(Instant, Duration)]) {
-    let epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock") - start.elapsed();
+    let epoch =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock")
+            - start.elapsed();
     latencies.sort();
     let lines: String = latencies
         .iter()
-        .map(|(due, latency)| format!("{} {}\n", (epoch + due.duration_since(start)).as_micros(), latency.as_micros()))
+        .map(|(due, latency)| {
+            format!("{} {}\n", (epoch + due.duration_since(start)).as_micros(), latency.as_micros())
+        })
         .collect();
     std::fs::write(path, lines).expect("the series");
 }

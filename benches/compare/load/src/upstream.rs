@@ -10,9 +10,12 @@ use crate::Options;
 use crate::transfer::DOWNLOAD;
 
 pub async fn run(options: &Options) {
-    let listener = TcpListener::bind(("127.0.0.1", options.number("port") as u16)).await.expect("a port");
-    let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n\
-        Content-Length: {DOWNLOAD}\r\n\r\n");
+    let listener =
+        TcpListener::bind(("127.0.0.1", options.number("port") as u16)).await.expect("a port");
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n\
+        Content-Length: {DOWNLOAD}\r\n\r\n"
+    );
     let download: Arc<Vec<u8>> = Arc::new([head.as_bytes(), &vec![b'x'; DOWNLOAD]].concat());
     loop {
         let (stream, _) = listener.accept().await.expect("a connection");
@@ -35,7 +38,9 @@ async fn serve(mut stream: TcpStream, download: &[u8]) -> std::io::Result<()> {
             }
         };
         let text = String::from_utf8_lossy(&buffer[..end]).to_ascii_lowercase();
-        let length = text.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+        let length = text
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
         let (is_put, chunked) = (text.starts_with("put "), text.contains("\r\ntransfer-encoding:"));
         let mut read = buffer.len() - end;
         buffer.clear();
@@ -44,8 +49,12 @@ async fn serve(mut stream: TcpStream, download: &[u8]) -> std::io::Result<()> {
             continue;
         }
         let (Some(length), false) = (length, chunked) else {
-            return stream.write_all(b"HTTP/1.1 411 Length Required\r\nContent-Length: 0\r\n\
-                Connection: close\r\n\r\n").await;
+            return stream
+                .write_all(
+                    b"HTTP/1.1 411 Length Required\r\nContent-Length: 0\r\n\
+                Connection: close\r\n\r\n",
+                )
+                .await;
         };
         while read < length {
             buffer.clear();
@@ -58,8 +67,12 @@ async fn serve(mut stream: TcpStream, download: &[u8]) -> std::io::Result<()> {
         let answer = format!("{{\"received\": {read}}}");
         stream
             .write_all(
-                format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\
-                    Content-Length: {}\r\n\r\n{answer}", answer.len()).as_bytes(),
+                format!(
+                    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\
+                    Content-Length: {}\r\n\r\n{answer}",
+                    answer.len()
+                )
+                .as_bytes(),
             )
             .await?;
     }

@@ -36,7 +36,11 @@ impl ProxyHttp for Gateway {
     }
 
     async fn request_filter(&self, session: &mut Session, caller: &mut Self::CTX) -> Result<bool> {
-        let key = session.req_header().headers.get("authorization").and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        let key = session
+            .req_header()
+            .headers
+            .get("authorization")
+            .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
         let Some(known) = key.and_then(|key| self.callers.get(key)) else {
             let mut head = ResponseHeader::build(401, Some(3))?;
             head.insert_header("content-type", "application/problem+json")?;
@@ -60,7 +64,12 @@ impl ProxyHttp for Gateway {
         Ok(Box::new(self.upstream.clone()))
     }
 
-    async fn upstream_request_filter(&self, session: &mut Session, request: &mut RequestHeader, caller: &mut Self::CTX) -> Result<()> {
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        caller: &mut Self::CTX,
+    ) -> Result<()> {
         request.remove_header("authorization");
         if let Some(caller) = caller {
             request.insert_header("x-key-id", caller.as_str())?;
@@ -73,11 +82,14 @@ impl ProxyHttp for Gateway {
 }
 
 fn main() {
-    let [listen, upstream, cert, key, map, limit, workers] = &std::env::args().skip(1).collect::<Vec<_>>()[..] else {
+    let [listen, upstream, cert, key, map, limit, workers] =
+        &std::env::args().skip(1).collect::<Vec<_>>()[..]
+    else {
         panic!("usage: pingora-peer LISTEN UPSTREAM CERT KEY MAP LIMIT WORKERS");
     };
     let map = std::fs::read_to_string(map).expect("the map of keys");
-    let entry = |line: &str| line.split_once(' ').map(|(key, caller)| (key.to_owned(), caller.to_owned()));
+    let entry =
+        |line: &str| line.split_once(' ').map(|(key, caller)| (key.to_owned(), caller.to_owned()));
     let gateway = Gateway {
         callers: map.lines().filter_map(entry).collect(),
         used: Rate::new(Duration::from_secs(60)),
@@ -86,8 +98,10 @@ fn main() {
     };
 
     let threads = workers.parse().expect("a number of workers");
-    let mut server =
-        Server::new_with_opt_and_conf(None, ServerConf { threads, upstream_keepalive_pool_size: 256, ..ServerConf::default() });
+    let mut server = Server::new_with_opt_and_conf(
+        None,
+        ServerConf { threads, upstream_keepalive_pool_size: 256, ..ServerConf::default() },
+    );
     server.bootstrap();
     let mut tls = TlsSettings::intermediate(cert, key).expect("a certificate");
     tls.set_min_proto_version(Some(SslVersion::TLS1_3)).expect("TLS 1.3");
