@@ -1,7 +1,7 @@
-//! Events (start, reload, errors) as lines on stderr: JSON for machines, text for people.
+//! Writes events (start, reload, errors) as lines on stderr: JSON for machines, text for people.
 //!
-//! A field may hold what a caller sent, so everything that could forge a line or steer a terminal
-//! is escaped.
+//! A field may hold what a client sent. Characters that could forge a line or control a terminal
+//! are therefore escaped.
 
 mod panics;
 mod writer;
@@ -24,18 +24,18 @@ use writer::EventWriter;
 use crate::config::LogFormat;
 use crate::text::{clipped, is_plain};
 
-/// How long a message and the text of any other field get, in bytes: a file with many mistakes is
-/// told of in one message.
+/// Limit of a message, in bytes, and of any other text field. One message lists all mistakes of a
+/// file.
 const LONGEST_MESSAGE: usize = 16 * 1024;
 const LONGEST_TEXT: usize = 4 * 1024;
 
 static WRITER: OnceLock<EventWriter> = OnceLock::new();
 
-/// Sends the events of the whole process, panics included, to stderr. A second call changes
+/// Writes the events of the whole process, panics included, to stderr. A second call changes
 /// nothing.
 ///
 /// # Errors
-/// No thread can be started.
+/// Fails if the writer's thread cannot be started.
 pub fn install(format: LogFormat) -> io::Result<()> {
     let writer = EventWriter::start(io::stderr())?;
     if WRITER.set(writer.clone()).is_err() {
@@ -51,20 +51,20 @@ pub fn install(format: LogFormat) -> io::Result<()> {
         .with_writer(writer)
         .event_format(Lines { text })
         .finish();
-    // It fails only where there is one already.
+    // It fails only if a subscriber is already set.
     let _ = tracing::subscriber::set_global_default(subscriber);
     panics::install();
     Ok(())
 }
 
-/// Waits until all events have been written, or for this long.
+/// Waits until all events have been written, for at most `patience`.
 pub fn flush(patience: Duration) {
     if let Some(writer) = WRITER.get() {
         writer.flush(patience);
     }
 }
 
-/// One line for each event.
+/// Formats each event as one line.
 struct Lines {
     text: bool,
 }
@@ -87,7 +87,7 @@ where
     }
 }
 
-/// The fields of an event, in the order they were given.
+/// The fields of an event, in their order.
 #[derive(Debug, Default)]
 struct Fields {
     message: String,
@@ -134,7 +134,7 @@ impl Visit for Fields {
     }
 }
 
-/// RFC 3339, in UTC, with milliseconds.
+/// Formats a time in UTC with milliseconds (RFC 3339).
 fn show_time(time: Timestamp) -> String {
     format!("{time:.3}")
 }
@@ -153,8 +153,8 @@ fn json_line(time: Timestamp, level: Level, fields: &Fields) -> String {
     line
 }
 
-/// JSON lets DEL, the C1 controls and what turns the direction of writing stand as they are, but
-/// terminals obey them.
+/// Escapes DEL, the C1 controls and characters that change the text's direction. JSON allows them
+/// unescaped, but terminals obey them.
 fn json(value: &Value) -> String {
     let mut escaped = String::new();
     for character in value.to_string().chars() {
@@ -174,8 +174,7 @@ fn text_line(time: Timestamp, level: Level, fields: &Fields) -> String {
     let mut line = format!("{} {level:>5} ", show_time(time));
     for character in fields.message.chars() {
         match character {
-            // Some messages have several lines; the rest is indented, so that it cannot pose as
-            // another event.
+            // Indent the further lines of a message, so that they cannot look like another event.
             '\n' => line.push_str("\n    "),
             character if is_plain(character) => line.push(character),
             character => line.extend(character.escape_unicode()),

@@ -1,60 +1,62 @@
-//! How the gateway proves at its admin address that it knows a token, before anybody sends that
+//! How the gateway proves at its admin address that it knows a token, before a client sends that
 //! token in plain text.
 //!
-//! The client sends a fresh random challenge. The gateway answers with one HMAC-SHA-256 (RFC 2104)
-//! of a fixed label and the challenge for each of its tokens, keyed by the token's SHA-256 digest,
-//! among random values that hide how many tokens there are. The client looks for the one of its
-//! token. Neither the token nor its digest is sent, and no answer fits another challenge.
+//! The client sends a fresh random challenge. The gateway responds with one HMAC-SHA-256 (RFC 2104)
+//! for each of its tokens. Each covers a fixed label and the challenge, and is keyed by the token's
+//! SHA-256 digest. Random values among them hide the number of tokens. The client checks whether
+//! one of the values is the HMAC of its token. Neither the token nor its digest is sent, and a
+//! response is valid for one challenge only.
 
 use aws_lc_rs::hmac;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::Digest;
 
-/// Keeps these MACs apart from all others that might be made with the same key.
+/// Separates these MACs from any others made with the same key.
 const LABEL: &[u8] = b"keygate admin token proof v1\0";
-/// The number of proofs in an answer is a multiple of this.
+/// The number of proofs in a response is a multiple of this.
 const PADDED_TO: usize = 32;
 
-/// What a client asks to be proved with: 32 random bytes, in JSON as 64 hexadecimal digits.
+/// A client's challenge: 32 random bytes, in JSON as 64 hexadecimal digits.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Challenge(Digest);
 
-/// Proof for one token and one challenge, in JSON as 64 hexadecimal digits.
+/// The proof for one token and one challenge, in JSON as 64 hexadecimal digits.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Proof(Digest);
 
 impl Challenge {
-    /// Returns a challenge that nobody can have seen before.
+    /// Returns a new random challenge.
     ///
     /// # Errors
-    /// The system gives no random bytes.
+    /// Fails if the system returns no random bytes.
     pub fn fresh() -> Result<Self, getrandom::Error> {
         random().map(Self)
     }
 
-    /// The bytes that are authenticated.
+    /// Returns the bytes that the MAC authenticates.
     fn message(&self) -> Vec<u8> {
         [LABEL, self.0.as_bytes()].concat()
     }
 }
 
 impl Proof {
-    /// Compares in constant time.
+    /// Returns whether this is the proof for `digest` and `challenge`. Compares in constant time.
     #[must_use]
     pub fn shows(&self, digest: &Digest, challenge: &Challenge) -> bool {
         hmac::verify(&key(digest), &challenge.message(), self.0.as_bytes()).is_ok()
     }
 }
 
-/// Returns a proof for each of these digests, and as many random values as make their number a
-/// multiple of 32. They are sorted, so that their order tells nothing: to whoever does not know the
-/// digests, all of them are random.
+/// Returns a proof for each of these digests, padded with random values to a multiple of 32.
+///
+/// The values are sorted, so their order reveals nothing. Without the digests, proofs cannot be
+/// told from random values.
 ///
 /// # Errors
-/// The system gives no random bytes.
+/// Fails if the system returns no random bytes.
 pub fn prove<'d>(
     digests: impl Iterator<Item = &'d Digest>,
     challenge: &Challenge,

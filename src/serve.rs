@@ -1,5 +1,4 @@
-//! The composition root: the log, the workers, the control plane, and how they start, stop and take
-//! over.
+//! The composition root. Starts, stops and hands over the log, the workers and the control plane.
 
 use crate::config::{Config, LogFormat, Server};
 pub use crate::control::Program;
@@ -22,23 +21,25 @@ use crate::proxy::{self, LogWriter, bind};
 use crate::state::{Phase, Shared};
 use crate::systemd::notify;
 
-/// How long the last lines of the log may take.
+/// Timeout for writing the remaining lines of the log.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
-/// Runs the gateway by the `gateway.toml` at this path until it is told to stop (SIGTERM, SIGINT)
-/// and has drained. At SIGUSR2, or when the admin API is asked to, `program` takes over.
+/// Runs the gateway with the `gateway.toml` at `config`.
+///
+/// Returns when SIGTERM or SIGINT has stopped it and it has drained. On SIGUSR2, or on a request to
+/// the admin API, `program` takes over.
 ///
 /// # Errors
-/// Where it cannot start: a mistake in the file, an address that is taken, a store that cannot be
-/// opened.
+/// Fails if the gateway cannot start: the file has a mistake, an address is in use, or the store
+/// cannot be opened.
 pub fn run(config: &Path, program: Option<Program>) -> anyhow::Result<()> {
     start(config, program, None)
 }
 
-/// The same for a process that takes over from the one that has started it.
+/// Does the same as [`run`] in a process that takes over from its parent.
 ///
 /// # Errors
-/// Where it cannot start. The process before is told, and goes on.
+/// Fails if the gateway cannot start. The previous process is notified, and continues.
 pub fn take_over(config: &Path, program: Option<Program>) -> anyhow::Result<()> {
     start(config, program, Some(Inheritance::accept()?))
 }
@@ -48,12 +49,12 @@ fn start(
     program: Option<Program>,
     inheritance: Option<Inheritance>,
 ) -> anyhow::Result<()> {
-    // Before there is a secret in memory.
+    // Before any secret is in memory.
     set_core_dumps(false).context("core dumps cannot be switched off")?;
-    // One provider for the whole process; that it is set already is no mistake.
+    // One provider for the whole process. It may be set already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    // Gathering the process's first randomness takes 20 ms of computing, which the file can be read
-    // in. Whoever needs it waits for it.
+    // Gathering the process's first randomness takes 20 ms of CPU time. Doing so on a thread
+    // overlaps it with reading the file. Callers that need randomness block until it is ready.
     drop(
         thread::Builder::new()
             .name("randomness".to_owned())
@@ -65,19 +66,18 @@ fn start(
         .context("cannot start the control thread")?;
     let outcome = runtime.block_on(run_control_plane(config, program, inheritance));
     events::flush(LAST_LINES);
-    // A read from a disk that hangs is not waited for.
+    // Does not wait for a blocked read from the disk.
     runtime.shutdown_background();
     outcome
 }
 
-/// The calling thread is the control plane; workers and log have threads of their own.
+/// Runs the control plane on the calling thread. Workers and log have threads of their own.
 async fn run_control_plane(
     path: &Path,
     program: Option<Program>,
     mut inheritance: Option<Inheritance>,
 ) -> anyhow::Result<()> {
-    // Before anything else, so that a signal that comes early is not lost and does not end the
-    // process.
+    // Before anything else, so that an early signal is not lost and does not kill the process.
     let signals = (signal(SignalKind::hangup())?, signal(SignalKind::user_defined2())?);
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -103,7 +103,7 @@ async fn run_control_plane(
         keys = config.keys.len(),
         "ready"
     );
-    // It would outlive its time, with its keys and secrets.
+    // It would stay in memory after a reload, with its keys and secrets.
     drop(config);
     notify(&format!("READY=1\nMAINPID={process}"));
 
@@ -115,7 +115,7 @@ async fn run_control_plane(
         }
         tracing::info!("stopping: no new connections, requests in flight are finished");
         shared.enter(Phase::Draining);
-        // A second signal does not wait for them.
+        // A second signal stops without waiting for them.
         tokio::select! {
             () = workers.finished() => tracing::info!("stopped"),
             _ = terminate.recv() => tracing::warn!("stopped at once"),
@@ -127,7 +127,7 @@ async fn run_control_plane(
     Ok(())
 }
 
-/// A gateway that only has to be told to accept connections.
+/// A gateway that is ready to accept connections.
 struct Ready {
     config: Arc<Config>,
     shared: Arc<Shared>,
@@ -142,7 +142,7 @@ fn get_ready(
     mut inheritance: Option<&mut Inheritance>,
 ) -> anyhow::Result<Ready> {
     let prepared = control::prepare(path, inheritance.as_deref_mut(), |config| {
-        // Where not even this thread can be started, the next one says so.
+        // If this thread cannot be started, starting the next thread returns the error.
         let _ = events::install(config.log.format);
     })?;
     if prepared.config().server.core_dumps {
@@ -173,8 +173,7 @@ fn get_ready(
     Ok(Ready { config, shared, controller, handover: Handover { program, sockets }, workers })
 }
 
-/// The sockets on which requests come in: those of the process before, where it has them, or new
-/// ones.
+/// Returns the sockets for requests: inherited from the previous process, or else new ones.
 fn listen(
     server: &Server,
     mut inheritance: Option<&mut Inheritance>,
@@ -193,8 +192,8 @@ fn listen(
     Ok(sockets)
 }
 
-/// Serves on for the time that load balancers take to notice that this process is about to stop. A
-/// signal ends it.
+/// Continues to serve for `shutdown_delay`, while load balancers notice the coming stop. A signal
+/// ends the delay.
 async fn leave(shared: &Shared, terminate: &mut Signal, interrupt: &mut Signal) {
     notify("STOPPING=1");
     let delay = shared.published().site.server.shutdown_delay;
@@ -210,16 +209,15 @@ async fn leave(shared: &Shared, terminate: &mut Signal, interrupt: &mut Signal) 
     }
 }
 
-/// Resolves when another process has taken over and this one has nothing left to serve, or has
-/// served it for long enough.
+/// Resolves when another process has taken over and this one has served its last connection. Also
+/// resolves after `upgrade_drain_timeout`.
 async fn relieved(shared: &Shared, workers: &Workers) {
     let mut phase = shared.phase();
     // The sender lives in `shared`, so there is no error.
     let _ = phase.wait_for(|phase| *phase >= Phase::Relieved).await;
     let served = async {
         workers.finished().await;
-        // Through this process, the one before is told what is revoked, and its requests are
-        // counted.
+        // The process before this one receives revocations and counts requests through this one.
         let _ = shared.has_predecessor.subscribe().wait_for(|has| !has).await;
     };
     tokio::select! {
@@ -229,8 +227,8 @@ async fn relieved(shared: &Shared, workers: &Workers) {
     }
 }
 
-/// Whether the process may leave its memory, and the secrets in it, in a file when it crashes. The
-/// limit alone would not do: a system that passes core dumps to a program does not look at it.
+/// Sets whether a crash may write the process's memory, with its secrets, to a file. The resource
+/// limit alone is not enough: systems that pipe core dumps to a program ignore it.
 fn set_core_dumps(allowed: bool) -> std::io::Result<()> {
     #[cfg(target_os = "linux")]
     {
@@ -250,7 +248,7 @@ fn set_core_dumps(allowed: bool) -> std::io::Result<()> {
 
 struct Workers {
     threads: Vec<JoinHandle<()>>,
-    /// Closed when all of them have ended.
+    /// Closed when all threads have ended.
     running: watch::Sender<()>,
     log: Arc<LogWriter>,
 }
@@ -277,12 +275,12 @@ fn start_workers<'l>(
 }
 
 impl Workers {
-    /// Resolves when all of them have ended. They keep their deadline themselves.
+    /// Resolves when all threads have ended. They enforce the drain timeout themselves.
     async fn finished(&self) {
         self.running.closed().await;
     }
 
-    /// Writes what is left of the log.
+    /// Joins the threads, and writes the rest of the log.
     fn join(self) {
         if self.running.is_closed() {
             self.threads.into_iter().for_each(|thread| drop(thread.join()));

@@ -1,5 +1,5 @@
-//! What the two planes share: the published configuration, which has one writer and many readers,
-//! the clock, and the signals between them.
+//! What the control plane and the workers share: the published configuration, which has one writer
+//! and many readers, the clock, and the signals between the planes.
 
 mod connections;
 mod counting;
@@ -27,27 +27,27 @@ use crate::config::{ApiConfig, Server, Upstream};
 use crate::policy::{KeyRecord, Now, Refusal, Routes, Snapshot};
 use crate::stats::{ApiStats, WorkerStats};
 
-/// Everything that a request is served by, at one moment. It never changes; an edit publishes a new
-/// one.
+/// Everything that requests are served with, at one moment. It is immutable; an edit publishes a
+/// new one.
 #[derive(Debug)]
 pub struct Published {
-    /// For the decision.
+    /// For policy decisions.
     pub snapshot: Snapshot,
-    /// All else. It stays the same while only keys change, so that a long request can hold it
-    /// without holding all keys.
+    /// Everything else. Changes to keys leave it as it is. A long request can therefore hold it
+    /// without keeping all keys in memory.
     pub site: Arc<Site>,
 }
 
-/// What requests are served by besides the keys.
+/// What requests are served with, except for the keys.
 #[derive(Debug)]
 pub struct Site {
-    /// The same as the snapshot's.
+    /// The routes of the snapshot.
     pub routes: Arc<Routes>,
-    /// How to reach what is behind each API; same order as the snapshot's.
+    /// How to reach the upstreams of each API, in the snapshot's order.
     pub apis: Vec<ApiState>,
-    /// Limits and deadlines.
+    /// Limits and timeouts.
     pub server: Server,
-    /// For TLS handshakes; none: plain HTTP.
+    /// The configuration of TLS handshakes, or `None` for plain HTTP.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Whether requests are logged.
     pub log_requests: bool,
@@ -58,20 +58,20 @@ pub struct Site {
 pub struct ApiState {
     /// Its settings.
     pub config: Arc<ApiConfig>,
-    /// Same order as the settings' upstreams.
+    /// The upstreams, in the order of the settings.
     pub upstreams: Vec<Arc<UpstreamState>>,
-    /// By worker; carried over from one configuration to the next by the API's name.
+    /// Statistics by worker, carried over between configurations by the API's name.
     pub stats: Arc<[ApiStats]>,
 }
 
 impl ApiState {
-    /// Requests that were sent on and whose answers have not ended.
+    /// Returns the number of forwarded requests whose responses have not ended.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
         self.stats.iter().map(|stats| stats.in_flight.value()).sum()
     }
 
-    /// Where a request of this environment goes; `None` is traffic without a key.
+    /// Returns the upstream for an environment by its index, or for traffic without a key (`None`).
     #[must_use]
     pub fn upstream(&self, environment: Option<usize>) -> Option<&Arc<UpstreamState>> {
         let index = environment
@@ -80,119 +80,120 @@ impl ApiState {
     }
 }
 
-/// Fresh counters of one API, for this many workers.
+/// Returns new counters of one API for this many workers.
 #[must_use]
 pub fn api_stats(workers: usize) -> Arc<[ApiStats]> {
     (0..workers).map(|_| ApiStats::new(Refusal::ALL.len())).collect()
 }
 
-/// An upstream with what the control plane found out about it. Carried over from one configuration
-/// to the next while its settings stay the same, so that connections to it are kept.
+/// An upstream, with what the control plane knows about it.
+///
+/// It is carried over between configurations while its settings stay the same, so that its
+/// connections stay open.
 #[derive(Debug)]
 pub struct UpstreamState {
-    /// Different for every upstream that this process ever knew; pools go by it.
+    /// Unique among all upstreams of this process. It identifies the connection pool.
     pub id: u64,
     /// Its settings.
     pub settings: Upstream,
-    /// For an encrypted upstream.
+    /// The TLS client configuration, or `None` for a plain-text upstream.
     pub tls: Option<Arc<rustls::ClientConfig>>,
-    /// Where it is now; empty until its name has been resolved, and for Unix sockets.
+    /// The current addresses. Empty until the name has been resolved, and for Unix sockets.
     pub addresses: ArcSwap<Vec<SocketAddr>>,
 }
 
-/// Reads what is in force.
+/// A cached reader of the current configuration.
 pub type Reader = Cache<Arc<ArcSwap<Published>>, Arc<Published>>;
 
-/// A request to an API's own key endpoints that was admitted: the control plane answers it.
+/// An admitted request to an API's own key endpoints. The control plane handles it.
 #[derive(Debug, Clone)]
 pub struct KeyCall {
     /// Name of the API.
     pub api: Arc<str>,
     /// Id of the calling key.
     pub key: String,
-    /// Name of the environment by the secret that was presented.
+    /// Name of the environment that the presented secret belongs to.
     pub environment: Option<String>,
     /// The method.
     pub method: Method,
-    /// What follows the path of the key endpoints: empty, or `/` and more.
+    /// The rest of the path after that of the key endpoints: empty, or starting with `/`.
     pub path: String,
     /// The whole body.
     pub body: Bytes,
-    /// The id that the client is told.
+    /// The request id that the client receives.
     pub request_id: String,
 }
 
-/// The answer to a [`KeyCall`].
+/// The response to a [`KeyCall`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeyAnswer {
     /// The status.
     pub status: StatusCode,
-    /// Nothing: there is no body.
+    /// The media type of the body, or `None` without a body.
     pub content_type: Option<Cow<'static, str>>,
-    /// For a 405.
+    /// The `Allow` field of a 405 (RFC 9110 §15.5.6).
     pub allow: Option<Cow<'static, str>>,
     /// The whole body.
     pub body: Bytes,
 }
 
-/// Without the body, which may hold a new key.
+/// Leaves out the body, which may hold a new key.
 impl fmt::Debug for KeyAnswer {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("KeyAnswer").field("status", &self.status).finish_non_exhaustive()
     }
 }
 
-/// A [`KeyCall`] and who waits for its answer. If nobody will answer, the sender is dropped.
+/// A [`KeyCall`] and the sender for its response. The sender is dropped if there will be none.
 pub type KeyRequest = (KeyCall, oneshot::Sender<KeyAnswer>);
 
-/// Key calls that may wait for the control plane; more are answered with 503.
+/// Limit of key calls that wait for the control plane. Further ones get a 503.
 const KEY_CALLS: usize = 64;
 
-/// Whether the gateway takes new work. A phase never comes back.
+/// Whether the gateway accepts new work. Phases only advance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// Not yet.
     Starting,
-    /// It does.
+    /// Yes.
     Running,
-    /// It does, but whoever asks whether it is ready is told that it is about to stop.
+    /// Yes, but readiness checks report that the gateway is about to stop.
     Leaving,
-    /// Another process takes new connections; those that are open are served until their clients
-    /// have gone over to it.
+    /// Another process accepts new connections. This one serves its open connections until their
+    /// clients reconnect.
     Relieved,
-    /// It has been told to stop and finishes what is in flight.
+    /// The gateway is stopping, and finishes requests in flight.
     Draining,
 }
 
-/// The meeting point of the planes.
+/// The state that the two planes share.
 #[derive(Debug)]
 pub struct Shared {
     published: Arc<ArcSwap<Published>>,
-    /// Told when something has been published, so that a worker without traffic lets go of the old
-    /// one.
+    /// Notified at each publication, so that a worker without traffic drops the previous one.
     generation: watch::Sender<u64>,
     phase: watch::Sender<Phase>,
-    /// For everybody who needs the time.
+    /// The clock of the whole process.
     pub clock: Clock,
-    /// By worker.
+    /// Statistics by worker.
     pub workers: Box<[WorkerStats]>,
-    /// Over all workers.
+    /// The connections of all workers.
     pub connections: Connections,
-    /// Keys that were used, handed over by the workers a few times a second.
+    /// Used keys, which the workers hand over a few times a second.
     used_keys: Mutex<Vec<Arc<KeyRecord>>>,
     key_calls: mpsc::Sender<KeyRequest>,
-    /// In which process requests are counted.
+    /// The process that counts requests.
     pub counting: Counting,
-    /// Whether the process from which this one has taken over still serves connections.
+    /// Whether the process before this one still serves connections.
     pub has_predecessor: watch::Sender<bool>,
-    /// By worker.
+    /// Recently refused requests, by worker.
     pub refused: Box<[RefusedRequests]>,
-    /// For connections to upstreams.
+    /// The budget of connections to upstreams.
     pub descriptors: Arc<Descriptors>,
 }
 
 impl Shared {
-    /// The first configuration, for this many workers, and where calls of key endpoints come in.
+    /// Returns the shared state with its first configuration, and the receiver of key calls.
     #[must_use]
     pub fn new(
         published: Published,
@@ -218,19 +219,20 @@ impl Shared {
         (shared, receiver)
     }
 
-    /// Has a call of a key endpoint answered. Nothing: it cannot be answered now.
+    /// Sends a key call to the control plane and returns the response. Returns `None` if the queue
+    /// is full or the call gets no response.
     pub async fn answer(&self, call: KeyCall) -> Option<KeyAnswer> {
         let (answer, answered) = oneshot::channel();
         self.key_calls.try_send((call, answer)).ok()?;
         answered.await.ok()
     }
 
-    /// Hands over keys whose use is to be collected.
+    /// Adds keys whose use is to be recorded. Leaves `keys` empty.
     pub fn add_used_keys(&self, keys: &mut Vec<Arc<KeyRecord>>) {
         self.used_keys.lock().unwrap_or_else(PoisonError::into_inner).append(keys);
     }
 
-    /// Takes the keys that were handed over.
+    /// Takes all keys that were added.
     #[must_use]
     pub fn take_used_keys(&self) -> Vec<Arc<KeyRecord>> {
         std::mem::take(&mut self.used_keys.lock().unwrap_or_else(PoisonError::into_inner))
@@ -244,25 +246,25 @@ impl Shared {
         before
     }
 
-    /// What is in force.
+    /// Returns the current configuration.
     #[must_use]
     pub fn published(&self) -> Arc<Published> {
         self.published.load_full()
     }
 
-    /// A reader that costs one atomic load while nothing changes.
+    /// Returns a reader that costs one atomic load while nothing changes.
     #[must_use]
     pub fn reader(&self) -> Reader {
         Cache::new(self.published.clone())
     }
 
-    /// Wakes its holder at each publication.
+    /// Returns a receiver that is notified at each publication.
     #[must_use]
     pub fn publications(&self) -> watch::Receiver<u64> {
         self.generation.subscribe()
     }
 
-    /// Goes on to a later phase. There is no way back.
+    /// Advances to a later phase, and ignores an earlier one.
     pub fn enter(&self, phase: Phase) {
         self.phase.send_if_modified(|current| {
             let later = phase > *current;
@@ -271,15 +273,17 @@ impl Shared {
         });
     }
 
-    /// Tells the phase and wakes its holder when it changes.
+    /// Returns a receiver of the phase, which is notified at each change.
     #[must_use]
     pub fn phase(&self) -> watch::Receiver<Phase> {
         self.phase.subscribe()
     }
 }
 
-/// Old configurations, kept until no worker uses them: freeing a table of many keys takes
-/// milliseconds, which are the control thread's to spend and not a worker's.
+/// Previous configurations, kept until no worker uses them.
+///
+/// Freeing a table of many keys takes milliseconds. This is the control thread's work, not a
+/// worker's.
 #[derive(Debug, Default)]
 pub struct DeferredDrop(Vec<Arc<Published>>);
 
@@ -289,18 +293,18 @@ impl DeferredDrop {
         self.0.push(published);
     }
 
-    /// Frees those that nobody else holds. Call it from time to time.
+    /// Frees the configurations without other owners. To be called periodically.
     pub fn sweep(&mut self) {
         self.0.retain(|published| Arc::strong_count(published) > 1);
     }
 }
 
-/// Monotonic and wall-clock time for one reading of the clock.
+/// Gives monotonic and wall-clock time from one reading of the clock.
 #[derive(Debug)]
 pub struct Clock {
     start: Instant,
-    /// Unix time at `start` in nanoseconds, by the wall clock as it was last looked at. Whole
-    /// seconds would let keys live up to a second beyond their expiry.
+    /// Unix time at `start` in nanoseconds, by the last reading of the wall clock. With whole
+    /// seconds, keys would work for up to a second after their expiry.
     offset: AtomicI64,
 }
 
@@ -310,7 +314,7 @@ impl Default for Clock {
     }
 }
 
-/// The system's monotonic clock in nanoseconds: the same for all processes.
+/// Returns the system's monotonic clock in nanoseconds. It is the same for all processes.
 fn monotonic() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
@@ -325,18 +329,17 @@ impl From<Instant> for Clock {
 }
 
 impl Clock {
-    /// Where on the system's monotonic clock this one has its zero, in nanoseconds, for a process
-    /// that counts on.
+    /// Returns this clock's zero in nanoseconds of the system's monotonic clock. A process that
+    /// takes over the counts continues from it.
     #[must_use]
     pub fn zero(&self) -> u64 {
-        // In this order the result is never too early, so that what is counted is never forgotten
-        // too early by it.
+        // In this order the result is never too early, so no count expires too early because of it.
         let elapsed = self.start.elapsed();
         monotonic().saturating_sub(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX))
     }
 
-    /// The clock of another process, by its [`Self::zero`]. It may be slow by as much as two
-    /// readings of a clock take, and is never fast.
+    /// Returns the clock of another process by its [`Self::zero`]. It may be slow by the duration
+    /// of two clock readings, and is never fast.
     #[must_use]
     pub fn with_zero(zero: u64) -> Self {
         let elapsed = Duration::from_nanos(monotonic().saturating_sub(zero));
@@ -344,8 +347,8 @@ impl Clock {
         Self::from(now.checked_sub(elapsed).unwrap_or(now))
     }
 
-    /// The moment, by one reading. The wall-clock part follows a change of the wall clock within
-    /// the time between two calls of [`Self::follow_wall_clock`].
+    /// Returns the current time from one reading of the clock. A change of the wall clock shows
+    /// after the next call of [`Self::follow_wall_clock`].
     #[must_use]
     pub fn now(&self) -> Now {
         let elapsed = self.start.elapsed();
@@ -355,13 +358,13 @@ impl Clock {
         Now { monotonic, unix }
     }
 
-    /// The moment that [`Self::now`] gave as this many monotonic nanoseconds.
+    /// Returns the instant for a monotonic time of [`Self::now`], in nanoseconds.
     #[must_use]
     pub fn instant(&self, monotonic: u64) -> Instant {
         self.start + Duration::from_nanos(monotonic)
     }
 
-    /// Looks at the wall clock again. The control thread does so every second.
+    /// Reads the wall clock again. The control thread calls this every second.
     pub fn follow_wall_clock(&self) {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let elapsed = self.start.elapsed();

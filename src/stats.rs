@@ -1,9 +1,9 @@
-//! What the workers count. Each worker writes only its own counters, so that counting never makes
-//! two cores fight over a cache line; a scrape adds them up.
+//! Counters of the workers. Each worker writes only its own, so that cores do not contend for a
+//! cache line. A scrape sums them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Events that were thrown away because standard error could not keep up. Any thread may lose one.
+/// Events dropped because stderr could not keep up. Any thread may increment it.
 pub static EVENTS_LOST: AtomicU64 = AtomicU64::new(0);
 
 /// A counter or gauge with one writer at a time.
@@ -13,11 +13,11 @@ pub struct Count(AtomicU64);
 impl Count {
     /// Adds `n`.
     pub fn add(&self, n: u64) {
-        // One writer, so a load and a store do, without a locked instruction.
+        // With one writer, a load and a store suffice, without a locked instruction.
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
     }
 
-    /// Takes `n` away.
+    /// Subtracts `n`.
     pub fn sub(&self, n: u64) {
         self.add(n.wrapping_neg());
     }
@@ -27,7 +27,7 @@ impl Count {
         self.0.store(value, Ordering::Relaxed);
     }
 
-    /// The value.
+    /// Returns the value.
     #[must_use]
     pub fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -40,7 +40,7 @@ pub const LATENCY_BOUNDS: [u64; 16] = [
     1_000_000, 2_500_000, 10_000_000, 60_000_000,
 ];
 
-/// Microseconds in seconds, the base unit of metrics.
+/// Converts microseconds to seconds, the base unit of metrics.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "a sum that large has lost its microseconds anyway")]
 pub fn seconds_of(microseconds: u64) -> f64 {
@@ -50,43 +50,43 @@ pub fn seconds_of(microseconds: u64) -> f64 {
 /// A histogram of durations, with one writer.
 #[derive(Debug, Default)]
 pub struct Histogram {
-    /// One for each bound, not cumulative, and one for all beyond.
+    /// One for each bound, not cumulative, and one for everything above.
     buckets: [Count; LATENCY_BOUNDS.len() + 1],
     sum: Count,
 }
 
 impl Histogram {
-    /// Counts one duration in microseconds.
+    /// Records one duration in microseconds.
     pub fn record(&self, microseconds: u64) {
         let bucket = LATENCY_BOUNDS.partition_point(|bound| *bound < microseconds);
         self.buckets[bucket].add(1);
         self.sum.add(microseconds);
     }
 
-    /// Counts in each bucket (one for each bound and one beyond, not cumulative), and the sum in
-    /// microseconds.
+    /// Returns the count of each bucket and the sum in microseconds. There is one bucket for each
+    /// bound and one for everything above. The counts are not cumulative.
     #[must_use]
     pub fn read(&self) -> ([u64; LATENCY_BOUNDS.len() + 1], u64) {
         (std::array::from_fn(|bucket| self.buckets[bucket].value()), self.sum.value())
     }
 }
 
-/// Who ended an answer in its middle, where no reason to refuse a request did.
+/// Who ended a response before its end, if it was not a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CutShort {
-    /// The upstream broke it off.
+    /// The upstream closed the connection early.
     UpstreamTruncated,
-    /// The client left.
+    /// The client closed the connection.
     ClientLeft,
     /// The gateway stopped, and `drain_timeout` had passed.
     GatewayStopped,
 }
 
 impl CutShort {
-    /// Each once, in the order of the counters.
+    /// All variants, in the order of the counters.
     pub const ALL: [Self; 3] = [Self::UpstreamTruncated, Self::ClientLeft, Self::GatewayStopped];
 
-    /// Its name in the log and in metrics.
+    /// Returns the name in the log and in metrics.
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
@@ -97,30 +97,30 @@ impl CutShort {
     }
 }
 
-/// What one worker counts for one API. Aligned so that two workers' never share a cache line.
+/// Counters of one worker for one API. Aligned so that two workers never share a cache line.
 #[derive(Debug)]
 #[repr(align(128))]
 pub struct ApiStats {
-    /// Answers of the upstream by status class: 1xx (a switched protocol) to 5xx.
+    /// Responses of the upstream by status class: 1xx (a switched protocol) to 5xx.
     pub forwarded: [Count; 5],
-    /// The same for those that ended in their middle, in the order of [`CutShort::ALL`].
+    /// Those that ended early, in the order of [`CutShort::ALL`], each by status class.
     pub cut_short: [[Count; 5]; CutShort::ALL.len()],
-    /// Answers of Keygate in the API's place (key endpoints), by status class.
+    /// Responses of Keygate itself in place of the API (key endpoints), by status class.
     pub answered: [Count; 5],
     /// Refusals of Keygate, by the refusal's index.
     pub refused: Box<[Count]>,
-    /// Requests that were sent on and whose answers have not ended.
+    /// Forwarded requests whose responses have not ended.
     pub in_flight: Count,
-    /// The same of the other workers, as they were a moment ago.
+    /// The same number for the other workers, as of a moment ago.
     pub elsewhere: Count,
-    /// From the request's head to the answer's end.
+    /// From the request's header section to the end of the response.
     pub duration: Histogram,
-    /// From sending the request on to the answer's head.
+    /// From forwarding the request to the response's header section.
     pub upstream: Histogram,
 }
 
 impl ApiStats {
-    /// Room for this many kinds of refusals.
+    /// Returns zeroed counters for this many kinds of refusals.
     #[must_use]
     pub fn new(refusals: usize) -> Self {
         Self {
@@ -136,7 +136,7 @@ impl ApiStats {
     }
 }
 
-/// What one worker counts, whatever the API.
+/// Counters of one worker for all APIs.
 #[derive(Debug)]
 #[repr(align(128))]
 pub struct WorkerStats {
@@ -146,45 +146,44 @@ pub struct WorkerStats {
     pub connections: Count,
     /// Connections open.
     pub connections_open: Count,
-    /// Times that the system had no connection to give, for lack of descriptors or memory.
+    /// Failed attempts to accept a connection, for lack of descriptors or memory.
     pub accepts_failed: Count,
-    /// Connections refused because too many were open, and because too many of one address were.
+    /// Connections refused because too many were open, and because too many came from one address.
     pub connections_refused: [Count; 2],
-    /// Connections closed because they were silent for too long: in the head, or between requests.
+    /// Connections closed by a timeout: within a header section, or between requests.
     pub connections_silent: Count,
-    /// HTTP/2 connections ended because their clients broke the protocol, and because they asked
-    /// for nothing too often.
+    /// HTTP/2 connections closed because the client broke the protocol, and because it sent too
+    /// many frames without effect (a flood).
     pub http2_dismissed: [Count; 2],
-    /// TLS handshakes done.
+    /// Completed TLS handshakes.
     pub handshakes: Count,
-    /// TLS handshakes that failed or took too long.
+    /// TLS handshakes that failed or timed out.
     pub handshakes_failed: Count,
     /// Requests in flight.
     pub requests_in_flight: Count,
-    /// Requests that were cut because their key had lost its right, a deadline had passed or their
-    /// body could not go on, by the refusal's index.
+    /// Requests cancelled because the key lost its right, a timeout passed or the body could not
+    /// continue, by the refusal's index.
     pub cuts: Box<[Count]>,
-    /// Requests whose answer ended in its middle for another reason, in the order of
-    /// [`CutShort::ALL`].
+    /// Requests whose response ended early for another reason, in the order of [`CutShort::ALL`].
     pub cut_short: [Count; CutShort::ALL.len()],
-    /// Connections made to upstreams.
+    /// Connections opened to upstreams.
     pub upstream_connections: Count,
-    /// Connections to upstreams that could not be made.
+    /// Failed attempts to connect to upstreams.
     pub upstream_connections_failed: Count,
-    /// Requests sent on a connection that had served another before.
+    /// Requests sent on a reused connection.
     pub upstream_reused: Count,
-    /// Requests sent again on a fresh connection.
+    /// Requests sent again on a new connection.
     pub upstream_retries: Count,
-    /// Connections to upstreams waiting for a request.
+    /// Idle connections to upstreams.
     pub upstream_idle: Count,
-    /// Protocol switches (WebSockets) open.
+    /// Open switched protocols (WebSockets).
     pub upgrades_open: Count,
-    /// Log lines that were thrown away because the log could not keep up.
+    /// Log lines dropped because the log could not keep up.
     pub log_lines_lost: Count,
 }
 
 impl WorkerStats {
-    /// Room for this many kinds of refusals.
+    /// Returns zeroed counters for this many kinds of refusals.
     #[must_use]
     pub fn new(refusals: usize) -> Self {
         Self {

@@ -1,10 +1,10 @@
-//! Tells systemd how the service does (sd_notify(3)), where it started this process and wants to
-//! know.
+//! Notifies systemd about the state of the service (sd_notify(3)), if systemd started this process
+//! and wants to know.
 
 use std::os::unix::net::UnixDatagram;
 
-/// Sends lines such as `READY=1`. Nobody listens where `NOTIFY_SOCKET` is not set; one who does not
-/// read is no reason to stop.
+/// Sends lines such as `READY=1`. Does nothing without `NOTIFY_SOCKET`. A failure to send is
+/// logged, and does not stop the gateway.
 pub fn notify(lines: &str) {
     let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else { return };
     if let Err(error) = send(lines, &socket) {
@@ -25,7 +25,7 @@ fn send(lines: &str, socket: &std::ffi::OsStr) -> std::io::Result<()> {
     datagram.send_to(lines.as_bytes(), socket).map(drop)
 }
 
-/// That the configuration is being loaded; `READY=1` ends it.
+/// Notifies systemd that the configuration is being loaded. `READY=1` ends the reload.
 pub fn notify_reloading() {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     notify(&format!("RELOADING=1\nMONOTONIC_USEC={}", now.tv_sec * 1_000_000 + now.tv_nsec / 1000));

@@ -1,5 +1,5 @@
-//! The admin API of the running gateway, as the commands call it. They change nothing themselves:
-//! the gateway is the only writer.
+//! The client of the running gateway's admin API, which the commands share. The commands change
+//! nothing themselves: the gateway is the only writer.
 
 mod address;
 mod answer;
@@ -30,50 +30,50 @@ use zeroize::Zeroizing;
 use super::defaults::DEFAULT_CONFIG;
 use super::error::with_hint;
 
-// Doc comments on arguments that commands share would take the place of the commands' own in their
-// `--help`.
+// Structs of shared arguments have no doc comments: clap would show them in `--help` in place of
+// the command's own.
 
-// Which gateway, and who asks.
+// Which gateway to call, and with which token.
 #[derive(Debug, Args)]
 pub(super) struct Connection {
-    /// Where to look for the admin address
+    /// Where to find the admin address
     #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG, help_heading = "Gateway")]
     config: PathBuf,
     #[command(flatten)]
     login: Login,
 }
 
-// The same without the file.
+// [`Connection`] without the configuration file.
 #[derive(Debug, Args)]
 pub(super) struct Login {
-    /// The admin address, such as http://127.0.0.1:9190, instead of the file's; https is checked by
-    /// the system's authorities. Where the file names none either, the variable KEYGATE_ADMIN does
+    /// The admin address, such as http://127.0.0.1:9190, instead of the file's; https is checked
+    /// against the system's authorities. If the file has none either, the variable KEYGATE_ADMIN
+    /// is used
     #[arg(long, value_name = "URL", help_heading = "Gateway")]
     admin: Option<Uri>,
-    /// A file that holds the admin token and nothing else, instead of the variable
-    /// KEYGATE_ADMIN_TOKEN
+    /// A file that contains only the admin token, instead of the variable KEYGATE_ADMIN_TOKEN
     #[arg(long, value_name = "FILE", help_heading = "Gateway")]
     token_file: Option<PathBuf>,
 }
 
-/// Reading a file with a million keys takes a while.
+/// Timeout for connecting, and for a call. Reading a file with a million keys takes a while.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// For a connection whose other side is known to be the gateway.
+/// Timeout for the gateway to prove its identity on a new connection.
 const PROOF_DEADLINE: Duration = Duration::from_secs(10);
-/// How long to wait before another proof is asked for.
+/// Delay before the next request for a proof.
 const PROOF_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
 const TOKEN_VARIABLE: &str = "KEYGATE_ADMIN_TOKEN";
 
-/// The connection ended, or the time was over, when the request was on its way: the gateway may
-/// have done what it says, or not.
+/// The connection failed or timed out after the request was sent. The gateway may have carried out
+/// the request.
 #[derive(Debug, Error)]
 #[error(
     "the connection broke before the gateway answered, so the change may have been made or not"
 )]
 pub(super) struct Broken;
 
-/// Where a gateway listens for its operators, and the token to show there.
+/// A gateway's admin address, and the token to send to it.
 #[derive(Debug)]
 pub(super) struct Admin {
     address: Address,
@@ -82,12 +82,12 @@ pub(super) struct Admin {
 }
 
 impl Admin {
-    /// Finds the address and the token; nothing is sent yet.
+    /// Finds the address and the token, and sends nothing.
     pub(super) fn find(connection: &Connection) -> anyhow::Result<Self> {
         Self::find_in(&connection.config, &connection.login)
     }
 
-    /// The same with this configuration file.
+    /// Does the same as [`Self::find`] with this configuration file.
     pub(super) fn find_in(file: &Path, login: &Login) -> anyhow::Result<Self> {
         let token = token(login)?;
         let address = Address::find(file, login.admin.as_ref())?;
@@ -98,11 +98,11 @@ impl Admin {
         Ok(Self { address, token, runtime })
     }
 
-    /// Calls `path`, which may have a query.
+    /// Sends a request to `path`, which may have a query, and returns the response.
     ///
     /// # Errors
-    /// There is no answer; [`Broken`] is in the chain where the request may have arrived all the
-    /// same.
+    /// Fails when no response arrives. [`Broken`] is in the error's chain if the gateway may have
+    /// received the request.
     pub(super) fn call(
         &self,
         method: Method,
@@ -127,10 +127,11 @@ impl Admin {
         })
     }
 
-    /// Calls `path` and expects success.
+    /// Sends a request to `path`, and returns its successful response.
     ///
     /// # Errors
-    /// There is no answer, or a refusal, told as the gateway tells it.
+    /// Fails when no response arrives. A response other than success becomes an error with the
+    /// gateway's own message.
     pub(super) fn ask(
         &self,
         method: Method,
@@ -140,8 +141,8 @@ impl Admin {
         self.call(method, path, body, None)?.accepted()
     }
 
-    /// Returns a connection whose other side is known to be the gateway, so that the token may be
-    /// sent on it, and on no other.
+    /// Returns a connection whose peer has proved to be the gateway. The token may be sent on this
+    /// connection only.
     async fn reach(&self) -> anyhow::Result<SendRequest<Content>> {
         let deadline = Instant::now() + PROOF_DEADLINE;
         loop {
@@ -156,7 +157,8 @@ impl Admin {
             let proof = proof::demand(&mut sender, &self.address.authority, &self.token);
             let why = match timeout_at(deadline, proof).await {
                 Ok(Ok(())) if sender.ready().await.is_ok() => return Ok(sender),
-                // As in an upgrade. What another connection has proved counts for that one only.
+                // This also happens during an upgrade. A proof holds only for the connection it was
+                // given on.
                 Ok(Ok(())) => Unproven::Closed,
                 Ok(Err(why)) => why,
                 Err(_) => Unproven::Failed(late(PROOF_DEADLINE)),
@@ -183,7 +185,7 @@ fn late(deadline: Duration) -> anyhow::Error {
     anyhow!("nothing came within {} seconds", deadline.as_secs())
 }
 
-/// A name or an id as one segment of a path, or one value of a query (RFC 3986 §2.3).
+/// Percent-encodes a name or an id for one path segment or one query value (RFC 3986 §2.3).
 pub(super) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {

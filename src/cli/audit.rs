@@ -7,20 +7,20 @@ use serde_json::Value;
 use super::listing::{Listing, Paging};
 use super::table::NONE;
 
-/// Show who changed what, the newest first
+/// Show who changed what, newest first
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Only what concerns this organization
+    /// Only entries about this organization
     #[arg(long, value_name = "NAME")]
     organization: Option<String>,
-    /// Only what was done to the key with this id, or to the organization with this name
+    /// Only entries about the key with this id, or the organization with this name
     #[arg(long, value_name = "ID")]
     subject: Option<String>,
     #[command(flatten)]
     paging: Paging,
 }
 
-/// What the table shows.
+/// The members of an audit entry that the table shows.
 #[derive(Debug, Deserialize)]
 struct Entry {
     at: String,

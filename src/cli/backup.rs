@@ -10,8 +10,8 @@ use super::output::print;
 
 /// Copy the store of the running gateway, and print the copy's path
 ///
-/// The copy is a whole database of its own, beside the store on the gateway's machine. No file is
-/// overwritten.
+/// The copy is a complete database beside the store, on the gateway's machine. Existing files are
+/// never overwritten.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The name of the new file, such as keygate-2026-11-22.db

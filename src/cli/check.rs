@@ -10,14 +10,14 @@ use super::defaults::DEFAULT_CONFIG;
 use super::output::{complain, count, print};
 use crate::config::{self, Config, Problem, Problems, Severity};
 
-/// Say everything that is wrong with a file, without running it
+/// Report everything that is wrong with a file, without running it
 ///
-/// Each mistake comes with its line and column, and mostly with a hint. The files and environment
-/// variables that the file names are looked at too. Ends with 1 if there is a mistake; warnings
-/// alone end with 0.
+/// Each mistake comes with its line and column, and usually with a hint. Also checks the files and
+/// environment variables that the file names. Exits with 1 if there is a mistake; warnings alone
+/// exit with 0.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// What to check
+    /// The file to check
     #[arg(value_name = "FILE", default_value = DEFAULT_CONFIG)]
     file: PathBuf,
 }

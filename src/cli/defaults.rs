@@ -1,4 +1,4 @@
-//! What commands take where nothing is named.
+//! Defaults that several commands share.
 
-/// The file.
+/// The configuration file.
 pub(super) const DEFAULT_CONFIG: &str = "gateway.toml";

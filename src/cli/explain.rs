@@ -14,11 +14,10 @@ use super::defaults::DEFAULT_CONFIG;
 use super::error::{Refused, with_hint};
 use super::output::{plain, print};
 
-/// Show why a request is allowed or refused: every check in order, and where the rule behind it
-/// stands
+/// Show why a request is allowed or refused: every check in order, and where its rule is defined
 ///
-/// The running gateway judges the request as it would a real one, but forwards and counts nothing.
-/// Ends with 0 if the request is allowed, with 1 if it is refused.
+/// The running gateway evaluates the request like a real one, but forwards and counts nothing.
+/// Exits with 0 if the request is allowed, and with 1 if it is refused.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The id of the key, never the key itself [default: a request without a key]
@@ -30,7 +29,7 @@ pub(super) struct Arguments {
     /// Such as /api/v1/tickets
     #[arg(required_unless_present = "request_id")]
     path: Option<String>,
-    /// The host that the request is for, as a client names it
+    /// The requested host, as a client names it
     #[arg(long)]
     host: Option<String>,
     /// The address that the request comes from
@@ -39,10 +38,10 @@ pub(super) struct Arguments {
     /// The request's Referer
     #[arg(long, value_name = "URL")]
     referrer: Option<String>,
-    /// Instead: a request that was refused within the last hour, by the id that the caller got
+    /// Instead: the request id of a request that was refused within the last hour
     #[arg(long, value_name = "ID", conflicts_with_all = ["key", "method", "path", "host", "ip", "referrer", "config"])]
     request_id: Option<String>,
-    /// Judge by this file, such as an edit that is not saved yet, instead of by what is in force
+    /// Evaluate with this file, such as an edit not yet saved, instead of the running configuration
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Print the gateway's JSON
@@ -52,16 +51,16 @@ pub(super) struct Arguments {
     login: Login,
 }
 
-/// What `POST /v1/explain` answers with.
+/// The response of `POST /v1/explain`.
 #[derive(Debug, Deserialize)]
 struct Explanation {
     allowed: bool,
-    /// The code of the refusal.
+    /// The code of the refusal, or `None` if the request is allowed.
     refusal: Option<String>,
-    /// Of the refusal.
+    /// The HTTP status of the refusal.
     status: Option<u16>,
     checks: Vec<Check>,
-    /// What limits what is told.
+    /// Limits of this explanation.
     #[serde(default)]
     notes: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! What the admin API lists page by page.
+//! Lists that the admin API returns page by page.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use super::admin::{Admin, Connection, encode};
 use super::output::{complain, print, print_part};
 use super::table::{Table, width};
 
-// How much is listed, and how. (No doc comment: it would stand in the `--help` of each command.)
+// How much to list, and how. (No doc comment: clap would show it in the `--help` of each command.)
 #[derive(Debug, Args)]
 pub(super) struct Paging {
     /// Show everything, not only the first page
@@ -20,7 +20,7 @@ pub(super) struct Paging {
     /// How many to show at most
     #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000), conflicts_with = "all")]
     limit: u16,
-    /// Where to go on: what the page before named at its end
+    /// Where to continue: the text at the end of the previous page
     #[arg(long, value_name = "TEXT")]
     after: Option<String>,
     /// Print the gateway's JSON
@@ -34,19 +34,19 @@ pub(super) struct Paging {
 #[derive(Debug)]
 pub(super) struct Listing<'a> {
     pub(super) path: &'a str,
-    /// The member of the answer that has the entries.
+    /// The member of the response that has the entries.
     pub(super) member: &'a str,
-    /// The query's parameter that takes the `next` of the page before.
+    /// The query parameter that takes the `next` of the previous page.
     pub(super) cursor: &'a str,
-    /// Other parameters of the query.
+    /// Other query parameters.
     pub(super) filter: Vec<(&'a str, Option<&'a str>)>,
 }
 
-/// How many entries are asked for at once where all are wanted.
+/// Entries to request at once when all are wanted.
 const PAGE: u16 = 1000;
 
 impl Listing<'_> {
-    /// Prints it, as a table with one row for each entry or as JSON.
+    /// Prints the list as JSON, or as a table with one row for each entry.
     pub(super) fn print<T: DeserializeOwned>(
         &self,
         paging: &Paging,
@@ -72,7 +72,8 @@ impl Listing<'_> {
                 .unwrap_or_default();
             for entry in entries {
                 if paging.json {
-                    // Nothing is kept, so that a list may be long.
+                    // Print each entry at once and keep none, so that memory does not limit the
+                    // list.
                     let before =
                         if first { format!("{{\"{}\":[", self.member) } else { ",".to_owned() };
                     print_part(format_args!("{before}{}", entry.get()))?;

@@ -1,6 +1,7 @@
-//! The commands. Each file reads its own arguments and does one command.
+//! The commands. Each file parses its own arguments and runs one command.
 
-// The comments of commands are their `--help`, where `[[key]]` and addresses stand as in the file.
+// Doc comments of commands are their `--help`, which writes `[[key]]` and addresses as the file
+// does.
 #![allow(rustdoc::broken_intra_doc_links, rustdoc::bare_urls)]
 
 mod admin;
@@ -32,7 +33,7 @@ use crate::config::Problems;
 /// Keygate stands in front of an HTTP API and gives it API keys, scopes, restrictions and rate
 /// limits.
 ///
-/// New here? `keygate demo` starts a whole working system and says what to try.
+/// New here? `keygate demo` starts a complete working system and shows what to try.
 #[derive(Debug, Parser)]
 #[command(name = "keygate", version, arg_required_else_help = true, max_term_width = 100)]
 struct Arguments {
@@ -56,8 +57,10 @@ enum Command {
     Upgrade(upgrade::Arguments),
 }
 
-/// Runs the command of this process's command line: 0 when all is well, 1 when something failed or
-/// a mistake was found, 2 when the command line cannot be understood.
+/// Runs the command that the process's command line names.
+///
+/// Returns 0 on success, 1 if something failed or a mistake was found, and 2 if the command line is
+/// invalid.
 #[must_use]
 pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
@@ -77,7 +80,7 @@ pub fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     if let Some(problems) = error.chain().find_map(|cause| cause.downcast_ref::<Problems>()) {
-        // They begin with their place in the file, as compilers' messages do.
+        // They begin with their position in the file, like compiler messages.
         complain(problems);
     } else {
         complain(format_args!("error: {error:#}"));

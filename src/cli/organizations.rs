@@ -11,7 +11,7 @@ use super::listing::{Listing, Paging};
 use super::output::print;
 use super::table;
 
-/// Look at the organizations that own keys, suspend them, and cap their keys
+/// Show the organizations that own keys, suspend them, and cap their keys
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// List organizations
@@ -26,7 +26,7 @@ pub(super) enum Command {
     Cap(Cap),
 }
 
-// (No doc comments on these two: they would take the place of the commands' own.)
+// (No doc comments on these two: clap would show them in place of the commands' own.)
 #[derive(Debug, Args)]
 pub(super) struct One {
     /// Its name
@@ -42,12 +42,12 @@ pub(super) struct One {
 pub(super) struct Cap {
     #[command(flatten)]
     organization: One,
-    /// A number, or `default` for the one that gateway.toml gives to all
+    /// A number, or `default` for the default of gateway.toml
     #[arg(value_name = "KEYS", value_parser = cap)]
     cap: Limit,
 }
 
-/// How many keys; nothing: the default.
+/// A number of keys, or `None` for the default.
 #[derive(Debug, Clone, Copy)]
 struct Limit(Option<u32>);
 
@@ -58,7 +58,7 @@ fn cap(text: &str) -> anyhow::Result<Limit> {
     Ok(Limit(Some(text.parse().context("it is a number or `default`")?)))
 }
 
-/// What the commands show.
+/// The members of an organization that the commands print.
 #[derive(Debug, Deserialize)]
 struct Organization {
     name: String,

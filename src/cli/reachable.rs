@@ -1,8 +1,8 @@
-//! How a client on this machine reaches what listens on an address.
+//! The address at which a client on this machine reaches a listener.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Returns the address to call: loopback for what listens on every address.
+/// Returns the address to call: loopback for a listener on the unspecified address.
 pub(super) fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

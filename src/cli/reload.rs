@@ -9,22 +9,23 @@ use serde_json::json;
 use super::admin::{Admin, Answer, Connection};
 use super::output::{complain, print};
 
-/// Make the running gateway read its file now, and say what changed or what is wrong
+/// Make the running gateway read its file now, and report what changed or what is wrong
 ///
-/// Saved edits are in force without this; it is for scripts that want to know the outcome, and for
+/// Saved edits are in force without this command. It is for scripts that need the outcome, and for
 /// files on network mounts. It calls the admin address with the token of an [[admin.token]] block,
-/// which it takes from the variable KEYGATE_ADMIN_TOKEN or from --token-file. Ends with 1 if the
-/// gateway refuses the file; it then goes on with what it had.
+/// which it reads from the variable KEYGATE_ADMIN_TOKEN or from --token-file. Exits with 1 if the
+/// gateway refuses the file, and then keeps its previous configuration.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Put the file in force even if it drops more keys than `max_removed_keys` of [reload] allows
+    /// Put the file in force even if it removes more keys than `max_removed_keys` of [reload]
+    /// allows
     #[arg(long)]
     force: bool,
     #[command(flatten)]
     connection: Connection,
 }
 
-/// What `POST /v1/reload` answers with.
+/// The response of `POST /v1/reload`.
 #[derive(Debug, Deserialize)]
 struct Reloaded {
     changes: Vec<String>,
@@ -43,7 +44,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 fn report(answer: Answer) -> anyhow::Result<()> {
     if answer.status == StatusCode::UNPROCESSABLE_ENTITY {
-        // They begin with their place in the file, as those of `keygate check` do.
+        // They begin with their position in the file, like those of `keygate check`.
         answer.mistakes().iter().for_each(|mistake| complain(&mistake.message));
         bail!("the gateway refused the file and goes on with what it had");
     }

@@ -7,18 +7,18 @@ use clap::Args;
 use super::defaults::DEFAULT_CONFIG;
 use crate::serve::{self, Program};
 
-/// Run the gateway until it is told to stop
+/// Run the gateway until it is asked to stop
 ///
 /// A saved edit of the file is in force at once; one with a mistake is reported and changes
-/// nothing. Requests are logged on the standard output, events on the standard error. SIGTERM and
-/// Ctrl-C finish what is in flight; SIGHUP reads the file again; SIGUSR2 hands over to the program
-/// that now stands where this one was started from.
+/// nothing. Requests are logged to standard output, events to standard error. SIGTERM and Ctrl-C
+/// finish requests in flight; SIGHUP reads the file again; SIGUSR2 hands over to the program that
+/// is now at the path this one was started from.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// What to run
+    /// The configuration file
     #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
     config: PathBuf,
-    /// Take over from the process at the other end of the standard input
+    /// Take over from the process at the other end of standard input
     #[arg(long, hide = true)]
     take_over: bool,
 }

@@ -6,15 +6,15 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::output::{plain, print};
 
-/// What stands where there is nothing.
+/// Stands in an empty cell.
 pub(super) const NONE: &str = "-";
 const GAP: usize = 2;
 
-/// Rows of cells under a head.
+/// Rows of cells under a header row.
 #[derive(Debug)]
 pub(super) struct Table {
     rows: Vec<Vec<String>>,
-    /// How wide each column's widest cell is.
+    /// The width of each column's widest cell, in terminal columns.
     widths: Vec<usize>,
 }
 
@@ -25,7 +25,7 @@ impl Table {
         table
     }
 
-    /// Adds a row with as many cells as the head has.
+    /// Adds a row with as many cells as the header row.
     pub(super) fn push(&mut self, row: Vec<String>) {
         let row: Vec<String> = row.iter().map(|cell| plain(cell)).collect();
         for (width, cell) in self.widths.iter_mut().zip(&row) {
@@ -38,7 +38,7 @@ impl Table {
         self.rows.len() == 1
     }
 
-    /// The lines, none wider than `limit` columns of a terminal.
+    /// Returns the lines, none wider than `limit` terminal columns.
     pub(super) fn lines(&self, limit: Option<usize>) -> impl Iterator<Item = String> {
         let widths = fit(self.widths.clone(), limit);
         self.rows.iter().map(move |row| {
@@ -54,7 +54,7 @@ impl Table {
     }
 }
 
-/// Prints names and values, one a line; what is empty is left out.
+/// Prints names and values, one per line, and leaves out empty values.
 pub(super) fn print_record(members: &[(&str, String)]) -> anyhow::Result<()> {
     let width = members.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let filled = members.iter().filter(|(_, value)| !value.is_empty());
@@ -63,8 +63,8 @@ pub(super) fn print_record(members: &[(&str, String)]) -> anyhow::Result<()> {
     print(lines.join("\n"))
 }
 
-/// How wide the standard output is: as COLUMNS says, else as the terminal does; nothing: whoever
-/// reads it takes any width.
+/// Returns the width of the output in terminal columns: `COLUMNS`, else the terminal's own width.
+/// Returns `None` if the output is not a terminal, whose reader takes any width.
 pub(super) fn width() -> Option<usize> {
     let said = std::env::var("COLUMNS")
         .ok()
@@ -78,8 +78,8 @@ pub(super) fn width() -> Option<usize> {
     said.or_else(terminal)
 }
 
-/// Takes from the widest column as long as they are too wide together. The first has what names a
-/// row; it gives last.
+/// Narrows the widest column until all columns fit together. Narrows the first column last, because
+/// it identifies the row.
 fn fit(mut widths: Vec<usize>, limit: Option<usize>) -> Vec<usize> {
     let Some(limit) = limit else { return widths };
     let room = limit.saturating_sub(GAP * widths.len().saturating_sub(1));
@@ -102,7 +102,7 @@ fn fit(mut widths: Vec<usize>, limit: Option<usize>) -> Vec<usize> {
     widths
 }
 
-/// The text, cut with `…` where it is wider than this, and its width.
+/// Returns the text, cut with `…` where it is wider than `width`, and its resulting width.
 fn shorten(text: &str, width: usize) -> (String, usize) {
     let whole = text.width();
     if whole <= width {

@@ -8,20 +8,21 @@ use serde::Deserialize;
 use super::admin::{Admin, Connection};
 use super::output::print;
 
-/// Have the running gateway start the program that now stands in its place, and hand over to it
-/// without losing a request
+/// Have the running gateway start the program that is now in its place, and hand over to it without
+/// losing a request
 ///
-/// Put the new program where the running one was started from (rename it into place), then run
-/// this. It calls the admin address with the token of an [[admin.token]] block, which it takes from
-/// the variable KEYGATE_ADMIN_TOKEN or from --token-file, and waits until the new process serves.
-/// Ends with 1 if that cannot take over; the running one then goes on as if nothing had been.
+/// Put the new program where the running one was started from (rename it into place), then run this
+/// command. It calls the admin address with the token of an [[admin.token]] block, which it reads
+/// from the variable KEYGATE_ADMIN_TOKEN or from --token-file, and waits until the new process
+/// serves. Exits with 1 if the new process cannot take over; the running one then continues
+/// unchanged.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
     connection: Connection,
 }
 
-/// What `POST /v1/upgrade` answers with.
+/// The response of `POST /v1/upgrade`.
 #[derive(Debug, Deserialize)]
 struct Upgraded {
     process: u32,

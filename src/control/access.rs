@@ -1,12 +1,12 @@
-//! Who may call what through the admin address.
+//! Decides who may call what through the admin address.
 //!
-//! A token is needed, and more: a web page in the browser of somebody who can reach the address
-//! must not be able to use it. So the `Host` has to be a name that no foreign DNS can point here
-//! (DNS rebinding), and an `Origin`, which browsers add, has to be this very address (CSRF).
+//! A token is required, and more. A web page in the browser of someone who can reach the address
+//! must not be able to use it. The `Host` must therefore be a name that no foreign DNS can point
+//! here (DNS rebinding). An `Origin`, which browsers add, must be this very address (CSRF).
 //!
-//! What needs no token (`/metrics`, `/healthz`, `/readyz`) has the same rule for the `Host` on a
-//! loopback address. Any other address has TLS, and a page of another name does not get past its
-//! certificate; there, whatever name a scraper knows the gateway by will do.
+//! Paths without a token (`/metrics`, `/healthz`, `/readyz`) have the same rule for the `Host` on a
+//! loopback address. Any other address has TLS, and its certificate stops a page under another
+//! name. A scraper may use any name there.
 
 use std::net::IpAddr;
 
@@ -15,22 +15,22 @@ use http::{HeaderMap, StatusCode, header};
 use crate::config::{Admin, AdminToken};
 use crate::policy::{Digest, bearer_token};
 
-/// Why a call is not answered.
+/// Why a call is denied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Denied {
     /// The `Host` is a name that is not listed.
     Host,
-    /// A web page of another origin asks.
+    /// A web page of another origin sent the call.
     Origin,
-    /// No bearer token.
+    /// There is no bearer token.
     MissingToken,
-    /// `Authorization` says Bearer in a way that has two readings.
+    /// The `Authorization` of the Bearer scheme is ambiguous.
     MalformedToken,
-    /// A token that nobody listed.
+    /// The token is not listed.
     UnknownToken,
-    /// A token that may only look.
+    /// The token may only read.
     ReadOnly,
-    /// A token for one organisation, where all are concerned.
+    /// The token is for one organisation, but the call concerns all.
     Organization,
 }
 
@@ -71,7 +71,7 @@ impl Denied {
         }
     }
 
-    /// RFC 6750 §3.
+    /// Returns the `WWW-Authenticate` challenge, or `None` (RFC 6750 §3).
     pub(super) fn challenge(self) -> Option<&'static str> {
         match self {
             Self::MissingToken => Some("Bearer realm=\"keygate-admin\""),
@@ -81,9 +81,10 @@ impl Denied {
     }
 }
 
-/// Refuses what may come from a web page that somebody else made, where no token is needed: on a
-/// loopback address, which every browser of the machine can reach. Those that browse send a `Host`;
-/// a health check of HTTP/1.0 may have none.
+/// Denies calls without a token that may come from a foreign web page.
+///
+/// For a loopback address, which every browser of the machine can reach. Browsers send a `Host`; a
+/// health check over HTTP/1.0 may omit it.
 pub(super) fn check_open(headers: &HeaderMap, hosts: &[String]) -> Result<(), Denied> {
     if headers.contains_key(header::HOST) {
         safe_host(headers, hosts)?;
@@ -91,8 +92,8 @@ pub(super) fn check_open(headers: &HeaderMap, hosts: &[String]) -> Result<(), De
     Ok(())
 }
 
-/// Refuses what may come from a web page that somebody else made. `target`: the host of an absolute
-/// request target.
+/// Denies calls that may come from a foreign web page. `target` is the host of an absolute request
+/// target.
 pub(super) fn check_origin(
     target: Option<&str>,
     headers: &HeaderMap,
@@ -115,12 +116,12 @@ pub(super) fn check_origin(
     Ok(())
 }
 
-/// The `Host`, if it is one that no foreign DNS can point here.
+/// Returns the `Host` if no foreign DNS can point it here.
 fn safe_host<'h>(headers: &'h HeaderMap, hosts: &[String]) -> Result<&'h str, Denied> {
     only(headers, header::HOST).filter(|host| is_safe(host, hosts)).ok_or(Denied::Host)
 }
 
-/// The token that a call is made with.
+/// Returns the listed token that the call presents.
 pub(super) fn token<'a>(
     headers: &HeaderMap,
     tokens: &'a [AdminToken],
@@ -131,15 +132,15 @@ pub(super) fn token<'a>(
     tokens.iter().find(|token| token.digest == digest).ok_or(Denied::UnknownToken)
 }
 
-/// The value of a header that stands exactly once.
+/// Returns the value of a header field that occurs exactly once.
 pub(super) fn only(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
     values.next().is_none().then_some(value)
 }
 
-/// Whether a `Host` is an address, `localhost` or listed, with any port and nothing else (RFC 9110
-/// §4.2.4: no user).
+/// Returns whether a `Host` is an IP address, `localhost` or listed, with any port. A user name is
+/// not allowed (RFC 9110 §4.2.4).
 fn is_safe(host: &str, listed: &[String]) -> bool {
     let (name, port) = match host.strip_prefix('[') {
         Some(rest) => rest.split_once(']').unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! Certificates that come to their end: for the metrics, and told in the log before and after.
+//! The expiry of served certificates: a metric, and warnings in the log before and after.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -8,22 +8,22 @@ use jiff::Timestamp;
 
 use super::tls::{ListenerTls, Served};
 
-/// How long before its end a certificate is told of; where that is less, a fifth of its life, for
-/// those that live only days.
+/// How long before its expiry a certificate is reported, in seconds. For short-lived certificates
+/// it is a fifth of their lifetime, if that is less.
 const BEFORE: i64 = 14 * 86_400;
 const SHARE: i64 = 5;
 
-/// When one served certificate ends.
+/// The validity of one served certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Expiry {
     /// `data` or `admin`.
     pub(super) listener: &'static str,
     pub(super) file: String,
-    /// In Unix seconds.
+    /// Start and end of the validity, in Unix seconds.
     pub(super) validity: Range<i64>,
 }
 
-/// What there is to say of a certificate.
+/// What to report about a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Notice {
     EndsSoon,
@@ -31,7 +31,7 @@ enum Notice {
 }
 
 impl Notice {
-    /// `now`: in Unix seconds.
+    /// Returns what to report at `now`, in Unix seconds.
     fn of(validity: &Range<i64>, now: i64) -> Option<Self> {
         let life = validity.end.saturating_sub(validity.start);
         if now >= validity.end {
@@ -41,7 +41,7 @@ impl Notice {
         }
     }
 
-    /// When it is said again.
+    /// Returns the delay before the same report is repeated.
     fn again(self) -> Duration {
         match self {
             Self::EndsSoon => Duration::from_secs(86_400),
@@ -50,13 +50,12 @@ impl Notice {
     }
 }
 
-/// What has been reported, and when on a clock that never goes back.
+/// What has been reported, and when on a monotonic clock.
 #[derive(Debug, Default)]
 pub(super) struct Reported(HashMap<(&'static str, String), (Notice, Duration)>);
 
 impl Reported {
-    /// Reports the certificates of both listeners for which it is time. Returns when each of them
-    /// ends.
+    /// Reports the certificates of both listeners that are due. Returns the expiry of each.
     pub(super) fn look(
         &mut self,
         data: Option<&ListenerTls>,
@@ -83,7 +82,7 @@ impl Reported {
         found
     }
 
-    /// What is to be reported now of each of these.
+    /// Returns what to report now.
     fn news<'e>(
         &mut self,
         expiries: &'e [Expiry],

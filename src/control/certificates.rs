@@ -1,7 +1,8 @@
-//! When to read the certificates again: when one of their files has changed and both have been
-//! still for a second, whatever path of links leads to them. This is independent of `gateway.toml`,
-//! and looking each second is enough: a renewal is not urgent, while half of one is worse than
-//! none.
+//! Decides when to reload the certificates: when one of the two files has changed and both have
+//! been unchanged for a second, through any chain of links.
+//!
+//! This is independent of `gateway.toml`. Polling every second is enough: a renewal is not urgent,
+//! but a half-finished one is worse than none.
 
 use super::files::identity;
 use super::watch::Identity;
@@ -13,28 +14,30 @@ type Pair = [Option<Identity>; 2];
 #[derive(Debug, Clone)]
 pub(super) struct CertificateWatch {
     files: TlsFiles,
-    /// What is in force.
+    /// The files' state when they were last loaded.
     loaded: Pair,
-    /// What was there at the last look.
+    /// The files' state at the last poll.
     seen: Pair,
-    /// What could not be used, and has been complained of.
+    /// The state that was refused and reported, or `None`.
     refused: Option<Pair>,
 }
 
 impl CertificateWatch {
-    /// For files that are about to be read for the first time.
+    /// Starts to watch files that are about to be read for the first time.
     pub(super) fn new(files: &TlsFiles) -> Self {
         let now = pair(files);
         Self { files: files.clone(), loaded: now, seen: now, refused: None }
     }
 
-    /// Those that are watched.
+    /// Returns the watched files.
     pub(super) fn files(&self) -> &TlsFiles {
         &self.files
     }
 
-    /// Whether to read them now. To be asked every second, with the outcome told to
-    /// [`Self::loaded`] or [`Self::refused`]. Touches the disk.
+    /// Returns whether to read the files now.
+    ///
+    /// To be called every second. The caller reports the outcome with [`Self::loaded`] or
+    /// [`Self::refused`]. Accesses the disk.
     pub(super) fn is_due(&mut self) -> bool {
         let now = pair(&self.files);
         let still = now == self.seen;
@@ -42,14 +45,14 @@ impl CertificateWatch {
         still && now != self.loaded
     }
 
-    /// They are in force.
+    /// Notes that the files are in force.
     pub(super) fn loaded(&mut self) {
         self.loaded = self.seen;
         self.refused = None;
     }
 
-    /// They cannot be used, half-way through a renewal perhaps, and will be tried again. Returns
-    /// whether that is news.
+    /// Notes that the files cannot be used, perhaps because a renewal is in progress. They will be
+    /// tried again. Returns whether this state has not been reported yet.
     pub(super) fn refused(&mut self) -> bool {
         self.refused.replace(self.seen) != Some(self.seen)
     }

@@ -1,5 +1,5 @@
-//! The state of the control plane. What is done with it stands in `mod.rs` (the loop), `reload.rs`
-//! and `start.rs`.
+//! The state of the control plane. Its operations are in `mod.rs` (the loop), `reload.rs` and
+//! `start.rs`.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
@@ -34,77 +34,77 @@ pub struct Controller {
     pub(super) registry: Arc<Registry>,
     pub(super) keys: KeyService,
     pub(super) store: Option<KeyStore>,
-    /// Keys of the store that the file revokes, of which the store is to be told.
+    /// Keys of the store that the file revokes, and that are yet to be revoked in the store.
     pub(super) revoked_in_file: Vec<String>,
     pub(super) key_calls: Option<mpsc::Receiver<KeyRequest>>,
     pub(super) file: ConfigFile,
     pub(super) admin: AdminSocket,
     pub(super) tls: ServedTls,
-    /// The process from which this one has taken over.
+    /// The socket to the process that this one took over from.
     pub(super) predecessor: Option<UnixStream>,
 }
 
-/// `gateway.toml`, and what of it runs.
+/// `gateway.toml`, and the configuration that runs.
 #[derive(Debug)]
 pub(super) struct ConfigFile {
     pub(super) path: PathBuf,
-    /// What runs.
+    /// The running configuration.
     pub(super) config: Arc<Config>,
     /// The last reading that was put in force.
     pub(super) reading: Arc<Reading>,
-    /// Of the file that it is from; `None`: what runs is no file.
+    /// The digest of the file that was read, or `None` if the configuration is not from a file.
     pub(super) digest: Option<[u8; 32]>,
-    /// Whether the file on disk is not what runs: a mistake in it, or it is gone.
+    /// Whether the file on disk differs from what runs: it has a mistake, or is gone.
     pub(super) differs: bool,
-    /// What the file was like when it was last refused.
+    /// The identity and digest of the file when it was last refused.
     pub(super) refused: Option<(Identity, [u8; 32])>,
-    /// The problems that were reported last.
+    /// The problems that were last reported.
     pub(super) reported: Vec<Problem>,
     pub(super) retry: Option<Retry>,
-    /// What the process was started with, without its keys.
+    /// The configuration at the start, without its keys.
     pub(super) started: Config,
     pub(super) watch: Watch,
-    /// If the file is watched already.
+    /// The notifications, or `None` if the file is not yet watched.
     pub(super) events: Option<FileEvents>,
 }
 
-/// A file that was refused and is to be read again without an edit.
+/// A refused file that is to be read again without an edit.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Retry {
     pub(super) at: Instant,
-    /// What it was like.
+    /// The refused file's identity.
     pub(super) refused: Identity,
 }
 
 /// The admin address.
 #[derive(Debug)]
 pub(super) struct AdminSocket {
-    /// `None`: there is no such address, or it is being served.
+    /// The listening socket, or `None` without an admin address or while it is being served.
     pub(super) listener: Option<TcpListener>,
     pub(super) settings: Arc<ArcSwap<Settings>>,
 }
 
-/// What both listeners serve TLS with.
+/// The TLS of both listeners.
 #[derive(Debug)]
 pub(super) struct ServedTls {
     pub(super) maker: TlsMaker,
     pub(super) server: Option<ListenerTls>,
     pub(super) admin: Option<ListenerTls>,
-    /// Certificates of whose end the log has told.
+    /// Certificates whose expiry has been logged.
     pub(super) reported: Reported,
 }
 
 impl Controller {
-    /// Where the admin address was bound, if there is one.
+    /// Returns the bound admin address, or `None` if there is none.
     #[must_use]
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin.listener.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
-    /// The admin socket as it is handed over, with the address as the file names it.
+    /// Returns the admin socket for a handover, with its address as the file names it.
     ///
     /// # Errors
-    /// There are no file descriptors left.
+    /// Fails if no file descriptor is left.
     pub fn admin_socket(&self) -> std::io::Result<Option<(Purpose, SocketAddr, TcpListener)>> {
         let named = self.file.config.admin.as_ref();
         let Some((admin, listener)) = named.zip(self.admin.listener.as_ref()) else {
@@ -113,13 +113,13 @@ impl Controller {
         Ok(Some((Purpose::Admin, admin.listen, listener.try_clone()?)))
     }
 
-    /// Goes on with what another process knew of keys.
+    /// Imports another process's state of the keys.
     pub(super) fn import(&self, known: &[(Box<str>, AccountState)]) {
         self.registry.import(known);
     }
 
-    /// Notes for the metrics when the certificates that are served with end, and reports those for
-    /// which it is time. To be called every second.
+    /// Updates the certificates' expiry for the metrics, and logs those that are due. To be called
+    /// every second.
     pub(super) fn look_at_certificates(&mut self) {
         let now = self.shared.clock.now();
         let found = self.tls.reported.look(

@@ -1,9 +1,9 @@
-//! Tells when something happens around a file: the thin adapter between the system's notifications
-//! and [`Watch`](super::watch::Watch).
+//! Reports what happens around a file: a thin adapter between the system's notifications and
+//! [`Watch`](super::watch::Watch).
 //!
-//! Directories are watched and not the file, because editors and Kubernetes put a new file in its
-//! place. Notifications only save time: network mounts, single files mounted into a container and
-//! full notification queues never tell, so the caller looks every second all the same.
+//! It watches directories instead of the file, because editors and Kubernetes replace the file.
+//! Notifications only save time. Network mounts, single files mounted into a container and full
+//! notification queues send none, so the caller polls every second anyway.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -14,10 +14,10 @@ use tokio::sync::mpsc;
 
 use super::watch::{Event, Identity};
 
-/// Events that may wait. Where there are more, the rest is dropped: the file is looked at anyhow.
+/// Limit of queued events. Further ones are dropped, because the caller polls the file anyway.
 const QUEUE: usize = 1024;
 
-/// A watched directory; another one under the same name is not watched yet.
+/// A watched directory, identified by inode: a new directory of the same name is not yet watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Directory {
     path: PathBuf,
@@ -33,25 +33,25 @@ impl Directory {
     }
 }
 
-/// Where one file is watched.
+/// The notifications about one file.
 #[derive(Debug)]
 pub(super) struct FileEvents {
     path: PathBuf,
     watcher: Option<RecommendedWatcher>,
     events: mpsc::Receiver<notify::Event>,
     directories: Vec<Directory>,
-    /// The path as given and what it leads to.
+    /// The path as given, and its target.
     names: Vec<PathBuf>,
 }
 
 impl FileEvents {
-    /// Starts to watch. Where the system cannot notify, there just are no events.
+    /// Starts to watch. If the system cannot notify, there are no events.
     pub(super) fn new(path: &Path) -> Self {
-        // As the notifications will name it.
+        // Notifications name absolute paths.
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let (sender, events) = mpsc::channel(QUEUE);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Opening and reading are told of too, our own included.
+            // Opening and reading also notify, including our own.
             if let Some(event) = event.ok().filter(|event| is_of_interest(event.kind)) {
                 let _ = sender.try_send(event);
             }
@@ -70,8 +70,8 @@ impl FileEvents {
         events
     }
 
-    /// Sees to it that the right directories are watched: links may lead elsewhere by now, and a
-    /// directory may have been replaced by another of its name. Call it every second.
+    /// Updates the watched directories: links may have changed, and a directory may have been
+    /// replaced by another of its name. Call it every second.
     pub(super) fn follow(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
         let mut names = vec![self.path.clone()];
@@ -85,22 +85,21 @@ impl FileEvents {
         for old in self.directories.drain(..).filter(|old| !wanted.contains(old)) {
             let _ = watcher.unwatch(&old.path);
         }
-        // Watching twice does no harm; one that fails is tried again at the next look.
+        // Watching twice does no harm. A failed watch is retried at the next poll.
         self.directories = wanted
             .into_iter()
             .filter(|directory| watcher.watch(&directory.path, RecursiveMode::NonRecursive).is_ok())
             .collect();
     }
 
-    /// Waits until something happens that matters. Without notifications it waits for ever.
-    /// Nothing is lost where the future is dropped.
+    /// Waits for events that matter. Never resolves without notifications. Cancel-safe: dropping
+    /// the future loses no event.
     pub(super) async fn next(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
         while events.is_empty() {
             let Some(event) = self.events.recv().await else { return std::future::pending().await };
             events.extend(self.translate(&event));
-            // All that is known is judged together: a close counts only where no further write
-            // follows.
+            // Take all queued events together: a close counts only if no further write follows.
             while let Ok(event) = self.events.try_recv() {
                 events.extend(self.translate(&event));
             }
@@ -112,7 +111,7 @@ impl FileEvents {
         let ours = event.paths.iter().any(|path| self.names.contains(path));
         match event.kind {
             EventKind::Modify(ModifyKind::Name(RenameMode::From)) => Some(Event::Poll),
-            // Told twice, and this time with the old name too, which may be ours.
+            // The rename's second notification also carries the old name, which may be ours.
             EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => None,
             EventKind::Modify(ModifyKind::Name(_)) => {
                 Some(if ours { Event::Renamed } else { Event::NeighbourRenamed })
@@ -129,7 +128,7 @@ fn is_of_interest(kind: EventKind) -> bool {
     matches!(kind, EventKind::Access(AccessKind::Close(AccessMode::Write))) || !kind.is_access()
 }
 
-/// What the path leads to now; nothing where there is no such file. Touches the disk.
+/// Returns what the path leads to now, or `None` if there is no such file. Accesses the disk.
 pub(super) fn identity(path: &Path) -> Option<Identity> {
     path.metadata().ok().map(|metadata| Identity::of(&metadata))
 }

@@ -1,12 +1,12 @@
 //! Whether the admin address accepts connections.
 
-/// Whether connections are accepted.
+/// The state of the admin address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Gate {
     Open,
-    /// Not now: those that come wait in the system's queue. Those that are open end with their
+    /// Closed for now. New connections wait in the system's queue. Open ones end with their
     /// request.
     Closed,
-    /// Nor ever again.
+    /// Closed for good.
     Shut,
 }

@@ -1,4 +1,4 @@
-//! Finds out the addresses of upstreams, here and not on the workers: the system's resolver blocks.
+//! Resolves the upstreams' names on the control thread: the system's resolver blocks.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
@@ -11,21 +11,21 @@ use tokio::time::{Instant, timeout};
 use crate::config::{Place, Upstream};
 use crate::state::{Shared, UpstreamState};
 
-/// How long an answer is believed.
+/// How long the addresses of a name are used before it is resolved again.
 const REFRESH: Duration = Duration::from_secs(30);
-/// How soon a name is tried again that could not be resolved.
+/// Delay before a failed lookup is repeated.
 const RETRY: Duration = Duration::from_secs(2);
-/// How long one look-up may take, so that a hanging resolver does not keep the others back.
+/// Timeout of one lookup, so that a hanging resolver does not delay the others.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The address of an upstream that is named by one, which needs no resolving.
+/// Returns the address of an upstream that is configured by IP address and needs no lookup.
 pub(super) fn literal(upstream: &Upstream) -> Option<SocketAddr> {
     let Place::Tcp(host, port) = &upstream.place else { return None };
     host.parse::<IpAddr>().ok().map(|address| SocketAddr::new(address, *port))
 }
 
-/// Resolves for ever: all names of the published configuration, at once after it changes. `settled`
-/// is told when every name has been tried once.
+/// Resolves all names of the published configuration, at once after each change. Never returns.
+/// Sends `true` to `settled` when every name has been tried once.
 pub(super) async fn run(shared: Arc<Shared>, settled: watch::Sender<bool>) {
     let mut publications = shared.publications();
     let mut due: HashMap<u64, Instant> = HashMap::new();
@@ -44,7 +44,7 @@ pub(super) async fn run(shared: Arc<Shared>, settled: watch::Sender<bool>) {
             })
             .map(|upstream| (upstream.id, upstream.clone()))
             .collect();
-        // Not kept while waiting: it would outlive its time.
+        // Not kept while waiting: it would stay in memory after a reload.
         drop(published);
         due.retain(|id, _| upstreams.contains_key(id));
         failing.retain(|id| upstreams.contains_key(id));
@@ -70,7 +70,7 @@ pub(super) async fn run(shared: Arc<Shared>, settled: watch::Sender<bool>) {
                         tracing::info!(upstream = %upstream.settings.authority, "upstream can be resolved again");
                     }
                 }
-                // What was known before is kept: an old address is better than none.
+                // Keep the previous addresses: an old address is better than none.
                 Err(error) if failing.insert(upstream.id) => {
                     tracing::warn!(upstream = %upstream.settings.authority, error, "upstream cannot be resolved");
                 }
@@ -86,7 +86,7 @@ pub(super) async fn run(shared: Arc<Shared>, settled: watch::Sender<bool>) {
     }
 }
 
-/// The addresses behind the name, in an order that is the same each time they are the same.
+/// Returns the addresses of the name, sorted so that equal results compare equal.
 async fn resolve(upstream: &Upstream) -> Result<Vec<SocketAddr>, String> {
     let Place::Tcp(host, port) = &upstream.place else { return Ok(Vec::new()) };
     let lookup = timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host((host.as_ref(), *port))).await;

@@ -1,5 +1,5 @@
-//! From a checked configuration to what the workers serve by besides the keys, carrying over
-//! everything that must survive an edit: statistics and upstream connections.
+//! Builds what the workers serve with, except for the keys, from a checked configuration. Carries
+//! over what must survive an edit: statistics and upstream connections.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -16,29 +16,29 @@ use crate::config::{
 use crate::policy::Routes;
 use crate::state::{ApiState, Site, UpstreamState, api_stats};
 
-/// Makes every [`Site`]; lives as long as the process.
+/// Builds every [`Site`]. Lives as long as the process.
 #[derive(Debug)]
 pub(super) struct SiteBuilder {
     workers: usize,
-    /// The system allows no more connections from clients.
+    /// Limit of client connections that the system allows.
     most_connections: usize,
     next_upstream: u64,
     provider: Arc<CryptoProvider>,
     clients: HashMap<ClientKey, Client>,
 }
 
-/// The authorities' file, and whether HTTP/2 is spoken.
+/// The file of certificate authorities, and whether HTTP/2 is used.
 type ClientKey = (Option<PathBuf>, bool);
 
 #[derive(Debug)]
 struct Client {
-    /// Of the authorities' file.
+    /// The SHA-256 digest of the authorities' file, or `None` without a readable file.
     digest: Option<[u8; 32]>,
     config: Arc<ClientConfig>,
 }
 
 impl SiteBuilder {
-    /// For this many workers, and at most this many connections from clients.
+    /// Returns a builder for this many workers and at most this many client connections.
     pub(super) fn new(workers: usize, most_connections: usize) -> Self {
         Self {
             workers,
@@ -49,11 +49,11 @@ impl SiteBuilder {
         }
     }
 
-    /// Builds what a configuration amounts to besides its keys, on the foundation of what runs.
-    /// `tls`: for handshakes.
+    /// Builds the site of a configuration, and reuses parts of the running one. `tls` is the
+    /// configuration of handshakes.
     ///
     /// # Errors
-    /// Authorities that cannot be read.
+    /// Fails if certificate authorities cannot be read.
     pub(super) fn build(
         &mut self,
         config: &Config,
@@ -95,8 +95,8 @@ impl SiteBuilder {
         Ok(ApiState { config: api.clone(), upstreams, stats })
     }
 
-    /// The one that is known while settings and authorities stay the same, so that its connections
-    /// are kept.
+    /// Returns the known state while settings and authorities stay the same, so that its
+    /// connections stay open.
     fn upstream_state(
         &mut self,
         settings: &Upstream,
@@ -125,7 +125,7 @@ impl SiteBuilder {
         }))
     }
 
-    /// One for each set of authorities, made anew when their file has changed.
+    /// Returns the TLS client for a set of authorities. Makes a new one if their file has changed.
     fn client_config(
         &mut self,
         settings: &Upstream,
@@ -133,7 +133,7 @@ impl SiteBuilder {
     ) -> Result<Arc<ClientConfig>, BadCertificate> {
         let key = (settings.ca.clone(), http2);
         let content = settings.ca.as_ref().map(|file| read_file(file, MOST_PEM)).transpose();
-        // An unreadable file is for `root_store` to complain of.
+        // `root_store` reports an unreadable file.
         let digest =
             content.unwrap_or_default().map(|content| sha2::Sha256::digest(content).into());
         if let Some(known) = self.clients.get(&key).filter(|known| known.digest == digest) {

@@ -1,5 +1,5 @@
-//! TLS of the two listeners: their certificates, chosen by the name that a client asks for, each
-//! put in force again when its files change.
+//! TLS of the two listeners. Selects the certificate by the client's server name, and reloads
+//! certificates whose files change.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use rustls::{ServerConfig, version};
 use super::certificates::CertificateWatch;
 use crate::config::{BadCertificate, Certificate, Tls, TlsFiles, TlsProfile};
 
-/// Sessions of TLS 1.2 clients without tickets that are remembered.
+/// Limit of remembered sessions of TLS 1.2 clients without tickets.
 const SESSIONS: usize = 4096;
-/// What is spoken to clients over TLS, in order of preference (RFC 7301).
+/// Protocols that the data listener offers over TLS, in order of preference (ALPN, RFC 7301).
 const DATA_PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
-/// The same at the admin address.
+/// Protocols that the admin address offers over TLS.
 const ADMIN_PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
 
-/// Makes what handshakes are done with; lives as long as the process.
+/// Makes the TLS configurations of the listeners. Lives as long as the process.
 #[derive(Debug)]
 pub(super) struct TlsMaker {
     provider: Arc<CryptoProvider>,
@@ -31,10 +31,11 @@ pub(super) struct TlsMaker {
     sessions: Arc<dyn StoresServerSessions>,
 }
 
-/// The cipher suites and groups of Mozilla's guidelines (version 5.8) in their order, without
-/// finite-field Diffie-Hellman, which no client needs that speaks TLS 1.2. The client's order
-/// decides, as the guidelines have it, because it knows what its hardware does well; the first
-/// group is the one that no quantum computer breaks (draft-ietf-tls-ecdhe-mlkem).
+/// Returns the cipher suites and groups of Mozilla's guidelines (version 5.8) in their order.
+///
+/// Finite-field Diffie-Hellman is left out: no client that speaks TLS 1.2 needs it. The client's
+/// order decides, as in the guidelines, because the client knows what its hardware does well. The
+/// first group resists quantum computers (draft-ietf-tls-ecdhe-mlkem).
 fn provider() -> CryptoProvider {
     use aws_lc_rs::{cipher_suite as suite, kx_group as group};
     CryptoProvider {
@@ -56,16 +57,16 @@ fn provider() -> CryptoProvider {
 
 impl TlsMaker {
     /// # Errors
-    /// No randomness for the ticket keys.
+    /// Fails without randomness for the ticket keys.
     pub(super) fn new() -> Result<Self, rustls::Error> {
         let sessions = ServerSessionMemoryCache::new(SESSIONS);
         Ok(Self { provider: Arc::new(provider()), ticketer: aws_lc_rs::Ticketer::new()?, sessions })
     }
 
-    /// For the data listener, on the foundation of what is served with now.
+    /// Returns the TLS of the data listener. Reuses what `before` has of it.
     ///
     /// # Errors
-    /// A certificate that is new and cannot be used.
+    /// Fails if a new certificate cannot be used.
     pub(super) fn data(
         &self,
         settings: &Tls,
@@ -74,10 +75,10 @@ impl TlsMaker {
         self.make(settings, DATA_PROTOCOLS, before)
     }
 
-    /// The same for the admin address.
+    /// Returns the TLS of the admin address. Reuses what `before` has of it.
     ///
     /// # Errors
-    /// A certificate that is new and cannot be used.
+    /// Fails if a new certificate cannot be used.
     pub(super) fn admin(
         &self,
         settings: &Tls,
@@ -100,8 +101,7 @@ impl TlsMaker {
         };
         let mut served = Vec::with_capacity(1 + settings.further.len());
         for files in settings.certificates() {
-            // A renewal that is under way must not keep an edit back, so those that are known are
-            // not read again here.
+            // Reuse known certificates: a renewal in progress must not block an edit of the file.
             served.push(known(files).map_or_else(|| Served::read(files), Ok)?);
         }
         let config = self.config(settings.profile, &served, protocols);
@@ -130,7 +130,7 @@ impl TlsMaker {
     }
 }
 
-/// What one listener serves TLS with.
+/// The TLS of one listener.
 #[derive(Debug, Clone)]
 pub(super) struct ListenerTls {
     settings: Tls,
@@ -139,7 +139,7 @@ pub(super) struct ListenerTls {
     config: Arc<ServerConfig>,
 }
 
-/// A certificate that is served with, and its files.
+/// A served certificate and its files.
 #[derive(Debug, Clone)]
 pub(super) struct Served {
     watch: CertificateWatch,
@@ -148,19 +148,19 @@ pub(super) struct Served {
 
 impl Served {
     fn read(files: &TlsFiles) -> Result<Self, BadCertificate> {
-        // First, so that a change while they are read is noticed.
+        // Before reading the files, so that a change during the read is noticed.
         let watch = CertificateWatch::new(files);
         Ok(Self { watch, certificate: Certificate::read(files)? })
     }
 
-    /// The certificate's file, for people.
+    /// Returns the path of the certificate's file, for people.
     pub(super) fn file(&self) -> String {
         self.watch.files().cert.display().to_string()
     }
 }
 
 impl ListenerTls {
-    /// For handshakes.
+    /// Returns the configuration for handshakes.
     pub(super) fn config(&self) -> Arc<ServerConfig> {
         self.config.clone()
     }
@@ -169,8 +169,9 @@ impl ListenerTls {
         &self.served
     }
 
-    /// Reads again what has changed, and tells what came of it where that is news. Returns whether
-    /// anything is to be put in force. To be called every second. Touches the disk.
+    /// Reloads the certificates whose files have changed, and reports each new outcome to `tell`.
+    ///
+    /// Returns whether any certificate was renewed. To be called every second. Accesses the disk.
     pub(super) fn renew(
         &mut self,
         maker: &TlsMaker,
@@ -201,13 +202,13 @@ impl ListenerTls {
     }
 }
 
-/// Chooses the certificate by the name that a client asks for (RFC 6066 §3).
+/// Selects the certificate by the client's server name (RFC 6066 §3).
 #[derive(Debug)]
 struct ByName {
-    /// For all other names, and for clients that ask for none.
+    /// For all other names, and for clients that send none.
     default: Option<Arc<CertifiedKey>>,
     exact: HashMap<Box<str>, Arc<CertifiedKey>>,
-    /// By what follows `*.`.
+    /// Keyed by the part after `*.`.
     wildcards: HashMap<Box<str>, Arc<CertifiedKey>>,
 }
 
@@ -221,14 +222,14 @@ impl ByName {
                     Some(parent) => (&mut chooser.wildcards, parent),
                     None => (&mut chooser.exact, &**name),
                 };
-                // The first one in the file has it.
+                // The first certificate in the file takes precedence.
                 names.entry(name.into()).or_insert_with(|| certificate.key.clone());
             }
         }
         chooser
     }
 
-    /// `name`: in lower case, as it comes from the handshake.
+    /// Returns the certificate for a lower-case `name` from the handshake, else the default.
     fn choose(&self, name: Option<&str>) -> Option<&Arc<CertifiedKey>> {
         let named = name.and_then(|name| {
             // A wildcard stands for one label (RFC 9525 §6.3).

@@ -1,32 +1,31 @@
-//! When to load the file: a state machine that is fed with what happened and what the file looks
-//! like.
+//! Decides when to load the file: a state machine whose inputs are events and the file's identity.
 //!
-//! The danger is the half-written file. It is usually valid TOML, and one that is cut before
-//! `[revoked]` would bring revoked keys back. So a file is loaded at once only when its writer is
-//! known to be done: it closed the file, or renamed a finished one into place. Everything else
-//! waits until the file has been still for a while.
+//! The danger is a half-written file. It is usually valid TOML, and one that ends before
+//! `[revoked]` would restore revoked keys. A file is therefore loaded at once only if its writer is
+//! known to have finished: it closed the file, or renamed a finished one into place. Any other
+//! change is loaded after the file has been unchanged for a while.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime};
 
-/// How long size and time have to be still where nothing tells that the writer is done. Longer than
-/// the coarsest timestamps (network mounts count in seconds), so that no later edit can look like
-/// this one.
+/// How long size and time must be unchanged if no event shows that the writer has finished. It is
+/// longer than the coarsest timestamps (network mounts count in seconds), so that no later edit can
+/// look like this one.
 const STILL: Duration = Duration::from_millis(1100);
-/// The same while the writer is known to have the file open, and may be about to go on.
+/// The same while the writer is known to have the file open, and may continue to write.
 const STILL_WHILE_OPEN: Duration = Duration::from_secs(10);
 
-/// What tells one state of a file from another without reading it.
+/// Distinguishes the states of a file without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity {
     pub(super) device: u64,
     pub(super) inode: u64,
     pub(super) size: u64,
-    /// When it was last written to.
+    /// The modification time.
     pub(super) modified: SystemTime,
-    /// When it, its name or its permissions last changed, in seconds and nanoseconds. Unlike the
-    /// modification time nobody can set it.
+    /// The time of the last change of its content, name or permissions, in seconds and nanoseconds.
+    /// Unlike the modification time it cannot be set.
     pub(super) changed: (i64, i64),
 }
 
@@ -47,58 +46,57 @@ impl Identity {
     }
 }
 
-/// What happened since the last look.
+/// What happened since the last poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Event {
-    /// Nothing that is known of: time passed.
+    /// No known event: time has passed.
     Poll,
-    /// The file was written to; whoever did still has it open.
+    /// The file was written to. The writer still has it open.
     Written,
-    /// Somebody who could write to the file closed it.
+    /// A process that could write to the file closed it.
     Closed,
     /// A file was renamed to the watched name.
     Renamed,
-    /// Something else in its directory was renamed, perhaps a directory that the path leads
-    /// through.
+    /// Something else in its directory was renamed, perhaps a directory in the path.
     NeighbourRenamed,
 }
 
 /// The time on both clocks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moment {
-    /// On a clock that never goes back; its zero means nothing.
+    /// The monotonic time since an arbitrary zero.
     pub(super) monotonic: Duration,
     pub(super) wall: SystemTime,
 }
 
-/// What to do.
+/// What the caller should do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Decision {
-    /// Nothing.
+    /// Wait.
     Wait,
     /// Load the file.
     Load,
-    /// Tell that the file is gone. Said once each time.
+    /// Report that the file is gone. Returned once each time.
     Gone,
 }
 
 /// The state machine for one file.
 #[derive(Debug)]
 pub(super) struct Watch {
-    /// What was last loaded, or refused.
+    /// The identity that was last loaded or refused.
     tried: Option<Identity>,
-    /// What was there at the last look, and since when.
+    /// The identity at the last poll. `still_since` is when it was first seen.
     seen: Option<Identity>,
     still_since: Duration,
-    /// A modification has been told of, and no close since.
+    /// Whether the file was written to and not closed since.
     open: bool,
-    /// [`Decision::Gone`] has been said and nothing loaded since.
+    /// Whether [`Decision::Gone`] was returned and nothing has been loaded since.
     gone: bool,
     unchanged_at: SystemTime,
 }
 
 impl Watch {
-    /// For a file that has just been loaded and looked like `tried` then.
+    /// Returns the state for a file that was just loaded, with the identity `tried`.
     pub(super) fn new(tried: Option<Identity>, now: Moment) -> Self {
         Self {
             tried,
@@ -110,35 +108,35 @@ impl Watch {
         }
     }
 
-    /// The last moment at which the file still was what had been loaded.
+    /// Returns the last moment at which the file still was the loaded one.
     pub(super) fn unchanged_at(&self) -> SystemTime {
         self.unchanged_at
     }
 
-    /// Whether this is not what was last loaded or refused.
+    /// Returns whether this is not the identity that was last loaded or refused.
     pub(super) fn differs(&self, identity: Option<Identity>) -> bool {
         self.tried != identity
     }
 
-    /// Whether something is going on, so that it is worth looking again soon.
+    /// Returns whether a change is in progress, so that the caller should poll again soon.
     pub(super) fn is_unsettled(&self) -> bool {
         self.open || self.seen != self.tried
     }
 
-    /// The file has been loaded or refused, and looked like `identity` before and after.
+    /// Notes that the file was loaded or refused, and had this identity before and after.
     pub(super) fn tried(&mut self, identity: Identity, now: Moment) {
         self.tried = Some(identity);
         self.gone = false;
         self.look(Some(identity), now);
     }
 
-    /// The file could not be read, or changed meanwhile: it counts as never tried.
+    /// Notes that the file could not be read, or changed during the read. It counts as never tried.
     pub(super) fn failed(&mut self, now: Moment) {
         self.tried = None;
         self.still_since = now.monotonic;
     }
 
-    /// Decides by the events since the last call, in their order, and what the path leads to after
+    /// Decides by the events since the last call, in their order, and the file's identity after
     /// them.
     pub(super) fn observe(
         &mut self,
@@ -159,11 +157,10 @@ impl Watch {
             match event {
                 Event::Poll => {}
                 Event::Written => (self.open, finished) = (true, false),
-                // What closed or came is loaded even if it looks like what was tried: timestamps
-                // are coarse.
+                // Load the file even if its identity was tried already: timestamps are coarse.
                 Event::Closed | Event::Renamed => (self.open, finished) = (false, true),
-                // A swapped link on the way to the file, as Kubernetes does it. The new file is
-                // finished unless it has been written to.
+                // Kubernetes replaces a link in the path. The new file is finished unless it was
+                // written to.
                 Event::NeighbourRenamed => {
                     finished |=
                         !self.open && before.is_some_and(|before| !before.is_same_file(identity))

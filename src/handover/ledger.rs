@@ -1,5 +1,5 @@
-//! One count for two processes: while connections of the old process go on, the new one counts
-//! their requests with its own, so that no window ever holds more than its limit.
+//! One count for two processes. While connections of the old process continue, the new process
+//! counts their requests together with its own. No window therefore exceeds its limit.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::wire;
 use crate::policy::{Allowance, Charge, Digest, Exhausted, Limit};
 
-/// How long the other process may take. It answers in microseconds, and only requests on old
-/// connections ever wait for it; but while it takes the counts in, they wait for that.
+/// Timeout for the other process. It responds in microseconds, and only requests on old connections
+/// ever wait for it. They also wait while the new process imports the counts.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A request to be counted.
@@ -19,42 +19,44 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct Order {
     /// Name of the API.
     pub api: String,
-    /// Of the secret that was presented.
+    /// The digest of the presented secret.
     pub digest: Digest,
-    /// Never empty.
+    /// The limits to count against. Never empty.
     pub limits: Vec<Limit>,
 }
 
-/// What counting it came to.
+/// The result of counting a request.
 pub type Outcome = Result<Option<Allowance>, Exhausted>;
 
-/// Where one thread has its requests counted.
+/// The connection over which one thread counts its requests in the other process.
 #[derive(Debug)]
 pub struct Link(UnixStream);
 
 impl Link {
-    /// Over a socket whose other end is [`serve`]d.
+    /// Returns a link over a socket whose other end is [`serve`]d.
     ///
     /// # Errors
-    /// The socket cannot be set up.
+    /// Fails if the socket's timeouts cannot be set.
     pub fn new(stream: UnixStream) -> io::Result<Self> {
         stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
         stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
         Ok(Self(stream))
     }
 
-    /// Has a request counted. Blocks. Nothing: the other process does not know the key.
+    /// Counts a request at the other end. Blocks. Returns `None` if the other process does not know
+    /// the key.
     ///
     /// # Errors
-    /// There is no answer, and none will come: the link is to be dropped.
+    /// Fails if there is no response. The link is then unusable and must be dropped.
     fn ask(&self, order: &Order) -> io::Result<Option<Outcome>> {
         wire::write(&self.0, order)?;
         wire::read(&self.0)
     }
 
-    /// Has a request counted at the other end, or, where that fails, here, by `count`. It is noted
-    /// here too if it was admitted there, so that this process can go on alone. A link without an
-    /// answer is dropped.
+    /// Counts a request at the other end, or with `count` in this process if that fails.
+    ///
+    /// A request that the other end admits is counted here too, so that this process can continue
+    /// alone. A link that fails is dropped.
     pub fn count(
         link: &mut Option<Self>,
         order: &Order,
@@ -90,7 +92,7 @@ impl From<&Charge<'_>> for Order {
     }
 }
 
-/// Counts what comes from a [`Link`] until its end is closed. Blocks.
+/// Counts requests that arrive from a [`Link`] until its end is closed. Blocks.
 pub fn serve(stream: &UnixStream, mut count: impl FnMut(&Order) -> Option<Outcome>) {
     while let Ok(order) = wire::read(stream) {
         if wire::write(stream, &count(&order)).is_err() {

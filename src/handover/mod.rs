@@ -1,6 +1,6 @@
-//! What two processes of Keygate share while one takes over from the other: messages and open
-//! sockets over a Unix socket, and one count of requests for both. Who says what and when is
-//! `control/upgrade`'s.
+//! The transport between two processes of Keygate while one takes over from the other: messages,
+//! open sockets over a Unix socket, and one request count for both. The protocol itself is in
+//! `control/upgrade`.
 
 mod ledger;
 mod wire;

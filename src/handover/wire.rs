@@ -1,5 +1,5 @@
-//! Messages as JSON behind their length, and file descriptors (`SCM_RIGHTS`). JSON, because the two
-//! sides may be different versions: a member that one does not know is passed over.
+//! Length-prefixed JSON messages, and file descriptors (`SCM_RIGHTS`). The two processes may be
+//! different versions. With JSON, each ignores members that it does not know.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-/// The largest message, in bytes. What is long is sent in parts.
+/// Limit of a message, in bytes. Longer data is sent in parts.
 const LARGEST: usize = 16 << 20;
 
 fn frame(message: &impl Serialize) -> io::Result<Vec<u8>> {
@@ -34,18 +34,18 @@ fn check(length: u32) -> io::Result<usize> {
     }
 }
 
-/// Sends a message.
+/// Writes a message. Blocks.
 ///
 /// # Errors
-/// The other side is gone, or does not read within the socket's time.
+/// Fails if the peer is gone, or does not read within the socket's timeout.
 pub fn write(mut stream: impl Write, message: &impl Serialize) -> io::Result<()> {
     stream.write_all(&frame(message)?)
 }
 
-/// Receives a message, and not a byte of what follows it.
+/// Reads a message, and no byte after it. Blocks.
 ///
 /// # Errors
-/// The other side is gone, says something else or nothing within the socket's time.
+/// Fails if the peer is gone, sends an invalid message, or sends none within the socket's timeout.
 pub fn read<M: DeserializeOwned>(mut stream: impl Read) -> io::Result<M> {
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;
@@ -54,10 +54,10 @@ pub fn read<M: DeserializeOwned>(mut stream: impl Read) -> io::Result<M> {
     Ok(serde_json::from_slice(&message)?)
 }
 
-/// The same as [`write()`] for a task.
+/// Does the same as [`write()`] asynchronously.
 ///
 /// # Errors
-/// The other side is gone.
+/// Fails if the peer is gone.
 pub async fn send(
     stream: &mut (impl AsyncWrite + Unpin),
     message: &impl Serialize,
@@ -65,10 +65,10 @@ pub async fn send(
     stream.write_all(&frame(message)?).await
 }
 
-/// The same as [`read`] for a task. What has come of a message is lost if nobody waits to the end.
+/// Does the same as [`read`] asynchronously. Not cancel-safe: a dropped future loses its bytes.
 ///
 /// # Errors
-/// The other side is gone or says something else.
+/// Fails if the peer is gone or sends an invalid message.
 pub async fn receive<M: DeserializeOwned>(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<M> {
     let mut length = [0; 4];
     stream.read_exact(&mut length).await?;
@@ -77,10 +77,10 @@ pub async fn receive<M: DeserializeOwned>(stream: &mut (impl AsyncRead + Unpin))
     Ok(serde_json::from_slice(&message)?)
 }
 
-/// Passes a file descriptor on, with one byte.
+/// Sends a file descriptor, with one byte.
 ///
 /// # Errors
-/// What the system says; [`io::ErrorKind::WouldBlock`] where the socket does not block and is full.
+/// Fails with the system's error: [`io::ErrorKind::WouldBlock`] if a non-blocking socket is full.
 pub fn pass(stream: impl AsFd, descriptor: BorrowedFd<'_>) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -90,10 +90,10 @@ pub fn pass(stream: impl AsFd, descriptor: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes a file descriptor that was passed. Programs that are started later do not get it.
+/// Receives a file descriptor. Programs started later do not inherit it.
 ///
 /// # Errors
-/// There is none, or the other side is gone.
+/// Fails if the message has no descriptor, or the peer is gone.
 pub fn take(stream: impl AsFd) -> io::Result<OwnedFd> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);

@@ -1,5 +1,5 @@
-//! The connections that are open, over all workers, and how many of them are from one address. Only
-//! accepting and closing touch this.
+//! Counts the open connections of all workers, in total and by address. Only accepting and closing
+//! a connection touch this.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,38 +8,38 @@ use dashmap::DashMap;
 
 use crate::config::Server;
 
-/// Connections beyond `max_connections` that are still open long enough to be told so: this part of
-/// them, and at least so many.
+/// Connections beyond `max_connections` that stay open long enough to receive an error response:
+/// this fraction of the limit, and at least this many.
 const SURPLUS: (usize, usize) = (8, 16);
 
-/// The connections that are open.
+/// The open connections.
 #[derive(Debug, Default)]
 pub struct Connections {
     open: AtomicUsize,
-    /// Only addresses with open connections, so there are never more than connections.
+    /// Only addresses with open connections, so there are never more entries than connections.
     by_address: DashMap<IpAddr, usize>,
 }
 
-/// A connection that was counted. It is to be [released](Connections::release).
+/// A counted connection. The caller must [release](Connections::release) it.
 #[derive(Debug)]
 pub struct Admitted {
-    /// Whether there are so many that this one is only to be told so.
+    /// Whether the connection exceeds `max_connections` and only gets an error response.
     pub overflow: bool,
-    /// Where it counts, if its address is counted.
+    /// The address it counts for, or `None` if its address is not limited.
     address: Option<IpAddr>,
 }
 
 /// Why a connection is not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TooMany {
-    /// There are too many.
+    /// Too many connections in total.
     InAll,
-    /// There are too many from its address.
+    /// Too many connections from its address.
     FromAddress,
 }
 
 impl Connections {
-    /// How many there are.
+    /// Returns the number of open connections.
     #[must_use]
     pub fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
@@ -48,7 +48,7 @@ impl Connections {
     /// Counts a connection from this address.
     ///
     /// # Errors
-    /// There are too many to count another.
+    /// Fails if there are too many, and then leaves the count unchanged.
     pub fn admit(&self, address: IpAddr, server: &Server) -> Result<Admitted, TooMany> {
         let (part, least) = SURPLUS;
         let most = server.max_connections;
@@ -74,7 +74,7 @@ impl Connections {
         Err(TooMany::FromAddress)
     }
 
-    /// The connection is gone.
+    /// Uncounts a closed connection.
     pub fn release(&self, admitted: &Admitted) {
         self.open.fetch_sub(1, Ordering::Relaxed);
         if let Some(address) = admitted.address {
@@ -86,7 +86,8 @@ impl Connections {
     }
 }
 
-/// What counts as one address: whoever has one IPv6 address mostly has the 2⁶⁴ of its network.
+/// Returns what counts as one address. A client with one IPv6 address usually has the 2⁶⁴ of its
+/// /64.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
@@ -171,7 +172,7 @@ mod tests {
         assert_eq!((connections.open(), connections.by_address.len()), (10, 0));
     }
 
-    /// A connection that comes from one of six networks, or one of those open that goes.
+    /// A connection from one of six networks opens, or one of the open ones closes.
     #[derive(Debug, Clone)]
     enum Step {
         Comes(u8),

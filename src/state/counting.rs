@@ -1,6 +1,7 @@
-//! Where requests are counted: in this process, or in the one that takes over from it. Workers and
-//! clerks switch one by one, each between two requests; once all have, the counts of this process
-//! stand still.
+//! Selects where requests are counted: in this process, or in the one that takes over from it.
+//!
+//! Workers and clerks switch one by one, each between two requests. Once all have switched, the
+//! counts of this process no longer change.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,14 +10,14 @@ use tokio::sync::watch;
 use super::Shared;
 use crate::handover::{Link, Order, Outcome};
 
-/// What there is to switch.
+/// The state of a switch.
 #[derive(Debug)]
 pub struct Counting {
-    /// For the workers, by index; each takes its own.
+    /// Links for the workers, by index. Each worker takes its own.
     links: Mutex<Vec<Option<Link>>>,
-    /// Rises at each switch.
+    /// Incremented at each switch.
     switches: watch::Sender<u64>,
-    /// How many workers have taken theirs since.
+    /// The number of workers that have taken their link since the last switch.
     switched: watch::Sender<usize>,
     clerks: Mutex<Vec<Arc<Clerk>>>,
 }
@@ -31,14 +32,15 @@ impl Counting {
         }
     }
 
-    /// How many links a switch takes.
+    /// Returns the number of links that a switch needs.
     #[must_use]
     pub fn parties(&self) -> usize {
         self.links().len() + self.clerks().len()
     }
 
-    /// Has requests counted over these links, or, where there are too few, in this process.
-    /// Resolves when no request is counted any more as it was before; never if a worker has died.
+    /// Counts requests over these links from now on, and in this process where links are missing.
+    ///
+    /// Resolves when every worker has switched. Never resolves if a worker has died.
     pub async fn switch(&self, links: Vec<Link>) {
         let mut links = links.into_iter();
         self.switched.send_replace(0);
@@ -56,13 +58,13 @@ impl Counting {
         let _ = switched.wait_for(|switched| *switched >= workers).await;
     }
 
-    /// Wakes its holder at each switch.
+    /// Returns a receiver that is notified at each switch.
     #[must_use]
     pub fn switches(&self) -> watch::Receiver<u64> {
         self.switches.subscribe()
     }
 
-    /// A worker switches: it counts over this link from now on, or itself.
+    /// Switches a worker. Returns the link to count over, or `None` to count in this process.
     #[must_use]
     pub fn take(&self, worker: usize) -> Option<Link> {
         let link = self.links().get_mut(worker).and_then(Option::take);
@@ -70,7 +72,7 @@ impl Counting {
         link
     }
 
-    /// Somebody who counts for another process.
+    /// Registers a clerk, which counts for another process.
     #[must_use]
     pub fn employ(&self) -> Arc<Clerk> {
         let clerk = Arc::new(Clerk::default());
@@ -78,7 +80,7 @@ impl Counting {
         clerk
     }
 
-    /// Its process has ended.
+    /// Removes a clerk whose process has ended.
     pub fn dismiss(&self, clerk: &Arc<Clerk>) {
         self.clerks().retain(|known| !Arc::ptr_eq(known, clerk));
     }
@@ -92,15 +94,16 @@ impl Counting {
     }
 }
 
-/// Counts requests of a worker of the process from which this one took over.
+/// Counts requests of one worker of the process before this one.
 #[derive(Debug, Default)]
 pub struct Clerk {
-    /// To the process that takes over from this one in turn. Held while a request is counted.
+    /// The link to the process that takes over from this one in turn. Locked while a request is
+    /// counted.
     link: Mutex<Option<Link>>,
 }
 
 impl Clerk {
-    /// Counts a request. Nothing: the key or the API is not known.
+    /// Counts a request. Returns `None` if the key or the API is unknown.
     pub fn count(&self, order: &Order, shared: &Shared) -> Option<Outcome> {
         Link::count(&mut self.link(), order, || {
             let published = shared.published();

@@ -1,31 +1,33 @@
-//! File descriptors: every connection and every open file takes one, and whoever has none left can
-//! neither accept, nor connect, nor read an edit that revokes a key. So clients and upstreams get a
-//! part each of what the system allows, and the rest is kept.
+//! Divides the process's file descriptors between clients and upstreams.
+//!
+//! Every connection and every open file takes one. Without a free one the process can neither
+//! accept, nor connect, nor read an edit that revokes a key. Clients and upstreams therefore get a
+//! share each, and the rest is reserved.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Kept for all that is neither a client's connection nor an upstream's: the admin address, the
-/// store, files that are read, the log.
+/// Reserved for everything but clients and upstreams: the admin address, the store, files that are
+/// read, the log.
 const KEPT: usize = 160;
-/// The same for each worker: its runtime and its listeners.
+/// Reserved for each worker: its runtime and its listeners.
 const KEPT_BY_WORKER: usize = 8;
-/// However few there are, some requests are to be served.
+/// Minimum for clients and for upstreams, so that some requests are always served.
 const LEAST: usize = 8;
 
-/// How many connections there may be at once.
+/// The limits of simultaneous connections.
 #[derive(Debug)]
 pub struct Descriptors {
-    /// From clients.
+    /// Limit of connections from clients.
     pub clients: usize,
-    /// To upstreams.
+    /// Limit of connections to upstreams.
     pub upstreams: usize,
-    /// Connections to upstreams that are open or being made.
+    /// Connections to upstreams that are open or connecting.
     used: AtomicUsize,
 }
 
-/// A connection to an upstream, counted until this is dropped.
+/// A slot for one connection to an upstream, freed on drop.
 #[derive(Debug)]
 pub struct UpstreamPlace(Arc<Descriptors>);
 
@@ -36,13 +38,13 @@ impl Drop for UpstreamPlace {
 }
 
 impl Descriptors {
-    /// Has the system allow this process as many as it may have, and divides them up.
+    /// Raises the limit of open files to the hard limit, and divides it up.
     #[must_use]
     pub fn claim(workers: usize) -> Self {
         use rustix::process::{Resource, getrlimit, setrlimit};
         let mut limit = getrlimit(Resource::Nofile);
         let most = rustix::process::Rlimit { current: limit.maximum, ..limit };
-        // Where the system refuses that, there are as many as there were.
+        // If the system refuses, the current limit stays.
         if limit.current != limit.maximum && setrlimit(Resource::Nofile, most).is_ok() {
             limit.current = limit.maximum;
         }
@@ -54,7 +56,8 @@ impl Descriptors {
 
     fn of(limit: usize, workers: usize) -> Self {
         let left = limit.saturating_sub(KEPT + KEPT_BY_WORKER * workers);
-        // A few clients more than there may be are held for as long as it takes to tell them.
+        // Connections beyond the clients' limit stay open for as long as their error response
+        // takes.
         Self {
             clients: (left / 5 * 2).max(LEAST),
             upstreams: (left / 2).max(LEAST),
@@ -62,10 +65,10 @@ impl Descriptors {
         }
     }
 
-    /// Takes a place for another connection to an upstream.
+    /// Takes a slot for another connection to an upstream.
     ///
     /// # Errors
-    /// There are as many as there may be.
+    /// Fails with [`io::ErrorKind::QuotaExceeded`] if no slot is free.
     pub fn take(self: &Arc<Self>) -> io::Result<UpstreamPlace> {
         let place = UpstreamPlace(self.clone());
         if self.used.fetch_add(1, Ordering::Relaxed) < self.upstreams {

@@ -1,4 +1,4 @@
-//! What was refused lately, so that whoever is asked about a request id can say why.
+//! Recently refused requests, so that an operator can look up the reason by request id.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -7,15 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::policy::{Digest, KeyRecord, Refusal};
 use crate::text::clipped;
 
-/// Requests with a key that are remembered, by worker.
+/// Limit of remembered requests with a known key, by worker.
 const WITH_KEY: usize = 8192;
-/// Requests without one: there may be many, and little is to be said about them, so they must not
-/// push the others out.
+/// Limit of those without one. They can be many and carry little information, so they must not
+/// evict the others.
 const WITHOUT_KEY: usize = 1024;
-/// For how long, in seconds.
+/// How long a request is remembered, in seconds.
 const MEMORY: i64 = 3600;
-/// How long the texts get, in bytes: the request id, the method, the host, the path and the
-/// referrer. A longer one is cut and ends with `…`.
+/// Limits of the texts in bytes: request id, method, host, path and referrer. A longer text is cut
+/// and ends with `…`.
 const LONGEST: [usize; 5] = [128, 64, 272, 2048, 512];
 
 /// The key of a request that was refused.
@@ -27,27 +27,27 @@ pub enum RefusedKey {
     Dead(Digest),
 }
 
-/// A request that was refused. Texts hold no key.
+/// A refused request. Its texts contain no key.
 #[derive(Debug, Clone)]
 pub struct RefusedRequest {
-    /// When, in Unix seconds.
+    /// When it was refused, in Unix seconds.
     pub at: i64,
-    /// Why.
+    /// Why it was refused.
     pub refusal: Refusal,
-    /// Name of the API, once it was found.
+    /// Name of the API, or `None` if none was found.
     pub api: Option<Arc<str>>,
-    /// The key, once it was found.
+    /// The key, or `None` if none was found.
     pub key: Option<RefusedKey>,
-    /// The other end of the connection, or who that says it speaks for.
+    /// The client's address: the connection's peer, or the one that a trusted proxy reports.
     pub address: IpAddr,
-    /// The request id that the client was told, then method, host, path and referrer: in one piece
-    /// of memory.
+    /// The request id, method, host, path and referrer, in one allocation.
     texts: Box<str>,
     ends: [u16; 4],
 }
 
 impl RefusedRequest {
-    /// `texts` are the request id, the method, the host, the path and the referrer.
+    /// Returns a refused request. `texts` are the request id, the method, the host, the path and
+    /// the referrer.
     #[must_use]
     pub fn new(
         at: i64,
@@ -74,7 +74,7 @@ impl RefusedRequest {
         self.texts.get(start..end).unwrap_or_default()
     }
 
-    /// The id that the client was told.
+    /// The request id that the client received.
     #[must_use]
     pub fn request_id(&self) -> &str {
         self.text(0)
@@ -86,7 +86,7 @@ impl RefusedRequest {
         self.text(1)
     }
 
-    /// The host that was asked for.
+    /// The requested host.
     #[must_use]
     pub fn host(&self) -> &str {
         self.text(2)
@@ -98,21 +98,21 @@ impl RefusedRequest {
         self.text(3)
     }
 
-    /// The `Referer` field; empty: there was none.
+    /// The `Referer` field, or empty without one.
     #[must_use]
     pub fn referrer(&self) -> &str {
         self.text(4)
     }
 }
 
-/// What one worker refused lately. Only refused requests take its lock.
+/// The requests that one worker recently refused. Only refused requests lock it.
 #[derive(Debug, Default)]
 pub struct RefusedRequests {
     lists: Mutex<[VecDeque<RefusedRequest>; 2]>,
 }
 
 impl RefusedRequests {
-    /// Remembers a request, and forgets the oldest one if there are too many.
+    /// Adds a request, and evicts the oldest one if there are too many.
     pub fn add(&self, request: RefusedRequest) {
         let (list, most) = if request.key.is_some() { (0, WITH_KEY) } else { (1, WITHOUT_KEY) };
         let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
@@ -122,7 +122,7 @@ impl RefusedRequests {
         lists[list].push_back(request);
     }
 
-    /// The latest request of the last hour with this id.
+    /// Returns the latest request of the last hour with this id. `now` is in Unix seconds.
     #[must_use]
     pub fn find(&self, request_id: &str, now: i64) -> Option<RefusedRequest> {
         let lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! Where the gateway listens for its operators, and what shows that it is the gateway.
+//! The gateway's admin address, and how its identity is checked.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -28,11 +28,11 @@ const HINT: &str = "name the file with --config, or the address with --admin or 
 pub(super) struct Address {
     /// Host and port.
     pub(super) authority: String,
-    /// Checks the certificate; `None`: plain text.
+    /// The TLS settings that check the certificate, or `None` for plain text.
     tls: Option<Arc<ClientConfig>>,
 }
 
-/// Why a file does not tell the address.
+/// Why a file does not yield the address.
 #[derive(Debug, Error)]
 enum Untold {
     #[error("cannot be read: {0}")]
@@ -47,15 +47,16 @@ enum Untold {
     NotAnAddress,
 }
 
-/// All of the file that matters here. The rest may be wrong: the gateway runs on with what it had.
+/// The only part of the file that is read here. The rest may be invalid: a running gateway keeps
+/// its previous configuration.
 #[derive(Debug, Deserialize)]
 struct File {
     admin: Option<toml::Value>,
 }
 
 impl Address {
-    /// Finds the address: the one that the command line names, else the one of the file, else the
-    /// one of the environment. There is none that is taken where nobody names one.
+    /// Returns the address that the command line names, else the file's, else the environment's.
+    /// There is no default address.
     pub(super) fn find(file: &Path, named: Option<&Uri>) -> anyhow::Result<Self> {
         if let Some(uri) = named {
             return Self::from_uri(uri);
@@ -120,17 +121,17 @@ impl Address {
         Ok(Self { authority: format!("{}:{port}", authority.host()), tls })
     }
 
-    /// Whether a certificate shows who is there.
+    /// Returns whether a TLS certificate proves the gateway's identity.
     pub(super) fn is_certified(&self) -> bool {
         self.tls.is_some()
     }
 
-    /// As people write it.
+    /// Returns the address as a URL.
     pub(super) fn url(&self) -> String {
         format!("{}://{}", if self.is_certified() { "https" } else { "http" }, self.authority)
     }
 
-    /// Connects, and checks the certificate if there is one.
+    /// Connects, and checks the certificate if the address uses TLS.
     pub(super) async fn connect(&self) -> anyhow::Result<Box<dyn Stream>> {
         let stream = TcpStream::connect(&self.authority).await?;
         let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
@@ -140,14 +141,14 @@ impl Address {
     }
 }
 
-/// A connection, with TLS or without.
+/// A connection, with or without TLS.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
-/// Reads `[admin]` of the file, and its `listen`.
+/// Reads `[admin]` of the file, and the `listen` in it.
 fn section(file: &Path) -> Result<(SocketAddr, toml::Value), Untold> {
     let text = std::fs::read_to_string(file)?;
-    // The error itself shows the line, which may have a secret in it.
+    // The parser's error quotes the line, which may contain a secret.
     let file: File = toml::from_str(&text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start.min(text.len()));
         Untold::NotToml(text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1)

@@ -1,4 +1,4 @@
-//! What the admin API answers with: JSON, or a problem (RFC 9457).
+//! Responses of the admin API: JSON, or a problem (RFC 9457).
 
 use anyhow::{Context as _, anyhow};
 use bytes::Bytes;
@@ -12,14 +12,14 @@ use crate::cli::output::plain;
 pub(super) const TOKEN_HINT: &str = "add an [[admin.token]] with `role = \"manage\"` and the \
     digest that `keygate keys hash` makes of the token";
 
-/// An answer, whatever it says.
+/// A response with any status.
 #[derive(Debug)]
 pub(in crate::cli) struct Answer {
     pub(in crate::cli) status: StatusCode,
     pub(in crate::cli) body: Bytes,
 }
 
-/// Why a call is refused.
+/// The body of a response other than success (RFC 9457).
 #[derive(Debug, Deserialize)]
 struct Problem {
     code: String,
@@ -28,23 +28,27 @@ struct Problem {
     errors: Vec<Mistake>,
 }
 
-/// One of the mistakes of a call.
+/// One of the mistakes in a request.
 #[derive(Debug, Deserialize)]
 pub(in crate::cli) struct Mistake {
-    /// Empty: the whole.
+    /// The member of the request that is wrong; empty for the request as a whole.
     member: String,
     pub(in crate::cli) message: String,
 }
 
 impl Answer {
+    /// Returns the response if its status is a success.
+    ///
     /// # Errors
-    /// The answer is a refusal.
+    /// Fails with the gateway's message for any other status.
     pub(in crate::cli) fn accepted(self) -> anyhow::Result<Self> {
         if self.status.is_success() { Ok(self) } else { Err(self.refusal()) }
     }
 
+    /// Parses the body as JSON.
+    ///
     /// # Errors
-    /// The answer is something else.
+    /// Fails if the body is not the JSON of a `T`.
     pub(in crate::cli) fn read<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
         serde_json::from_slice(&self.body).context(
             "the answer is not what this version of keygate understands; is the gateway \
@@ -52,22 +56,22 @@ impl Answer {
         )
     }
 
-    /// The JSON as the gateway wrote it.
+    /// Returns the body as the gateway wrote it.
     ///
     /// # Errors
-    /// It is no text.
+    /// Fails if the body is not UTF-8.
     pub(in crate::cli) fn text(&self) -> anyhow::Result<&str> {
         Ok(std::str::from_utf8(&self.body)?)
     }
 
-    /// Every mistake of the call that the gateway names.
+    /// Returns every mistake that the gateway lists for the request.
     pub(in crate::cli) fn mistakes(&self) -> Vec<Mistake> {
         serde_json::from_slice::<Problem>(&self.body)
             .map(|problem| problem.errors)
             .unwrap_or_default()
     }
 
-    /// Whether it is a refusal with this code.
+    /// Returns whether the body is a problem with this code.
     pub(super) fn has_code(&self, code: &str) -> bool {
         serde_json::from_slice::<Problem>(&self.body).is_ok_and(|problem| problem.code == code)
     }
@@ -79,7 +83,7 @@ impl Answer {
                 self.status
             );
         };
-        // The detail of this code is the list of its errors.
+        // The detail of this code only repeats the list of errors.
         let mut text = if problem.code == "invalid_request" {
             "the gateway cannot take this as it is".to_owned()
         } else {
@@ -96,7 +100,7 @@ impl Answer {
     }
 }
 
-/// What to do about a refusal with this code.
+/// Returns what to do about a problem with this code.
 fn hint(code: &str) -> Option<&'static str> {
     Some(match code {
         "missing_token" | "unknown_token" | "no_admin_token" | "read_only_token" => TOKEN_HINT,

@@ -1,4 +1,4 @@
-//! One request and its answer, over a connection that is there.
+//! One request and its response on an open connection.
 
 use anyhow::anyhow;
 use bytes::Bytes;
@@ -12,18 +12,18 @@ use serde_json::Value;
 use super::address::Stream;
 use super::answer::Answer;
 
-/// What a request carries.
+/// The body of a request.
 pub(super) type Content = Full<Bytes>;
 
-/// Begins to speak HTTP/1.1.
+/// Starts HTTP/1.1 on the stream, and returns the request sender.
 pub(super) async fn speak(stream: Box<dyn Stream>) -> anyhow::Result<SendRequest<Content>> {
     let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    // What goes wrong on it shows in the exchange.
+    // The exchange reports the connection's errors.
     tokio::spawn(connection);
     Ok(sender)
 }
 
-/// Makes a request without credentials.
+/// Returns a request without credentials, with `body` as JSON.
 pub(super) fn request(
     authority: &str,
     method: Method,
@@ -42,7 +42,7 @@ pub(super) fn request(
     Ok(request)
 }
 
-/// Sends it, and returns the answer, whose body may have so many bytes.
+/// Sends the request, and returns the response. Its body may have at most `longest` bytes.
 pub(super) async fn exchange(
     sender: &mut SendRequest<Content>,
     request: Request<Content>,

@@ -1,6 +1,6 @@
-//! Trust in one certificate: the file that the gateway's own configuration names. Whoever can
-//! replace that file can replace the configuration too, so neither an authority nor a name has
-//! anything to add.
+//! Trust in exactly one certificate: the file that the gateway's own configuration names. Anyone
+//! who can replace that file can also replace the configuration. Checking an authority or a host
+//! name would therefore add nothing.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
-/// A client that talks only to the server whose certificate is the first in this PEM file.
+/// Returns a TLS client configuration that accepts only the first certificate in this PEM file.
 ///
 /// # Errors
-/// There is no certificate in it.
+/// Fails if the file cannot be read or has no certificate.
 pub(super) fn client(file: &Path) -> anyhow::Result<Arc<ClientConfig>> {
     let certificate = CertificateDer::from_pem_file(file)
         .with_context(|| format!("cannot read the admin certificate {}", file.display()))?;
@@ -51,7 +51,7 @@ impl ServerCertVerifier for Pinned {
         }
     }
 
-    // The certificate is no secret: only the signature shows that the server holds its key.
+    // The certificate is public. Only the signature shows that the server holds its private key.
     fn verify_tls12_signature(
         &self,
         message: &[u8],

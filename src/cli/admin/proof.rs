@@ -1,5 +1,5 @@
-//! Proof that the other side of a plain connection is the gateway: it knows the digest of the
-//! token. Whoever else listens there is never sent the token.
+//! Proof that the peer of a plain-text connection is the gateway: it knows the token's digest. The
+//! token is never sent to a peer without this proof.
 
 use anyhow::anyhow;
 use http::{Method, StatusCode};
@@ -13,7 +13,7 @@ use super::exchange::{Content, exchange, request};
 use crate::policy::Digest;
 use crate::proof::{Challenge, Proof};
 
-/// The longest answer: proofs for some ten thousand tokens.
+/// Limit of the response body, in bytes: proofs for some ten thousand tokens.
 const LONGEST_ANSWER: usize = 1024 * 1024;
 const STRANGER_HINT: &str = "another program may listen there; a gateway from before this version \
     is to be upgraded first (`kill -USR2` of its process) or called over TLS";
@@ -25,7 +25,7 @@ pub(super) enum Unproven {
     TooOften,
     #[error("the gateway closes the connection on which it has proved that it knows the token")]
     Closed,
-    /// It has no admin token at all.
+    /// The gateway has no admin token.
     #[error("the gateway has no [[admin.token]]")]
     NoTokens,
     #[error("whoever is there answers {0} where a gateway proves that it knows the token")]
@@ -37,12 +37,12 @@ pub(super) enum Unproven {
 }
 
 impl Unproven {
-    /// Whether it may be different in a second.
+    /// Returns whether a retry a second later may succeed.
     pub(super) fn may_pass(&self) -> bool {
         matches!(self, Self::TooOften | Self::Closed)
     }
 
-    /// What to do about it.
+    /// Returns what to do about it.
     pub(super) fn hint(&self) -> String {
         match self {
             Self::TooOften => "try again in a minute".to_owned(),
@@ -62,10 +62,10 @@ struct Proofs {
     proofs: Vec<Proof>,
 }
 
-/// Returns once the other side has proved that it knows the token.
+/// Returns once the peer has proved that it knows the token.
 ///
 /// # Errors
-/// It has not.
+/// Fails if the peer gives no valid proof.
 pub(super) async fn demand(
     sender: &mut SendRequest<Content>,
     authority: &str,

@@ -13,18 +13,18 @@ use crate::policy::Digest;
 
 pub(super) const CERTIFICATE: &str = "cert.pem";
 const PRIVATE_KEY: &str = "key.pem";
-/// What the guide says to edit, and to put in its place.
+/// The line that the guide says to edit, and its replacement.
 pub(super) const NOTHING_REVOKED: &str = "keys = []";
 pub(super) const READER_REVOKED: &str = "keys = [\"key_reader\"]";
 
-/// Writes the files; returns the path of `gateway.toml`.
+/// Writes the files, and returns the path of `gateway.toml`.
 pub(super) fn fill(demo: &Demo) -> anyhow::Result<PathBuf> {
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
     let address = reachable(demo.listen).ip().to_string();
     if !names.contains(&address) {
         names.push(address);
     }
-    // Made by rcgen with ECDSA P-256, whose handshakes cost a quarter of RSA's.
+    // rcgen makes an ECDSA P-256 key, whose handshakes cost a quarter of RSA's.
     let CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed(names).context("cannot make a certificate")?;
     write(&demo.folder.join(CERTIFICATE), &cert.pem())?;
@@ -34,7 +34,7 @@ pub(super) fn fill(demo: &Demo) -> anyhow::Result<PathBuf> {
     Ok(config)
 }
 
-/// Makes a file that only its owner can read.
+/// Creates a file that only its owner can read.
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);

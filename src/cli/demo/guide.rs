@@ -1,4 +1,4 @@
-//! What the demo says to its user.
+//! The text that the demo prints for its user.
 
 use std::path::Path;
 
@@ -75,7 +75,7 @@ Ctrl-C ends the demo. {afterwards}
     )
 }
 
-/// A path as one word of a POSIX shell.
+/// Quotes a path as one word of a POSIX shell.
 fn quoted(path: &Path) -> String {
     let path = path.display().to_string();
     let plain = path

@@ -1,4 +1,4 @@
-//! `keygate demo`: everything that a first try needs, made on the spot.
+//! `keygate demo`: sets up everything that a first try needs.
 
 mod folder;
 mod guide;
@@ -19,14 +19,13 @@ use super::output::print;
 use crate::policy::new_key;
 use crate::serve;
 
-/// Start a whole working system: a sample API, the gateway in front of it, and lines to try
+/// Start a complete working system: a sample API, the gateway in front of it, and commands to try
 ///
-/// Needs nothing but this program. It makes a folder with a certificate, sample keys and a
-/// gateway.toml to play with, and prints curl lines that can be pasted into another terminal.
-/// Ctrl-C ends it.
+/// Needs only this program. It creates a folder with a certificate, sample keys and a gateway.toml
+/// to experiment with, and prints curl commands to paste into another terminal. Ctrl-C stops it.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// A new or empty folder for the files; it stays [default: one that is removed at the end]
+    /// A new or empty folder for the files, which is kept [default: one that is removed at the end]
     #[arg(long)]
     dir: Option<PathBuf>,
     /// Where the gateway listens [default: 127.0.0.1:8443, or any free port]
@@ -39,8 +38,8 @@ const USUAL_ADMIN_PORT: u16 = 9190;
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let listen = match arguments.listen {
-        // Tried out, so that a mistake is reported before anything is made, and port 0 is some free
-        // one.
+        // Binding now reports a mistake before anything is created, and picks a free port for port
+        // 0.
         Some(listen) => TcpListener::bind(listen)
             .and_then(|listener| listener.local_addr())
             .with_context(|| format!("cannot listen on {listen}"))?,
@@ -60,7 +59,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     serve::run(&config, None)
 }
 
-/// Where the files are.
+/// The folder with the demo's files.
 enum Folder {
     /// Removed when the demo ends.
     Temporary(tempfile::TempDir),
@@ -100,7 +99,7 @@ impl Folder {
     }
 }
 
-/// An address of this machine with the port, or another where it is taken.
+/// Returns a loopback address with the port, or with a free port if this one is taken.
 fn free_address(port: u16) -> anyhow::Result<SocketAddr> {
     let at = |port| {
         TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|listener| listener.local_addr())

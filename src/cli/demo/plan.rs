@@ -1,4 +1,4 @@
-//! What the parts of the demo have to know about each other.
+//! What the parts of the demo share.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,18 +10,18 @@ pub(super) struct Demo {
     pub(super) folder: PathBuf,
     pub(super) listen: SocketAddr,
     pub(super) admin: SocketAddr,
-    /// The sample API, and a second one for the keys of the test environment.
+    /// The address of the sample API. `sandbox` serves the keys of the test environment.
     pub(super) desk: SocketAddr,
     pub(super) sandbox: SocketAddr,
     pub(super) keys: Keys,
 }
 
-/// The sample keys. Only their digests are written down.
+/// The sample keys. Only their digests are written to disk.
 pub(super) struct Keys {
-    /// May look at tickets.
+    /// May read tickets.
     pub(super) reader: Zeroizing<String>,
     /// May do everything.
     pub(super) agent: Zeroizing<String>,
-    /// Belongs to the test environment, and may not do much at a time.
+    /// Belongs to the test environment, and has a low rate limit.
     pub(super) tester: Zeroizing<String>,
 }

@@ -1,5 +1,5 @@
 //! The sample API behind the demo's gateway: a support desk with tickets and customers, in memory.
-//! It knows nothing of API keys, as the APIs that Keygate is made for.
+//! Like the APIs that Keygate is made for, it knows nothing about API keys.
 
 mod records;
 
@@ -20,10 +20,10 @@ use records::{Customers, Desk, Invalid, Tickets};
 use serde::Serialize;
 use tokio::net::TcpListener;
 
-/// The largest body that it reads, in bytes.
+/// Limit of a request body, in bytes.
 const LONGEST_BODY: usize = 64 * 1024;
 
-/// Starts a desk on its own thread, which ends with the process; returns its address.
+/// Starts a sample API on its own thread, which ends with the process. Returns its address.
 pub(super) fn start(name: &'static str) -> anyhow::Result<SocketAddr> {
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .context("there is no free port for the sample API")?;
@@ -45,14 +45,14 @@ pub(super) fn start(name: &'static str) -> anyhow::Result<SocketAddr> {
 async fn accept(listener: &TcpListener, desk: &Rc<RefCell<Desk>>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
-            // Out of file descriptors; some will be given back.
+            // The process is out of file descriptors, so wait until some are free.
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             continue;
         };
         let desk = desk.clone();
         tokio::task::spawn_local(async move {
             let service = service_fn(|request| answer(request, &desk));
-            // A client that goes away is nothing to report.
+            // Disconnecting clients are not reported.
             let _ = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .serve_connection(TokioIo::new(stream), service)
@@ -61,11 +61,11 @@ async fn accept(listener: &TcpListener, desk: &Rc<RefCell<Desk>>) {
     }
 }
 
-/// An answer other than success.
+/// A response other than success.
 #[derive(Debug)]
 enum Problem {
     NotFound,
-    /// The methods that the path knows.
+    /// The methods that the path allows.
     MethodNotAllowed(&'static str),
     TooLarge,
     BadBody(String),
@@ -119,7 +119,7 @@ async fn route(
     }
 }
 
-/// All records of a kind: GET lists them, POST adds one.
+/// Handles a collection: GET lists its records, POST adds one.
 async fn collection<K: records::Kind>(
     method: &Method,
     body: Incoming,
@@ -143,7 +143,7 @@ async fn collection<K: records::Kind>(
     }
 }
 
-/// One record: GET shows it, PATCH changes it.
+/// Handles one record: GET returns it, PATCH changes it.
 async fn record<K: records::Kind>(
     method: &Method,
     id: &str,
@@ -173,7 +173,7 @@ async fn read(body: Incoming) -> Result<Bytes, Problem> {
 }
 
 fn json(status: StatusCode, value: &impl Serialize) -> Response<Full<Bytes>> {
-    // Only maps with keys that are no texts fail, and there are none here.
+    // Serialising fails only for maps with keys other than strings, and there are none here.
     let body = serde_json::to_vec(value).unwrap_or_default();
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;

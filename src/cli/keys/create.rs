@@ -12,34 +12,34 @@ use crate::cli::admin::{Admin, Answer, Broken, Connection};
 use crate::cli::error::with_hint;
 use crate::cli::output::{complain, plain, print_once};
 
-/// Make a key in the running gateway's store, and print it, once
+/// Create a key in the running gateway's store, and print it once
 ///
-/// The key alone goes to the standard output, so that KEY=$(keygate keys create --name …) takes it;
-/// the rest goes to the standard error. It is in force when it is printed, and nobody can show it
-/// again.
+/// Only the key goes to standard output, so that KEY=$(keygate keys create --name …) captures it;
+/// everything else goes to standard error. The key is in force when it is printed, and cannot be
+/// shown again.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
     #[command(flatten)]
     holder: Holder,
     #[command(flatten)]
     terms: Terms,
-    /// Print the gateway's JSON, which has the key
+    /// Print the gateway's JSON, which contains the key
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     connection: Connection,
 }
 
-/// A record with the key that was made for it.
+/// A key's record together with the key itself.
 #[derive(Debug, Deserialize)]
 struct Made {
     #[serde(flatten)]
     record: Record,
-    /// Absent where it was shown before.
+    /// The key, or `None` if an earlier response had it.
     key: Option<String>,
 }
 
-/// How often a request is sent whose answer does not arrive.
+/// How often to send a request that gets no response.
 const ATTEMPTS: usize = 3;
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -47,7 +47,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut order = arguments.holder.members();
     order.extend(arguments.terms.members()?);
     let order = Value::Object(order);
-    // The gateway makes one key, however often the request arrives.
+    // The header makes the request idempotent: the gateway makes one key for all attempts.
     let once = uuid::Uuid::new_v4().to_string();
     let header = HeaderName::from_static("idempotency-key");
     let mut attempt = 1;
@@ -60,7 +60,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     hand_over(&answer, arguments.json, "made")
 }
 
-/// Prints the key of an answer that has it this once.
+/// Prints the key of a response, which contains it only once.
 pub(super) fn hand_over(answer: &Answer, json: bool, done: &str) -> anyhow::Result<()> {
     let Made { record, key } = answer.read()?;
     let again =

@@ -13,17 +13,17 @@ use crate::policy::Digest;
 
 /// Print the digest of an existing key
 ///
-/// The key is asked for without being shown, or read from the standard input. It is never taken
-/// from the command line, which other users of the machine can see. The digest is what stands in
-/// `sha256 = "…"` of a [[key]] or an [[admin.token]].
+/// The key is read from the terminal without echo, or from standard input. It is never read from
+/// the command line, which other users of the machine can see. The digest is the value of `sha256 =
+/// "…"` of a [[key]] or an [[admin.token]].
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
-    /// Caught so that it can be refused without being repeated.
+    /// Accepted by clap so that the command can refuse it without printing it.
     #[arg(hide = true, allow_hyphen_values = true, trailing_var_arg = true)]
     refused: Vec<OsString>,
 }
 
-/// More than any header field that a server takes.
+/// Limit of the input in bytes: more than any header field that a server accepts.
 const LONGEST: u64 = 64 * 1024;
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -38,7 +38,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     print(digest(&read_key()?)?)
 }
 
-/// The key from the terminal, where it is not shown, or from the standard input.
+/// Reads the key from the terminal without echo, or from the standard input.
 pub(super) fn read_key() -> anyhow::Result<Zeroizing<Vec<u8>>> {
     if io::stdin().is_terminal() { ask() } else { read(io::stdin().lock()) }
 }
@@ -50,7 +50,7 @@ fn ask() -> anyhow::Result<Zeroizing<Vec<u8>>> {
 }
 
 fn read(input: impl Read) -> anyhow::Result<Zeroizing<Vec<u8>>> {
-    // All the room at once: a vector that grows leaves copies of the key behind.
+    // Allocate everything at once: a growing vector leaves copies of the key in memory.
     let mut key = Zeroizing::new(Vec::with_capacity(LONGEST as usize + 1));
     input.take(LONGEST + 1).read_to_end(&mut key).context("cannot read the standard input")?;
     ensure!(key.len() as u64 <= LONGEST, "this is too long for a key");
@@ -62,7 +62,7 @@ fn read(input: impl Read) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     Ok(key)
 }
 
-/// The digest of a text that a caller could send as a key.
+/// Returns the digest of a key, if a client could send it in a header field.
 pub(super) fn digest(key: &[u8]) -> anyhow::Result<Digest> {
     ensure!(
         !key.is_empty(),

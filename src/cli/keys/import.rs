@@ -11,25 +11,25 @@ use super::terms::{Holder, Terms};
 use crate::cli::admin::{Admin, Connection};
 use crate::cli::error::BadUsage;
 
-/// Take an existing key into the running gateway's store, by its digest
+/// Add an existing key to the running gateway's store, by its digest
 ///
-/// It may have any format, and its callers notice nothing. The key itself does not leave this
-/// machine.
+/// The key may have any format, and its clients notice no change. The key itself does not leave
+/// this machine.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
     #[command(flatten)]
     holder: Holder,
-    /// Its id [default: made up]
+    /// Its id [default: generated]
     #[arg(long)]
     id: Option<String>,
     /// Its digest, as `keygate keys hash` prints it
     #[arg(long, value_name = "DIGEST", required_unless_present = "from_stdin")]
     sha256: Option<String>,
-    /// Ask for the key without showing it, or read it from the standard input, and make the digest
+    /// Read the key from the terminal without echo, or from standard input, and compute the digest
     /// here
     #[arg(long, conflicts_with = "sha256")]
     from_stdin: bool,
-    /// What people are shown of the key, at most 8 characters of its beginning
+    /// What people see of the key: at most 8 characters of its beginning
     #[arg(long, value_name = "TEXT")]
     prefix: Option<String>,
     #[command(flatten)]
@@ -45,7 +45,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let admin = Admin::find(&arguments.connection)?;
     let digest = match &arguments.sha256 {
         Some(digest) => {
-            // It could be the key itself, so it is not repeated.
+            // It could be the key itself, so the error does not quote it.
             if digest.len() != 64
                 || !digest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
             {

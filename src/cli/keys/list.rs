@@ -6,13 +6,13 @@ use super::record::Record;
 use crate::cli::listing::{Listing, Paging};
 use crate::cli::table::NONE;
 
-/// List keys, those of gateway.toml too
+/// List keys, including those of gateway.toml
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
     /// Only keys of this organization
     #[arg(long, value_name = "NAME")]
     organization: Option<String>,
-    /// Only keys that open this [[api]]
+    /// Only keys that may call this [[api]]
     #[arg(long, value_name = "NAME")]
     api: Option<String>,
     /// Only keys of this environment
@@ -21,13 +21,13 @@ pub(in crate::cli) struct Arguments {
     /// Only keys with this status
     #[arg(long, value_parser = ["active", "paused", "expired", "suspended", "revoked"])]
     status: Option<String>,
-    /// Only keys that are kept there
+    /// Only keys that are kept in this place
     #[arg(long, value_parser = ["store", "file"])]
     source: Option<String>,
     /// Only keys with this in their name
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
-    /// Only keys that this key made
+    /// Only keys that this key created
     #[arg(long, value_name = "ID")]
     parent: Option<String>,
     #[command(flatten)]
@@ -61,12 +61,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     })
 }
 
-/// `2027-03-31` of `2027-03-31T23:59:59Z`; `keys show` has the rest.
+/// Returns the date of a timestamp: `2027-03-31` for `2027-03-31T23:59:59Z`. `keys show` prints the
+/// whole timestamp.
 fn day(moment: Option<&str>) -> String {
     moment.map_or(NONE, |moment| moment.get(..10).unwrap_or(moment)).to_owned()
 }
 
-/// `2026-11-22 03:15` of `2026-11-22T03:15:42Z`.
+/// Returns a timestamp up to the minute: `2026-11-22 03:15` for `2026-11-22T03:15:42Z`.
 fn minute(moment: Option<&str>) -> String {
     moment.map_or(NONE, |moment| moment.get(..16).unwrap_or(moment)).replace('T', " ")
 }

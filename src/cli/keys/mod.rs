@@ -15,11 +15,11 @@ mod usage;
 use clap::Subcommand;
 use record::One;
 
-/// Make and manage keys, and print the digests of existing ones
+/// Create and manage keys, and print the digests of existing ones
 ///
 /// `new` and `hash` are for keys that are kept in gateway.toml by hand. The others manage the keys
 /// in the store of a running gateway: they call its admin address with the token of an
-/// [[admin.token]] block, which they take from the variable KEYGATE_ADMIN_TOKEN or from
+/// [[admin.token]] block, which they read from the variable KEYGATE_ADMIN_TOKEN or from
 /// --token-file.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -28,7 +28,7 @@ pub(super) enum Command {
     Create(create::Arguments),
     Import(import::Arguments),
     List(list::Arguments),
-    /// Show a key's record, which has all but the key
+    /// Show a key's record, which has everything except the key
     Show(One),
     Update(update::Arguments),
     /// Refuse a key until it is resumed

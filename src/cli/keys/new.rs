@@ -15,16 +15,16 @@ use crate::cli::output::print;
 use crate::config::{self, Problems, Severity};
 use crate::policy::{ApiDefinition, Digest, EmptyScopes, Environment, new_key};
 
-/// Print a new key, once, with the [[key]] block to paste
+/// Print a new key once, with the [[key]] block to paste
 ///
-/// Needs no running gateway and changes no file. If there is a gateway.toml, the key fits it: its
-/// prefix is the API's, and the block is checked against the file before anything is printed.
+/// Needs no running gateway and changes no file. If there is a gateway.toml, the key fits it: it
+/// has the API's prefix, and the block is checked against the file before anything is printed.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
-    /// What the key is for [default: gateway.toml, if it is there]
+    /// The file that the key is for [default: gateway.toml, if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Which [[api]] it opens; needed if several would do
+    /// Which [[api]] it may call; required if several are possible
     #[arg(long, value_name = "NAME")]
     api: Option<String>,
     /// Which of the API's environments it belongs to, such as live or test [default: the API's
@@ -34,16 +34,16 @@ pub(in crate::cli) struct Arguments {
     /// What the key starts with, instead of the environment's prefix
     #[arg(long)]
     prefix: Option<String>,
-    /// Its id, for logs and for revoking it [default: made up]
+    /// Its id, for logs and for revoking it [default: generated]
     #[arg(long)]
     id: Option<String>,
     /// What people call it
     #[arg(long, default_value = "New key")]
     name: String,
-    /// Whose it is
+    /// The organization that owns it
     #[arg(long, value_name = "NAME")]
     organization: Option<String>,
-    /// What it may do; may be given several times
+    /// A scope of the key; may be given several times
     #[arg(long = "scope", value_name = "SCOPE")]
     scopes: Vec<String>,
     /// Print one JSON object: key, id, sha256, toml
@@ -51,9 +51,9 @@ pub(in crate::cli) struct Arguments {
     json: bool,
 }
 
-/// Used where there is no file to take a prefix from.
+/// Prefixes by environment, used without a configuration file.
 const USUAL_PREFIXES: [(&str, &str); 2] = [("live", "sk_live_"), ("test", "sk_test_")];
-/// For an API whose keys may look as they like.
+/// Prefix for an API that accepts any format of key.
 const ANY_PREFIX: &str = "key_";
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -76,12 +76,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     ))
 }
 
-/// What a key is made for.
+/// The API and environment that the key is made for.
 struct Target {
     prefix: String,
     /// Where the prefix comes from, for people.
     origin: String,
-    /// None where there is no file.
+    /// The configuration file, or `None` if there is none.
     file: Option<PathBuf>,
     text: String,
     api: Option<ApiDefinition>,
@@ -139,7 +139,7 @@ impl Target {
         let shown = file.display();
         let config = match config::parse(&text, file) {
             Ok(config) => config,
-            // At three in the morning a key must not wait for the rest of the file.
+            // In an emergency, a mistake elsewhere in the file must not prevent making a key.
             Err(_) if arguments.prefix.is_some() && arguments.api.is_none() => {
                 let target = Self::without_file(arguments)?;
                 return Ok(Self {
@@ -180,7 +180,7 @@ impl Target {
         })
     }
 
-    /// Whether the file is still right with the block at its end.
+    /// Checks that the file is still valid with the block appended.
     fn check(&self, block: &str) -> anyhow::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
         let together = format!("{}\n\n{block}", self.text);
@@ -203,7 +203,7 @@ fn first_error(Problems(problems): &Problems) -> &config::Problem {
     error.expect("there is at least one error among the problems of a refused file")
 }
 
-/// The API that is named, or the only one that takes the prefix.
+/// Returns the API that the arguments name, or the only one that accepts the prefix.
 fn choose_api<'a>(
     arguments: &Arguments,
     apis: &[&'a ApiDefinition],
@@ -240,7 +240,7 @@ fn takes_prefix(api: &ApiDefinition, prefix: &str) -> bool {
     api.environments.is_empty() || environment_of(api, prefix).is_some()
 }
 
-/// The environment that a key belongs to: the one with the longest prefix that fits.
+/// Returns the environment with the longest prefix that the key starts with.
 fn environment_of<'a>(api: &'a ApiDefinition, key: &str) -> Option<&'a Environment> {
     api.environments
         .iter()
@@ -286,7 +286,7 @@ fn choose_prefix<'a>(
     Ok((environment.map_or(ANY_PREFIX, |environment| &environment.prefix).to_owned(), environment))
 }
 
-/// A prefix is sent as part of a token (RFC 6750 §2.1).
+/// Checks that the prefix can be sent as part of a bearer token (RFC 6750 §2.1).
 fn is_prefix(prefix: &str) -> anyhow::Result<()> {
     let good = prefix.len() <= 64
         && prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte));
@@ -297,8 +297,8 @@ fn is_prefix(prefix: &str) -> anyhow::Result<()> {
     }
 }
 
-/// A key of the target's environment. Where an environment's prefix continues another's, what
-/// follows the shorter one by chance could make it the longer one.
+/// Generates a key of the target's environment. If one environment's prefix extends another's,
+/// random characters after the shorter prefix could complete the longer one.
 fn generate(target: &Target) -> anyhow::Result<Zeroizing<String>> {
     let environment = |key: &str| {
         target
@@ -356,7 +356,7 @@ fn block(arguments: &Arguments, target: &Target, id: &str, sha256: &str) -> Stri
     block
 }
 
-/// What the empty list means where it stands, which differs from API to API.
+/// Returns a comment about the empty scope list, whose meaning differs between APIs.
 fn about_empty_scopes(api: Option<&ApiDefinition>) -> String {
     let Some(api) = api else {
         return "  # what the key may do, by the names in [api.scopes]".to_owned();

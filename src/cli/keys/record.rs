@@ -1,4 +1,4 @@
-//! A key's record, as the admin API has it and as people see it.
+//! A key's record as the admin API returns it and as the commands print it.
 
 use clap::Args;
 use http::Method;
@@ -8,8 +8,8 @@ use crate::cli::admin::{Admin, Answer, Connection, encode};
 use crate::cli::output::print;
 use crate::cli::table;
 
-// The arguments of commands about one key. (No doc comment: it would take the place of the
-// commands' own.)
+// The arguments of commands about one key. (No doc comment: clap would show it in place of the
+// command's own.)
 #[derive(Debug, Args)]
 pub(in crate::cli) struct One {
     /// The key's id
@@ -23,12 +23,12 @@ pub(in crate::cli) struct One {
 }
 
 impl One {
-    /// Where the admin API has the key, or does this with it.
+    /// Returns the key's path in the admin API, followed by `action`.
     pub(super) fn path(&self, action: &str) -> String {
         format!("/v1/keys/{}{action}", encode(&self.id))
     }
 
-    /// Calls it and prints the record that it answers with.
+    /// Sends the request and prints the record in the response.
     pub(super) fn call(
         &self,
         method: Method,
@@ -52,7 +52,7 @@ pub(super) fn act(one: &One, action: &str) -> anyhow::Result<()> {
     one.call(Method::POST, &format!("/{action}"), None)
 }
 
-/// What the commands show of a record.
+/// The members of a record that the commands print.
 #[derive(Debug, Deserialize)]
 pub(super) struct Record {
     pub(super) id: String,
@@ -87,13 +87,13 @@ struct Secret {
     last_used_at: Option<String>,
 }
 
-/// Prints the record of an answer, or the answer itself.
+/// Prints the record in a response, or its body as JSON.
 pub(super) fn print_record(answer: &Answer, json: bool) -> anyhow::Result<()> {
     if json { print(answer.text()?) } else { answer.read::<Record>()?.print() }
 }
 
 impl Record {
-    /// When it was used last, for people.
+    /// Returns when the key was last used, for people.
     pub(super) fn last_use(&self) -> &str {
         self.last_used_at.as_deref().unwrap_or("never")
     }
@@ -152,7 +152,7 @@ impl Secret {
     }
 }
 
-/// `2026-11-22T03:00:00Z by token ops`, as far as it is known.
+/// Formats `2026-11-22T03:00:00Z by token ops`, as far as both are known.
 fn join(at: Option<String>, by: Option<String>) -> String {
     [at.unwrap_or_default(), by.map(|by| format!("by {by}")).unwrap_or_default()]
         .join(" ")

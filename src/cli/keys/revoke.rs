@@ -13,26 +13,26 @@ use crate::cli::admin::Admin;
 use crate::cli::error::BadUsage;
 use crate::cli::output::{complain, plain, print};
 
-/// Refuse a key from now on, for good
+/// Refuse a key permanently from now on
 ///
-/// It asks first. When it has ended well, the key is refused everywhere and its connections are
-/// cut.
+/// Asks for confirmation first. When the command succeeds, the key is refused everywhere and its
+/// connections are closed.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
-    /// Revoke the keys that it made too, and those that they made
+    /// Also revoke the keys that it created, and those that they created
     #[arg(long)]
     descendants: bool,
-    /// Why, for the record
+    /// Why, for the audit log
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
     one: One,
 }
 
-/// What `POST /v1/keys/{id}/revoke` answers with.
+/// The response of `POST /v1/keys/{id}/revoke`.
 #[derive(Debug, Deserialize)]
 struct Revoked {
     revoked: Vec<String>,

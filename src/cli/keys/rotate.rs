@@ -8,14 +8,14 @@ use super::create::hand_over;
 use super::record::One;
 use crate::cli::admin::Admin;
 
-/// Give a key a new secret, and print it, once
+/// Give a key a new secret, and print it once
 ///
-/// Its id, its rights and its counts stay. The secret so far works until the grace period ends, and
-/// `keygate keys show` tells when each was used last. The new one alone goes to the standard
-/// output, the rest to the standard error.
+/// Its id, its rights and its counts stay. The previous secret works until the grace period ends,
+/// and `keygate keys show` tells when each was last used. Only the new secret goes to standard
+/// output; everything else goes to standard error.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
-    /// How long the secret so far goes on working, such as 24h; 0s: it stops at once [default: 24h]
+    /// How long the previous secret still works, such as 24h; 0s stops it at once [default: 24h]
     #[arg(long, value_name = "DURATION")]
     grace: Option<String>,
     #[command(flatten)]

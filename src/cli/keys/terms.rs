@@ -1,4 +1,4 @@
-//! What a key is given: whose it is, what it may do, and for how long.
+//! Arguments for what a key is granted: its organization, its permissions and its lifetime.
 
 use anyhow::Context as _;
 use clap::Args;
@@ -7,17 +7,17 @@ use serde_json::{Map, Value, json};
 
 use crate::config::parse_duration;
 
-// Whose a new key is and what it opens. (No doc comments on these structs: they would take the
-// place of the commands' own.)
+// The holder of a new key and the APIs that it may call. (No doc comments on these structs: clap
+// would show them in place of the commands' own.)
 #[derive(Debug, Args)]
 pub(super) struct Holder {
     /// What people call it
     #[arg(long)]
     name: String,
-    /// Whose it is
+    /// The organization that owns it
     #[arg(long, value_name = "NAME")]
     organization: Option<String>,
-    /// Which [[api]] it opens; may be given several times, and left out where there is only one
+    /// Which [[api]] it may call; may be given several times, and omitted if there is only one
     #[arg(long = "api", value_name = "NAME")]
     apis: Vec<String>,
     /// Which of the API's environments it belongs to, such as live or test
@@ -35,10 +35,10 @@ impl Holder {
     }
 }
 
-// What a key may do.
+// The grants of a key.
 #[derive(Debug, Args)]
 pub(super) struct Terms {
-    /// What it may do; this and the following may be given several times
+    /// A scope of the key; this and the following may be given several times
     #[arg(long = "scope", value_name = "SCOPE")]
     scopes: Vec<String>,
     /// An address or range of addresses that it may be used from
@@ -56,13 +56,13 @@ pub(super) struct Terms {
     /// Give it no limit at all
     #[arg(long, conflicts_with = "rate_limit")]
     unlimited: bool,
-    /// When it stops working: a moment such as 2027-03-31T23:59:59Z, or from now on, such as 30d
+    /// When it expires: a time such as 2027-03-31T23:59:59Z, or a duration from now such as 30d
     #[arg(long, value_name = "WHEN")]
     expires: Option<String>,
 }
 
 impl Terms {
-    /// Those that are given. What is not given is the gateway's to decide.
+    /// Returns the members that the arguments set. The gateway chooses the rest.
     pub(super) fn members(&self) -> anyhow::Result<Map<String, Value>> {
         let mut members = Map::new();
         insert(&mut members, "scopes", non_empty(&self.scopes));
@@ -89,8 +89,8 @@ fn insert(members: &mut Map<String, Value>, name: &str, value: Option<impl serde
     }
 }
 
-/// A duration from now on as a moment. Anything else goes to the gateway as it is, which knows what
-/// a moment is.
+/// Converts a duration from now to a timestamp. Returns any other text unchanged, for the gateway
+/// to parse or reject.
 fn moment(text: &str) -> anyhow::Result<String> {
     let Ok(duration) = parse_duration(text) else { return Ok(text.to_owned()) };
     let seconds = i64::try_from(duration.as_secs())

@@ -9,27 +9,27 @@ use super::record::One;
 use super::terms::Terms;
 use crate::cli::error::BadUsage;
 
-/// Change what a key may do; what is not named stays as it is
+/// Change what a key may do; everything else stays as it is
 ///
-/// A list takes the place of the one so far: `--scope a --scope b` leaves the key with these two.
+/// A list replaces the previous one: `--scope a --scope b` leaves the key with these two.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
-    /// What people call it from now on
+    /// Its new name
     #[arg(long)]
     name: Option<String>,
     #[command(flatten)]
     terms: Terms,
-    /// Take this away from the key; may be given several times
+    /// Remove this from the key; may be given several times
     #[arg(long, value_name = "WHAT")]
     clear: Vec<Clear>,
     #[command(flatten)]
     one: One,
 }
 
-/// What can be taken away.
+/// What `--clear` can remove.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Clear {
-    /// Its scopes; what an empty list means is a setting of the API
+    /// Its scopes; an empty list means what the API's setting says
     Scopes,
     /// The restriction to addresses
     AllowIp,
@@ -37,9 +37,9 @@ enum Clear {
     AllowReferrer,
     /// The restriction to endpoints
     AllowEndpoint,
-    /// Its own limit: it gets the API's
+    /// Its own limit, so that the API's applies
     RateLimit,
-    /// Its end: it works for ever
+    /// Its expiry, so that it works for ever
     Expires,
 }
 

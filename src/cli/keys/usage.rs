@@ -9,7 +9,7 @@ use crate::cli::admin::{Admin, encode};
 use crate::cli::output::{complain, print};
 use crate::cli::table::{Table, width};
 
-/// Tell how many requests came with a key, by day
+/// Show how many requests used a key, by day
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
     /// The first day, such as 2026-11-22, in UTC
@@ -22,7 +22,7 @@ pub(in crate::cli) struct Arguments {
     one: One,
 }
 
-/// What the table shows.
+/// The response of the usage request.
 #[derive(Debug, Deserialize)]
 struct Use {
     days: Vec<Day>,

@@ -1,6 +1,8 @@
-//! `/metrics`. What every request counts stands in the workers' cells (`stats.rs`) and is summed at
-//! a scrape; all else is counted through the `metrics` crate. Its Prometheus exporter renders the
-//! one, and its formatting functions write the other onto the same page. `docs/metrics.txt` lists
+//! Renders `/metrics`.
+//!
+//! The workers count requests in their own counters (`stats.rs`), which a scrape sums. Everything
+//! else is counted through the `metrics` crate. Its Prometheus exporter renders those series, and
+//! its formatting functions append the workers' series to the same page. `docs/metrics.txt` lists
 //! every series.
 
 mod recorder;

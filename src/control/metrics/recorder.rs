@@ -1,6 +1,7 @@
-//! What is counted outside the path of a request, through the `metrics` crate. Handles are made
-//! once, so that an event costs one atomic operation and no look-up by name. The recorder is our
-//! own and not the process's, so that tests do not see each other's counts.
+//! Metrics outside the path of a request, counted through the `metrics` crate.
+//!
+//! Handles are created once, so that an event costs one atomic operation and no lookup by name. The
+//! recorder is local instead of global, so that tests do not see each other's counts.
 
 use metrics::{
     Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram,
@@ -13,27 +14,28 @@ use crate::stats::{LATENCY_BOUNDS, seconds_of};
 
 const REVOCATION: &str = "keygate_revocation_seconds";
 
-/// The recorder, and handles of what is read at a scrape.
+/// The recorder, and the handles of values that are read at a scrape.
 #[derive(Debug)]
 pub(super) struct Recorder {
     exporter: PrometheusHandle,
     pub(super) sampled: Sampled,
 }
 
-/// What the control plane counts.
+/// Metrics that the control plane updates.
 #[derive(Debug)]
 pub(in crate::control) struct ControlMetrics {
     /// Edits put in force.
     pub(in crate::control) reloads: Counter,
     /// Edits refused because of a mistake.
     pub(in crate::control) reloads_failed: Counter,
-    /// 1 while the file on disk is not what runs (a mistake in it, or it is gone), else 0.
+    /// 1 while the file on disk differs from the running configuration (a mistake, or no file),
+    /// else 0.
     pub(in crate::control) file_differs: Gauge,
     /// When the running configuration was put in force, in Unix seconds.
     pub(in crate::control) loaded_at: Gauge,
-    /// How long the last load took, from reading the file to being in force, in seconds.
+    /// Duration of the last load, from reading the file to putting it in force, in seconds.
     pub(in crate::control) load_duration: Gauge,
-    /// From an edit that took access away to being in force, in seconds.
+    /// Time from an edit that removed access to putting it in force, in seconds.
     pub(in crate::control) revocation: Histogram,
     /// Certificates put in force after their files changed.
     pub(in crate::control) certificates_reloaded: Counter,
@@ -42,9 +44,10 @@ pub(in crate::control) struct ControlMetrics {
 }
 
 impl Recorder {
-    /// All at zero. Series of the store are there if there is one.
+    /// Returns the recorder with all metrics at zero. Registers the store's series if there is a
+    /// store.
     pub(super) fn new(has_store: bool) -> (Self, ControlMetrics) {
-        // Histograms without bounds would become summaries.
+        // The exporter renders histograms without bounds as summaries.
         let bounds = LATENCY_BOUNDS.map(seconds_of);
         let recorder = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Full(REVOCATION.to_owned()), &bounds)
@@ -56,20 +59,19 @@ impl Recorder {
         })
     }
 
-    /// The page of what is counted here.
+    /// Returns this recorder's part of the page.
     pub(super) fn render(&self) -> String {
         self.exporter.render()
     }
 
-    /// Takes in observations that wait for a scrape, which may never come. To be called from time
-    /// to time.
+    /// Merges observations that wait for a scrape, which may never come. To be called periodically.
     pub(super) fn run_upkeep(&self) {
         self.exporter.run_upkeep();
     }
 }
 
 impl ControlMetrics {
-    /// With the recorder of the thread.
+    /// Registers the metrics with the thread's recorder.
     fn register() -> Self {
         let reloads = "keygate_reloads_total";
         describe_counter!(reloads, "Attempts to put an edited configuration in force, by result.");

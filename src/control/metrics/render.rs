@@ -1,14 +1,14 @@
-//! The page, from everybody who has a part of it.
+//! Renders the page from all its parts.
 
 use super::sampled::float;
 use super::series;
 use super::sources::Metrics;
 use super::text::Page;
 
-/// The media type of [`render`]'s text.
+/// The media type of the text that [`render`] returns.
 pub(in crate::control) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// All series in the Prometheus text format.
+/// Returns all series in the Prometheus text format.
 pub(in crate::control) async fn render(metrics: &Metrics) -> String {
     metrics.gather().await;
     let published = metrics.shared.published();

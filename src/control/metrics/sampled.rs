@@ -1,5 +1,5 @@
-//! What nobody counts for the metrics, because somebody else knows it: read at each scrape, and set
-//! through the `metrics` crate.
+//! Values that other parts of the process own. They are read at each scrape and set through the
+//! `metrics` crate.
 
 use std::sync::atomic::Ordering;
 
@@ -9,7 +9,7 @@ use rustix::process::{Resource, getrlimit};
 use crate::keystore::Health;
 use crate::stats::EVENTS_LOST;
 
-/// Handles of all that is read at a scrape.
+/// Handles of all values that are read at a scrape.
 #[derive(Debug)]
 pub(super) struct Sampled {
     pub(super) keys: Gauge,
@@ -29,7 +29,7 @@ struct StoreMetrics {
     queue: Gauge,
 }
 
-/// `None` where the system does not tell.
+/// Each is `None` if the system does not provide the value.
 #[derive(Debug)]
 struct ProcessMetrics {
     resident_memory: Option<Gauge>,
@@ -37,14 +37,14 @@ struct ProcessMetrics {
     most_files: Option<Gauge>,
 }
 
-/// A gauge with its help, by the recorder of the thread.
+/// Returns a gauge of the thread's recorder with its help text.
 fn described(name: &'static str, help: &'static str) -> Gauge {
     describe_gauge!(name, help);
     gauge!(name)
 }
 
 impl Sampled {
-    /// With the recorder of the thread.
+    /// Registers the metrics with the thread's recorder.
     pub(super) fn register(has_store: bool) -> Self {
         describe_gauge!("keygate_build_info", "Always 1.");
         gauge!("keygate_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
@@ -69,7 +69,7 @@ impl Sampled {
         }
     }
 
-    /// Reads the store and the process.
+    /// Reads the values of the store and of the process.
     pub(super) fn read(&self, store: Option<&Health>) {
         self.events_lost.absolute(EVENTS_LOST.load(Ordering::Relaxed));
         if let Some((metrics, health)) = self.store.as_ref().zip(store) {
@@ -127,7 +127,7 @@ fn resident_memory() -> Option<u64> {
 }
 
 fn open_files() -> Option<u64> {
-    // One is the directory that is being read.
+    // Subtract the open directory itself.
     let files = std::fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1);
     u64::try_from(files).ok()
 }
@@ -136,7 +136,7 @@ fn most_files() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// Prometheus knows no other numbers.
+/// Converts a count to a float, the only number type of Prometheus.
 #[expect(clippy::cast_precision_loss, reason = "what is beyond 2^53 is not exact anyway")]
 pub(super) fn float(value: u64) -> f64 {
     value as f64

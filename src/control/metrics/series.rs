@@ -1,6 +1,6 @@
-//! Series of what the workers count in cells, summed over the workers, and of what comes and goes
-//! with the configuration. All labels are from closed lists or from `gateway.toml`; none is a
-//! caller's to choose.
+//! Series of the workers' counters, summed over the workers, and series whose labels change with
+//! the configuration. All label values come from closed lists or from `gateway.toml`. A client can
+//! choose none.
 
 use super::sources::Metrics;
 use super::text::Page;
@@ -10,7 +10,7 @@ use crate::stats::{ApiStats, Count, Histogram, LATENCY_BOUNDS, WorkerStats};
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
-/// Writes them all.
+/// Writes all of them.
 pub(super) fn write(page: &mut Page, metrics: &Metrics, published: &Published) {
     let apis = &published.site.apis;
     requests(page, metrics, apis);
@@ -45,7 +45,7 @@ fn requests(page: &mut Page, metrics: &Metrics, apis: &[ApiState]) {
         let distinguishes = api.config.definition.errors_distinguish;
         for refusal in Refusal::ALL {
             let requests = sum(&api.stats, |stats| &stats.refused[refusal.index()]);
-            // Reasons that never occurred would be most of the page.
+            // Omit refusals that never occurred: they would be most of the page.
             if requests > 0 {
                 page.sample(
                     &[

@@ -1,4 +1,4 @@
-//! Where the metrics come from, for the one who renders them.
+//! The sources of the metrics that the page renders.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,29 +12,29 @@ use crate::keystore::Health;
 use crate::policy::KeyRecord;
 use crate::state::Shared;
 
-/// How many keys are looked at before others on the control thread, such as a revocation, have
-/// their turn: about a millisecond.
+/// How many keys are processed before other tasks of the control thread, such as a revocation, run:
+/// about a millisecond.
 const TURN: usize = 1000;
 
-/// All that is counted. Everything that is locked here is touched by the control thread only.
+/// All sources of metrics. Only the control thread takes the locks.
 #[derive(Debug)]
 pub(in crate::control) struct Metrics {
     pub(in crate::control) shared: Arc<Shared>,
-    /// What the control plane counts.
+    /// Metrics that the control plane updates.
     pub(in crate::control) control: ControlMetrics,
     recorder: Recorder,
-    /// Of the store, if there is one.
+    /// The state of the store, or `None` without a store.
     pub(in crate::control) store: Option<Arc<Health>>,
-    /// In Unix seconds.
+    /// When the process started, in Unix seconds.
     pub(in crate::control) started_at: i64,
-    /// Keys that were used since the process started.
+    /// The number of keys used since the process started.
     used: AtomicUsize,
-    /// Keys that the workers have handed over and that nobody has looked at yet.
+    /// Keys that the workers have handed over and that are not yet processed.
     handed_over: Mutex<Vec<Arc<KeyRecord>>>,
-    /// Uses of keys that nobody has written down yet.
+    /// Key usage that is not yet stored.
     pending_usage: Mutex<PendingUsage>,
     busy_keys: Mutex<BusyKeys>,
-    /// Keys that expire soon, by API.
+    /// The number of keys that expire soon, by API.
     expiring: Mutex<Vec<(Arc<str>, u64)>>,
     certificates: Mutex<Vec<Expiry>>,
 }
@@ -58,23 +58,23 @@ impl Metrics {
         }
     }
 
-    /// What is read at a scrape.
+    /// Returns the handles of values that are read at a scrape.
     pub(super) fn sampled(&self) -> &Sampled {
         &self.recorder.sampled
     }
 
-    /// The exporter's part of the page.
+    /// Returns the exporter's part of the page.
     pub(super) fn rendered(&self) -> String {
         self.recorder.render()
     }
 
-    /// To be called from time to time, so that what is counted takes no more memory than what a
-    /// scrape shows, even if none ever comes.
+    /// Bounds the memory of the observations, even if no scrape ever comes. To be called
+    /// periodically.
     pub(in crate::control) fn run_upkeep(&self) {
         self.recorder.run_upkeep();
     }
 
-    /// Keys that expire soon, by API.
+    /// Returns the number of keys that expire soon, by API.
     pub(in crate::control) fn expiring(&self) -> Vec<(Arc<str>, u64)> {
         self.expiring.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -83,7 +83,7 @@ impl Metrics {
         *self.expiring.lock().unwrap_or_else(PoisonError::into_inner) = counts;
     }
 
-    /// When the certificates that are served with end.
+    /// Returns the expiry of each served certificate.
     pub(in crate::control) fn certificates(&self) -> Vec<Expiry> {
         self.certificates.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -92,9 +92,10 @@ impl Metrics {
         *self.certificates.lock().unwrap_or_else(PoisonError::into_inner) = certificates;
     }
 
-    /// Takes in what the workers have handed over. In between, others have their turn. Whoever
-    /// waits for this may leave before its end, as a scraper does that hangs up: the rest is taken
-    /// in the next time.
+    /// Processes the keys that the workers have handed over, and yields to other tasks in between.
+    ///
+    /// The future may be dropped early, as when a scraper disconnects. The next call processes the
+    /// rest.
     pub(in crate::control) async fn gather(&self) {
         let unix = self.shared.clock.now().unix;
         let handed_over = || self.handed_over.lock().unwrap_or_else(PoisonError::into_inner);
@@ -127,13 +128,12 @@ impl Metrics {
         self.pending_usage().add(notes);
     }
 
-    /// Uses of keys that are to be written down. Whoever takes them puts back what could not be.
+    /// Returns the key usage to be stored. The caller puts back what it cannot store.
     pub(in crate::control) fn pending_usage(&self) -> MutexGuard<'_, PendingUsage> {
         self.pending_usage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many keys were used since the process started; those that are gone for good are left
-    /// out.
+    /// Returns the number of keys used since the process started, without those removed for good.
     pub(in crate::control) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
@@ -142,7 +142,7 @@ impl Metrics {
         self.busy_keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets keys that are gone for good, but not in the sum over all keys.
+    /// Removes keys that are gone for good. Their requests stay in the sum over all keys.
     pub(in crate::control) fn forget(&self, gone: Vec<(Box<str>, u64)>) {
         let used = gone.iter().filter(|(_, requests)| *requests > 0).count();
         self.used.store(self.used().saturating_sub(used), Ordering::Relaxed);

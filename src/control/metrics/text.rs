@@ -1,5 +1,5 @@
-//! Writes series that the exporter does not hold, in its format: what the workers count in cells,
-//! and what comes and goes, which the exporter would keep for ever.
+//! Writes series that the exporter does not hold, in its format: the workers' counters, and series
+//! that come and go, which the exporter would keep for ever.
 
 use std::fmt::Display;
 
@@ -22,12 +22,12 @@ pub(super) struct Page {
 }
 
 impl Page {
-    /// Goes on where the exporter has ended.
+    /// Appends to the exporter's text.
     pub(super) fn after(text: String) -> Self {
         Self { text, name: "" }
     }
 
-    /// Begins a counter; its name ends in `_total`. Samples follow.
+    /// Begins a counter. Its name ends in `_total`. Samples follow.
     pub(super) fn counter(&mut self, name: &'static str, help: &str) -> &mut Self {
         self.begin(name, "counter", help)
     }
@@ -49,20 +49,22 @@ impl Page {
         self
     }
 
-    /// One sample of the metric begun last.
+    /// Writes one sample of the metric begun last.
     pub(super) fn sample(&mut self, labels: Labels<'_>, value: impl Display) -> &mut Self {
         self.line(None, &self.labels(labels), None::<(_, &str)>, value)
     }
 
-    /// The samples of one histogram with the bounds [`LATENCY_BOUNDS`]: `counts` are not cumulative
-    /// and have one more for all beyond the last bound, `sum` is in microseconds.
+    /// Writes the samples of one histogram with the bounds [`LATENCY_BOUNDS`].
+    ///
+    /// `counts` are not cumulative. They have one more entry, for everything above the last bound.
+    /// `sum` is in microseconds.
     pub(super) fn buckets(&mut self, labels: Labels<'_>, counts: &[u64], sum: u64) {
         let labels = self.labels(labels);
         let mut cumulative = 0;
         for (index, count) in counts.iter().enumerate() {
             cumulative += count;
             let bound = LATENCY_BOUNDS.get(index).copied().map_or(f64::INFINITY, seconds_of);
-            // Prometheus writes it so.
+            // Prometheus' spelling of infinity.
             let bound = if bound.is_finite() { bound.to_string() } else { "+Inf".to_owned() };
             self.line(Some("bucket"), &labels, Some(("le", bound)), cumulative);
         }
@@ -87,14 +89,14 @@ impl Page {
         LabelSet::from_key_and_global(&key, &Default::default())
     }
 
-    /// The whole text.
+    /// Returns the whole text.
     pub(super) fn finish(self) -> String {
         self.text
     }
 }
 
-/// A label's value for the exporter, which takes a backslash for an escaped character's unless it
-/// is doubled.
+/// Escapes a label's value for the exporter. The exporter would otherwise take a backslash for the
+/// start of an escape sequence.
 fn unescaped(value: &str) -> String {
     value.replace('\\', "\\\\")
 }
@@ -105,7 +107,7 @@ mod tests {
 
     use super::*;
 
-    /// What Prometheus reads between the quotes.
+    /// Unescapes a label's value as Prometheus does.
     fn read(label: &str) -> String {
         let mut read = String::new();
         let mut chars = label.chars();

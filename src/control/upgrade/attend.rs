@@ -1,4 +1,4 @@
-//! The running process: does one upgrade after the other until one succeeds.
+//! The running process: performs one upgrade after another until one succeeds.
 
 use std::process::Child;
 use std::time::Duration;
@@ -15,12 +15,14 @@ use crate::control::gate::Gate;
 use crate::control::usage_recorder::Destination;
 use crate::state::Phase;
 
-/// How often the store is opened again after a failure, and how far apart.
+/// How often to retry opening the store after a failed upgrade, and the delay between attempts.
 const ATTEMPTS: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Does one upgrade after the other until one succeeds, and returns the task that then speaks with
-/// the new process; or until this process stops. The listening sockets are closed then.
+/// Performs one upgrade after another until one succeeds or this process stops.
+///
+/// Returns the task that then communicates with the new process, or `None` if this process stops.
+/// Closes the listening sockets in both cases.
 pub(in crate::control) async fn attend(
     state: HandoverState,
     mut requests: mpsc::Receiver<UpgradeRequest>,
@@ -85,7 +87,7 @@ impl HandoverState {
             }
             Err(why) => {
                 let _ = child.kill();
-                // It ends within microseconds; the store is free when it has.
+                // It ends within microseconds. Only then is the store free.
                 let ended = tokio::task::spawn_blocking(move || child.wait()).await;
                 let status = ended.ok().and_then(Result::ok);
                 tracing::warn!(process, ?status, "upgrade: the new process has ended");
@@ -95,7 +97,7 @@ impl HandoverState {
         }
     }
 
-    /// Step 5.
+    /// Performs step 5.
     fn relieve(
         &self,
         stream: UnixStream,
@@ -116,7 +118,7 @@ impl HandoverState {
         }
         self.key_desk.send_elsewhere(key_sender);
         drop(given_up.key_calls);
-        // It belongs to nobody else until this process ends.
+        // Nothing else in this process waits for the child.
         let waiting = std::thread::Builder::new().name("successor".to_owned());
         drop(waiting.spawn(move || {
             child
@@ -131,7 +133,7 @@ impl HandoverState {
         ))
     }
 
-    /// Goes on as if nothing had been.
+    /// Reverts what was given up, so that this process continues as before.
     async fn take_back(&self, given_up: GivenUp<'_>) {
         if given_up.switched
             && timeout(SETTLE_TIMEOUT, self.shared.counting.switch(Vec::new())).await.is_err()

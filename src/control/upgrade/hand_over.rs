@@ -18,7 +18,7 @@ use crate::handover::{self, Link};
 const PART: usize = 1000;
 
 impl HandoverState {
-    /// Steps 1 to 4. What is given up on the way is noted.
+    /// Performs steps 1 to 4. Records in `given_up` what must be reverted on failure.
     pub(super) async fn hand_over<'e>(
         &'e self,
         stream: BlockingStream,
@@ -76,8 +76,7 @@ impl HandoverState {
         Ok(stream)
     }
 
-    /// Sees to it that nothing changes any more by request, and that all that has changed is in the
-    /// store; then closes it.
+    /// Stops all changes by request, stores all that has changed, and closes the store.
     async fn close_key_service<'e>(
         &'e self,
         waiting: usize,
@@ -87,7 +86,7 @@ impl HandoverState {
         self.gate.send_replace(Gate::Closed);
         let mut answering = self.answering_admin.subscribe();
         let answered = answering.wait_for(|answering| *answering <= waiting);
-        // The sender lives in `self`, so there is no other error.
+        // The sender lives in `self`, so the timeout is the only error.
         let _ = timeout(SETTLE_TIMEOUT, answered).await.map_err(|_| Failed::AdminCallHangs)?;
         let slots = timeout(SETTLE_TIMEOUT, self.key_desk.close()).await;
         given_up.key_calls = Some(slots.map_err(|_| Failed::KeyCallHangs)?);
@@ -109,7 +108,7 @@ impl HandoverState {
     }
 }
 
-/// Waits for what the new process is to say next.
+/// Waits for the expected message of the new process.
 async fn expect(
     stream: &mut UnixStream,
     is_expected: impl FnOnce(&ToPredecessor) -> bool,

@@ -1,4 +1,4 @@
-//! The process that takes over, until it does. It serves nobody yet, so it may block.
+//! The process that takes over, until it does. It serves no one yet, so it may block.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -12,7 +12,7 @@ use crate::control::controller::Controller;
 use crate::handover;
 use crate::state::{Clock, Shared};
 
-/// What a process gets from the one before it.
+/// What a process receives from the one before it.
 #[derive(Debug)]
 pub struct Inheritance {
     stream: UnixStream,
@@ -22,16 +22,16 @@ pub struct Inheritance {
 }
 
 impl Inheritance {
-    /// Over the socket that the standard input is.
+    /// Starts the handover over the socket on standard input.
     ///
     /// # Errors
-    /// It is none, or who is at its other end speaks another language.
+    /// Fails if standard input is not a socket, or if the peer speaks another protocol.
     pub fn accept() -> io::Result<Self> {
         let stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
         let unexpected =
             || io::Error::other("this is for Keygate's own use: `keygate upgrade` starts it");
         stream.peer_addr().map_err(|_| unexpected())?;
-        // Whoever reads the standard input from now on finds nothing.
+        // Later readers of standard input get an end of file.
         rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null")?)?;
         let Ok(ToSuccessor::Hello { version, clock, sockets: named }) = handover::read(&stream)
         else {
@@ -53,13 +53,13 @@ impl Inheritance {
         Ok(inheritance)
     }
 
-    /// The clock of both processes.
+    /// Returns the clock that both processes share.
     #[must_use]
     pub fn clock(&self) -> Clock {
         Clock::with_zero(self.clock)
     }
 
-    /// The socket that listens on the address that the configuration names so.
+    /// Returns the inherited socket for this address of the configuration, or `None`.
     pub fn socket(&mut self, purpose: Purpose, address: SocketAddr) -> Option<TcpListener> {
         let found = self
             .sockets
@@ -68,12 +68,12 @@ impl Inheritance {
         Some(self.sockets.remove(found).2)
     }
 
-    /// Says that everything has been checked, and waits until the store is closed.
+    /// Reports that everything is checked, and waits until the store is closed.
     ///
     /// # Errors
-    /// The process before has thought better of it.
+    /// Fails if the previous process has cancelled the upgrade.
     pub fn wait_for_store(&mut self) -> io::Result<()> {
-        // Addresses that the configuration does not name any more.
+        // Close the sockets of addresses that the configuration no longer names.
         self.sockets.clear();
         self.say(&ToPredecessor::Checked)?;
         let ToSuccessor::Store { links } = self.hear()? else { return Err(out_of_turn()) };
@@ -83,10 +83,10 @@ impl Inheritance {
         Ok(())
     }
 
-    /// Takes in what the process before knows of keys, and starts to count for it.
+    /// Imports the previous process's state of the keys, and starts to count for it.
     ///
     /// # Errors
-    /// The process before has thought better of it.
+    /// Fails if the previous process has cancelled the upgrade.
     pub fn take_counts(&mut self, controller: &Controller, shared: &Arc<Shared>) -> io::Result<()> {
         self.say(&ToPredecessor::Opened)?;
         loop {
@@ -106,28 +106,28 @@ impl Inheritance {
         Ok(())
     }
 
-    /// Says that everything is ready, and waits until this process is to take over.
+    /// Reports that everything is ready, and waits for the order to take over.
     ///
     /// # Errors
-    /// The process before has thought better of it.
+    /// Fails if the previous process has cancelled the upgrade.
     pub fn wait_for_start(&mut self) -> io::Result<()> {
         self.say(&ToPredecessor::Loaded)?;
         let ToSuccessor::Start = self.hear()? else { return Err(out_of_turn()) };
         Ok(())
     }
 
-    /// Says that this process has taken over. Returns the socket, on which the two go on to speak.
+    /// Reports that this process has taken over. Returns the socket for further messages.
     ///
     /// # Errors
-    /// The process before is gone.
+    /// Fails if the previous process is gone.
     pub fn taken_over(self) -> io::Result<UnixStream> {
         self.say(&ToPredecessor::Serving)?;
         Ok(self.stream)
     }
 
-    /// Says why this process ends.
+    /// Reports why this process ends.
     pub fn fail(&mut self, why: &str) {
-        // Nobody is left to be told if the process before has ended.
+        // The previous process may have ended.
         let _ = self.say(&ToPredecessor::Failed(why.to_owned()));
     }
 

@@ -1,5 +1,5 @@
-//! What the two processes say to each other. They may be different versions: members are only ever
-//! added, with a default, and [`VERSION`] rises when that is not enough.
+//! The messages between the two processes, which may be different versions. Members are only added,
+//! each with a default. [`VERSION`] rises for any other change.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use crate::keystore::{StoredKey, UseNote};
 use crate::policy::{AccountState, Digest};
 use crate::state::{KeyAnswer, KeyCall};
 
-/// Of what is said here.
+/// The version of this protocol.
 pub(super) const VERSION: u32 = 1;
 
 /// What a listening socket is for.
@@ -22,62 +22,63 @@ pub enum Purpose {
     Admin,
 }
 
-/// From the running process to the one that is to take over.
+/// A message from the running process to the one that takes over.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum ToSuccessor {
-    /// The first. The listening sockets follow, one by one.
+    /// The first message. The listening sockets follow, one by one.
     Hello {
         version: u32,
         /// The zero of monotonic times, in nanoseconds of the system's monotonic clock.
         clock: u64,
-        /// What each socket is for, and the address as the configuration named it.
+        /// The purpose of each socket, and its address as the configuration names it.
         sockets: Vec<(Purpose, SocketAddr)>,
     },
-    /// The store is closed. So many sockets of those follow whose requests are to be counted.
+    /// The store is closed. This many sockets follow, over which requests are to be counted.
     Store { links: usize },
-    /// A part of what is known of keys.
+    /// A part of the state of the keys.
     Counts(Vec<(Box<str>, AccountState)>),
-    /// That was all of it.
+    /// All parts have been sent.
     Counted,
     /// Take over.
     Start,
-    /// Uses of keys, to be written down.
+    /// Key usage to be stored.
     Uses(Vec<WireUse>),
-    /// A request to key endpoints, and its number.
+    /// A request to key endpoints, with its number.
     KeyCall(u64, WireCall),
 }
 
-/// From the process that takes over.
+/// A message from the process that takes over.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum ToPredecessor {
-    /// The configuration is good, and all addresses are bound.
+    /// The configuration is valid, and all addresses are bound.
     Checked,
-    /// The store is open, and all keys are known.
+    /// The store is open, and all keys are loaded.
     Opened,
-    /// The counts are known, and everything is ready to start.
+    /// The counts are imported, and everything is ready to start.
     Loaded,
     /// Connections are accepted.
     Serving,
-    /// This process ends, for this reason.
+    /// This process ends for this reason.
     Failed(String),
-    /// Something about the keys has changed.
+    /// Keys have changed.
     Changed(Change),
-    /// The answer to the request to key endpoints with this number; nothing: it cannot be answered.
+    /// The response to the key endpoints' request with this number, or `None` if there is none.
     KeyAnswer(u64, Option<WireAnswer>),
 }
 
 /// A change of keys by request.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(in crate::control) enum Change {
-    /// This key of the store is as it says now.
+    /// This key of the store now has this record.
     Put(Box<StoredKey>),
-    /// Keys with these ids are refused for good.
+    /// Keys with these ids are revoked.
     Revoke(Vec<String>),
-    /// Keys of this organisation are refused, or admitted again.
+    /// Keys of this organisation are suspended (`true`) or resumed (`false`).
     Suspend(String, bool),
 }
 
-/// A [`UseNote`]: the key's id, the secret and when it was last presented, the day, the requests.
+/// A [`UseNote`]: the key's id, the secret with the time of its last use, the day, and the
+/// requests.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct WireUse(String, Option<(Digest, i64)>, i64, u64);
 
@@ -121,7 +122,7 @@ impl From<KeyCall> for WireCall {
 }
 
 impl WireCall {
-    /// Nothing: the method is none.
+    /// Returns the call, or `None` if the method is invalid.
     pub(super) fn read(self) -> Option<KeyCall> {
         let Self { api, key, environment, method, path, body, request_id } = self;
         let method = Method::from_bytes(method.as_bytes()).ok()?;
@@ -159,7 +160,7 @@ impl From<KeyAnswer> for WireAnswer {
 }
 
 impl WireAnswer {
-    /// Nothing: the status is none.
+    /// Returns the response, or `None` if the status is invalid.
     pub(super) fn read(self) -> Option<KeyAnswer> {
         let Self { status, content_type, allow, body } = self;
         let status = StatusCode::from_u16(status).ok()?;

@@ -1,29 +1,31 @@
-//! Another program takes over from the running one, and no request is lost.
+//! Lets another program take over from the running one without losing a request.
 //!
-//! The running process starts the program that now stands where it was itself started from, and
-//! stays at work. Over a socket pair:
+//! The running process starts the program that is now at the path it was itself started from, and
+//! continues to serve. The two communicate over a socket pair:
 //!
-//! | | the running process | the new one |
-//! |---|---|---|
-//! | 1 | passes its listening sockets on | reads `gateway.toml`, binds what addresses are new |
-//! | 2 | takes no more admin calls (they wait in the system's queue), closes the store | opens it, builds its table of keys |
-//! | 3 | has its workers ask the new process for each request's count, and sends what was counted so far | goes on counting |
-//! | 4 | | accepts connections, answers admin calls |
-//! | 5 | accepts none any more, serves those that are open until their clients go over | tells it of revocations, writes down its uses |
+//! 1. The running process sends its listening sockets. The new one reads `gateway.toml` and binds
+//!    the new addresses.
+//! 2. The running process stops accepting admin calls, which wait in the system's queue, and closes
+//!    the store. The new one opens the store and builds its table of keys.
+//! 3. The running process's workers switch to counting each request in the new process, and it
+//!    sends the counts so far. The new one continues these counts.
+//! 4. The new process accepts connections and handles admin calls.
+//! 5. The running process accepts no more connections, and serves the open ones until their clients
+//!    reconnect. The new one notifies it of revocations, and stores its key usage.
 //!
-//! Until the new process accepts connections, whatever goes wrong ends it, and the running one goes
-//! on as if nothing had been.
+//! Until the new process accepts connections, any failure ends it, and the running process
+//! continues as before.
 //!
-//! | file | what is there |
+//! | file | content |
 //! |---|---|
-//! | `attend.rs` | the running process: one upgrade after the other, and what follows each |
+//! | `attend.rs` | the running process: one upgrade after another, and what follows each |
 //! | `hand_over.rs` | the running process: steps 1 to 4 |
-//! | `state.rs` | what it hands over |
-//! | `request.rs` | who asks for an upgrade, and why there was none |
-//! | `program.rs` | what is started |
-//! | `message.rs` | what the two say to each other |
+//! | `state.rs` | the handover state |
+//! | `request.rs` | requests for an upgrade, and errors |
+//! | `program.rs` | the program to start |
+//! | `message.rs` | the messages between the two |
 //! | `inherit.rs` | the new process |
-//! | `relay.rs` | both, once the new one has taken over |
+//! | `relay.rs` | both processes after the takeover |
 
 mod attend;
 mod hand_over;

@@ -1,5 +1,4 @@
-//! The program that takes over: the file that this process was started from, as it is on the disk
-//! now.
+//! The program that takes over: the file that this process was started from, as it is on disk now.
 
 use std::ffi::OsString;
 use std::io;
@@ -9,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// How to start it.
+/// How to start the program.
 #[derive(Debug, Clone)]
 pub struct Program {
     path: PathBuf,
@@ -17,14 +16,15 @@ pub struct Program {
 }
 
 impl Program {
-    /// The file that this process was started from, to be started with these arguments. To be asked
-    /// early: what is at the path later may be another version, and where the path leads may depend
-    /// on the folder that this process was started in.
+    /// Returns the program that this process was started from, with these arguments for its start.
+    ///
+    /// To be called early. The path may later hold another version, and a relative path depends on
+    /// the working directory at the start.
     #[must_use]
     pub fn of_this_process(arguments: Vec<OsString>) -> Option<Self> {
         let name = PathBuf::from(std::env::args_os().next()?);
-        // Not what the system says the running program is: its name may be a link that leads to
-        // another version by then.
+        // Not the system's name of the running program: a path that is a symbolic link may by then
+        // lead to another version.
         let path = if name.components().count() > 1 {
             std::path::absolute(name).ok()
         } else {
@@ -34,8 +34,8 @@ impl Program {
         Some(Self { path, arguments })
     }
 
-    /// Starts it. What it says on its standard output and error goes where this process's does; its
-    /// standard input is the other end of the socket.
+    /// Starts the program. Returns it and this end of the socket pair. It inherits standard output
+    /// and error. Its standard input is the other end of the socket pair.
     pub(super) fn start(&self) -> io::Result<(Child, UnixStream)> {
         let (here, there) = UnixStream::pair()?;
         let child = Command::new(&self.path)

@@ -1,5 +1,4 @@
-//! What the two processes tell each other once one has taken over, until the other has served its
-//! last connection.
+//! The messages after one process has taken over, until the other has served its last connection.
 
 use std::collections::HashMap;
 use std::io;
@@ -16,15 +15,17 @@ use crate::handover;
 use crate::keystore::UseNote;
 use crate::state::{KeyAnswer, KeyRequest, Phase, Shared};
 
-/// What the old process has for the new one.
+/// What the old process sends to the new one.
 #[derive(Debug)]
 pub(super) struct Outbox {
     pub(super) uses: UnboundedReceiver<Vec<UseNote>>,
     pub(super) key_calls: UnboundedReceiver<KeyRequest>,
 }
 
-/// The old process: sends uses and requests to key endpoints, and does what the new one changes.
-/// When the new one is gone, nobody could tell it any more that a key is revoked, so it stops too.
+/// Runs in the old process: sends key usage and requests to key endpoints, and applies the new
+/// process's changes.
+///
+/// Stops this process when the new one is gone: no one could then notify it of a revocation.
 pub(super) async fn relieved(
     stream: UnixStream,
     mut outbox: Outbox,
@@ -33,7 +34,7 @@ pub(super) async fn relieved(
 ) {
     let (mut incoming, mut outgoing) = stream.into_split();
     let (said, mut heard) = unbounded_channel();
-    // A task of its own, because a message that is waited for must not be given up half-way.
+    // A separate task, because cancelling a receive would lose part of a message.
     let listening = tokio::spawn(async move {
         while let Ok(message) = handover::receive::<ToPredecessor>(&mut incoming).await {
             if said.send(message).is_err() {
@@ -50,7 +51,7 @@ pub(super) async fn relieved(
                     Some(ToPredecessor::Changed(change)) => registry.repeat(&change),
                     Some(ToPredecessor::KeyAnswer(number, answer)) => {
                         if let Some((waiting, answer)) = waiting.remove(&number).zip(answer.and_then(|answer| answer.read())) {
-                            // The client may have left.
+                            // The client may have disconnected.
                             let _ = waiting.send(answer);
                         }
                     }
@@ -81,8 +82,8 @@ pub(super) async fn relieved(
     }
 }
 
-/// The new process: tells the old one of changes, answers its requests to key endpoints and writes
-/// down its uses.
+/// Runs in the new process: sends changes to the old one, handles its requests to key endpoints and
+/// stores its key usage.
 pub(in crate::control) async fn follow(
     stream: UnixStream,
     registry: Arc<Registry>,

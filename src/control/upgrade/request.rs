@@ -1,4 +1,4 @@
-//! Who asks for an upgrade, and why there was none.
+//! Requests for an upgrade, and the errors of a failed one.
 
 use std::io;
 use std::time::Duration;
@@ -8,34 +8,34 @@ use tokio::sync::oneshot;
 
 use crate::keystore::Unavailable;
 
-/// How long all of it may take until the new process accepts connections. Whoever asked by the
-/// admin API waits for a minute.
+/// Timeout from the start until the new process accepts connections. A caller of the admin API
+/// waits for a minute.
 pub(super) const TAKEOVER_TIMEOUT: Duration = Duration::from_secs(50);
 
-/// Somebody who asks for an upgrade.
+/// A request for an upgrade.
 #[derive(Debug)]
 pub(in crate::control) struct UpgradeRequest {
-    /// Requests at the admin address that wait for the answer: 1, or 0 for a signal.
+    /// How many admin requests wait for the response: 1, or 0 for a signal.
     pub(in crate::control) waiting: usize,
-    /// The process that has taken over, or why none has.
+    /// Receives the id of the process that has taken over, or the error.
     pub(in crate::control) answer: oneshot::Sender<Result<u32, Refused>>,
 }
 
-/// Why there was no upgrade. The running process goes on.
+/// Why there was no upgrade. The running process continues.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(in crate::control) enum Refused {
-    /// Another one is under way.
+    /// Another upgrade is in progress.
     #[error("another upgrade is under way")]
     UnderWay,
-    /// This process has been relieved already, or was not started in a way that it could be.
+    /// Another process has already taken over, or this one was not started in a way that allows it.
     #[error("{0}")]
     Impossible(&'static str),
-    /// It failed.
+    /// The upgrade failed.
     #[error("{0}")]
     Failed(String),
 }
 
-/// Why an upgrade failed. The running process goes on.
+/// Why an upgrade failed. The running process continues.
 #[derive(Debug, Error)]
 pub(super) enum Failed {
     #[error("this process was not started by `keygate serve`")]
@@ -54,7 +54,7 @@ pub(super) enum Failed {
     Ended,
     #[error("the new process said something out of turn")]
     OutOfTurn,
-    /// What the new process said.
+    /// The error that the new process reported.
     #[error("{0}")]
     Told(String),
     #[error("a worker does not react")]

@@ -1,4 +1,4 @@
-//! What the running process hands over, and what it has given up meanwhile.
+//! The handover state of the running process, and what it has given up during an upgrade.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -19,19 +19,19 @@ use crate::control::usage_recorder::Destination;
 use crate::keystore::KeyStore;
 use crate::state::{Phase, Shared};
 
-/// How long calls that are being answered may hold it up.
+/// Timeout for calls in progress to finish.
 pub(super) const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a process needs to hand over.
 #[derive(Debug)]
 pub struct Handover {
-    /// What to start; nothing: this process cannot be upgraded.
+    /// The program to start, or `None` if this process cannot be upgraded.
     pub program: Option<Program>,
-    /// The listening sockets, with the addresses as the configuration names them.
+    /// The listening sockets, with their addresses as the configuration names them.
     pub sockets: Vec<(Purpose, SocketAddr, TcpListener)>,
 }
 
-/// What is handed over.
+/// The handover state: everything that an upgrade touches.
 #[derive(Debug)]
 pub(in crate::control) struct HandoverState {
     pub(in crate::control) handover: Handover,
@@ -42,20 +42,20 @@ pub(in crate::control) struct HandoverState {
     pub(in crate::control) destination: Arc<Mutex<Destination>>,
     pub(in crate::control) keys: KeyService,
     pub(in crate::control) key_desk: Arc<KeyCalls>,
-    /// Of the admin address.
+    /// The gate of the admin address.
     pub(in crate::control) gate: Arc<watch::Sender<Gate>>,
-    /// How many requests are being answered there.
+    /// How many admin requests are in progress.
     pub(in crate::control) answering_admin: Arc<watch::Sender<usize>>,
-    /// Tasks that have no purpose without the store.
+    /// Tasks that need the store.
     pub(in crate::control) tasks: Vec<AbortHandle>,
 }
 
-/// What has been given up so far, and is taken back if the upgrade fails.
+/// What has been given up so far. A failed upgrade reverts it.
 #[derive(Default)]
 pub(super) struct GivenUp<'e> {
     pub(super) gate_closed: bool,
     pub(super) key_calls: Option<SemaphorePermit<'e>>,
-    /// Of changes that go on although whoever asked for them has left.
+    /// The lock on changes, which continue even if their client has disconnected.
     pub(super) changes: Option<MutexGuard<'e, ()>>,
     pub(super) destination: Option<OwnedMutexGuard<Destination>>,
     pub(super) store_closed: bool,
@@ -63,7 +63,7 @@ pub(super) struct GivenUp<'e> {
 }
 
 impl HandoverState {
-    /// Resolves when this process has been told to stop.
+    /// Resolves when this process has been asked to stop.
     pub(super) async fn stops(&self) {
         // The sender lives in `shared`, so there is no error.
         let _ = self.shared.phase().wait_for(|phase| *phase >= Phase::Leaving).await;

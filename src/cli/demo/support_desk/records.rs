@@ -1,13 +1,13 @@
-//! What the sample desk knows, and what may be changed about it.
+//! The records of the sample API, and the changes that it allows.
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// How many records of a kind it keeps.
+/// Limit of the number of records of each kind.
 const MOST_RECORDS: usize = 10_000;
 
-/// Why a call is refused.
+/// Why a request is refused.
 #[derive(Debug)]
 pub(super) enum Invalid {
     NoSuchRecord,
@@ -19,7 +19,7 @@ fn invalid(why: impl Into<String>) -> Invalid {
     Invalid::Body(why.into())
 }
 
-/// The whole desk. Records are numbered from 1 and are never removed.
+/// All records of the sample API. They are numbered from 1 and never removed.
 #[derive(Debug)]
 pub(super) struct Desk {
     name: &'static str,
@@ -64,7 +64,7 @@ pub(super) struct Customer {
 }
 
 impl Desk {
-    /// A desk with a few records.
+    /// Returns a desk with a few records.
     pub(super) fn new(name: &'static str) -> Self {
         let now = now();
         let customer = |id, name: &str, email: &str| Customer {
@@ -105,7 +105,7 @@ impl Desk {
 /// A kind of record.
 pub(super) trait Kind {
     type Record: Serialize;
-    /// In the path and around the list.
+    /// The name in the path and the JSON member of the list.
     const NAME: &'static str;
 
     fn list(desk: &Desk) -> &[Self::Record];
@@ -118,7 +118,7 @@ pub(super) trait Kind {
 
 pub(super) enum Tickets {}
 
-/// A body for tickets. What is absent stays as it is.
+/// The body of a request about tickets. Absent members stay unchanged.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TicketBody {
@@ -192,7 +192,7 @@ impl Kind for Tickets {
 
 pub(super) enum Customers {}
 
-/// A body for customers. What is absent stays as it is.
+/// The body of a request about customers. Absent members stay unchanged.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CustomerBody {
