@@ -1,9 +1,9 @@
 //! The durable store of keys: SQLite on a thread of its own, so that a hung disk holds up changes
 //! and nothing else.
 //!
-//! [`KeyStore`] is the handle. The thread does changes and reads in the order in which they come. Everything that may
-//! take long (noting use, pruning, a backup) is done in small steps, and whatever waits goes first
-//! between two of them.
+//! [`KeyStore`] is the handle. The thread does changes and reads in the order in which they come.
+//! Everything that may take long (noting use, pruning, a backup) is done in small steps, and
+//! whatever waits goes first between two of them.
 //!
 //! | file | what is there |
 //! |---|---|

@@ -17,8 +17,8 @@ use super::thread::{self, Command, Task};
 use super::{open, read};
 use crate::policy::Digest;
 
-/// How many ids or secrets one command looks for: a few milliseconds, after which whatever waits has
-/// its turn.
+/// How many ids or secrets one command looks for: a few milliseconds, after which whatever waits
+/// has its turn.
 const LOOKED_FOR: usize = 1000;
 
 /// The handle of the store; cheap to clone. When the last one is dropped, the thread does what was

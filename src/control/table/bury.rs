@@ -85,7 +85,8 @@ impl Table {
         self.snapshot.tombstones = self.snapshot.tombstones.with(edits);
     }
 
-    /// Forgets that these secrets were ones of a key that is refused for good: it is admitted again.
+    /// Forgets that these secrets were ones of a key that is refused for good: it is admitted
+    /// again.
     pub(super) fn unearth(&mut self, secrets: impl Iterator<Item = Digest>) {
         let buried = secrets.filter(|digest| self.snapshot.tombstones.find(digest).is_some());
         let buried: Vec<Burial> = buried.map(Burial::Forget).collect();
