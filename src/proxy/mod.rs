@@ -1,11 +1,11 @@
-//! The data plane: what happens between a client's connection and the upstream's.
+//! Data plane: the path of a request from a client's connection to an upstream's, and back.
 //!
-//! Each worker is a thread with a runtime of its own, its own connections to upstreams and its own
-//! counters, so that a request touches nothing that another core writes. Workers never block,
-//! resolve a name or touch the disk.
+//! Each worker is a thread with its own runtime, its own upstream connections and its own counters,
+//! so a request writes to no memory that another core writes to. Workers never block, resolve a
+//! name or touch the disk.
 //!
-//! There are four floors, and each imports only what is below it: `downstream` reads and writes
-//! clients, `request` judges and answers, `upstream` sends on, `worker` runs all of it.
+//! There are four layers, and each imports only from those below it: `downstream` reads from and
+//! writes to clients, `request` judges and answers, `upstream` forwards, `worker` runs all of it.
 
 mod downstream;
 mod request;
@@ -28,12 +28,13 @@ use crate::state::Shared;
 pub use downstream::accept::bind;
 pub use worker::log::{LogWriter, Logged};
 
-/// Serves the listeners on the calling thread from [`Phase::Running`](crate::state::Phase::Running)
-/// until the phase is a later one and the last connection has ended, or the drain deadline has
-/// passed. `index` says which worker's counters are its own.
+/// Serves the listeners on the calling thread, from
+/// [`Phase::Running`](crate::state::Phase::Running) until no more connections are accepted and the
+/// last one has closed, or until the drain timeout has passed. `index` selects this worker's
+/// counters.
 ///
 /// # Errors
-/// Where the runtime cannot be made.
+/// Returns an error if the worker or its runtime cannot be built.
 pub fn run(
     index: usize,
     shared: Arc<Shared>,

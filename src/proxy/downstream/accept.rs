@@ -1,4 +1,4 @@
-//! Where connections come in.
+//! Listening sockets and accepted connections.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,22 +12,21 @@ use crate::proxy::upstream::pool::Pool;
 use crate::proxy::worker::context::Worker;
 use crate::state::{Admitted, Phase, TooMany};
 
-/// Connections that the kernel may hold for us while all workers are busy.
+/// Most connections that the kernel queues while all workers are busy.
 const BACKLOG: i32 = 4096;
 
-/// What the system may hold of an answer that it has not sent, in bytes; what is on its way does
-/// not count.
+/// Most unsent bytes that the kernel buffers per connection. Bytes in transit do not count.
 #[cfg(target_os = "linux")]
 const MOST_UNSENT: u32 = 256 * 1024;
 
-/// When it is said again that connections cannot be accepted, in nanoseconds.
+/// Interval between two log messages about failed accepts, in nanoseconds.
 const TELL_AGAIN: u64 = 60_000_000_000;
 
-/// Binds an address for all workers to accept from. One socket, so that none is lost when a worker
-/// is busy.
+/// Binds an address for all workers to accept from. They share one socket, so that no connection
+/// waits in the queue of a busy worker.
 ///
 /// # Errors
-/// What the operating system says.
+/// Returns the error of the operating system.
 pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let domain = if address.is_ipv4() { socket2::Domain::IPV4 } else { socket2::Domain::IPV6 };
     let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
@@ -35,11 +34,11 @@ pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    // Accepted connections inherit it: a peer that vanished in the middle of a WebSocket or a
-    // stream is found out.
+    // Accepted connections inherit this: it detects a peer that vanished during a WebSocket or a
+    // stream.
     socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(Duration::from_secs(60)))?;
-    // So is this: a client that reads slowly keeps little in the system's buffers, and it is seen
-    // how fast it reads.
+    // They inherit this too: little of a response waits in the kernel's buffers for a slow client,
+    // and we see how fast the client reads.
     #[cfg(target_os = "linux")]
     socket.set_tcp_notsent_lowat(MOST_UNSENT)?;
     socket.set_nonblocking(true)?;
@@ -48,7 +47,8 @@ pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
-/// Accepts as soon as the gateway runs until it drains.
+/// Accepts connections from `Phase::Running` until the gateway drains or another process takes
+/// over.
 pub(in crate::proxy) async fn accept(pool: Rc<Pool>, listener: TcpListener) {
     let worker = pool.worker();
     let mut phase = worker.shared().phase();
@@ -64,7 +64,7 @@ pub(in crate::proxy) async fn accept(pool: Rc<Pool>, listener: TcpListener) {
             // That client has left already.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
             Err(error) => {
-                // Out of descriptors or memory: give connections that are open time to end.
+                // Out of file descriptors or memory: give open connections time to end.
                 worker.stats().accepts_failed.add(1);
                 let now = worker.now().monotonic;
                 if told_at.is_none_or(|told_at| now - told_at >= TELL_AGAIN) {
@@ -94,7 +94,7 @@ pub(in crate::proxy) async fn accept(pool: Rc<Pool>, listener: TcpListener) {
     }
 }
 
-/// Counts a connection for as long as it lives; the gateway does not stop before it is gone.
+/// Counts a connection until it is dropped. The gateway does not stop before that.
 struct OpenConnection(Rc<Worker>, Admitted);
 
 impl OpenConnection {

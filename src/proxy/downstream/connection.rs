@@ -1,4 +1,4 @@
-//! A client's connection: TLS, and the choice of protocol.
+//! A client's connection: TLS handshake and choice of protocol.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -24,16 +24,16 @@ use crate::proxy::worker::stream::Stream;
 
 use crate::policy::Peer;
 
-/// What an HTTP/2 connection starts with (RFC 9113 §3.4); no HTTP/1.1 request does.
+/// Start of an HTTP/2 connection preface (RFC 9113 §3.4). No HTTP/1.1 request starts with it.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0";
-/// How many bytes of it no other method starts with.
+/// Number of its bytes that tell it from any other method.
 const DISTINCT: usize = 4;
-/// How long a connection that is there only to be told that there are too many may take, TLS
-/// handshake included.
+/// Timeout for an overflow connection, which is open only to receive the refusal that there are too
+/// many. It includes the TLS handshake.
 const OVERFLOW_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Serves a connection until it closes or the gateway has drained. `overflow`: it is there only to
-/// be told that there are too many.
+/// Serves a connection until it closes or the gateway has drained. An `overflow` connection is open
+/// only to receive the refusal that there are too many.
 pub(in crate::proxy) async fn serve(
     pool: &Rc<Pool>,
     stream: TcpStream,
@@ -62,8 +62,8 @@ async fn begin(pool: &Rc<Pool>, stream: TcpStream, peer: IpAddr, overflow: bool)
     let now = Instant::now();
     let Some(tls) = tls else {
         let peer = Peer::new(peer, false, None);
-        // The time for the first head runs already; a client that has said nothing does not hold up
-        // a stop.
+        // The timeout for the first head is already running. A client that has sent nothing does
+        // not delay a stop.
         match in_time(worker, now + header, Duration::ZERO, starts_http2(&stream)).await {
             Some(http2) => {
                 let stream = Stream::Tcp(stream);
@@ -73,7 +73,7 @@ async fn begin(pool: &Rc<Pool>, stream: TcpStream, peer: IpAddr, overflow: bool)
         }
         return;
     };
-    // What comes of it is small, so that no connection holds the room for a TLS session twice.
+    // The result is small, so that no connection holds space for a TLS session twice.
     let accepting = async {
         let accepting = tokio_rustls::TlsAcceptor::from(tls).accept(stream).into_fallible();
         let stream = accepting.await.map_err(|(_, stream)| stream)?;
@@ -82,7 +82,7 @@ async fn begin(pool: &Rc<Pool>, stream: TcpStream, peer: IpAddr, overflow: bool)
         let peer = Peer::new(peer, true, session.server_name().map(Into::into));
         Ok::<_, TcpStream>((Stream::Tls(Box::new(stream.into())), peer, http2))
     };
-    // Boxed, so that a connection does not hold the room for it all its life.
+    // Boxed, so that a connection does not hold space for it all its life.
     match Box::pin(in_time(worker, now + handshake, LAST_HEAD_TIMEOUT, accepting)).await {
         Some(Ok((stream, peer, http2))) => {
             worker.stats().handshakes.add(1);
@@ -91,7 +91,7 @@ async fn begin(pool: &Rc<Pool>, stream: TcpStream, peer: IpAddr, overflow: bool)
         }
         Some(Err(stream)) => {
             worker.stats().handshakes_failed.add(1);
-            // The alert that says why was sent, and is to arrive.
+            // rustls has sent the alert with the reason, which must reach the client.
             let stream = RefCell::new(Stream::Tcp(stream));
             Box::pin(close(worker, || stream.borrow_mut(), Closing::Lingering(READ_ON_TIME))).await;
         }
@@ -99,7 +99,7 @@ async fn begin(pool: &Rc<Pool>, stream: TcpStream, peer: IpAddr, overflow: bool)
     }
 }
 
-/// `until`: when the first head must have come.
+/// Serves a connection with HTTP/2 or HTTP/1.1. `until`: the deadline for the first HTTP/1.1 head.
 async fn serve_protocol(
     pool: &Rc<Pool>,
     stream: Stream,
@@ -115,8 +115,8 @@ async fn serve_protocol(
     }
 }
 
-/// What the work comes to, unless it takes too long. When the gateway stops, it has only this much
-/// time left.
+/// Returns the output of `work`, or `None` if it does not complete by `until`. Once the gateway
+/// stops, it has at most `at_stop` left.
 async fn in_time<T>(
     worker: &Rc<Worker>,
     until: Instant,
@@ -140,12 +140,12 @@ async fn in_time<T>(
     .await
 }
 
-/// Whether an unencrypted connection speaks HTTP/2 (gRPC behind a TLS terminator does). Waits as
-/// long as what has come may be the start of a preface or of an HTTP/1.1 request.
+/// Returns whether an unencrypted connection speaks HTTP/2, as gRPC behind a TLS terminator does.
+/// Waits until the received bytes tell a preface from an HTTP/1.1 request.
 async fn starts_http2(stream: &TcpStream) -> bool {
     loop {
         let Ok(ready) = stream.ready(Interest::READABLE).await else { return false };
-        // Where this says `WouldBlock`, the readiness is forgotten, and `ready` waits for more.
+        // On `WouldBlock`, tokio clears the readiness, and `ready` waits for more bytes.
         let told = stream.try_io(Interest::READABLE, || {
             let mut start = [0; HTTP2_PREFACE.len()];
             let (read, _) = rustix::net::recv(stream, &mut start, RecvFlags::PEEK)?;

@@ -1,5 +1,4 @@
-//! A client's HTTP/1.1 connection: one request after the other, each served to its end on this
-//! task.
+//! A client's HTTP/1.1 connection: one request after another, each served to its end on this task.
 
 pub(in crate::proxy) mod client;
 mod persistence;
@@ -30,8 +29,8 @@ use crate::proxy::worker::deadline::{Deadline, LAST_HEAD_TIMEOUT};
 use crate::proxy::worker::guard::Guard;
 use crate::proxy::worker::stream::Stream;
 
-/// Serves a connection until it closes or the gateway has drained. `until`: when its first head
-/// must have come.
+/// Serves a connection until it closes or the gateway has drained. `until` is the deadline for its
+/// first head.
 pub(in crate::proxy) async fn serve(
     pool: &Rc<Pool>,
     stream: Stream,
@@ -60,15 +59,15 @@ pub(in crate::proxy) async fn serve(
             return;
         }
         Some(End::Close(closing)) => closing,
-        // Its request was cut, and it does not take the rest of the response.
+        // Its request was cancelled, and the client does not read the rest of the response.
         None => Closing::Abandoned,
     };
     client.forget();
-    // Boxed, so that a connection does not hold the room for it all its life.
+    // Boxed, so that a connection does not hold space for it all its life.
     Box::pin(close(worker, || client.stream(), closing)).await;
 }
 
-/// Serves one request after the other.
+/// Serves one request after another.
 async fn serve_requests(connection: &Rc<Connection>, client: &Rc<Client>, until: Instant) -> End {
     let worker = &connection.worker;
     let mut deadline = Deadline::new(until);
@@ -83,8 +82,8 @@ async fn serve_requests(connection: &Rc<Connection>, client: &Rc<Client>, until:
     End::Close(Closing::Orderly)
 }
 
-/// The next request's head. `None`: there is none, and the connection is to be closed. `first`: the
-/// time for it runs already.
+/// Returns the next request's head, or `None` if the connection is to be closed. `first`: the
+/// timeout for the head is already running.
 async fn head(
     worker: &Worker,
     client: &Client,
@@ -105,8 +104,8 @@ async fn head(
             begun = true;
             deadline.set(Instant::now() + worker.current().site.server.header_timeout);
         }
-        // While another process takes over, a connection may have one more request: to close it
-        // could lose one that is on its way.
+        // While another process takes over, a connection may have one more request: closing it
+        // could lose a request in transit.
         if worker.is_stopping() {
             if !client.has_begun() {
                 return Poll::Ready(None);
@@ -149,7 +148,7 @@ async fn exchange(
     }
 }
 
-/// Reads the head that has arrived, and judges it.
+/// Parses the received head and judges the request.
 fn read<'c>(
     connection: &Rc<Connection>,
     client: &Client,
@@ -159,7 +158,7 @@ fn read<'c>(
     let worker = &connection.worker;
     let now = worker.now();
     let mut buffer = worker.client_buffer();
-    // Nobody knows how much there is of what is no head.
+    // After a malformed head, the number of filled bytes is unknown.
     let used = arrived.as_ref().map_or(buffer.len(), |arrived| arrived.filled);
     let mut fields = Fields::new();
     let head = arrived.and_then(|arrived| {
@@ -200,12 +199,13 @@ fn read<'c>(
             (judged, request)
         }
     };
-    // The key has been seen. The buffer stays, so that this is no write that could be left out.
+    // The buffer has held the key. It stays allocated, so the compiler cannot drop this write as
+    // dead.
     buffer[..used].fill(0);
     outcome
 }
 
-/// How long a request's body is said to be.
+/// Returns the length of a request body.
 fn length_of(body: &Body, fields: &Fields<'_>) -> Length {
     match body.length() {
         None => Length::Unknown,

@@ -1,4 +1,4 @@
-//! A client's HTTP/2 connection: one task reads it, serves its streams and writes to it.
+//! A client's HTTP/2 connection: one task reads from it, serves its streams and writes to it.
 
 pub(in crate::proxy) mod ready_set;
 pub(in crate::proxy) mod responder;
@@ -30,47 +30,48 @@ use crate::proxy::worker::deadline::{Deadline, OVERFLOW_HEAD_TIMEOUT, TransferTi
 use crate::proxy::worker::stream::Stream;
 use crate::proxy::worker::stream::poll_read;
 
-/// How long a client may take to answer a ping.
+/// Timeout for a client to answer a PING.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a connection that is to end may stay without a request in flight: for what is still to
-/// be written.
+/// Longest time that a closing connection stays open without a request in flight, to write what is
+/// left.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-/// What is read at once and may be a head, in bytes.
+/// Reads of at most this many bytes may hold a header block, and are wiped.
 const SMALL: usize = 4096;
-/// How long a connection must have been without a request before it gives back what it holds for
-/// the next one.
+/// Time without a request after which a connection releases the memory that it keeps for the next
+/// one.
 const TIDY: Duration = Duration::from_secs(2);
 
 /// One connection.
 struct Client {
     connection: Rc<Connection>,
     stream: Stream,
-    /// A slot is `None` only until the head that opened its stream has been read.
+    /// HTTP/2 state. A slot is `None` only until the header block that opened its stream has been
+    /// read.
     http: http2::Connection<Option<Slot>>,
-    /// Received and not read yet: a part of a frame.
+    /// Received bytes of an incomplete frame.
     rest: Vec<u8>,
-    /// When something was last left unread because the client does not read either, in monotonic
+    /// When reading was last suspended because the client does not read either, in monotonic
     /// nanoseconds.
     unread: u64,
-    /// How much of what is to be sent has been sent.
+    /// Number of bytes of the output buffer that have been sent.
     sent: usize,
     ready: Arc<ReadySet>,
-    /// Of the streams, by their keys.
+    /// Wakers of the streams, by slab key.
     wakers: Vec<Waker>,
-    /// Those that are free.
+    /// Idle responders.
     responders: Vec<Responder>,
-    /// The key of the stream that is served first.
+    /// Slab key of the stream that is served first.
     turn: usize,
-    /// How long the client may be waited for that does not take what is sent, once it has held
-    /// something up.
+    /// Timeout for the client to take what is sent. `None` until the client has first blocked a
+    /// write.
     write_timeout: Option<TransferTimeout>,
-    /// When to look after everything that takes time.
+    /// When to check all timeouts.
     deadline: Deadline,
-    /// When something last came, and when the client was asked whether it is there, in monotonic
+    /// When bytes were last received, and when an unanswered PING was sent, in monotonic
     /// nanoseconds.
     heard: u64,
     asked: Option<u64>,
-    /// Whether the connection ends as soon as everything has been sent.
+    /// Whether the connection closes as soon as everything has been sent.
     told: bool,
 }
 
@@ -117,18 +118,19 @@ impl Client {
         }
     }
 
-    /// The stream; all that was on it ends.
+    /// Returns the byte stream. Drops all HTTP/2 streams.
     fn into_stream(self) -> Stream {
         self.stream
     }
 
+    /// Serves the connection. Resolves with how to close it.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Closing> {
         self.ready.serve_on(cx);
         self.http.set_time(self.connection.worker.recent().monotonic);
         loop {
             let mut again = false;
             while !self.told {
-                // Whoever does not read what it gets is not read either.
+                // Do not read from a client that does not read its responses.
                 if self.http.out.len() >= FULL {
                     self.unread = self.connection.worker.recent().monotonic;
                     again = true;
@@ -178,7 +180,8 @@ impl Client {
         Poll::Pending
     }
 
-    /// All has been sent. A client that says nothing any more is not waited for.
+    /// Returns how to close once everything has been sent. We do not linger for a client that has
+    /// fallen silent.
     fn finished(&self) -> Closing {
         let silent = self.connection.worker.recent().monotonic.saturating_sub(self.heard);
         if Duration::from_nanos(silent) < OVERFLOW_HEAD_TIMEOUT {
@@ -188,12 +191,16 @@ impl Client {
         }
     }
 
-    /// The client has closed its side.
+    /// Returns how to close after the client has closed its side.
     fn left(&self) -> Closing {
         if self.connection.quiet().is_some() { Closing::Orderly } else { Closing::Truncated }
     }
 
-    /// Reads once, and does what it says. False: the client has closed its side.
+    /// Reads once and handles the frames received. Returns `false` if the client has closed its
+    /// side.
+    ///
+    /// # Errors
+    /// Returns the error code of a connection error (RFC 9113 §5.4.1).
     fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Reason>> {
         let worker = self.connection.worker.clone();
         let mut buffer = worker.client_buffer();
@@ -216,14 +223,15 @@ impl Client {
             self.take(event);
         }
         self.rest.extend_from_slice(input);
-        // Heads come in small parts; the data of a body is no secret of ours, and there is much of
-        // it.
+        // Header blocks arrive in small reads. The data of a body holds no secret of ours, and is
+        // too much to wipe.
         if before + read <= SMALL {
             buffer[..before + read].fill(0);
         }
         Poll::Ready(Ok(true))
     }
 
+    /// Handles an event of the connection.
     fn take(&mut self, event: Event<'_>) {
         match event {
             Event::Nothing => {}
@@ -235,7 +243,8 @@ impl Client {
                 let responder = self.responders.pop().unwrap_or_else(|| Responder::new(connection));
                 let begun = Slot::new(&connection.worker, responder, ended);
                 self.http.with_stream(key, |_, slot| *slot = Some(begun));
-                // At once, because its head is to be read before the next one comes.
+                // Served at once, because its header block must be parsed before the next one is
+                // read.
                 self.serve_stream(key);
             }
             Event::Data { key, data, credit, ended } => {
@@ -252,7 +261,7 @@ impl Client {
                     }
                 });
             }
-            // Its slot went with it.
+            // The slot was removed with its stream.
             Event::Reset { .. } => {}
             Event::Window { key: Some(key) } => {
                 self.ready.add(key);
@@ -267,15 +276,15 @@ impl Client {
         }
     }
 
-    /// Serves the streams that are ready, in turn, as long as there is room for what they send.
-    /// Returns whether that was too little.
+    /// Serves the ready streams in turn, as long as the output buffer has room. Returns whether
+    /// streams have more to send.
     fn serve_ready(&mut self) -> bool {
         let words = self.wakers.len().div_ceil(64).max(1);
         let mut more = false;
         let (first, shift) = (self.turn / 64, self.turn as u32 % 64);
         for offset in 0..words {
             let word = (first + offset) % words;
-            // Those from `turn` on come first.
+            // Streams from `turn` on come first.
             let shift = if offset == 0 { shift } else { 0 };
             let mut ready = self.ready.take(word).rotate_right(shift);
             while ready != 0 {
@@ -293,6 +302,7 @@ impl Client {
         more
     }
 
+    /// Serves one stream. Returns whether it has more to send.
     fn serve_stream(&mut self, key: usize) -> bool {
         let Some(waker) = self.wakers.get(key) else { return false };
         let worker = &self.connection.worker;
@@ -316,7 +326,7 @@ impl Client {
         more
     }
 
-    /// Sends what is to be sent.
+    /// Sends everything in the output buffer.
     fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.http.raise_window();
         let out = &mut self.http.out;
@@ -340,7 +350,7 @@ impl Client {
         }
         self.sent = 0;
         out.clear();
-        // Many small requests at once may have had large answers.
+        // Many small requests at once may have had large responses.
         out.shrink_to(2 * FULL);
         Poll::Ready(Ok(()))
     }

@@ -1,4 +1,4 @@
-//! Clients: connections, and the protocols that they speak.
+//! Clients: connections and their protocols.
 
 pub(in crate::proxy) mod accept;
 pub(in crate::proxy) mod connection;

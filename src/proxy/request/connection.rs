@@ -1,4 +1,4 @@
-//! What all requests of one client's connection share.
+//! State shared by all requests on one client connection.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -11,18 +11,20 @@ use crate::proxy::worker::context::Worker;
 /// A client's connection.
 pub(in crate::proxy) struct Connection {
     pub(in crate::proxy) worker: Rc<Worker>,
-    /// Where its requests go on.
+    /// Pool of the connections that its requests are forwarded on.
     pub(in crate::proxy) pool: Rc<Pool>,
     pub(in crate::proxy) peer: Peer,
-    /// Whether there are so many connections that this one is open only to be told so.
+    /// Whether this is an overflow connection, open only to receive the refusal that there are too
+    /// many.
     pub(in crate::proxy) overflow: bool,
-    /// Requests whose answer has not ended.
+    /// Number of requests in flight: their responses are not complete.
     in_flight: Cell<usize>,
-    /// Since when there is none, in monotonic nanoseconds.
+    /// When the last request ended, in monotonic nanoseconds.
     quiet_since: Cell<u64>,
 }
 
 impl Connection {
+    /// Creates the state of a connection from `peer`, which has been quiet from now on.
     pub(in crate::proxy) fn new(pool: &Rc<Pool>, peer: Peer, overflow: bool) -> Rc<Self> {
         let worker = pool.worker();
         let quiet_since = Cell::new(worker.now().monotonic);
@@ -36,21 +38,23 @@ impl Connection {
         })
     }
 
+    /// Counts a request as in flight.
     pub(in crate::proxy) fn request_started(&self) {
         self.in_flight.set(self.in_flight.get() + 1);
     }
 
+    /// Counts a request as ended at `now`, in monotonic nanoseconds.
     pub(in crate::proxy) fn request_ended(&self, now: u64) {
         self.in_flight.set(self.in_flight.get() - 1);
         self.quiet_since.set(now);
     }
 
-    /// Counts the time without a request from now.
+    /// Restarts the quiet time from now.
     pub(in crate::proxy) fn restart_quiet(&self) {
         self.quiet_since.set(self.worker.now().monotonic);
     }
 
-    /// Whether a request is in flight, and else for how long there has been none.
+    /// Returns how long no request has been in flight, or `None` if one is.
     pub(in crate::proxy) fn quiet(&self) -> Option<Duration> {
         let quiet = self.worker.now().monotonic.saturating_sub(self.quiet_since.get());
         (self.in_flight.get() == 0).then_some(Duration::from_nanos(quiet))

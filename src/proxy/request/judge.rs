@@ -1,4 +1,4 @@
-//! The verdict on a request's head, and what it asks for.
+//! Judging of a request by its head.
 
 use std::rc::Rc;
 
@@ -19,26 +19,26 @@ use crate::proxy::worker::current::Current;
 use crate::proxy::worker::log::redacted;
 use crate::state::{KeyCall, RefusedKey, RefusedRequest};
 
-/// What is kept of a request's head once it has been judged.
+/// A judged request, without its head.
 pub(in crate::proxy) struct Judged<'s> {
     pub(in crate::proxy) outcome: Outcome<'s>,
     pub(in crate::proxy) entry: LogEntry,
     pub(in crate::proxy) reply: ResponseContext<'s>,
 }
 
-/// What the verdict on a request asks for.
+/// What to do with a judged request.
 pub(in crate::proxy) enum Outcome<'s> {
-    /// A request that goes on to the upstream.
+    /// Forward the request to the upstream.
     Forward(Admission<'s>, Outbound),
-    /// One that Keygate's own key endpoints answer.
+    /// Answer the request with Keygate's own key endpoints.
     KeyEndpoint(Admission<'s>, KeyCall),
-    /// A browser's preflight, which gets these lines.
+    /// Answer a browser's CORS preflight with these header lines.
     Preflight(&'s [u8]),
     Refused(Refused<'s>),
 }
 
-/// Judges a request by its head. Nothing of the head is borrowed any more when this returns.
-/// `body`: how long it is, or why the message as a whole is refused.
+/// Judges a request by its head. The result borrows nothing from the head. `body` is the length of
+/// the body, or the reason to refuse the message as a whole.
 pub(in crate::proxy) fn judge<'s>(
     connection: &Rc<Connection>,
     current: &'s Current,
@@ -125,9 +125,12 @@ fn note_refused<'s>(
     }
 }
 
-/// Whether a request that was authorised is not too large, and its API not serving as many as it
-/// may already. Only a worker that has more than its share, or that knows of many elsewhere, looks
-/// at what the others have.
+/// Checks that an authorised request is not too large and that its API has capacity for one more
+/// request. Reads the other workers' counters only if this worker has more than its share, or last
+/// saw many requests on the others.
+///
+/// # Errors
+/// Returns `BodyTooLarge` or `Overloaded`.
 fn has_room(
     worker: &Worker,
     current: &Current,
@@ -152,7 +155,7 @@ fn has_room(
     if may_be_full && api.in_flight() >= most { Err(Refusal::Overloaded) } else { Ok(()) }
 }
 
-/// Keeps what it takes to say later why a request was refused.
+/// Keeps what is needed to explain later why a request was refused.
 fn remember(worker: &Worker, head: &Head<'_>, refused: &Refused<'_>, request_id: &str, now: Now) {
     let current = worker.current();
     let apis = current.site.routes.apis();

@@ -1,4 +1,4 @@
-//! An API's own key endpoints: what was admitted goes over to the control plane, which answers it.
+//! Key endpoints of an API: admitted requests go to the control plane, which answers them.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -15,14 +15,14 @@ use crate::proxy::worker::body::Length;
 use crate::proxy::worker::context::Worker;
 use crate::state::{KeyAnswer, KeyCall};
 
-/// Bodies of key endpoints are small.
+/// Largest body of a request to a key endpoint, in bytes.
 const LARGEST_BODY: usize = 64 * 1024;
-/// For the whole of it.
+/// Timeout for the whole request body.
 const BODY_TIME: Duration = Duration::from_secs(30);
-/// For the answer to it.
+/// Timeout for the control plane's answer.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
 
-/// An admitted request to key endpoints, but for its body.
+/// Builds the call for an admitted request to a key endpoint, without its body.
 pub(in crate::proxy) fn call(
     admission: &Admission<'_>,
     head: &Head<'_>,
@@ -47,7 +47,8 @@ pub(in crate::proxy) fn call(
     }
 }
 
-/// Answers an admitted request to key endpoints.
+/// Answers an admitted request to a key endpoint with the control plane's answer, or with a refusal
+/// if there is none.
 pub(in crate::proxy) async fn answer(
     worker: &Worker,
     admission: &Admission<'_>,

@@ -1,5 +1,5 @@
-//! What is remembered about a request while it is served, counted and logged when its answer has
-//! ended.
+//! Log entry of a request: collected while the request is served, and counted and logged once its
+//! response has ended.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -18,25 +18,26 @@ use crate::proxy::worker::request_state::{Outcome, RequestState};
 use crate::stats::{ApiStats, CutShort};
 use crate::text::clipped;
 
-/// Counts and logs its request when it is dropped: at the end of the answer's body, or when the
-/// client went away before.
+/// Log entry that counts and logs its request when it is dropped: at the end of the response body,
+/// or earlier if the client leaves.
 pub(in crate::proxy) struct LogEntry {
     connection: Rc<Connection>,
     site: CurrentSite,
-    /// Monotonic nanoseconds, and Unix seconds.
+    /// When the request's head was read, in monotonic nanoseconds and in Unix seconds.
     started: (u64, i64),
     api: Option<usize>,
     status: u16,
     refusal: Option<Refusal>,
     upstream: Option<u64>,
     bytes: u64,
-    /// Place among the requests that may be cut. None before the request is sent on.
+    /// Slab key among the requests in flight, and the request's state. `None` before the request is
+    /// forwarded.
     in_flight: Option<(usize, Rc<RequestState>)>,
-    /// None where requests are not logged.
+    /// `None` if requests are not logged.
     line: Option<Box<Line>>,
 }
 
-/// What only the log needs.
+/// Fields that only the log needs.
 struct Line {
     request_id: String,
     client: IpAddr,
@@ -48,6 +49,8 @@ struct Line {
 }
 
 impl LogEntry {
+    /// Starts the entry of a request whose head was read at `now`, and counts the request as in
+    /// flight.
     pub(in crate::proxy) fn start(
         connection: &Rc<Connection>,
         current: &Current,
@@ -85,7 +88,7 @@ impl LogEntry {
         }
     }
 
-    /// Notes who calls which API from where, as far as it is known.
+    /// Notes the API, the key and the client's address, as far as they are known.
     pub(in crate::proxy) fn set_caller(
         &mut self,
         api: Option<usize>,
@@ -99,8 +102,9 @@ impl LogEntry {
         }
     }
 
-    /// The request is sent on. From now on it lives only as long as its key, if it has one, would
-    /// be admitted, and as its deadlines allow.
+    /// Notes that the request is being forwarded, and adds it to the requests in flight. From now
+    /// on it is cancelled as soon as its key, if it has one, would be refused or one of its
+    /// deadlines passes.
     pub(in crate::proxy) fn set_in_flight(
         &mut self,
         digest: Option<Digest>,
@@ -121,31 +125,31 @@ impl LogEntry {
         }
     }
 
-    /// What this worker counts for the API.
+    /// Returns this worker's counters for the API.
     fn api_stats(&self) -> Option<&ApiStats> {
         self.site.apis.get(self.api?)?.stats.get(self.connection.worker.index())
     }
 
-    /// The state of the request, once it has been sent on.
+    /// Returns the request's state, or `None` before it is forwarded.
     pub(in crate::proxy) fn state(&self) -> Option<&Rc<RequestState>> {
         self.in_flight.as_ref().map(|(_, state)| state)
     }
 
-    /// Notes that the client has got all of the answer.
+    /// Notes that the client has received the whole response.
     pub(in crate::proxy) fn set_delivered(&self) {
         if let Some(state) = self.state() {
             state.set_delivered();
         }
     }
 
-    /// Notes that a part of the answer has moved.
+    /// Notes that bytes of the response were transferred.
     pub(in crate::proxy) fn note_moved(&self) {
         if let Some((_, state)) = &self.in_flight {
             state.moved(self.connection.worker.soon(Duration::ZERO));
         }
     }
 
-    /// The answer has begun, and is given up because of this.
+    /// Cancels the request after its response has begun, and counts the reason.
     pub(in crate::proxy) fn give_up(&self, refusal: Refusal) {
         self.connection.worker.stats().cuts[refusal.index()].add(1);
         if let Some((_, state)) = &self.in_flight {
@@ -153,56 +157,59 @@ impl LogEntry {
         }
     }
 
-    /// Why the request was cut, if it was.
+    /// Returns why the request was cancelled, or `None` if it was not.
     pub(in crate::proxy) fn cancelled(&self) -> Option<Refusal> {
         self.in_flight.as_ref()?.1.cancelled()
     }
 
-    /// Whether the API tells reasons apart.
+    /// Returns whether the API's errors tell the reasons for a refusal apart. Without an API they
+    /// do.
     pub(in crate::proxy) fn errors_distinguish(&self) -> bool {
         self.api
             .and_then(|api| self.site.routes.apis().get(api))
             .is_none_or(|api| api.definition().errors_distinguish)
     }
 
-    /// Notes an answer of Keygate's own.
+    /// Notes a refusal and the status that it is sent with.
     pub(in crate::proxy) fn set_refused(&mut self, refusal: Refusal, status: u16) {
         self.refusal = Some(refusal);
         self.status = status;
     }
 
-    /// Notes an answer that Keygate gives in the API's place.
+    /// Notes the status of a response that Keygate generates in the upstream's place.
     pub(in crate::proxy) fn set_answered(&mut self, status: u16) {
         self.status = status;
     }
 
-    /// Notes an answer of the upstream and how long it took to begin, in nanoseconds.
+    /// Notes the status of the upstream's response, and the time until its head arrived, in
+    /// nanoseconds.
     pub(in crate::proxy) fn set_forwarded(&mut self, status: u16, upstream: u64) {
         self.status = status;
         self.upstream = Some(upstream / 1000);
     }
 
-    /// Notes bytes of the answer's body.
+    /// Adds bytes of the response body.
     pub(in crate::proxy) fn add_bytes(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
         self.note_moved();
     }
 }
 
-/// How a request has ended, as it is counted and logged.
+/// How a request ended, as it is counted and logged.
 #[derive(Clone, Copy)]
 enum Ended {
     Refused(Refusal),
-    /// Keygate has answered in the API's place.
+    /// Keygate answered in the upstream's place.
     Answered,
     Forwarded,
-    /// In the middle of its answer, for a reason that would have refused it.
+    /// Ended during its response, for a reason that has a response of its own.
     Cut(Refusal),
-    /// The same, for a reason that has no answer.
+    /// Truncated, for a reason that has no response of its own.
     CutShort(CutShort),
 }
 
 impl Ended {
+    /// Returns the outcome as the log shows it.
     fn code(self) -> &'static str {
         match self {
             Self::Refused(refusal) | Self::Cut(refusal) => refusal.code(),
@@ -216,7 +223,7 @@ impl Ended {
 impl Drop for LogEntry {
     fn drop(&mut self) {
         if self.status == 0 {
-            // The client went away before there was an answer.
+            // The client left before there was a response.
             self.set_refused(Refusal::ClientAborted, 499);
         }
         let ended = self.ended();
@@ -224,7 +231,7 @@ impl Drop for LogEntry {
         if let Some((place, state)) = &self.in_flight {
             worker.in_flight().remove(*place);
             if state.cancelled().is_some() {
-                // Whoever still sends to the upstream must not keep the client's stream open.
+                // The task that still sends to the upstream must not keep the client's stream open.
                 state.take_incoming();
             }
             if let Some(stats) = self.api_stats() {
@@ -253,11 +260,11 @@ impl LogEntry {
         }
     }
 
-    /// `duration`: in microseconds.
+    /// Counts the request. `duration` is in microseconds.
     fn count(&self, ended: Ended, duration: u64) {
         let stats = self.connection.worker.stats();
         match ended {
-            // Those that were cut off were counted then.
+            // Cancelled requests were counted when they were cancelled.
             Ended::Cut(refusal) if self.cancelled().is_none() => stats.cuts[refusal.index()].add(1),
             Ended::CutShort(why) => stats.cut_short[why as usize].add(1),
             _ => {}
@@ -300,7 +307,7 @@ impl LogEntry {
             api: api.map(|api| api.config.definition.name.as_ref()),
             key: line.key.as_ref().map(|key| key.id()),
             status: self.status,
-            // An answer that ended in its middle keeps the status that had been sent.
+            // A truncated response keeps the status that was already sent.
             outcome: ended.code(),
             bytes: self.bytes,
             duration,

@@ -1,4 +1,4 @@
-//! One request: judged, answered, counted and logged. No protocol of the wire in it.
+//! One request, over any protocol: judged, answered, counted and logged.
 
 pub(in crate::proxy) mod connection;
 pub(in crate::proxy) mod judge;

@@ -10,19 +10,19 @@ use crate::proxy::request::response_body::Content;
 use crate::proxy::worker::body::Length;
 use crate::proxy::worker::request_id::RequestId;
 
-/// What an answer depends on besides its content.
+/// What a response depends on besides its content.
 pub(in crate::proxy) struct ResponseContext<'s> {
     pub(in crate::proxy) request_id: RequestId,
     pub(in crate::proxy) now: Now,
     pub(in crate::proxy) http2: bool,
     pub(in crate::proxy) grpc: bool,
-    /// Whether the request is a HEAD.
+    /// Whether the request method is HEAD.
     pub(in crate::proxy) to_head: bool,
-    /// What browsers are told about pages of other origins.
+    /// CORS header lines.
     pub(in crate::proxy) cors: &'s [u8],
 }
 
-/// Keygate's own answer to a request that it refuses.
+/// Builds the response to a refused request.
 pub(in crate::proxy) fn refusal_response(
     refused: &Refused<'_>,
     reply: &ResponseContext<'_>,
@@ -34,9 +34,9 @@ pub(in crate::proxy) fn refusal_response(
     head.status = status;
     head.put_lines(reply.cors);
     entry.set_refused(refused.refusal, head.status.as_u16());
-    // Where a request with such framing, or whose body broke off, ends is a guess, so nothing
-    // behind it is read as another one (RFC 9112 §6.3); the end of one that was cut, is too slow or
-    // too large is not waited for.
+    // The end of a message with malformed framing or a truncated body is a guess, so no bytes
+    // behind it are read as another request (RFC 9112 §6.3). The end of a cancelled, slow or too
+    // large request is not worth waiting for.
     let unsound = matches!(
         refused.refusal,
         Refusal::MalformedFraming
@@ -49,7 +49,7 @@ pub(in crate::proxy) fn refusal_response(
     own_response(head, body, reply, entry, close)
 }
 
-/// The answer to a preflight.
+/// Builds the response to a preflight with these header lines.
 pub(in crate::proxy) fn preflight_response(
     lines: &[u8],
     reply: &ResponseContext<'_>,
@@ -62,7 +62,7 @@ pub(in crate::proxy) fn preflight_response(
     own_response(head, Bytes::new(), reply, entry, false)
 }
 
-/// An answer of Keygate's own with this body.
+/// Builds a response with this body. `close`: no request may follow on the connection.
 pub(in crate::proxy) fn own_response(
     mut head: ResponseHeader,
     body: Bytes,
@@ -72,7 +72,7 @@ pub(in crate::proxy) fn own_response(
 ) -> Response {
     let silent = head.status == StatusCode::NO_CONTENT;
     head.length = if silent { Length::Absent } else { Length::Exact(body.len() as u64) };
-    // Clients take content for a broken stream where there is to be none (RFC 9113 §8.1).
+    // Clients treat unexpected content as a broken stream (RFC 9113 §8.1).
     let body = if has_content(head.status, reply.to_head) { body } else { Bytes::new() };
     Response { close, ..Response::new(head, Content::Fixed(body), entry, false) }
 }

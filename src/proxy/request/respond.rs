@@ -1,4 +1,4 @@
-//! The main path: a request that was judged is sent on or refused; its answer is passed back.
+//! Main path: a judged request is forwarded or refused, and its response is passed back.
 
 use std::cell::Cell;
 use std::pin::pin;
@@ -28,8 +28,8 @@ use crate::proxy::worker::current::Current;
 use crate::proxy::worker::deadline::Deadline;
 use crate::proxy::worker::request_state::RequestState;
 
-/// Answers a request that has been judged. `body` is the client's; `deadline` the one that is kept
-/// while an answer is waited for.
+/// Answers a judged request. `body` is the client's. `deadline` holds the timeouts until the
+/// response begins.
 pub(in crate::proxy) async fn respond(
     pool: &Rc<Pool>,
     current: &Current,
@@ -83,10 +83,10 @@ pub(in crate::proxy) async fn respond(
     }
 }
 
-/// What a request gets that was sent on and is refused all the same.
+/// Builds the refusal of a request that was already forwarded.
 fn late_refusal<'s>(refusal: Refusal, admission: &Admission<'s>, entry: &LogEntry) -> Refused<'s> {
     match entry.cancelled() {
-        // Its limit is not shown to one that is no good any more.
+        // A key that is no longer valid is not told its limit.
         Some(refusal) if refusal.is_invalid_token() => {
             Refused { grant: None, allowance: None, ..admission.refused(refusal) }
         }
@@ -94,14 +94,15 @@ fn late_refusal<'s>(refusal: Refusal, admission: &Admission<'s>, entry: &LogEntr
     }
 }
 
-/// The answer of an upstream.
+/// Builds the response from the upstream's.
 fn pass_back(
     head: ResponseHeader,
     body: UpstreamBody,
     reply: &ResponseContext<'_>,
     entry: LogEntry,
 ) -> Response {
-    // An HTTP/2 upstream can send content where there is to be none. A switch has its connection.
+    // An HTTP/2 upstream can send content where none is allowed. A protocol switch needs its
+    // connection.
     let is_switch = head.status == StatusCode::SWITCHING_PROTOCOLS;
     let content = if is_switch || has_content(head.status, reply.to_head) {
         Content::Upstream(body)
@@ -111,13 +112,13 @@ fn pass_back(
     Response::new(head, content, entry, reply.grpc && reply.http2)
 }
 
-/// Makes of the head of the upstream's answer what the client gets.
+/// Turns the upstream's response head into the one for the client.
 struct HeadReader<'r, 's> {
     worker: &'r Worker,
     state: &'r RequestState,
     admission: &'r Admission<'s>,
     reply: &'r ResponseContext<'s>,
-    /// When it came, in monotonic nanoseconds.
+    /// When the head arrived, in monotonic nanoseconds.
     came: Cell<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! An answer under construction, in the form that the client's protocol wants.
+//! Responses under construction, in the encoding of the client's protocol.
 
 use http::StatusCode;
 
@@ -8,27 +8,28 @@ use crate::proxy::request::log_entry::LogEntry;
 use crate::proxy::request::response_body::{Content, ResponseBody};
 use crate::proxy::worker::body::Length;
 
-/// The head of an answer, without what is about the connection.
+/// Response head, without the fields about the connection.
 pub(in crate::proxy) struct ResponseHeader {
     pub(in crate::proxy) status: StatusCode,
     pub(in crate::proxy) length: Length,
-    /// Whether the fields say when the answer was made (RFC 9110 §6.6.1).
+    /// Whether the fields include `Date` (RFC 9110 §6.6.1).
     pub(in crate::proxy) dated: bool,
     pub(in crate::proxy) fields: ResponseFields,
 }
 
+/// Encoded header fields.
 pub(in crate::proxy) enum ResponseFields {
-    /// The lines between the first one and those about the connection.
+    /// Field lines between the status line and those about the connection.
     Http1(Vec<u8>),
-    /// All but the status and what is about the body.
+    /// All fields but `:status`, `content-length` and the `date` that Keygate adds.
     Http2(HeaderBlock),
 }
 
-/// Room for most heads.
+/// Initial capacity in bytes, enough for most heads.
 const ROOM: usize = 1000;
 
 impl ResponseHeader {
-    /// `http2`: whether the client speaks HTTP/2.
+    /// Creates a head without fields. `http2`: the client speaks HTTP/2.
     pub(in crate::proxy) fn new(http2: bool, status: StatusCode, length: Length) -> Self {
         let fields = if http2 {
             ResponseFields::Http2(HeaderBlock::with_capacity(ROOM))
@@ -55,15 +56,16 @@ impl Sink for ResponseHeader {
     }
 }
 
-/// A whole answer.
+/// A complete response.
 pub(in crate::proxy) struct Response {
     pub(in crate::proxy) head: ResponseHeader,
     pub(in crate::proxy) body: ResponseBody,
-    /// Whether nothing may follow on the connection.
+    /// Whether no request may follow on the connection.
     pub(in crate::proxy) close: bool,
 }
 
 impl Response {
+    /// Creates a response. `grpc`: cancellation is reported in trailers with a gRPC status.
     pub(in crate::proxy) fn new(
         head: ResponseHeader,
         content: Content,
@@ -74,8 +76,8 @@ impl Response {
     }
 }
 
-/// Whether an answer may have content, whatever its head says of a length (RFC 9110 §6.4.1). A 205
-/// is not to have any, but is framed as if it had (RFC 9112 §6.3).
+/// Returns whether a response may have content, whatever length its head declares (RFC 9110
+/// §6.4.1). A 205 must not have any, but is framed as if it could (RFC 9112 §6.3).
 pub(in crate::proxy) fn has_content(status: StatusCode, to_head: bool) -> bool {
     !to_head
         && !status.is_informational()

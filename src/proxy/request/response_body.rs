@@ -1,4 +1,4 @@
-//! A response's body as it passes through: nothing is kept, only watched.
+//! Response bodies, which are watched on their way through but not kept.
 
 use std::task::{Context, Poll, ready};
 
@@ -11,28 +11,30 @@ use crate::proxy::upstream::response::{Part, UpstreamBody};
 use crate::proxy::worker::body::{Broken, cancelled};
 use crate::stats::CutShort;
 
-/// An answer's body on its way to the client.
+/// A response body on its way to the client.
 pub(in crate::proxy) struct ResponseBody {
     content: Content,
-    /// None after a protocol switch, which has a longer life than this body.
+    /// The request's log entry, dropped with the body.
     entry: Option<LogEntry>,
-    /// Whether a cut is told in trailers with a gRPC status.
+    /// Whether cancellation is reported in trailers with a gRPC status.
     grpc: bool,
 }
 
+/// Source of a response body.
 pub(in crate::proxy) enum Content {
-    /// Keygate's own.
+    /// Keygate's own body.
     Fixed(Bytes),
     Upstream(UpstreamBody),
 }
 
 impl ResponseBody {
+    /// Creates a body. `grpc`: cancellation is reported in trailers with a gRPC status.
     pub(in crate::proxy) fn new(content: Content, entry: LogEntry, grpc: bool) -> Self {
         Self { content, entry: Some(entry), grpc }
     }
 
-    /// What an answer that is cut ends with: never an orderly end, which would make a part look
-    /// like the whole.
+    /// Returns the last part of a cancelled response, or `None` if it is not cancelled. It is never
+    /// an orderly end, which would make a truncated body look complete.
     fn broken_off(&mut self) -> Option<Result<Part, Broken>> {
         let entry = self.entry.as_ref()?;
         if matches!(self.content, Content::Fixed(_)) {
@@ -44,12 +46,16 @@ impl ResponseBody {
         } else {
             Err(cancelled())
         };
-        // Dropping the upstream's side of the exchange ends it.
+        // Dropping the upstream's body ends the exchange.
         self.content = Content::Fixed(Bytes::new());
         Some(last)
     }
 
-    /// The next part; `None` at the end. `buffer` is for what is read from the upstream.
+    /// Returns the next part, or `None` at the end of the body. `buffer` receives what is read from
+    /// an HTTP/1.1 upstream.
+    ///
+    /// # Errors
+    /// Returns an error if the body was truncated or cancelled.
     pub(in crate::proxy) fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -89,7 +95,7 @@ impl ResponseBody {
         Poll::Ready(Some(part))
     }
 
-    /// Whether all of it has been given out.
+    /// Returns whether the whole body has been returned.
     pub(in crate::proxy) fn is_done(&self) -> bool {
         match &self.content {
             Content::Fixed(bytes) => bytes.is_empty(),
@@ -97,8 +103,8 @@ impl ResponseBody {
         }
     }
 
-    /// Sends what is left of the request to an HTTP/1.1 upstream; to an HTTP/2 one it is sent in
-    /// any case.
+    /// Sends what is left of the request to an HTTP/1.1 upstream. To an HTTP/2 upstream, hyper
+    /// sends it.
     pub(in crate::proxy) fn send_on(&mut self, cx: &mut Context<'_>) {
         if let Content::Upstream(body) = &mut self.content {
             body.send_on(cx);
@@ -111,40 +117,41 @@ impl ResponseBody {
         }
     }
 
-    /// Notes that the client has got all of it.
+    /// Notes that the client has received the whole body.
     pub(in crate::proxy) fn set_delivered(&self) {
         if let Some(entry) = &self.entry {
             entry.set_delivered();
         }
     }
 
-    /// Notes that a part of it has reached the client.
+    /// Notes that the client has taken a part of the body.
     pub(in crate::proxy) fn note_taken(&self) {
         if let Some(entry) = &self.entry {
             entry.note_moved();
         }
     }
 
-    /// Gives it up because of this.
+    /// Cancels the request after its response has begun, and counts the reason.
     pub(in crate::proxy) fn give_up(&self, refusal: Refusal) {
         if let Some(entry) = &self.entry {
             entry.give_up(refusal);
         }
     }
 
-    /// Whether the request was cut.
+    /// Returns whether the request was cancelled.
     pub(in crate::proxy) fn is_cancelled(&self) -> bool {
         self.entry.as_ref().is_some_and(|entry| entry.cancelled().is_some())
     }
 
-    /// Takes what the client still sends away from the upstream.
+    /// Stops sending the request body to the upstream.
     pub(in crate::proxy) fn release(&self) {
         if let Content::Upstream(body) = &self.content {
             body.release();
         }
     }
 
-    /// What the request was counted by, and the exchange, for a switch of protocols.
+    /// Returns the exchange and the log entry for a protocol switch, or `None` if the upstream's
+    /// connection is not HTTP/1.1.
     pub(in crate::proxy) fn into_switch(self) -> Option<(Box<Exchange>, LogEntry)> {
         match (self.content, self.entry) {
             (Content::Upstream(UpstreamBody::Http1(exchange)), Some(entry)) => {

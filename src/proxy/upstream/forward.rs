@@ -1,4 +1,4 @@
-//! One exchange with an upstream: connection, request, head of the answer.
+//! One exchange with an upstream: connect, send the request, read the response head.
 
 use std::error::Error as _;
 use std::io;
@@ -25,11 +25,11 @@ use crate::proxy::worker::deadline::Deadline;
 use crate::proxy::worker::request_state::RequestState;
 use crate::state::UpstreamState;
 
-/// Sends a request that was admitted and waits for the head of the answer, which `reader` reads.
-/// `deadline` is moved on as the exchange does.
+/// Forwards an admitted request and waits for the response head, which `reader` reads. Moves
+/// `deadline` on as the exchange progresses.
 ///
 /// # Errors
-/// Why there is no answer: the upstream's fault, or the client's own.
+/// Returns the refusal if there is no response, whether by the upstream's fault or the client's.
 pub(in crate::proxy) async fn forward<R: ReadHead>(
     pool: &Rc<Pool>,
     current: &Current,
@@ -78,7 +78,7 @@ async fn over_http1<R: ReadHead>(
             }
         };
         let state = request.body.state().clone();
-        // What has begun to be sent cannot be sent again.
+        // A body whose forwarding has begun cannot be sent again.
         let whole = state.is_sent();
         let mut exchange =
             Box::new(Exchange::new(pool, upstream.id, stream, request, asked.chunked));
@@ -87,8 +87,8 @@ async fn over_http1<R: ReadHead>(
             .await?
         {
             Ok(kept) => return Ok((kept, UpstreamBody::Http1(exchange))),
-            // An upstream may close a connection at the moment that it is used again. What it never
-            // read it may be sent again (RFC 9112 §9.3.1), if that is harmless.
+            // An upstream may close an idle connection at the moment of its reuse. A request that
+            // it never read, or an idempotent one, may be sent again (RFC 9112 §9.3.1).
             Err(Failed::Closed { request: unanswered, unsent })
                 if is_reused && whole && (unsent || asked.method.is_idempotent()) =>
             {
@@ -153,7 +153,8 @@ async fn over_http2<R: ReadHead>(
             }
             unsent
         } else {
-            // What the upstream has not looked at may be sent again, whatever it is, once.
+            // A request that the upstream has not processed may be sent again whatever its method,
+            // once.
             let refused = refused.take().filter(|_| is_refusal(error.error()));
             let Some((head, body)) = refused.and_then(|(head, kept)| Some((head, kept.body()?)))
             else {
@@ -166,15 +167,15 @@ async fn over_http2<R: ReadHead>(
     }
 }
 
-/// What sends requests on the HTTP/2 connection to an upstream, which is made if there is none.
+/// Returns the sender of the upstream's HTTP/2 connection, and connects if there is none.
 async fn sender(
     pool: &Rc<Pool>,
     api: &ApiConfig,
     upstream: &UpstreamState,
     shared: &Http2,
 ) -> Result<SendRequest<RequestBody>, Refusal> {
-    // Whoever holds it is connecting; of all who wait, none may wait for the others' attempts one
-    // after another.
+    // The holder of the lock is connecting. The timeout keeps those who wait from waiting for
+    // several attempts in a row.
     let held = tokio::time::timeout(api.connect_timeout, shared.sender.lock()).await;
     let mut held = held.map_err(|_| Refusal::UpstreamTimeout)?;
     if let Some(sender) = held.as_ref().filter(|sender| !sender.is_closed()) {
@@ -186,8 +187,8 @@ async fn sender(
     Ok(held.insert(fresh).clone())
 }
 
-/// Whether the upstream says that it has done nothing about the request (RFC 9113 §8.7): it has
-/// reset the stream with REFUSED_STREAM, or named a last stream before it in a GOAWAY.
+/// Returns whether the upstream says that it has not processed the request (RFC 9113 §8.7): it
+/// reset the stream with REFUSED_STREAM, or sent a GOAWAY with a lower last stream id.
 fn is_refusal(error: &hyper::Error) -> bool {
     let cause = error.source().and_then(|cause| cause.downcast_ref::<h2::Error>());
     cause.is_some_and(|error| {
@@ -202,7 +203,7 @@ fn answered<R: ReadHead>(
     reader: &R,
 ) -> Result<(R::Kept, UpstreamBody), Refusal> {
     let (parts, body) = response.into_parts();
-    // There is none in HTTP/2 (RFC 9113 §8.6).
+    // HTTP/2 has no 101 response (RFC 9113 §8.6).
     if parts.status == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Refusal::UpstreamFailed);
     }
@@ -211,9 +212,13 @@ fn answered<R: ReadHead>(
     Ok((reader.read(&head), UpstreamBody::Http2(body, state)))
 }
 
-/// Waits for the answer's head: for the upstream until nothing has happened for `patience` since
-/// the request `begun` or a part of its body was passed on, and for a client that is to send its
-/// body as long as that one may take.
+/// Waits for the response head. Timeouts run against the peer we are waiting for.
+///
+/// For the upstream, that is `patience` since the request `begun` or since a part of its body was
+/// last forwarded. For a client that has yet to send its body, it is the client's own timeout.
+///
+/// # Errors
+/// Returns `UpstreamTimeout` or `ClientTimeout`.
 async fn in_time<T>(
     deadline: &mut Deadline,
     begun: Instant,

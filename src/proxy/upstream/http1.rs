@@ -1,5 +1,5 @@
-//! One exchange with an HTTP/1.1 upstream: the request goes out, the answer comes back, both on the
-//! task of whoever asks for more.
+//! One exchange with an HTTP/1.1 upstream. Sending the request and reading the response both run on
+//! the task that polls for the response.
 
 use std::io;
 use std::pin::Pin;
@@ -19,29 +19,29 @@ use crate::proxy::worker::request_state::RequestState;
 use crate::proxy::worker::stream::Stream;
 use crate::proxy::worker::stream::poll_read;
 
-/// The head of an upstream's answer.
+/// Limits on the upstream's response head.
 const ANSWER: Limits = Limits { size: 128 * 1024, fields: 256 };
-/// Interim answers (RFC 9110 §15.2) before the final one.
+/// Most interim responses (RFC 9110 §15.2) before the final one.
 const MOST_INTERIM: u32 = 32;
 
-/// What is still to be done about the request.
+/// What is still to be sent of the request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sending {
-    /// More of its body is to come.
+    /// More of the body is to come.
     Body,
-    /// The last of it stands in `out` and `data`, if it has not been sent.
+    /// The last part is in `out` and `data`, unless it has been sent.
     Last,
     /// Nothing: the upstream takes no more of it.
     Stopped,
 }
 
-/// How far the answer has been read.
+/// How far the response has been read.
 enum Receiving {
-    /// The final head is waited for.
+    /// Waiting for the final head.
     Head {
-        /// How much of what was received holds no end of a head.
+        /// Number of received bytes that were searched for the end of the head.
         searched: usize,
-        /// How many interim answers there were.
+        /// Number of interim responses so far.
         interim: u32,
     },
     Body {
@@ -51,49 +51,51 @@ enum Receiving {
     },
 }
 
-/// Dropping it before its end closes the connection.
+/// One exchange. Dropping it before its end closes the connection.
 pub(in crate::proxy) struct Exchange {
     pool: Rc<Pool>,
     /// Id of the upstream.
     upstream: u64,
-    /// None once the connection has been given back.
+    /// `None` once the connection has been returned to the pool.
     stream: Option<Stream>,
-    /// The request's head, kept until there is an answer; then chunks of its body.
+    /// The request head, kept until there is a response, then chunks of its body.
     out: Vec<u8>,
     sent: usize,
     /// The part of the body that is being sent.
     data: Bytes,
     body: RequestBody,
-    /// Whether the body is sent in chunks.
+    /// Whether the body is sent with the chunked coding.
     chunked: bool,
     sending: Sending,
-    /// Received and not read yet.
+    /// Received bytes that have not been parsed.
     rest: BytesMut,
     receiving: Receiving,
 }
 
-/// Why an exchange has no answer.
+/// Why an exchange has no response.
 pub(in crate::proxy) enum Failed {
-    /// The upstream closed the connection without a word; `unsent`: before it was given anything.
+    /// The upstream closed the connection without sending a byte.
     Closed {
-        /// What was to be sent.
+        /// The request that was to be sent.
         request: Unanswered,
+        /// Whether no byte of it had been sent.
         unsent: bool,
     },
-    /// The client's body broke off, or may not go on.
+    /// The client's body was truncated, or forwarding of it was stopped.
     Client,
-    /// Anything else.
+    /// Any other failure.
     Upstream(io::Error),
 }
 
-/// A request that was not answered.
+/// A request without a response.
 pub(in crate::proxy) struct Unanswered {
     pub(in crate::proxy) head: Vec<u8>,
     pub(in crate::proxy) body: RequestBody,
 }
 
 impl Exchange {
-    /// `head`: the request's whole head. `chunked`: how it says that the body comes.
+    /// Creates an exchange on `stream`. `request` holds the complete encoded head. `chunked`: the
+    /// head announces the chunked coding.
     pub(in crate::proxy) fn new(
         pool: &Rc<Pool>,
         upstream: u64,
@@ -118,7 +120,7 @@ impl Exchange {
         }
     }
 
-    /// Sends what can be sent. Ready when the request has been sent, or cannot be.
+    /// Sends what can be sent. Resolves when the whole request has been sent, or with an error.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(())) };
         loop {
@@ -164,14 +166,17 @@ impl Exchange {
         if self.sending != Sending::Stopped
             && let Poll::Ready(Err(error)) = self.poll_send(cx)
         {
-            // It may have answered before it stopped listening.
+            // The upstream may have responded before it stopped reading.
             self.sending = Sending::Stopped;
             tracing::debug!(%error, "the upstream does not take the request");
         }
     }
 
-    /// The head of the final answer to what was asked, as soon as it is there; `reader` makes of it
-    /// what is kept. To be called until it is ready once.
+    /// Returns the head of the final response to `asked`, as `reader` reads it. Call it until it
+    /// resolves, and not again.
+    ///
+    /// # Errors
+    /// Returns why there is no response.
     pub(in crate::proxy) fn poll_head<R: ReadHead>(
         &mut self,
         cx: &mut Context<'_>,
@@ -200,7 +205,8 @@ impl Exchange {
                         Err(malformed) => return Poll::Ready(Err(nonsense(malformed))),
                     };
                     *searched = 0;
-                    // RFC 9110 §15.2.2: a switch was asked for, and says what to.
+                    // A protocol switch must have been asked for, and must name the protocol (RFC
+                    // 9110 §15.2.2).
                     if head.status == StatusCode::SWITCHING_PROTOCOLS
                         && !(asked.switch && names_websocket(&fields))
                     {
@@ -266,8 +272,11 @@ impl Exchange {
         }
     }
 
-    /// What stands next in the answer's body: data at a place of `buffer`, trailers, or the end.
-    /// What is left of the request is sent meanwhile.
+    /// Returns the next piece of the response body: data, as a range of `buffer`, trailers or the
+    /// end. Meanwhile sends what is left of the request.
+    ///
+    /// # Errors
+    /// Returns an error if the body is malformed or truncated, or if the client's body failed.
     pub(in crate::proxy) fn poll_body(
         &mut self,
         cx: &mut Context<'_>,
@@ -275,7 +284,7 @@ impl Exchange {
     ) -> Poll<io::Result<Piece>> {
         self.send_on(cx);
         if self.body.state().failed().is_some() {
-            // The upstream may wait for the rest in vain.
+            // The upstream may never get the rest of the request that it waits for.
             return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
         }
         loop {
@@ -290,7 +299,7 @@ impl Exchange {
                 let kept = self.rest.len().min(buffer.len());
                 let (read, piece) =
                     body.read(&self.rest[..kept]).map_err(|_| io::ErrorKind::InvalidData)?;
-                // Only this piece, for there may be many.
+                // Copy this piece only, because `rest` may hold many.
                 let piece = match piece {
                     Piece::Data(range) => {
                         let length = range.len();
@@ -327,8 +336,8 @@ impl Exchange {
         }
     }
 
-    /// Gives the connection back once the answer has ended, unless the upstream answered before it
-    /// had all of the request or sent more than one answer.
+    /// Returns the connection to the pool once the response has ended, unless the upstream
+    /// responded before it had the whole request, or sent more than one response.
     fn settle(&mut self) {
         let sent =
             self.sending == Sending::Last && self.sent == self.out.len() && self.data.is_empty();
@@ -342,22 +351,23 @@ impl Exchange {
         }
     }
 
+    /// Returns whether the response has ended.
     pub(in crate::proxy) fn is_done(&self) -> bool {
         matches!(&self.receiving, Receiving::Body { body, .. } if body.is_done())
     }
 
-    /// Cuts of the request are told to whoever shares this.
+    /// Returns the state of the request.
     pub(in crate::proxy) fn state(&self) -> &Rc<RequestState> {
         self.body.state()
     }
 
-    /// The stream and what has come on it, after a protocol switch.
+    /// Takes the stream and the unparsed bytes received on it, for a protocol switch.
     pub(in crate::proxy) fn take_stream(&mut self) -> Option<(Stream, BytesMut)> {
         Some((self.stream.take()?, std::mem::take(&mut self.rest)))
     }
 }
 
-/// What was to be sent holds what only the upstream may know.
+/// The request holds a secret that only the upstream may know.
 impl Drop for Exchange {
     fn drop(&mut self) {
         wipe(&mut self.out);
@@ -377,7 +387,7 @@ fn nonsense(malformed: http1::Malformed) -> Failed {
     ))
 }
 
-/// RFC 9112 §9.3.
+/// Returns whether a message lets its connection persist (RFC 9112 §9.3).
 pub(in crate::proxy) fn keeps_alive(version: Version, fields: &Fields<'_>) -> bool {
     let names = |option| fields.lists(Known::Connection, option);
     if version == Version::HTTP_11 {

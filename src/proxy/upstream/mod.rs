@@ -1,4 +1,4 @@
-//! Upstreams: connections, requests sent on, responses read.
+//! Upstreams: connections, forwarded requests, responses.
 
 pub(in crate::proxy) mod forward;
 pub(in crate::proxy) mod http1;

@@ -1,4 +1,4 @@
-//! A request as its upstream gets it, but for the body.
+//! Requests in the form that is sent to the upstream, without the body.
 
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header};
 
@@ -9,39 +9,45 @@ use crate::proxy::worker::body::Length;
 use crate::proxy::worker::current::Current;
 use crate::state::UpstreamState;
 
-/// Makes of the head of an upstream's answer what is kept of it.
+/// Reader of an upstream's response head.
 pub(in crate::proxy) trait ReadHead {
-    /// What is kept.
+    /// What the reader keeps of the head.
     type Kept;
 
+    /// Reads the final response head.
     fn read(&self, head: &ResponseHead<'_, '_>) -> Self::Kept;
 }
 
-/// A request as its upstream gets it, but for the body.
+/// A request in the form that is sent to the upstream, without the body.
 pub(in crate::proxy) struct Outbound {
     pub(in crate::proxy) asked: Asked,
     pub(in crate::proxy) head: OutboundHead,
 }
 
-/// What retries and the reading of the answer depend on.
+/// What retries and the parsing of the response depend on.
 pub(in crate::proxy) struct Asked {
     pub(in crate::proxy) method: Method,
-    /// Whether it asks to switch to the WebSocket protocol.
+    /// Whether the request asks to switch to the WebSocket protocol.
     pub(in crate::proxy) switch: bool,
-    /// Whether a body is sent in chunks.
+    /// Whether the body is sent with the chunked coding.
     pub(in crate::proxy) chunked: bool,
 }
 
+/// Request head in the upstream's protocol.
 pub(in crate::proxy) enum OutboundHead {
     Http1(Vec<u8>),
     Http2(Box<Request<()>>),
 }
 
-/// Room for most heads.
+/// Initial capacity in bytes, enough for most heads.
 const ROOM: usize = 1024;
 
 impl Outbound {
-    /// `body`: how long it is.
+    /// Builds the request to forward. `body` is the length of its body.
+    ///
+    /// # Errors
+    /// Returns `UpstreamUnreachable` if the API has no upstream, or `MalformedHost` if the host is
+    /// not a valid authority.
     pub(in crate::proxy) fn new(
         current: &Current,
         admission: &Admission<'_>,
@@ -54,8 +60,8 @@ impl Outbound {
             destination(current, admission).ok_or(Refusal::UpstreamUnreachable)?;
         let host = api.rewrite_host.then_some(&*upstream.settings.authority);
         let trusted = current.snapshot.routes.trusted_proxies();
-        // Where a body stands, the place where another protocol begins would be a guess. Its
-        // request is served as an ordinary one, as a server may always do (RFC 9110 §7.8).
+        // With a body, the place where the other protocol begins would be a guess. Such a request
+        // is served as an ordinary one, which a server may always do (RFC 9110 §7.8).
         let switch = matches!(body, Length::Absent | Length::Exact(0))
             && wants_websocket(head.method, version, head.fields);
         let (method, chunked) = (head.method.clone(), body == Length::Unknown);
@@ -83,7 +89,7 @@ impl Outbound {
                 if let Length::Exact(length) = body {
                     fields.insert(header::CONTENT_LENGTH, length.into());
                 }
-                // RFC 9113 §8.3.1: the host travels as `:authority`.
+                // The host is sent as `:authority` (RFC 9113 §8.3.1).
                 let host = fields.remove(header::HOST);
                 let mut request = Request::new(());
                 *request.method_mut() = head.method.clone();
@@ -96,13 +102,13 @@ impl Outbound {
         Ok(Self { asked: Asked { method, switch, chunked }, head })
     }
 
-    /// Whether its upstream speaks HTTP/2.
+    /// Returns whether the upstream speaks HTTP/2.
     pub(in crate::proxy) fn is_http2(&self) -> bool {
         matches!(self.head, OutboundHead::Http2(_))
     }
 }
 
-/// Where an admitted request goes.
+/// Returns the API and the upstream of an admitted request, or `None` if it has no upstream.
 pub(in crate::proxy) fn destination<'c>(
     current: &'c Current,
     admission: &Admission<'_>,
@@ -113,7 +119,7 @@ pub(in crate::proxy) fn destination<'c>(
     Some((&api.config, api.upstream(environment)?))
 }
 
-/// The target of an HTTP/2 request: path and query exactly as they were authorised.
+/// Builds the target of an HTTP/2 request. Path and query stay exactly as they were authorised.
 fn absolute(
     head: &Head<'_>,
     upstream: &UpstreamState,
@@ -132,14 +138,14 @@ fn absolute(
         .map_err(|_| Refusal::MalformedHost)
 }
 
-/// Whether the request asks to switch to the WebSocket protocol (RFC 6455 §4.1), the one switch
-/// that is passed on.
+/// Returns whether the request asks to switch to the WebSocket protocol (RFC 6455 §4.1), the only
+/// switch that is forwarded.
 fn wants_websocket(method: &Method, version: Version, fields: &Fields<'_>) -> bool {
     names_websocket(fields) && version == Version::HTTP_11 && method == Method::GET
 }
 
-/// Whether a message asks for, or agrees to, a switch to the WebSocket protocol (RFC 6455 §4.1,
-/// §4.2.2).
+/// Returns whether a message asks for, or agrees to, a switch to the WebSocket protocol (RFC 6455
+/// §4.1, §4.2.2).
 pub(in crate::proxy) fn names_websocket(fields: &Fields<'_>) -> bool {
     fields.lists(Known::Upgrade, b"websocket") && fields.lists(Known::Connection, b"upgrade")
 }

@@ -1,4 +1,4 @@
-//! A worker's connections to upstreams.
+//! Connections of one worker to upstreams.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -21,7 +21,7 @@ use crate::proxy::worker::stream::Stream;
 use crate::proxy::worker::stream::poll_read;
 use crate::state::{Published, UpstreamState};
 
-/// Spawns on the worker's own thread.
+/// Executor that spawns on the worker's own thread.
 #[derive(Debug, Clone, Copy)]
 struct LocalExecutor;
 
@@ -34,10 +34,10 @@ where
     }
 }
 
-/// Unused connections kept for one upstream; more are closed.
+/// Most idle connections kept for one upstream. More are closed.
 const MOST_UNUSED: usize = 256;
 
-/// Unused connections by upstream.
+/// Idle connections by upstream id.
 pub(in crate::proxy) struct Pool {
     worker: Rc<Worker>,
     http1: RefCell<HashMap<u64, Vec<Unused>>>,
@@ -45,37 +45,36 @@ pub(in crate::proxy) struct Pool {
     turn: Cell<usize>,
 }
 
-/// One connection for all requests.
+/// HTTP/2 connection that all requests to an upstream share.
 #[derive(Default)]
 pub(in crate::proxy) struct Http2 {
-    /// The lock is held while it is made, so that only one is.
+    /// Locked while connecting, so that only one connection is made.
     pub(in crate::proxy) sender: tokio::sync::Mutex<Option<http2::SendRequest<RequestBody>>>,
-    /// When it was last asked for, in monotonic nanoseconds.
+    /// When the connection was last requested, in monotonic nanoseconds.
     asked: Cell<u64>,
 }
 
 struct Unused {
     stream: Stream,
-    /// Monotonic nanoseconds.
+    /// When the connection became idle, in monotonic nanoseconds.
     since: u64,
 }
 
 impl Unused {
-    /// Whether the upstream has neither closed the connection nor said something that nobody asked
-    /// for.
+    /// Returns whether the upstream has neither closed the connection nor sent an unsolicited byte.
     fn is_good(&mut self) -> bool {
         poll_read(&mut self.stream, &mut Context::from_waker(Waker::noop()), &mut [0]).is_pending()
     }
 }
 
-/// How much an HTTP/2 upstream may send ahead of a client that reads slowly, in bytes. The engine
-/// also takes the second one for what small frames may cost; with less, a gRPC stream of many small
-/// messages is taken for an attack when this worker is busy.
+/// Flow-control windows for an HTTP/2 upstream, in bytes: how much it may send ahead of a slow
+/// client. h2 also uses the second as its allowance for small frames. With less, it takes a gRPC
+/// stream of many small messages for an attack when this worker is busy.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
 
 impl Pool {
-    /// The pool of this worker.
+    /// Creates the pool of this worker.
     pub(in crate::proxy) fn new(worker: &Rc<Worker>) -> Rc<Self> {
         Rc::new(Self {
             worker: worker.clone(),
@@ -85,12 +84,13 @@ impl Pool {
         })
     }
 
+    /// Returns the pool's worker.
     pub(in crate::proxy) fn worker(&self) -> &Rc<Worker> {
         &self.worker
     }
 
-    /// The HTTP/1.1 connection that was used last, if there is one: the others grow old and are
-    /// closed.
+    /// Takes the idle HTTP/1.1 connection that was used last, or returns `None` if there is none.
+    /// The others stay idle until they expire.
     pub(in crate::proxy) fn take(&self, upstream: u64) -> Option<Stream> {
         let mut pool = self.http1.borrow_mut();
         let unused = pool.get_mut(&upstream)?;
@@ -102,7 +102,7 @@ impl Pool {
         }
     }
 
-    /// Keeps a connection for another request.
+    /// Returns an HTTP/1.1 connection to the pool, or closes it if there are too many.
     pub(in crate::proxy) fn put(&self, upstream: u64, stream: Stream) {
         let now = self.worker.recent().monotonic;
         let mut pool = self.http1.borrow_mut();
@@ -115,15 +115,15 @@ impl Pool {
         }
     }
 
-    /// The HTTP/2 connection to an upstream.
+    /// Returns the slot of the upstream's HTTP/2 connection, which may not be connected.
     pub(in crate::proxy) fn http2(&self, upstream: u64) -> Rc<Http2> {
         let connection = self.http2.borrow_mut().entry(upstream).or_default().clone();
         connection.asked.set(self.worker.recent().monotonic);
         connection
     }
 
-    /// Lets no other request use this connection, on which an answer was waited for in vain: its
-    /// upstream may be gone without a word.
+    /// Keeps other requests from using an HTTP/2 connection on which a request timed out or was
+    /// refused. The upstream may have disappeared without closing it.
     pub(in crate::proxy) fn give_up_http2(&self, upstream: u64, connection: &Rc<Http2>) {
         let mut http2 = self.http2.borrow_mut();
         if http2.get(&upstream).is_some_and(|known| Rc::ptr_eq(known, connection)) {
@@ -131,8 +131,8 @@ impl Pool {
         }
     }
 
-    /// Closes connections that have been unused for too long, that the upstream has closed, or
-    /// whose upstream is not in the configuration any more.
+    /// Closes connections that have been idle for `keep_alive`, that the upstream has closed, or
+    /// whose upstream is no longer configured. `now` is in monotonic nanoseconds.
     pub(in crate::proxy) fn close_unused(&self, current: &Published, now: u64) {
         let longest = |id: u64| {
             let api = current
@@ -155,14 +155,14 @@ impl Pool {
             });
             longest.is_some()
         });
-        // The engine ends a connection that nobody can ask any more as soon as its last answer has
-        // ended.
+        // hyper closes an HTTP/2 connection without senders as soon as its last response has ended.
         self.http2.borrow_mut().retain(|id, connection| {
             longest(*id).is_some_and(|longest| now.saturating_sub(connection.asked.get()) < longest)
         });
     }
 
-    /// Closes a connection that waits for a request, to make room for one that is needed.
+    /// Closes an idle connection to free its file descriptor: the oldest one of the upstream with
+    /// the most.
     fn close_one(&self) {
         let longest = self
             .http1
@@ -175,13 +175,16 @@ impl Pool {
         }
     }
 
-    /// How many connections wait for a request.
+    /// Returns the number of idle HTTP/1.1 connections.
     pub(in crate::proxy) fn idle(&self) -> usize {
         self.http1.borrow().values().map(Vec::len).sum()
     }
 }
 
-/// Makes an HTTP/1.1 connection.
+/// Opens an HTTP/1.1 connection within `deadline`.
+///
+/// # Errors
+/// Returns `TimedOut`, or the error of connecting.
 pub(in crate::proxy) async fn connect_http1(
     pool: &Pool,
     upstream: &UpstreamState,
@@ -190,7 +193,10 @@ pub(in crate::proxy) async fn connect_http1(
     within(&pool.worker, deadline, connect(pool, upstream, deadline)).await
 }
 
-/// Makes an HTTP/2 connection.
+/// Opens an HTTP/2 connection within `deadline`.
+///
+/// # Errors
+/// Returns `TimedOut`, or the error of connecting or of the HTTP/2 handshake.
 pub(in crate::proxy) async fn connect_http2(
     pool: &Pool,
     upstream: &UpstreamState,
@@ -241,7 +247,7 @@ async fn connect(pool: &Pool, upstream: &UpstreamState, deadline: Duration) -> i
     Ok(Stream::Counted(Box::new((open(pool, upstream, deadline).await?, place))))
 }
 
-/// Tries each address once, starting with another one each time.
+/// Connects to the upstream. Tries each address once, and starts with the next one each time.
 async fn open(pool: &Pool, upstream: &UpstreamState, deadline: Duration) -> io::Result<Stream> {
     if let Place::Unix(path) = &upstream.settings.place {
         return UnixStream::connect(path).await.map(Stream::Unix);
@@ -261,8 +267,11 @@ async fn open(pool: &Pool, upstream: &UpstreamState, deadline: Duration) -> io::
     Ok(Stream::Tls(Box::new(stream.into())))
 }
 
-/// A connection to the first of these addresses, from `turn` on, that accepts it. One that does not
-/// say a word leaves the others their share of the time.
+/// Connects to the first of `addresses`, from `turn` on, that accepts. Each has an equal share of
+/// `deadline`, so that one that does not respond leaves time for the others.
+///
+/// # Errors
+/// Returns the error of the last attempt, or `NotFound` if there is no address.
 async fn first_to_accept(
     addresses: &[SocketAddr],
     turn: usize,
@@ -294,7 +303,7 @@ mod tests {
 
     use super::*;
 
-    /// One whose queue of those who want in is full.
+    /// Returns a listener whose backlog is full.
     fn full() -> (socket2::Socket, Vec<socket2::Socket>, SocketAddr) {
         let socket = |nonblocking| {
             let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)

@@ -1,4 +1,4 @@
-//! A client's body on its way to the upstream, and what is kept of it as long as an upstream may
+//! Request bodies on their way to the upstream, and the copy kept as long as the upstream may
 //! refuse the request.
 
 use std::cell::RefCell;
@@ -19,20 +19,21 @@ use crate::proxy::worker::request_state::RequestState;
 
 /// A client's body on its way to the upstream.
 pub(in crate::proxy) struct RequestBody {
-    /// What the request is served by, and its API's index: they say which trailers may pass. None
-    /// where there is no body.
+    /// The site and the index of the API in it, which decide which trailers may pass. `None` if
+    /// there is no body.
     api: Option<(CurrentSite, usize)>,
-    /// How many bytes more the API takes.
+    /// Number of bytes that the API still accepts.
     room: usize,
     state: Rc<RequestState>,
-    /// What was given to an upstream that refused the request. It comes first.
+    /// Parts that were sent to an upstream that refused the request. They are sent first.
     first: Option<Box<Given>>,
-    /// What is given to the upstream, while it may refuse the request.
+    /// Copy of the parts sent, as long as the upstream may refuse the request.
     kept: Option<Rc<RefCell<Kept>>>,
 }
 
 impl RequestBody {
-    /// `messages`: whether it is a stream of them, which may have long pauses.
+    /// Creates the body of a request to the API with the index `api`. `messages`: it is a stream of
+    /// messages, which may have long pauses.
     pub(in crate::proxy) fn new(
         incoming: Option<Rc<dyn ClientBody>>,
         site: &CurrentSite,
@@ -55,24 +56,28 @@ impl RequestBody {
         }
     }
 
-    /// No body.
+    /// Creates an empty body.
     pub(in crate::proxy) fn none() -> Self {
         let state = RequestState::new(None, TransferTimeout::default());
         Self { api: None, room: 0, state, first: None, kept: None }
     }
 
+    /// Returns the state of the request.
     pub(in crate::proxy) fn state(&self) -> &Rc<RequestState> {
         &self.state
     }
 
-    /// Keeps what is given to the upstream until what is returned is dropped.
+    /// Keeps a copy of what is sent to the upstream until the returned value is dropped.
     pub(in crate::proxy) fn keep(&mut self) -> Resend {
         let kept = self.api.as_ref().map(|_| Rc::new(RefCell::new(Kept::Whole(Given::default()))));
         self.kept = kept.clone();
         Resend { api: self.api.clone(), room: self.room, state: self.state.clone(), kept }
     }
 
-    /// The next part; `None` at its end.
+    /// Returns the next frame, or `None` at the end of the body.
+    ///
+    /// # Errors
+    /// Returns an error if the body is truncated or too large, or if the request was cancelled.
     pub(in crate::proxy) fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -158,7 +163,7 @@ impl Body for RequestBody {
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        // Whoever may send it again still needs the rest.
+        // A body that may be sent again still needs the rest.
         let is_needed = self
             .kept
             .as_ref()
@@ -169,18 +174,18 @@ impl Drop for RequestBody {
     }
 }
 
-/// What is not passed on any more is not read any more, but for a while behind the answer to a
-/// request that was cut.
+/// Stops reading a body that is no longer forwarded. The body of a cancelled request is still read
+/// for a while after the response.
 fn stop_reading(state: &RequestState) {
     if state.cancelled().is_none() {
         state.take_incoming();
     }
 }
 
-/// The most that is kept of a body for a request that an upstream may refuse, in bytes.
+/// Most bytes of a body that are kept for a request that an upstream may refuse.
 const MOST_KEPT: usize = 64 * 1024;
 
-/// What has been given to an upstream of a body.
+/// The parts of a body that were sent to an upstream.
 #[derive(Default)]
 struct Given {
     data: VecDeque<Bytes>,
@@ -189,26 +194,27 @@ struct Given {
 }
 
 impl Given {
-    /// Takes the next part.
+    /// Takes the next part, or returns `None` after the last.
     fn next(&mut self) -> Option<Frame<Bytes>> {
         let data = self.data.pop_front().map(Frame::data);
         data.or_else(|| self.trailers.take().map(Frame::trailers))
     }
 }
 
-/// What becomes of a body that an upstream is being given.
+/// State of the copy of a body.
 enum Kept {
-    /// All of it so far.
+    /// Complete so far.
     Whole(Given),
-    /// It was too much.
+    /// Discarded, because it was larger than [`MOST_KEPT`].
     TooLarge,
-    /// It is being sent again.
+    /// Being sent again.
     Resent,
-    /// It is not needed: the upstream has begun its answer, or the request is over.
+    /// Not needed: the upstream has begun its response, or the request is over.
     Over,
 }
 
 impl Kept {
+    /// Appends a frame to the copy.
     fn add(&mut self, frame: &Frame<Bytes>) {
         let Self::Whole(given) = self else { return };
         if let Some(data) = frame.data_ref() {
@@ -217,7 +223,8 @@ impl Kept {
                 *self = Self::TooLarge;
                 return;
             }
-            // A copy, because the client may send as much again as is let go of of the original.
+            // Copied, because the client may send as many bytes again as are released of the
+            // original.
             given.data.push_back(Bytes::copy_from_slice(data));
         }
         if let Some(trailers) = frame.trailers_ref() {
@@ -226,18 +233,20 @@ impl Kept {
     }
 }
 
-/// Sends a body again that an upstream has refused. While there is one, the body is kept.
+/// Handle to send a body again that an upstream has refused. The copy is kept while the handle
+/// exists.
 pub(in crate::proxy) struct Resend {
     api: Option<(CurrentSite, usize)>,
-    /// How many bytes the API takes in all.
+    /// Number of bytes that the API accepts in total.
     room: usize,
     state: Rc<RequestState>,
-    /// None where there is no body.
+    /// `None` if there is no body.
     kept: Option<Rc<RefCell<Kept>>>,
 }
 
 impl Resend {
-    /// The whole body once more, unless too much of it is gone or it may not go on.
+    /// Returns the whole body again. Returns `None` if the copy is incomplete or the request was
+    /// cancelled or has failed.
     pub(in crate::proxy) fn body(self) -> Option<RequestBody> {
         if self.state.cancelled().is_some() || self.state.failed().is_some() {
             return None;

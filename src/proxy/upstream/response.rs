@@ -1,4 +1,4 @@
-//! An upstream's response body, over whichever protocol it comes.
+//! Response bodies from an upstream, over either protocol.
 
 use std::ops::Range;
 use std::pin::Pin;
@@ -15,23 +15,27 @@ use crate::proxy::upstream::http1::Exchange;
 use crate::proxy::worker::body::Broken;
 use crate::proxy::worker::request_state::RequestState;
 
-/// A response's body as its upstream sends it.
+/// Response body as the upstream sends it.
 pub(in crate::proxy) enum UpstreamBody {
     Http1(Box<Exchange>),
-    /// The upstream may still be taking the request.
+    /// The request may still be in transfer to the upstream.
     Http2(Incoming, Rc<RequestState>),
 }
 
-/// A part of a response's body.
+/// Part of a response body.
 pub(in crate::proxy) enum Part {
-    /// Data in the buffer that was given.
+    /// Data in the buffer passed to `poll`.
     Buffered(Range<usize>),
     Data(Bytes),
     Trailers(HeaderMap),
 }
 
 impl UpstreamBody {
-    /// Returns the next part, or `None` at the end. `buffer` is for what is read.
+    /// Returns the next part, or `None` at the end of the body. `buffer` receives what is read from
+    /// an HTTP/1.1 upstream.
+    ///
+    /// # Errors
+    /// Returns an error if the body is truncated or malformed.
     pub(in crate::proxy) fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -55,7 +59,7 @@ impl UpstreamBody {
         })
     }
 
-    /// Whether all of it has been given out.
+    /// Returns whether the whole body has been returned.
     pub(in crate::proxy) fn is_done(&self) -> bool {
         match self {
             Self::Http1(exchange) => exchange.is_done(),
@@ -63,15 +67,15 @@ impl UpstreamBody {
         }
     }
 
-    /// Sends what is left of the request to an HTTP/1.1 upstream; to an HTTP/2 one it is sent in
-    /// any case.
+    /// Sends what is left of the request to an HTTP/1.1 upstream. To an HTTP/2 upstream, hyper
+    /// sends it.
     pub(in crate::proxy) fn send_on(&mut self, cx: &mut Context<'_>) {
         if let Self::Http1(exchange) = self {
             exchange.send_on(cx);
         }
     }
 
-    /// Takes what the client still sends away from the upstream.
+    /// Stops sending the request body to an HTTP/2 upstream.
     pub(in crate::proxy) fn release(&self) {
         if let Self::Http2(_, state) = self
             && state.take_incoming().is_some()
@@ -88,9 +92,9 @@ fn part(frame: Frame<Bytes>) -> Part {
     }
 }
 
-/// Whether a response whose end the engine reports was in truth reset in its middle: hyper takes a
-/// reset with NO_ERROR for an end, which it is only behind a whole response to a request that was
-/// not (RFC 9113 §8.1).
+/// Returns whether a response that hyper reports as ended was in fact reset. hyper takes a reset
+/// with NO_ERROR for an end. It is one only after a complete response to an incomplete request (RFC
+/// 9113 §8.1).
 fn is_torn(incoming: &Incoming, state: &RequestState) -> bool {
     let short = incoming.size_hint().exact().is_some_and(|left| left > 0);
     !incoming.is_end_stream() && (short || state.is_sent())

@@ -1,6 +1,7 @@
-//! WebSockets: after the switch, bytes are copied both ways. Frames are followed, not read, so that
-//! a gateway that stops, or that cuts the connection, can say so with a Close frame where one may
-//! stand: between two frames.
+//! WebSockets: after the protocol switch, bytes are copied in both directions.
+//!
+//! Frame boundaries are tracked, but frames are not interpreted. So a gateway that stops or cancels
+//! the connection can send a Close frame where one is allowed: between two frames.
 
 use std::cell::RefCell;
 use std::io;
@@ -18,13 +19,13 @@ use crate::proxy::worker::request_state::RequestState;
 use crate::proxy::worker::stream::Stream;
 use crate::state::Phase;
 
-/// How long the other side may take to answer a Close frame.
+/// Timeout for the other side to answer a Close frame.
 const CLOSING: Duration = Duration::from_secs(2);
 
-/// The opcode of a Close frame (RFC 6455 §5.2).
+/// Opcode of a Close frame (RFC 6455 §5.2).
 const CLOSE: u8 = 8;
 
-/// Why both sides are told to close (RFC 6455 §7.4.1).
+/// Status code and reason of the Close frame sent to both sides (RFC 6455 §7.4.1).
 #[derive(Debug, Clone, Copy)]
 struct Goodbye {
     code: u16,
@@ -32,15 +33,15 @@ struct Goodbye {
 }
 
 const STOPPING: Goodbye = Goodbye { code: 1001, reason: "the gateway is stopping" };
-/// Whatever has become of the key: with a policy violation, so that clients do not simply connect
-/// again.
+/// Sent whatever happened to the key. The code means a policy violation, so that clients do not
+/// simply reconnect.
 const CUT: Goodbye = Goodbye { code: 1008, reason: "the API key is no longer valid" };
 const OVERDUE: Goodbye = Goodbye { code: 1001, reason: "idle or open for too long" };
 
-/// One side: its stream, and what came on it behind the head.
+/// One side: its stream, and the bytes received after its head.
 type Side = (Stream, BytesMut);
 
-/// Copies between the two sides until both have ended, and calls `ended` then.
+/// Copies between both sides until both have ended, then calls `ended` and closes both connections.
 pub(in crate::proxy) async fn serve(
     worker: &Rc<Worker>,
     (mut client, sent): Side,
@@ -68,7 +69,7 @@ pub(in crate::proxy) async fn serve(
     );
 }
 
-/// Returns how the client's connection and the upstream's are to be closed.
+/// Copies in both directions. Returns how to close the client's connection and the upstream's.
 async fn run(
     worker: &Rc<Worker>,
     state: &RequestState,
@@ -78,22 +79,25 @@ async fn run(
     let (client_in, client_out) = tokio::io::split(client);
     let (upstream_in, upstream_out) = tokio::io::split(upstream);
     let down = copy(worker, state, (&answered[..]).chain(upstream_in), client_out, None);
-    // Frames from a client are masked (RFC 6455 §5.3); the mask is random so that nothing can be
-    // steered.
+    // Frames from a client are masked (RFC 6455 §5.3). The mask is random, so that nobody can
+    // choose the bytes on the wire.
     let mut mask = [0; 4];
     let _ = getrandom::fill(&mut mask);
     let up = copy(worker, state, (&sent[..]).chain(client_in), upstream_out, Some(mask));
-    // Where one side has broken off, nothing can be written to it either.
+    // A side that has failed cannot be written to either.
     let down = async { down.await.map_err(|Broken| (Closing::Truncated, Closing::Abandoned)) };
     let up = async { up.await.map_err(|Broken| (Closing::Abandoned, Closing::Truncated)) };
     tokio::try_join!(down, up).unwrap_or_else(|closings| closings)
 }
 
-/// The side that is read from has broken off.
+/// The side that is read from has failed.
 struct Broken;
 
-/// Copies one direction until it ends, or until the gateway drains or cuts the connection and a
-/// Close frame has been sent. Returns how the connection that is written to is to be closed.
+/// Copies one direction until it ends, or until the gateway stops or cancels the request and a
+/// Close frame has been sent. Returns how to close the connection that is written to.
+///
+/// # Errors
+/// Returns `Broken` if the side that is read from fails.
 async fn copy(
     worker: &Worker,
     state: &RequestState,
@@ -111,15 +115,15 @@ async fn copy(
         {
             let _ = to.write_all(&close_frame(goodbye, mask)).await;
             let _ = to.flush().await;
-            // What still comes is the other side's Close, or late frames that nobody will read.
+            // What follows is the other side's Close frame, or late frames that nobody will read.
             let discard =
                 async { while from.read(&mut buffer).await.is_ok_and(|read| read > 0) {} };
             let _ = tokio::time::timeout(CLOSING, discard).await;
             break Closing::Orderly;
         }
         let read = tokio::select! {
-            // These come first, or a client that leaves at once when it is told would keep the
-            // upstream from being told.
+            // Checked first. Otherwise a client that leaves as soon as it gets the Close frame
+            // would keep the upstream from getting one.
             biased;
             refusal = state.until_cancelled(), if goodbye.is_none() => {
                 goodbye = Some(if refusal.is_about_time() { OVERDUE } else { CUT });
@@ -141,12 +145,11 @@ async fn copy(
                 }
                 Ok(Closing::Abandoned)
             }
-            // Behind a Close frame everything has been said, however the rest ends.
+            // After a Close frame nothing is missing, however the connection ends.
             Err(_) if frames.closed => Ok(Closing::Orderly),
             Err(_) => Err(Broken),
         };
-        // The client may have been told first and have left before this direction heard of the
-        // stop.
+        // The client may have got its Close frame and left before this direction noticed the stop.
         if goodbye.is_none() && *phase.borrow() >= Phase::Draining {
             goodbye = Some(STOPPING);
             continue;
@@ -154,7 +157,7 @@ async fn copy(
         break ended?;
     };
     if closing == Closing::Orderly {
-        // The other direction may go on.
+        // The other direction may continue.
         let _ = to.shutdown().await;
     }
     Ok(closing)
@@ -165,11 +168,11 @@ async fn pass_on(bytes: &[u8], to: &mut WriteHalf<&mut Stream>) -> io::Result<()
     to.flush().await
 }
 
-/// RFC 6455 §5.5.1.
+/// Builds a Close frame (RFC 6455 §5.5.1).
 fn close_frame(goodbye: Goodbye, mask: Option<[u8; 4]>) -> Vec<u8> {
     let mut payload = goodbye.code.to_be_bytes().to_vec();
     payload.extend(goodbye.reason.as_bytes());
-    let length = u8::try_from(payload.len()).unwrap_or(0); // short by construction
+    let length = u8::try_from(payload.len()).unwrap_or(0); // Short by construction.
     let mut frame = vec![0x88, length | if mask.is_some() { 0x80 } else { 0 }];
     if let Some(mask) = mask {
         frame.extend(mask);
@@ -179,23 +182,24 @@ fn close_frame(goodbye: Goodbye, mask: Option<[u8; 4]>) -> Vec<u8> {
     frame
 }
 
-/// Where in the stream of frames the copying stands (RFC 6455 §5.2).
+/// Position in the stream of frames (RFC 6455 §5.2).
 #[derive(Debug, Default)]
 struct Frames {
-    /// Bytes of a frame's header that have been seen, at most 14.
+    /// Bytes of the current frame's header so far, at most 14.
     header: Vec<u8>,
     /// Bytes of the frame's payload that are still to come.
     payload: u64,
-    /// Whether a Close frame has come.
+    /// Whether a Close frame has been seen.
     closed: bool,
 }
 
 impl Frames {
-    /// Whether the last frame has ended and the next not begun.
+    /// Returns whether the position is between two frames.
     fn between(&self) -> bool {
         self.header.is_empty() && self.payload == 0
     }
 
+    /// Advances over `bytes`.
     fn follow(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.payload > 0 {
@@ -215,7 +219,7 @@ impl Frames {
     }
 }
 
-/// The length of the payload, once the header is whole.
+/// Returns the length of the payload, or `None` if the header is incomplete.
 fn payload_length(header: &[u8]) -> Option<u64> {
     let second = *header.get(1)?;
     let extended = match second & 0x7f {

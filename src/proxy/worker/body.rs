@@ -1,38 +1,38 @@
-//! What every floor knows of a body.
+//! Body types that every layer uses.
 
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::Frame;
 
-/// How long a body is said to be.
+/// Length of a body, as its message declares it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::proxy) enum Length {
-    /// In bytes.
+    /// Length in bytes.
     Exact(u64),
-    /// It is seen at the end.
+    /// Known only at the end of the body.
     Unknown,
-    /// There is none, and nothing is said about it (RFC 9110 §8.6).
+    /// No body, and no length to declare (RFC 9110 §8.6).
     Absent,
 }
 
-/// What a body that ends badly ends with. An [`h2::Error`] in it says what an HTTP/2 stream is
-/// reset with.
+/// Error that a truncated body ends with. An [`h2::Error`] in its chain is the reason that an
+/// HTTP/2 stream is reset with.
 pub(in crate::proxy) type Broken = Box<dyn std::error::Error + Send + Sync>;
 
-/// RFC 9113 §7: the stream is no longer needed.
+/// Returns an error with the code CANCEL: the stream is no longer needed (RFC 9113 §7).
 pub(in crate::proxy) fn cancelled() -> Broken {
     h2::Error::from(h2::Reason::CANCEL).into()
 }
 
-/// The body of a client's request, whatever protocol it comes over.
+/// Body of a client's request, over either protocol.
 pub(in crate::proxy) trait ClientBody {
-    /// Whether there is nothing more.
+    /// Returns whether the whole body, trailers included, has been returned.
     fn is_done(&self) -> bool;
 
-    /// How many bytes are to come, where that is known.
+    /// Returns the number of bytes still to come, or `None` if it is unknown.
     fn length(&self) -> Option<u64>;
 
-    /// Returns the next part, or `None` at the end.
+    /// Returns the next data or trailers frame, or `None` at the end of the body.
     fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>>;
 }

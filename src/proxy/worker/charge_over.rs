@@ -1,12 +1,16 @@
-//! A request of an old connection is counted where all are while one process takes over from
-//! another.
+//! Counts requests on old connections in the process that takes over, so that each limit is counted
+//! in one place during a handover.
 
 use crate::handover::{Link, Order};
 use crate::policy::{Admission, Now, Permit, Refused, charge_by};
 
-/// Has a request counted by the process that takes over. It blocks the worker for as long as that
-/// takes: only while one process takes over from the other, and only for requests on connections
-/// that were open before.
+/// Charges a request in the process that takes over, or in this one if that is not possible.
+///
+/// Blocks the worker for the round trip. This happens only during a handover, and only for requests
+/// on connections that were open before it.
+///
+/// # Errors
+/// Returns the refusal if a limit is exhausted.
 #[cold]
 pub(in crate::proxy) fn charge_over<'s>(
     link: &mut Option<Link>,

@@ -1,4 +1,4 @@
-//! How connections are closed: with close_notify, FIN or a reset.
+//! Closing of connections: with close_notify, FIN or a reset.
 
 use std::cell::RefMut;
 use std::future::poll_fn;
@@ -14,40 +14,42 @@ use crate::proxy::worker::deadline::Deadline;
 use crate::proxy::worker::stream::Stream;
 use crate::proxy::worker::stream::poll_read;
 
-/// How much of what a client still sends is read behind the response, and for how long.
+/// Most bytes that are read from a client after its response, and the longest time for that.
 pub(in crate::proxy) const READ_ON_BYTES: usize = 256 * 1024;
 pub(in crate::proxy) const READ_ON_TIME: Duration = Duration::from_secs(5);
 
-/// How a connection is to be closed. Every driver of a connection returns one, and [`close`]
-/// carries it out.
+/// How to close a connection. Every driver of a connection returns one, and [`close`] carries it
+/// out.
 ///
-/// | how it ended | closing |
+/// | how the connection ended | closing |
 /// |---|---|
-/// | no request within `header_timeout` or `idle_timeout`, a stop | orderly |
+/// | no request within `header_timeout` or `idle_timeout`, or the gateway stops | orderly |
 /// | the client closed its side between two requests | orderly |
-/// | a WebSocket's other side ended in order | orderly |
-/// | a response with `Connection: close`, GOAWAY, a refused handshake | lingering |
-/// | a response was broken off, and its framing says so | truncated |
-/// | the client of HTTP/2 closed its side while requests were in flight | truncated |
-/// | a WebSocket's other side broke off | truncated |
-/// | a response that ends with the connection was broken off | abandoned |
-/// | the client left while it was owed a response, or takes nothing | abandoned |
+/// | the other side of a WebSocket ended in order | orderly |
+/// | a response with `Connection: close`, a GOAWAY, a failed handshake | lingering |
+/// | a response was truncated, and its framing shows it | truncated |
+/// | an HTTP/2 client closed its side while requests were in flight | truncated |
+/// | the other side of a WebSocket failed | truncated |
+/// | a close-delimited response was truncated | abandoned |
+/// | the client left before its response, or does not read it | abandoned |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub(in crate::proxy) enum Closing {
-    /// Everything sent is whole: close_notify (RFC 8446 §6.1), FIN.
+    /// Everything sent is complete: close_notify (RFC 8446 §6.1), then FIN.
     Orderly,
-    /// The same, and the peer may still be sending. What it sends is read for this long at most,
-    /// because the system resets a connection with unread data, and the peer loses what it was told
-    /// (RFC 9112 §9.6).
+    /// As `Orderly`, but the peer may still be sending. Its bytes are read and discarded for at
+    /// most this long, because the kernel resets a connection with unread data, and the peer would
+    /// lose the response (RFC 9112 §9.6).
     Lingering(Duration),
-    /// The last message is cut short, and its framing shows that: FIN without close_notify.
+    /// The last message is truncated, and its framing shows it: FIN without close_notify.
     Truncated,
-    /// Nothing more arrives, or an end would make a part look like the whole: a reset.
+    /// The peer takes no more bytes, or a FIN would make a truncated message look complete: a
+    /// reset.
     Abandoned,
 }
 
-/// Closes a connection. `stream` gives out the connection, which the caller drops right after.
+/// Closes a connection as `closing` says. `stream` borrows the connection, which the caller drops
+/// right afterwards.
 pub(in crate::proxy) async fn close<'s>(
     worker: &Worker,
     stream: impl Fn() -> RefMut<'s, Stream>,
@@ -61,7 +63,7 @@ pub(in crate::proxy) async fn close<'s>(
     }
 }
 
-/// Closes this side; `linger`: and waits this long for the peer to close its own.
+/// Closes the sending side. With `linger`, waits at most that long for the peer to close its own.
 async fn shut_down<'s>(
     worker: &Worker,
     stream: impl Fn() -> RefMut<'s, Stream>,
@@ -91,7 +93,7 @@ async fn shut_down<'s>(
             .get_or_insert_with(|| Deadline::new(Instant::now() + linger.unwrap_or(READ_ON_TIME)));
         ready!(deadline.poll(cx));
         if !shut {
-            // The peer does not take what was sent before.
+            // The peer does not read what was sent earlier.
             stream().reset_when_dropped(true);
         }
         Poll::Ready(())

@@ -1,4 +1,4 @@
-//! A worker: one thread, one runtime, its connections and its counters.
+//! Worker: one thread with its runtime, connections and counters.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::io;
@@ -24,44 +24,44 @@ use crate::proxy::worker::request_id::RequestId;
 use crate::state::{Phase, Published, Reader, RefusedRequest, Shared};
 use crate::stats::WorkerStats;
 
-/// Everything that the requests of one thread share.
+/// State that all requests on one thread share.
 pub(in crate::proxy) struct Worker {
     index: usize,
     shared: Arc<Shared>,
     reader: RefCell<(Reader, Current)>,
     in_flight: InFlight,
     log: AccessLog,
-    /// A random start and a count make a request id.
+    /// A random prefix and a counter, which together make a request id.
     ids: (u64, Cell<u64>),
-    /// Connections of this worker that are open.
+    /// Number of this worker's open connections.
     open: Cell<usize>,
-    /// Told when the last of them has ended.
+    /// Notified when the last open connection closes.
     all_closed: Notify,
-    /// Keys whose use is to be collected.
+    /// Keys whose usage is to be collected.
     used_keys: RefCell<Vec<Arc<KeyRecord>>>,
-    /// What was just read from a client, and from an upstream: shared, because nobody waits for
-    /// anything while using them.
+    /// Read buffers for clients and for upstreams. All tasks share them, because none holds one
+    /// while it waits.
     buffers: (RefCell<Vec<u8>>, RefCell<Vec<u8>>),
-    /// The head of the HTTP/2 request that was just read.
+    /// Header block of the HTTP/2 request that was read last.
     block: RefCell<Block>,
-    /// The tasks that serve clients.
+    /// Wakers of the tasks that serve clients.
     waiting: RefCell<Slab<Waker>>,
     phase: Cell<Phase>,
-    /// Where requests are counted while another process takes over; none: here.
+    /// Link to the process that counts requests during a handover. `None` if this process counts.
     link: RefCell<Option<Link>>,
     recent: Cell<Now>,
-    /// The `Date` line of this second (RFC 9110 §6.6.1).
+    /// Unix second of the cached `Date` line, and the line (RFC 9110 §6.6.1).
     date: RefCell<(i64, String)>,
 }
 
-/// Bytes that are read at once. An upstream's large answer comes in parts of this size.
+/// Size of a read buffer in bytes. A large upstream response is read in parts of this size.
 const BUFFER: usize = 64 * 1024;
 
 impl Worker {
-    /// A worker that has not begun.
+    /// Creates a worker in [`Phase::Starting`].
     ///
     /// # Errors
-    /// The system has no randomness.
+    /// Returns an error if the system has no randomness.
     pub(in crate::proxy) fn new(
         index: usize,
         shared: Arc<Shared>,
@@ -94,7 +94,7 @@ impl Worker {
         })
     }
 
-    /// What is in force now.
+    /// Returns the published state that is in force now.
     pub(in crate::proxy) fn current(&self) -> Current {
         let (reader, current) = &mut *self.reader.borrow_mut();
         let published = reader.load();
@@ -111,18 +111,20 @@ impl Worker {
         self.index
     }
 
+    /// Reads the clock.
     pub(in crate::proxy) fn now(&self) -> Now {
         let now = self.shared.clock.now();
         self.recent.set(now);
         now
     }
 
-    /// The last reading of the clock: microseconds old while a request is being served, and free.
+    /// Returns the last reading of the clock, without a new one. It is microseconds old while a
+    /// request is being served.
     pub(in crate::proxy) fn recent(&self) -> Now {
         self.recent.get()
     }
 
-    /// The moment this long after the last reading of the clock.
+    /// Returns the instant that is `time` after the last reading of the clock.
     pub(in crate::proxy) fn soon(&self, time: Duration) -> tokio::time::Instant {
         (self.shared.clock.instant(self.recent.get().monotonic) + time).into()
     }
@@ -135,13 +137,13 @@ impl Worker {
         &self.shared
     }
 
-    /// Counts a connection.
+    /// Counts a connection as open.
     pub(in crate::proxy) fn opened(&self) {
         self.open.set(self.open.get() + 1);
         self.stats().connections_open.add(1);
     }
 
-    /// The same when it has ended.
+    /// Counts a connection as closed.
     pub(in crate::proxy) fn closed(&self) {
         self.open.set(self.open.get() - 1);
         if self.open.get() == 0 {
@@ -150,17 +152,17 @@ impl Worker {
         self.stats().connections_open.sub(1);
     }
 
-    /// The requests that may be cut.
+    /// Returns the requests in flight, which can be cancelled.
     pub(in crate::proxy) fn in_flight(&self) -> &InFlight {
         &self.in_flight
     }
 
-    /// Notes that the use of this key is to be collected.
+    /// Marks the key's usage for collection.
     pub(in crate::proxy) fn add_used_key(&self, key: &Arc<KeyRecord>) {
         self.used_keys.borrow_mut().push(key.clone());
     }
 
-    /// Hands over log lines, and keys whose use is to be collected.
+    /// Hands buffered log lines to the log thread, and used keys to the control plane.
     pub(in crate::proxy) fn hand_over(&self) {
         self.stats().log_lines_lost.add(self.log.flush());
         let mut keys = self.used_keys.borrow_mut();
@@ -169,60 +171,64 @@ impl Worker {
         }
     }
 
-    /// Keeps a refused request for whoever asks about it.
+    /// Keeps a refused request for later inspection.
     pub(in crate::proxy) fn remember_refused(&self, request: RefusedRequest) {
         self.shared.refused[self.index].add(request);
     }
 
-    /// Logs a line; returns how many were lost.
+    /// Writes a log line. Returns the number of lines lost.
     pub(in crate::proxy) fn log(&self, line: &Logged<'_>) -> u64 {
         self.log.write(line)
     }
 
-    /// For what is read from a client. Not to be held while waiting.
+    /// Borrows the read buffer for clients. Do not hold it across an await point.
     pub(in crate::proxy) fn client_buffer(&self) -> RefMut<'_, Vec<u8>> {
         self.buffers.0.borrow_mut()
     }
 
-    /// For what is read from an upstream. Not to be held while waiting.
+    /// Borrows the read buffer for upstreams. Do not hold it across an await point.
     pub(in crate::proxy) fn upstream_buffer(&self) -> RefMut<'_, Vec<u8>> {
         self.buffers.1.borrow_mut()
     }
 
-    /// For the head of a request over HTTP/2. Not to be held while waiting.
+    /// Borrows the header block for HTTP/2 requests. Do not hold it across an await point.
     pub(in crate::proxy) fn block(&self) -> RefMut<'_, Block> {
         self.block.borrow_mut()
     }
 
-    /// Resolves when no connection of this worker is open.
+    /// Resolves when this worker has no open connection.
     pub(in crate::proxy) async fn all_closed(&self) {
         while self.open.get() > 0 {
             self.all_closed.notified().await;
         }
     }
 
-    /// Enters a phase, and tells the tasks that serve clients.
+    /// Enters a phase and wakes the tasks that serve clients.
     pub(in crate::proxy) fn enter(&self, phase: Phase) {
         self.phase.set(phase);
         self.waiting.borrow().iter().for_each(|(_, task)| task.wake_by_ref());
     }
 
-    /// Counts requests where they are counted now, here or in another process.
+    /// Takes the link that requests are counted through from now on, or `None` for this process.
     pub(in crate::proxy) fn switch_counting(&self) {
         *self.link.borrow_mut() = self.shared.counting.take(self.index);
     }
 
-    /// Whether clients are to go elsewhere for their next requests.
+    /// Returns whether clients should send their next requests on other connections.
     pub(in crate::proxy) fn is_draining(&self) -> bool {
         self.phase.get() >= Phase::Relieved
     }
 
-    /// Whether no more requests are to be taken.
+    /// Returns whether no more requests are accepted.
     pub(in crate::proxy) fn is_stopping(&self) -> bool {
         self.phase.get() >= Phase::Draining
     }
 
-    /// Counts an authorised request, here or where it is counted while another process takes over.
+    /// Charges an authorised request to its limits, in this process or, during a handover, in the
+    /// other.
+    ///
+    /// # Errors
+    /// Returns the refusal if a limit is exhausted.
     pub(in crate::proxy) fn charge<'s>(
         &self,
         permit: Permit<'s>,
@@ -232,7 +238,7 @@ impl Worker {
         if link.is_none() { charge(permit, now) } else { charge_over(link, permit, now) }
     }
 
-    /// Wakes the calling task when the gateway drains or stops, until what is returned is dropped.
+    /// Wakes the calling task at every change of phase until the returned guard is dropped.
     pub(in crate::proxy) async fn wake_when_draining(self: &Rc<Self>) -> impl Drop + use<> {
         struct Waiting(Rc<Worker>, usize);
         impl Drop for Waiting {
@@ -244,7 +250,7 @@ impl Worker {
         Waiting(self.clone(), self.waiting.borrow_mut().insert(task))
     }
 
-    /// Writes the `Date` field.
+    /// Writes the `Date` field (RFC 9110 §6.6.1).
     pub(in crate::proxy) fn write_date(&self, sink: &mut impl Sink) {
         let now = self.recent().unix;
         let (second, line) = &mut *self.date.borrow_mut();
@@ -256,7 +262,8 @@ impl Worker {
         sink.put_lines(line.as_bytes());
     }
 
-    /// The client's request id if it is a sound one and holds no key, else a new one.
+    /// Returns the client's `X-Request-Id` if it is valid and holds no API key, or else a new id. A
+    /// valid one has 1 to 128 ASCII letters, digits, `.`, `_` or `-`.
     pub(in crate::proxy) fn request_id(
         &self,
         fields: &Fields<'_>,

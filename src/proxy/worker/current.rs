@@ -1,21 +1,21 @@
-//! What is in force, as a worker holds it.
+//! The published state as a worker holds it.
 
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::state::{Published, Site};
 
-/// What a request is judged and served by, held by a count that only this worker touches.
+/// Published state that a request is judged by. Its reference count belongs to this worker alone.
 pub(in crate::proxy) type Current = Rc<Held>;
 
-/// What is in force. Whatever outlives the decision holds only the site, so that a long stream does
-/// not hold all keys.
+/// Published state and its site. Whatever outlives the decision holds only the site, so that a long
+/// stream does not keep all keys in memory.
 pub(in crate::proxy) struct Held {
     pub(in crate::proxy) published: Arc<Published>,
     pub(in crate::proxy) site: CurrentSite,
 }
 
-/// What a request is served by besides its key.
+/// Routes, APIs and settings, without the keys.
 pub(in crate::proxy) type CurrentSite = Rc<Arc<Site>>;
 
 impl std::ops::Deref for Held {

@@ -1,5 +1,4 @@
-//! A moment until which something must have happened, moved on much more often than it is reached;
-//! and how long a client is waited for.
+//! Deadlines that are moved far more often than they expire, and the timeouts for clients.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,13 +8,13 @@ use tokio::time::{Instant, Sleep};
 
 use crate::config::Server;
 
-/// How long a TLS handshake, or a head, may take to end when the gateway stops.
+/// Longest time for a TLS handshake or a request head to complete once the gateway stops.
 pub(in crate::proxy) const LAST_HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// When the first request must have come on a connection that is there only to be told that there
-/// are too many.
+/// Timeout for the first request on an overflow connection, which is open only to receive the
+/// refusal that there are too many.
 pub(in crate::proxy) const OVERFLOW_HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Moving it to a later moment costs nothing: the timer is set anew when it goes off too early, and
+/// Timer that is cheap to move to a later instant: it is reset only when it fires too early, and
 /// not for each request.
 pub(in crate::proxy) struct Deadline {
     at: Instant,
@@ -23,10 +22,12 @@ pub(in crate::proxy) struct Deadline {
 }
 
 impl Deadline {
+    /// Creates a deadline that expires at `at`.
     pub(in crate::proxy) fn new(at: Instant) -> Self {
         Self { at, timer: Box::pin(tokio::time::sleep_until(at)) }
     }
 
+    /// Moves the deadline to `at`, earlier or later.
     pub(in crate::proxy) fn set(&mut self, at: Instant) {
         self.at = at;
         if at < self.timer.deadline() {
@@ -34,11 +35,12 @@ impl Deadline {
         }
     }
 
+    /// Returns the instant at which the deadline expires.
     pub(in crate::proxy) fn at(&self) -> Instant {
         self.at
     }
 
-    /// Ready once the moment is past.
+    /// Resolves once the deadline has passed.
     pub(in crate::proxy) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             ready!(self.timer.as_mut().poll(cx));
@@ -50,20 +52,21 @@ impl Deadline {
     }
 }
 
-/// How long a client may still be waited for: `body_timeout` at first. Waiting uses it up, and
-/// every byte that moves gives back as much as it takes at `min_transfer_rate`, up to the whole of
-/// it again. While somebody else is waited for, it stands still.
+/// Timeout for a client that we are waiting for. It starts at `body_timeout`, and waiting uses it
+/// up. Every byte transferred gives back the time that it takes at `min_transfer_rate`, up to the
+/// initial value. It does not run while we are waiting for another peer.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::proxy) struct TransferTimeout {
     whole: Duration,
-    /// Bytes a second; 0: a byte gives back the whole.
+    /// Bytes per second. At 0, any byte restores the whole timeout.
     rate: usize,
     left: Duration,
-    /// Since when the client is waited for.
+    /// When we began to wait for the client, or `None` if we are not waiting.
     since: Option<Instant>,
 }
 
 impl TransferTimeout {
+    /// Creates a timeout from `body_timeout` and `min_transfer_rate`.
     pub(in crate::proxy) fn new(server: &Server) -> Self {
         Self {
             whole: server.body_timeout,
@@ -73,20 +76,20 @@ impl TransferTimeout {
         }
     }
 
-    /// For a stream of messages, each of which comes when there is something to say: only silence
-    /// counts.
+    /// Creates a timeout for a stream of messages, which may have long pauses: only the time
+    /// without any byte counts.
     pub(in crate::proxy) fn with_messages(server: &Server) -> Self {
         Self { rate: 0, ..Self::new(server) }
     }
 
-    /// The client is waited for from now on, if it was not before.
+    /// Starts the timeout, unless it is running.
     pub(in crate::proxy) fn wait(&mut self, now: impl FnOnce() -> Instant) {
         if self.since.is_none() {
             self.since = Some(now());
         }
     }
 
-    /// So many bytes have moved, and the client is not waited for any more.
+    /// Stops the timeout and gives back time for `bytes` transferred bytes.
     pub(in crate::proxy) fn moved(&mut self, bytes: usize, now: Instant) {
         if let Some(since) = self.since.take() {
             self.left = self.left.saturating_sub(now.saturating_duration_since(since));
@@ -101,7 +104,7 @@ impl TransferTimeout {
         self.left = self.left.saturating_add(back).min(self.whole);
     }
 
-    /// When it ends, while the client is waited for.
+    /// Returns when the timeout expires, or `None` if it is not running.
     pub(in crate::proxy) fn ends(&self) -> Option<Instant> {
         self.since.map(|since| since + self.left)
     }
@@ -117,7 +120,8 @@ mod tests {
         TransferTimeout { whole: 10 * SECOND, rate, left: 10 * SECOND, since: None }
     }
 
-    /// Waits this long for this many bytes, again and again; after how many times it is too much.
+    /// Repeats a pause and a transfer of `bytes`. Returns the first round in which the timeout
+    /// expires, or `None` if none of 10,000 does.
     fn rounds(mut patience: TransferTimeout, pause: Duration, bytes: usize) -> Option<u32> {
         let mut now = Instant::now();
         (1..=10_000).find(|_| {

@@ -1,4 +1,4 @@
-//! What ends a task whose request was cut and is not over in time.
+//! Ends a task whose cancelled request does not end in time.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -10,11 +10,10 @@ use crate::proxy::worker::context::Worker;
 use crate::proxy::worker::in_flight::CANCEL_GRACE;
 use crate::proxy::worker::request_state::RequestState;
 
-/// Stands between the runtime and a task that serves a client: an HTTP/1.1 connection or an HTTP/2
-/// stream.
+/// Wrapper around a task that serves a client: an HTTP/1.1 connection or an HTTP/2 stream.
 pub(in crate::proxy) struct Guard {
     worker: Rc<Worker>,
-    /// The task's latest request, if it was sent on.
+    /// The task's latest request in flight.
     guarded: Option<Rc<RequestState>>,
     deadline: Option<Pin<Box<Sleep>>>,
 }
@@ -24,8 +23,9 @@ impl Guard {
         Self { worker: worker.clone(), guarded: None, deadline: None }
     }
 
-    /// Runs the task. `None`: its request was cut and is still not over, so the task is to be
-    /// dropped, which closes the connection or resets the stream.
+    /// Runs the task. Returns its output, or `None` if its request was cancelled and has not ended
+    /// within [`CANCEL_GRACE`]. The caller then drops the task, which closes the connection or
+    /// resets the stream.
     pub(in crate::proxy) async fn run<F: Future>(
         &mut self,
         mut task: Pin<&mut F>,
@@ -33,7 +33,7 @@ impl Guard {
         std::future::poll_fn(|cx| self.poll(task.as_mut(), cx)).await
     }
 
-    /// The same, step by step.
+    /// Polls the task as [`run`](Self::run) does.
     pub(in crate::proxy) fn poll<F: Future>(
         &mut self,
         task: Pin<&mut F>,
@@ -51,7 +51,7 @@ impl Guard {
         let Some(state) = &self.guarded else { return Poll::Pending };
         if state.cancelled().is_none() {
             if Rc::strong_count(state) == 1 {
-                self.guarded = None; // over
+                self.guarded = None; // The request has ended.
             }
             return Poll::Pending;
         }

@@ -1,11 +1,12 @@
-//! Requests that were sent on, until their answers have ended. Those with a key live by its grace:
-//! they are judged again when the keys change and when time passes, and what would be refused now
-//! is cut; and so is what has lasted too long, or says nothing in the middle of its answer.
+//! Requests in flight: forwarded, and their responses not yet complete.
 //!
-//! A cut works in two steps. The request's task is woken and ends the exchange as well as its state
-//! allows: with the refusal, with a gRPC status, or by breaking the answer off. A client that does
-//! not read can keep that from happening, because nothing more is then asked for; so after a grace
-//! [`Guard`](super::guard::Guard) drops the task.
+//! They are judged again when the keys change and as time passes. A request is cancelled if its key
+//! would be refused now, if it has lasted too long, or if its response is idle.
+//!
+//! Cancelling takes two steps. First the request's task is woken, and ends the exchange as well as
+//! its state allows: with a refusal, with a gRPC status or by truncating the response. A client
+//! that does not read can prevent that, because the task then never polls the response. So after a
+//! grace period [`Guard`](super::guard::Guard) drops the task.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -19,55 +20,56 @@ use crate::proxy::worker::current::CurrentSite;
 use crate::proxy::worker::request_state::RequestState;
 use crate::stats::CutShort;
 
-/// How long a request that is cut may take to end well. With the time between two looks it stays
-/// under the second that is promised.
+/// Longest time for a cancelled request to end by itself. Together with the interval between two
+/// checks it stays under the promised second.
 pub(in crate::proxy) const CANCEL_GRACE: Duration = Duration::from_millis(500);
 
-/// A worker's requests.
+/// Requests in flight on one worker.
 #[derive(Default)]
 pub(in crate::proxy) struct InFlight {
     entries: RefCell<Slab<Entry>>,
-    /// What was added since the guard last looked: it belongs to the task that is running.
+    /// The request added since the guard last looked. It belongs to the running task.
     entered: Cell<Option<Rc<RequestState>>>,
 }
 
-/// What a request was admitted by.
+/// A request in flight, and what it was admitted by.
 pub(in crate::proxy) struct Entry {
-    /// Of the secret that was presented; none where no key is needed.
+    /// Digest of the presented secret, or `None` if the request needs no key.
     pub(in crate::proxy) digest: Option<Digest>,
     pub(in crate::proxy) site: CurrentSite,
-    /// The API's index in the site.
+    /// Index of the API in the site.
     pub(in crate::proxy) api: usize,
     pub(in crate::proxy) state: Rc<RequestState>,
     pub(in crate::proxy) began: Instant,
 }
 
 impl InFlight {
-    /// Adds a request; returns its key. To be called on the task that serves it.
+    /// Adds a request and returns its slab key. Call it on the task that serves the request.
     pub(in crate::proxy) fn add(&self, entry: Entry) -> usize {
         self.entered.set(Some(entry.state.clone()));
         self.entries.borrow_mut().insert(entry)
     }
 
-    /// Takes what was added since this was last called.
+    /// Takes the request added since the last call.
     pub(in crate::proxy) fn take_entered(&self) -> Option<Rc<RequestState>> {
         self.entered.take()
     }
 
-    /// The request with this key has ended.
+    /// Removes the request with this slab key when it has ended.
     pub(in crate::proxy) fn remove(&self, key: usize) {
         let _ended = self.entries.borrow_mut().try_remove(key);
     }
 
-    /// The gateway waits for none of them any longer.
+    /// Marks the responses of all requests as cut short, because the gateway no longer waits for
+    /// them.
     pub(in crate::proxy) fn stop(&self) {
         for (_, entry) in &*self.entries.borrow() {
             entry.state.cut_short(CutShort::GatewayStopped);
         }
     }
 
-    /// Cuts every request that would be refused now or is overdue, and tells why. `at`: the same
-    /// moment as `now`.
+    /// Cancels every request that would be refused now or is overdue, and calls `tell` with each
+    /// reason. `at` is the same instant as `now`.
     pub(in crate::proxy) fn cancel_where_due(
         &self,
         snapshot: &Snapshot,

@@ -1,6 +1,8 @@
-//! One line per request, written by a thread of its own. A worker appends to a buffer and hands it
-//! over when it is full or a moment old; if the writer cannot keep up, lines are thrown away and
-//! counted, so that a blocked log never delays a request.
+//! Access log: one line per request, written by a thread of its own.
+//!
+//! A worker appends to a buffer, and hands it over when it is full and at every tick. If the log
+//! thread cannot keep up, lines are discarded and counted, so that a blocked log never delays a
+//! request.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -9,23 +11,24 @@ use std::net::IpAddr;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-/// A buffer of this size is handed over at once.
+/// Buffer size in bytes from which a buffer is handed over at once.
 const FULL: usize = 32 * 1024;
-/// Buffers that may wait for the writer; beyond, lines are lost.
+/// Buffers that may queue for the log thread. Lines beyond them are lost.
 const WAITING: usize = 64;
 
-/// How long the texts of a line get that a caller chose, in bytes; a longer one ends with `…`.
+/// Longest texts of a line that a caller chose, in bytes. A longer one is clipped and ends with
+/// `…`.
 pub(in crate::proxy) const LONGEST_METHOD: usize = 64;
 pub(in crate::proxy) const LONGEST_HOST: usize = 272;
 pub(in crate::proxy) const LONGEST_PATH: usize = 2048;
 
-/// What a line says. Texts that a caller chose are escaped when they are written.
+/// Content of a log line. Texts that a caller chose are escaped when they are written.
 pub struct Logged<'a> {
-    /// When the request was read, in Unix seconds.
+    /// When the request's head was read, in Unix seconds.
     pub time: i64,
-    /// The id that the client was told.
+    /// The request id that the client was sent.
     pub request_id: &'a str,
-    /// The client's address behind trusted proxies.
+    /// The client's address, as seen through trusted proxies.
     pub client: IpAddr,
     /// The request's method.
     pub method: &'a str,
@@ -33,25 +36,26 @@ pub struct Logged<'a> {
     pub host: &'a str,
     /// The path without the query, which may hold secrets.
     pub path: &'a str,
-    /// The protocol.
+    /// The protocol, for example `HTTP/1.1`.
     pub protocol: &'static str,
-    /// The API's name, once it was found.
+    /// The name of the API, or `None` if no API matched.
     pub api: Option<&'a str>,
-    /// The key's id, once it was found.
+    /// The id of the key, or `None` if no key was recognised.
     pub key: Option<&'a str>,
-    /// The answer's status.
+    /// Status of the response.
     pub status: u16,
-    /// `forwarded`, or why not.
+    /// `forwarded`, `answered`, or the code of the reason why not.
     pub outcome: &'static str,
-    /// Bytes of the answer's body.
+    /// Bytes of the response body.
     pub bytes: u64,
-    /// From the request's head to the answer's end, in microseconds.
+    /// Time from the request head to the end of the response, in microseconds.
     pub duration: u64,
-    /// From sending it on to the answer's head, in microseconds.
+    /// Time from the request head to the upstream's response head, in microseconds. `None` if there
+    /// was no response head.
     pub upstream: Option<u64>,
 }
 
-/// A worker's end of the log.
+/// A worker's handle to the log.
 pub(in crate::proxy) struct AccessLog {
     buffer: RefCell<Buffer>,
     sender: SyncSender<String>,
@@ -65,7 +69,7 @@ struct Buffer {
 }
 
 impl AccessLog {
-    /// Adds a line. Returns how many lines were lost by it.
+    /// Appends a line. Returns the number of lines lost.
     pub(in crate::proxy) fn write(&self, line: &Logged<'_>) -> u64 {
         let mut buffer = self.buffer.borrow_mut();
         // Writing to a string cannot fail.
@@ -78,7 +82,7 @@ impl AccessLog {
         if buffer.text.len() < FULL { 0 } else { self.hand_over(&mut buffer) }
     }
 
-    /// Hands over what there is. Returns how many lines were lost by it.
+    /// Hands over the buffered lines. Returns the number of lines lost.
     pub(in crate::proxy) fn flush(&self) -> u64 {
         self.hand_over(&mut self.buffer.borrow_mut())
     }
@@ -95,14 +99,15 @@ impl AccessLog {
     }
 }
 
-/// Requests that the deadline for stopping cuts off are logged after the worker's last flush.
+/// Flushes once more: requests that are ended by the drain timeout are logged after the worker's
+/// last flush.
 impl Drop for AccessLog {
     fn drop(&mut self) {
         self.flush();
     }
 }
 
-/// The thread that writes lines to standard output.
+/// Thread that writes log lines to standard output.
 pub struct LogWriter {
     sender: SyncSender<String>,
     json: bool,
@@ -110,10 +115,10 @@ pub struct LogWriter {
 }
 
 impl LogWriter {
-    /// Starts it, for JSON lines or for text.
+    /// Starts the thread. `json` selects JSON lines instead of text.
     ///
     /// # Errors
-    /// Where no thread can be started.
+    /// Returns an error if the thread cannot be started.
     pub fn start(json: bool) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(WAITING);
         let thread =
@@ -121,13 +126,14 @@ impl LogWriter {
         Ok(Self { sender, json, thread })
     }
 
-    /// An end for one worker.
+    /// Returns a handle for one worker.
     pub(in crate::proxy) fn log(&self) -> AccessLog {
         AccessLog { buffer: RefCell::default(), sender: self.sender.clone(), json: self.json }
     }
 
-    /// Waits until what the workers handed over is written, but no longer than `patience`: a log
-    /// that nobody reads must not keep the process from ending. The workers must be gone.
+    /// Waits until the lines handed over by the workers are written, but no longer than `patience`:
+    /// a log that nobody reads must not keep the process from exiting. Call it after the workers
+    /// have ended.
     pub fn finish(self, patience: Duration) {
         drop(self.sender);
         let deadline = Instant::now() + patience;
@@ -137,8 +143,8 @@ impl LogWriter {
     }
 }
 
-/// Ends when the last sender is gone. A sink that is gone (a closed pipe) is no reason to stop
-/// serving.
+/// Writes lines until the last sender is dropped. Write errors, such as a closed pipe, are no
+/// reason to stop serving and are ignored.
 fn write_all(receiver: &Receiver<String>) {
     let mut out = io::stdout().lock();
     while let Ok(text) = receiver.recv() {
@@ -189,7 +195,7 @@ fn write_text(out: &mut String, line: &Logged<'_>) -> std::fmt::Result {
     Ok(())
 }
 
-/// Unix seconds as RFC 3339 in UTC.
+/// Displays Unix seconds as RFC 3339 in UTC.
 struct Time(i64);
 
 impl std::fmt::Display for Time {
@@ -201,8 +207,8 @@ impl std::fmt::Display for Time {
     }
 }
 
-/// Only visible ASCII goes out as it is, without what JSON or a terminal could read as more than
-/// text.
+/// Appends `text`. Leaves printable ASCII as it is, and escapes everything that JSON or a terminal
+/// could interpret.
 fn escape(out: &mut String, text: &str) {
     if text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\') {
         return out.push_str(text);
@@ -220,7 +226,7 @@ fn escape(out: &mut String, text: &str) {
     }
 }
 
-/// For logs: what a caller chose, or a mark in its place where it may hold a key.
+/// Returns `text`, or `[redacted]` if it may hold an API key.
 pub(in crate::proxy) fn redacted(text: &str, holds_key: impl Fn(&str) -> bool) -> &str {
     if holds_key(text) { "[redacted]" } else { text }
 }

@@ -1,4 +1,4 @@
-//! One thread: its clock, counters, buffers and requests in flight.
+//! Worker thread: its clock, counters, buffers and requests in flight.
 
 pub(in crate::proxy) mod body;
 pub(in crate::proxy) mod charge_over;

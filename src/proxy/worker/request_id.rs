@@ -1,13 +1,13 @@
-//! The id of a request.
+//! Request ids.
 
-/// A client's own, or a new one of 32 hexadecimal digits.
+/// Request id: the client's own, or a new one of 32 hexadecimal digits.
 pub(in crate::proxy) enum RequestId {
     Sent(Box<str>),
     Made([u8; 32]),
 }
 
 impl RequestId {
-    /// A new one.
+    /// Creates an id from a worker's random prefix and its counter.
     pub(in crate::proxy) fn new(start: u64, count: u64) -> Self {
         let mut id = [0; 32];
         for (digits, number) in id.chunks_exact_mut(16).zip([start, count]) {

@@ -1,5 +1,5 @@
-//! How far a request has come: its body, its answer, and whether it was cut. Shared by all who work
-//! on it.
+//! Request state: how far the body and the response have been transferred, and whether the request
+//! was cancelled. All parties to the request share it.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::pin::Pin;
@@ -14,20 +14,20 @@ use crate::proxy::worker::body::ClientBody;
 use crate::proxy::worker::deadline::TransferTimeout;
 use crate::stats::CutShort;
 
-/// How far a request has come on its way to the upstream.
+/// State of the request body on its way to the upstream.
 #[derive(Clone, Copy)]
 enum Sending {
-    /// The client's body is passed on as it comes. `patience`: how long the client may take for the
-    /// next part of it.
+    /// The client's body is being forwarded. `patience`: the timeout for its next part. `passed`:
+    /// when a part was last forwarded.
     Body { patience: TransferTimeout, passed: Option<Instant> },
-    /// The upstream has been given all of it.
+    /// The upstream has been sent the whole body.
     Done { passed: Option<Instant> },
-    /// Nothing more of it is passed on: the client's fault.
+    /// Forwarding has stopped because of the client.
     Failed { refusal: Refusal, passed: Option<Instant> },
 }
 
 impl Sending {
-    /// When a part of the body was last passed on, if one was.
+    /// Returns when a part of the body was last forwarded, or `None` if no part was.
     fn passed(self) -> Option<Instant> {
         let (Self::Body { passed, .. } | Self::Done { passed } | Self::Failed { passed, .. }) =
             self;
@@ -35,43 +35,46 @@ impl Sending {
     }
 }
 
-/// How far the answer has come on its way to the client.
+/// State of the response on its way to the client.
 #[derive(Clone, Copy)]
 enum Receiving {
-    /// It has not begun.
+    /// The response has not begun.
     Head,
-    /// It is passed back as it comes. `moved`: when a part of it last did.
+    /// The response is being forwarded. `moved`: when bytes were last transferred.
     Body { moved: Instant },
-    /// The client has got all of it.
+    /// The client has received the whole response.
     Whole,
-    /// It has ended in its middle.
+    /// The response was truncated.
     CutShort(CutShort),
 }
 
-/// How a request that was answered has ended.
+/// How a forwarded request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::proxy) enum Outcome {
     Whole,
-    /// In the middle of its answer, for a reason that would have refused it.
+    /// Ended during its response, for a reason that has a response of its own.
     Cut(Refusal),
-    /// The same, for a reason that has no answer.
+    /// Truncated, for a reason that has no response of its own.
     CutShort(CutShort),
 }
 
+/// State of one forwarded request.
 pub(in crate::proxy) struct RequestState {
     sending: Cell<Sending>,
     receiving: Cell<Receiving>,
-    /// Why nothing more is passed on in either direction.
+    /// Why the request was cancelled: nothing more is forwarded in either direction.
     cancelled: Cell<Option<Refusal>>,
-    /// Where the client's body comes from, while there is more of it to pass on.
+    /// Source of the client's body, until it is released.
     incoming: RefCell<Option<Rc<dyn ClientBody>>>,
-    /// The tasks that a cut must wake: the one that serves the client, and the one that sends the
-    /// body to the upstream.
+    /// Wakers of the tasks to wake on cancellation: the one that serves the client, and the one
+    /// that sends the body to the upstream.
     server: RefCell<Option<Waker>>,
     sender: RefCell<Option<Waker>>,
 }
 
 impl RequestState {
+    /// Creates the state of a request. `incoming` is its body, or `None` if it has none. `patience`
+    /// is the timeout for the client to send it.
     pub(in crate::proxy) fn new(
         incoming: Option<Rc<dyn ClientBody>>,
         patience: TransferTimeout,
@@ -90,12 +93,13 @@ impl RequestState {
         })
     }
 
-    /// How the request has ended, if nothing more happens to it.
+    /// Returns how the request ended, if nothing more happens to it.
     pub(in crate::proxy) fn outcome(&self) -> Outcome {
         match (self.cancelled.get(), self.sending.get(), self.receiving.get()) {
             (Some(refusal), ..) => Outcome::Cut(refusal),
             (None, _, Receiving::Whole) => Outcome::Whole,
-            // The upstream waits for the rest in vain, so its answer is not waited for either.
+            // The upstream will not get the rest of the body, so we do not wait for its response
+            // either.
             (None, Sending::Failed { refusal, .. }, _) => Outcome::Cut(refusal),
             (None, _, Receiving::CutShort(why)) => Outcome::CutShort(why),
             (None, _, Receiving::Head | Receiving::Body { .. }) => {
@@ -104,7 +108,7 @@ impl RequestState {
         }
     }
 
-    /// The client's next bytes are waited for from now on.
+    /// Starts the timeout for the client's next bytes.
     pub(in crate::proxy) fn wait(&self) {
         if let Sending::Body { mut patience, passed } = self.sending.get() {
             patience.wait(Instant::now);
@@ -112,7 +116,7 @@ impl RequestState {
         }
     }
 
-    /// A part of the body has been passed on. `done`: the last one.
+    /// Notes that `bytes` bytes of the body were forwarded. `done`: they were the last.
     pub(in crate::proxy) fn passed(&self, bytes: usize, done: bool) {
         let Sending::Body { mut patience, .. } = self.sending.get() else { return };
         let now = Instant::now();
@@ -125,45 +129,45 @@ impl RequestState {
         });
     }
 
-    /// Whether the upstream has been given all of the body.
+    /// Returns whether the upstream has been sent the whole body.
     pub(in crate::proxy) fn is_sent(&self) -> bool {
         matches!(self.sending.get(), Sending::Done { .. })
     }
 
-    /// Until when the client's next bytes are waited for, if they are. Else the upstream is the one
-    /// that does not take them.
+    /// Returns when the timeout for the client's next bytes expires. `None`: the peer we are
+    /// waiting for is the upstream.
     pub(in crate::proxy) fn waits_until(&self) -> Option<Instant> {
         if let Sending::Body { patience, .. } = self.sending.get() { patience.ends() } else { None }
     }
 
-    /// When a part of the body was last passed on, if one was.
+    /// Returns when a part of the body was last forwarded, or `None` if no part was.
     pub(in crate::proxy) fn last_passed(&self) -> Option<Instant> {
         self.sending.get().passed()
     }
 
-    /// A part of the answer has moved.
+    /// Notes that bytes of the response were transferred at `now`.
     pub(in crate::proxy) fn moved(&self, now: Instant) {
         if let Receiving::Head | Receiving::Body { .. } = self.receiving.get() {
             self.receiving.set(Receiving::Body { moved: now });
         }
     }
 
-    /// The client has got all of the answer.
+    /// Notes that the client has received the whole response.
     pub(in crate::proxy) fn set_delivered(&self) {
         if let Receiving::Head | Receiving::Body { .. } = self.receiving.get() {
             self.receiving.set(Receiving::Whole);
         }
     }
 
-    /// The answer ends in its middle, because of this.
+    /// Notes that the response is truncated, and why.
     pub(in crate::proxy) fn cut_short(&self, why: CutShort) {
         if let Receiving::Head | Receiving::Body { .. } = self.receiving.get() {
             self.receiving.set(Receiving::CutShort(why));
         }
     }
 
-    /// Whether a request that began at this moment has lasted too long, or says nothing in the
-    /// middle of its answer.
+    /// Returns whether a request that began at `began` has exceeded `request_timeout`, or whether,
+    /// since its response began, no bytes were transferred in either direction for `idle_timeout`.
     pub(in crate::proxy) fn is_overdue(
         &self,
         began: Instant,
@@ -181,23 +185,23 @@ impl RequestState {
         is_idle || since(began) >= api.request_timeout
     }
 
-    /// Nothing more of the body is passed on, because of this.
+    /// Stops forwarding the body because of the client.
     pub(in crate::proxy) fn fail(&self, refusal: Refusal) {
         let passed = self.sending.get().passed();
         self.sending.set(Sending::Failed { refusal, passed });
     }
 
-    /// Why the body is not passed on to its end.
+    /// Returns why forwarding of the body was stopped, or `None` if it was not.
     pub(in crate::proxy) fn failed(&self) -> Option<Refusal> {
         if let Sending::Failed { refusal, .. } = self.sending.get() { Some(refusal) } else { None }
     }
 
-    /// Why the request was cut, if it was.
+    /// Returns why the request was cancelled, or `None` if it was not.
     pub(in crate::proxy) fn cancelled(&self) -> Option<Refusal> {
         self.cancelled.get()
     }
 
-    /// Cuts the request: nothing more of it is passed on in either direction.
+    /// Cancels the request: nothing more is forwarded in either direction. Wakes both tasks.
     pub(in crate::proxy) fn cancel(&self, refusal: Refusal) {
         self.cancelled.set(Some(refusal));
         [&self.server, &self.sender]
@@ -206,17 +210,18 @@ impl RequestState {
             .for_each(Waker::wake);
     }
 
-    /// The running task is the one that serves the client.
+    /// Registers the running task as the one that serves the client.
     pub(in crate::proxy) fn wake_when_cancelled(&self, cx: &Context<'_>) {
         remember(&self.server, cx);
     }
 
-    /// The running task is the one that sends the body.
+    /// Registers the running task as the one that sends the body.
     pub(in crate::proxy) fn wake_sender_when_cancelled(&self, cx: &Context<'_>) {
         remember(&self.sender, cx);
     }
 
-    /// Resolves when the request is cut. One task at a time can wait for it.
+    /// Resolves with the reason when the request is cancelled. Only one task at a time can wait for
+    /// it.
     pub(in crate::proxy) async fn until_cancelled(&self) -> Refusal {
         std::future::poll_fn(|cx| {
             self.wake_when_cancelled(cx);
@@ -225,7 +230,10 @@ impl RequestState {
         .await
     }
 
-    /// The outcome of what is done for the request, unless it is cut before.
+    /// Runs `work` until it resolves or the request is cancelled.
+    ///
+    /// # Errors
+    /// Returns the error of `work`, or the reason for the cancellation.
     pub(in crate::proxy) async fn unless_cancelled<T>(
         &self,
         mut work: Pin<&mut impl Future<Output = Result<T, Refusal>>>,
@@ -237,17 +245,17 @@ impl RequestState {
         .await
     }
 
-    /// Where the client's body comes from.
+    /// Borrows the source of the client's body.
     pub(in crate::proxy) fn incoming(&self) -> RefMut<'_, Option<Rc<dyn ClientBody>>> {
         self.incoming.borrow_mut()
     }
 
-    /// Takes what the client still sends away from the upstream.
+    /// Takes the source of the client's body, so that the upstream is sent no more of it.
     pub(in crate::proxy) fn take_incoming(&self) -> Option<Rc<dyn ClientBody>> {
         self.incoming.take()
     }
 
-    /// Has whoever sends the body notice that.
+    /// Wakes the task that sends the body, so that it notices a body that was taken away.
     pub(in crate::proxy) fn wake_sender(&self) {
         if let Some(sender) = self.sender.take() {
             sender.wake();

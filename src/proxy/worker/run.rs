@@ -1,4 +1,4 @@
-//! The life of a worker's thread.
+//! Main loop of a worker's thread.
 
 use std::io;
 use std::rc::Rc;
@@ -15,25 +15,25 @@ use crate::proxy::worker::current::Current;
 use crate::proxy::worker::log::LogWriter;
 use crate::state::{Phase, Shared};
 
-/// The shortest time between two looks at all live requests, in nanoseconds; a little less than the
-/// time between two ticks.
+/// Shortest interval between two checks of all requests in flight, in nanoseconds. It is slightly
+/// less than the interval between two ticks.
 const BETWEEN_LOOKS: u64 = 80_000_000;
 
-/// What a worker serves.
+/// Service that a worker runs.
 pub(in crate::proxy) trait Serve: 'static {
     /// Accepts connections until the gateway drains, and serves each on a task of its own.
     fn accept(&self, listener: TcpListener) -> impl Future<Output = ()> + 'static;
 
-    /// Does what time brings, about ten times a second.
+    /// Does periodic upkeep, about ten times a second.
     fn tick(&self, current: &Current, now: Now);
 }
 
-/// Serves the listeners on the calling thread from [`Phase::Running`]
-/// until the phase is a later one and the last connection has ended, or the drain deadline has
-/// passed. `serve` makes what is served.
+/// Serves the listeners on the calling thread, from [`Phase::Running`] until no more connections
+/// are accepted and the last one has closed, or until the drain timeout has passed. `serve` creates
+/// the service.
 ///
 /// # Errors
-/// Where the runtime cannot be made.
+/// Returns an error if the worker or its runtime cannot be built.
 pub(in crate::proxy) fn run<S: Serve>(
     index: usize,
     shared: Arc<Shared>,
@@ -59,7 +59,7 @@ async fn serve_all<S: Serve>(
         accepting.spawn_local(service.accept(TcpListener::from_std(listener)?));
     }
     let upkeep = spawn_local(upkeep(worker.clone(), service));
-    // `accept` ends when the phase changes and closes its listener.
+    // `accept` returns when the phase changes, and closes its listener.
     while accepting.join_next().await.is_some() {}
     let mut phase = worker.shared().phase();
     let too_late = async {
@@ -76,8 +76,8 @@ async fn serve_all<S: Serve>(
     Ok(())
 }
 
-/// Lets go of old configurations, cuts requests whose key has lost its right, has the service do
-/// its own upkeep, and hands over log lines.
+/// Drops old configurations, cancels requests whose key would be refused now, runs the service's
+/// upkeep and hands over log lines.
 async fn upkeep<S: Serve>(worker: Rc<Worker>, service: S) {
     let mut publications = worker.shared().publications();
     let mut phase = worker.shared().phase();
@@ -85,7 +85,8 @@ async fn upkeep<S: Serve>(worker: Rc<Worker>, service: S) {
     let mut switches = worker.shared().counting.switches();
     let mut tick = tokio::time::interval(Duration::from_millis(100));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    // The publication and the second that live requests were last judged by, and when that was.
+    // The publication and the Unix second of the last check of requests in flight, and the time of
+    // that check in monotonic nanoseconds.
     let (mut judged, mut judged_at) = ((0, 0), 0);
     loop {
         tokio::select! {
@@ -97,7 +98,7 @@ async fn upkeep<S: Serve>(worker: Rc<Worker>, service: S) {
         // Read before the snapshot, which is then at least as new.
         let generation = *publications.borrow_and_update();
         let (current, now) = (worker.current(), worker.now());
-        // Many changes at once are not worth as many looks; the next tick sees to them.
+        // Many changes in a row do not need as many checks: the next tick covers them.
         if judged != (generation, now.unix) && now.monotonic - judged_at >= BETWEEN_LOOKS {
             (judged, judged_at) = ((generation, now.unix), now.monotonic);
             worker.in_flight().cancel_where_due(

@@ -1,4 +1,4 @@
-//! A byte stream to an upstream or from a client, whatever carries it.
+//! Byte streams to upstreams and from clients, over any transport.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -10,18 +10,18 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::state::UpstreamPlace;
 
-/// A connection to an upstream or from a client. TLS state is large, so it stands apart.
+/// Connection to an upstream or from a client. TLS state is boxed because it is large.
 pub(in crate::proxy) enum Stream {
     Tcp(TcpStream),
     Tls(Box<tokio_rustls::TlsStream<TcpStream>>),
     Unix(UnixStream),
-    /// One of the others, counted as long as it is open.
+    /// Another variant, counted against the limit on open files while it is open.
     Counted(Box<(Stream, UpstreamPlace)>),
 }
 
 impl Stream {
-    /// Whether the system resets the connection when this is dropped, even by a crash, and forgets
-    /// what it has not sent. Otherwise the peer sees FIN, behind all that was sent.
+    /// Sets whether the kernel resets the connection when it is closed, even by a crash, and
+    /// discards unsent bytes. Otherwise the peer receives a FIN after everything that was sent.
     pub(in crate::proxy) fn reset_when_dropped(&self, reset: bool) {
         if let Some(stream) = self.tcp() {
             let linger = reset.then_some(Duration::ZERO);
@@ -29,28 +29,28 @@ impl Stream {
         }
     }
 
-    /// Whether the peer has closed its side or reset the connection, though what it sent before
-    /// was not read. The system tells that about TCP alone.
+    /// Returns whether the peer has closed its side or reset the connection, even if earlier bytes
+    /// have not been read. The kernel reports this for TCP only.
     pub(in crate::proxy) fn is_closed_by_peer(&self) -> bool {
         let Some(stream) = self.tcp() else { return false };
-        // What the runtime has heard from the system; nothing is waited for.
+        // Reads the readiness that the runtime already has, without waiting.
         let mut cx = Context::from_waker(Waker::noop());
         let ready = pin!(stream.ready(Interest::READABLE)).poll(&mut cx);
         matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
     }
 
-    /// Whether so much has come and was not read that the peer may be kept from sending more, and
-    /// so from saying that it has left.
+    /// Returns whether unread bytes may fill the receive buffer so far that flow control keeps the
+    /// peer from sending more, and so from sending its FIN.
     pub(in crate::proxy) fn is_congested(&self) -> bool {
         let Some(stream) = self.tcp() else { return false };
         let unread = rustix::io::ioctl_fionread(stream).unwrap_or_default();
         let room = socket2::SockRef::from(stream).recv_buffer_size().unwrap_or_default() as u64;
-        // The rest of the room is what the system itself needs.
+        // The kernel needs the rest of the buffer itself.
         unread >= room / 4
     }
 
-    /// Says goodbye as far as that can be done at once: for a connection on which nothing is under
-    /// way.
+    /// Shuts down the sending side as far as possible without waiting: for a connection with no
+    /// request in flight.
     pub(in crate::proxy) fn say_goodbye(&mut self) {
         let _ = Pin::new(self).poll_shutdown(&mut Context::from_waker(Waker::noop()));
     }
@@ -65,7 +65,7 @@ impl Stream {
     }
 }
 
-/// Reads into the buffer; 0: the other side has closed.
+/// Reads into `buffer`. Returns the number of bytes read, or 0 if the peer has closed its side.
 pub(in crate::proxy) fn poll_read(
     stream: &mut Stream,
     cx: &mut Context<'_>,
@@ -76,7 +76,7 @@ pub(in crate::proxy) fn poll_read(
     Poll::Ready(Ok(buffer.filled().len()))
 }
 
-/// Calls the same method on whatever is inside.
+/// Calls the same method on the inner stream.
 macro_rules! each {
     ($stream:expr, $inner:ident => $call:expr) => {
         match $stream {

@@ -1,4 +1,4 @@
-//! The bytes of an HTTP/1.1 client: what it has sent, what it is to be sent.
+//! Byte stream of an HTTP/1.1 client: parsing of requests and buffering of responses.
 
 use std::cell::{RefCell, RefMut};
 use std::io;
@@ -18,50 +18,53 @@ use crate::proxy::worker::body::{Broken, ClientBody};
 use crate::proxy::worker::context::Worker;
 use crate::proxy::worker::stream::{Stream, poll_read};
 
-/// What a client may send ahead of the answer that it waits for, in bytes.
+/// Most bytes that are read ahead from a client that waits for its response.
 const AHEAD: usize = 16 * 1024;
 
-/// How often it is looked whether a client has left whose bytes are not read.
+/// Interval between two checks whether a client whose bytes are not read has left.
 pub(in crate::proxy) const LOOK: Duration = Duration::from_millis(500);
 
-/// Shared by the connection's own task and whoever sends the body of its request to the upstream.
+/// Client connection, shared by its own task and the task that sends the request body to the
+/// upstream.
 pub(in crate::proxy) struct Client {
     worker: Rc<Worker>,
     io: RefCell<Io>,
 }
 
+/// Connection state behind the [`Client`].
 pub(in crate::proxy) struct Io {
     pub(in crate::proxy) stream: Stream,
-    /// Received and not read yet.
+    /// Received bytes that have not been parsed.
     rest: BytesMut,
-    /// How much of the rest was searched for the end of a head.
+    /// Number of bytes of `rest` that were searched for the end of a head.
     searched: usize,
-    /// The body of the request that is being served.
+    /// The body of the current request.
     body: Body,
-    /// The task to wake when that body has come to its end.
+    /// Waker of the task to wake when that body has ended.
     watcher: Option<Waker>,
-    /// While a response is waited for and nothing is read: the next look whether the client has
-    /// left, and since when.
+    /// While we wait for a response and read nothing: the timer of the next check whether the
+    /// client has left, and when the wait began.
     unread: Option<(Pin<Box<Sleep>>, Instant)>,
     /// Whether the client waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1).
     waits: bool,
-    /// To be sent.
+    /// Bytes to send.
     pub(in crate::proxy) out: Vec<u8>,
-    /// How much of it has been sent.
+    /// Number of bytes of `out` that have been sent.
     sent: usize,
-    /// How much the client has taken in all, in bytes.
+    /// Total number of bytes that the client has taken. It wraps around.
     pub(in crate::proxy) taken: usize,
 }
 
-/// A whole head has come. It stands in the worker's client buffer.
+/// A complete head at the start of the worker's client buffer.
 pub(in crate::proxy) struct Arrived {
-    /// Its length in bytes.
+    /// Length of the head in bytes.
     pub(in crate::proxy) head: usize,
-    /// How many bytes of the buffer are filled.
+    /// Number of filled bytes in the buffer.
     pub(in crate::proxy) filled: usize,
 }
 
 impl Client {
+    /// Creates a client on an accepted connection.
     pub(in crate::proxy) fn new(worker: &Rc<Worker>, stream: Stream) -> Rc<Self> {
         let io = Io {
             stream,
@@ -78,17 +81,21 @@ impl Client {
         Rc::new(Self { worker: worker.clone(), io: RefCell::new(io) })
     }
 
+    /// Borrows the connection state.
     pub(in crate::proxy) fn io(&self) -> RefMut<'_, Io> {
         self.io.borrow_mut()
     }
 
-    /// The connection itself.
+    /// Borrows the connection.
     pub(in crate::proxy) fn stream(&self) -> RefMut<'_, Stream> {
         RefMut::map(self.io(), |io| &mut io.stream)
     }
 
-    /// Resolves when a whole head stands at the start of the worker's client buffer, where it stays
-    /// until the task waits for something. `None`: the client has left.
+    /// Resolves once a complete head is at the start of the worker's client buffer, where it stays
+    /// until the task waits. Returns `None` if the client has left.
+    ///
+    /// # Errors
+    /// Returns `Malformed` if the head exceeds `limits` or cannot be one.
     pub(in crate::proxy) fn poll_head(
         &self,
         cx: &mut Context<'_>,
@@ -116,7 +123,7 @@ impl Client {
                 }
                 Poll::Pending => {
                     wipe(&mut io.rest);
-                    // No larger than it must be: a connection may wait for long.
+                    // Allocated to size, because a connection may be idle for long.
                     io.rest = BytesMut::from(&buffer[..filled]);
                     io.unread = None;
                     buffer[..filled].fill(0);
@@ -130,13 +137,13 @@ impl Client {
         Poll::Ready(Some(arrived))
     }
 
-    /// Whether a part of a head has come.
+    /// Returns whether a part of a head has been received.
     pub(in crate::proxy) fn has_begun(&self) -> bool {
         !self.io.borrow().rest.is_empty()
     }
 
-    /// Goes on behind the head that arrived, with what else has come: first this body. `waits`: for
-    /// `100 Continue`.
+    /// Begins a request behind its head: `rest` holds the bytes received after the head, and `body`
+    /// is parsed from them first. `waits`: the client expects `100 Continue`.
     pub(in crate::proxy) fn begin(&self, rest: &[u8], body: Body, waits: bool) {
         let io = &mut *self.io.borrow_mut();
         io.rest.extend_from_slice(rest);
@@ -145,22 +152,26 @@ impl Client {
         io.body = body;
     }
 
-    /// Whether the whole request has been read.
+    /// Returns whether the whole request has been read.
     pub(in crate::proxy) fn is_read(&self) -> bool {
         self.io.borrow().body.is_done()
     }
 
-    /// Whether the client still waits for `100 Continue`. From now on it will not be told.
+    /// Returns whether the client still waits for `100 Continue`. From now on it will not be sent.
     pub(in crate::proxy) fn stop_waiting(&self) -> bool {
         std::mem::take(&mut self.io.borrow_mut().waits)
     }
 
-    /// The length of the body that is still to come, where it is known.
+    /// Returns the number of body bytes still to come, or `None` if it is unknown.
     pub(in crate::proxy) fn body_length(&self) -> Option<u64> {
         self.io.borrow().body.length()
     }
 
-    /// The next part of the request's body; `None` at its end.
+    /// Returns the next frame of the request body, or `None` at the end of the body. First sends
+    /// `100 Continue` to a client that waits for it.
+    ///
+    /// # Errors
+    /// Returns an error if the body is malformed or truncated, or if the connection fails.
     pub(in crate::proxy) fn poll_body(
         &self,
         cx: &mut Context<'_>,
@@ -194,7 +205,7 @@ impl Client {
             let (read, piece) = match io.body.read(input) {
                 Ok(read) => read,
                 Err(_) => {
-                    // Where it ends is unknown, so nothing behind it is another request.
+                    // The end of the body is unknown, so no bytes behind it are another request.
                     io.body = Body::UNTIL_CLOSE;
                     return Poll::Ready(Some(Err(io::ErrorKind::InvalidData.into())));
                 }
@@ -210,7 +221,7 @@ impl Client {
                 io.rest.extend_from_slice(&buffer[read..filled]);
             }
             if io.body.is_done() {
-                // The room that the body took is not kept while its response is waited for.
+                // The buffer that the body needed is released before we wait for the response.
                 io.rest = BytesMut::from(&io.rest[..]);
                 io.unread = None;
                 if let Some(watcher) = io.watcher.take() {
@@ -223,12 +234,12 @@ impl Client {
         }
     }
 
-    /// Ready when the client has left, which closing its side is taken for. What it sends ahead
-    /// meanwhile is kept.
+    /// Resolves when the client has left. A client that closes its sending side counts as gone.
+    /// Meanwhile keeps the bytes that it sends ahead.
     pub(in crate::proxy) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         let io = &mut *self.io.borrow_mut();
         if !io.body.is_done() {
-            // Whoever reads the body finds out, which may be another task.
+            // The task that reads the body, which may be another one, notices.
             if !io.watcher.as_ref().is_some_and(|watcher| watcher.will_wake(cx.waker())) {
                 io.watcher = Some(cx.waker().clone());
             }
@@ -247,12 +258,12 @@ impl Client {
         io.poll_gone_unread(&self.worker, cx)
     }
 
-    /// Wipes what has come and will not be read: it may be a part of a head.
+    /// Wipes received bytes that will not be parsed, because they may be a part of a head.
     pub(in crate::proxy) fn forget(&self) {
         wipe(&mut self.io.borrow_mut().rest);
     }
 
-    /// The stream and what has come on it, after a protocol switch.
+    /// Returns the stream and the unparsed bytes received on it, for a protocol switch.
     pub(in crate::proxy) fn into_stream(self) -> (Stream, BytesMut) {
         let io = self.io.into_inner();
         (io.stream, io.rest)
@@ -260,8 +271,8 @@ impl Client {
 }
 
 impl Io {
-    /// Ready when the client has left though nothing of it is read now. If so much has come that it
-    /// could not even say so, it is taken for gone after `body_timeout`.
+    /// Resolves when the client has left, although we read nothing from it. If flow control may
+    /// keep its FIN from arriving, it counts as gone after `body_timeout`.
     fn poll_gone_unread(&mut self, worker: &Worker, cx: &mut Context<'_>) -> Poll<()> {
         let (look, since) = self.unread.get_or_insert_with(|| {
             let now = worker.soon(Duration::ZERO);
@@ -270,7 +281,7 @@ impl Io {
         loop {
             ready!(look.as_mut().poll(cx));
             let now = Instant::now();
-            // Where a body is left, whoever does not take it has deadlines of its own.
+            // While a body is unfinished, the peer that does not take it has timeouts of its own.
             let is_too_long = self.body.is_done()
                 && now - *since >= worker.current().site.server.body_timeout
                 && self.stream.is_congested();
@@ -281,7 +292,7 @@ impl Io {
         }
     }
 
-    /// Sends what is to be sent.
+    /// Sends everything in `out`.
     pub(in crate::proxy) fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.sent < self.out.len() {
             match ready!(Pin::new(&mut self.stream).poll_write(cx, &self.out[self.sent..]))? {
@@ -293,7 +304,7 @@ impl Io {
             }
         }
         self.sent = 0;
-        // Connections that wait hold no buffers.
+        // Idle connections hold no buffers.
         self.out = Vec::new();
         Pin::new(&mut self.stream).poll_flush(cx)
     }

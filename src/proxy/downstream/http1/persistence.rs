@@ -1,4 +1,4 @@
-//! What becomes of a connection after a request (RFC 9112 §9.3).
+//! Persistence of a connection after a request (RFC 9112 §9.3).
 
 use http::Version;
 
@@ -7,29 +7,30 @@ use crate::proxy::request::log_entry::LogEntry;
 use crate::proxy::upstream::http1::{Exchange, keeps_alive};
 use crate::proxy::worker::closing::Closing;
 
-/// What follows a request.
+/// What follows a request on its connection.
 pub(super) enum Next {
     Request,
     End(End),
 }
 
-/// How serving requests ends.
+/// How serving of requests on a connection ends.
 pub(super) enum End {
     Close(Closing),
-    /// The protocol is switched; the upstream's side.
+    /// The protocol is switched. Holds the upstream's side and the log entry.
     Switch(Box<Exchange>, LogEntry),
 }
 
-/// What a request says about the connection.
+/// What a request says about its connection.
 #[derive(Clone, Copy)]
 pub(super) struct Persistence {
     pub(super) version: Version,
     pub(super) keep_alive: bool,
-    /// Whether the client takes trailers (RFC 9110 §10.1.4).
+    /// Whether the client accepts trailers (RFC 9110 §10.1.4).
     pub(super) trailers: bool,
 }
 
 impl Persistence {
+    /// Reads the connection options of a request.
     pub(super) fn of(version: Version, fields: &Fields<'_>) -> Self {
         Self {
             version,

@@ -1,4 +1,4 @@
-//! How a response is sent to an HTTP/1.1 client.
+//! Sending of responses to HTTP/1.1 clients.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -22,22 +22,23 @@ use crate::proxy::worker::context::Worker;
 use crate::proxy::worker::deadline::{Deadline, TransferTimeout};
 use crate::proxy::worker::in_flight::CANCEL_GRACE;
 
-/// What is collected of a response before it is sent, in bytes: four TLS records (RFC 8446 §5.1).
+/// Number of response bytes that are collected before they are sent: four TLS records (RFC 8446
+/// §5.1).
 const FULL: usize = 64 * 1024;
-/// Room for the head of most responses.
+/// Bytes reserved for the head, enough for most responses.
 const ROOM: usize = 1000;
 
-/// How a response's body is delimited (RFC 9112 §6.3).
+/// How a response body is delimited (RFC 9112 §6.3).
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Framing {
-    /// By its head: it has none, or a length.
+    /// By its head: no body, or a declared length.
     Known,
     Chunked,
     /// By the end of the connection.
     UntilClose,
 }
 
-/// Sends a response.
+/// Sends a response. Returns what follows on the connection.
 pub(in crate::proxy) async fn send(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
@@ -51,7 +52,7 @@ pub(in crate::proxy) async fn send(
         Length::Unknown => Framing::UntilClose,
         Length::Exact(_) | Length::Absent => Framing::Known,
     };
-    // Whether the client will send the body that it waits to send is not known.
+    // It is unknown whether the client will still send a body that it holds back.
     let close = client.stop_waiting()
         || close
         || framing == Framing::UntilClose
@@ -59,7 +60,7 @@ pub(in crate::proxy) async fn send(
         || worker.is_draining();
     send_head(worker, client, &head, framing, request.version, close);
     if framing == Framing::UntilClose {
-        // Until it is whole no end may look like one, whatever becomes of this process.
+        // Until the body is complete, no close may look like its end, even if this process crashes.
         client.stream().reset_when_dropped(true);
     }
     let chunked = framing == Framing::Chunked;
@@ -75,7 +76,7 @@ pub(in crate::proxy) async fn send(
             }),
         );
     }
-    // A client that still sends must not hold up a cut.
+    // A client that still sends must not delay a cancellation.
     let linger = if body.is_cancelled() { CANCEL_GRACE } else { READ_ON_TIME };
     body.release();
     if sent.is_ok() {
@@ -98,7 +99,7 @@ pub(in crate::proxy) async fn send(
     }
 }
 
-/// Puts a response's head among what is to be sent.
+/// Appends a response head to the bytes to send.
 fn send_head(
     worker: &Worker,
     client: &Client,
@@ -134,17 +135,17 @@ fn send_head(
     out.extend_from_slice(b"\r\n");
 }
 
-/// A response's body on its way to the client.
+/// A response body on its way to the client.
 struct Sending<'s> {
     worker: &'s Worker,
     client: &'s Client,
     body: &'s mut ResponseBody,
     rest: Rest,
     chunked: bool,
-    /// Whether the client takes trailers.
+    /// Whether the client accepts trailers.
     trailers: bool,
-    /// What the client had taken, and how long it may take for more: once it has not taken
-    /// something at once.
+    /// Bytes that the client had taken, and its timeout for taking more. `None` until the client
+    /// has first blocked a write.
     slow: Option<(usize, TransferTimeout)>,
 }
 
@@ -153,13 +154,15 @@ struct Sending<'s> {
 enum Rest {
     ToCome,
     Nothing,
-    /// It was broken off.
+    /// The body was truncated.
     Lost,
 }
 
 impl Sending<'_> {
-    /// Sends what is to be sent and then the body. Ready when the client has got all of it, or with
-    /// what becomes of the connection because it has not.
+    /// Sends the head and then the body. Resolves when the client has been sent all of it.
+    ///
+    /// # Errors
+    /// Returns how to close the connection if the response cannot be completed.
     fn poll(&mut self, cx: &mut Context<'_>, deadline: &mut Deadline) -> Poll<Result<(), Closing>> {
         loop {
             let collected = self.collect(cx);
@@ -181,7 +184,7 @@ impl Sending<'_> {
         }
     }
 
-    /// Collects what is to be sent. Pending: nothing more has come.
+    /// Collects bytes to send. Pending: the upstream has sent no more.
     fn collect(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.rest == Rest::ToCome && self.client.io().out.len() < FULL {
             let mut buffer = self.worker.upstream_buffer();
@@ -191,7 +194,7 @@ impl Sending<'_> {
         Poll::Ready(())
     }
 
-    /// Puts a part of the body, some of which stand in the buffer, among what is to be sent.
+    /// Appends a part of the body to the bytes to send. The part may be a range of `buffer`.
     fn put(&mut self, part: Option<Result<Part, Broken>>, buffer: &[u8]) {
         let out = &mut self.client.io().out;
         let data = match &part {
@@ -208,7 +211,7 @@ impl Sending<'_> {
                 }
                 return;
             }
-            // What has come is passed on; an orderly end would make it look like the whole.
+            // Forward what was received. An orderly end would make it look complete.
             Some(Err(_)) => return self.rest = Rest::Lost,
         };
         if self.chunked {
@@ -221,7 +224,7 @@ impl Sending<'_> {
         }
     }
 
-    /// Gives a slow client time for what it has taken.
+    /// Gives a slow client back time for the bytes that it has taken.
     fn note_taken(&mut self) {
         let Some((before, patience)) = &mut self.slow else { return };
         let moved = self.client.io().taken.wrapping_sub(*before);
@@ -232,9 +235,10 @@ impl Sending<'_> {
         }
     }
 
-    /// The client does not take what is sent. Ready once that has lasted too long.
+    /// Starts the timeout of a client that does not take what is sent. Resolves when the timeout
+    /// expires.
     fn poll_too_slow(&mut self, cx: &mut Context<'_>, deadline: &mut Deadline) -> Poll<()> {
-        // Many clients read the response only when they have sent everything.
+        // Many clients read the response only after they have sent the whole request.
         self.body.send_on(cx);
         let (_, patience) = self.slow.get_or_insert_with(|| {
             (self.client.io().taken, TransferTimeout::new(&self.worker.current().site.server))
@@ -249,9 +253,9 @@ impl Sending<'_> {
     }
 }
 
-/// Reads what a request that has been answered still sends, for a while: unread, it would be taken
-/// for the next one, and a client that finds the connection closed may drop the response. Returns
-/// whether all of it came.
+/// Reads the rest of a request that has been answered, within limits on bytes and time. Unread, it
+/// would be parsed as the next request; and a client that finds the connection closed may drop the
+/// response. Returns whether the whole request was read.
 async fn read_on(client: &Client, deadline: &mut Deadline) -> bool {
     let mut left = READ_ON_BYTES;
     deadline.set(Instant::now() + READ_ON_TIME);

@@ -1,35 +1,36 @@
-//! The streams of a connection that have something to do. One task serves them all; each has a
-//! waker of its own that is made once.
+//! Set of the streams of a connection that are ready to be served. One task serves them all. Each
+//! stream has its own waker, which is created once.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Wake, Waker};
 
-/// One bit for each stream of one connection, 64 in a word.
+/// One bit for each stream of a connection, 64 in a word.
 pub(in crate::proxy) struct ReadySet {
     words: Box<[AtomicU64]>,
-    /// The task that serves them.
+    /// Waker of the task that serves the streams.
     task: Mutex<Waker>,
 }
 
-/// Adds one stream and wakes the task.
+/// Waker of one stream: adds it to the set and wakes the task.
 struct StreamWaker {
     ready: Arc<ReadySet>,
     key: usize,
 }
 
 impl ReadySet {
+    /// Creates an empty set for slab keys below `streams`.
     pub(in crate::proxy) fn new(streams: usize) -> Arc<Self> {
         let words = std::iter::repeat_with(AtomicU64::default).take(streams.div_ceil(64)).collect();
         Arc::new(Self { words, task: Mutex::new(Waker::noop().clone()) })
     }
 
-    /// The waker of the stream with this key.
+    /// Returns a new waker for the stream with this slab key.
     pub(in crate::proxy) fn waker(self: &Arc<Self>, key: usize) -> Waker {
         Arc::new(StreamWaker { ready: self.clone(), key }).into()
     }
 
-    /// The running task is the one that serves the streams.
+    /// Registers the running task as the one that serves the streams.
     pub(in crate::proxy) fn serve_on(&self, cx: &Context<'_>) {
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
         if !task.will_wake(cx.waker()) {
@@ -44,14 +45,14 @@ impl ReadySet {
             .is_some_and(|word| word.fetch_or(1 << (key % 64), Ordering::AcqRel) == 0)
     }
 
-    /// Takes all streams of a word.
+    /// Takes all streams of a word, as bits.
     pub(in crate::proxy) fn take(&self, word: usize) -> u64 {
         let Some(word) = self.words.get(word) else { return 0 };
-        // A look costs less than an exchange, and mostly there is none.
+        // A load costs less than a swap, and most words are empty.
         if word.load(Ordering::Acquire) == 0 { 0 } else { word.swap(0, Ordering::AcqRel) }
     }
 
-    /// Puts streams of a word back.
+    /// Puts back streams of a word.
     pub(in crate::proxy) fn put_back(&self, word: usize, streams: u64) {
         if let Some(word) = self.words.get(word) {
             word.fetch_or(streams, Ordering::AcqRel);
@@ -65,7 +66,7 @@ impl Wake for StreamWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // If the word was not empty, the task has been woken, and has not looked since.
+        // If the word was not empty, the task has been woken and has not taken the word since.
         if self.ready.add(self.key) {
             self.ready.task.lock().unwrap_or_else(PoisonError::into_inner).wake_by_ref();
         }

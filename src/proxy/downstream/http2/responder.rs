@@ -1,5 +1,5 @@
-//! What answers the requests of a connection's streams, each responder one after the other. It is
-//! used again, so that a request costs no task and no allocation of one.
+//! Responders: each answers requests of a connection's streams, one after another. Responders are
+//! reused, so that a request needs neither a task nor the allocation of one.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -23,57 +23,59 @@ use crate::proxy::worker::body::Length;
 use crate::proxy::worker::current::Current;
 use crate::proxy::worker::deadline::Deadline;
 
-/// Answers requests for ever. Dropping it gives up the one that it is at.
+/// Responder. Dropping it abandons the current request.
 pub(in crate::proxy) struct Responder {
     shared: Rc<RefCell<Shared>>,
     work: Pin<Box<dyn Future<Output = ()>>>,
 }
 
-/// What a responder has found out since it was last polled.
+/// Progress of a responder since it was last polled.
 #[derive(Default)]
 pub(in crate::proxy) struct Advance {
-    /// Set once the head has been read.
+    /// Set once the header block has been parsed.
     pub(in crate::proxy) begun: Option<Begun>,
-    /// What is answered. The responder is free then.
+    /// The response. Once it is set, the responder is idle.
     pub(in crate::proxy) answer: Option<Result<Response, http2::Malformed>>,
 }
 
 /// What a request's head says about its body.
 pub(in crate::proxy) struct Begun {
-    /// How long it is.
+    /// The declared length in bytes, or `None` if there is none.
     pub(in crate::proxy) length: Option<u64>,
-    /// Where it is put; `None` where there is none.
+    /// Receiver of the body, or `None` if the request has no body.
     pub(in crate::proxy) upload: Option<Upload>,
 }
 
-/// Between a responder and its work.
+/// State shared by a responder and its future.
 #[derive(Default)]
 struct Shared {
-    /// A request whose head is in the worker's block: whether it has ended.
+    /// A request whose header block is in the worker's buffer. `true`: the request has no body.
     asked: Option<bool>,
     advance: Advance,
 }
 
 impl Responder {
+    /// Creates an idle responder for requests on `connection`.
     pub(in crate::proxy) fn new(connection: &Rc<Connection>) -> Self {
         let shared = Rc::<RefCell<Shared>>::default();
         let work = Box::pin(answer_all(connection.clone(), shared.clone()));
         Self { shared, work }
     }
 
-    /// Takes on a request, whose head is in the worker's block; it is to be polled before the next
-    /// head is read. `ended`: it has no body.
+    /// Starts a request, whose header block is in the worker's buffer. Poll the responder before
+    /// the next header block is read. `ended`: the request has no body.
     pub(in crate::proxy) fn ask(&mut self, ended: bool) {
         self.shared.borrow_mut().asked = Some(ended);
     }
 
-    /// Goes on as far as possible.
+    /// Makes as much progress as possible, and returns it.
     pub(in crate::proxy) fn poll(&mut self, cx: &mut Context<'_>) -> Advance {
         let _ = self.work.as_mut().poll(cx);
         std::mem::take(&mut self.shared.borrow_mut().advance)
     }
 }
 
+/// Answers requests one after another. Never resolves.
 async fn answer_all(connection: Rc<Connection>, shared: Rc<RefCell<Shared>>) {
     let worker = &connection.worker;
     let mut deadline = Deadline::new(Instant::now() + Duration::from_secs(3600));
@@ -104,8 +106,11 @@ async fn answer_all(connection: Rc<Connection>, shared: Rc<RefCell<Shared>>) {
     }
 }
 
-/// Judges the request whose head is in the worker's block. `begin` gets the length that its head
-/// names, and whether the client waits for `100 Continue`.
+/// Judges the request whose header block is in the worker's buffer. Calls `begin` with the declared
+/// length and whether the client waits for `100 Continue`.
+///
+/// # Errors
+/// Returns `Malformed` if the request is malformed (RFC 9113 §8.1.1).
 fn judge_head<'s>(
     connection: &Rc<Connection>,
     current: &'s Current,
@@ -122,7 +127,7 @@ fn judge_head<'s>(
         let over = Err(Refusal::HeadTooLarge);
         return Ok(judge(connection, current, &head, Version::HTTP_2, over, now));
     }
-    // RFC 9113 §8.1.1: what has ended is as long as it was said to be.
+    // A request without a body must not declare a length above 0 (RFC 9113 §8.1.1).
     let sound =
         |head: &http2::RequestHead<'_>| !ended || head.length.is_none_or(|length| length == 0);
     let judged = match http2::request(&block) {

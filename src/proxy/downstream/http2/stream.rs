@@ -1,5 +1,5 @@
-//! One stream of a client's HTTP/2 connection: a request is answered, the answer is sent as far as
-//! the client lets it through.
+//! One stream of a client's HTTP/2 connection: a request is answered, and the response is sent as
+//! far as flow control allows.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -26,65 +26,68 @@ use crate::proxy::worker::deadline::TransferTimeout;
 use crate::proxy::worker::guard::Guard;
 use crate::proxy::worker::in_flight::CANCEL_GRACE;
 
-/// What is collected before it is sent, in bytes: four TLS records (RFC 8446 §5.1).
+/// Number of bytes that are collected before they are sent: four TLS records (RFC 8446 §5.1).
 pub(in crate::proxy) const FULL: usize = 64 * 1024;
-/// The least that is read of an answer at once. What the client does not let through is kept.
+/// Fewest bytes of a response that are read at once. Bytes beyond the window are kept.
 const LEAST: usize = 256;
 
-/// What is kept for an open stream.
+/// State of an open stream.
 pub(in crate::proxy) struct Slot {
     guard: Guard,
     stage: Stage,
-    /// The request's body, as long as it is passed on.
+    /// The request's body, until the response has been sent.
     upload: Option<Upload>,
 }
 
+/// Stage of a request.
 enum Stage {
-    /// The responder works.
+    /// The responder is working on a response.
     Asked(Responder),
+    /// The response is being sent.
     Answering {
         body: ResponseBody,
-        /// Data that the client has not let through.
+        /// Data that the client's window does not allow yet.
         rest: Bytes,
-        /// How long it may be waited for, once it has held something up.
+        /// Timeout for the client to enlarge the window. `None` until the window has first been
+        /// exhausted.
         timeout: Option<Box<TransferTimeout>>,
     },
-    /// The answer has been sent. What the request still sends is read for a while, because some
-    /// clients drop the answer and report a broken connection when the stream is reset right behind
-    /// it, as RFC 9113 §8.1 allows.
+    /// The response has been sent. The rest of the request is read for a while. RFC 9113 §8.1
+    /// allows a reset right after the response, but some clients then drop the response and report
+    /// a broken connection.
     Answered {
-        /// How much more is read, in bytes.
+        /// Number of bytes that are still read.
         left: usize,
-        /// Monotonic nanoseconds.
+        /// When reading stops, in monotonic nanoseconds.
         until: u64,
     },
     /// The stream is being closed.
     Closing,
 }
 
-/// What a step has come to.
+/// Result of serving a stream.
 enum Step {
-    /// The answer has been sent.
+    /// The response has been sent.
     Answered {
         cancelled: bool,
     },
     Reset(Reason),
-    /// The request is not one.
+    /// The request is malformed.
     Malformed,
 }
 
-/// What a connection has for the streams that it serves.
+/// Resources of the connection that streams are served with.
 pub(in crate::proxy) struct Tools<'c> {
     pub(in crate::proxy) worker: &'c Rc<Worker>,
-    /// Responders that are free.
+    /// Idle responders.
     pub(in crate::proxy) responders: &'c mut Vec<Responder>,
-    /// Of the stream.
+    /// Waker of the stream.
     pub(in crate::proxy) waker: &'c Waker,
 }
 
 impl Slot {
-    /// A request has come, whose head is in the worker's block; it is to be [served](Slot::serve)
-    /// at once. `ended`: it has no body.
+    /// Starts a request, whose header block is in the worker's buffer. [Serve](Slot::serve) it at
+    /// once. `ended`: the request has no body.
     pub(in crate::proxy) fn new(
         worker: &Rc<Worker>,
         mut responder: Responder,
@@ -94,7 +97,8 @@ impl Slot {
         Self { guard: Guard::new(worker), stage: Stage::Asked(responder), upload: None }
     }
 
-    /// Takes a part of the request's body.
+    /// Takes received data of the request's body, with its flow-control credit. `ended`: it was the
+    /// last.
     pub(in crate::proxy) fn add(
         &mut self,
         sender: &mut Sender<'_>,
@@ -120,22 +124,22 @@ impl Slot {
         }
     }
 
-    /// How many bytes of the request's body have come and were not taken.
+    /// Returns the number of received body bytes that the upstream has not taken.
     pub(in crate::proxy) fn held(&self) -> usize {
         self.upload.as_ref().map_or(0, Upload::held)
     }
 
-    /// Whether an answer is being sent.
+    /// Returns whether a response is being sent.
     pub(in crate::proxy) fn is_answering(&self) -> bool {
         matches!(self.stage, Stage::Answering { .. })
     }
 
-    /// Until when what a request sends behind its answer is read, in monotonic nanoseconds.
+    /// Returns until when the rest of an answered request is read, in monotonic nanoseconds.
     pub(in crate::proxy) fn reads_until(&self) -> Option<u64> {
         if let Stage::Answered { until, .. } = self.stage { Some(until) } else { None }
     }
 
-    /// Until when the client is waited for that lets nothing of the answer through.
+    /// Returns when the timeout for the client to enlarge the window expires.
     pub(in crate::proxy) fn waits_until(&self) -> Option<Instant> {
         if let Stage::Answering { timeout: Some(timeout), .. } = &self.stage {
             timeout.ends()
@@ -144,21 +148,21 @@ impl Slot {
         }
     }
 
-    /// Gives up on a client that lets too little of the answer through.
+    /// Resets the stream of a client that takes the response too slowly.
     pub(in crate::proxy) fn give_up(&self, sender: &mut Sender<'_>) {
         self.blame_client();
         sender.reset(Reason::CANCEL);
     }
 
-    /// Notes that an answer ends before its time because the client does not take it.
+    /// Notes that a response is truncated because the client does not take it.
     pub(in crate::proxy) fn blame_client(&self) {
         if let Stage::Answering { body, .. } = &self.stage {
             body.give_up(Refusal::ClientTimeout);
         }
     }
 
-    /// Goes on as far as possible. Returns whether there would be more to send if what is collected
-    /// were sent.
+    /// Makes as much progress as possible. Returns whether there is more to send once the output
+    /// buffer has been sent.
     pub(in crate::proxy) fn serve(
         &mut self,
         sender: &mut Sender<'_>,
@@ -208,7 +212,7 @@ impl Slot {
         }
         if let Some(upload) = &self.upload {
             upload.set_attended(false);
-            // Behind the head of the answer it would be out of place.
+            // `100 Continue` is not allowed after the head of the response.
             if let Stage::Asked(_) = self.stage
                 && upload.take_continue()
             {
@@ -218,9 +222,10 @@ impl Slot {
         more
     }
 
+    /// Enters the stage after the response.
     fn answered(&mut self, sender: &mut Sender<'_>, worker: &Rc<Worker>, cancelled: bool) {
         self.stage = Stage::Closing;
-        // Its grace is not for what is read behind the answer.
+        // The guard's grace period does not apply to reading after the response.
         self.guard = Guard::new(worker);
         if !sender.is_open() {
             return;
@@ -237,7 +242,7 @@ impl Slot {
     }
 }
 
-/// Sends an answer's head. Returns whether the answer ends with it.
+/// Sends a response head. Returns whether the response ends with it.
 fn send_head(sender: &mut Sender<'_>, worker: &Worker, head: ResponseHeader, ended: bool) -> bool {
     let mut fields = if let ResponseFields::Http2(fields) = head.fields {
         fields
@@ -254,8 +259,8 @@ fn send_head(sender: &mut Sender<'_>, worker: &Worker, head: ResponseHeader, end
     ended
 }
 
-/// Sends what can be sent of an answer's body. `more`: set where only what is collected is in the
-/// way.
+/// Sends as much of a response body as possible. Sets `more` if only the full output buffer
+/// prevents more.
 fn send(
     stage: &mut Stage,
     sender: &mut Sender<'_>,
@@ -265,7 +270,8 @@ fn send(
 ) -> Poll<Step> {
     let Stage::Answering { body, rest, timeout } = stage else { return Poll::Pending };
     if body.is_cancelled() {
-        // What the client has not let through it need not get: a cut is not to wait for it.
+        // Data beyond the client's window is discarded: a cancellation does not wait for the
+        // client.
         rest.clear();
     }
     loop {
@@ -335,8 +341,8 @@ fn answered(body: ResponseBody) -> Step {
     Step::Answered { cancelled: body.is_cancelled() }
 }
 
-/// What a stream is reset with because of this: what an upstream's stream was reset with, or a
-/// fault of this side.
+/// Returns the code that a stream is reset with after `error`: the code that the upstream's stream
+/// was reset with, or INTERNAL_ERROR.
 fn reason(error: &Broken) -> Reason {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&**error);
     while let Some(error) = cause {

@@ -1,5 +1,5 @@
-//! What time brings to a client's HTTP/2 connection: clients that do not go on, that do not read,
-//! that say nothing, or that are gone.
+//! Timeouts of a client's HTTP/2 connection: for clients that do not continue, do not read, are
+//! silent or are gone.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::proxy::downstream::http2::stream::{FULL, Slot};
 use crate::proxy::worker::closing::Closing;
 use crate::proxy::worker::deadline::{OVERFLOW_HEAD_TIMEOUT, TransferTimeout};
 
-/// How long what a client has begun may stand unfinished before the connection ends; `None`: this
-/// is not what judges it.
+/// Returns the longest time that something begun may stay unfinished before the connection ends, or
+/// `None` if another timeout applies.
 ///
-/// | what has come of             | is judged by                        | ends           |
+/// | unfinished                   | timeout                             | ends           |
 /// |------------------------------|-------------------------------------|----------------|
 /// | the preface or SETTINGS      | `header_timeout`                    | the connection |
 /// | a header block               | `header_timeout`                    | the connection |
@@ -23,7 +23,7 @@ use crate::proxy::worker::deadline::{OVERFLOW_HEAD_TIMEOUT, TransferTimeout};
 /// | DATA of an open stream       | `body_timeout`, `min_transfer_rate` | the stream     |
 /// | DATA, once its stream closed | `header_timeout` from then on       | the connection |
 ///
-/// Nothing behind a frame can be read before all of it has come.
+/// No bytes behind a frame can be parsed before the frame is complete.
 fn limit(unfinished: Unfinished, header_timeout: Duration) -> Option<Duration> {
     match unfinished {
         Unfinished::Opening
@@ -35,7 +35,8 @@ fn limit(unfinished: Unfinished, header_timeout: Duration) -> Option<Duration> {
 }
 
 impl Client {
-    /// Does what time brings, and sets the deadline for the next look.
+    /// Checks all timeouts and sets the deadline of the next check. Returns how to close the
+    /// connection if one has expired that ends it at once.
     pub(in crate::proxy) fn look_after(&mut self) -> Option<Closing> {
         let worker = self.connection.worker.clone();
         let now = worker.now().monotonic;
@@ -48,11 +49,11 @@ impl Client {
             self.http.streams().filter_map(|(_, slot)| slot.as_ref()).for_each(Slot::blame_client);
             return Some(Closing::Abandoned);
         }
-        // What begins after this look is looked after in time.
+        // This also covers whatever begins after this check.
         let mut next = idle.min(header).min(self.look_after_unfinished(now, header));
         next = next.min(self.look_after_streams(now, at));
         if let Some(end) = self.write_timeout.and_then(|timeout| timeout.ends()) {
-            // Nothing is read meanwhile, not even that the client has left.
+            // Meanwhile we read nothing, so we do not see a FIN either.
             if self.stream.is_closed_by_peer() {
                 return Some(Closing::Abandoned);
             }
@@ -66,7 +67,7 @@ impl Client {
                 } else if self.told {
                     return Some(Closing::Abandoned);
                 } else {
-                    // It does not confirm that it has heard of the end.
+                    // The client has not acknowledged the PING behind the first GOAWAY.
                     self.dismiss(Reason::NO_ERROR);
                     next = next.min(last);
                 }
@@ -86,7 +87,7 @@ impl Client {
                     self.rest.shrink_to_fit();
                 }
             }
-            // Finds out about clients that are gone without a word while a request is in flight.
+            // Detects clients that disappear while a request is in flight.
             None => match self.asked {
                 Some(asked) if since(asked) >= PING_TIMEOUT => return Some(Closing::Abandoned),
                 Some(asked) => next = next.min(PING_TIMEOUT - since(asked)),
@@ -102,8 +103,8 @@ impl Client {
         None
     }
 
-    /// Ends the connection if what the client has begun stands unfinished for too long. Returns how
-    /// long it may still stand.
+    /// Ends the connection if something begun has been unfinished for too long. Returns the time
+    /// left.
     fn look_after_unfinished(&mut self, now: u64, header_timeout: Duration) -> Duration {
         let is_read = !self.told && self.http.out.len() < FULL;
         let Some((unfinished, begun)) = self.http.unfinished().filter(|_| is_read) else {
@@ -120,8 +121,8 @@ impl Client {
         left
     }
 
-    /// Closes streams whose time is over. Returns when the next one's is. `at`: the same moment as
-    /// `now`.
+    /// Resets streams whose timeouts have expired. Returns the time until the next one expires.
+    /// `at` is the same instant as `now`.
     fn look_after_streams(&mut self, now: u64, at: Instant) -> Duration {
         let mut next = Duration::MAX;
         for key in 0..self.wakers.len() {
@@ -142,7 +143,7 @@ impl Client {
         next
     }
 
-    /// The client does not take what is sent.
+    /// Starts the timeout of a client that does not take what is sent.
     pub(in crate::proxy) fn wait(&mut self) {
         let worker = &self.connection.worker;
         let timeout = self
@@ -157,7 +158,7 @@ impl Client {
         }
     }
 
-    /// Ends the connection with all that is on it, and says why.
+    /// Ends the connection and all its streams with a GOAWAY that carries `reason`.
     pub(in crate::proxy) fn dismiss(&mut self, reason: Reason) {
         self.http.go_away(reason);
         self.http.abandon_streams();
@@ -165,18 +166,21 @@ impl Client {
         self.limit_close();
     }
 
+    /// Starts a graceful shutdown (RFC 9113 §6.8): requests in flight and in transit are still
+    /// answered.
     pub(in crate::proxy) fn wind_down(&mut self) {
         self.http.wind_down();
         self.limit_close();
     }
 
+    /// Starts the close timeout.
     fn limit_close(&mut self) {
         self.connection.restart_quiet();
         let last = self.connection.worker.soon(self.close_timeout());
         self.deadline.set(self.deadline.at().min(last));
     }
 
-    /// How long the connection may stay without a request in flight once it is to end.
+    /// Returns how long a closing connection stays open without a request in flight.
     fn close_timeout(&self) -> Duration {
         if self.connection.overflow { OVERFLOW_HEAD_TIMEOUT } else { CLOSE_TIMEOUT }
     }

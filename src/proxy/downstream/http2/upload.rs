@@ -1,5 +1,5 @@
-//! The body of a request over HTTP/2: what has come, until somebody takes it. The stream's window
-//! bounds how much that is.
+//! Body of an HTTP/2 request: received data, until the reader takes it. The stream's window bounds
+//! it.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -12,8 +12,8 @@ use http_body::Frame;
 use crate::http2::Credit;
 use crate::proxy::worker::body::{Broken, ClientBody, cancelled};
 
-/// Makes both ends of a request's body. `length`: as the head says. `waits`: for `100 Continue`.
-/// `server`: the waker of the stream.
+/// Creates both ends of a request's body. `length` is the declared length. `waits`: the client
+/// waits for `100 Continue`. `server` is the stream's waker.
 pub(in crate::proxy) fn upload(
     length: Option<u64>,
     waits: bool,
@@ -31,27 +31,27 @@ pub(in crate::proxy) fn upload(
     (Upload(shared.clone()), Rc::new(UploadReader(shared)))
 }
 
-/// The connection's end. When it is dropped, what nobody has taken is lost.
+/// The connection's end. Dropping it discards data that has not been taken.
 pub(in crate::proxy) struct Upload(Rc<Shared>);
 
-/// The end of whoever sends the body to the upstream. When it is dropped, what comes is thrown
-/// away.
+/// The end of the task that sends the body to the upstream. Dropping it discards data received
+/// later.
 pub(in crate::proxy) struct UploadReader(Rc<Shared>);
 
 struct Shared {
     inner: RefCell<Inner>,
-    /// Whether the connection's task is running the reader, and looks at what it did afterwards.
+    /// Whether the connection's task is polling the reader, and will check afterwards what it took.
     attended: Cell<bool>,
-    /// Of the stream.
+    /// Waker of the stream.
     server: Waker,
 }
 
 struct Inner {
     data: BytesMut,
-    /// The room that the data takes up.
+    /// Flow-control credit for `data`.
     credit: Option<Credit>,
     state: State,
-    /// How much of it is to be taken, where that is known.
+    /// Number of bytes still to be taken, or `None` if it is unknown.
     left: Option<u64>,
     expects: Continue,
     reader: Option<Waker>,
@@ -59,9 +59,9 @@ struct Inner {
 
 enum State {
     Open,
-    /// The client has ended it, perhaps with trailers that nobody has taken.
+    /// The client has ended the body. Holds trailers that have not been taken.
     Ended(Option<HeaderMap>),
-    /// The stream was closed before all of it was taken.
+    /// The stream was closed before the whole body was taken.
     Broken,
     /// The reader was dropped.
     Unwanted,
@@ -70,15 +70,16 @@ enum State {
 /// Whether the client waits for `100 Continue` (RFC 9110 §10.1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Continue {
+    /// The client waits for it.
     Awaited,
-    /// The reader waits for the client.
+    /// The reader waits for the body, so it is to be sent.
     Wanted,
-    /// Or it is not waited for.
+    /// It was sent, or the client does not wait for it.
     Sent,
 }
 
 impl Upload {
-    /// Appends what has come.
+    /// Appends received data with its credit. `ended`: it was the last.
     pub(in crate::proxy) fn add(&self, data: &[u8], credit: Credit, ended: bool) {
         let inner = &mut *self.0.inner.borrow_mut();
         inner.expects = Continue::Sent;
@@ -96,7 +97,7 @@ impl Upload {
         inner.wake();
     }
 
-    /// Ends it with trailers.
+    /// Ends the body with trailers, which may be empty.
     pub(in crate::proxy) fn end(&self, trailers: HeaderMap) {
         let inner = &mut *self.0.inner.borrow_mut();
         if let State::Open = inner.state {
@@ -105,17 +106,17 @@ impl Upload {
         inner.wake();
     }
 
-    /// How many bytes have come and are not taken.
+    /// Returns the number of bytes, as flow control counts them, that were received and not taken.
     pub(in crate::proxy) fn held(&self) -> usize {
         self.0.inner.borrow().credit.as_ref().map_or(0, Credit::bytes)
     }
 
-    /// Whether the client sends only when it is told to, and was not.
+    /// Returns whether the client still waits for `100 Continue`.
     pub(in crate::proxy) fn awaits_continue(&self) -> bool {
         self.0.inner.borrow().expects != Continue::Sent
     }
 
-    /// Whether the client is to be told now to send.
+    /// Returns whether `100 Continue` is to be sent now, and marks it as sent.
     pub(in crate::proxy) fn take_continue(&self) -> bool {
         let inner = &mut *self.0.inner.borrow_mut();
         let wanted = inner.expects == Continue::Wanted;
@@ -125,7 +126,7 @@ impl Upload {
         wanted
     }
 
-    /// Whether the connection's task looks at what was taken before it waits.
+    /// Sets whether the connection's task will check what was taken before it waits.
     pub(in crate::proxy) fn set_attended(&self, attended: bool) {
         self.0.attended.set(attended);
     }
@@ -192,6 +193,7 @@ impl Drop for UploadReader {
 }
 
 impl Shared {
+    /// Wakes the connection's task, unless it is polling the reader.
     fn tell(&self) {
         if !self.attended.get() {
             self.server.wake_by_ref();
@@ -200,16 +202,19 @@ impl Shared {
 }
 
 impl Inner {
+    /// Returns whether the whole body has been taken.
     fn is_taken(&self) -> bool {
         matches!(self.state, State::Ended(None)) && self.data.is_empty()
     }
 
+    /// Discards the data and enters `state`.
     fn throw_away(&mut self, state: State) {
         self.state = state;
         self.data = BytesMut::new();
         self.credit = None;
     }
 
+    /// Wakes the reader.
     fn wake(&mut self) {
         if let Some(reader) = self.reader.take() {
             reader.wake();
