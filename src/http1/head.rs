@@ -197,3 +197,13 @@ fn framing(fields: &Fields<'_>, version: Version) -> Result<Option<Body>, Malfor
         _ => Err(Malformed::Framing),
     }
 }
+
+/// Returns whether a message lets its connection persist (RFC 9112 §9.3).
+pub fn keeps_alive(version: Version, fields: &Fields<'_>) -> bool {
+    let names = |option| fields.lists(Known::Connection, option);
+    if version == Version::HTTP_11 {
+        !names(b"close")
+    } else {
+        names(b"keep-alive") && !names(b"close")
+    }
+}

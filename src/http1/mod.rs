@@ -13,7 +13,8 @@ mod write;
 
 pub use body::{Body, Piece};
 pub use head::{
-    Limits, RequestHead, ResponseHead, find_end, request, request_body, response, response_body,
+    Limits, RequestHead, ResponseHead, find_end, keeps_alive, request, request_body, response,
+    response_body,
 };
 pub use write::{LAST_CHUNK, chunk, request_line, status_line, trailers};
 

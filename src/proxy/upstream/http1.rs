@@ -10,7 +10,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use http::{Method, StatusCode, Version};
 use tokio::io::AsyncWrite as _;
 
-use crate::http1::{self, Body, LAST_CHUNK, Limits, Piece, ResponseHead, find_end};
+use crate::http1::{self, Body, LAST_CHUNK, Limits, Piece, ResponseHead, find_end, keeps_alive};
 use crate::policy::{Fields, Known, wipe};
 use crate::proxy::upstream::outbound::{Asked, ReadHead, names_websocket};
 use crate::proxy::upstream::pool::Pool;
@@ -85,6 +85,16 @@ pub(in crate::proxy) enum Failed {
     Client,
     /// Any other failure.
     Upstream(io::Error),
+}
+
+/// What stands at the start of what an upstream has sent.
+enum Parsed<T> {
+    /// A part of a head.
+    Partial,
+    /// An interim response of this length.
+    Interim(usize),
+    /// The head of the final response.
+    Final(T),
 }
 
 /// A request without a response.
@@ -187,58 +197,21 @@ impl Exchange {
         if self.body.state().failed().is_some() {
             return Poll::Ready(Err(Failed::Client));
         }
-        let Receiving::Head { searched, interim } = &mut self.receiving else {
-            return Poll::Ready(Err(Failed::Upstream(io::ErrorKind::InvalidInput.into())));
-        };
         let worker = self.pool.worker().clone();
         let mut buffer = worker.upstream_buffer();
         let mut filled = self.rest.len();
         buffer[..filled].copy_from_slice(&self.rest);
         self.rest.clear();
         loop {
-            match find_end(&buffer[..filled], *searched, ANSWER.size) {
-                Ok(Some(end)) => {
-                    let (head, rest) = buffer[..filled].split_at_mut(end);
-                    let mut fields = Fields::new();
-                    let head = match http1::response(head, ANSWER.fields, &mut fields) {
-                        Ok((status, version)) => ResponseHead { status, version, fields: &fields },
-                        Err(malformed) => return Poll::Ready(Err(nonsense(malformed))),
-                    };
-                    *searched = 0;
-                    // A protocol switch must have been asked for, and must name the protocol (RFC
-                    // 9110 §15.2.2).
-                    if head.status == StatusCode::SWITCHING_PROTOCOLS
-                        && !(asked.switch && names_websocket(&fields))
-                    {
-                        return Poll::Ready(Err(nonsense(http1::Malformed::Syntax)));
-                    }
-                    if head.status.is_informational()
-                        && head.status != StatusCode::SWITCHING_PROTOCOLS
-                    {
-                        *interim += 1;
-                        if *interim > MOST_INTERIM {
-                            return Poll::Ready(Err(Failed::Upstream(
-                                io::ErrorKind::InvalidData.into(),
-                            )));
-                        }
-                        buffer.copy_within(end..filled, 0);
-                        filled -= end;
-                        continue;
-                    }
-                    let body = match http1::response_body(&head, asked.method == Method::HEAD) {
-                        Ok(body) => body,
-                        Err(malformed) => return Poll::Ready(Err(nonsense(malformed))),
-                    };
-                    let reusable = head.status != StatusCode::SWITCHING_PROTOCOLS
-                        && keeps_alive(head.version, &fields);
-                    self.receiving = Receiving::Body { body, reusable };
-                    self.rest.extend_from_slice(rest);
-                    let kept = reader.read(&head);
-                    self.settle();
-                    return Poll::Ready(Ok(kept));
+            match self.parse_head(&mut buffer[..filled], asked, reader) {
+                Ok(Parsed::Final(kept)) => return Poll::Ready(Ok(kept)),
+                Ok(Parsed::Interim(length)) => {
+                    buffer.copy_within(length..filled, 0);
+                    filled -= length;
+                    continue;
                 }
-                Ok(None) => *searched = filled,
-                Err(malformed) => return Poll::Ready(Err(nonsense(malformed))),
+                Ok(Parsed::Partial) => {}
+                Err(failed) => return Poll::Ready(Err(failed)),
             }
             let Some(stream) = &mut self.stream else {
                 return Poll::Ready(Err(Failed::Upstream(io::ErrorKind::NotConnected.into())));
@@ -255,21 +228,68 @@ impl Exchange {
                 }
                 Poll::Ready(ended) => {
                     let error = ended.err().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into());
-                    let closed = matches!(
-                        error.kind(),
-                        io::ErrorKind::UnexpectedEof
-                            | io::ErrorKind::ConnectionReset
-                            | io::ErrorKind::BrokenPipe
-                    );
-                    if filled > 0 || !closed {
-                        return Poll::Ready(Err(Failed::Upstream(error)));
-                    }
-                    let body = std::mem::replace(&mut self.body, RequestBody::none());
-                    let request = Unanswered { head: std::mem::take(&mut self.out), body };
-                    return Poll::Ready(Err(Failed::Closed { request, unsent: self.sent == 0 }));
+                    return Poll::Ready(Err(self.ended_before_head(error, filled == 0)));
                 }
             }
         }
+    }
+
+    /// Parses the head at the start of `received`.
+    fn parse_head<R: ReadHead>(
+        &mut self,
+        received: &mut [u8],
+        asked: &Asked,
+        reader: &R,
+    ) -> Result<Parsed<R::Kept>, Failed> {
+        let Receiving::Head { searched, interim } = &mut self.receiving else {
+            return Err(Failed::Upstream(io::ErrorKind::InvalidInput.into()));
+        };
+        let Some(end) = find_end(received, *searched, ANSWER.size).map_err(nonsense)? else {
+            *searched = received.len();
+            return Ok(Parsed::Partial);
+        };
+        *searched = 0;
+        let (head, rest) = received.split_at_mut(end);
+        let mut fields = Fields::new();
+        let (status, version) =
+            http1::response(head, ANSWER.fields, &mut fields).map_err(nonsense)?;
+        let head = ResponseHead { status, version, fields: &fields };
+        let switches = status == StatusCode::SWITCHING_PROTOCOLS;
+        // A protocol switch must have been asked for, and must name the protocol (RFC 9110
+        // §15.2.2).
+        if switches && !(asked.switch && names_websocket(&fields)) {
+            return Err(nonsense(http1::Malformed::Syntax));
+        }
+        if status.is_informational() && !switches {
+            *interim += 1;
+            if *interim > MOST_INTERIM {
+                return Err(Failed::Upstream(io::ErrorKind::InvalidData.into()));
+            }
+            return Ok(Parsed::Interim(end));
+        }
+        let body = http1::response_body(&head, asked.method == Method::HEAD).map_err(nonsense)?;
+        let reusable = !switches && keeps_alive(version, &fields);
+        self.receiving = Receiving::Body { body, reusable };
+        self.rest.extend_from_slice(rest);
+        let kept = reader.read(&head);
+        self.settle();
+        Ok(Parsed::Final(kept))
+    }
+
+    /// Returns why there is no response: the connection has ended. `silent`: before a byte of it.
+    fn ended_before_head(&mut self, error: io::Error, silent: bool) -> Failed {
+        let closed = matches!(
+            error.kind(),
+            io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::BrokenPipe
+        );
+        if !silent || !closed {
+            return Failed::Upstream(error);
+        }
+        let body = std::mem::replace(&mut self.body, RequestBody::none());
+        let request = Unanswered { head: std::mem::take(&mut self.out), body };
+        Failed::Closed { request, unsent: self.sent == 0 }
     }
 
     /// Returns the next piece of the response body: data, as a range of `buffer`, trailers or the
@@ -385,14 +405,4 @@ fn nonsense(malformed: http1::Malformed) -> Failed {
         io::ErrorKind::InvalidData,
         format!("the upstream's answer is malformed: {malformed}"),
     ))
-}
-
-/// Returns whether a message lets its connection persist (RFC 9112 §9.3).
-pub(in crate::proxy) fn keeps_alive(version: Version, fields: &Fields<'_>) -> bool {
-    let names = |option| fields.lists(Known::Connection, option);
-    if version == Version::HTTP_11 {
-        !names(b"close")
-    } else {
-        names(b"keep-alive") && !names(b"close")
-    }
 }

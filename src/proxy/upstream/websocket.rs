@@ -98,6 +98,7 @@ struct Broken;
 ///
 /// # Errors
 /// Returns `Broken` if the side that is read from fails.
+// Longer than 60 lines: one loop, of which each turn is one event.
 async fn copy(
     worker: &Worker,
     state: &RequestState,

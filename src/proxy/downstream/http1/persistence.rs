@@ -2,9 +2,10 @@
 
 use http::Version;
 
+use crate::http1::keeps_alive;
 use crate::policy::{Fields, accepts_trailers};
 use crate::proxy::request::log_entry::LogEntry;
-use crate::proxy::upstream::http1::{Exchange, keeps_alive};
+use crate::proxy::upstream::http1::Exchange;
 use crate::proxy::worker::closing::Closing;
 
 /// What follows a request on its connection.
