@@ -1,17 +1,17 @@
-//! The table of keys: from the digest of what the caller presents to the record behind it.
+//! The key table, which maps the digest of what the caller presents to a key record.
 
 use std::sync::Arc;
 
 use super::digest::Digest;
 use super::key::KeyRecord;
 
-/// Shards are kept in groups, so that a change copies 64 pointers twice and one shard. Both are
+/// Shards are grouped, so that a change copies twice 64 pointers and one shard. Both numbers are
 /// powers of two.
 const GROUPS: usize = 64;
 const SHARDS: usize = 64;
 
-/// A secret and the record that it belongs to. The digest itself is in the record, which is read
-/// anyway.
+/// A secret and its record. The digest is not repeated here, because the record contains it and is
+/// read anyway.
 #[derive(Debug, Clone)]
 struct Slot {
     tag: u64,
@@ -24,14 +24,15 @@ impl Slot {
     }
 }
 
-/// An open-addressed table with linear probing, at least a third free. Its slots lie right behind
-/// the pointer to it.
+/// An open-addressed hash table with linear probing. At least a third of its slots are free. The
+/// slots directly follow the reference counts of the [`Arc`], without another pointer.
 type Shard = [Option<Slot>];
 type Group = [Arc<Shard>];
 
-/// Where the search for a tag begins in a shard with this many slots: the tag, scaled.
+/// Returns the slot at which the search for a tag begins, in a shard with this many slots. It is
+/// the tag, scaled to the number of slots.
 fn home(tag: u64, slots: usize) -> usize {
-    // The product of two 64-bit numbers, shifted by 64, is below the second.
+    // The product of two 64-bit numbers, shifted right by 64, is less than either of them.
     ((u128::from(tag) * slots as u128) >> 64) as usize
 }
 
@@ -49,19 +50,20 @@ fn shard(entries: Vec<Slot>) -> Arc<Shard> {
     slots.into()
 }
 
-/// All keys by digest: immutable, in pieces that two versions of the table can share.
+/// All keys by digest. The table is immutable, and its versions share the parts that do not differ.
 #[derive(Debug, Clone)]
 pub struct Keyring {
     groups: Arc<[Arc<Group>]>,
     len: usize,
 }
 
-/// A change of the table. A digest stands for one secret; one that is put replaces the one before.
+/// A change of the table. A digest identifies one secret; adding it again replaces the previous
+/// record.
 #[derive(Debug)]
 pub enum Edit {
-    /// This secret of this record is known from now on.
+    /// Adds this secret of this record.
     Put(Digest, Arc<KeyRecord>),
-    /// This secret is not known any more.
+    /// Removes this secret.
     Remove(Digest),
 }
 
@@ -72,7 +74,8 @@ impl Edit {
         }
     }
 
-    /// Replaces one version of a key by another, either of which may be missing.
+    /// Returns the edits that replace one version of a key by another. `None` stands for a version
+    /// that does not exist.
     pub fn replace(
         before: Option<&Arc<KeyRecord>>,
         after: Option<&Arc<KeyRecord>>,
@@ -95,11 +98,11 @@ impl Default for Keyring {
 }
 
 impl Keyring {
-    /// Builds the table. Digests are expected to be unique.
+    /// Builds the table. The digests must be unique.
     #[must_use]
     pub fn new(keys: impl IntoIterator<Item = Arc<KeyRecord>>) -> Self {
-        // One big piece of memory, which goes back to the system; thousands of growing ones would
-        // leave holes between the records.
+        // One large allocation, which is returned to the operating system. Thousands of growing
+        // ones would leave gaps between the records.
         let mut entries: Vec<(usize, Slot)> = Vec::new();
         for record in keys {
             for secret in record.secrets() {
@@ -118,11 +121,11 @@ impl Keyring {
         Self { groups, len }
     }
 
-    /// The table after these edits; it shares all shards that they do not touch.
+    /// Returns the table after these edits. It shares all shards that they do not affect.
     #[must_use]
     pub fn with(&self, edits: impl IntoIterator<Item = Edit>) -> Self {
         let mut edits: Vec<Edit> = edits.into_iter().collect();
-        // The order of edits of one digest stays.
+        // A stable sort, which keeps the order of edits of the same digest.
         edits.sort_by_key(|edit| edit.digest().shard());
         let mut groups = self.groups.to_vec();
         let mut len = self.len;
@@ -152,20 +155,20 @@ impl Keyring {
         Self { groups: groups.into(), len }
     }
 
-    /// The record behind a digest.
+    /// Returns the record of a digest.
     #[must_use]
     pub fn find(&self, digest: &Digest) -> Option<&Arc<KeyRecord>> {
         let number = digest.shard();
         let shard = &self.groups[number / SHARDS][number % SHARDS];
         let home = home(digest.hash(), shard.len());
-        // A third of the slots is free, so the search ends.
+        // A third of the slots are free, so the search ends.
         let (before, from) = shard.split_at_checked(home)?;
         let found =
             from.iter().chain(before).map_while(Option::as_ref).find(|slot| slot.is(digest));
         found.map(|slot| &slot.record)
     }
 
-    /// How many groups and shards the two have in common.
+    /// Returns how many groups and shards two tables share.
     #[cfg(test)]
     pub(super) fn shared_with(&self, other: &Self) -> (usize, usize) {
         let groups = || self.groups.iter().zip(other.groups.iter());
@@ -176,7 +179,7 @@ impl Keyring {
         )
     }
 
-    /// Every key once, in no order.
+    /// Returns every key once, in no particular order.
     pub fn records(&self) -> impl Iterator<Item = &Arc<KeyRecord>> {
         let slots = self
             .groups
@@ -189,13 +192,13 @@ impl Keyring {
         slots.filter(is_first).map(|slot| &slot.record)
     }
 
-    /// How many secrets it knows.
+    /// Returns the number of secrets.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether it knows none.
+    /// Returns whether there are no secrets.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
