@@ -1,14 +1,14 @@
-//! The bytes of HTTP that both of its versions share (RFC 9110 §5 and §8.6): what a token, a field
-//! value, a length and a target may hold.
+//! The syntax that HTTP/1.1 and HTTP/2 share (RFC 9110 §5 and §8.6): which bytes a token, a field
+//! value, a length and a request target may contain.
 
-/// Whether a byte may stand in a token (RFC 9110 §5.6.2).
+/// Returns whether a token may contain the byte (RFC 9110 §5.6.2).
 #[must_use]
 pub fn is_token_byte(byte: u8) -> bool {
     TOKEN[usize::from(byte)] != 0
 }
 
-/// Makes the letters of a token lower case; false where it is none, such as one that begins with a
-/// space.
+/// Converts a token to lower case in place. Returns whether every byte may be part of a token; a
+/// leading space, for example, may not.
 pub fn lower_token(name: &mut [u8]) -> bool {
     let mut sound = true;
     for byte in name {
@@ -19,14 +19,14 @@ pub fn lower_token(name: &mut [u8]) -> bool {
     sound
 }
 
-/// Whether it is a token without upper case letters, which is how HTTP/2 writes names (RFC 9113
-/// §8.2.1).
+/// Returns whether `name` is a token without upper case letters, as HTTP/2 requires of field names
+/// (RFC 9113 §8.2.1).
 #[must_use]
 pub fn is_lower_token(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(|byte| TOKEN[usize::from(*byte)] == *byte && *byte != 0)
 }
 
-/// The lower case of each byte that a token may hold, 0 for all others.
+/// Maps each byte that a token may contain to its lower case, and every other byte to 0.
 static TOKEN: [u8; 256] = {
     const MARKS: &[u8] = b"!#$%&'*+-.^_`|~";
     let mut table = [0; 256];
@@ -45,20 +45,20 @@ static TOKEN: [u8; 256] = {
     table
 };
 
-/// Whether a byte may stand in a field value (RFC 9110 §5.5).
+/// Returns whether a field value may contain the byte (RFC 9110 §5.5).
 #[must_use]
 pub fn is_value_byte(byte: u8) -> bool {
     ((byte >= b' ') & (byte != 0x7f)) | (byte == b'\t')
 }
 
-/// Whether all bytes are as they should be. It never stops early, so that many are looked at
-/// together.
+/// Returns whether `sound` holds for every byte. It never stops early, so that the compiler can
+/// vectorise the loop.
 pub fn all(bytes: &[u8], sound: impl Fn(u8) -> bool) -> bool {
     bytes.iter().fold(true, |all, byte| all & sound(*byte))
 }
 
-/// Reads a `Content-Length`: digits only (RFC 9110 §8.6), no sign, no list. `None`: it is none, or
-/// longer than any body.
+/// Parses a `Content-Length` value: digits only, no sign, no list (RFC 9110 §8.6). Returns `None`
+/// if it is malformed or has more than 19 digits.
 #[must_use]
 pub fn length(text: &[u8]) -> Option<u64> {
     if text.is_empty() || text.len() > 19 {
@@ -69,9 +69,9 @@ pub fn length(text: &[u8]) -> Option<u64> {
     })
 }
 
-/// The target of a request as text: what may stand in a URI (RFC 3986 §2), without a fragment,
-/// which is never sent (RFC 9112 §3.2.1, RFC 9113 §8.3.1). `None`: it is empty or holds something
-/// else.
+/// Returns a request target as text. It may contain what a URI may (RFC 3986 §2), but no fragment,
+/// which is never sent (RFC 9112 §3.2.1, RFC 9113 §8.3.1). Returns `None` if it is empty or
+/// contains any other byte.
 #[must_use]
 pub fn target(text: &[u8]) -> Option<&str> {
     let sound = all(text, |byte| byte.is_ascii_graphic() & !matches!(byte, b'#' | b'<' | b'>'));

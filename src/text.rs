@@ -1,16 +1,18 @@
-//! Text that others chose and people read: what may stand in a name, how it is shown, how long it
-//! gets in a log.
+//! Text that others choose and people read: what a name may contain, how it is displayed, and how
+//! long it may be in a log.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// What stands behind a text that was cut.
+/// The character that marks a truncated text.
 pub const CUT: char = '\u{2026}';
 
-/// What is wrong with a text that is to be a name or a reason, for people; `None` if nothing is.
+/// Returns what is wrong with a name or a reason, as words for people, or `None` if it is
+/// acceptable.
 ///
-/// Right-to-left letters, marks (U+200E, U+200F), joiners (U+200C, U+200D) and isolates that end
-/// are what languages need. Refused is what turns a line around, ends it, or stands there unseen.
+/// Languages need right-to-left letters, marks (U+200E, U+200F), joiners (U+200C, U+200D) and
+/// terminated isolates, so these are accepted. Characters that reorder or end a line, or that are
+/// invisible, are refused.
 #[must_use]
 pub fn fault_in_name(text: &str) -> Option<&'static str> {
     if text.chars().any(char::is_control) {
@@ -22,8 +24,8 @@ pub fn fault_in_name(text: &str) -> Option<&'static str> {
     None
 }
 
-/// Line ends, overrides and embeddings (Unicode UAX #9, which isolates replace), and characters
-/// that show nothing and that no language needs.
+/// Returns whether a character is a line separator, an override or embedding (superseded by
+/// isolates, Unicode UAX #9), or invisible and needed by no language.
 fn is_unseen(character: char) -> bool {
     matches!(
         character,
@@ -35,7 +37,8 @@ fn is_unseen(character: char) -> bool {
     )
 }
 
-/// Whether each isolate (U+2066 to U+2068) has its end (U+2069), and each end its isolate.
+/// Returns whether every isolate (U+2066 to U+2068) has its terminator (U+2069), and every
+/// terminator its isolate.
 fn isolates_end(text: &str) -> bool {
     let open = text.chars().try_fold(0_usize, |open, character| match character {
         '\u{2066}'..='\u{2068}' => Some(open + 1),
@@ -45,8 +48,8 @@ fn isolates_end(text: &str) -> bool {
     open == Some(0)
 }
 
-/// The text as people see it: whatever shows nothing by itself, or could steer a terminal, is
-/// written as `\u{…}`.
+/// Returns the text for display. Every character that is invisible by itself, or could control a
+/// terminal, is escaped as `\u{…}`.
 #[must_use]
 pub fn shown(text: &str) -> Cow<'_, str> {
     if text.chars().all(is_plain) {
@@ -63,14 +66,14 @@ pub fn shown(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Whether a character only shows itself. Marks that stand on the letter before them do.
+/// Returns whether a character displays as itself and does nothing else. Combining marks do.
 #[must_use]
 pub fn is_plain(character: char) -> bool {
     if character.is_ascii() {
         return matches!(character, ' '..='~');
     }
-    // `escape_debug` knows what cannot be printed; in a text that does not begin with it, it leaves
-    // marks as they are.
+    // `escape_debug` knows which characters are not printable. It escapes a combining mark only at
+    // the start of a text, so a letter precedes it here.
     let mut behind_letter = [0; 5];
     behind_letter[0] = b'a';
     let length = 1 + character.encode_utf8(&mut behind_letter[1..]).len();
@@ -78,7 +81,8 @@ pub fn is_plain(character: char) -> bool {
     !is_unseen(character) && text.escape_debug().count() == 2
 }
 
-/// The text, or as many of its characters as `most` bytes hold and [`CUT`].
+/// Returns the text if it has at most `most` bytes. Otherwise returns as many whole characters as
+/// fit into `most` bytes, followed by [`CUT`].
 #[must_use]
 pub fn clipped(text: &str, most: usize) -> Cow<'_, str> {
     if text.len() <= most {

@@ -1,4 +1,4 @@
-//! Reading bodies (RFC 9112 §6).
+//! Reads message bodies (RFC 9112 §6).
 
 use std::ops::Range;
 
@@ -7,58 +7,58 @@ use http::HeaderMap;
 use super::Malformed;
 use super::chunks::{Chunks, Read};
 
-/// How far the reading of a body has come.
+/// The state of a body that is being read.
 #[derive(Debug)]
 pub struct Body(State);
 
 #[derive(Debug)]
 enum State {
-    /// Nothing more.
+    /// The body has ended.
     Done,
-    /// So many bytes.
+    /// The number of bytes still to come, at least 1.
     Length(u64),
     UntilClose,
     Chunked(Chunks),
 }
 
-/// What stands next in a body.
+/// The next piece of a body.
 #[derive(Debug)]
 pub enum Piece {
-    /// Nothing can be said before more has come.
+    /// The input holds no further piece; more bytes must be received first.
     More,
-    /// Data, at this place of the input.
+    /// Data, as a range of the input.
     Data(Range<usize>),
-    /// The end of a chunked body with trailer fields. [`Piece::End`] follows.
+    /// The trailer fields of a chunked body. [`Piece::End`] follows.
     Trailers(HeaderMap),
-    /// The end.
+    /// The end of the body.
     End,
 }
 
 impl Body {
-    /// No body.
+    /// An empty body.
     pub const NONE: Self = Self(State::Done);
-    /// What comes until the connection closes.
+    /// A body that ends when the connection closes.
     pub const UNTIL_CLOSE: Self = Self(State::UntilClose);
 
-    /// One of this many bytes.
+    /// Returns a body of `length` bytes.
     #[must_use]
     pub fn of_length(length: u64) -> Self {
         Self(if length == 0 { State::Done } else { State::Length(length) })
     }
 
-    /// One in chunks.
+    /// Returns a body in the chunked transfer coding (RFC 9112 §7.1).
     #[must_use]
     pub fn chunked() -> Self {
         Self(State::Chunked(Chunks::new()))
     }
 
-    /// Whether nothing more comes.
+    /// Returns whether the body has ended.
     #[must_use]
     pub fn is_done(&self) -> bool {
         matches!(self.0, State::Done)
     }
 
-    /// How many bytes are still to come, where that is known.
+    /// Returns the number of bytes still to come, or `None` if the framing does not say.
     #[must_use]
     pub fn length(&self) -> Option<u64> {
         match self.0 {
@@ -68,10 +68,10 @@ impl Body {
         }
     }
 
-    /// Reads on in `input`. Returns how much of it was read, and what stands there.
+    /// Reads the next piece from `input`. Returns the number of bytes consumed and the piece.
     ///
     /// # Errors
-    /// What is wrong with it. There is no reading on behind that.
+    /// Returns what is wrong with the body. It cannot be read any further.
     pub fn read(&mut self, input: &[u8]) -> Result<(usize, Piece), Malformed> {
         match &mut self.0 {
             State::Done => Ok((0, Piece::End)),
@@ -100,7 +100,7 @@ impl Body {
         }
     }
 
-    /// The connection was closed by the other side: whether the body has ended with it.
+    /// Notes that the peer has closed the connection. Returns whether the body has thereby ended.
     pub fn close(&mut self) -> bool {
         if matches!(self.0, State::UntilClose) {
             self.0 = State::Done;

@@ -1,5 +1,5 @@
-//! Reading bodies in chunks (RFC 9112 §7.1), byte by byte: what cannot become sound is refused when
-//! it comes, however the input is cut.
+//! Reads chunked bodies (RFC 9112 §7.1) byte by byte. A byte that no valid body can have is refused
+//! as soon as it is received, however the input is split.
 
 use std::ops::Range;
 
@@ -10,54 +10,55 @@ use super::fields::read_fields;
 use crate::policy::Fields;
 use crate::syntax::{is_token_byte, is_value_byte};
 
-/// Bytes of a chunk's first line, extensions included.
+/// The most bytes of a chunk-size line, including extensions and CRLF.
 const LONGEST_LINE: u16 = 1024;
-/// Digits of a chunk's size; more could not be counted.
+/// The most digits of a chunk size, so that it cannot overflow.
 const MOST_DIGITS: u8 = 15;
-/// Bytes of a trailer section, and its fields.
+/// The most bytes and the most fields of a trailer section.
 const LARGEST_TRAILERS: usize = 16 * 1024;
 const MOST_TRAILERS: usize = 100;
-/// What a message may hold that is neither data nor needed to frame it (extensions and leading
-/// zeros): so many bytes, and one for each so many bytes of data.
+/// How much overhead (chunk extensions and leading zeros) a message may have: `FREE_OVERHEAD`
+/// bytes, and one more for every `DATA_FOR_OVERHEAD` bytes of data.
 const FREE_OVERHEAD: u64 = 16 * 1024;
 const DATA_FOR_OVERHEAD: u64 = 20;
 
-/// How far the reading of a body in chunks has come.
+/// The state of a chunked body that is being read.
 #[derive(Debug)]
 pub(super) struct Chunks {
     at: Place,
-    /// What may still come besides data, in parts of a byte that each byte of data adds one to.
+    /// The overhead still allowed, in units of 1/[`DATA_FOR_OVERHEAD`] byte. Each byte of data adds
+    /// one unit.
     room: u64,
-    /// Trailers that have not come whole.
+    /// The received bytes of a trailer section that is not complete yet.
     trailers: Vec<u8>,
 }
 
-/// What stands next.
+/// What the next byte belongs to.
 #[derive(Debug, Clone, Copy)]
 enum Place {
-    /// The size, of which so many digits have come.
+    /// The chunk size. `digits`: how many have been read.
     Size {
         size: u64,
         digits: u8,
     },
-    /// An extension behind the size. `line`: bytes of the line so far.
+    /// A chunk extension. `line`: bytes of the chunk-size line so far.
     Extension {
         size: u64,
         line: u16,
         part: Extension,
     },
-    /// The LF of the line with the size.
+    /// The LF of the chunk-size line. Holds the chunk size.
     SizeEnd(u64),
-    /// So many bytes of data.
+    /// Chunk data. Holds the number of bytes still to come.
     Data(u64),
-    /// The CR behind the data, then its LF.
+    /// The CR after the chunk data, then its LF.
     DataEnd,
     DataEndLf,
     Trailers,
 }
 
-/// What of a chunk extension has come (RFC 9112 §7.1.1, without the white space that is obsolete
-/// there).
+/// What was read last of a chunk extension (RFC 9112 §7.1.1). The optional white space of the
+/// grammar is obsolete and not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Extension {
     Semicolon,
@@ -65,17 +66,17 @@ enum Extension {
     Equals,
     Value,
     Quoted,
-    /// A backslash in quotes (RFC 9110 §5.6.4).
+    /// The backslash of a quoted pair (RFC 9110 §5.6.4).
     Escape,
     QuoteEnd,
 }
 
-/// What was read of the input, and what it is.
+/// What was read from the input.
 pub(super) enum Read {
-    /// Nothing can be said before more has come.
+    /// More bytes must be received first.
     More,
     Data(Range<usize>),
-    /// The body has ended.
+    /// The body has ended, with or without trailer fields.
     End(Option<HeaderMap>),
 }
 
@@ -88,7 +89,7 @@ impl Chunks {
         }
     }
 
-    /// Reads on in `input`. Returns how much of it was read, and what stands there.
+    /// Reads the next piece from `input`. Returns the number of bytes consumed and what they are.
     pub(super) fn read(&mut self, input: &[u8]) -> Result<(usize, Read), Malformed> {
         let mut read = 0;
         while let Some(byte) = input.get(read) {
@@ -114,7 +115,7 @@ impl Chunks {
         Ok((read, Read::More))
     }
 
-    /// Where the reading stands behind this byte, which is neither data nor a trailer's.
+    /// Returns the state after this byte of framing.
     fn frame(&mut self, byte: u8) -> Result<Place, Malformed> {
         match self.at {
             Place::Size { size, digits } => self.size(size, digits, byte),
@@ -139,7 +140,7 @@ impl Chunks {
         match (byte, char::from(byte).to_digit(16)) {
             (_, Some(digit)) if digits < MOST_DIGITS => {
                 if digits > 0 && size == 0 {
-                    // The digit before this one was a leading zero.
+                    // The preceding digit was a leading zero.
                     self.overhead()?;
                 }
                 Ok(Place::Size { size: size << 4 | u64::from(digit), digits: digits + 1 })
@@ -154,13 +155,14 @@ impl Chunks {
         }
     }
 
-    /// One byte more that is neither data nor needed.
+    /// Counts one byte of overhead.
     fn overhead(&mut self) -> Result<(), Malformed> {
         self.room = self.room.checked_sub(DATA_FOR_OVERHEAD).ok_or(Malformed::TooLarge)?;
         Ok(())
     }
 
-    /// One byte more of the trailer section. Returns what it says at its end.
+    /// Adds one byte to the trailer section. Returns `None` while the section is incomplete, and
+    /// then its fields, if it has any.
     fn trailer(&mut self, byte: u8) -> Result<Option<Option<HeaderMap>>, Malformed> {
         let behind_cr = self.trailers.last() == Some(&b'\r');
         if (byte == b'\n') != behind_cr {
@@ -179,7 +181,7 @@ impl Chunks {
 }
 
 impl Extension {
-    /// What has come with this byte; `None` where it may not stand there.
+    /// Returns the state after this byte, or `None` if the grammar does not allow it here.
     fn then(self, byte: u8) -> Option<Self> {
         match (self, byte) {
             (Self::Semicolon | Self::Name, byte) if is_token_byte(byte) => Some(Self::Name),

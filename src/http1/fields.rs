@@ -1,10 +1,10 @@
-//! Reading lines and header fields (RFC 9112 §5), of heads and of trailer sections.
+//! Reads lines and header fields (RFC 9112 §5) of heads and trailer sections.
 
 use super::Malformed;
 use crate::policy::Fields;
 use crate::syntax::{all, is_value_byte, lower_token};
 
-/// The line without its CRLF, and what follows.
+/// Splits off the first line. Returns it without its CRLF, and the rest.
 pub(super) fn first_line(bytes: &mut [u8]) -> Result<(&mut [u8], &mut [u8]), Malformed> {
     let end = memchr::memchr(b'\n', bytes).ok_or(Malformed::Syntax)?;
     if end == 0 || bytes[end - 1] != b'\r' {
@@ -14,7 +14,8 @@ pub(super) fn first_line(bytes: &mut [u8]) -> Result<(&mut [u8], &mut [u8]), Mal
     Ok((&mut line[..end - 1], rest))
 }
 
-/// Reads the fields of `lines`, which end with the empty line. Names become lower case in place.
+/// Reads the fields of `lines` up to and including the empty line. Converts their names to lower
+/// case in place.
 pub(super) fn read_fields<'b>(
     mut lines: &'b mut [u8],
     most: usize,
@@ -35,7 +36,7 @@ pub(super) fn read_fields<'b>(
         if name.is_empty() || !lower_token(name) || !all(value, is_value_byte) {
             return Err(Malformed::Syntax);
         }
-        // Of what this trims, only spaces and tabs can still be there (RFC 9112 §5.1).
+        // Values were checked above, so this trims only spaces and tabs (RFC 9112 §5.1).
         fields.push(std::str::from_utf8(name).map_err(|_| Malformed::Syntax)?, value.trim_ascii());
     }
 }

@@ -1,4 +1,4 @@
-//! Reading heads (RFC 9112 §2 to §6).
+//! Reads message heads (RFC 9112 §2 to §6).
 
 use http::{Method, StatusCode, Version};
 
@@ -8,43 +8,44 @@ use super::fields::{first_line, read_fields};
 use crate::policy::{Fields, Known, Target};
 use crate::syntax::{self, all, is_value_byte};
 
-/// The bounds of a head.
+/// The limits of a message head.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Bytes, the empty line included.
+    /// The most bytes, including the empty line.
     pub size: usize,
-    /// Header fields.
+    /// The most header fields.
     pub fields: usize,
 }
 
-/// A request's first line, read in place.
+/// The request line, borrowed from the buffer.
 #[derive(Debug)]
 pub struct RequestHead<'b> {
     /// The method.
     pub method: Method,
     /// The target, as sent.
     pub target: Target<'b>,
-    /// HTTP/1.0 or HTTP/1.1.
+    /// The version, HTTP/1.0 or HTTP/1.1.
     pub version: Version,
 }
 
-/// A response's head.
+/// The head of a response.
 #[derive(Debug)]
 pub struct ResponseHead<'f, 'b> {
-    /// The status.
+    /// The status code.
     pub status: StatusCode,
     /// The version.
     pub version: Version,
-    /// The fields.
+    /// The header fields.
     pub fields: &'f Fields<'b>,
 }
 
-/// Where the head that `bytes` begin with ends, behind its empty line; `None` while that has not
-/// come. `searched` bytes were looked at before.
+/// Finds the end of the head that `bytes` begin with. Returns the offset after its empty line, or
+/// `None` if the empty line has not been received. `searched`: how many of the bytes were searched
+/// before. `size`: the most bytes of a head.
 ///
 /// # Errors
-/// [`Malformed::TooLarge`], and [`Malformed::Syntax`] for a CR or a LF alone, behind which the end
-/// would be waited for in vain.
+/// Returns [`Malformed::TooLarge`] for a head of more than `size` bytes. Returns
+/// [`Malformed::Syntax`] for a bare CR or LF, after which the end might never come.
 pub fn find_end(bytes: &[u8], searched: usize, size: usize) -> Result<Option<usize>, Malformed> {
     let from = searched.saturating_sub(3);
     for at in memchr::memchr_iter(b'\n', &bytes[from..]).map(|at| from + at) {
@@ -58,7 +59,7 @@ pub fn find_end(bytes: &[u8], searched: usize, size: usize) -> Result<Option<usi
             return Ok(Some(at + 1));
         }
     }
-    // A whole head is read in any case, so only one without an end is searched for a CR.
+    // Reading a complete head finds a bare CR anyway, so only an incomplete one is searched here.
     let bare = |at: usize| bytes.get(at + 1).is_some_and(|next| *next != b'\n');
     let within = &bytes[from..bytes.len().min(size)];
     if memchr::memchr_iter(b'\r', within).any(|at| bare(from + at)) {
@@ -67,11 +68,11 @@ pub fn find_end(bytes: &[u8], searched: usize, size: usize) -> Result<Option<usi
     if bytes.len() > size { Err(Malformed::TooLarge) } else { Ok(None) }
 }
 
-/// Reads a request's whole head, from the method to the empty line, and adds to `fields`. Names of
-/// fields become lower case in place.
+/// Reads a complete request head, from the method to the empty line, and adds its fields to
+/// `fields`. Converts field names to lower case in place.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Returns what is wrong with the head.
 pub fn request<'b>(
     head: &'b mut [u8],
     most_fields: usize,
@@ -88,25 +89,26 @@ pub fn request<'b>(
     let method = Method::from_bytes(method).map_err(|_| Malformed::Syntax)?;
     read_fields(rest, most_fields, fields)?;
     let mut target = read_target(target)?;
-    // RFC 9112 §3.2: the field has to be there in any case, so what the target says does not stand
-    // in for it.
+    // RFC 9112 §3.2 requires `Host` in every HTTP/1.1 request, so the authority of the target must
+    // not replace it.
     if version == Version::HTTP_11 && !fields.has(Known::Host) {
         target.authority = None;
     }
     Ok(RequestHead { method, target, version })
 }
 
-/// Reads a response's whole head, from the version to the empty line, and adds to `fields`.
+/// Reads a complete response head, from the version to the empty line, and adds its fields to
+/// `fields`.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Returns what is wrong with the head.
 pub fn response<'b>(
     head: &'b mut [u8],
     most_fields: usize,
     fields: &mut Fields<'b>,
 ) -> Result<(StatusCode, Version), Malformed> {
     let (line, rest) = first_line(head)?;
-    // The reason may be empty, and so may the space before it be missing, as some servers have it.
+    // The reason phrase may be empty. Some servers also omit the space before it.
     let (version, status) = line.split_at_checked(8).ok_or(Malformed::Syntax)?;
     let status = status.strip_prefix(b" ").ok_or(Malformed::Syntax)?;
     let (code, reason) = status.split_at_checked(3).ok_or(Malformed::Syntax)?;
@@ -131,8 +133,8 @@ fn read_version(text: &[u8]) -> Result<Version, Malformed> {
     }
 }
 
-/// RFC 9112 §3.2. What is neither a path nor an absolute URI stays whole, as a path that no rule
-/// accepts.
+/// Splits a request target (RFC 9112 §3.2). A target that is neither a path nor an absolute URI is
+/// kept whole, as a path that no rule accepts.
 fn read_target(target: &[u8]) -> Result<Target<'_>, Malformed> {
     let target = syntax::target(target).ok_or(Malformed::Syntax)?;
     let scheme = ["http://", "https://"].into_iter().find(|scheme| {
@@ -156,18 +158,20 @@ fn read_target(target: &[u8]) -> Result<Target<'_>, Malformed> {
     Ok(Target { authority, path, query })
 }
 
-/// How a request's body is framed (RFC 9112 §6.3). A head whose framing is ambiguous has none.
+/// Returns how a request body is framed (RFC 9112 §6.3). A request without framing fields has no
+/// body.
 ///
 /// # Errors
-/// [`Malformed::Framing`].
+/// Returns [`Malformed::Framing`] if the framing is ambiguous.
 pub fn request_body(version: Version, fields: &Fields<'_>) -> Result<Body, Malformed> {
     Ok(framing(fields, version)?.unwrap_or(Body::NONE))
 }
 
-/// How a response's body is framed (RFC 9112 §6.3). `to_head`: whether it answers a HEAD request.
+/// Returns how a response body is framed (RFC 9112 §6.3). `to_head`: whether it responds to a HEAD
+/// request.
 ///
 /// # Errors
-/// [`Malformed::Framing`].
+/// Returns [`Malformed::Framing`] if the framing is ambiguous.
 pub fn response_body(head: &ResponseHead<'_, '_>, to_head: bool) -> Result<Body, Malformed> {
     let framing = framing(head.fields, head.version)?;
     let bodiless = to_head
@@ -176,14 +180,14 @@ pub fn response_body(head: &ResponseHead<'_, '_>, to_head: bool) -> Result<Body,
     Ok(if bodiless { Body::NONE } else { framing.unwrap_or(Body::UNTIL_CLOSE) })
 }
 
-/// What the fields say; nothing where they say nothing.
+/// Returns the framing that the fields declare, or `None` if they declare none.
 fn framing(fields: &Fields<'_>, version: Version) -> Result<Option<Body>, Malformed> {
     let mut codings = fields.all(Known::TransferEncoding);
     let mut lengths = fields.all(Known::ContentLength);
     match (codings.next(), lengths.next()) {
         (None, None) => Ok(None),
-        // RFC 9112 §6.1: HTTP/1.0 knows no codings, and whoever sends one there may mean something
-        // else.
+        // HTTP/1.0 has no transfer codings (RFC 9112 §6.1). A sender that uses one there may mean
+        // something else.
         (Some(coding), None)
             if coding.eq_ignore_ascii_case(b"chunked")
                 && codings.next().is_none()

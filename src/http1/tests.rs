@@ -1,4 +1,4 @@
-//! Heads and bodies, sound and hostile.
+//! Tests of heads and bodies, valid and hostile.
 
 mod chunks;
 
@@ -136,7 +136,7 @@ fn end_of_a_head_is_found_however_it_comes_and_never_waited_for_in_vain() {
     assert_eq!(find_end(b"GET / HTTP/1.1\r", 0, 100), Ok(None), "its LF may come");
 }
 
-/// The framing that these lines of a request mean.
+/// Returns the framing that these header lines of a request declare.
 fn framing(lines: &str) -> Result<Option<u64>, Malformed> {
     let mut bytes = format!("POST / {lines}\r\n").into_bytes();
     let mut fields = Fields::new();
@@ -247,7 +247,8 @@ proptest! {
         for cuts in [&[1][..], &cuts] {
             let in_pieces = in_pieces(cuts);
             if in_pieces != whole {
-                // A CR alone is refused when it comes, and in a whole head when that is read.
+                // A bare CR is refused as soon as it is received. In a complete head it is refused
+                // when the head is read.
                 prop_assert_eq!(in_pieces, Err(Malformed::Syntax));
                 let end = whole.unwrap().expect("an end");
                 let mut head = bytes[..end].to_vec();
@@ -280,7 +281,7 @@ proptest! {
         prop_assert!(at <= bytes.len());
     }
 
-    /// hyper's parser is the more lenient one: whatever this one accepts, that one reads the same
+    /// `httparse`, which hyper uses, is more lenient. It reads whatever Keygate accepts in the same
     /// way.
     #[test]
     fn what_is_accepted_is_read_as_httparse_reads_it(

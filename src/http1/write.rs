@@ -1,13 +1,13 @@
-//! Writing heads and bodies. What is written was checked when it was read or is Keygate's own.
+//! Writes heads and bodies. All text was checked when it was read, or is Keygate's own.
 
 use http::{HeaderMap, Method, StatusCode};
 
 use crate::policy::{Sink, Target};
 
-/// What ends a chunked body without trailers (RFC 9112 §7.1).
+/// The end of a chunked body without trailer fields (RFC 9112 §7.1).
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// Begins a request: method, path and query byte for byte (RFC 9112 §3.2.1).
+/// Writes the request line, with method, path and query byte for byte (RFC 9112 §3.2.1).
 pub fn request_line(out: &mut Vec<u8>, method: &Method, target: &Target<'_>) {
     out.extend_from_slice(method.as_str().as_bytes());
     out.push(b' ');
@@ -19,7 +19,7 @@ pub fn request_line(out: &mut Vec<u8>, method: &Method, target: &Target<'_>) {
     out.extend_from_slice(b" HTTP/1.1\r\n");
 }
 
-/// Begins a response (RFC 9112 §4).
+/// Writes the status line (RFC 9112 §4).
 pub fn status_line(out: &mut Vec<u8>, status: StatusCode) {
     if status == StatusCode::OK {
         out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
@@ -32,7 +32,8 @@ pub fn status_line(out: &mut Vec<u8>, status: StatusCode) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes a chunk (RFC 9112 §7.1). An empty one would end the body, so nothing is written for it.
+/// Writes one chunk (RFC 9112 §7.1). Writes nothing for empty data, because an empty chunk would
+/// end the body.
 pub fn chunk(out: &mut Vec<u8>, data: &[u8]) {
     if data.is_empty() {
         return;
@@ -45,7 +46,7 @@ pub fn chunk(out: &mut Vec<u8>, data: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Ends a chunked body with trailers (RFC 9112 §7.1.2).
+/// Writes the end of a chunked body with trailer fields (RFC 9112 §7.1.2).
 pub fn trailers(out: &mut Vec<u8>, trailers: &HeaderMap) {
     out.extend_from_slice(b"0\r\n");
     for (name, value) in trailers {

@@ -1,37 +1,39 @@
-//! What a client may cost that asks for nothing: frames that are cheap to send and make work (RFC
-//! 9113 §10.5).
+//! Limits the work that a client can cause without making requests, by frames that are cheap to
+//! send (RFC 9113 §10.5).
 
 use super::Reason;
 
 const NANOSECONDS: u64 = 1_000_000_000;
 
-/// What a frame costs that is only read, or answered with a few bytes.
+/// The cost of a frame that is only read, or acknowledged with a few bytes.
 pub(super) const FRAME: u64 = 1;
-/// What a stream costs that was opened for nothing: reset by the client before its answer, or by
-/// the gateway for a mistake.
+/// The cost of a stream that served no purpose: reset by the client before its response, or by
+/// Keygate because of an error.
 pub(super) const RESET: u64 = 50;
-/// What an answer brings, and each of its frames, since clients acknowledge what they read.
+/// What a response and each of its DATA frames earn. Clients acknowledge what they receive, and
+/// that must not cost them.
 pub(super) const ANSWER: u64 = RESET;
 pub(super) const SENT: u64 = 2;
 
 #[derive(Debug)]
 pub(super) struct Budget {
     left: u64,
-    /// What is there at first, and at most. Half of it comes back in a second.
+    /// The initial and the highest balance. Half of it is refilled per second.
     most: u64,
-    /// When it was last filled up, in monotonic nanoseconds.
+    /// When the balance was last refilled, in monotonic nanoseconds.
     filled: u64,
-    /// Whether more was charged than was left.
+    /// Whether a charge has exceeded the balance.
     overdrawn: bool,
 }
 
 impl Budget {
-    /// A full one.
+    /// Returns a full budget.
     pub(super) fn new(most: u64, now: u64) -> Self {
         Self { left: most, most, filled: now, overdrawn: false }
     }
 
-    /// Takes so much. Nothing is left: the client goes.
+    /// Deducts a cost. Returns `Err` if the balance does not cover it; the connection must then
+    /// end.
     pub(super) fn spend(&mut self, cost: u64, now: u64) -> Result<(), Reason> {
         if self.left < self.most / 2 {
             let back = (u128::from(now.saturating_sub(self.filled)) * u128::from(self.most / 2)
@@ -47,17 +49,17 @@ impl Budget {
         Ok(())
     }
 
-    /// Takes so much where there is nobody to tell that nothing is left: the next frame finds out.
+    /// Deducts a cost where no error can be returned. The next frame then ends the connection.
     pub(super) fn charge(&mut self, cost: u64, now: u64) {
         self.overdrawn |= self.spend(cost, now).is_err();
     }
 
-    /// Whether the client is to go.
+    /// Returns whether the connection must end.
     pub(super) fn is_overdrawn(&self) -> bool {
         self.overdrawn
     }
 
-    /// Gives so much back.
+    /// Adds to the balance, up to its maximum.
     pub(super) fn earn(&mut self, gain: u64) {
         self.left = (self.left.saturating_add(gain)).min(self.most);
     }

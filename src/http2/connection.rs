@@ -1,4 +1,4 @@
-//! The server's side of a connection: what it knows, and what it sends.
+//! The server side of a connection: its state, and what it sends.
 
 use super::Reason;
 use super::budget::Budget;
@@ -9,13 +9,14 @@ use super::frame;
 use super::send::{Sender, Shared};
 use super::streams::{Phase, State, Streams};
 
-/// The highest id of a stream.
+/// The highest possible stream identifier.
 const LAST_ID: u32 = (1 << 31) - 1;
-/// In the PING frame behind the first GOAWAY, and in those that look whether the client is there.
+/// The payload of the PING frames that follow the first GOAWAY, and of those that check whether the
+/// client is alive.
 pub(super) const WINDING_DOWN: [u8; 8] = *b"goodbye.";
 const THERE: [u8; 8] = *b"are you?";
 
-/// What is expected first.
+/// What the client must send next.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     Preface,
@@ -23,26 +24,26 @@ pub(super) enum Stage {
     Open,
 }
 
-/// How far a connection is with its end (RFC 9113 §6.8).
+/// How far the shutdown of a connection has progressed (RFC 9113 §6.8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
     No,
-    /// The client was told that no more streams are wanted, and has not confirmed it.
+    /// The first GOAWAY was sent, and the client has not acknowledged the PING after it.
     Told,
-    /// It has confirmed it, and may have had requests waiting to be sent.
+    /// The client has acknowledged it, but may still have requests in its send queue.
     Known,
-    /// Streams above this one are ignored.
+    /// The final GOAWAY was sent. Streams with a higher identifier are ignored.
     After(u32),
 }
 
-/// What was begun and not finished of which only parts make sense together.
+/// A header block or a DATA frame that was received in part.
 #[derive(Debug)]
 pub(super) enum Partial {
     Block(PartialBlock),
     Data(PartialData),
 }
 
-/// A header block: whose it is, and what has come of it while it is not whole.
+/// A header block whose last frame has not been received, with its fragments so far.
 #[derive(Debug)]
 pub(super) struct PartialBlock {
     pub(super) stream: u32,
@@ -50,51 +51,53 @@ pub(super) struct PartialBlock {
     pub(super) depends_on_itself: bool,
     pub(super) block: Vec<u8>,
     pub(super) frames: usize,
-    /// When it began, in monotonic nanoseconds.
+    /// When its first frame was received, in monotonic nanoseconds.
     pub(super) since: u64,
 }
 
-/// A DATA frame of which more is to come.
+/// A DATA frame whose payload has not been received completely.
 #[derive(Debug)]
 pub(super) struct PartialData {
-    /// Key of its stream; none where that is closed.
+    /// The slab key of its stream, or `None` if the stream is closed.
     pub(super) key: Option<usize>,
-    /// How many bytes of data and of padding are to come.
+    /// The bytes of data and of padding still to come.
     pub(super) data: usize,
     pub(super) padding: usize,
-    /// Whether it ends the request.
+    /// Whether the frame ends the request.
     pub(super) ended: bool,
-    /// When it began, or its stream was closed, in monotonic nanoseconds.
+    /// When the frame began or its stream was closed, in monotonic nanoseconds.
     pub(super) since: u64,
 }
 
-/// One connection. `T`: what its user keeps for each open stream, and what is dropped with it.
+/// A connection. `T` is what its user stores for each open stream; it is dropped with the stream.
 #[derive(Debug)]
 pub struct Connection<T> {
-    /// To be sent.
+    /// The bytes to send.
     pub out: Vec<u8>,
     pub(super) limits: Limits,
     pub(super) stage: Stage,
     pub(super) decoder: Decoder,
     pub(super) partial: Option<Partial>,
-    /// Since when there is a part of any other frame, in monotonic nanoseconds.
+    /// When the first bytes of any other incomplete frame were received, in monotonic nanoseconds.
     pub(super) frame_since: Option<u64>,
     pub(super) streams: Streams<T>,
     pub(super) shared: Shared,
     pub(super) receives: ReceiveWindow,
-    /// The highest id of a stream that the client has opened.
+    /// The highest identifier of a stream that the client has opened.
     pub(super) last: u32,
-    /// What the client says that streams start with.
+    /// The initial send window of new streams, as set by the client
+    /// (`SETTINGS_INITIAL_WINDOW_SIZE`).
     pub(super) first_window_out: i64,
-    /// When it began, in monotonic nanoseconds.
+    /// When the connection began, in monotonic nanoseconds.
     began: u64,
     pub(super) ending: Ending,
-    /// Whether the client will open no more streams.
+    /// Whether the client has sent GOAWAY.
     pub(super) client_leaves: bool,
 }
 
 impl<T> Connection<T> {
-    /// One that has just begun. `now`: monotonic nanoseconds.
+    /// Returns a new connection, with its SETTINGS frame ready to be sent. `now`: monotonic
+    /// nanoseconds.
     #[must_use]
     pub fn new(limits: Limits, now: u64) -> Self {
         let mut out = Vec::with_capacity(512);
@@ -123,12 +126,13 @@ impl<T> Connection<T> {
         }
     }
 
-    /// Notes what time it is, in monotonic nanoseconds.
+    /// Sets the current time, in monotonic nanoseconds.
     pub fn set_time(&mut self, now: u64) {
         self.shared.now = now;
     }
 
-    /// What the client has begun and not finished, and since when, in monotonic nanoseconds.
+    /// Returns what the client has begun and not finished, and when it began, in monotonic
+    /// nanoseconds. Returns `None` if nothing is incomplete.
     #[must_use]
     pub fn unfinished(&self) -> Option<(Unfinished, u64)> {
         if self.stage != Stage::Open {
@@ -144,30 +148,31 @@ impl<T> Connection<T> {
         }
     }
 
-    /// Whether a stream with this key is open.
+    /// Returns whether the stream with this key is open.
     #[must_use]
     pub fn is_open(&self, key: usize) -> bool {
         self.streams.get(key).is_some()
     }
 
-    /// Whether no stream is open.
+    /// Returns whether no stream is open.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
         self.streams.len() == 0
     }
 
-    /// Whether nothing more is to come or to go on it.
+    /// Returns whether the connection can be closed: no stream is open, and none will be opened.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.is_quiet() && (self.client_leaves || matches!(self.ending, Ending::After(_)))
     }
 
-    /// Keys of the open streams, and what is kept for them.
+    /// Returns the key and the user's data of each open stream.
     pub fn streams(&self) -> impl Iterator<Item = (usize, &T)> {
         self.streams.iter().map(|(key, stream)| (key, &stream.user))
     }
 
-    /// Works on a stream that is open. Where that closes it, what is kept for it is dropped.
+    /// Runs `work` on an open stream and returns its result, or `None` if the stream is not open.
+    /// If `work` closes the stream, the user's data is dropped.
     pub fn with_stream<R>(
         &mut self,
         key: usize,
@@ -180,7 +185,8 @@ impl<T> Connection<T> {
         Some(outcome)
     }
 
-    /// Removes a stream that is closed. Each stream goes this way.
+    /// Removes a stream if it is closed. No stream is removed in any other way, except by
+    /// [`Connection::abandon_streams`].
     pub(super) fn remove_if_closed(&mut self, key: usize) {
         if self.streams.get(key).is_none_or(|stream| stream.state.phase != Phase::Closed) {
             return;
@@ -194,12 +200,13 @@ impl<T> Connection<T> {
         self.streams.remove(key);
     }
 
-    /// Closes all streams without a word to the client.
+    /// Drops all streams without notifying the client.
     pub fn abandon_streams(&mut self) {
         self.streams = Streams::new();
     }
 
-    /// Gives back the memory of streams and of what was sent, while there is neither.
+    /// Frees unused memory: that of the streams if none is open, and the send buffer if it is
+    /// empty.
     pub fn shrink(&mut self) {
         self.streams.shrink();
         if self.out.is_empty() {
@@ -207,21 +214,21 @@ impl<T> Connection<T> {
         }
     }
 
-    /// Lets more of requests' bodies come, for the [`Credit`](super::Credit) that was dropped. To
-    /// be called before what is collected is sent.
+    /// Writes a WINDOW_UPDATE for the connection, for the [`Credit`](super::Credit) that was
+    /// dropped. Must be called before the send buffer is flushed.
     pub fn raise_window(&mut self) {
         if let Some(more) = self.receives.raise() {
             frame::with_number(&mut self.out, frame::WINDOW_UPDATE, 0, more);
         }
     }
 
-    /// Asks the client whether it is there.
+    /// Writes a PING, which the client must acknowledge if it is alive.
     pub fn ping(&mut self) {
         frame::ping(&mut self.out, 0, THERE);
     }
 
-    /// Ends the connection as soon as the requests that are on it have been answered, those too
-    /// that are on their way.
+    /// Begins a graceful shutdown. The connection ends after all requests have been answered,
+    /// including those that the client had sent before it learnt of the shutdown.
     pub fn wind_down(&mut self) {
         if self.ending == Ending::No {
             self.ending = Ending::Told;
@@ -230,23 +237,23 @@ impl<T> Connection<T> {
         }
     }
 
-    /// Whether [`Connection::wind_down`] was called.
+    /// Returns whether [`Connection::wind_down`] was called.
     #[must_use]
     pub fn is_winding_down(&self) -> bool {
         self.ending != Ending::No
     }
 
-    /// Tells the client why the connection ends now.
+    /// Writes a GOAWAY with the reason for which the connection ends now.
     pub fn go_away(&mut self, reason: Reason) {
         frame::go_away(&mut self.out, self.last, reason);
     }
 
-    /// What is known of an open stream.
+    /// Returns the protocol state of an open stream.
     pub(super) fn state(&mut self, key: usize) -> Option<&mut State> {
         self.streams.get_mut(key).map(|stream| &mut stream.state)
     }
 
-    /// Takes so much off what the client may cost.
+    /// Deducts a cost from the client's budget.
     pub(super) fn spend(&mut self, cost: u64) -> Result<(), Reason> {
         self.shared.budget.spend(cost, self.shared.now)
     }

@@ -1,4 +1,4 @@
-//! DATA frames, whose payload is given out as it comes.
+//! DATA frames. Their payload is passed on as it is received.
 
 use super::Reason;
 use super::budget::FRAME;
@@ -7,8 +7,8 @@ use super::event::{Event, Read};
 use super::frame::{END_STREAM, FrameHead, HEAD, PADDED};
 
 impl<T> Connection<T> {
-    /// A DATA frame, of which `rest` has come besides its head. Whether it may come is decided at
-    /// its start, by its whole length; its payload is given out as it comes.
+    /// Begins a DATA frame, of which `rest` follows the frame header. The frame is accepted or
+    /// refused at its start, by its total length. Its payload is passed on as it is received.
     pub(super) fn data<'i>(&mut self, head: FrameHead, rest: &'i [u8]) -> Read<'i> {
         let padded = head.has(PADDED);
         let (pad_length, padding) = match rest.first() {
@@ -19,7 +19,7 @@ impl<T> Connection<T> {
         };
         self.check(head)?;
         let data = (head.length - pad_length).checked_sub(padding).ok_or(Reason::PROTOCOL_ERROR)?;
-        // What was given back since the last frame counts.
+        // Counts the credit that was dropped since the last frame.
         self.raise_window();
         self.receives.check(head.length)?;
         let ended = head.has(END_STREAM);
@@ -37,7 +37,7 @@ impl<T> Connection<T> {
                 }
             }
         }
-        // That the frame was padded takes up room too.
+        // The pad length field counts towards flow control, too (RFC 9113 §6.1).
         self.receives.skip(pad_length);
         let key = key.filter(|key| self.is_open(*key));
         if let Some(state) = key.and_then(|key| self.state(key)) {
@@ -47,12 +47,12 @@ impl<T> Connection<T> {
         let since = self.shared.now;
         self.partial = Some(Partial::Data(PartialData { key, data, padding, ended, since }));
         let (more, came) = self.payload(&rest[pad_length..]);
-        // One whose stream has just been reset says nothing else.
+        // A stream that was just reset has no other event.
         let event = if let Event::Nothing = event { came } else { event };
         Ok(Some((read + more, event)))
     }
 
-    /// Whether so much data may come on a stream, in a frame of this length.
+    /// Checks that a stream may receive this much data, in a frame of this length.
     fn begin_data(
         &mut self,
         key: usize,
@@ -76,7 +76,7 @@ impl<T> Connection<T> {
         Ok(())
     }
 
-    /// Takes what has come of a DATA frame's payload; returns how much that was.
+    /// Consumes the received bytes of a DATA frame's payload. Returns how many, and the event.
     pub(super) fn payload<'i>(&mut self, input: &'i [u8]) -> (usize, Event<'i>) {
         let Some(Partial::Data(partial)) = &mut self.partial else { return (0, Event::Nothing) };
         let data = &input[..input.len().min(partial.data)];

@@ -1,4 +1,4 @@
-//! Reading header blocks (RFC 7541 §6).
+//! Decodes header blocks (RFC 7541 §6).
 
 use std::fmt;
 
@@ -6,28 +6,28 @@ use super::huffman;
 use super::table::{DynamicTable, ENTRY, STATIC};
 use crate::policy::wipe;
 
-/// The largest dynamic table that clients may use: what they assume before they are told anything
-/// (RFC 9113 §6.5.2).
+/// The largest dynamic table that clients may use, in bytes. It is the default, which clients
+/// assume before they receive SETTINGS (RFC 9113 §6.5.2).
 const LARGEST_TABLE: usize = 4096;
 
-/// The block breaks the grammar. The state of the compression is lost with it.
+/// The block breaks the grammar. The compression state is lost with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Corrupt;
 
-/// The fields of a decoded header block, as they came, pseudo-header fields too. To be used again
-/// for the next one.
+/// The fields of a decoded header block in their order, including pseudo-header fields. It is
+/// reused for the next block.
 #[derive(Default)]
 pub struct Block {
-    /// Names and values, one behind the other.
+    /// Names and values, concatenated.
     text: Vec<u8>,
     /// Where each name and its value end.
     ends: Vec<(usize, usize)>,
-    /// As RFC 9113 §6.5.2 counts it.
+    /// The size as defined in RFC 9113 §6.5.2, in bytes.
     size: usize,
     over: bool,
 }
 
-/// Without the text, in which keys stand.
+/// Omits the text, which contains keys.
 impl fmt::Debug for Block {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Block")
@@ -38,19 +38,20 @@ impl fmt::Debug for Block {
 }
 
 impl Block {
-    /// Whether there were more bytes or fields than allowed. What was too much is missing.
+    /// Returns whether the block had more bytes or fields than allowed. The excess fields are
+    /// missing.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.over
     }
 
-    /// Forgets the fields for good: they have been read, and a key was among them.
+    /// Erases the fields from memory, because one of them was a key.
     pub fn wipe(&mut self) {
         wipe(&mut self.text);
         self.ends.clear();
     }
 
-    /// Names and values.
+    /// Returns the names and values.
     pub(super) fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let mut start = 0;
         self.ends.iter().map(move |(name, value)| {
@@ -67,23 +68,23 @@ impl Block {
     }
 }
 
-/// What the blocks of one connection have in common.
+/// The compression state that the blocks of one connection share.
 #[derive(Debug)]
 pub(super) struct Decoder {
     table: DynamicTable,
-    /// The most bytes and fields of a block.
+    /// The most bytes and the most fields of a block.
     most: (usize, usize),
 }
 
 impl Decoder {
-    /// `size`: the most bytes of a block, as RFC 9113 §6.5.2 counts them; `fields`: the most
-    /// fields.
+    /// Returns a decoder with an empty table. `size`: the most bytes of a block, as defined in RFC
+    /// 9113 §6.5.2. `fields`: the most fields.
     pub(super) fn new(size: usize, fields: usize) -> Self {
-        // Pseudo-header fields are not counted among the fields that an operator allows.
+        // The operator's limit does not include the four pseudo-header fields.
         Self { table: DynamicTable::new(LARGEST_TABLE), most: (size, fields + 4) }
     }
 
-    /// Decodes a whole header block.
+    /// Decodes a complete header block.
     pub(super) fn decode(&mut self, mut input: &[u8], block: &mut Block) -> Result<(), Corrupt> {
         block.clear();
         let mut begun = false;
@@ -101,7 +102,7 @@ impl Decoder {
                         self.keep(block, name);
                     }
                 }
-                // RFC 7541 §4.2: only at the beginning.
+                // A size update is allowed only at the beginning (RFC 7541 §4.2).
                 0x20..0x40 if begun => return Err(Corrupt),
                 0x20..0x40 => {
                     let size = integer(&mut input, 5)?;
@@ -135,7 +136,8 @@ impl Decoder {
         Ok(())
     }
 
-    /// Counts the field that was appended to the text. Its name ends at `name`.
+    /// Counts the field that was appended to the text, or drops it if the block exceeds its limits.
+    /// `name`: the offset at which its name ends.
     fn keep(&self, block: &mut Block, name: usize) {
         let start = block.ends.last().map_or(0, |(_, value)| *value);
         block.size += block.text.len() - start + ENTRY;
@@ -156,7 +158,8 @@ impl Decoder {
     }
 }
 
-/// RFC 7541 §5.1. `prefix`: bits of the first byte. Nothing that is larger than 2²⁸ has a use here.
+/// Decodes an integer (RFC 7541 §5.1). `prefix`: how many bits of the first byte belong to it.
+/// Refuses what is larger than about 2²⁸, for which there is no use here.
 fn integer(input: &mut &[u8], prefix: u32) -> Result<usize, Corrupt> {
     let (first, mut rest) = input.split_first().ok_or(Corrupt)?;
     let most = (1 << prefix) - 1;
@@ -180,7 +183,7 @@ fn integer(input: &mut &[u8], prefix: u32) -> Result<usize, Corrupt> {
     Ok(value)
 }
 
-/// RFC 7541 §5.2: appends the string to `out`.
+/// Decodes a string and appends it to `out` (RFC 7541 §5.2).
 fn string(input: &mut &[u8], out: &mut Vec<u8>) -> Result<(), Corrupt> {
     let huffman = input.first().is_some_and(|first| first & 0x80 != 0);
     let length = integer(input, 7)?;

@@ -1,4 +1,4 @@
-//! What comes of frames that a client must not send.
+//! How frames are handled that a client must not send.
 
 use super::Reason;
 use super::budget::{self, FRAME};
@@ -7,8 +7,8 @@ use super::event::{Event, Outcome};
 use super::frame::{self, ACK, FrameHead};
 
 impl<T> Connection<T> {
-    /// A frame on a stream that is closed. Its client may not have known; else it is in disorder
-    /// (RFC 9113 §5.1).
+    /// Handles a frame on a closed stream. If the client may not know yet that the stream is
+    /// closed, the frame is ignored; otherwise it is a connection error (RFC 9113 §5.1).
     pub(super) fn late<'i>(&mut self, id: u32) -> Outcome<'i> {
         if !self.is_ignored(id) && !self.shared.was_reset(id) {
             return Err(Reason::STREAM_CLOSED);
@@ -17,25 +17,25 @@ impl<T> Connection<T> {
         Ok(Event::Nothing)
     }
 
-    /// Whether the stream was never open (RFC 9113 §5.1). Those with even ids are the server's to
-    /// open, which it never does.
+    /// Returns whether the stream was never opened (RFC 9113 §5.1). Even identifiers belong to the
+    /// server, which opens no streams.
     pub(super) fn is_idle(&self, id: u32) -> bool {
         id > self.last || id.is_multiple_of(2)
     }
 
-    /// Whether the stream came after the end was announced.
+    /// Returns whether the stream was opened after the final GOAWAY.
     pub(super) fn is_ignored(&self, id: u32) -> bool {
         matches!(self.ending, Ending::After(last) if id > last)
     }
 
-    /// Resets a stream for a mistake of the client.
+    /// Resets a stream because of a client error, and deducts the cost.
     pub(super) fn mistake<'i>(&mut self, key: usize, reason: Reason) -> Outcome<'i> {
         self.with_stream(key, |sender, _| sender.reset(reason));
         self.spend(budget::RESET)?;
         Ok(Event::Reset { key })
     }
 
-    /// Whether a frame may come here.
+    /// Checks that the connection may receive this frame now.
     pub(super) fn check(&self, head: FrameHead) -> Result<(), Reason> {
         if self.stage == Stage::Settings && (head.kind != frame::SETTINGS || head.has(ACK)) {
             return Err(Reason::PROTOCOL_ERROR);
@@ -43,7 +43,7 @@ impl<T> Connection<T> {
         if self.shared.budget.is_overdrawn() {
             return Err(Reason::ENHANCE_YOUR_CALM);
         }
-        // RFC 9113 §6.10: nothing comes between the parts of a header block.
+        // Only CONTINUATION frames may follow an incomplete header block (RFC 9113 §6.10).
         let continues = match &self.partial {
             Some(Partial::Block(block)) => Some(block.stream),
             _ => None,

@@ -1,5 +1,5 @@
-//! Writing header blocks (RFC 7541 §6). They use no dynamic table and no Huffman code: both cost
-//! more than they save here.
+//! Encodes header blocks (RFC 7541 §6). Uses neither the dynamic table nor the Huffman code: both
+//! cost more than they save here.
 
 use http::StatusCode;
 use smallvec::SmallVec;
@@ -7,11 +7,11 @@ use smallvec::SmallVec;
 use super::table::static_name;
 use crate::policy::{Sink, split_lines};
 
-/// A literal that nobody on the way may add to a table (RFC 7541 §6.2.3), and one that is only not
-/// added by this one (§6.2.2).
+/// The representations of a literal that no intermediary may index (RFC 7541 §6.2.3), and of one
+/// that is merely not indexed here (§6.2.2).
 const NEVER_INDEXED: u8 = 0x10;
 const NOT_INDEXED: u8 = 0;
-/// Its values are as good as credentials.
+/// The static index of `set-cookie`, whose values are as sensitive as credentials.
 const SET_COOKIE: u8 = 55;
 
 /// The encoded fields of a header block.
@@ -19,7 +19,7 @@ const SET_COOKIE: u8 = 55;
 pub struct HeaderBlock(pub(super) Vec<u8>);
 
 impl HeaderBlock {
-    /// One with room for so many bytes.
+    /// Returns an empty block with room for `capacity` bytes.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
         Self(Vec::with_capacity(capacity))
@@ -60,9 +60,10 @@ fn literal(out: &mut Vec<u8>, mut form: u8, name: &str, value: &[u8]) {
     out.extend_from_slice(value);
 }
 
-/// What an answer's header block starts with. `first`: whether it is the first one of the
-/// connection; then it also says that no dynamic table is used (RFC 7541 §6.3), so that the client
-/// may let go of its own, and need not be told when it makes it smaller (§4.2).
+/// Returns the beginning of a response header block. `first`: whether it is the first block of the
+/// connection. The first one also sets the size of the dynamic table to 0 (RFC 7541 §6.3). The
+/// client can then free its table, and a later reduction of its limit needs no further size update
+/// (§4.2).
 pub(super) fn status(status: StatusCode, first: bool) -> SmallVec<[u8; 8]> {
     let mut out = SmallVec::new();
     if first {
@@ -86,7 +87,7 @@ pub(super) fn status(status: StatusCode, first: bool) -> SmallVec<[u8; 8]> {
     out
 }
 
-/// RFC 7541 §5.1. `form`: what the first byte says besides.
+/// Encodes an integer (RFC 7541 §5.1). `form`: the bits of the first byte before the prefix.
 #[inline]
 fn integer(out: &mut Vec<u8>, form: u8, prefix: u32, mut value: usize) {
     let most = (1 << prefix) - 1;

@@ -1,65 +1,65 @@
-//! What a connection is made of that its user sees: what it may do, what has come, what has not.
+//! The types in which a connection reports to its user: limits, events, incomplete input.
 
 use http::HeaderMap;
 
 use super::Reason;
 use super::flow::Credit;
 
-/// What a client starts with (RFC 9113 §3.4).
+/// The client connection preface (RFC 9113 §3.4).
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What a client may do.
+/// The limits that a client must keep.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Streams at a time.
+    /// The most concurrent streams.
     pub streams: u32,
-    /// Bytes of a request's head, as RFC 9113 §6.5.2 counts them.
+    /// The most bytes of a request head, as defined in RFC 9113 §6.5.2.
     pub size: usize,
-    /// Header fields of a request.
+    /// The most header fields of a request.
     pub fields: usize,
-    /// What frames that ask for nothing may cost at once; half of it comes back in a second. A
-    /// frame costs 1, a stream that comes to nothing 50.
+    /// The budget for frames that make no request; half of it is refilled per second. A frame costs
+    /// 1, a stream that served no purpose 50.
     pub budget: u64,
 }
 
-/// What has come.
+/// What a frame, or a part of one, means to the user of the connection.
 #[derive(Debug)]
 pub enum Event<'i> {
     /// Nothing that concerns a stream.
     Nothing,
-    /// A request; its head is in the block. `ended`: it has no body.
+    /// A request, whose head is in the block.
     Request {
-        /// Key of the stream, until it is closed.
+        /// The key of the stream, valid until the stream is closed.
         key: usize,
-        /// Whether the request has ended.
+        /// Whether the request has ended, so that it has no body.
         ended: bool,
     },
-    /// A part of a request's body, perhaps of a frame that has not come whole.
+    /// A part of a request body. Its frame may not have been received completely.
     Data {
-        /// Key of the stream.
+        /// The key of the stream.
         key: usize,
         /// The data.
         data: &'i [u8],
-        /// The room that the data takes up, as long as it is kept.
+        /// The flow-control credit that the data occupies until this is dropped.
         credit: Credit,
-        /// Whether it is the last part. The stream is closed then if it has been answered.
+        /// Whether this is the last part. If the response has ended, too, the stream is now closed.
         ended: bool,
     },
-    /// The end of a request's body.
+    /// The trailers, which end a request body.
     Trailers {
-        /// Key of the stream.
+        /// The key of the stream.
         key: usize,
-        /// The fields.
+        /// The trailer fields.
         trailers: HeaderMap,
     },
-    /// The stream that had this key was reset, and is closed.
+    /// The stream was reset, and is closed.
     Reset {
-        /// The key.
+        /// The key that the stream had.
         key: usize,
     },
-    /// More may be sent on one stream, or on all.
+    /// The send window of one stream, or of all streams, may have grown.
     Window {
-        /// Key of the one stream.
+        /// The key of the stream, or `None` for all streams.
         key: Option<usize>,
     },
 }
@@ -67,19 +67,19 @@ pub enum Event<'i> {
 /// What a client has begun and not finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unfinished {
-    /// The preface, or the SETTINGS behind it.
+    /// The connection preface, or the SETTINGS frame after it.
     Opening,
-    /// A header block: CONTINUATION is to come.
+    /// A header block, of which CONTINUATION frames are missing.
     HeaderBlock,
-    /// The payload of DATA on an open stream.
+    /// The payload of a DATA frame on an open stream.
     Data,
-    /// The payload of DATA on a stream that is closed.
+    /// The payload of a DATA frame on a closed stream.
     ClosedData,
-    /// Any other frame, or the head of one.
+    /// Any other frame, or a frame header.
     Frame,
 }
 
-/// What a frame says, or why the connection ends.
+/// The event of a frame, or the error with which the connection ends.
 pub(super) type Outcome<'i> = Result<Event<'i>, Reason>;
-/// How much of the input was read, and what it said; `None`: more must come first.
+/// How many bytes were consumed, and their event; `None` if more must be received first.
 pub(super) type Read<'i> = Result<Option<(usize, Event<'i>)>, Reason>;

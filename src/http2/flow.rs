@@ -1,32 +1,31 @@
-//! How much of requests' bodies may come (RFC 9113 §5.2). Bytes that have come take up room in the
-//! connection's receive window until their [`Credit`] is dropped.
+//! Flow control of request bodies (RFC 9113 §5.2). Received bytes occupy the connection's receive
+//! window until their [`Credit`] is dropped.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use super::Reason;
 
-/// How much of a body may come on one stream before somebody takes it, in bytes.
+/// The receive window of a stream, in bytes: how much of a body is received before it is consumed.
 pub(super) const STREAM_WINDOW: usize = 512 * 1024;
-/// The same on all streams, once as much has been passed on: what nobody takes is held, so there is
-/// less room for it.
+/// The largest receive window of the connection, in bytes. The window starts smaller and grows as
+/// bytes are passed on, because bytes that nobody consumes stay in memory.
 pub(super) const CONNECTION_WINDOW: usize = 1024 * 1024;
-/// What windows are before anything is said about them, and the most that they can be (RFC 9113
-/// §6.9).
+/// The initial size of all windows, and the largest possible one, in bytes (RFC 9113 §6.9).
 pub(super) const FIRST_WINDOW: usize = 65_535;
 pub(super) const LARGEST_WINDOW: i64 = (1 << 31) - 1;
 
-/// The room that a connection's client is to be told about. Every [`Credit`] has a share in it.
+/// The receive window's state that [`ReceiveWindow`] shares with every [`Credit`].
 #[derive(Debug)]
 struct Ledger {
-    /// Bytes that hold no room any more, and of which the client was not told.
+    /// Bytes that are released, and not yet announced by a WINDOW_UPDATE.
     due: Cell<usize>,
-    /// How large the whole window is to be.
+    /// The current size of the window, in bytes.
     window: Cell<usize>,
 }
 
-/// The room that bytes of a request's body take up. Dropping it gives the room back, whatever
-/// became of the bytes, so it is kept as long as they are.
+/// The part of the receive window that bytes of a request body occupy. Dropping it releases that
+/// part, whatever became of the bytes, so it must be kept as long as they are.
 #[derive(Debug)]
 #[must_use = "dropping it lets the client send more"]
 pub struct Credit {
@@ -35,19 +34,19 @@ pub struct Credit {
 }
 
 impl Credit {
-    /// For how many bytes.
+    /// Returns the number of bytes that it stands for.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Adds that of more bytes of the same connection.
+    /// Merges the credit of more bytes of the same connection.
     pub fn add(&mut self, mut more: Self) {
         self.bytes += std::mem::take(&mut more.bytes);
     }
 
-    /// Gives the room back because the bytes were passed on: the window grows by as much, since
-    /// somebody takes what comes.
+    /// Releases the bytes because they were passed on. The window grows by as many bytes, up to its
+    /// maximum, because the body is being consumed.
     pub fn pass_on(self) {
         let Ledger { due, window } = &*self.ledger;
         let more = self.bytes.min(CONNECTION_WINDOW - window.get());
@@ -62,10 +61,10 @@ impl Drop for Credit {
     }
 }
 
-/// A connection's receive window.
+/// The receive window of a connection.
 #[derive(Debug)]
 pub(super) struct ReceiveWindow {
-    /// How much may still come.
+    /// How many bytes the client may still send.
     left: usize,
     ledger: Rc<Ledger>,
 }
@@ -76,26 +75,27 @@ impl ReceiveWindow {
         Self { left: FIRST_WINDOW, ledger: Rc::new(ledger) }
     }
 
-    /// Whether so many bytes may come.
+    /// Checks that the client may send this many bytes.
     ///
     /// # Errors
-    /// They may not: the client is in disorder.
+    /// Returns FLOW_CONTROL_ERROR if the client has exceeded the window.
     pub(super) fn check(&self, bytes: usize) -> Result<(), Reason> {
         if bytes <= self.left { Ok(()) } else { Err(Reason::FLOW_CONTROL_ERROR) }
     }
 
-    /// Bytes have come that were [checked](Self::check).
+    /// Counts received bytes that were [checked](Self::check). Returns their credit.
     pub(super) fn take(&mut self, bytes: usize) -> Credit {
         self.left = self.left.saturating_sub(bytes);
         Credit { ledger: self.ledger.clone(), bytes }
     }
 
-    /// Bytes have come that nobody keeps: padding, or the data of a closed stream.
+    /// Counts received bytes that are discarded at once: padding, or data of a closed stream.
     pub(super) fn skip(&mut self, bytes: usize) {
         drop(self.take(bytes));
     }
 
-    /// By how much the client's window is to be raised now. Small changes are put off.
+    /// Returns by how many bytes to raise the client's window, or `None` while that is less than a
+    /// quarter of the window.
     pub(super) fn raise(&mut self) -> Option<u32> {
         let due = &self.ledger.due;
         if due.get() < self.ledger.window.get() / 4 {
@@ -105,7 +105,8 @@ impl ReceiveWindow {
         Some(due.take() as u32)
     }
 
-    /// What may come, what the client is to be told about, and the whole window.
+    /// Returns the bytes that the client may still send, those not yet announced, and the size of
+    /// the window.
     #[cfg(test)]
     pub(super) fn figures(&self) -> (usize, usize, usize) {
         (self.left, self.ledger.due.get(), self.ledger.window.get())

@@ -2,9 +2,10 @@
 
 use super::Reason;
 
-/// What each frame starts with, in bytes.
+/// The length of a frame header, in bytes.
 pub(super) const HEAD: usize = 9;
-/// The largest payload that every peer takes, and the largest that is taken (RFC 9113 §4.2).
+/// The largest payload that is sent or accepted, in bytes. Every peer must accept it (RFC 9113
+/// §4.2).
 pub(super) const LARGEST: usize = 16_384;
 
 pub(super) const DATA: u8 = 0;
@@ -24,14 +25,14 @@ pub(super) const END_HEADERS: u8 = 4;
 pub(super) const PADDED: u8 = 8;
 pub(super) const WITH_PRIORITY: u8 = 0x20;
 
-/// The settings that mean something here (RFC 9113 §6.5.2).
+/// The settings that are used here (RFC 9113 §6.5.2).
 pub(super) const ENABLE_PUSH: u16 = 2;
 pub(super) const MAX_CONCURRENT_STREAMS: u16 = 3;
 pub(super) const INITIAL_WINDOW_SIZE: u16 = 4;
 pub(super) const MAX_FRAME_SIZE: u16 = 5;
 pub(super) const MAX_HEADER_LIST_SIZE: u16 = 6;
 
-/// What a frame starts with.
+/// A frame header.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FrameHead {
     pub(super) length: usize,
@@ -52,13 +53,13 @@ impl FrameHead {
     }
 }
 
-/// A number of 31 bits at the start.
+/// Reads the 31-bit integer that the payload begins with.
 pub(super) fn number(payload: &[u8]) -> Result<u32, Reason> {
     let bytes = payload.first_chunk().ok_or(Reason::FRAME_SIZE_ERROR)?;
     Ok(u32::from_be_bytes(*bytes) & 0x7fff_ffff)
 }
 
-/// The payload without its padding (RFC 9113 §6.1).
+/// Returns the payload without its padding (RFC 9113 §6.1).
 pub(super) fn unpadded(head: FrameHead, payload: &[u8]) -> Result<&[u8], Reason> {
     if !head.has(PADDED) {
         return Ok(payload);
@@ -68,33 +69,33 @@ pub(super) fn unpadded(head: FrameHead, payload: &[u8]) -> Result<&[u8], Reason>
     Ok(&rest[..length])
 }
 
-/// Begins a frame. `length`: of the payload that is to follow.
+/// Writes a frame header. `length`: of the payload that must follow, in bytes.
 pub(super) fn begin(out: &mut Vec<u8>, length: usize, kind: u8, flags: u8, stream: u32) {
     let [.., a, b, c] = (length as u32).to_be_bytes();
     let [d, e, f, g] = stream.to_be_bytes();
     out.extend_from_slice(&[a, b, c, kind, flags, d, e, f, g]);
 }
 
-/// A frame whose payload is one number.
+/// Writes a frame whose payload is one 32-bit integer.
 pub(super) fn with_number(out: &mut Vec<u8>, kind: u8, stream: u32, number: u32) {
     begin(out, 4, kind, 0, stream);
     out.extend_from_slice(&number.to_be_bytes());
 }
 
-/// A GOAWAY frame (RFC 9113 §6.8).
+/// Writes a GOAWAY frame (RFC 9113 §6.8).
 pub(super) fn go_away(out: &mut Vec<u8>, last: u32, reason: Reason) {
     begin(out, 8, GOAWAY, 0, 0);
     out.extend_from_slice(&last.to_be_bytes());
     out.extend_from_slice(&reason.0.to_be_bytes());
 }
 
-/// A PING frame (RFC 9113 §6.7).
+/// Writes a PING frame (RFC 9113 §6.7).
 pub(super) fn ping(out: &mut Vec<u8>, flags: u8, payload: [u8; 8]) {
     begin(out, 8, PING, flags, 0);
     out.extend_from_slice(&payload);
 }
 
-/// A SETTINGS frame (RFC 9113 §6.5).
+/// Writes a SETTINGS frame (RFC 9113 §6.5).
 pub(super) fn settings(out: &mut Vec<u8>, settings: &[(u16, u32)]) {
     begin(out, settings.len() * 6, SETTINGS, 0, 0);
     for (name, value) in settings {
@@ -103,7 +104,7 @@ pub(super) fn settings(out: &mut Vec<u8>, settings: &[(u16, u32)]) {
     }
 }
 
-/// The stream that another one depends on, by its five bytes of priority (RFC 7540 §6.3).
+/// Returns the stream dependency from the five bytes of a priority (RFC 7540 §6.3).
 pub(super) fn dependency(&[a, b, c, d, _weight]: &[u8; 5]) -> u32 {
     u32::from_be_bytes([a & 0x7f, b, c, d])
 }

@@ -1,7 +1,8 @@
-//! The Huffman code of RFC 7541 Appendix B. It is canonical: codes of one length follow each other
-//! in the order of their symbols, and longer ones come later. So the lengths say everything.
+//! The Huffman code of RFC 7541 Appendix B. It is canonical: codes of equal length are consecutive
+//! in the order of their symbols, and longer codes are greater. The code is therefore defined by
+//! its lengths.
 
-/// Bits of each symbol's code; the last symbol is the end of string.
+/// The length of each symbol's code, in bits. The last symbol is EOS.
 #[rustfmt::skip]
 const LENGTHS: [u8; 257] = [
     13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28,
@@ -25,14 +26,14 @@ const LENGTHS: [u8; 257] = [
 
 const END: u16 = 256;
 const LONGEST: usize = 30;
-/// Codes of up to this many bits are found in one look.
+/// Codes of up to this many bits are found by a single look-up.
 const SHORT: usize = 8;
 
 struct Tables {
-    /// By a code's first byte: its symbol and length; length 0 where the code is longer.
+    /// The symbol and the length of the code that a byte begins with; length 0 for a longer code.
     short: [(u8, u8); 1 << SHORT],
-    /// By length: the first code of this length, the first one behind them (both at the upper end
-    /// of 32 bits), and where the symbols of this length begin in `symbols`.
+    /// For each length: the first code, the code after the last one (both left-aligned in 32 bits),
+    /// and the index in `symbols` of its first symbol.
     first: [u64; LONGEST + 1],
     limit: [u64; LONGEST + 1],
     start: [usize; LONGEST + 1],
@@ -72,11 +73,11 @@ static TABLES: Tables = {
     tables
 };
 
-/// Decodes a string to the end of `out`; false if it is not sound (RFC 7541 §5.2): the end of
-/// string in it, or padding of eight bits or more or of anything but ones.
+/// Decodes a string and appends it to `out`. Returns `false` if it is malformed (RFC 7541 §5.2): it
+/// contains EOS, or its padding has eight or more bits or is not all ones.
 pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {
     let mut input = input.iter();
-    // What is looked at stands at the upper end.
+    // The unread bits, left-aligned.
     let (mut bits, mut count) = (0_u64, 0_usize);
     loop {
         while count <= 56 {
@@ -92,7 +93,7 @@ pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {
             (symbol, length) => (symbol, usize::from(length)),
         };
         if length > count {
-            // What is left is padding.
+            // The remaining bits are padding.
             return count < 8 && bits.leading_ones() as usize >= count;
         }
         out.push(symbol);
@@ -101,7 +102,7 @@ pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {
     }
 }
 
-/// A code of more than eight bits: symbol and length. `None`: the end of string.
+/// Returns the symbol and the length of a code of more than eight bits, or `None` for EOS.
 #[inline(never)]
 fn long(window: u32) -> Option<(u8, usize)> {
     let window = u64::from(window);

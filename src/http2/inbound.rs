@@ -1,4 +1,4 @@
-//! The frames that a client sends.
+//! Reads the frames that a client sends.
 
 use super::budget::{self, FRAME};
 use super::connection::{Connection, Ending, Partial, PartialBlock, Stage, WINDING_DOWN};
@@ -12,11 +12,12 @@ use super::streams::Phase;
 use super::{Block, Reason};
 
 impl<T: Default> Connection<T> {
-    /// Reads what stands next in `input`; returns how much of it was read. `None`: more must come
-    /// first. A request's head is decoded into `block`. `now`: monotonic nanoseconds.
+    /// Reads the next frame from `input`. Returns how many bytes were consumed and the event, or
+    /// `None` if more bytes must be received first. A request head is decoded into `block`. `now`:
+    /// monotonic nanoseconds.
     ///
     /// # Errors
-    /// Why the connection ends ([`Connection::go_away`]).
+    /// Returns the error with which the connection must end ([`Connection::go_away`]).
     pub fn read<'i>(&mut self, input: &'i [u8], block: &mut Block, now: u64) -> Read<'i> {
         self.shared.now = now;
         let read = self.read_on(input, block)?;
@@ -105,8 +106,9 @@ impl<T: Default> Connection<T> {
         Ok(Event::Nothing)
     }
 
-    /// RFC 9113 §5.3.2 takes priorities away. What RFC 7540 §5.3.1 calls a mistake stays one: on an
-    /// idle stream it is the connection's, because there is nothing to reset (RFC 9113 §6.4).
+    /// RFC 9113 §5.3.2 deprecates priorities. A stream that depends on itself is still an error
+    /// (RFC 7540 §5.3.1). On an idle stream it is a connection error, because an idle stream cannot
+    /// be reset (RFC 9113 §6.4).
     fn priority<'i>(&mut self, head: FrameHead, payload: &[u8]) -> Outcome<'i> {
         self.spend(FRAME)?;
         let priority = payload.try_into().map_err(|_| Reason::FRAME_SIZE_ERROR)?;
@@ -131,7 +133,7 @@ impl<T: Default> Connection<T> {
         };
         partial.block.extend_from_slice(payload);
         partial.frames += 1;
-        // What is larger is not a request, nor are so many pieces.
+        // No request is that large or split into that many frames.
         if partial.block.len() > self.limits.size + frame::LARGEST
             || partial.frames > 8 + self.limits.size / 4096
         {
@@ -145,7 +147,8 @@ impl<T: Default> Connection<T> {
         Ok(Event::Nothing)
     }
 
-    /// A whole header block. It is decoded in any case: what is behind it depends on it.
+    /// Handles a complete header block. It is always decoded, because later blocks depend on the
+    /// compression state.
     fn header_block<'i>(
         &mut self,
         head: &PartialBlock,
@@ -244,7 +247,7 @@ impl<T: Default> Connection<T> {
         Ok(Event::Window { key: None })
     }
 
-    /// RFC 9113 §6.9.2.
+    /// Applies a new initial window size to all streams (RFC 9113 §6.9.2).
     fn resize_windows(&mut self, size: i64) -> Result<(), Reason> {
         if size > LARGEST_WINDOW {
             return Err(Reason::FLOW_CONTROL_ERROR);
@@ -292,12 +295,13 @@ impl<T: Default> Connection<T> {
         if !head.has(ACK) {
             frame::ping(&mut self.out, ACK, payload);
         } else if payload == WINDING_DOWN && self.ending == Ending::Told {
-            // Clients answer a ping ahead of requests that wait to be sent, so these come before
-            // the answer to the next one.
+            // Clients acknowledge a PING ahead of requests in their send queue. Those requests
+            // arrive before the acknowledgement of the next PING.
             self.ending = Ending::Known;
             frame::ping(&mut self.out, 0, WINDING_DOWN);
         } else if payload == WINDING_DOWN && self.ending == Ending::Known {
-            // What the client had begun before it knew has come.
+            // All requests that the client had queued before it learnt of the shutdown have
+            // arrived.
             self.ending = Ending::After(self.last);
             frame::go_away(&mut self.out, self.last, Reason::NO_ERROR);
         }

@@ -1,7 +1,6 @@
-//! HTTP/2 as bytes (RFC 9113, RFC 7541), without input or output: the server's side of a
-//! connection. Frames are read out of what has arrived, frames are written into a buffer. What the
-//! standard calls malformed is refused, never repaired, and whoever makes work without asking for
-//! anything runs out of budget.
+//! The server side of HTTP/2 (RFC 9113, RFC 7541) in memory, without I/O. Frames are parsed from
+//! received bytes and written into a buffer. What the standard calls malformed is refused, never
+//! repaired. A client that causes work without making requests exhausts its budget.
 
 mod budget;
 mod connection;
@@ -29,7 +28,7 @@ pub use flow::Credit;
 pub use request::{Malformed, RequestHead, request};
 pub use send::Sender;
 
-/// Why a connection or a stream ends (RFC 9113 §7).
+/// The error code with which a connection or a stream ends (RFC 9113 §7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reason(pub u32);
 

@@ -1,4 +1,4 @@
-//! What a header block says as a request (RFC 9113 §8.2 and §8.3).
+//! Reads a header block as a request (RFC 9113 §8.2 and §8.3).
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
@@ -6,28 +6,28 @@ use super::Block;
 use crate::policy::{Fields, Known, Target};
 use crate::syntax;
 
-/// The block is not a request, or not trailers: the stream ends with PROTOCOL_ERROR (RFC 9113
-/// §8.1.1).
+/// The block is neither a valid request nor valid trailers. The stream ends with PROTOCOL_ERROR
+/// (RFC 9113 §8.1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
 
-/// A request's head, read in place.
+/// A request head, borrowed from the block.
 #[derive(Debug)]
 pub struct RequestHead<'b> {
     /// The method.
     pub method: Method,
     /// The target, as sent.
     pub target: Target<'b>,
-    /// The fields.
+    /// The header fields.
     pub fields: Fields<'b>,
-    /// How long the body is said to be, in bytes.
+    /// The `Content-Length`, in bytes.
     pub length: Option<u64>,
 }
 
-/// Reads a request's head.
+/// Reads a request head.
 ///
 /// # Errors
-/// It is malformed.
+/// Returns [`Malformed`] if the block is not a valid request.
 pub fn request(block: &Block) -> Result<RequestHead<'_>, Malformed> {
     let mut fields = Fields::new();
     let (mut method, mut scheme, mut authority, mut path) = (None, None, None, None);
@@ -43,7 +43,7 @@ pub fn request(block: &Block) -> Result<RequestHead<'_>, Malformed> {
                 b":path" => &mut path,
                 _ => return Err(Malformed),
             };
-            // They come first, and once.
+            // Pseudo-header fields come first, and each at most once (RFC 9113 §8.3).
             if !fields.is_empty() || place.replace(value).is_some() {
                 return Err(Malformed);
             }
@@ -53,7 +53,7 @@ pub fn request(block: &Block) -> Result<RequestHead<'_>, Malformed> {
     }
     let method = Method::from_bytes(method.ok_or(Malformed)?).map_err(|_| Malformed)?;
     let target = if method == Method::CONNECT {
-        // RFC 9113 §8.5.
+        // CONNECT has an authority, but no scheme and no path (RFC 9113 §8.5).
         if scheme.is_some() || path.is_some() || authority.is_none() {
             return Err(Malformed);
         }
@@ -71,7 +71,7 @@ pub fn request(block: &Block) -> Result<RequestHead<'_>, Malformed> {
     Ok(RequestHead { method, target, fields, length })
 }
 
-/// Reads trailers.
+/// Reads the trailers of a request.
 pub(super) fn trailers(block: &Block) -> Result<HeaderMap, Malformed> {
     let mut trailers = HeaderMap::new();
     let mut fields = Fields::new();
@@ -81,12 +81,12 @@ pub(super) fn trailers(block: &Block) -> Result<HeaderMap, Malformed> {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Malformed)?;
         trailers.append(name, HeaderValue::from_bytes(value).map_err(|_| Malformed)?);
     }
-    // A length behind the body is none; whoever believed it would read another message (RFC 9110
-    // §6.5.1).
+    // A `Content-Length` in trailers declares nothing. A recipient that honoured it would read a
+    // different message (RFC 9110 §6.5.1).
     if check(&fields)?.is_some() { Err(Malformed) } else { Ok(trailers) }
 }
 
-/// Refuses fields that speak about a connection (RFC 9113 §8.2.2); returns the declared length.
+/// Refuses connection-specific fields (RFC 9113 §8.2.2). Returns the `Content-Length`.
 fn check(fields: &Fields<'_>) -> Result<Option<u64>, Malformed> {
     let about_connection = [Known::Connection, Known::TransferEncoding, Known::Upgrade]
         .into_iter()
@@ -106,7 +106,7 @@ fn check(fields: &Fields<'_>) -> Result<Option<u64>, Malformed> {
     }
 }
 
-/// A token without upper case letters (RFC 9113 §8.2.1).
+/// Returns a field name as text if it is a token without upper case letters (RFC 9113 §8.2.1).
 fn field_name(name: &[u8]) -> Result<&str, Malformed> {
     if !syntax::is_lower_token(name) {
         return Err(Malformed);
@@ -114,7 +114,7 @@ fn field_name(name: &[u8]) -> Result<&str, Malformed> {
     std::str::from_utf8(name).map_err(|_| Malformed)
 }
 
-/// A value has no white space around it (RFC 9113 §8.2.1).
+/// Returns the value if no white space surrounds it (RFC 9113 §8.2.1).
 fn bare(value: &[u8]) -> Result<&[u8], Malformed> {
     let space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     if space(value.first()) || space(value.last()) { Err(Malformed) } else { Ok(value) }
@@ -124,8 +124,8 @@ fn uri_text(text: &[u8]) -> Result<&str, Malformed> {
     syntax::target(text).ok_or(Malformed)
 }
 
-/// The schemes that there are requests for here (RFC 9110 §4.2). Which of them it is says the
-/// connection, or a proxy that is believed.
+/// Returns whether this is a scheme that Keygate serves (RFC 9110 §4.2). Which of the two applies
+/// is decided by the connection or by a trusted proxy, not by the client.
 fn is_scheme(text: &[u8]) -> bool {
     text.eq_ignore_ascii_case(b"http") || text.eq_ignore_ascii_case(b"https")
 }

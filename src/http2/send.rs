@@ -1,4 +1,4 @@
-//! What is sent on one stream.
+//! The sending side of streams.
 
 use std::collections::VecDeque;
 
@@ -12,22 +12,22 @@ use super::frame::{self, END_HEADERS, END_STREAM};
 use super::streams::{Phase, State};
 use crate::policy::Sink as _;
 
-/// How many streams that were reset from this side are remembered, because their clients may not
-/// know yet.
+/// How many streams reset by the server are remembered, because their clients may not know of the
+/// reset yet.
 const REMEMBERED: usize = 256;
 
-/// What all streams of a connection send by.
+/// The send state that all streams of a connection share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    /// How much may be sent on all streams.
+    /// The send window of the connection, in bytes.
     pub(super) window_out: i64,
-    /// Whether it was said that no dynamic table is used.
+    /// Whether the client was notified that no dynamic table is used.
     table_closed: bool,
     pub(super) budget: Budget,
-    /// In monotonic nanoseconds.
+    /// The current time, in monotonic nanoseconds.
     pub(super) now: u64,
-    /// Streams that were reset from this side before their clients had ended them: what these had
-    /// sent may still come.
+    /// Streams that the server reset before the client had ended them. Frames that were already on
+    /// their way may still arrive.
     resets: VecDeque<u32>,
 }
 
@@ -42,7 +42,7 @@ impl Shared {
         }
     }
 
-    /// Remembers that a stream was reset from this side.
+    /// Remembers that the server has reset a stream.
     pub(super) fn remember_reset(&mut self, id: u32) {
         if self.resets.len() == REMEMBERED {
             self.resets.pop_front();
@@ -55,8 +55,8 @@ impl Shared {
     }
 }
 
-/// The sending side of one stream. What ends the stream closes it as soon as the sender is given
-/// back.
+/// The sending side of one stream. When the stream has ended, it is removed as soon as this is
+/// dropped.
 #[derive(Debug)]
 pub struct Sender<'c> {
     pub(super) out: &'c mut Vec<u8>,
@@ -65,45 +65,46 @@ pub struct Sender<'c> {
 }
 
 impl Sender<'_> {
-    /// Whether the stream is still open.
+    /// Returns whether the stream is still open.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.state.phase != Phase::Closed
     }
 
-    /// How many bytes are collected on the connection, of this stream and others.
+    /// Returns how many bytes the connection's send buffer holds, for all streams.
     #[must_use]
     pub fn collected(&self) -> usize {
         self.out.len()
     }
 
-    /// How much may be sent.
+    /// Returns how many bytes of data may be sent now.
     #[must_use]
     pub fn room(&self) -> usize {
         usize::try_from(self.state.window_out.min(self.shared.window_out)).unwrap_or(0)
     }
 
-    /// Notes how long the request's body is said to be; false where it contradicts what has come
-    /// (RFC 9113 §8.1.1).
+    /// Sets the `Content-Length` of the request. Returns `false` if the request has already ended
+    /// and the length is not 0 (RFC 9113 §8.1.1).
     #[must_use]
     pub fn expect(&mut self, length: u64) -> bool {
         self.state.expected = Some(length);
         !self.state.has_ended() || length == 0
     }
 
-    /// Sends an answer's head. `fields`: all but the status. `ended`: there is no body.
+    /// Sends a response head. `fields`: all fields but the status. `ended`: whether the response
+    /// has no body.
     pub fn send_head(&mut self, status: StatusCode, fields: &HeaderBlock, ended: bool) {
         let first = !std::mem::replace(&mut self.shared.table_closed, true);
         let start = encode::status(status, first);
         self.send_block(&start, &fields.0, ended);
     }
 
-    /// Tells the client to send the body that it waits to send (RFC 9110 §10.1.1).
+    /// Sends 100 (Continue), for which the client delays its body (RFC 9110 §10.1.1).
     pub fn send_continue(&mut self) {
         self.send_head(StatusCode::CONTINUE, &HeaderBlock::default(), false);
     }
 
-    /// Sends trailers, which end the stream.
+    /// Sends trailers, which end the response.
     pub fn send_trailers(&mut self, trailers: &HeaderMap) {
         let mut block = HeaderBlock::with_capacity(128);
         for (name, value) in trailers {
@@ -142,8 +143,8 @@ impl Sender<'_> {
         }
     }
 
-    /// Sends a part of an answer's body, no more than there is [room](Sender::room) for. `ended`:
-    /// it is the last one, and may then be empty.
+    /// Sends a part of a response body, which must not exceed [the window](Sender::room). `ended`:
+    /// whether it is the last part, which may be empty.
     pub fn send_data(&mut self, mut data: &[u8], ended: bool) {
         if !self.is_open() {
             return;
@@ -167,19 +168,19 @@ impl Sender<'_> {
         }
     }
 
-    /// Notes that this side has ended the stream.
+    /// Notes that the response has ended.
     fn end(&mut self) {
         self.shared.budget.earn(budget::ANSWER);
         self.state.end_out();
     }
 
-    /// Resets a stream whose request is malformed (RFC 9113 §8.1.1). Those are counted.
+    /// Resets a stream whose request is malformed (RFC 9113 §8.1.1), and deducts the cost.
     pub fn refuse(&mut self) {
         self.shared.budget.charge(budget::RESET, self.shared.now);
         self.reset(Reason::PROTOCOL_ERROR);
     }
 
-    /// Resets the stream, if it is still open.
+    /// Resets the stream if it is still open.
     pub fn reset(&mut self, reason: Reason) {
         if !self.is_open() {
             return;
@@ -191,8 +192,8 @@ impl Sender<'_> {
         self.state.phase = Phase::Closed;
     }
 
-    /// Lets more of the request's body come, if it is enough to be worth a frame. `held`: how many
-    /// bytes of what has come are still kept.
+    /// Sends a WINDOW_UPDATE for the stream if it raises the window by at least a quarter. `held`:
+    /// how many received bytes of the body are still in memory.
     pub fn raise_window(&mut self, held: usize) {
         if self.state.has_ended() {
             return;

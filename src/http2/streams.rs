@@ -1,46 +1,46 @@
-//! The streams that are open.
+//! The open streams of a connection.
 
 use slab::Slab;
 
 use super::flow::STREAM_WINDOW;
 
-/// Which sides of a stream may still send (RFC 9113 §5.1).
+/// The state of a stream (RFC 9113 §5.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     Open,
     /// The client has ended its side.
     HalfClosedRemote,
-    /// The server has.
+    /// The server has ended its side.
     HalfClosedLocal,
     Closed,
 }
 
-/// What the protocol knows of a stream.
+/// The protocol state of a stream.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) id: u32,
     pub(super) phase: Phase,
-    /// How much may be sent; less than nothing after the client has made its initial window smaller
-    /// (RFC 9113 §6.9.2).
+    /// The send window, in bytes. It is negative after the client has reduced its initial window
+    /// size below what was sent (RFC 9113 §6.9.2).
     pub(super) window_out: i64,
-    /// How much may come.
+    /// The receive window, in bytes.
     pub(super) window_in: usize,
-    /// How much of the body is to come by the head of the request.
+    /// How many bytes of the body are still to come, if the request has a `Content-Length`.
     pub(super) expected: Option<u64>,
 }
 
 impl State {
-    /// Whether the client has ended its side.
+    /// Returns whether the client has ended its side.
     pub(super) fn has_ended(&self) -> bool {
         matches!(self.phase, Phase::HalfClosedRemote | Phase::Closed)
     }
 
-    /// Whether the server has ended its side.
+    /// Returns whether the server has ended its side.
     pub(super) fn is_answered(&self) -> bool {
         matches!(self.phase, Phase::HalfClosedLocal | Phase::Closed)
     }
 
-    /// The client ends its side.
+    /// Ends the client's side.
     pub(super) fn end_in(&mut self) {
         self.phase = match self.phase {
             Phase::Open | Phase::HalfClosedRemote => Phase::HalfClosedRemote,
@@ -48,7 +48,7 @@ impl State {
         };
     }
 
-    /// The server ends its side.
+    /// Ends the server's side.
     pub(super) fn end_out(&mut self) {
         self.phase = match self.phase {
             Phase::Open | Phase::HalfClosedLocal => Phase::HalfClosedLocal,
@@ -57,7 +57,7 @@ impl State {
     }
 }
 
-/// An open stream, and what its user keeps for it.
+/// An open stream, and the user's data for it.
 #[derive(Debug)]
 pub(super) struct Stream<T> {
     pub(super) state: State,
@@ -67,7 +67,7 @@ pub(super) struct Stream<T> {
 #[derive(Debug)]
 pub(super) struct Streams<T> {
     slab: Slab<Stream<T>>,
-    /// Ids and keys of those that are open, in the order of ids.
+    /// The identifiers and slab keys of the open streams, in ascending order of identifiers.
     open: Vec<(u32, usize)>,
 }
 
@@ -76,7 +76,7 @@ impl<T> Streams<T> {
         Self { slab: Slab::new(), open: Vec::new() }
     }
 
-    /// The key of an open stream.
+    /// Returns the slab key of an open stream.
     pub(super) fn find(&self, id: u32) -> Option<usize> {
         let at = self.open.binary_search_by_key(&id, |(id, _)| *id).ok()?;
         Some(self.open[at].1)
@@ -90,12 +90,12 @@ impl<T> Streams<T> {
         self.slab.get_mut(key)
     }
 
-    /// How many are open.
+    /// Returns the number of open streams.
     pub(super) fn len(&self) -> usize {
         self.open.len()
     }
 
-    /// Opens a stream, whose id is higher than all before; returns its key.
+    /// Adds a stream, whose identifier must be higher than all before. Returns its slab key.
     pub(super) fn add(&mut self, id: u32, window_out: i64, phase: Phase, user: T) -> usize {
         let state = State { id, phase, window_out, window_in: STREAM_WINDOW, expected: None };
         let key = self.slab.insert(Stream { state, user });
@@ -103,7 +103,7 @@ impl<T> Streams<T> {
         key
     }
 
-    /// Removes a stream and what its user keeps for it.
+    /// Removes a stream. Returns the user's data.
     pub(super) fn remove(&mut self, key: usize) -> Option<T> {
         let stream = self.slab.try_remove(key)?;
         if let Ok(at) = self.open.binary_search_by_key(&stream.state.id, |(id, _)| *id) {
@@ -120,7 +120,7 @@ impl<T> Streams<T> {
         self.slab.iter_mut()
     }
 
-    /// Gives back the room of streams that were open.
+    /// Frees the memory of closed streams if no stream is open.
     pub(super) fn shrink(&mut self) {
         if self.open.is_empty() {
             *self = Self::new();

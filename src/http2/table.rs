@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::policy::wipe;
 
-/// The entries of the static table; the first one has index 1.
+/// The entries of the static table. The first one has index 1.
 #[rustfmt::skip]
 pub(super) static STATIC: [(&str, &str); 61] = [
     (":authority", ""), (":method", "GET"), (":method", "POST"), (":path", "/"),
@@ -26,7 +26,8 @@ pub(super) static STATIC: [(&str, &str); 61] = [
     ("via", ""), ("www-authenticate", ""),
 ];
 
-/// The index of a static entry with this name that an answer's field may have; 0: there is none.
+/// Returns the index of a static entry with this name, or 0 if there is none that a response could
+/// use.
 pub(super) fn static_name(name: &str) -> u8 {
     match (name.len(), name) {
         (3, "age") => 21,
@@ -60,10 +61,10 @@ pub(super) fn static_name(name: &str) -> u8 {
     }
 }
 
-/// What an entry counts besides its text (RFC 7541 §4.1).
+/// The overhead of an entry, in bytes, which counts towards its size (RFC 7541 §4.1).
 pub(super) const ENTRY: usize = 32;
 
-/// The entries that came, the newest first.
+/// The indexed entries, the newest first.
 #[derive(Debug)]
 pub(super) struct DynamicTable {
     entries: VecDeque<Entry>,
@@ -72,19 +73,19 @@ pub(super) struct DynamicTable {
 }
 
 struct Entry {
-    /// The name, then the value.
+    /// The name followed by the value.
     text: Box<[u8]>,
     name: usize,
 }
 
-/// The value may be a key: it is not shown.
+/// Omits the text, which may contain a key.
 impl fmt::Debug for Entry {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Entry").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-/// Nor is it left behind.
+/// Erases the text from memory, because it may contain a key.
 impl Drop for Entry {
     fn drop(&mut self) {
         wipe(&mut self.text);
@@ -92,24 +93,25 @@ impl Drop for Entry {
 }
 
 impl DynamicTable {
-    /// An empty one that may hold `most` bytes.
+    /// Returns an empty table of at most `most` bytes.
     pub(super) fn new(most: usize) -> Self {
         Self { entries: VecDeque::new(), size: 0, most }
     }
 
-    /// Name and value of an entry; the newest has index 0.
+    /// Returns the name and the value of an entry. The newest entry has index 0.
     pub(super) fn get(&self, index: usize) -> Option<(&[u8], &[u8])> {
         let entry = self.entries.get(index)?;
         Some(entry.text.split_at(entry.name))
     }
 
-    /// Changes how much it may hold (RFC 7541 §4.3).
+    /// Changes the maximum size, in bytes (RFC 7541 §4.3).
     pub(super) fn resize(&mut self, most: usize) {
         self.most = most;
         self.make_room(0);
     }
 
-    /// Adds an entry. One that is too large empties the table (RFC 7541 §4.4).
+    /// Adds an entry. `name`: the length of its name. An entry that is too large empties the table
+    /// (RFC 7541 §4.4).
     pub(super) fn add(&mut self, text: &[u8], name: usize) {
         let size = text.len() + ENTRY;
         self.make_room(size);

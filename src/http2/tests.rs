@@ -9,7 +9,7 @@ mod peer;
 mod requests;
 mod windows;
 
-/// So many cases of a property, or as many as `PROPTEST_CASES` says.
+/// Returns a configuration with this many cases, or with as many as `PROPTEST_CASES` says.
 fn cases(short: u32) -> proptest::prelude::ProptestConfig {
     let cases =
         std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(short);

@@ -1,4 +1,4 @@
-//! What changes about a key while its record does not: its counts, carried over every edit.
+//! The usage counts of a key. They change while its record does not, and outlive every edit of it.
 
 use std::collections::{HashMap, VecDeque};
 use std::iter::successors;
@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::digest::Digest;
 use super::quota::{Allowance, Exhausted, Limit, Quota, WindowCounts};
 
-/// The state of one key. Only requests with this key touch it. Empty until first use, so that an
-/// idle key costs next to nothing.
+/// The counts of one key. Only requests with this key access it. It is empty until first use, so
+/// that an idle key costs next to nothing.
 #[derive(Debug, Default)]
 pub struct Account {
     state: OnceBox<State>,
@@ -20,12 +20,12 @@ pub struct Account {
 
 #[derive(Debug)]
 struct State {
-    /// Whether somebody has been told that there is something to collect.
+    /// Whether the usage recorder has been notified since the last collection.
     noted: AtomicBool,
     requests: AtomicU64,
-    /// What of `requests` has been collected; only the collector touches it.
+    /// How many of `requests` were collected. Only the collector accesses it.
     collected: AtomicU64,
-    /// Most keys have one API and one secret; others hang behind the first.
+    /// Most keys have one API and one secret. Any others are linked from the first.
     usage: Usage,
     secret: SecretUse,
 }
@@ -41,67 +41,69 @@ pub(super) struct Usage {
 #[derive(Debug)]
 struct SecretUse {
     digest: Digest,
-    /// Unix seconds.
+    /// Unix seconds, 0 before the first use.
     last_used: AtomicI64,
-    /// What of it has been collected; only the collector touches it.
+    /// The value of `last_used` that was collected last. Only the collector accesses it.
     collected: AtomicI64,
     next: OnceBox<SecretUse>,
 }
 
-/// What happened to a key since it was last asked.
+/// The usage of a key since the previous collection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Collected {
-    /// Requests.
+    /// The number of requests.
     pub requests: u64,
-    /// Requests since the process started, these included.
+    /// The number of requests since the process started, including these.
     pub total: u64,
-    /// Secrets that were presented, and when they last were, in Unix seconds.
+    /// The secrets that were presented, each with the time of its last use in Unix seconds.
     pub secrets: Vec<(Digest, i64)>,
 }
 
-/// What an account knows, for a process that goes on with it by the same clock.
+/// The exported state of an account, for a successor process with the same clock.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountState {
-    /// By the API's name.
+    /// The counts of each API, by its name.
     pub counts: Vec<(String, Vec<WindowCounts>)>,
-    /// When each secret was last presented, in Unix seconds; 0: it was not.
+    /// When each secret was last presented, in Unix seconds; 0 if never.
     pub last_used: Vec<(Digest, i64)>,
 }
 
 impl Account {
-    /// Notes that the key was presented and found valid. Returns whether the account should be told
-    /// to whoever collects: once between two collections.
+    /// Records a use of the key, which was found valid. Returns whether the usage recorder must be
+    /// notified, which is once between two collections.
     pub(super) fn note_use(&self, api: &Arc<str>, digest: &Digest, unix: i64) -> bool {
         let state = self.state(api, digest);
         let secret = state.secret.of(digest);
         if secret.last_used.load(Ordering::Relaxed) < unix {
             secret.last_used.fetch_max(unix, Ordering::Relaxed);
         }
-        // In one order with what `collect` does, or a use could be neither collected nor noted
-        // again.
+        // Sequentially consistent with `collect`. Otherwise a use could be neither collected nor
+        // cause another notification.
         state.requests.fetch_add(1, Ordering::SeqCst);
-        // A read first: the line stays shared between cores while nothing changes.
+        // The load comes first: the cache line stays shared between cores while nothing changes.
         !state.noted.load(Ordering::SeqCst) && !state.noted.swap(true, Ordering::SeqCst)
     }
 
-    /// Requests with this key that were found valid, since the process started.
+    /// Returns the number of requests with this key that were found valid since the process
+    /// started.
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.state.get().map_or(0, |state| state.requests.load(Ordering::Relaxed))
     }
 
-    /// When each secret was last presented, in Unix seconds, as far as this process has seen it.
+    /// Returns when each secret was last presented, in Unix seconds, as far as this process has
+    /// seen it.
     pub fn last_used(&self) -> impl Iterator<Item = (Digest, i64)> {
         let secrets = self.state.get().into_iter().flat_map(|state| state.secret.all());
         secrets.map(|secret| (secret.digest, secret.last_used.load(Ordering::Relaxed)))
     }
 
-    /// What is new since the last call. There must be one caller only.
+    /// Returns the usage since the last call. There must be only one caller.
     pub fn collect(&self) -> Collected {
         let Some(state) = self.state.get() else {
             return Collected { requests: 0, total: 0, secrets: Vec::new() };
         };
-        // Before the reading, so that what comes in between is told again.
+        // Cleared before the counts are read, so that a use in between causes another notification.
         state.noted.store(false, Ordering::SeqCst);
         let requests = state.requests.load(Ordering::SeqCst);
         let secrets = state.secret.all().filter_map(|secret| {
@@ -117,7 +119,7 @@ impl Account {
         }
     }
 
-    /// What is known at `now`, in monotonic nanoseconds. Nothing: the key was never used.
+    /// Returns the state at `now`, in monotonic nanoseconds, or `None` if the key was never used.
     #[must_use]
     pub fn export(&self, now: u64) -> Option<AccountState> {
         let state = self.state.get()?;
@@ -128,8 +130,8 @@ impl Account {
         Some(AccountState { counts: counts.collect(), last_used: self.last_used().collect() })
     }
 
-    /// Goes on with what another process knew of a key that this one has not seen used yet. `name`
-    /// gives the API's name as requests have it.
+    /// Restores the state of another process, for a key that this process has not seen used yet.
+    /// `name` returns an API's name as requests refer to it.
     pub fn import(&self, known: &AccountState, name: impl Fn(&str) -> Arc<str>) {
         let (Some((first, _)), Some((digest, _))) = (known.counts.first(), known.last_used.first())
         else {
@@ -142,16 +144,17 @@ impl Account {
         for (digest, last_used) in &known.last_used {
             let secret = state.secret.of(digest);
             secret.last_used.fetch_max(*last_used, Ordering::Relaxed);
-            // It has been collected where it was noted.
+            // The other process has already collected this use.
             secret.collected.fetch_max(*last_used, Ordering::Relaxed);
         }
     }
 
-    /// Counts one request of the secret with this digest in every window, or, if one is used up, in
-    /// none. `now` in monotonic nanoseconds.
+    /// Counts one request of the secret with this digest in every window, or in no window if one is
+    /// exhausted. `now`: monotonic nanoseconds. Returns what remains, or `None` if there is no
+    /// limit.
     ///
     /// # Errors
-    /// A window is used up.
+    /// Returns [`Exhausted`] if a window is exhausted.
     pub fn charge(
         &self,
         api: &Arc<str>,
@@ -175,7 +178,7 @@ impl Account {
         }
     }
 
-    /// How long the counts matter once nobody uses the key any more, in nanoseconds.
+    /// Returns how long the counts matter after the last use, in nanoseconds.
     fn memory(&self) -> u64 {
         let usages = self.state.get().into_iter().flat_map(|state| state.usage.all());
         usages.map(|usage| usage.lock().memory()).max().unwrap_or(0)
@@ -203,7 +206,7 @@ impl Usage {
         successors(Some(self), |usage| usage.next.get())
     }
 
-    /// The one of this API.
+    /// Returns the usage in this API.
     fn of(&self, api: &Arc<str>) -> &Self {
         let mut usage = self;
         while !Arc::ptr_eq(&usage.api, api) && usage.api != *api {
@@ -224,8 +227,7 @@ impl Usage {
         self.lock().peek(limits, now)
     }
 
-    /// A panic cannot leave the counts half-changed in a way that admits more, so a poisoned lock
-    /// is good.
+    /// A panic cannot leave counts that admit more requests, so a poisoned lock is safe to use.
     fn lock(&self) -> MutexGuard<'_, Quota> {
         self.quota.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -254,7 +256,7 @@ impl SecretUse {
     }
 }
 
-/// Accounts of keys that are gone.
+/// Accounts of removed keys, by id. A key that returns within its window keeps its counts.
 #[derive(Debug, Default)]
 pub struct Departed {
     /// Of those that may come back within their windows, by id, with the moment (monotonic
@@ -269,7 +271,7 @@ pub struct Departed {
 const COLLECTED: u64 = 5_000_000_000;
 
 impl Departed {
-    /// Remembers the account of a key that is gone since `now` (monotonic nanoseconds).
+    /// Adds the account of a key that was removed at `now` (monotonic nanoseconds).
     pub fn add(&mut self, id: &str, account: Arc<Account>, now: u64) {
         if account.state.get().is_some() {
             self.accounts.insert(id.into(), (account, now));
@@ -284,17 +286,18 @@ impl Departed {
         }
     }
 
-    /// The account of a key that comes back.
+    /// Removes and returns the account of a key that returns.
     pub fn take(&mut self, id: &str) -> Option<Arc<Account>> {
         self.accounts.remove(id).map(|(account, _)| account)
     }
 
-    /// Those of keys that may come back, with their ids.
+    /// Returns the accounts of keys that may return, with their ids.
     pub fn all(&self) -> impl Iterator<Item = (&str, &Arc<Account>)> {
         self.accounts.iter().map(|(id, (account, _))| (&**id, account))
     }
 
-    /// Drops those whose counts do not matter any more, and returns them with their ids.
+    /// Removes the accounts whose counts no longer matter at `now` (monotonic nanoseconds). Returns
+    /// them with their ids.
     pub fn forget(&mut self, now: u64) -> Vec<(Box<str>, Arc<Account>)> {
         let over = |account: &Account, gone: u64| {
             let memory = account.memory();

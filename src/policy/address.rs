@@ -1,4 +1,4 @@
-//! Client addresses: ranges of them, and which one a request really comes from.
+//! Client addresses: address ranges, and the address that a request really comes from.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,27 +9,28 @@ use super::fields::{Fields, Known, field_text};
 use super::refusal::Refusal;
 use super::target::host_name;
 
-/// `203.0.113.0/24`, `2001:db8::/32`, or one address. IPv4-mapped IPv6 counts as IPv4.
+/// An address range: `203.0.113.0/24`, `2001:db8::/32`, or one address. IPv4-mapped IPv6 addresses
+/// count as IPv4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AddressRange(IpNet);
 
-/// Why a text is no address range.
+/// Why a text is not an address range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadAddressRange {
-    /// Neither an address nor a CIDR block.
+    /// The text is neither an address nor a CIDR block.
     #[error(
         "an address range is an address or a CIDR block, such as `203.0.113.0/24` or \
          `2001:db8::/32`"
     )]
     Form,
-    /// Bits are set behind the prefix length; the range that was probably meant.
+    /// Bits are set after the prefix length. Holds the range that was probably meant.
     #[error("bits are set behind the prefix length; did you mean `{0}`?")]
     HostBits(IpNet),
 }
 
 impl fmt::Display for AddressRange {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // An address alone is written as one.
+        // A single address is written without a prefix length.
         if self.0.prefix_len() == self.0.max_prefix_len() {
             self.0.addr().fmt(out)
         } else {
@@ -39,10 +40,10 @@ impl fmt::Display for AddressRange {
 }
 
 impl AddressRange {
-    /// Reads an address or a CIDR block (RFC 4632 §3.1, RFC 4291 §2.3).
+    /// Parses an address or a CIDR block (RFC 4632 §3.1, RFC 4291 §2.3).
     ///
     /// # Errors
-    /// What is wrong with the text.
+    /// Returns what is wrong with the text.
     pub fn parse(text: &str) -> Result<Self, BadAddressRange> {
         if let Ok(address) = text.parse::<IpAddr>() {
             return Ok(Self(IpNet::from(address.to_canonical())));
@@ -64,19 +65,20 @@ impl AddressRange {
         })
     }
 
-    /// Whether the address lies in it.
+    /// Returns whether the range contains the address.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())
     }
 }
 
-/// The client's address: the peer's, or, while that is a trusted proxy, the one before it in
-/// `X-Forwarded-For`, read from the right. Where every hop is trusted, the first one.
+/// Returns the client's address. It is the peer's, unless the peer is a trusted proxy: then it is
+/// the last entry of `X-Forwarded-For` that is not a trusted proxy, or the first entry if all are
+/// trusted.
 ///
 /// # Errors
-/// [`Refusal::MalformedForwardedFor`] where an entry that has to be believed is no address, or what
-/// else the proxy says cannot be read.
+/// Returns [`Refusal::MalformedForwardedFor`] if an entry that is needed is not an address, or if
+/// the proxy's `X-Forwarded-Proto` or `X-Forwarded-Host` is malformed.
 pub fn client_address(
     peer: IpAddr,
     fields: &Fields<'_>,
@@ -102,7 +104,7 @@ pub fn client_address(
     Ok(client)
 }
 
-/// What a trusted proxy says of the scheme and the host that its client used.
+/// Checks the scheme and the host that a trusted proxy says its client used.
 fn check_scheme_and_host(fields: &Fields<'_>) -> Result<(), Refusal> {
     let is_scheme = |scheme: &[u8]| {
         scheme.eq_ignore_ascii_case(b"https") || scheme.eq_ignore_ascii_case(b"http")
@@ -113,8 +115,8 @@ fn check_scheme_and_host(fields: &Fields<'_>) -> Result<(), Refusal> {
     if sound { Ok(()) } else { Err(Refusal::MalformedForwardedFor) }
 }
 
-/// The last entry of the lists in these fields: the one that the proxy itself has added. What
-/// stands before it came from its client.
+/// Returns the last entry of the lists in these fields, which is the one that the proxy itself has
+/// added. The entries before it came from the proxy's client.
 pub(super) fn last_entry<'b>(fields: &Fields<'b>, known: Known) -> Option<&'b [u8]> {
     let list = fields.all(known).next_back()?;
     list.rsplit(|byte| *byte == b',').next().map(<[u8]>::trim_ascii)

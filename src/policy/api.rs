@@ -1,4 +1,4 @@
-//! One API that Keygate stands in front of, as the decision needs it.
+//! One API behind Keygate, prepared for the decision.
 
 use super::challenges::Challenges;
 use super::cors::{Cors, is_preflight};
@@ -9,20 +9,20 @@ use super::identity::encoded;
 use super::scope::ScopeSet;
 use super::withheld::Withheld;
 
-/// An API with all that can be worked out before the first request.
+/// An API, with everything that can be computed before the first request.
 #[derive(Debug)]
 pub struct Api {
     pub(super) definition: ApiDefinition,
     pub(super) endpoints: EndpointTable,
     pub(super) challenges: Challenges,
     pub(super) withheld: Withheld,
-    /// The names of the environments as the upstream is told them.
+    /// The environments' names, as header lines for the upstream.
     pub(super) environment_lines: Vec<Box<[u8]>>,
     cors: Option<Cors>,
 }
 
 impl Api {
-    /// Prepares the look-up tables and the fixed parts of its answers.
+    /// Builds the look-up tables and the fixed parts of responses.
     #[must_use]
     pub fn new(definition: ApiDefinition) -> Self {
         let of_scopes = definition.scopes.iter().enumerate().flat_map(|(index, scope)| {
@@ -45,31 +45,32 @@ impl Api {
         Self { definition, endpoints, challenges, withheld, environment_lines, cors }
     }
 
-    /// What it was made from.
+    /// Returns the definition that the API was built from.
     #[must_use]
     pub fn definition(&self) -> &ApiDefinition {
         &self.definition
     }
 
-    /// What browsers are told in the answer to this request, refusals included, as whole lines.
+    /// Returns the CORS header lines of the response to this request, or of its refusal.
     #[must_use]
     pub fn cors_lines(&self, fields: &Fields<'_>) -> &[u8] {
         self.cors.as_ref().map_or(&[], |cors| cors.answer(fields))
     }
 
-    /// What the answer to this preflight says, as whole lines.
+    /// Returns the CORS header lines of the response to this preflight request.
     #[must_use]
     pub fn preflight_lines(&self, fields: &Fields<'_>) -> &[u8] {
         self.cors.as_ref().map_or(&[], |cors| cors.preflight(fields))
     }
 
-    /// Whether it is a preflight, which Keygate itself answers.
+    /// Returns whether it is a preflight request, which Keygate itself answers.
     pub(super) fn is_preflight(&self, method: &http::Method, fields: &Fields<'_>) -> bool {
         self.cors.is_some() && is_preflight(method, fields)
     }
 
-    /// The environment that a key belongs to by its prefix (the longest that fits), as an index
-    /// into the definition's list. Nothing where the API has environments and none fits.
+    /// Returns the environment that a key belongs to, by the longest prefix that matches, as an
+    /// index into the definition's list. Returns `Ok(None)` if the API has no environments, and
+    /// `Err` if it has some and none matches.
     pub(super) fn environment_of(&self, key: &[u8]) -> Result<Option<usize>, ()> {
         let environments = &self.definition.environments;
         if environments.is_empty() {
@@ -85,19 +86,21 @@ impl Api {
             .ok_or(())
     }
 
-    /// The scopes that allow this method and path, and whether Keygate itself answers there.
+    /// Returns the scopes that allow this method and path, and whether the path is a key endpoint,
+    /// which Keygate itself answers.
     #[must_use]
     pub fn claims(&self, method: &http::Method, path: &str) -> (ScopeSet, bool) {
         (self.endpoints.claims(method, path).scopes, self.is_key_endpoint(path))
     }
 
-    /// Whether Keygate itself answers at `path`.
+    /// Returns whether `path` is a key endpoint, which Keygate itself answers.
     pub(super) fn is_key_endpoint(&self, path: &str) -> bool {
         self.definition.key_api.as_ref().is_some_and(|key_api| self.lies_below(path, &key_api.path))
     }
 
-    /// Index of the scope that opens the key endpoints; it comes behind the API's own where it is
-    /// none of them.
+    /// Returns the index of the scope that allows the key endpoints. If the API does not define
+    /// that scope, the index follows those of the API's own scopes. Returns `None` if no scope is
+    /// configured.
     #[must_use]
     pub fn key_scope(&self) -> Option<usize> {
         let wanted = self.definition.key_api.as_ref()?.scope.as_deref()?;
@@ -105,7 +108,7 @@ impl Api {
         Some(scopes.iter().position(|scope| &*scope.name == wanted).unwrap_or(scopes.len()))
     }
 
-    /// The name of the scope at this index.
+    /// Returns the name of the scope at this index.
     #[must_use]
     pub fn scope_name(&self, index: usize) -> Option<&str> {
         let own = self.definition.scopes.get(index).map(|scope| &*scope.name);
@@ -119,7 +122,7 @@ impl Api {
         })
     }
 
-    /// Whether `path` lies at or below the base path.
+    /// Returns whether `path` is the base path or below it.
     pub(super) fn covers(&self, path: &str) -> bool {
         self.definition.base_path.as_ref() == "/"
             || self.lies_below(path, &self.definition.base_path)

@@ -1,4 +1,4 @@
-//! The heart: one pass over a request head, check after check, to the first that refuses.
+//! The decision on a request head: the checks run in order, up to the first that refuses.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,27 +17,27 @@ use super::quota::{Allowance, Exhausted, Limit};
 use super::refusal::Refusal;
 use super::snapshot::Snapshot;
 
-/// Who calls, as far as Keygate knows.
+/// The caller, as far as Keygate can tell.
 #[derive(Debug, Clone, Copy)]
 pub enum Caller<'s> {
     /// The holder of a key.
     Key {
-        /// The key.
+        /// The record of the key.
         record: &'s Arc<KeyRecord>,
-        /// What it may do in this API.
+        /// What the key may do in this API.
         grant: &'s Grant,
-        /// Of the secret that was presented.
+        /// The digest of the secret that was presented.
         digest: Digest,
-        /// Index of its environment in the API's list.
+        /// The index of the key's environment in the API's list.
         environment: Option<usize>,
     },
-    /// Somebody with a credential that the upstream checks itself.
+    /// A caller with a credential that the upstream checks itself.
     PassThrough,
-    /// Anybody, at an endpoint that needs no key.
+    /// Any caller, at an endpoint that needs no key.
     Public,
 }
 
-/// The witness that a request was authorised. Only [`authorise`] makes one.
+/// Proof that a request was authorised. Only [`authorise`] and [`authorise_traced`] make one.
 #[derive(Debug)]
 pub struct Permit<'s> {
     api: &'s Api,
@@ -52,14 +52,14 @@ pub struct Permit<'s> {
 pub enum Responder {
     /// The upstream.
     Upstream,
-    /// Keygate itself, at the API's own key endpoints.
+    /// Keygate itself, at the API's key endpoints.
     KeyEndpoints,
-    /// Keygate itself: a browser asks whether a page may make a request.
+    /// Keygate itself, with the response to a preflight request.
     Preflight,
 }
 
-/// The witness that a request was authorised and counted. Only [`charge`] makes one, and nothing is
-/// sent to an upstream without it.
+/// Proof that a request was authorised and counted. Only [`charge`] and [`charge_by`] return one,
+/// and nothing is sent to an upstream without it.
 #[derive(Debug)]
 pub struct Admission<'s> {
     permit: Permit<'s>,
@@ -67,38 +67,38 @@ pub struct Admission<'s> {
 }
 
 impl<'s> Permit<'s> {
-    /// The API that the request is for.
+    /// Returns the API that the request is for.
     #[must_use]
     pub fn api(&self) -> &'s Api {
         self.api
     }
 
-    /// Its index in the snapshot.
+    /// Returns the index of the API in the snapshot.
     #[must_use]
     pub fn api_index(&self) -> usize {
         self.api_index
     }
 
-    /// Who calls.
+    /// Returns the caller.
     #[must_use]
     pub fn caller(&self) -> Caller<'s> {
         self.caller
     }
 
-    /// Who answers the request.
+    /// Returns who answers the request.
     #[must_use]
     pub fn responder(&self) -> Responder {
         self.responder
     }
 
-    /// The same request as one that is refused all the same. It is not counted.
+    /// Turns the permit into a refusal. The request is not counted.
     #[must_use]
     pub fn refused(self, refusal: Refusal, now: Now) -> Refused<'s> {
         let allowance = self.allowance(now);
         Admission { permit: self, allowance }.refused(refusal)
     }
 
-    /// What the limit leaves before this request; nothing where there is no limit.
+    /// Returns what remains of the limit before this request, or `None` if there is no limit.
     #[must_use]
     pub fn allowance(&self, now: Now) -> Option<Allowance> {
         let Caller::Key { record, grant, .. } = self.caller else { return None };
@@ -107,32 +107,32 @@ impl<'s> Permit<'s> {
 }
 
 impl<'s> Admission<'s> {
-    /// The API that the request is for.
+    /// Returns the API that the request is for.
     #[must_use]
     pub fn api(&self) -> &'s Api {
         self.permit.api
     }
 
-    /// Its index in the snapshot.
+    /// Returns the index of the API in the snapshot.
     #[must_use]
     pub fn api_index(&self) -> usize {
         self.permit.api_index
     }
 
-    /// Who calls.
+    /// Returns the caller.
     #[must_use]
     pub fn caller(&self) -> Caller<'s> {
         self.permit.caller
     }
 
-    /// The client's address behind trusted proxies.
+    /// Returns the client's address, as determined from trusted proxies.
     #[must_use]
     pub fn client(&self) -> IpAddr {
         self.permit.client
     }
 
-    /// Notes that the key was used. Returns it if it should be told to whoever collects uses: once
-    /// between two collections.
+    /// Records a use of the key. Returns the key if the usage recorder must be notified, which is
+    /// once between two collections.
     #[must_use]
     pub fn note_use(&self, now: Now) -> Option<&'s Arc<KeyRecord>> {
         let Caller::Key { record, digest, .. } = self.permit.caller else { return None };
@@ -142,19 +142,20 @@ impl<'s> Admission<'s> {
             .then_some(record)
     }
 
-    /// Who answers it.
+    /// Returns who answers the request.
     #[must_use]
     pub fn responder(&self) -> Responder {
         self.permit.responder
     }
 
-    /// What the limit leaves; nothing where there is no limit.
+    /// Returns what remains of the limit, or `None` if there is no limit.
     #[must_use]
     pub fn allowance(&self) -> Option<Allowance> {
         self.allowance
     }
 
-    /// The same request as one that got no answer from the upstream. It stays counted.
+    /// Returns a refusal of the request, which got no response from the upstream. The request stays
+    /// counted.
     #[must_use]
     pub fn refused(&self, refusal: Refusal) -> Refused<'s> {
         let (key, grant) = match self.permit.caller {
@@ -171,51 +172,51 @@ impl<'s> Admission<'s> {
     }
 }
 
-/// A refused request, with what was known by then.
+/// A refused request, with what was known about it at that point.
 #[derive(Debug)]
 pub struct Refused<'s> {
-    /// Why.
+    /// The reason.
     pub refusal: Refusal,
-    /// The API and its index, once it was found.
+    /// The API and its index, if it was determined.
     pub api: Option<(usize, &'s Api)>,
-    /// The key, once it was found, valid or not.
+    /// The key, if it was found, valid or not.
     pub key: Option<&'s Arc<KeyRecord>>,
-    /// What the key may do in this API, once it was found to be valid, and the secret that was
-    /// presented.
+    /// What the key may do in this API, if it was found valid, and the digest of the secret that
+    /// was presented.
     pub grant: Option<(&'s Grant, Digest)>,
-    /// What the limit leaves, for a valid key that has one.
+    /// What remains of the limit, for a valid key that has one.
     pub allowance: Option<Allowance>,
 }
 
 impl<'s> Refused<'s> {
-    /// Notes that the key was used, if it was found to be valid; see [`Admission::note_use`].
+    /// Records a use of the key if it was found valid; see [`Admission::note_use`].
     #[must_use]
     pub fn note_use(&self, now: Now) -> Option<&'s Arc<KeyRecord>> {
         let ((_, digest), record, (_, api)) = (self.grant?, self.key?, self.api?);
         record.account.note_use(&api.definition.name, &digest, now.unix).then_some(record)
     }
 
-    /// A request that is refused before anything is known about it.
+    /// Returns the refusal of a request about which nothing else is known.
     #[must_use]
     pub fn early(refusal: Refusal) -> Self {
         Self { refusal, api: None, key: None, grant: None, allowance: None }
     }
 }
 
-/// A key that stands in for the one in the request's header, which is not known: for whoever asks
-/// what would happen.
+/// A key that replaces the one in the request's header, to find out what would happen to a request
+/// whose secret is not known.
 #[derive(Debug, Clone, Copy)]
 pub struct StandIn<'s> {
-    /// The key.
+    /// The record of the key.
     pub record: &'s Arc<KeyRecord>,
-    /// Index of its environment in the API's list.
+    /// The index of the key's environment in the API's list.
     pub environment: Option<usize>,
 }
 
-/// Judges a request by its head. It counts nothing and has no other effect.
+/// Decides on a request by its head. Counts nothing and has no other effect.
 ///
 /// # Errors
-/// The first check that refuses, in the order that the README gives.
+/// Returns the refusal of the first check that fails, in the order that the README gives.
 pub fn authorise<'s>(
     head: &Head<'_>,
     snapshot: &'s Snapshot,
@@ -224,10 +225,11 @@ pub fn authorise<'s>(
     authorise_traced(head, None, snapshot, now, &mut ())
 }
 
-/// The same, with a key that stands in for the request's own, telling of each check that passes.
+/// Decides like [`authorise`], and reports each check that passes to `trace`. `stand_in`: a key
+/// that replaces the one in the request, if any.
 ///
 /// # Errors
-/// The first check that refuses.
+/// Returns the refusal of the first check that fails.
 pub fn authorise_traced<'s>(
     head: &Head<'_>,
     stand_in: Option<StandIn<'s>>,
@@ -248,7 +250,8 @@ pub fn authorise_traced<'s>(
     let refused = |refusal| Refused { api: Some((api_index, api)), ..Refused::early(refusal) };
     let permit = |caller, responder| Permit { api, api_index, caller, client, responder };
 
-    // Browsers send no key with it (Fetch §3.3.5), and it reaches nothing that one would protect.
+    // Browsers send no credentials with a preflight request (Fetch §3.3.5), and its response
+    // contains nothing that a key would protect.
     if api.is_preflight(head.method, head.fields) {
         return Ok(permit(Caller::Public, Responder::Preflight));
     }
@@ -318,42 +321,44 @@ pub fn authorise_traced<'s>(
     Ok(permit(Caller::Key { record, grant, digest, environment }, responder))
 }
 
-/// What is to be counted of an authorised request.
+/// What to count for an authorised request.
 #[derive(Debug, Clone, Copy)]
 pub struct Charge<'s> {
-    /// The key's.
+    /// The account of the key.
     pub account: &'s Arc<Account>,
-    /// Name of the API.
+    /// The name of the API.
     pub api: &'s Arc<str>,
-    /// Of the secret that was presented.
+    /// The digest of the secret that was presented.
     pub digest: &'s Digest,
-    /// Empty: there is no limit.
+    /// The limits of the key. Empty if there is none.
     pub limits: &'s [Limit],
 }
 
 impl Charge<'_> {
-    /// Counts it in every window of its account, or, if one is used up, in none.
+    /// Counts the request in every window of its account, or in no window if one is exhausted.
+    /// Returns what remains, or `None` if there is no limit.
     ///
     /// # Errors
-    /// A window is used up.
+    /// Returns [`Exhausted`] if a window is exhausted.
     pub fn count(&self, now: Now) -> Result<Option<Allowance>, Exhausted> {
         self.account.charge(self.api, self.digest, self.limits, now.monotonic)
     }
 }
 
-/// Counts an authorised request against its key's limits: in every window, or, if one is used up,
-/// in none.
+/// Counts an authorised request against the limits of its key: in every window, or in no window if
+/// one is exhausted.
 ///
 /// # Errors
-/// [`Refusal::RateLimited`].
+/// Returns [`Refusal::RateLimited`] if a window is exhausted.
 pub fn charge(permit: Permit<'_>, now: Now) -> Result<Admission<'_>, Refused<'_>> {
     charge_by(permit, |charge| charge.count(now))
 }
 
-/// The same where the counts are another's to keep: `count` has it counted there.
+/// Admits a request like [`charge`], where another process keeps the counts. `count` has the
+/// request counted there.
 ///
 /// # Errors
-/// [`Refusal::RateLimited`].
+/// Returns [`Refusal::RateLimited`] if a window is exhausted.
 pub fn charge_by<'s>(
     permit: Permit<'s>,
     count: impl FnOnce(Charge<'_>) -> Result<Option<Allowance>, Exhausted>,

@@ -1,10 +1,10 @@
-//! What a caller without a good key is asked for.
+//! The challenges that are sent to callers without a valid key.
 
 use super::definition::{ApiDefinition, CredentialPlace};
 use super::fields::line;
 use super::refusal::Refusal;
 
-/// The `WWW-Authenticate` lines of an API (RFC 9110 §11.6.1, RFC 6750 §3), made once.
+/// The `WWW-Authenticate` lines of an API (RFC 9110 §11.6.1, RFC 6750 §3), built once.
 #[derive(Debug, Default)]
 pub(super) struct Challenges {
     plain: Box<[u8]>,
@@ -46,7 +46,8 @@ impl Challenges {
         }
     }
 
-    /// The lines of the answer to this refusal. `distinguish`: whether the API tells reasons apart.
+    /// Returns the lines for the response to this refusal. `distinguish`: whether the API discloses
+    /// the reason.
     pub(super) fn of(&self, refusal: Refusal, distinguish: bool) -> &[u8] {
         match refusal {
             _ if refusal.is_missing_credential()

@@ -1,50 +1,50 @@
-//! The checks by name, for whoever wants to know which of them passed.
+//! The checks by name, to report which of them passed.
 
 use super::refusal::Refusal;
 
-/// What is checked, in this order.
+/// The checks, in the order in which they run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Check {
-    /// Method, framing, path, host and what says who somebody is can be read in one way only.
+    /// Method, framing, path, host and fields that identify the caller have one reading only.
     Request,
-    /// The client's address, by way of trusted proxies.
+    /// The client's address is known, behind trusted proxies.
     ClientAddress,
-    /// An API claims host and path.
+    /// An API matches the host and the path.
     Api,
-    /// No key in the query.
+    /// The query contains no key.
     Query,
-    /// Whether the endpoint needs a key. It passes only where one is needed.
+    /// The endpoint needs a key. The check passes only if it does.
     NeedsKey,
-    /// One key is presented, in one place.
+    /// The request presents one key, in one credential location.
     Credential,
-    /// Its prefix is one of the API's.
+    /// The key has the prefix of one of the API's environments.
     Environment,
     /// The key is known.
     KnownKey,
-    /// It is not revoked, nor its organisation.
+    /// Neither the key nor its organisation is revoked.
     NotRevoked,
-    /// It is not paused.
+    /// The key is not paused.
     NotPaused,
-    /// Its organisation is not suspended.
+    /// The key's organisation is not suspended.
     OrganizationOpen,
-    /// Neither it nor its secret has expired.
+    /// Neither the key nor the presented secret has expired.
     NotExpired,
-    /// It is for this API.
+    /// The key is for this API.
     ForApi,
-    /// The client's address is one of the key's.
+    /// The key may be used from the client's address.
     Address,
-    /// The referrer is one of the key's.
+    /// The key may be used from the referrer.
     Referrer,
-    /// The endpoint is one of the key's.
+    /// The key may be used for the endpoint.
     Endpoint,
     /// A scope of the key allows the endpoint.
     Scope,
-    /// The limit has room. Only [`charge`](super::charge) finds out.
+    /// The limit is not exhausted. Only [`charge`](super::charge) checks this.
     Limit,
 }
 
 impl Check {
-    /// All of them, in order.
+    /// All checks, in order.
     pub const ALL: [Self; 18] = [
         Self::Request,
         Self::ClientAddress,
@@ -66,7 +66,7 @@ impl Check {
         Self::Limit,
     ];
 
-    /// Its name for machines.
+    /// Returns the name for machines.
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
@@ -91,7 +91,8 @@ impl Check {
         }
     }
 
-    /// The check that refuses for this reason; nothing: the request was refused after all of them.
+    /// Returns the check that refuses for this reason, or `None` if the request was refused after
+    /// all checks.
     #[must_use]
     pub fn behind(refusal: Refusal) -> Option<Self> {
         Some(match refusal {
@@ -131,9 +132,9 @@ impl Check {
     }
 }
 
-/// Hears of each check that passes. `()` does not listen, at no cost.
+/// Is notified of each check that passes. `()` ignores them, at no cost.
 pub trait Trace {
-    /// This check has passed.
+    /// Notes that a check has passed.
     fn passed(&mut self, check: Check);
 }
 

@@ -1,8 +1,8 @@
-//! Which web pages may read an API's answers (the CORS protocol of the Fetch standard, §3.3): what
-//! browsers are told, prepared once.
+//! Cross-origin resource sharing: which web pages may read an API's responses (the CORS protocol of
+//! the Fetch standard, §3.3). The header lines are built once.
 //!
-//! It is about browsers only. Whoever may call is still decided by the key; a page of another
-//! origin merely learns what came of it.
+//! CORS concerns browsers only. The key still decides who may call; an allowed page of another
+//! origin may merely read the response.
 
 use std::fmt;
 
@@ -10,20 +10,20 @@ use http::{HeaderName, Method};
 
 use super::fields::{Fields, Sink as _};
 
-/// `[api.cors]`.
+/// The `[api.cors]` table of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CorsDefinition {
-    /// Origins as browsers write them, such as `https://app.example.com`; empty: any.
+    /// Allowed origins as browsers send them, such as `https://app.example.com`. Empty: any origin.
     pub origins: Vec<Box<str>>,
     /// Methods that a page may use.
     pub methods: Vec<Box<str>>,
-    /// Header fields that a page may send.
+    /// Request header fields that a page may send.
     pub headers: Vec<HeaderName>,
-    /// Header fields of answers that a page may read.
+    /// Response header fields that a page may read.
     pub expose_headers: Vec<HeaderName>,
-    /// How long a browser may remember the answer to a preflight, in seconds.
+    /// How long a browser may cache the response to a preflight request, in seconds.
     pub max_age: u64,
-    /// Whether a page may send cookies along. Never with any origin.
+    /// Whether a page may send cookies. Never set if any origin is allowed.
     pub credentials: bool,
 }
 
@@ -45,21 +45,21 @@ impl fmt::Display for CorsDefinition {
     }
 }
 
-/// The lines of answers, made once.
+/// The header lines of responses, built once.
 #[derive(Debug)]
 pub(super) struct Cors {
-    /// Each origin that is allowed, and the lines that it gets.
+    /// Each allowed origin with its lines.
     origins: Box<[(Box<str>, Lines)]>,
-    /// For a request of no allowed origin, or of anybody.
+    /// For requests of any other origin, or for all requests if any origin is allowed.
     others: Lines,
 }
 
-/// Whole lines, `name: value\r\n`.
+/// Complete lines, `name: value\r\n`.
 #[derive(Debug, Clone)]
 struct Lines {
-    /// In actual answers and refusals.
+    /// For actual responses, refusals included.
     answer: Box<[u8]>,
-    /// In the answer to a preflight.
+    /// For responses to preflight requests.
     preflight: Box<[u8]>,
 }
 
@@ -73,8 +73,8 @@ impl Cors {
         let others = if definition.origins.is_empty() {
             allowed(definition, "*")
         } else {
-            // What is answered depends on who asks, here too: a cache must not give one page's
-            // answer to another's (Fetch §3.3.6).
+            // These responses depend on the origin, too: a cache must not serve the response to one
+            // page to another (Fetch §3.3.6).
             Lines {
                 answer: (*b"vary: Origin\r\n").into(),
                 preflight: VARY_PREFLIGHT.as_bytes().into(),
@@ -83,12 +83,12 @@ impl Cors {
         Self { origins, others }
     }
 
-    /// The lines that an answer to this request gets.
+    /// Returns the lines for the response to this request.
     pub(super) fn answer(&self, fields: &Fields<'_>) -> &[u8] {
         &self.lines(fields).answer
     }
 
-    /// The lines that the answer to this preflight gets.
+    /// Returns the lines for the response to this preflight request.
     pub(super) fn preflight(&self, fields: &Fields<'_>) -> &[u8] {
         &self.lines(fields).preflight
     }
@@ -103,7 +103,7 @@ impl Cors {
     }
 }
 
-/// Whether a browser asks whether a page may make a request (Fetch §3.3.2).
+/// Returns whether the request is a CORS preflight (Fetch §3.3.2).
 pub(super) fn is_preflight(method: &Method, fields: &Fields<'_>) -> bool {
     let has = |name| fields.named(name).next().is_some();
     *method == Method::OPTIONS && has("origin") && has("access-control-request-method")

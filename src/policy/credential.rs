@@ -1,4 +1,4 @@
-//! Finding the API key in a request.
+//! Finds the API key in a request.
 
 use super::api::Api;
 use super::definition::{CredentialPlace, PassThrough};
@@ -7,18 +7,18 @@ use super::fields::{Fields, Known};
 use super::refusal::Refusal;
 use super::target::decode_escape;
 
-/// The digest of the key that the request presents, for whoever looks into a refusal later.
+/// Returns the digest of the key that the request presents, to explain a refusal later.
 #[must_use]
 pub fn digest_presented(api: &Api, fields: &Fields<'_>) -> Option<Digest> {
     find_key(api, fields).ok().flatten().map(Digest::of)
 }
 
-/// The key that the request presents, trimmed, or nothing if it presents none.
+/// Returns the key that the request presents, trimmed, or `None` if it presents none.
 ///
 /// # Errors
-/// [`Refusal::AmbiguousCredential`] where two places carry a key, or one of them stands twice
-/// (RFC 6750 §3.1 `invalid_request`): another server could read the other one.
-/// [`Refusal::MalformedCredential`] where `Authorization` is nearly Bearer.
+/// Returns [`Refusal::AmbiguousCredential`] if two credential locations hold a key, or if one of
+/// the fields is repeated (RFC 6750 §3.1 `invalid_request`): another server could read the other
+/// value. Returns [`Refusal::MalformedCredential`] if `Authorization` is ambiguously Bearer.
 pub(super) fn find_key<'h>(api: &Api, fields: &Fields<'h>) -> Result<Option<&'h [u8]>, Refusal> {
     let mut found = None;
     for place in &api.definition.credentials {
@@ -39,21 +39,21 @@ pub(super) fn find_key<'h>(api: &Api, fields: &Fields<'h>) -> Result<Option<&'h 
     Ok(found)
 }
 
-/// The one value of a field, if it is there.
+/// Returns the only value of a field, or `None` if the field is absent.
 fn only<'h>(mut values: impl Iterator<Item = &'h [u8]>) -> Result<Option<&'h [u8]>, Refusal> {
     let value = values.next();
     if values.next().is_some() { Err(Refusal::AmbiguousCredential) } else { Ok(value) }
 }
 
-/// An `Authorization` field that one server takes for Bearer and another one does not.
+/// An `Authorization` field that some servers take for Bearer and others do not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MalformedCredential;
 
-/// The token of `Bearer TOKEN`: the scheme in any letter case (RFC 9110 §11.1), one space or
-/// several (§11.4). `None` for another scheme or for no token.
+/// Returns the token of `Bearer TOKEN`. The scheme is case-insensitive (RFC 9110 §11.1), and one or
+/// more spaces follow it (§11.4). Returns `None` for another scheme or without a token.
 ///
 /// # Errors
-/// A tab stands between the two: some servers read over it.
+/// Returns [`MalformedCredential`] if a tab precedes the token, because some servers skip it.
 pub fn bearer_token(value: &[u8]) -> Result<Option<&[u8]>, MalformedCredential> {
     let Some((scheme, rest)) = value.trim_ascii().split_at_checked(6) else { return Ok(None) };
     if !scheme.eq_ignore_ascii_case(b"bearer") {
@@ -67,17 +67,17 @@ pub fn bearer_token(value: &[u8]) -> Result<Option<&[u8]>, MalformedCredential> 
     }
 }
 
-/// Whether a header with a credential that the upstream checks itself stands more than once: it
-/// might check one and act on another.
+/// Returns whether a header field with a pass-through credential is repeated. The upstream might
+/// check one and act on another.
 pub(super) fn repeats_pass_through(api: &Api, fields: &Fields<'_>) -> bool {
     api.definition.pass_through.iter().any(|place| match place {
         PassThrough::Header(name) => fields.named(name.as_str()).nth(1).is_some(),
-        // Several cookie fields go on as one.
+        // Several `Cookie` fields are forwarded as one.
         PassThrough::Cookie(_) => false,
     })
 }
 
-/// Whether the request carries a credential that the upstream checks itself.
+/// Returns whether the request presents a credential that the upstream checks itself.
 pub(super) fn has_pass_through(api: &Api, fields: &Fields<'_>) -> bool {
     api.definition.pass_through.iter().any(|place| match place {
         PassThrough::Header(name) => {
@@ -90,7 +90,7 @@ pub(super) fn has_pass_through(api: &Api, fields: &Fields<'_>) -> bool {
     })
 }
 
-/// The `name=value` pairs of a `Cookie` field (RFC 6265 §4.2.1), spaces around them removed.
+/// Returns the `name=value` pairs of a `Cookie` field (RFC 6265 §4.2.1), trimmed.
 pub(super) fn cookie_pairs(cookies: &[u8]) -> impl Iterator<Item = &[u8]> {
     cookies.split(|byte| *byte == b';').map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty())
 }
@@ -100,14 +100,14 @@ pub(super) fn is_cookie(pair: &[u8], name: &str) -> bool {
         .is_some_and(|rest| rest.trim_ascii_start().first() == Some(&b'='))
 }
 
-/// Parameter names that mean an API key wherever they stand (RFC 6750 §2.3 names the first).
+/// Query parameters that denote an API key in any API (RFC 6750 §2.3 defines the first).
 const KEY_PARAMETERS: [&str; 5] = ["access_token", "api_key", "apikey", "api-key", "x-api-key"];
 
-/// Whether the query carries what looks like a key of this API: a value with one of its prefixes,
-/// or, where its keys have no prefix, a parameter that is named like a key.
+/// Returns whether the query appears to contain a key of this API: a name or value with one of its
+/// prefixes, or, if its keys have no prefix, a parameter that is named like a key.
 ///
-/// Query strings end up in logs and browser histories, so such a request is refused and the key
-/// never passed on.
+/// Query strings end up in logs and browser histories. Such a request is therefore refused, and the
+/// key is never forwarded.
 #[must_use]
 pub fn query_holds_key(api: &Api, query: &str) -> bool {
     let environments = &api.definition.environments;
@@ -124,7 +124,7 @@ pub fn query_holds_key(api: &Api, query: &str) -> bool {
         } else {
             let begins_with_key = |component: &str| {
                 let text = decoded(component).skip_while(u8::is_ascii_whitespace);
-                // Somebody copied the whole header field.
+                // The complete header value may have been pasted, scheme included.
                 let scheme = text.clone().take(6).map(|byte| byte.to_ascii_lowercase());
                 let skipped = if scheme.eq(*b"bearer") { 6 } else { 0 };
                 let key = text.skip(skipped).skip_while(u8::is_ascii_whitespace);
@@ -139,7 +139,7 @@ pub fn query_holds_key(api: &Api, query: &str) -> bool {
     })
 }
 
-/// The bytes of a query component with its percent-encoding undone.
+/// Decodes the percent-encoding of a query component.
 fn decoded(component: &str) -> impl Iterator<Item = u8> + Clone {
     let mut rest = component.as_bytes();
     std::iter::from_fn(move || {
@@ -154,8 +154,8 @@ fn decoded(component: &str) -> impl Iterator<Item = u8> + Clone {
     })
 }
 
-/// Whether a text that a caller chose (a path, a request id) holds what looks like a key of one of
-/// the APIs, so that it must not be logged as it is.
+/// Returns whether a text that a caller chose (a path, a request id) appears to contain a key of
+/// one of the APIs, so that it must not be logged unchanged.
 #[must_use]
 pub fn contains_key(apis: &[Api], text: &str) -> bool {
     let holds_key = |text: &[u8]| {
@@ -163,7 +163,7 @@ pub fn contains_key(apis: &[Api], text: &str) -> bool {
             .iter()
             .flat_map(|api| &api.definition.environments)
             .map(|environment| environment.prefix.as_bytes());
-        // Texts are short: preparing a search would cost more than the search.
+        // Texts are short: preparing a substring search would cost more than the search itself.
         let holds = |prefix: &[u8]| {
             prefix.first().is_some_and(|first| {
                 memchr::memchr_iter(*first, text).any(|at| text[at..].starts_with(prefix))
@@ -171,7 +171,7 @@ pub fn contains_key(apis: &[Api], text: &str) -> bool {
         };
         prefixes.into_iter().any(holds)
     };
-    // Whoever reads the log can undo an encoding, too.
+    // A reader of the log could undo a percent-encoding, too.
     holds_key(text.as_bytes())
         || (text.contains('%') && holds_key(&decoded(text).collect::<Vec<_>>()))
 }

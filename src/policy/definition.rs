@@ -1,4 +1,4 @@
-//! What an `[[api]]` block says, checked.
+//! The contents of an `[[api]]` table, validated.
 
 use std::sync::Arc;
 
@@ -11,67 +11,67 @@ use super::pattern::Pattern;
 use super::quota::Limit;
 use super::scope::Scope;
 
-/// An `[[api]]` block, checked; what [`Api::new`](super::Api::new) takes.
+/// The contents of an `[[api]]` table, validated. Input of [`Api::new`](super::Api::new).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiDefinition {
-    /// Unique; the realm of its challenges and the `api` label of its metrics.
+    /// The unique name, used as the realm of challenges and as the `api` label of metrics.
     pub name: Arc<str>,
-    /// Host names in lower case, without port; empty: any host.
+    /// Host names in lower case, without port. Empty: any host.
     pub hosts: Vec<Box<str>>,
-    /// `/`, or a path without a final `/`.
+    /// The base path: `/`, or a path without a trailing `/`.
     pub base_path: Box<str>,
-    /// At least one.
+    /// Credential locations, at least one.
     pub credentials: Vec<CredentialPlace>,
-    /// Empty: keys of any form, and no environment.
+    /// Environments of keys. Empty: keys may have any form and belong to no environment.
     pub environments: Vec<Environment>,
-    /// In file order, at most [`ScopeSet::CAPACITY`](super::ScopeSet::CAPACITY).
+    /// Scopes in file order, at most [`ScopeSet::CAPACITY`](super::ScopeSet::CAPACITY).
     pub scopes: Vec<Scope>,
     /// Endpoints that need no key.
     pub public: Vec<Pattern>,
     /// Credentials that the upstream checks itself.
     pub pass_through: Vec<PassThrough>,
-    /// The endpoints that they open.
+    /// Endpoints that pass-through credentials open.
     pub pass_through_allows: Vec<Pattern>,
-    /// How errors look.
+    /// The format of errors.
     pub errors: ErrorStyle,
-    /// Whether the reason of a 401 is told.
+    /// Whether a 401 response discloses its reason.
     pub errors_distinguish: bool,
-    /// What no scopes means.
+    /// The meaning of an empty list of scopes.
     pub empty_scopes: EmptyScopes,
-    /// Whether paths match in any letter case.
+    /// Whether paths match regardless of letter case.
     pub case_insensitive_paths: bool,
-    /// How the reset moment is told.
+    /// The format of `X-RateLimit-Reset`.
     pub rate_limit_reset: ResetStyle,
-    /// Whether the `RateLimit` fields of the IETF draft are sent too.
+    /// Whether to also send the `RateLimit` fields of the IETF draft.
     pub rate_limit_draft: bool,
-    /// The limit of keys that have none of their own; empty: none.
+    /// The limits of keys that have none of their own. Empty: no limit.
     pub rate_limit: Arc<[Limit]>,
-    /// Set towards the upstream after the client's own are gone: names, and whole lines as they are
-    /// sent. The values may be secrets, and stand in memory once.
+    /// Fields that replace the client's own towards the upstream: each name with its complete
+    /// header line. The values may be secrets, and are in memory only once.
     pub upstream_headers: Vec<(HeaderName, Arc<Hidden>)>,
-    /// The API's own key endpoints; none: every path belongs to the upstream.
+    /// The API's key endpoints. `None`: every path belongs to the upstream.
     pub key_api: Option<KeyApi>,
-    /// How long before its expiry a key is said to expire soon, in seconds.
+    /// How long before its expiry a key counts as expiring soon, in seconds.
     pub expiry_warning: u64,
-    /// Whether answers to a key that expires soon say when (`X-Keygate-Key-Expires`).
+    /// Whether responses to a key that expires soon include `X-Keygate-Key-Expires`.
     pub expiry_header: bool,
-    /// Fields that are passed on from trusted proxies, and dropped if anybody else sends them.
+    /// Fields that are forwarded from trusted proxies, and removed from all other requests.
     pub proxy_headers: Vec<HeaderName>,
-    /// What browsers are told about pages of other origins; none: nothing.
+    /// CORS settings. `None`: Keygate sends no CORS fields.
     pub cors: Option<CorsDefinition>,
 }
 
-/// A place in a request where an API key may stand.
+/// A location of the API key in a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CredentialPlace {
     /// `Authorization: Bearer KEY` (RFC 6750 §2.1).
     Bearer,
-    /// A header of its own, such as `X-API-Key`.
+    /// A separate header field, such as `X-API-Key`.
     Header(HeaderName),
 }
 
 impl CredentialPlace {
-    /// The header field that carries the key.
+    /// Returns the name of the header field that carries the key.
     #[must_use]
     pub fn header(&self) -> &HeaderName {
         match self {
@@ -81,25 +81,25 @@ impl CredentialPlace {
     }
 }
 
-/// A credential that is not an API key and that the upstream checks itself.
+/// A credential that is not an API key, and that the upstream checks itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PassThrough {
-    /// A header field of this name.
+    /// A header field with this name.
     Header(HeaderName),
-    /// A cookie of this name.
+    /// A cookie with this name.
     Cookie(Box<str>),
 }
 
-/// A world that keys belong to, told by their prefix: `live`, `test`.
+/// An environment that keys belong to by their prefix, such as `live` or `test`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Environment {
-    /// Its name, as the upstream is told it.
+    /// The name, as sent to the upstream.
     pub name: Box<str>,
-    /// What its keys start with.
+    /// The prefix of its keys.
     pub prefix: Box<str>,
 }
 
-/// How errors look in this API.
+/// The format of an API's errors.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ErrorStyle {
     /// `application/problem+json` (RFC 9457).
@@ -111,7 +111,7 @@ pub enum ErrorStyle {
     Envelope,
 }
 
-/// What an empty list of scopes means.
+/// The meaning of an empty list of scopes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum EmptyScopes {
     /// The key may do nothing.
@@ -121,7 +121,7 @@ pub enum EmptyScopes {
     All,
 }
 
-/// How `X-RateLimit-Reset` tells its moment.
+/// The format of `X-RateLimit-Reset`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ResetStyle {
     /// Seconds from now.

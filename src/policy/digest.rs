@@ -1,23 +1,24 @@
-//! What is kept of a key instead of the key.
+//! The digest that is stored instead of a key.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
-/// SHA-256 of a key. Keygate never keeps the key itself. In JSON it is its 64 hexadecimal digits.
+/// The SHA-256 digest of a key. Keygate never stores the key itself. Serialised as 64 hexadecimal
+/// digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Digest([u8; 32]);
 
 impl Digest {
-    /// The digest of a key, exactly as the caller presents it.
+    /// Returns the digest of a key, exactly as the caller presents it.
     #[must_use]
     pub fn of(key: &[u8]) -> Self {
         Self(sha2::Sha256::digest(key).into())
     }
 
-    /// Reads 64 lowercase hexadecimal digits.
+    /// Parses 64 lowercase hexadecimal digits. Returns `None` for any other text.
     #[must_use]
     pub fn from_hex(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
@@ -32,27 +33,27 @@ impl Digest {
         Some(Self(digest))
     }
 
-    /// The digest is uniform already, so its first bytes are the hash and the last ones pick the
-    /// shard. Comparing it in variable time tells nothing: a caller who could steer its bytes has
-    /// the key.
+    /// Returns the hash for the key table. A digest is uniformly distributed, so its first bytes
+    /// are the hash, and its last ones select the shard. Comparison in variable time discloses
+    /// nothing: only a caller who has the key could choose the bytes of its digest.
     pub(super) fn hash(&self) -> u64 {
         let mut first = [0; 8];
         first.copy_from_slice(&self.0[..8]);
         u64::from_le_bytes(first)
     }
 
-    /// Twelve bits that [`Self::hash`] does not use.
+    /// Returns the shard number: twelve bits that [`Self::hash`] does not use.
     pub(super) fn shard(&self) -> usize {
         usize::from(u16::from_le_bytes([self.0[30], self.0[31]])) & 0xfff
     }
 
-    /// Its bytes, for those who store it.
+    /// Returns the bytes, for storage.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// From what [`Self::as_bytes`] gave.
+    /// Makes a digest from the bytes that [`Self::as_bytes`] returned.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)

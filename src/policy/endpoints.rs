@@ -1,18 +1,18 @@
-//! What the endpoint patterns of one API say about a request, found in one walk along its path.
+//! The endpoint patterns of one API, matched in one walk along the path.
 
 use http::Method;
 
 use super::pattern::{Pattern, allows, compare, split_segment};
 use super::scope::ScopeSet;
 
-/// What the patterns that match an endpoint say about it, put together.
+/// What the patterns that match an endpoint say about it, combined.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Claims {
-    /// The scopes that allow it.
+    /// The scopes that allow the endpoint.
     pub scopes: ScopeSet,
-    /// Whether it needs no key.
+    /// Whether the endpoint needs no key.
     pub public: bool,
-    /// Whether a pass-through credential opens it.
+    /// Whether a pass-through credential opens the endpoint.
     pub pass_through: bool,
 }
 
@@ -24,8 +24,8 @@ impl Claims {
     }
 }
 
-/// All endpoint patterns of one API in a tree by segment, so that a look-up costs one walk along
-/// the path however many patterns there are.
+/// All endpoint patterns of one API, in a tree by segment. A look-up is one walk along the path,
+/// however many patterns there are.
 #[derive(Debug, Default)]
 pub struct EndpointTable {
     root: Node,
@@ -34,7 +34,7 @@ pub struct EndpointTable {
 
 #[derive(Debug, Default)]
 struct Node {
-    /// Sorted by segment, so that look-up is a binary search.
+    /// Sorted by segment, for binary search.
     literals: Vec<(Box<str>, Node)>,
     any: Option<Box<Node>>,
     /// Claims of patterns that end here.
@@ -44,7 +44,7 @@ struct Node {
 }
 
 impl EndpointTable {
-    /// Builds the table. With `ignore_case`, ASCII letters of paths match in either case.
+    /// Builds the table. With `ignore_case`, paths match regardless of the case of ASCII letters.
     #[must_use]
     pub fn new<'a>(
         patterns: impl IntoIterator<Item = (&'a Pattern, Claims)>,
@@ -85,7 +85,7 @@ impl EndpointTable {
         }
     }
 
-    /// Everything that the patterns matching `method` and `path` claim.
+    /// Returns the combined claims of all patterns that match `method` and `path`.
     #[must_use]
     pub fn claims(&self, method: &Method, path: &str) -> Claims {
         let mut claims = Claims::default();

@@ -1,48 +1,48 @@
-//! A message's head as the decision sees it, and where header fields are written to.
+//! The head of a message as the decision sees it, and the destination of header fields.
 //!
-//! Nothing here owns text: fields and target are views of a buffer that was parsed in place, or of
-//! an [`http::HeaderMap`]. What the upstream and the client get is written field by field, or in
-//! blocks of lines that were prepared before, to a [`Sink`].
+//! Nothing here owns text. Fields and target are views of a buffer that was parsed in place, or of
+//! an [`http::HeaderMap`]. The heads for the upstream and the client are written to a [`Sink`],
+//! field by field or in prepared blocks of lines.
 
 pub use super::known::Known;
 use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
-/// One header field.
+/// A header field.
 #[derive(Clone, Copy)]
 pub struct Field<'b> {
-    /// In lower case.
+    /// The name in lower case.
     pub name: &'b str,
-    /// Without white space around it.
+    /// The value, without surrounding white space.
     pub value: &'b [u8],
-    /// What the name means here.
+    /// The kind of the header field.
     pub known: Known,
 }
 
-/// Without the value, which may be a key.
+/// Omits the value, which may be a key.
 impl fmt::Debug for Field<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}: {} bytes", self.name, self.value.len())
     }
 }
 
-/// How many fields are kept in place; programs send fewer, browsers about as many.
+/// How many fields are stored inline. Programs send fewer, browsers about as many.
 const IN_PLACE: usize = 16;
 
-/// Header fields in the order in which they came.
+/// Header fields in the order in which they were received.
 ///
-/// Nothing has to be dropped and the lifetime may shrink, so a buffer can be used again as soon as
-/// nobody reads its fields any more.
+/// The type has no destructor that uses the fields, and its lifetime may shrink. A buffer can
+/// therefore be reused as soon as its fields are no longer read.
 #[derive(Debug, Clone)]
 pub struct Fields<'b> {
     in_place: [Field<'b>; IN_PLACE],
     len: usize,
-    /// All of them, once there are more than find place.
+    /// All fields, once there are more than [`IN_PLACE`].
     many: Vec<Field<'b>>,
-    /// One bit for each [`Known`] that is there: most that are asked for are not.
+    /// One bit for each header kind that is present. Most kinds that are asked for are absent.
     present: u32,
-    /// The same for those that are there more than once.
+    /// One bit for each header kind that is present more than once.
     repeated: u32,
 }
 
@@ -53,7 +53,7 @@ impl Default for Fields<'_> {
 }
 
 impl<'b> Fields<'b> {
-    /// No fields.
+    /// Returns an empty list.
     #[must_use]
     #[inline]
     pub fn new() -> Self {
@@ -66,7 +66,7 @@ impl<'b> Fields<'b> {
         }
     }
 
-    /// Adds a field; `name` is in lower case, and there is no white space around `value`.
+    /// Adds a field. `name` must be in lower case, and `value` without surrounding white space.
     #[inline]
     pub fn push(&mut self, name: &'b str, value: &'b [u8]) {
         let field = Field { name, value, known: Known::of(name) };
@@ -93,69 +93,71 @@ impl<'b> Fields<'b> {
         self.in_place.get(..self.len).unwrap_or(&self.many)
     }
 
-    /// All of them.
+    /// Returns all fields.
     #[inline]
     pub fn iter(&self) -> std::slice::Iter<'_, Field<'b>> {
         self.as_slice().iter()
     }
 
-    /// Whether there is one of these.
+    /// Returns whether a field of this kind is present.
     #[must_use]
     #[inline]
     pub fn has(&self, known: Known) -> bool {
         self.present & 1 << known as u32 != 0
     }
 
-    /// Whether a field stands more than once that may stand once only and says who somebody is: the
-    /// upstream could read one, and whoever is before it the other.
+    /// Returns whether a field that identifies the caller, and must not be repeated, is repeated.
+    /// The upstream could read one of them, and an intermediary the other.
     #[must_use]
     #[inline]
     pub(super) fn repeat_who_somebody_is(&self) -> bool {
         self.repeated & ONCE != 0
     }
 
-    /// The value of the first one of these.
+    /// Returns the value of the first field of this kind.
     #[must_use]
     #[inline]
     pub fn first(&self, known: Known) -> Option<&'b [u8]> {
         self.all(known).next()
     }
 
-    /// The values of all of these.
+    /// Returns the values of all fields of this kind.
     #[inline]
     pub fn all(&self, known: Known) -> impl DoubleEndedIterator<Item = &'b [u8]> {
         let fields = if self.has(known) { self.as_slice() } else { &[] };
         fields.iter().filter(move |field| field.known == known).map(|field| field.value)
     }
 
-    /// Whether the lists in these fields name this token, in any letter case (RFC 9110 §5.6.1).
+    /// Returns whether the lists in fields of this kind contain the token, in any letter case (RFC
+    /// 9110 §5.6.1).
     #[must_use]
     pub fn lists(&self, known: Known, token: &[u8]) -> bool {
         let mut tokens = self.all(known).flat_map(|value| value.split(|byte| *byte == b','));
         tokens.any(|listed| listed.trim_ascii().eq_ignore_ascii_case(token))
     }
 
-    /// The values of all fields of this name, which is in lower case.
+    /// Returns the values of all fields with this name, which must be in lower case.
     #[inline]
     pub fn named(&self, name: &str) -> impl Iterator<Item = &'b [u8]> {
         self.iter().filter(move |field| field.name == name).map(|field| field.value)
     }
 
-    /// How many there are.
+    /// Returns the number of fields.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no fields.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 }
 
-/// The fields that say who somebody is and are no list (RFC 9110 §10.1.2, §11.6.2 and §11.7.2, RFC
-/// 9449 §4.3), a bit for each. `Host` has a check of its own, and `Cookie` goes on as one field.
+/// The header kinds that identify the caller and are not lists (RFC 9110 §10.1.2, §11.6.2 and
+/// §11.7.2, RFC 9449 §4.3), one bit each. `Host` has its own check, and several `Cookie` fields are
+/// forwarded as one.
 const ONCE: u32 = 1 << Known::Authorization as u32
     | 1 << Known::ProxyAuthorization as u32
     | 1 << Known::From as u32
@@ -171,25 +173,25 @@ impl<'b> From<&'b HeaderMap> for Fields<'b> {
     }
 }
 
-/// The value as text, if it is visible ASCII, spaces and tabs.
+/// Returns the value as text, or `None` if it contains anything but visible ASCII, spaces and tabs.
 #[must_use]
 pub fn field_text(value: &[u8]) -> Option<&str> {
     let is_text = value.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
     if is_text { std::str::from_utf8(value).ok() } else { None }
 }
 
-/// A request target in its parts, as sent.
+/// The parts of a request target, as sent.
 #[derive(Clone, Copy)]
 pub struct Target<'b> {
-    /// Of the absolute form, or HTTP/2's `:authority`.
+    /// The authority of the absolute form, or HTTP/2's `:authority`.
     pub authority: Option<&'b str>,
-    /// `*` in the asterisk form.
+    /// The path, or `*` in the asterisk form.
     pub path: &'b str,
-    /// What follows the `?`.
+    /// The part after the `?`.
     pub query: Option<&'b str>,
 }
 
-/// Without the query, which may hold a key, however wrongly.
+/// Omits the query, in which a client may have put a key by mistake.
 impl fmt::Debug for Target<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Target")
@@ -209,22 +211,23 @@ impl<'b> From<&'b Uri> for Target<'b> {
     }
 }
 
-/// Where header fields are written to. What is written is sound: names are in lower case and values
-/// hold no control character but the tab.
+/// A destination of header fields. Callers write valid fields only: names are in lower case, and
+/// values contain no control character but the tab.
 pub trait Sink {
-    /// One field more.
+    /// Writes one field.
     fn put(&mut self, name: &str, value: &[u8]);
 
-    /// Several fields more: whole lines, `name: value\r\n`, that were prepared before.
+    /// Writes several prepared fields, as complete lines `name: value\r\n`.
     fn put_lines(&mut self, lines: &[u8]);
 
-    /// The same, with values that no compression may keep (RFC 7541 §7.1.3).
+    /// Writes fields like [`Sink::put_lines`], whose values must not enter a compression table (RFC
+    /// 7541 §7.1.3).
     fn put_secret_lines(&mut self, lines: &[u8]) {
         self.put_lines(lines);
     }
 }
 
-/// The lines of an HTTP/1.1 head.
+/// Writes the lines of an HTTP/1.1 head.
 impl Sink for Vec<u8> {
     #[inline]
     fn put(&mut self, name: &str, value: &[u8]) {
@@ -241,7 +244,7 @@ impl Sink for Vec<u8> {
     }
 }
 
-/// For HTTP/2. Fields are added, never replaced.
+/// Writes fields for HTTP/2. Appends them, and never replaces any.
 impl Sink for HeaderMap {
     fn put(&mut self, name: &str, value: &[u8]) {
         if let (Ok(name), Ok(value)) =
@@ -269,7 +272,7 @@ impl Sink for HeaderMap {
     }
 }
 
-/// Names and values of a block of lines.
+/// Returns the names and values of a block of lines.
 pub fn split_lines(lines: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
     lines.split(|byte| *byte == b'\n').filter_map(|line| {
         let line = line.strip_suffix(b"\r")?;
@@ -278,7 +281,7 @@ pub fn split_lines(lines: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
     })
 }
 
-/// A block of one line; nothing if the value cannot stand in a field.
+/// Returns a block of one line, or an empty block if a field cannot have this value.
 pub(super) fn line(name: &str, value: &[u8]) -> Box<[u8]> {
     let mut lines = Vec::new();
     if HeaderValue::from_bytes(value).is_ok() {

@@ -1,4 +1,5 @@
-//! What changes about a request on its way to the upstream, and about the answer on its way back.
+//! Changes the head of a request on its way to the upstream, and that of the response on its way
+//! back.
 
 use http::Version;
 use smallvec::SmallVec;
@@ -14,11 +15,12 @@ use super::identity;
 use super::key::KeyRecord;
 use super::reply::limit_headers;
 
-/// Writes the header fields that the upstream gets: the client's without the key and everything
-/// that could contradict the decision, then who calls and how it came here.
+/// Writes the header fields for the upstream. These are the client's, without the key and without
+/// anything that could contradict the decision, followed by who calls and where the request comes
+/// from.
 ///
-/// `Host` comes first: `host`, or else the client's own. Nothing is written that speaks about the
-/// connection or about the framing of the body; both are new towards the upstream.
+/// `Host` comes first: `host`, or else the client's own. No field of the connection or of the
+/// body's framing is written, because both are new towards the upstream.
 pub fn prepare_request(
     head: &Head<'_>,
     version: Version,
@@ -47,7 +49,8 @@ pub fn prepare_request(
     }
 }
 
-/// The client's own fields, as far as they may pass. `is_trusted`: whether it is a trusted proxy.
+/// Writes the client's own fields that may be forwarded. `is_trusted`: whether the client is a
+/// trusted proxy.
 fn pass_on(fields: &Fields<'_>, admission: &Admission<'_>, is_trusted: bool, sink: &mut impl Sink) {
     let api = admission.api();
     let with_key = matches!(admission.caller(), Caller::Key { .. });
@@ -65,7 +68,7 @@ fn pass_on(fields: &Fields<'_>, admission: &Admission<'_>, is_trusted: bool, sin
         {
             continue;
         }
-        // Keygate answers an expectation itself, once the request is admitted.
+        // Keygate handles `Expect` itself, once the request is admitted.
         if matches!(
             known,
             Known::Host | Known::ContentLength | Known::Te | Known::Expect | Known::XRequestId
@@ -92,14 +95,15 @@ fn pass_on(fields: &Fields<'_>, admission: &Admission<'_>, is_trusted: bool, sin
     }
 }
 
-/// What a trusted proxy says is passed on where the API asks for it, and what let a request pass in
-/// any case.
+/// Returns whether a field is forwarded although it could override the decision. It is if a trusted
+/// proxy sent it and the API asks for it, or if it is a pass-through credential.
 #[cold]
 fn is_wanted(name: &str, api: &ApiDefinition, is_trusted: bool) -> bool {
     (is_trusted && api.proxy_headers.iter().any(|wanted| wanted == name)) || is_needed(name, api)
 }
 
-/// What let a request pass must reach whoever checks it.
+/// Returns whether the field may hold a pass-through credential, which must reach the upstream that
+/// checks it.
 fn is_needed(name: &str, api: &ApiDefinition) -> bool {
     api.pass_through.iter().any(|place| match place {
         PassThrough::Header(other) => other == name,
@@ -107,8 +111,8 @@ fn is_needed(name: &str, api: &ApiDefinition) -> bool {
     })
 }
 
-/// The field names that a message's `Connection` fields list (RFC 9110 §7.6.1). What Keygate writes
-/// itself no client can name away.
+/// The field names that the `Connection` fields of a message list (RFC 9110 §7.6.1). They do not
+/// affect fields that Keygate writes itself.
 struct Nominated<'b>(SmallVec<[&'b [u8]; 4]>);
 
 impl<'b> Nominated<'b> {
@@ -121,12 +125,14 @@ impl<'b> Nominated<'b> {
     }
 
     fn contains(&self, name: &str) -> bool {
-        // The trailers of a body are announced to its receiver, wherever that is.
+        // `Trailer` announces trailers to the final recipient, through any number of
+        // intermediaries.
         self.0.iter().any(|token| token.eq_ignore_ascii_case(name.as_bytes())) && name != "trailer"
     }
 }
 
-/// RFC 9110 §10.1.4: `TE: trailers` is the one coding that a proxy can promise to pass on.
+/// Returns whether the sender accepts trailers. `TE: trailers` is the only coding that a proxy can
+/// forward (RFC 9110 §10.1.4).
 #[must_use]
 pub fn accepts_trailers(fields: &Fields<'_>) -> bool {
     fields.lists(Known::Te, b"trailers")
@@ -136,8 +142,8 @@ fn is_bearer(value: &[u8]) -> bool {
     value.trim_ascii().get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"))
 }
 
-/// RFC 9113 §8.2.3: several cookie fields become one. With a key, pass-through cookies are taken
-/// out. Nothing: they stay as they are.
+/// Merges several `Cookie` fields into one (RFC 9113 §8.2.3). If the caller has a key, removes
+/// pass-through cookies. Returns `None` if the cookies need no change.
 fn tidied_cookies(fields: &Fields<'_>, api: &ApiDefinition, with_key: bool) -> Option<Vec<u8>> {
     let dropped = |pair: &[u8]| {
         with_key
@@ -156,7 +162,7 @@ fn tidied_cookies(fields: &Fields<'_>, api: &ApiDefinition, with_key: bool) -> O
     Some(pairs.join(&b"; "[..]))
 }
 
-/// Where the request comes from. Only a trusted proxy is believed about what was before it.
+/// Writes where the request comes from. Only a trusted proxy is believed about its own client.
 fn put_origin(head: &Head<'_>, own_host: Option<&[u8]>, is_trusted: bool, sink: &mut impl Sink) {
     let (fields, peer) = (head.fields, head.peer);
     if !is_trusted {
@@ -180,7 +186,7 @@ fn put_origin(head: &Head<'_>, own_host: Option<&[u8]>, is_trusted: bool, sink: 
     }
 }
 
-/// RFC 9110 §7.6.3: the version that the message came in.
+/// Returns the `Via` line for the version of the received message (RFC 9110 §7.6.3).
 fn via(version: Version) -> &'static [u8] {
     match version {
         Version::HTTP_2 => b"via: 2 keygate\r\n",
@@ -207,9 +213,9 @@ fn put_identity(admission: &Admission<'_>, sink: &mut impl Sink) {
     }
 }
 
-/// Writes the header fields that the client gets: the upstream's without connection matters and
-/// framing, then the request id and the limit figures, and these lines of `[api.cors]`, if there
-/// are any, instead of the upstream's own.
+/// Writes the header fields for the client. These are the upstream's, without those of the
+/// connection and the framing, followed by the request id and the limit headers. `cors`: the lines
+/// of `[api.cors]`, which replace the upstream's own unless they are empty.
 pub fn prepare_response(
     fields: &Fields<'_>,
     admission: &Admission<'_>,
@@ -253,7 +259,8 @@ pub fn prepare_response(
 
 const EXPIRES: &str = "x-keygate-key-expires";
 
-/// When the key expires, if that is soon and the API wants it said: RFC 3339, in UTC.
+/// Returns when the key expires, as an RFC 3339 timestamp in UTC. Returns `None` if that is not
+/// soon, or if the API does not want it sent.
 fn expiry(api: &ApiDefinition, record: &KeyRecord, now: Now) -> Option<String> {
     if !api.expiry_header {
         return None;

@@ -1,4 +1,4 @@
-//! A request without its body.
+//! The head of a request.
 
 use http::Method;
 
@@ -7,7 +7,7 @@ use super::peer::Peer;
 use super::refusal::Refusal;
 use super::target::{Host, check_path, host_of};
 
-/// A request as the decision sees it: everything but the body.
+/// The head of a request, as the decision sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct Head<'h> {
     /// The method, as sent.
@@ -16,14 +16,14 @@ pub struct Head<'h> {
     pub target: Target<'h>,
     /// All header fields, as sent.
     pub fields: &'h Fields<'h>,
-    /// Who is at the other end of the connection.
+    /// The peer of the connection.
     pub peer: &'h Peer,
 }
 
 impl<'h> Head<'h> {
-    /// What every request must satisfy before anybody asks whom it is for.
+    /// Checks what every request must satisfy before an API is chosen. Returns the host.
     pub(super) fn check(&self) -> Result<Host<'h>, Refusal> {
-        // Some servers read methods in any letter case.
+        // Some servers read methods regardless of letter case.
         let method = self.method.as_str();
         if method.eq_ignore_ascii_case("CONNECT") || method.eq_ignore_ascii_case("TRACE") {
             return Err(Refusal::MethodNotAllowed);
@@ -37,8 +37,8 @@ impl<'h> Head<'h> {
     }
 }
 
-/// RFC 9112 §6.1: a body is `chunked` or has a length, never both, and no other coding is
-/// understood.
+/// Checks that a body is either `chunked` or has a length, not both, and has no other transfer
+/// coding (RFC 9112 §6.1).
 fn check_framing(fields: &Fields<'_>) -> Result<(), Refusal> {
     let mut codings = fields.all(Known::TransferEncoding);
     let Some(coding) = codings.next() else { return Ok(()) };

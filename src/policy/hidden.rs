@@ -1,26 +1,26 @@
-//! Bytes that are nobody's business.
+//! Secrets in memory.
 
 use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// Overwrites what is let go of and may hold a secret, as one piece: byte by byte, as `zeroize`
-/// does it, takes ten times as long.
+/// Overwrites memory that is about to be freed and may contain a secret. It overwrites the slice as
+/// a whole: byte by byte, as `zeroize` does, takes ten times as long.
 pub fn wipe(bytes: &mut [u8]) {
     bytes.fill(0);
-    // Whatever is looked at has to be written.
+    // Keeps the compiler from removing the write as dead.
     std::hint::black_box(bytes);
 }
 
-/// A secret: it shows itself in no log and no error, and is wiped when it is dropped.
+/// A secret, which no log and no error shows. It is overwritten when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Hidden(Zeroizing<Box<[u8]>>);
 
 impl Hidden {
-    /// These parts, one behind the other.
+    /// Concatenates the parts.
     #[must_use]
     pub fn of(parts: &[&[u8]]) -> Self {
-        // At its size from the start: growing would leave copies behind.
+        // Allocated at its final size: growing would leave copies in memory.
         let mut bytes = vec![0; parts.iter().map(|part| part.len()).sum()].into_boxed_slice();
         let mut rest = &mut *bytes;
         for part in parts {
@@ -31,7 +31,7 @@ impl Hidden {
         Self(Zeroizing::new(bytes))
     }
 
-    /// For whoever it is meant for.
+    /// Returns the secret, for its intended recipient only.
     #[must_use]
     pub fn show(&self) -> &[u8] {
         &self.0

@@ -1,13 +1,15 @@
-//! How the upstream is told who calls: values that any text fits into, and the lines about a key.
+//! How the upstream is told who calls: an encoding for values with any text, and the header lines
+//! about a key.
 
 use smallvec::SmallVec;
 
 use super::fields::Sink as _;
 
-/// The lines about a key. Nearly all fit in place, so that a request follows one pointer to them.
+/// The header lines about a key. Nearly all are stored inline, so that a request follows one
+/// pointer.
 pub(super) type Identity = SmallVec<[u8; 136]>;
 
-/// Makes the lines about a key, on its first use.
+/// Builds the header lines about a key, on its first use.
 pub(super) fn lines(id: &str, name: &str, organization: Option<&str>) -> Identity {
     let mut lines = Vec::new();
     lines.put("x-keygate-key-id", encoded(id).as_bytes());
@@ -18,14 +20,14 @@ pub(super) fn lines(id: &str, name: &str, organization: Option<&str>) -> Identit
     Identity::from_slice(&lines)
 }
 
-/// Several texts, separated by spaces, each percent-encoded where it is not a plain token.
+/// Returns several texts, each [encoded], separated by spaces.
 pub(super) fn encoded_list(texts: &[&str]) -> String {
     let texts: Vec<String> = texts.iter().map(|text| encoded(text)).collect();
     texts.join(" ")
 }
 
-/// Any text, with what is not visible ASCII percent-encoded, and what separates or quotes values in
-/// headers.
+/// Percent-encodes every byte that is not visible ASCII, or that separates or quotes values in
+/// header fields.
 pub(super) fn encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -1,5 +1,5 @@
-//! A key as the table keeps it: small, because there may be a million, and immutable: an edit makes
-//! a new record.
+//! Key records. They are small, because the key table may hold a million of them. They are
+//! immutable: an edit makes a new record.
 
 use std::sync::Arc;
 
@@ -21,77 +21,79 @@ pub struct Organization {
 }
 
 impl Organization {
-    /// By its name.
+    /// Returns an organisation with this name.
     #[must_use]
     pub fn new(name: &str) -> Arc<Self> {
         Arc::new(Self { name: name.into() })
     }
 
-    /// Its name.
+    /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 }
 
-/// One of the texts that a caller may present for a key.
+/// One of the secrets that a caller may present for a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Secret {
-    /// Of the whole text.
+    /// The digest of the complete secret.
     pub digest: Digest,
-    /// Seconds since the Unix epoch; from then on it is refused. It never outlives its key.
+    /// When the secret ends, in Unix seconds; it is refused from then on. `None`: it ends with its
+    /// key, which it never outlives.
     pub ends_at: Option<i64>,
 }
 
-/// What [`KeyRecord::new`] takes.
+/// Input of [`KeyRecord::new`].
 #[derive(Debug, Clone)]
 pub struct KeyDefinition {
-    /// Unique; in logs, metrics and towards the upstream.
+    /// The unique id. It appears in logs and metrics, and is sent to the upstream.
     pub id: KeyId,
-    /// For people.
+    /// The name, for people.
     pub name: Box<str>,
-    /// Whose it is.
+    /// The organisation that the key belongs to.
     pub organization: Option<Arc<Organization>>,
-    /// At least one.
+    /// The secrets, at least one.
     pub secrets: Vec<Secret>,
-    /// Seconds since the Unix epoch; from then on the key is refused.
+    /// When the key expires, in Unix seconds; it is refused from then on. `None`: never.
     pub expires_at: Option<i64>,
-    /// Whether it is refused for good.
+    /// Whether the key is refused permanently.
     pub revoked: bool,
-    /// Whether it is refused for the time being.
+    /// Whether the key is refused temporarily.
     pub paused: bool,
-    /// Whether the store keeps it, and not `gateway.toml`.
+    /// Whether the key is in the store, and not in `gateway.toml`.
     pub stored: bool,
-    /// Where it may be used from, and for what.
+    /// Where the key may be used from, and for which endpoints.
     pub restrictions: Restrictions,
-    /// The APIs that it opens: index of its [`Terms`] in the snapshot.
+    /// The index of the key's grants ([`Terms`]) in the snapshot.
     pub terms: u32,
-    /// Its counts, which outlive the record.
+    /// The usage counts, which outlive the record.
     pub account: Arc<Account>,
 }
 
-/// What a key may do, API by API. Keys with the same rights share them.
+/// The grants of a key, one for each API that it may be used for. Keys with the same rights share
+/// them.
 pub type Terms = Arc<[Grant]>;
 
 /// What a key may do in one API.
 #[derive(Debug, Clone)]
 pub struct Grant {
-    /// Index of the API in the snapshot.
+    /// The index of the API in the snapshot.
     pub(super) api: usize,
     pub(super) scopes: ScopeSet,
-    /// Whether it holds every scope, and endpoints without a scope too.
+    /// Whether the key holds every scope, and may also use endpoints that no scope allows.
     pub(super) everything: bool,
-    /// Whether it opens the API's own key endpoints.
+    /// Whether the key may use the API's key endpoints.
     pub(super) manages_keys: bool,
-    /// The scopes' names as the upstream is told them.
+    /// The names of the scopes, as a header line for the upstream.
     pub(super) scopes_line: Box<[u8]>,
-    /// Own or the API's; empty: none.
+    /// The key's own limits or those of the API. Empty: no limit.
     pub(super) limits: Arc<[Limit]>,
 }
 
 impl Grant {
-    /// In the API at this index: these scopes, or `everything`, within these limits. `names` are
-    /// what the upstream is told.
+    /// Returns a grant for the API at this index. `everything`: full access instead of `scopes`.
+    /// `names`: the names of the scopes, as sent to the upstream.
     #[must_use]
     pub fn new(
         api: usize,
@@ -104,25 +106,26 @@ impl Grant {
         Self { api, scopes, everything, manages_keys: everything, scopes_line, limits }
     }
 
-    /// Index of the API in the snapshot.
+    /// Returns the index of the API in the snapshot.
     #[must_use]
     pub fn api(&self) -> usize {
         self.api
     }
 
-    /// The scopes that it holds.
+    /// Returns the scopes.
     #[must_use]
     pub fn scopes(&self) -> ScopeSet {
         self.scopes
     }
 
-    /// Its limits; empty: none.
+    /// Returns the limits. Empty: no limit.
     #[must_use]
     pub fn limits(&self) -> &[Limit] {
         &self.limits
     }
 
-    /// The same, and whether it opens the API's own key endpoints.
+    /// Returns the grant with access to the API's key endpoints, if `manages_keys` is set or the
+    /// key has full access.
     #[must_use]
     pub fn managing_keys(self, manages_keys: bool) -> Self {
         Self { manages_keys: manages_keys || self.everything, ..self }
@@ -132,10 +135,10 @@ impl Grant {
 /// A key.
 #[derive(Debug)]
 pub struct KeyRecord {
-    /// The secret that most callers present.
+    /// The digest of the secret that most callers present.
     digest: Digest,
     pub(super) account: Arc<Account>,
-    /// `i64::MAX`: never.
+    /// Unix seconds. `i64::MAX`: never.
     expires_at: i64,
     pub(super) terms: u32,
     id_length: u8,
@@ -144,17 +147,17 @@ pub struct KeyRecord {
     stored: bool,
     pub(super) organization: Option<Arc<Organization>>,
     pub(super) restrictions: Option<Box<Restrictions>>,
-    /// The header lines that tell the upstream who calls; made on first use.
+    /// The header lines about the key for the upstream, built on first use.
     pub(super) identity: OnceBox<Identity>,
-    /// While it is rotated. Behind a thin pointer, because nearly all keys have none.
+    /// Further secrets, during a rotation. A thin pointer, because nearly all keys have none.
     #[allow(clippy::box_collection)]
     other_secrets: Option<Box<Vec<Secret>>>,
-    /// Its id, then its name: in one piece of memory.
+    /// The id followed by the name, in one allocation.
     text: Box<str>,
 }
 
 impl KeyRecord {
-    /// From checked parts.
+    /// Builds a record from validated parts.
     #[must_use]
     pub fn new(key: KeyDefinition) -> Self {
         let mut secrets = key.secrets.into_iter();
@@ -177,13 +180,14 @@ impl KeyRecord {
         }
     }
 
-    /// The same key, refused for good.
+    /// Returns the same key, refused permanently.
     #[must_use]
     pub fn revoked(&self) -> Self {
         self.with(true, self.paused)
     }
 
-    /// The same key, refused for good or not, and for the time being or not.
+    /// Returns the same key with this state: `revoked` if it is refused permanently, `paused` if it
+    /// is refused temporarily.
     #[must_use]
     pub fn with(&self, revoked: bool, paused: bool) -> Self {
         Self {
@@ -203,75 +207,76 @@ impl KeyRecord {
         }
     }
 
-    /// Its id, which is no secret.
+    /// Returns the id, which is not secret.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.text[..usize::from(self.id_length)]
     }
 
-    /// Its name, for people.
+    /// Returns the name, for people.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.text[usize::from(self.id_length)..]
     }
 
-    /// Whose it is.
+    /// Returns the name of the key's organisation.
     #[must_use]
     pub fn organization(&self) -> Option<&str> {
         self.organization.as_deref().map(Organization::name)
     }
 
-    /// What callers may present.
+    /// Returns the secrets that callers may present.
     pub fn secrets(&self) -> impl Iterator<Item = Secret> {
         let first = Secret { digest: self.digest, ends_at: None };
         std::iter::once(first)
             .chain(self.other_secrets.iter().flat_map(|others| others.iter().copied()))
     }
 
-    /// The secret with this digest.
+    /// Returns the secret with this digest.
     #[must_use]
     pub fn secret(&self, digest: &Digest) -> Option<Secret> {
         self.secrets().find(|secret| secret.digest == *digest)
     }
 
-    /// Seconds since the Unix epoch; from then on it is refused.
+    /// Returns when the key expires, in Unix seconds, or `None` if never. It is refused from then
+    /// on.
     #[must_use]
     pub fn expires_at(&self) -> Option<i64> {
         (self.expires_at != i64::MAX).then_some(self.expires_at)
     }
 
-    /// Whether it is refused for good.
+    /// Returns whether the key is refused permanently.
     #[must_use]
     pub fn is_revoked(&self) -> bool {
         self.revoked
     }
 
-    /// Whether it is refused for the time being.
+    /// Returns whether the key is refused temporarily.
     #[must_use]
     pub fn is_paused(&self) -> bool {
         self.paused
     }
 
-    /// Whether the store keeps it, and not `gateway.toml`.
+    /// Returns whether the key is in the store, and not in `gateway.toml`.
     #[must_use]
     pub fn is_stored(&self) -> bool {
         self.stored
     }
 
-    /// Where it may be used from, and for what; nothing: anywhere and for all that its scopes
-    /// allow.
+    /// Returns where the key may be used from, and for which endpoints. Returns `None` if it may be
+    /// used anywhere, for all that its scopes allow.
     #[must_use]
     pub fn restrictions(&self) -> Option<&Restrictions> {
         self.restrictions.as_deref()
     }
 
-    /// Index of its terms in the snapshot.
+    /// Returns the index of the key's grants in the snapshot.
     #[must_use]
     pub fn terms(&self) -> u32 {
         self.terms
     }
 
-    /// Its counts.
+    /// Returns the usage counts.
     #[must_use]
     pub fn account(&self) -> &Arc<Account> {
         &self.account

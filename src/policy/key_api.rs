@@ -1,24 +1,24 @@
-//! An API's own endpoints to list, make and revoke keys.
+//! An API's own endpoints to list, create and revoke keys.
 
-/// `[api.key_api]`: where they are, and what they look like.
+/// The `[api.key_api]` table of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyApi {
-    /// A plain path below the API's base path, never `/`. What lies at and below it is answered by
-    /// Keygate.
+    /// A plain path below the API's base path, never `/`. Keygate answers all requests for this
+    /// path and below it.
     pub path: Box<str>,
-    /// What bodies look like.
+    /// The format of bodies.
     pub style: KeyApiStyle,
-    /// The scope that the calling key must hold, whether or not the API defines it; none: only keys
-    /// with full access may call.
+    /// The scope that the calling key must hold, whether or not the API defines it. `None`: only
+    /// keys with full access may call.
     pub scope: Option<Box<str>>,
-    /// Whether keys can be made there, and not only listed and revoked.
+    /// Whether keys can also be created, not only listed and revoked.
     pub create: bool,
 }
 
-/// What the bodies of key endpoints look like.
+/// The format of the bodies of key endpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyApiStyle {
-    /// Objects and arrays as they are.
+    /// Plain objects and arrays.
     Bare,
     /// `{"success": true, "data": …}`.
     Envelope,

@@ -1,20 +1,20 @@
-//! What new keys look like: `<prefix><30 base62 characters><6 characters of checksum>`.
+//! The format of new keys: `<prefix><30 base62 characters><6 characters of checksum>`.
 //!
-//! The checksum lets a secret scanner tell a leaked key from a text that only looks like one. Keys
-//! that were made elsewhere need not have this form.
+//! The checksum lets a secret scanner distinguish a leaked key from similar text. Keys that were
+//! created elsewhere need not have this format.
 
-/// Digits, then upper-case, then lower-case letters: the digits 0 to 61.
+/// The base62 digits 0 to 61: digits, then upper-case letters, then lower-case letters.
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-/// 178 bits, more than anybody can guess.
+/// 178 bits of entropy, which cannot be guessed.
 const RANDOM_CHARACTERS: usize = 30;
 /// Enough for every 32-bit number: 62⁶ > 2³².
 const CHECKSUM_CHARACTERS: usize = 6;
-/// Bytes from here on are not used: 256 is no multiple of 62, so the first digits would be likelier
-/// than the rest.
+/// The first byte value that is skipped. 256 is not a multiple of 62, so using all values would
+/// make the first base62 digits more likely than the others.
 const FAIR_BYTES: u8 = 248;
 
-/// Makes a key from random bytes, of which about one in 32 is skipped. Nothing if they do not
-/// suffice: 64 do but for one time in 10³⁰.
+/// Makes a key from random bytes, of which about one in 32 is skipped. Returns `None` if there are
+/// too few. 64 bytes suffice except once in 10³⁰ times.
 #[must_use]
 pub fn new_key(prefix: &str, random: &[u8]) -> Option<String> {
     let mut key = String::with_capacity(prefix.len() + RANDOM_CHARACTERS + CHECKSUM_CHARACTERS);
@@ -29,7 +29,7 @@ pub fn new_key(prefix: &str, random: &[u8]) -> Option<String> {
     Some(key)
 }
 
-/// CRC-32 (ISO-HDLC) in base62, padded with zeros.
+/// Returns the CRC-32 (ISO-HDLC) of the text in base62, padded with zeros.
 fn checksum(text: &[u8]) -> [u8; CHECKSUM_CHARACTERS] {
     let mut rest = crc32fast::hash(text) as usize;
     let mut digits = [b'0'; CHECKSUM_CHARACTERS];

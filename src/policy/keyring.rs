@@ -1,4 +1,4 @@
-//! The table of keys: from the digest of what the caller presents to the record behind it.
+//! The key table, which maps the digest of what the caller presents to a key record.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use super::digest::Digest;
 use super::key::KeyRecord;
 use super::shards::Shards;
 
-/// A secret and the record that it belongs to. The digest itself is in the record, which is read
-/// anyway.
+/// A secret and its record. The digest is not repeated here, because the record contains it and is
+/// read anyway.
 #[derive(Debug, Clone)]
 struct Slot {
     tag: u64,
@@ -20,12 +20,14 @@ impl Slot {
     }
 }
 
-/// An open-addressed table with linear probing, at least a third free.
+/// An open-addressed hash table with linear probing. At least a third of its slots are free. The
+/// slots directly follow the reference counts of the [`Arc`], without another pointer.
 type Shard = [Option<Slot>];
 
-/// Where the search for a tag begins in a shard with this many slots: the tag, scaled.
+/// Returns the slot at which the search for a tag begins, in a shard with this many slots. It is
+/// the tag, scaled to the number of slots.
 fn home(tag: u64, slots: usize) -> usize {
-    // The product of two 64-bit numbers, shifted by 64, is below the second.
+    // The product of two 64-bit numbers, shifted right by 64, is less than either of them.
     ((u128::from(tag) * slots as u128) >> 64) as usize
 }
 
@@ -43,19 +45,20 @@ fn shard(entries: Vec<Slot>) -> Arc<Shard> {
     slots.into()
 }
 
-/// All keys by digest: immutable, in pieces that two versions of the table can share.
+/// All keys by digest. The table is immutable, and its versions share the parts that do not differ.
 #[derive(Debug, Clone)]
 pub struct Keyring {
     shards: Shards<Option<Slot>>,
     len: usize,
 }
 
-/// A change of the table. A digest stands for one secret; one that is put replaces the one before.
+/// A change of the table. A digest identifies one secret; adding it again replaces the previous
+/// record.
 #[derive(Debug)]
 pub enum Edit {
-    /// This secret of this record is known from now on.
+    /// Adds this secret of this record.
     Put(Digest, Arc<KeyRecord>),
-    /// This secret is not known any more.
+    /// Removes this secret.
     Remove(Digest),
 }
 
@@ -66,7 +69,8 @@ impl Edit {
         }
     }
 
-    /// Replaces one version of a key by another, either of which may be missing.
+    /// Returns the edits that replace one version of a key by another. `None` stands for a version
+    /// that does not exist.
     pub fn replace(
         before: Option<&Arc<KeyRecord>>,
         after: Option<&Arc<KeyRecord>>,
@@ -89,11 +93,11 @@ impl Default for Keyring {
 }
 
 impl Keyring {
-    /// Builds the table. Digests are expected to be unique.
+    /// Builds the table. The digests must be unique.
     #[must_use]
     pub fn new(keys: impl IntoIterator<Item = Arc<KeyRecord>>) -> Self {
-        // One big piece of memory, which goes back to the system; thousands of growing ones would
-        // leave holes between the records.
+        // One large allocation, which is returned to the operating system. Thousands of growing
+        // ones would leave gaps between the records.
         let mut entries: Vec<(usize, Slot)> = Vec::new();
         for record in keys {
             for secret in record.secrets() {
@@ -111,7 +115,7 @@ impl Keyring {
         Self { shards, len }
     }
 
-    /// The table after these edits; it shares all shards that they do not touch.
+    /// Returns the table after these edits. It shares all shards that they do not affect.
     #[must_use]
     pub fn with(&self, edits: impl IntoIterator<Item = Edit>) -> Self {
         let mut edits: Vec<Edit> = edits.into_iter().collect();
@@ -132,25 +136,25 @@ impl Keyring {
         Self { shards, len }
     }
 
-    /// The record behind a digest.
+    /// Returns the record of a digest.
     #[must_use]
     pub fn find(&self, digest: &Digest) -> Option<&Arc<KeyRecord>> {
         let shard = self.shards.get(digest.shard());
         let home = home(digest.hash(), shard.len());
-        // A third of the slots is free, so the search ends.
+        // A third of the slots are free, so the search ends.
         let (before, from) = shard.split_at_checked(home)?;
         let found =
             from.iter().chain(before).map_while(Option::as_ref).find(|slot| slot.is(digest));
         found.map(|slot| &slot.record)
     }
 
-    /// How many groups and shards the two have in common.
+    /// Returns how many groups and shards two tables share.
     #[cfg(test)]
     pub(super) fn shared_with(&self, other: &Self) -> (usize, usize) {
         self.shards.shared_with(&other.shards)
     }
 
-    /// Every key once, in no order.
+    /// Returns every key once, in no particular order.
     pub fn records(&self) -> impl Iterator<Item = &Arc<KeyRecord>> {
         let slots = self.shards.entries().flatten();
         let is_first = |slot: &&Slot| {
@@ -159,13 +163,13 @@ impl Keyring {
         slots.filter(is_first).map(|slot| &slot.record)
     }
 
-    /// How many secrets it knows.
+    /// Returns the number of secrets.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether it knows none.
+    /// Returns whether there are no secrets.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0

@@ -1,11 +1,12 @@
-//! The names of header fields that mean something to a gateway, or that could undo what it decided.
+//! Header kinds: the names of header fields that a gateway must understand, or that could override
+//! its decision.
 
-/// What a field's name means, found once when the field comes in.
+/// The kind of a header field, determined once when it is received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 #[allow(missing_docs, reason = "each is the field of this name")]
 pub enum Known {
-    /// Nothing, or something to one API only.
+    /// Any other name. It may have a meaning in one API.
     Other,
     Authorization,
     Connection,
@@ -32,19 +33,18 @@ pub enum Known {
     XRateLimit,
     /// `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers).
     RateLimit,
-    /// Another field that speaks about one connection only (RFC 9110 §7.6.1), so that it is never
-    /// passed on.
+    /// Any other field of one connection (RFC 9110 §7.6.1), which is never forwarded.
     HopByHop,
-    /// `X-Keygate-*`: Keygate's own word about the caller.
+    /// `X-Keygate-*`, by which Keygate describes the caller to the upstream.
     Keygate,
-    /// A name by which a proxy or a login in front tells a server the caller, address, host, method
-    /// or path. Said by a client, it would make the upstream act on another request than the one
-    /// that was authorised.
+    /// A name by which a reverse proxy or a login proxy reports the caller, address, host, method
+    /// or path to a server. If a client could send it, the upstream would act on a request other
+    /// than the one that was authorised.
     Override,
 }
 
 impl Known {
-    /// What this name, in lower case, means.
+    /// Returns the kind of the field with this name, which must be in lower case.
     #[must_use]
     pub fn of(name: &str) -> Self {
         match (name.len(), name) {
@@ -54,7 +54,7 @@ impl Known {
             (4, "date") => Self::Date,
             (4, "from") => Self::From,
             (4, "dpop") => Self::Dpop,
-            // CGI programs take it for the environment variable HTTP_PROXY
+            // CGI programs read it as the environment variable HTTP_PROXY.
             (5, "proxy") => Self::Override,
             (6, "cookie") => Self::Cookie,
             (6, "expect") => Self::Expect,
@@ -79,7 +79,7 @@ impl Known {
             (14, "http2-settings") => Self::HopByHop,
             (14, "true-client-ip") => Self::Override,
             (15, "x-forwarded-for") => Self::XForwardedFor,
-            // Rack hands out files by it.
+            // Rack serves files by it.
             (15, "x-sendfile-type" | "proxy-client-ip") => Self::Override,
             (16, "ratelimit-policy") => Self::RateLimit,
             (16, "proxy-connection") => Self::HopByHop,
@@ -101,14 +101,15 @@ impl Known {
             (20, "x-http-host-override") => Self::Override,
             (21, "x-ratelimit-remaining") => Self::XRateLimit,
             (22, "x-http-method-override") => Self::Override,
-            // Next.js skips its own authorisation by it.
+            // Next.js skips its own authorisation if it is present.
             (23, "x-middleware-subrequest") => Self::Override,
             _ => Self::of_family(name),
         }
     }
 
-    /// Names that share their beginning. Nearly all others are told apart by their first letter.
-    /// Whose they are, the table of `tests/it/conformance/identity/sources.rs` says.
+    /// Returns the kind of a name in a family of names with a common prefix. The first letter rules
+    /// out nearly all other names. The table in `tests/it/conformance/identity/sources.rs` lists
+    /// the product behind each family.
     fn of_family(name: &str) -> Self {
         let families: &[&str] = match name.as_bytes().first() {
             Some(b'x') => return Self::of_extension(name),
@@ -159,8 +160,8 @@ impl Known {
         }
     }
 
-    /// Names that begin with `x-`, by their first word: those that proxies say, and those by which
-    /// logins in front say who somebody is.
+    /// Returns the kind of a name that begins with `x-`, by its first word. These are names that
+    /// reverse proxies use, and those by which login proxies identify the caller.
     fn of_extension(name: &str) -> Self {
         let Some(name) = name.strip_prefix("x-") else { return Self::Other };
         let (word, rest) = name.split_once('-').unwrap_or((name, ""));
@@ -200,12 +201,12 @@ impl Known {
         if overrides { Self::Override } else { Self::Other }
     }
 
-    /// Whether an upstream could take the field for something that Keygate vouches for.
+    /// Returns whether an upstream could mistake the field for something that Keygate vouches for.
     pub(super) fn is_override(self) -> bool {
         matches!(self, Self::Override) || self.is_own()
     }
 
-    /// Whether Keygate itself tells the upstream by this name.
+    /// Returns whether Keygate itself sends this field to the upstream.
     pub(super) fn is_own(self) -> bool {
         matches!(
             self,
@@ -213,7 +214,7 @@ impl Known {
         )
     }
 
-    /// Whether the field speaks about one connection only, so that it is never passed on.
+    /// Returns whether the field concerns one connection only, so that it is never forwarded.
     pub(super) fn is_hop_by_hop(self) -> bool {
         matches!(
             self,
@@ -225,20 +226,20 @@ impl Known {
         )
     }
 
-    /// Whether the field says what the message itself is.
+    /// Returns whether the field describes the message itself.
     pub(super) fn is_message(self) -> bool {
         matches!(self, Self::ContentLength | Self::ContentType | Self::Host)
     }
 }
 
-/// A name as it looks to the servers that take it for others (RFC 3875 §4.1.18): CGI and WSGI
-/// cannot tell `_` from `-`, and PHP neither from `.`.
+/// Returns the name as some servers see it, with `_` and `.` replaced by `-` (RFC 3875 §4.1.18).
+/// CGI and WSGI do not distinguish `_` from `-`, and PHP does not distinguish `.` either.
 #[must_use]
 pub fn hyphened(name: &str) -> String {
     name.replace(['_', '.'], "-")
 }
 
-/// Whether some server may take the name for another.
+/// Returns whether a server may take the name for another one.
 pub(super) fn has_twin(name: &str) -> bool {
     memchr::memchr2(b'_', b'.', name.as_bytes()).is_some()
 }

@@ -1,11 +1,11 @@
-//! The decision: who calls, what the call may do, and how often.
+//! The decision: who calls, what the caller may do, and how often.
 //!
-//! Everything here is pure and total. There is no I/O, no async and no clock: the caller passes the
-//! time in ([`Now`]), so the tests run in virtual time. The two entry points are [`authorise()`],
-//! which looks and changes nothing, and [`charge`], which counts the request against its limit.
+//! This module is pure and total. It does no I/O, has no async code and reads no clock: the caller
+//! passes the time as [`Now`], so tests run in virtual time. There are two entry points.
+//! [`authorise()`] decides without side effects. [`charge`] counts the request against its limit.
 //!
-//! Nothing reaches an upstream without an [`Admission`], and only [`charge`] and [`charge_by`] make
-//! one.
+//! Nothing is sent to an upstream without an [`Admission`], and only [`charge`] and [`charge_by`]
+//! return one.
 
 mod account;
 mod address;
@@ -85,11 +85,11 @@ pub use tombstones::{Burial, Cause, Tombstone, Tombstones};
 pub use trailers::{prepare_answer_trailers, prepare_trailers};
 pub use withheld::{is_gateway_header, is_proxy_header};
 
-/// The moment a request is judged at, read once per request.
+/// The time at which a request is decided on, read once per request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
-    /// Nanoseconds on a clock that never goes back; its zero means nothing. Limits use only this.
+    /// Nanoseconds on a monotonic clock with an arbitrary zero. Limits use only this.
     pub monotonic: u64,
-    /// Seconds since the Unix epoch. Expiry and absolute times in headers use this.
+    /// Seconds since the Unix epoch. Expiry and absolute times in header fields use this.
     pub unix: i64,
 }

@@ -7,46 +7,49 @@ use http::Method;
 
 use super::target::{BadTarget, check_path};
 
-/// `METHOD /path`, where `*` is one non-empty segment and a final `**` the rest of the path.
+/// An endpoint pattern, `METHOD /path`. `*` matches one non-empty segment, and a final `**` matches
+/// the rest of the path.
 ///
-/// `/x/**` matches `/x/` and all below it, not `/x`. `GET` allows `HEAD`. The query does not count.
+/// `/x/**` matches `/x/` and everything below it, but not `/x`. `GET` also allows `HEAD`. The query
+/// is ignored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
     pub(super) method: Method,
-    /// The literal path with its wildcards, split at `/`; without the final `**`.
+    /// The segments of the path, wildcards included, without a final `**`.
     pub(super) segments: Box<[Box<str>]>,
-    /// Whether it ends with `**`.
+    /// Whether the pattern ends with `**`.
     pub(super) rest: bool,
 }
 
-/// Why a text is no endpoint pattern, or one that could never match.
+/// Why a text is not an endpoint pattern, or could never match.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadPattern {
-    /// Not of the form `METHOD /path`.
+    /// The text does not have the form `METHOD /path`.
     #[error("an endpoint pattern is `METHOD /path`, such as `GET /api/v1/tickets/*`")]
     Form,
-    /// A method that no request has here: lower case, `TRACE`, `CONNECT`, or no token.
+    /// No request can have this method: it is in lower case, is `TRACE` or `CONNECT`, or is not a
+    /// token.
     #[error(
         "no request has this method: write it in capitals, such as `GET`; TRACE and CONNECT are \
          always refused"
     )]
     Method,
-    /// `**` before the end, or a `*` inside a segment.
+    /// `**` is not at the end, or `*` is only a part of a segment.
     #[error("`*` stands for one whole segment and `**` for the rest, only at the end after a `/`")]
     Wildcard,
-    /// A `?` or `#`: the query is no part of the match.
+    /// The path contains `?` or `#`, but the query is not matched.
     #[error("the query is no part of the match: leave out `?` and what follows")]
     Query,
-    /// A path that Keygate refuses in any request.
+    /// Keygate refuses this path in any request.
     #[error("no request with this path is let through: {}", .0.explanation())]
     Path(BadTarget),
 }
 
 impl Pattern {
-    /// Reads `METHOD /path`.
+    /// Parses `METHOD /path`.
     ///
     /// # Errors
-    /// What is wrong with the text; see [`BadPattern`].
+    /// Returns what is wrong with the text; see [`BadPattern`].
     pub fn parse(text: &str) -> Result<Self, BadPattern> {
         let (method, path) = text.split_once(' ').ok_or(BadPattern::Form)?;
         if !path.starts_with('/') || path.contains(' ') {
@@ -76,7 +79,7 @@ impl Pattern {
         Ok(Self { method, segments: segments.into_iter().map(Into::into).collect(), rest })
     }
 
-    /// Whether a request with this method and path is one that the pattern means.
+    /// Returns whether the pattern matches this method and path.
     #[must_use]
     pub fn matches(&self, method: &Method, path: &str, ignore_case: bool) -> bool {
         let mut rest = Some(path.strip_prefix('/').unwrap_or(path));
@@ -95,7 +98,7 @@ impl Pattern {
         rest.is_some() == self.rest && allows(&self.method, method)
     }
 
-    /// The longest path prefix, in whole segments, that every matching path starts with.
+    /// Returns the longest prefix, in whole segments, of all matching paths.
     #[must_use]
     pub fn literal_prefix(&self) -> String {
         self.segments
@@ -104,7 +107,7 @@ impl Pattern {
             .fold(String::new(), |path, segment| path + "/" + segment)
     }
 
-    /// Whether paths below [`Self::literal_prefix`] can match too, because a wildcard follows.
+    /// Returns whether paths below [`Self::literal_prefix`] can match, because a wildcard follows.
     #[must_use]
     pub fn has_wildcard(&self) -> bool {
         self.rest || self.segments.iter().any(|segment| segment.as_ref() == "*")
@@ -121,7 +124,8 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// RFC 9110 §9.3.2: HEAD is GET without the content, so what allows one allows the other.
+/// Returns whether a pattern with one method allows another. HEAD is GET without the content, so
+/// `GET` allows both (RFC 9110 §9.3.2).
 pub(super) fn allows(pattern: &Method, method: &Method) -> bool {
     pattern == method || (pattern == Method::GET && method == Method::HEAD)
 }

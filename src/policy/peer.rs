@@ -1,26 +1,27 @@
-//! The other end of a connection.
+//! The peer of a connection.
 
 use std::net::IpAddr;
 
 use super::fields::Sink as _;
 
-/// The other end of a connection, and what it always adds to requests.
+/// The peer of a connection, with the header lines that its requests have in common.
 #[derive(Debug)]
 pub struct Peer {
-    /// Its address.
+    /// The peer's address.
     pub address: IpAddr,
-    /// The same, as `X-Forwarded-For` ends with it.
+    /// The address as the last entry of `X-Forwarded-For`.
     pub(super) address_text: Box<str>,
-    /// `X-Forwarded-For` and `X-Forwarded-Proto` of requests that come from the peer itself.
+    /// The `X-Forwarded-For` and `X-Forwarded-Proto` lines of requests that do not come through a
+    /// trusted proxy.
     pub(super) forwarded: Box<[u8]>,
-    /// Whether the connection is encrypted.
+    /// Whether the connection uses TLS.
     pub https: bool,
-    /// The name that the client asked for in the TLS handshake.
+    /// The server name that the client sent in the TLS handshake (SNI, RFC 6066 §3).
     pub tls_name: Option<Box<str>>,
 }
 
 impl Peer {
-    /// A peer at `address`.
+    /// Returns a peer with this address.
     #[must_use]
     pub fn new(address: IpAddr, https: bool, tls_name: Option<Box<str>>) -> Self {
         let address = address.to_canonical();
@@ -39,7 +40,7 @@ impl Peer {
         peer
     }
 
-    /// `https` or `http`.
+    /// Returns `https` or `http`.
     pub(super) fn scheme(&self) -> &'static str {
         if self.https { "https" } else { "http" }
     }

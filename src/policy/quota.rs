@@ -1,27 +1,30 @@
 //! Rate limits over a rolling window.
 //!
-//! The promise: in no rolling window of the stated length are more requests admitted than the
-//! limit, and none is refused unless the limit was used up within the window, to a precision of
-//! 1/60 of it. It is kept by counting into buckets of 1/60 of the window and summing the 61 that
-//! the window can touch: a request is forgotten only when its whole bucket has left the window.
+//! The promise has two parts. No rolling window of the stated length admits more requests than the
+//! limit. No request is refused unless the limit was used up within the window, to a precision of
+//! 1/60 of it.
+//!
+//! Requests are counted in buckets of 1/60 of the window, and the 61 buckets that the window can
+//! overlap are summed. A request expires only when its entire bucket has left the window.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-/// How many parts a window is counted in. A request is held against its key for at most this
-/// fraction of the window too long, and never too short.
+/// The number of buckets in a window. A request may count for up to this fraction of the window too
+/// long, but never too short.
 const PARTS: u64 = 60;
-/// Buckets in a ring: the current one and the [`PARTS`] before it, rounded up to a power of two.
+/// The number of buckets in the ring: the current one and the [`PARTS`] before it, rounded up to a
+/// power of two.
 const RING: usize = 64;
 
 /// At most `count` requests in any rolling `window`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Limit {
-    /// At least 1.
+    /// The number of requests, at least 1.
     pub count: u32,
-    /// Length of the window in nanoseconds, at least one second.
+    /// The length of the window in nanoseconds, at least one second.
     pub window: u64,
 }
 
@@ -38,50 +41,52 @@ impl fmt::Display for Limit {
     }
 }
 
-/// What is left after a request, of the window with the least left.
+/// What remains after a request, in the window with the least remaining.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Allowance {
-    /// The limit that the figures are of.
+    /// The limit of that window.
     pub limit: Limit,
     /// How many more requests it admits now.
     pub remaining: u32,
-    /// Nanoseconds until `remaining` next rises; 0 where nothing is used.
+    /// Nanoseconds until `remaining` next rises; 0 if no request counts.
     pub reset: u64,
 }
 
-/// A request over the limit.
+/// A request that exceeds a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exhausted {
-    /// The window that is used up.
+    /// The exhausted window.
     pub allowance: Allowance,
-    /// Nanoseconds until a request would be admitted by every window.
+    /// Nanoseconds until every window would admit a request.
     pub retry: u64,
 }
 
-/// What a window remembers, for a process that counts on by the same clock.
+/// The exported counts of a window, for a successor process with the same clock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WindowCounts {
-    /// Length of the window in nanoseconds.
+    /// The length of the window in nanoseconds.
     pub length: u64,
-    /// Number of the first bucket of a sixtieth of the length (rounded up), since the clock's zero.
+    /// The number of the first bucket since the clock's zero. A bucket is a sixtieth of the length,
+    /// rounded up.
     pub first: u64,
-    /// Requests in that bucket and those behind it, 61 at most.
+    /// The requests in that bucket and the following ones, at most 61 buckets.
     pub counts: Vec<u32>,
 }
 
-/// The counts of one key in one API, for one or several windows.
+/// The counts of one key in one API, for one or more windows.
 ///
-/// It follows whatever limits it is given: a window of a length not seen before starts from what
-/// the longest known window remembers, so that a reload never forgets.
+/// It adapts to the limits that each call passes. A window of a new length starts from the counts
+/// of the longest existing window, so that a reload of the configuration forgets nothing.
 #[derive(Debug, Default)]
 pub(super) struct Quota {
-    /// Nearly all keys have one limit. Its window is in place: following another pointer would cost
-    /// a request more than counting does.
+    /// Nearly all keys have one limit. Its window is stored inline: following another pointer would
+    /// cost a request more than counting does.
     windows: SmallVec<[Window; 1]>,
 }
 
 impl Quota {
-    /// Counts one request in every window if all of them have room, else in none.
+    /// Counts one request in every window if no window is exhausted, and in no window otherwise.
+    /// `now`: monotonic nanoseconds.
     pub(super) fn charge(
         &mut self,
         limits: &[Limit],
@@ -105,14 +110,14 @@ impl Quota {
         Ok(self.tightest(limits, now))
     }
 
-    /// What [`Self::charge`] would find, without counting.
+    /// Returns what [`Self::charge`] would find, without counting. `now`: monotonic nanoseconds.
     pub(super) fn peek(&mut self, limits: &[Limit], now: u64) -> Option<Allowance> {
         self.follow(limits, now);
         self.tightest(limits, now)
     }
 
-    /// What is remembered at `now`. An empty window is told of too where another is not: else it
-    /// would be seeded from that.
+    /// Returns the counts at `now` (monotonic nanoseconds). An empty window is included if another
+    /// one is not empty, because the successor would otherwise seed it from that one.
     pub(super) fn counts(&mut self, now: u64) -> Vec<WindowCounts> {
         self.follow(&[], now);
         if self.windows.iter().all(|window| window.sum == 0) {
@@ -121,8 +126,8 @@ impl Quota {
         self.windows.iter().map(Window::counts).collect()
     }
 
-    /// Remembers what another process did. What makes no sense is left out, and so is a window that
-    /// is known.
+    /// Restores the counts of another process. Skips inconsistent counts, and windows that exist
+    /// already.
     pub(super) fn restore(&mut self, counts: &[WindowCounts]) {
         for window in counts.iter().filter_map(Window::restored) {
             if self.windows.iter().all(|known| known.length != window.length) {
@@ -131,19 +136,19 @@ impl Quota {
         }
     }
 
-    /// How long its counts matter, in nanoseconds.
+    /// Returns how long the counts matter, in nanoseconds.
     pub(super) fn memory(&self) -> u64 {
         self.windows.iter().map(|window| window.length).max().unwrap_or(0)
     }
 
-    /// Brings every window to `now` and sees to it that each limit has one.
+    /// Advances every window to `now`, and adds windows so that each limit has one.
     fn follow(&mut self, limits: &[Limit], now: u64) {
         for window in &mut self.windows {
             window.advance(now);
         }
         for limit in limits {
             if self.window(*limit).is_none() {
-                // A window that no limit asks for is kept only while it still remembers something.
+                // A window without a limit is kept only while it has counts.
                 self.windows.retain(|window| {
                     window.sum > 0 || limits.iter().any(|limit| limit.window == window.length)
                 });
@@ -168,32 +173,32 @@ impl Quota {
                 reset: window.reset(limit.count, now),
             })
         });
-        // Of two that are equally tight, the one that stays so longer.
+        // Of two equally tight windows, the one that stays tight for longer.
         allowances.min_by_key(|allowance| (allowance.remaining, u64::MAX - allowance.reset))
     }
 }
 
 #[derive(Debug)]
 struct Window {
-    /// Nanoseconds.
+    /// The length of the window in nanoseconds.
     length: u64,
-    /// Nanoseconds of one bucket: a sixtieth of the length, rounded up so that 60 never fall short
-    /// of it.
+    /// The length of a bucket in nanoseconds: a sixtieth of the window, rounded up so that 60
+    /// buckets are never shorter than the window.
     width: u64,
-    /// Number of the current bucket since the clock's zero.
+    /// The number of the current bucket since the clock's zero.
     current: u64,
-    /// When the current bucket ends: nothing changes before, so most requests do not divide.
+    /// When the current bucket ends. Nothing changes before, so most requests need no division.
     ends: u64,
-    /// Number of the oldest bucket that may hold something.
+    /// The number of the oldest bucket that may have a count.
     oldest: u64,
-    /// All that is in the buckets.
+    /// The sum of all buckets.
     sum: u64,
     buckets: [u32; RING],
 }
 
 impl Window {
-    /// An empty window, or one that remembers what `known` does. Each known request is put at the
-    /// latest moment that its bucket stands for, so that it is never forgotten too early.
+    /// Returns an empty window, or one with the counts of `known`. Each of its requests is placed
+    /// at the latest time that its bucket covers, so that none expires too early.
     fn seeded(length: u64, now: u64, known: Option<&Self>) -> Self {
         let width = length.div_ceil(PARTS).max(1);
         let current = now / width;
@@ -232,7 +237,7 @@ impl Window {
             .ok()
             .filter(|buckets| (1..=PARTS + 1).contains(buckets))?;
         let current = known.first.checked_add(buckets - 1)?;
-        // The latest moment that is ever reckoned with.
+        // The latest time in any later calculation must not overflow.
         current.checked_add(PARTS + 2)?.checked_mul(width)?;
         let (length, ends) = (known.length, (current + 1) * width);
         let mut window =
@@ -244,7 +249,7 @@ impl Window {
         Some(window)
     }
 
-    /// Forgets what has left the window. A `now` before the latest one seen changes nothing.
+    /// Drops the counts that have left the window. A `now` before the latest one changes nothing.
     fn advance(&mut self, now: u64) {
         if now < self.ends {
             return;
@@ -272,17 +277,18 @@ impl Window {
         self.sum += u64::from(requests);
     }
 
-    /// Nanoseconds until more of `count` is left than now; 0 where nothing is used. Where a lowered
-    /// limit is more than used up, that takes longer than until the oldest request is forgotten.
+    /// Returns the nanoseconds until more of `count` remains than now; 0 if no request counts. If a
+    /// lowered limit is exceeded, that takes until after the oldest request has expired.
     fn reset(&self, count: u32, now: u64) -> u64 {
         if (1..=u64::from(count)).contains(&self.sum) {
-            // The oldest bucket holds something, whatever that is; looking would cost a cache miss.
+            // The oldest bucket is not empty. Its count does not matter here, and reading it would
+            // cost a cache miss.
             return self.forgotten_at(self.oldest).saturating_sub(now);
         }
         self.wait(u32::try_from(self.sum).map_or(count, |sum| sum.min(count)), now)
     }
 
-    /// Nanoseconds until fewer than `count` requests are remembered.
+    /// Returns the nanoseconds until fewer than `count` requests are counted.
     fn wait(&self, count: u32, now: u64) -> u64 {
         let mut left = self.sum;
         for number in self.oldest..=self.current {
@@ -297,7 +303,7 @@ impl Window {
         0
     }
 
-    /// When the requests of a bucket stop counting: when the bucket 61 places on becomes the
+    /// Returns when the requests of a bucket expire: when the bucket 61 positions later becomes the
     /// current one.
     fn forgotten_at(&self, number: u64) -> u64 {
         (number + PARTS + 1) * self.width

@@ -1,87 +1,89 @@
-//! Every reason for which Keygate answers instead of the upstream, and the one mapping from reason
-//! to status, code and words.
+//! The reasons for which Keygate responds instead of the upstream, and the only mapping from a
+//! reason to status, code and text.
 
 use http::StatusCode;
 
 use super::target::BadTarget;
 
-/// Why a request is not answered by the upstream. The list is closed: metrics use it as a label.
+/// Why the upstream does not respond to a request. The set is closed, because metrics use it as a
+/// label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// The path can be read in two ways, or is none.
+    /// The target is not a path, or the path is ambiguous.
     MalformedTarget(BadTarget),
     /// The host is missing, repeated, malformed or contradictory.
     MalformedHost,
-    /// A trusted proxy sent an `X-Forwarded-For`, `-Proto` or `-Host` that cannot be read.
+    /// A trusted proxy sent a malformed `X-Forwarded-For`, `-Proto` or `-Host`.
     MalformedForwardedFor,
-    /// The message's framing is not one that Keygate forwards.
+    /// Keygate does not forward this framing of the message.
     MalformedFraming,
-    /// The bytes are no HTTP/1.1 head.
+    /// The received bytes are not an HTTP/1.1 head.
     MalformedHead,
-    /// The head is larger than allowed or has more fields.
+    /// The head is larger than allowed or has too many fields.
     HeadTooLarge,
-    /// TRACE and CONNECT.
+    /// The method is TRACE or CONNECT.
     MethodNotAllowed,
-    /// No API claims the host.
+    /// No API matches the host.
     UnknownHost,
-    /// No API claims the host, and the TLS connection was made for another.
+    /// No API matches the host, and the TLS connection was made for another name.
     Misdirected,
-    /// An API claims the host, none the path.
+    /// An API matches the host, but none matches the path.
     UnknownPath,
-    /// A key stands in the query.
+    /// The query contains a key.
     KeyInQuery,
-    /// Two places carry a key, or one stands twice.
+    /// Two credential locations hold a key, or one is repeated.
     AmbiguousCredential,
-    /// `Authorization` says Bearer in a way that has two readings.
+    /// `Authorization` is ambiguously Bearer.
     MalformedCredential,
-    /// A field that says who somebody is, and may stand once, stands twice.
+    /// A field that identifies the caller, and must not be repeated, is repeated.
     RepeatedHeader,
-    /// No key.
+    /// The request has no key.
     MissingKey,
-    /// A key that nobody made, or with a prefix that the API does not know.
+    /// The key does not exist, or its prefix belongs to no environment of the API.
     UnknownKey,
-    /// A key that was revoked.
+    /// The key was revoked.
     RevokedKey,
-    /// A key that is paused.
+    /// The key is paused.
     PausedKey,
-    /// A key of an organisation that is suspended.
+    /// The key's organisation is suspended.
     SuspendedOrganization,
-    /// A key past its expiry, or a secret past the end of its grace period.
+    /// The key has expired, or the grace period of the secret has ended.
     ExpiredKey,
-    /// A key for other APIs.
+    /// The key is for other APIs.
     KeyNotForApi,
-    /// The client's address is not one of the key's.
+    /// The key may not be used from the client's address.
     AddressNotAllowed,
-    /// The referrer is missing or not one of the key's.
+    /// The key may not be used from the referrer, or the referrer is missing.
     ReferrerNotAllowed,
-    /// The endpoint is not one of the key's.
+    /// The key may not be used for the endpoint.
     EndpointNotAllowed,
-    /// The key lacks the scope; the index of the first one in file order that would do.
+    /// The key lacks the scope. Holds the index of the first scope, in file order, that would
+    /// suffice.
     InsufficientScope(usize),
     /// No scope of the API allows the endpoint.
     NoScopeAllows,
-    /// Over the limit; nanoseconds until the next request is admitted.
+    /// The limit is exceeded. Holds the nanoseconds until the next request is admitted.
     RateLimited(u64),
-    /// No connection to the upstream.
+    /// No connection to the upstream could be made.
     UpstreamUnreachable,
-    /// The upstream broke off or answered nonsense.
+    /// The upstream aborted the response or sent a malformed one.
     UpstreamFailed,
-    /// The upstream did not answer in time.
+    /// The upstream did not respond in time.
     UpstreamTimeout,
-    /// The client broke off or sent a malformed body; it will hardly read the answer.
+    /// The client aborted the request or sent a malformed body. It will hardly read the response.
     ClientAborted,
-    /// The client was too slow with its body, or with taking the answer.
+    /// The client sent its body, or received the response, too slowly.
     ClientTimeout,
-    /// The body is larger than the API or a key endpoint takes.
+    /// The body is larger than the API or a key endpoint accepts.
     BodyTooLarge,
-    /// More connections or requests than there is to be room for.
+    /// There are more connections or requests than allowed.
     Overloaded,
-    /// The key endpoints cannot answer now.
+    /// The key endpoints cannot respond at the moment.
     KeyOfficeUnavailable,
 }
 
 impl Refusal {
-    /// Every reason once, for tables of metrics and documents; details are placeholders.
+    /// Every reason once, for tables of metrics and documents. Details are placeholders.
     pub const ALL: [Self; 35] = [
         Self::MalformedTarget(BadTarget::NotAPath),
         Self::MalformedHost,
@@ -120,7 +122,7 @@ impl Refusal {
         Self::RepeatedHeader,
     ];
 
-    /// Its place in [`Self::ALL`].
+    /// Returns the position in [`Self::ALL`].
     #[must_use]
     pub fn index(self) -> usize {
         match self {
@@ -162,7 +164,7 @@ impl Refusal {
         }
     }
 
-    /// The HTTP status. With `distinguish` off, what is wrong with a credential is always 401.
+    /// Returns the HTTP status. Without `distinguish`, every credential error is a 401.
     #[must_use]
     pub fn status(self, distinguish: bool) -> StatusCode {
         match self {
@@ -204,7 +206,8 @@ impl Refusal {
         }
     }
 
-    /// Its name for machines: the `code` of a problem, the `outcome` of metrics and logs.
+    /// Returns the name for machines: the `code` of a problem document, and the `outcome` in
+    /// metrics and logs.
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
@@ -246,7 +249,7 @@ impl Refusal {
         }
     }
 
-    /// One sentence for the developer of the client: what is wrong and what to do.
+    /// Returns what is wrong and what to do, for the developer of the client.
     #[must_use]
     pub fn detail(self) -> &'static str {
         match self {
@@ -325,8 +328,8 @@ impl Refusal {
         }
     }
 
-    /// Whether it is about the credential: one of those that `errors_distinguish = false` makes
-    /// equal.
+    /// Returns whether the reason is a credential error. `errors_distinguish = false` makes these
+    /// indistinguishable.
     #[must_use]
     pub fn is_about_credential(self) -> bool {
         self.is_missing_credential()
@@ -338,8 +341,8 @@ impl Refusal {
         self == Self::MissingKey
     }
 
-    /// Whether it is about a key that is known or claims to be: those that can also befall a
-    /// request in its middle.
+    /// Returns whether the presented key is unknown or not valid. This can also end a request that
+    /// is in progress.
     #[must_use]
     pub fn is_invalid_token(self) -> bool {
         matches!(
@@ -353,13 +356,13 @@ impl Refusal {
         )
     }
 
-    /// Whether it is about a deadline: those that can befall a request in its middle.
+    /// Returns whether a timeout has expired. This can also end a request that is in progress.
     #[must_use]
     pub fn is_about_time(self) -> bool {
         matches!(self, Self::ClientTimeout | Self::UpstreamTimeout)
     }
 
-    /// Whether it can end a request in the middle of its answer.
+    /// Returns whether the reason can end a request while its response is being sent.
     #[must_use]
     pub fn can_end_answer(self) -> bool {
         self.is_invalid_token()
@@ -367,7 +370,7 @@ impl Refusal {
             || matches!(self, Self::ClientAborted | Self::BodyTooLarge)
     }
 
-    /// The gRPC status (`google.rpc.Code`) that stands for it.
+    /// Returns the corresponding gRPC status (`google.rpc.Code`).
     #[must_use]
     pub fn grpc_status(self) -> &'static str {
         match self.status(true).as_u16() {

@@ -1,4 +1,4 @@
-//! The answers that Keygate gives itself, and the limit headers that it adds to all.
+//! Keygate's own responses, and the limit headers that it adds to all responses.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -14,13 +14,13 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const NANOSECONDS: u64 = 1_000_000_000;
 
-/// How many seconds whoever finds the gateway overloaded is to wait.
+/// The `Retry-After` of an overloaded gateway, in seconds.
 const SHED: u64 = 5;
 
-/// The one 401 of an API that does not tell reasons apart.
+/// The only 401 message of an API that does not disclose reasons.
 const INDISTINCT: &str = "Invalid or missing API key";
 
-/// Whether the request is a gRPC call, which reads its errors from `grpc-status`.
+/// Returns whether the request is a gRPC call, whose errors are in `grpc-status`.
 #[must_use]
 pub fn is_grpc(fields: &Fields<'_>) -> bool {
     let rest =
@@ -28,8 +28,9 @@ pub fn is_grpc(fields: &Fields<'_>) -> bool {
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
-/// The answer to a refused request: its header fields, but for those that frame the body, go to the
-/// sink. `request_id` is the one that logs show.
+/// Returns the status and the body of the response to a refused request. Writes its header fields
+/// to `sink`, except those that frame the body. `request_id`: the id in the logs. `grpc`: whether
+/// the request is a gRPC call.
 pub fn refuse(
     refused: &Refused<'_>,
     request_id: &str,
@@ -82,8 +83,8 @@ pub fn refuse(
     (status, body.into())
 }
 
-/// Code and message of a gRPC call that is refused. `distinguish`: whether the API tells reasons
-/// apart.
+/// Returns the gRPC status and message of a refused call. `distinguish`: whether the API discloses
+/// the reason.
 fn grpc_status(refusal: Refusal, distinguish: bool) -> (&'static str, &'static str) {
     let indistinct = !distinguish && refusal.is_about_credential();
     if indistinct {
@@ -93,7 +94,8 @@ fn grpc_status(refusal: Refusal, distinguish: bool) -> (&'static str, &'static s
     }
 }
 
-/// What ends a gRPC call with this refusal. `distinguish`: whether the API tells reasons apart.
+/// Returns the trailers that end a gRPC call with this refusal. `distinguish`: whether the API
+/// discloses the reason.
 #[must_use]
 pub fn grpc_trailers(refusal: Refusal, distinguish: bool) -> HeaderMap {
     let (code, message) = grpc_status(refusal, distinguish);
@@ -103,8 +105,8 @@ pub fn grpc_trailers(refusal: Refusal, distinguish: bool) -> HeaderMap {
     trailers
 }
 
-/// RFC 9457. All texts in it are Keygate's or were checked when the configuration was read, so none
-/// needs escaping; a request id has no character that would.
+/// Returns a problem document (RFC 9457). Nothing needs escaping: all texts are Keygate's own or
+/// were checked when the configuration was read, and a request id contains no character that would.
 fn problem(
     refused: &Refused<'_>,
     status: StatusCode,
@@ -134,7 +136,7 @@ fn problem(
     body
 }
 
-/// Sets `X-RateLimit-*`, and on request the `RateLimit` fields of
+/// Writes the `X-RateLimit-*` fields and, if the API wants them, the `RateLimit` fields of
 /// draft-ietf-httpapi-ratelimit-headers.
 pub fn limit_headers(
     sink: &mut impl Sink,
@@ -166,7 +168,7 @@ fn put_number(sink: &mut impl Sink, name: &str, number: u64) {
     sink.put(name, itoa::Buffer::new().format(number).as_bytes());
 }
 
-/// Whole seconds, rounded up, so that whoever waits them out is never early.
+/// Returns whole seconds, rounded up, so that a client that waits is never too early.
 fn seconds(nanoseconds: u64) -> u64 {
     nanoseconds.div_ceil(NANOSECONDS)
 }

@@ -1,4 +1,4 @@
-//! Where a key may be used from, and for which endpoints.
+//! Restrictions of where a key may be used from, and for which endpoints.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -12,25 +12,25 @@ use super::head::Head;
 use super::pattern::Pattern;
 use super::refusal::Refusal;
 
-/// The restrictions of one key. An empty list restricts nothing.
+/// The restrictions of one key. An empty list does not restrict anything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Restrictions {
-    /// Client addresses that may use it.
+    /// The client addresses that may use the key.
     pub addresses: Vec<AddressRange>,
-    /// Pages that may use it.
+    /// The pages that may use the key.
     pub referrers: Vec<ReferrerPattern>,
-    /// Endpoints that it may be used for, whatever its scopes.
+    /// The endpoints that the key may be used for, whatever its scopes allow.
     pub endpoints: Vec<Pattern>,
 }
 
 impl Restrictions {
-    /// Whether it restricts nothing.
+    /// Returns whether there are no restrictions.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.addresses.is_empty() && self.referrers.is_empty() && self.endpoints.is_empty()
     }
 
-    /// Address, then referrer, then endpoint.
+    /// Checks the address, then the referrer, then the endpoint.
     pub(super) fn check(
         &self,
         client: IpAddr,
@@ -61,7 +61,8 @@ impl Restrictions {
         Ok(())
     }
 
-    /// A missing referrer, two of them, or one that is no http(s) URL is not allowed.
+    /// Returns whether the referrer is allowed. It is not if it is missing, repeated, or not an
+    /// http(s) URL.
     fn allows_referrer(&self, fields: &Fields<'_>) -> bool {
         let mut referrers = fields.all(Known::Referer);
         let (Some(referrer), None) = (referrers.next(), referrers.next()) else { return false };
@@ -70,31 +71,32 @@ impl Restrictions {
     }
 }
 
-/// Pages of one origin: `https://app.example.com/*`, or without the final `*` one page exactly.
+/// The pages of one origin, such as `https://app.example.com/*`. Without the final `*` it is
+/// exactly one page.
 ///
-/// An origin alone (`https://app.example.com`) means every page of it.
+/// An origin alone (`https://app.example.com`) includes all of its pages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReferrerPattern {
     origin: Referrer,
-    /// Whether what follows the path matches too.
+    /// Whether the path may continue after the pattern.
     open: bool,
 }
 
-/// Why a text is no referrer pattern.
+/// Why a text is not a referrer pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadReferrer {
-    /// Not an `http://` or `https://` URL with a host.
+    /// The text is not an `http://` or `https://` URL with a host.
     #[error(
         "a referrer pattern is a URL such as `https://app.example.com/*`, without user name, query \
          or fragment"
     )]
     Form,
-    /// A `*` anywhere but at the end of the path.
+    /// A `*` is not at the end of the path.
     #[error("`*` may stand only at the end of the path; name each host in full")]
     Wildcard,
 }
 
-/// A parsed URL of a page: what RFC 6454 calls its origin, and the path.
+/// The URL of a page, parsed into its origin (RFC 6454) and its path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Referrer {
     https: bool,
@@ -143,10 +145,10 @@ impl fmt::Display for ReferrerPattern {
 }
 
 impl ReferrerPattern {
-    /// Reads a pattern.
+    /// Parses a pattern.
     ///
     /// # Errors
-    /// What is wrong with the text.
+    /// Returns what is wrong with the text.
     pub fn parse(text: &str) -> Result<Self, BadReferrer> {
         let (fixed, open) = text.strip_suffix('*').map_or((text, false), |fixed| (fixed, true));
         if fixed.contains('*') {

@@ -1,4 +1,4 @@
-//! All that requests are judged by, at one moment.
+//! The data on which requests are decided, at one moment.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,27 +15,27 @@ use super::refusal::Refusal;
 use super::target::{BadTarget, Host, has_parameters, without_parameters};
 use super::tombstones::{Cause, Tombstones};
 
-/// What requests are judged by besides the keys.
+/// The APIs and everything else that the decision depends on besides the keys.
 #[derive(Debug)]
 pub struct Routes {
     apis: Box<[Api]>,
-    /// Indices of APIs by host, longest base path first.
-    /// Only the configuration chooses what is in it, so a hash that is quick will do.
+    /// Indices of APIs by host, longest base path first. The hosts come from the configuration
+    /// only, so a fast hash without protection against collisions suffices.
     hosts: hashbrown::HashMap<Box<str>, Box<[usize]>>,
-    /// Indices of APIs for any host, longest base path first.
+    /// Indices of the APIs for any host, longest base path first.
     any_host: Box<[usize]>,
     pub(super) trusted_proxies: Box<[AddressRange]>,
 }
 
-/// All that requests are judged by, at one moment. It never changes; an edit makes a new one, which
-/// shares what stays.
+/// The data on which requests are decided, at one moment. It is immutable. An edit makes a new
+/// snapshot, which shares what does not change.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// The APIs, and how requests find them.
+    /// The APIs, and how requests are routed to them.
     pub routes: Arc<Routes>,
-    /// What keys may do; records refer to it by index.
+    /// The grants of keys. Key records refer to them by index.
     pub terms: Arc<[Terms]>,
-    /// The keys.
+    /// The key table.
     pub keyring: Keyring,
     /// Keys of the store that are refused for good.
     pub tombstones: Tombstones,
@@ -46,14 +46,14 @@ pub struct Snapshot {
 /// Why all keys of an organisation are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Closed {
-    /// For good, by `[revoked]`.
+    /// Permanently, by `[revoked]`.
     Revoked,
-    /// For the time being.
+    /// Temporarily.
     Suspended,
 }
 
 impl Snapshot {
-    /// Why all keys of this key's organisation are refused, if they are.
+    /// Returns why all keys of this key's organisation are refused, or `None` if they are not.
     #[must_use]
     pub fn closed(&self, record: &KeyRecord) -> Option<Closed> {
         if self.closed.is_empty() {
@@ -62,14 +62,15 @@ impl Snapshot {
         record.organization().and_then(|name| self.closed.get(name)).copied()
     }
 
-    /// What the key may do in the API at this index.
+    /// Returns what the key may do in the API at this index.
     #[must_use]
     pub fn grant(&self, record: &KeyRecord, api: usize) -> Option<&Grant> {
         self.terms.get(record.terms as usize)?.iter().find(|grant| grant.api == api)
     }
 
-    /// Whether a request that was admitted with this secret in the API of this name would still be,
-    /// as far as that depends on its key: `None`, or why not.
+    /// Checks whether the key of an admitted request is still valid. `digest`: that of the
+    /// presented secret. `api`: the name of the API. Returns `None` if the request would still be
+    /// admitted as far as its key is concerned, or else the reason why not.
     #[must_use]
     pub fn verdict_on(&self, digest: &Digest, api: &str, now: Now) -> Option<Refusal> {
         let Some(record) = self.keyring.find(digest) else { return Some(self.stranger(digest)) };
@@ -83,12 +84,12 @@ impl Snapshot {
         }
     }
 
-    /// Why a secret that no key in force has is refused.
+    /// Returns why a secret is refused that no key in force has.
     pub(super) fn stranger(&self, digest: &Digest) -> Refusal {
         self.tombstones.find(digest).map_or(Refusal::UnknownKey, Cause::refusal)
     }
 
-    /// What does not depend on the request.
+    /// Checks what depends on the key alone, and not on the request.
     pub(super) fn check_key(
         &self,
         record: &KeyRecord,
@@ -119,7 +120,7 @@ impl Snapshot {
 }
 
 impl Routes {
-    /// Puts checked parts together. Grants of keys refer to `apis` by index.
+    /// Builds the routes from validated parts. The grants of keys refer to `apis` by index.
     #[must_use]
     pub fn new(apis: Vec<Api>, trusted_proxies: Vec<AddressRange>) -> Self {
         let mut hosts: HashMap<Box<str>, Vec<usize>> = HashMap::new();
@@ -142,19 +143,20 @@ impl Routes {
         Self { apis: apis.into(), hosts, any_host, trusted_proxies: trusted_proxies.into() }
     }
 
-    /// The APIs, in file order.
+    /// Returns the APIs, in file order.
     #[must_use]
     pub fn apis(&self) -> &[Api] {
         &self.apis
     }
 
-    /// Whose `X-Forwarded-*` are believed.
+    /// Returns the proxies whose `X-Forwarded-*` fields are trusted.
     #[must_use]
     pub fn trusted_proxies(&self) -> &[AddressRange] {
         &self.trusted_proxies
     }
 
-    /// The API for a host, or any host, whose base path is the longest that covers the path.
+    /// Returns the API with the longest base path that covers the path. An API for this host takes
+    /// precedence over those for any host.
     pub(super) fn find_api(
         &self,
         host: Host<'_>,
@@ -173,8 +175,8 @@ impl Routes {
             claimed.and_then(|indices| pick(indices, path)).or_else(|| pick(&self.any_host, path))
         };
         let chosen = choose(path);
-        // Some servers cut parameters off before they look: for them `/admin;x` lies below
-        // `/admin`.
+        // Some servers remove parameters before they resolve a path: they take `/admin;x` for a
+        // path below `/admin`.
         if has_parameters(path) && choose(&without_parameters(path)) != chosen {
             return Err(Refusal::MalformedTarget(BadTarget::Parameter));
         }

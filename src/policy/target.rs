@@ -1,37 +1,37 @@
-//! The one rule for request targets and hosts: refuse whatever two parsers could read differently.
+//! The rule for request targets and hosts: refuse whatever two parsers could read differently.
 //!
-//! The path that is authorised is the path that is forwarded, byte for byte, so nothing is repaired
-//! here. A path is refused when another server could resolve it to a different one: dot segments in
-//! any spelling, empty segments, encoded slashes, backslashes, NUL and control characters, double
-//! encoding of any of these, and percent-encoded letters or digits (RFC 3986 §6.2.2.2 makes `%61`
-//! the same as `a`).
+//! The authorised path is forwarded byte for byte, so nothing is repaired here. A path is refused
+//! if another server could resolve it to a different one. Reasons are dot segments in any spelling,
+//! empty segments, encoded slashes, backslashes, NUL and control characters, double encoding of any
+//! of these, and percent-encoded letters or digits (RFC 3986 §6.2.2.2 makes `%61` equivalent to
+//! `a`).
 
 use super::fields::{Fields, Known, Target, field_text};
 
-/// Why a path or a host is not accepted.
+/// Why a path or a host is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadTarget {
-    /// The path does not start with `/` (asterisk form, authority form).
+    /// The target does not start with `/` (asterisk form, authority form).
     NotAPath,
-    /// A byte that RFC 3986 does not allow in a path.
+    /// The path contains a byte that RFC 3986 does not allow there.
     Byte,
-    /// `%` without two hexadecimal digits.
+    /// Two hexadecimal digits do not follow a `%`.
     Escape,
-    /// A percent-encoded slash, backslash, control character, letter, digit, `-`, `.`, `_` or
-    /// escape, or overlong UTF-8.
+    /// A slash, a backslash, a control character, a letter, a digit, `-`, `.`, `_` or an escape is
+    /// percent-encoded, or UTF-8 is overlong.
     Encoded,
-    /// A segment that is `.` or `..`, also before a `;`.
+    /// A segment is `.` or `..`, possibly before a `;`.
     DotSegment,
-    /// `//` inside the path, or a segment with nothing before its `;`.
+    /// The path contains `//`, or a segment that begins with `;`.
     EmptySegment,
-    /// A path parameter (`;`) where it decides which API the path belongs to.
+    /// A path parameter (`;`) affects which API the path belongs to.
     Parameter,
-    /// No host, several, an empty or malformed one, or two that contradict each other.
+    /// The host is missing, repeated, empty, malformed or contradictory.
     Host,
 }
 
 impl BadTarget {
-    /// What to tell the client, as a full sentence.
+    /// Returns a sentence for the client.
     #[must_use]
     pub fn explanation(self) -> &'static str {
         match self {
@@ -52,10 +52,10 @@ impl BadTarget {
     }
 }
 
-/// Checks that `path` has one reading only.
+/// Checks that `path` has only one reading.
 ///
 /// # Errors
-/// The first rule that the path breaks, from left to right.
+/// Returns the first rule that the path breaks, from left to right.
 pub fn check_path(path: &str) -> Result<(), BadTarget> {
     let bytes = path.as_bytes();
     if bytes.first() != Some(&b'/') {
@@ -84,8 +84,8 @@ pub fn check_path(path: &str) -> Result<(), BadTarget> {
     check_segment(&bytes[segment..])
 }
 
-/// Dot segments and empty ones, also when only path parameters follow (`..;x`, `;x`): some servers
-/// cut those off before they resolve the path, and some decode before that.
+/// Refuses dot segments and empty segments, also if path parameters follow (`..;x`, `;x`). Some
+/// servers remove parameters before they resolve the path, and some decode the path before that.
 fn check_segment(segment: &[u8]) -> Result<(), BadTarget> {
     let dots = segment.iter().take_while(|byte| **byte == b'.').count();
     match (dots, &segment[dots..]) {
@@ -99,8 +99,7 @@ fn check_escape(rest: &[u8]) -> Result<(), BadTarget> {
     let byte = decode_escape(rest).ok_or(BadTarget::Escape)?;
     let refused = match byte {
         0..=0x1f | 0x7f | b'/' | b'\\' | b'-' | b'.' | b'_' => true,
-        // `%25` is an honest percent sign unless what follows makes it an escape once it is
-        // decoded.
+        // `%25` is a literal percent sign, unless decoding it yields another escape.
         b'%' => rest.len() >= 5 && rest[3].is_ascii_hexdigit() && rest[4].is_ascii_hexdigit(),
         0xc0 | 0xc1 | 0xe0 | 0xf0 => is_overlong(byte, &rest[3..]),
         other => other.is_ascii_alphanumeric(),
@@ -108,9 +107,8 @@ fn check_escape(rest: &[u8]) -> Result<(), BadTarget> {
     if refused { Err(BadTarget::Encoded) } else { Ok(()) }
 }
 
-/// Whether these bytes begin a UTF-8 sequence that is longer than it need be (RFC 3629 §3). Lenient
-/// decoders take `%C0%AE` for `.` and `%C0%AF` for `/`. Alone, the bytes may be letters of another
-/// encoding.
+/// Returns whether the bytes begin an overlong UTF-8 sequence (RFC 3629 §3). Lenient decoders take
+/// `%C0%AE` for `.` and `%C0%AF` for `/`. A single such byte may be a letter in another encoding.
 fn is_overlong(first: u8, rest: &[u8]) -> bool {
     let longest_wrong = match first {
         0xe0 => 0x9f,
@@ -121,8 +119,8 @@ fn is_overlong(first: u8, rest: &[u8]) -> bool {
         && decode_escape(rest).is_some_and(|second| (0x80..=longest_wrong).contains(&second))
 }
 
-/// The path as servers see it that cut parameters off its segments (RFC 3986 §3.3), also encoded
-/// ones.
+/// Returns the path without the parameters of its segments (RFC 3986 §3.3), encoded ones included,
+/// as some servers see it.
 pub(super) fn without_parameters(path: &str) -> String {
     let name = |segment: &str| {
         let end = segment.bytes().enumerate().position(|(at, byte)| {
@@ -133,20 +131,20 @@ pub(super) fn without_parameters(path: &str) -> String {
     path.split('/').map(name).collect::<Vec<_>>().join("/")
 }
 
-/// Whether [`without_parameters`] would change the path.
+/// Returns whether [`without_parameters`] might change the path.
 pub(super) fn has_parameters(path: &str) -> bool {
-    // Nearly no path has either byte, and one search tells.
+    // Hardly any path contains either byte, and one search finds out.
     memchr::memchr2(b';', b'%', path.as_bytes()).is_some()
         && (path.contains(';') || path.contains("%3b") || path.contains("%3B"))
 }
 
-/// The byte that a `%XX` at the start of `rest` stands for.
+/// Decodes the `%XX` at the start of `rest`. Returns `None` if it is malformed.
 pub(super) fn decode_escape(rest: &[u8]) -> Option<u8> {
     let digit = |byte: u8| (byte as char).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     Some(digit(*rest.get(1)?)? << 4 | digit(*rest.get(2)?)?)
 }
 
-/// `pchar` of RFC 3986 §3.3 without `%`, which is handled apart.
+/// Returns whether the byte is a `pchar` (RFC 3986 §3.3), except `%`, which is handled separately.
 fn is_path_byte(byte: u8) -> bool {
     const TABLE: [bool; 256] = {
         let mut table = [false; 256];
@@ -180,19 +178,20 @@ fn is_path_byte(byte: u8) -> bool {
     TABLE[usize::from(byte)]
 }
 
-/// The host of a request: the name alone, and the whole authority with its port.
+/// The host of a request: the name, and the complete authority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Host<'a> {
-    /// The name or address, without port, in the client's letter case.
+    /// The name or address without the port, in the client's letter case.
     pub name: &'a str,
-    /// What the client sent, port included.
+    /// The authority as sent, port included.
     pub authority: &'a str,
 }
 
-/// Reads the one host of a request from its target (absolute form, `:authority`) and `Host` field.
+/// Determines the host of a request from its target (absolute form, `:authority`) and its `Host`
+/// field.
 ///
 /// # Errors
-/// [`BadTarget::Host`] where there is none, more than one, a malformed one, or where target and
+/// Returns [`BadTarget::Host`] if the host is missing, repeated or malformed, or if target and
 /// field differ (RFC 9112 §3.2, RFC 9113 §8.3.1).
 pub fn host_of<'a>(target: &Target<'a>, fields: &Fields<'a>) -> Result<Host<'a>, BadTarget> {
     let mut hosts = fields.all(Known::Host);
@@ -210,7 +209,7 @@ pub fn host_of<'a>(target: &Target<'a>, fields: &Fields<'a>) -> Result<Host<'a>,
     Ok(Host { name: host_name(authority).ok_or(BadTarget::Host)?, authority })
 }
 
-/// The name in `name[:port]`, or nothing if either is malformed.
+/// Returns the name in `name[:port]`, or `None` if the name or the port is malformed.
 pub(super) fn host_name(authority: &str) -> Option<&str> {
     let (name, port) = if authority.starts_with('[') {
         let end = authority.find(']')?;
@@ -219,8 +218,8 @@ pub(super) fn host_name(authority: &str) -> Option<&str> {
     } else {
         let end = authority.find(':').unwrap_or(authority.len());
         let name = &authority[..end];
-        // Labels are not empty, the last one neither: `a.` is the same host as `a` to whoever
-        // resolves names, and another to who compares.
+        // No label may be empty, including the last one: a resolver treats `a.` and `a` as the same
+        // host, but a comparison does not.
         let mut before = b'.';
         let sound = name.bytes().all(|byte| {
             let sound = byte.is_ascii_alphanumeric()

@@ -1,14 +1,14 @@
-//! Which fields may stand behind a body. Some recipients take a trailer for a header field, which
-//! RFC 9110 §6.5.1 lets them do only where the field's definition allows it; so nothing passes that
-//! would mean something there.
+//! Which fields may be trailers. Some recipients merge trailers into the header fields, although
+//! RFC 9110 §6.5.1 allows it only if the field's definition does. Fields that would have a meaning
+//! there are therefore removed.
 
 use http::{HeaderMap, HeaderName};
 
 use super::api::Api;
 use super::known::{Known, hyphened};
 
-/// Names besides those of [`Known`] that RFC 9110 §6.5.1 keeps out of trailers: what says how a
-/// message is handled, cached, routed or believed has to be known before its body.
+/// Further names that must not be trailers (RFC 9110 §6.5.1), besides those of [`Known`]. Fields
+/// about the handling, caching, routing or authenticity of a message must be known before its body.
 const ONLY_BEFORE: [&str; 16] = [
     "age",
     "cache-control",
@@ -28,22 +28,23 @@ const ONLY_BEFORE: [&str; 16] = [
     "www-authenticate",
 ];
 
-/// Makes a client's trailers those that the upstream gets: none that a header could not be, and no
-/// name that Keygate sets itself.
+/// Removes a client's trailers that the upstream must not receive. These are fields that must not
+/// be trailers, those that could override the decision, and those that Keygate sets itself.
 pub fn prepare_trailers(trailers: &mut HeaderMap, api: &Api) {
     drop_where(trailers, |known, name| {
         known.is_override() || known == Known::Via || api.withheld.is_meant_by(name)
     });
 }
 
-/// Makes an upstream's trailers those that the client gets.
+/// Removes an upstream's trailers that the client must not receive. These are fields that must not
+/// be trailers, the limit headers and `X-Keygate-*`.
 pub fn prepare_answer_trailers(trailers: &mut HeaderMap) {
     drop_where(trailers, |known, _| {
         matches!(known, Known::XRateLimit | Known::RateLimit | Known::Keygate)
     });
 }
 
-/// Drops what may stand in no trailers, and these.
+/// Removes fields that must not be trailers, and those for which `also` returns `true`.
 fn drop_where(trailers: &mut HeaderMap, also: impl Fn(Known, &str) -> bool) {
     let is_dropped = |name: &HeaderName| {
         let name = hyphened(name.as_str());

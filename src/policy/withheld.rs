@@ -1,13 +1,12 @@
-//! Names of fields that a client's request must not bring to the upstream, or that no setting may
-//! name.
+//! Names of fields that a client must not send to the upstream, or that no setting may name.
 
 use http::HeaderName;
 
 use super::definition::{ApiDefinition, CredentialPlace, PassThrough};
 use super::known::{Known, has_twin, hyphened};
 
-/// Whether Keygate says or handles this field itself, so that no setting may name it. Another
-/// spelling that servers take for the field counts as the field.
+/// Returns whether Keygate sets or handles this field itself, so that no setting may name it. A
+/// spelling that some servers treat as the same name counts as that name.
 #[must_use]
 pub fn is_gateway_header(name: &HeaderName) -> bool {
     let known = Known::of(&hyphened(name.as_str()));
@@ -18,26 +17,27 @@ pub fn is_gateway_header(name: &HeaderName) -> bool {
         || name == "forwarded"
 }
 
-/// Whether this field of a client is dropped because a proxy or a login in front could have said
-/// it.
+/// Returns whether this field is removed from a client's request because a reverse proxy or a login
+/// proxy could have set it.
 #[must_use]
 pub fn is_proxy_header(name: &HeaderName) -> bool {
     Known::of(name.as_str()) == Known::Override
 }
 
-/// The names that mean something to one API, worked out once.
+/// The field names that have a meaning in one API, computed once.
 #[derive(Debug)]
 pub(super) struct Withheld {
-    /// A bit for the length of each name below: nearly all fields of a request are told apart by
-    /// it.
+    /// One bit for the length of each name in `always` and `with_key`. It rules out nearly all
+    /// fields of a request.
     lengths: u64,
-    /// Where keys stand, and what Keygate sets itself: never passed on.
+    /// Fields that hold keys, and those that Keygate sets itself. They are never forwarded.
     always: Box<[Box<str>]>,
-    /// Credentials that the upstream checks itself, which a key takes the place of.
+    /// Pass-through credentials. They are not forwarded if the request has a key.
     with_key: Box<[Box<str>]>,
-    /// All of these names, and `authorization` where it can hold a key, as [`hyphened`] makes them.
+    /// All of these names and the credential locations, as [`hyphened`] returns them.
     hyphened: Box<[Box<str>]>,
-    /// Whether `Authorization` can hold a key. Another scheme than Bearer, such as Basic, is none.
+    /// Whether `Authorization` can hold a key. Other schemes than Bearer, such as Basic, are no
+    /// keys.
     pub(super) bearer: bool,
 }
 
@@ -73,21 +73,22 @@ impl Withheld {
         }
     }
 
-    /// Whether a field of this name stays behind.
+    /// Returns whether a field with this name is not forwarded. `with_key`: whether the request has
+    /// a key.
     pub(super) fn contains(&self, name: &str, with_key: bool) -> bool {
         let among = |names: &[Box<str>]| names.iter().any(|known| **known == *name);
         self.lengths & length_bit(name) != 0
             && (among(&self.always) || (with_key && among(&self.with_key)))
     }
 
-    /// Some servers read `X_Api_Key` as `X-Api-Key`; so another spelling of any name that has a
-    /// meaning here is as good as the name itself.
+    /// Returns whether a server could read the name as another one that has a meaning here. Some
+    /// servers read `X_Api_Key` as `X-Api-Key`.
     pub(super) fn is_twin(&self, name: &str) -> bool {
         has_twin(name) && self.is_meant_by(name)
     }
 
-    /// Whether a field of this name could be read as one of these, or as one that says what the
-    /// message is.
+    /// Returns whether a server could read the name as one that has a meaning here, or as one that
+    /// describes the message.
     pub(super) fn is_meant_by(&self, name: &str) -> bool {
         let hyphened = hyphened(name);
         let known = Known::of(&hyphened);

@@ -1,11 +1,11 @@
-//! Bodies, above all those in chunks.
+//! Tests of bodies, chunked ones above all.
 
 use proptest::prelude::*;
 
 use super::super::*;
 
-/// Reads a body that comes in pieces of at most `cut` bytes; returns its data, its trailers and
-/// what follows it.
+/// Reads a body that is received in pieces of at most `cut` bytes. Returns its data, its trailers
+/// and the bytes that follow it.
 fn whole_body(
     mut body: Body,
     bytes: &[u8],
@@ -129,7 +129,7 @@ fn what_chunks_hold_besides_data_is_bounded_to_the_byte() {
             .map(|(data, ..)| data.len())
     };
     let extension = format!("1;{}", "e".repeat(511));
-    // 32 times 512 bytes are 16 KiB; 20 bytes of data allow one byte more.
+    // 32 times 512 bytes are 16 KiB. Every 20 bytes of data allow one byte more.
     assert_eq!(read(&[(&extension, 32)]), Ok(32));
     assert_eq!(read(&[(&extension, 32), ("01", 1)]), Ok(33));
     assert_eq!(read(&[(&extension, 32), ("001", 1)]), Err(Malformed::TooLarge));
@@ -137,11 +137,12 @@ fn what_chunks_hold_besides_data_is_bounded_to_the_byte() {
     assert_eq!(read(&[(&extension, 32), ("1", 8), ("0001", 1)]), Err(Malformed::TooLarge));
 }
 
-/// How a body ends: with so many trailers, and what is read by then; not at all; or with a fault.
+/// How a body ends: `Some` with the number of trailer fields and of bytes consumed, `None` if it is
+/// incomplete, or an error.
 type End = Result<Option<(usize, usize)>, Malformed>;
 
-/// The data of a chunked body that arrives in pieces of these lengths, again and again, and its
-/// end.
+/// Reads a chunked body that is received in pieces of these lengths, repeated. Returns its data and
+/// its end.
 fn outcome(bytes: &[u8], cuts: &[usize]) -> (Vec<u8>, End) {
     let (mut body, mut data, mut trailers) = (Body::chunked(), Vec::new(), 0);
     let (mut at, mut cuts) = (0, cuts.iter().cycle());
@@ -169,7 +170,7 @@ fn outcome(bytes: &[u8], cuts: &[usize]) -> (Vec<u8>, End) {
     (data, Ok(None))
 }
 
-/// What bodies in chunks are made of, and what only looks like it.
+/// Parts of chunked bodies, and text that resembles them.
 const PARTS: [&str; 20] = [
     "5\r\nhello\r\n",
     "1\r\nx\r\n",

@@ -1,5 +1,5 @@
-//! Another implementation as the client: what it asks for arrives as it was asked, what is answered
-//! arrives as it was answered.
+//! Tests with another implementation as the client: requests and responses arrive as they were
+//! sent.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version};
@@ -10,7 +10,7 @@ use tokio::runtime::LocalOptions;
 use super::super::{Block, Connection, Event, HeaderBlock, Limits, request};
 use crate::policy::Sink as _;
 
-/// What is asked and what is answered.
+/// A request and its response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Exchange {
     method: Method,
@@ -88,12 +88,11 @@ pub(super) fn exchange() -> impl Strategy<Value = Exchange> {
     )
 }
 
-/// Exchanges in the order in which they came, without their answers, and all bytes that the client
-/// sent.
+/// The requests in the order in which they were received, and all bytes that the client sent.
 type Heard = (Vec<(usize, Exchange)>, Vec<u8>);
 
-/// Answers each request with the answer of the exchange that its field `x-number` names. `cut`: how
-/// many bytes are read at once.
+/// Responds to each request with the response of the exchange that its field `x-number` names.
+/// `cut`: how many bytes are read at once.
 async fn serve(mut stream: tokio::io::DuplexStream, exchanges: Vec<Exchange>, cut: usize) -> Heard {
     let limits = Limits { streams: 1000, size: 1 << 20, fields: 1000, budget: 10_000 };
     let (mut connection, mut block) = (Connection::<()>::new(limits, 0), Block::default());
@@ -101,7 +100,7 @@ async fn serve(mut stream: tokio::io::DuplexStream, exchanges: Vec<Exchange>, cu
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut buffer = vec![0; cut];
     loop {
-        // Answers go out as far as their windows let them.
+        // Sends as much of the responses as the windows allow.
         open.retain(|(key, number, sent): &(usize, usize, std::cell::Cell<usize>)| {
             let exchange: &Exchange = &exchanges[*number];
             let (_, _, body, trailers) = &exchange.answer;
@@ -216,7 +215,7 @@ fn exchange_of(block: &Block) -> (usize, Exchange) {
     )
 }
 
-/// Asks for one of them; returns the answer.
+/// Sends one request. Returns the response.
 async fn ask(
     client: h2::client::SendRequest<Bytes>,
     number: usize,
@@ -265,10 +264,10 @@ async fn ask(
     tokio::join!(receiving, sending).0
 }
 
-/// What h2 was answered: status, fields, body and trailers.
+/// The response that h2 received: status, fields, body and trailers.
 type Answered = (StatusCode, HeaderMap, Vec<u8>, HeaderMap);
 
-/// Lets h2 ask for all of them at once.
+/// Has h2 send all requests at once.
 pub(super) fn converse(exchanges: &[Exchange], cut: usize) -> (Heard, Vec<Answered>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build_local(LocalOptions::default())

@@ -1,5 +1,5 @@
-//! Header blocks: the examples of RFC 7541 Appendix C, what must be refused, and another
-//! implementation of the same.
+//! Tests of header blocks: the examples of RFC 7541 Appendix C, malformed blocks, and another
+//! implementation of HPACK.
 
 use proptest::prelude::*;
 
@@ -25,7 +25,7 @@ fn text(block: &Block) -> Vec<String> {
         .collect()
 }
 
-/// Decodes blocks one after the other with one state.
+/// Decodes the blocks in order, with one compression state.
 fn decode(size: usize, blocks: &[&str]) -> Vec<Option<Vec<String>>> {
     let mut decoder = Decoder::new(size, 100);
     let mut block = Block::default();
@@ -79,7 +79,7 @@ fn requests_of_appendix_c_are_read() {
 
 #[test]
 fn responses_of_appendix_c_are_read_while_entries_are_evicted() {
-    // The examples suppose a table of 256 bytes: a size update comes first.
+    // The examples assume a table of 256 bytes, so a size update comes first.
     let read = decode(
         1000,
         &[
@@ -133,7 +133,7 @@ fn corrupt_blocks_are_refused() {
 fn too_many_bytes_or_fields_are_noticed_and_the_table_stays_in_step() {
     let mut decoder = Decoder::new(100, 10);
     let mut block = Block::default();
-    // 4 + 5 + 32 bytes each.
+    // Each entry counts 4 + 5 + 32 bytes.
     decoder.decode(&bytes("4004 6e61 6d65 0576 616c 7565 bebe"), &mut block).unwrap();
     assert!(block.is_over());
     assert_eq!(text(&block).len(), 2);

@@ -1,5 +1,4 @@
-//! What a sound client has sent, changed at random: whatever comes, the connection makes sense of
-//! it or ends.
+//! Random changes of what a valid client has sent: the connection either handles the bytes or ends.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +8,7 @@ use proptest::prelude::*;
 use super::super::{Block, Connection, Event, HeaderBlock, Limits, Reason, request};
 use super::differential::{converse, exchange};
 
-/// A change of the bytes; places are parts of the whole.
+/// A change of the bytes. Positions are fractions of the total length.
 #[derive(Debug, Clone)]
 enum Change {
     Set(f64, u8),
@@ -35,7 +34,7 @@ fn change() -> impl Strategy<Value = Change> {
 }
 
 fn apply(bytes: &mut Vec<u8>, change: Change) {
-    // The preface is left alone: behind another one nothing is read.
+    // The preface stays unchanged: after a wrong one nothing else is read.
     let place =
         |part: f64, bytes: &[u8]| 24 + (part * (bytes.len().saturating_sub(25)) as f64) as usize;
     let range = |at: usize, length: usize, bytes: &[u8]| at..(at + length).min(bytes.len());
@@ -67,8 +66,8 @@ fn apply(bytes: &mut Vec<u8>, change: Change) {
     }
 }
 
-/// Whoever serves the connection knows of each key whether there is a stream, and whether its
-/// request has ended.
+/// A server, which tracks for each key whether the stream is open and whether its request has
+/// ended.
 struct Server {
     connection: Connection<()>,
     block: Block,
@@ -126,7 +125,7 @@ impl Server {
         }
     }
 
-    /// Answers whatever has ended.
+    /// Responds to every request that has ended.
     fn answer(&mut self) {
         let ended: Vec<usize> =
             self.open.iter().filter(|(_, ended)| **ended).map(|(key, _)| *key).collect();

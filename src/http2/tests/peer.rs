@@ -1,4 +1,4 @@
-//! A connection that is fed with frames.
+//! A connection that tests feed with frames.
 
 use http::{HeaderMap, StatusCode};
 
@@ -9,9 +9,9 @@ use super::super::{
 
 pub(super) const LIMITS: Limits = Limits { streams: 4, size: 2000, fields: 20, budget: 10_000 };
 pub(super) const SECOND: u64 = 1_000_000_000;
-/// A GET of `/`.
+/// A header block for `GET /`.
 pub(super) const GET: [u8; 4] = [0x82, 0x87, 0x84, 0x81];
-/// The same with an authority.
+/// Returns the same block with an authority.
 pub(super) fn get() -> Vec<u8> {
     [&GET[..3], &[0x41, 1, b'a']].concat()
 }
@@ -27,7 +27,7 @@ pub(super) fn number(kind: u8, stream: u32, number: u32) -> Vec<u8> {
     frame(kind, 0, stream, &number.to_be_bytes())
 }
 
-/// What came, in short.
+/// A received event, abbreviated.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Seen {
     Request(usize, bool),
@@ -37,7 +37,7 @@ pub(super) enum Seen {
 }
 
 pub(super) struct Peer {
-    /// What has come on a stream is held until it is taken or thrown away.
+    /// Stores the credit of received data for each stream until it is passed on or discarded.
     pub(super) connection: Connection<Vec<Credit>>,
     pub(super) block: Block,
     pub(super) now: u64,
@@ -53,7 +53,7 @@ impl Peer {
         peer
     }
 
-    /// Reads it all; what is malformed is refused, as whoever judges requests does.
+    /// Reads all bytes. Refuses malformed requests, as the user of a connection does.
     pub(super) fn feed(&mut self, input: &[u8]) -> Result<Vec<Seen>, Reason> {
         let mut seen = Vec::new();
         let read = self.read(input, &mut seen)?;
@@ -61,7 +61,7 @@ impl Peer {
         Ok(seen)
     }
 
-    /// Reads what can be read; returns how much that was.
+    /// Reads what is complete. Returns the number of bytes consumed.
     pub(super) fn feed_some(&mut self, input: &[u8]) -> Result<usize, Reason> {
         self.read(input, &mut Vec::new())
     }
@@ -95,7 +95,7 @@ impl Peer {
         }
     }
 
-    /// Works on a stream that is open.
+    /// Runs `work` on an open stream.
     pub(super) fn on<R>(
         &mut self,
         key: usize,
@@ -110,7 +110,7 @@ impl Peer {
         });
     }
 
-    /// Lets go of what is held of a stream, because it is passed on or thrown away.
+    /// Drops the credit of a stream, whose bytes were passed on or discarded.
     pub(super) fn release(&mut self, key: usize, passed_on: bool) {
         self.on(key, |sender, held| {
             held.drain(..).filter(|_| passed_on).for_each(Credit::pass_on);
@@ -119,12 +119,12 @@ impl Peer {
         self.connection.raise_window();
     }
 
-    /// Bytes of bodies that are held.
+    /// Returns how many bytes of bodies are held.
     pub(super) fn held(&self) -> usize {
         self.connection.streams().flat_map(|(_, held)| held).map(Credit::bytes).sum()
     }
 
-    /// Kinds, flags, streams and payloads of what was sent since this was last asked.
+    /// Returns the type, flags, stream and payload of each frame sent since the last call.
     pub(super) fn sent(&mut self) -> Vec<(u8, u8, u32, Vec<u8>)> {
         let out = std::mem::take(&mut self.connection.out);
         let mut rest = &out[..];

@@ -1,4 +1,4 @@
-//! What a header block must be to be a request.
+//! Tests of which header blocks are valid requests.
 
 use http::Method;
 

@@ -7,11 +7,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use http::{Method, StatusCode, Version};
+use http::{Method, StatusCode};
 use tokio::io::AsyncWrite as _;
 
 use crate::http1::{self, Body, LAST_CHUNK, Limits, Piece, ResponseHead, find_end, keeps_alive};
-use crate::policy::{Fields, Known, wipe};
+use crate::policy::{Fields, wipe};
 use crate::proxy::upstream::outbound::{Asked, ReadHead, names_websocket};
 use crate::proxy::upstream::pool::Pool;
 use crate::proxy::upstream::request_body::RequestBody;

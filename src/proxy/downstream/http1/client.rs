@@ -172,6 +172,7 @@ impl Client {
     ///
     /// # Errors
     /// Returns an error if the body is malformed or truncated, or if the connection fails.
+    // Longer than 60 lines: one loop over where the next bytes of a body come from.
     pub(in crate::proxy) fn poll_body(
         &self,
         cx: &mut Context<'_>,

@@ -261,6 +261,7 @@ fn send_head(sender: &mut Sender<'_>, worker: &Worker, head: ResponseHeader, end
 
 /// Sends as much of a response body as possible. Sets `more` if only the full output buffer
 /// prevents more.
+// Longer than 60 lines: one loop over what may come next of a body.
 fn send(
     stage: &mut Stage,
     sender: &mut Sender<'_>,

@@ -37,6 +37,7 @@ fn limit(unfinished: Unfinished, header_timeout: Duration) -> Option<Duration> {
 impl Client {
     /// Checks all timeouts and sets the deadline of the next check. Returns how to close the
     /// connection if one has expired that ends it at once.
+    // Longer than 60 lines: each kind of waiting once, and the earliest deadline of all.
     pub(in crate::proxy) fn look_after(&mut self) -> Option<Closing> {
         let worker = self.connection.worker.clone();
         let now = worker.now().monotonic;
