@@ -12,6 +12,7 @@ use tokio::io::AsyncWrite as _;
 
 use crate::http1::{self, Body, LAST_CHUNK, Limits, Piece, ResponseHead, find_end, keeps_alive};
 use crate::policy::{Fields, wipe};
+use crate::proxy::upstream::failed::{Failed, Unanswered};
 use crate::proxy::upstream::outbound::{Asked, ReadHead, names_websocket};
 use crate::proxy::upstream::pool::Pool;
 use crate::proxy::upstream::request_body::RequestBody;
@@ -72,21 +73,6 @@ pub(in crate::proxy) struct Exchange {
     receiving: Receiving,
 }
 
-/// Why an exchange has no response.
-pub(in crate::proxy) enum Failed {
-    /// The upstream closed the connection without sending a byte.
-    Closed {
-        /// The request that was to be sent.
-        request: Unanswered,
-        /// Whether no byte of it had been sent.
-        unsent: bool,
-    },
-    /// The client's body was truncated, or forwarding of it was stopped.
-    Client,
-    /// Any other failure.
-    Upstream(io::Error),
-}
-
 /// What stands at the start of what an upstream has sent.
 enum Parsed<T> {
     /// A part of a head.
@@ -95,12 +81,6 @@ enum Parsed<T> {
     Interim(usize),
     /// The head of the final response.
     Final(T),
-}
-
-/// A request without a response.
-pub(in crate::proxy) struct Unanswered {
-    pub(in crate::proxy) head: Vec<u8>,
-    pub(in crate::proxy) body: RequestBody,
 }
 
 impl Exchange {
@@ -244,7 +224,8 @@ impl Exchange {
         let Receiving::Head { searched, interim } = &mut self.receiving else {
             return Err(Failed::Upstream(io::ErrorKind::InvalidInput.into()));
         };
-        let Some(end) = find_end(received, *searched, ANSWER.size).map_err(nonsense)? else {
+        let Some(end) = find_end(received, *searched, ANSWER.size).map_err(Failed::malformed)?
+        else {
             *searched = received.len();
             return Ok(Parsed::Partial);
         };
@@ -252,13 +233,13 @@ impl Exchange {
         let (head, rest) = received.split_at_mut(end);
         let mut fields = Fields::new();
         let (status, version) =
-            http1::response(head, ANSWER.fields, &mut fields).map_err(nonsense)?;
+            http1::response(head, ANSWER.fields, &mut fields).map_err(Failed::malformed)?;
         let head = ResponseHead { status, version, fields: &fields };
         let switches = status == StatusCode::SWITCHING_PROTOCOLS;
         // A protocol switch must have been asked for, and must name the protocol (RFC 9110
         // §15.2.2).
         if switches && !(asked.switch && names_websocket(&fields)) {
-            return Err(nonsense(http1::Malformed::Syntax));
+            return Err(Failed::malformed(http1::Malformed::Syntax));
         }
         if status.is_informational() && !switches {
             *interim += 1;
@@ -267,7 +248,8 @@ impl Exchange {
             }
             return Ok(Parsed::Interim(end));
         }
-        let body = http1::response_body(&head, asked.method == Method::HEAD).map_err(nonsense)?;
+        let body =
+            http1::response_body(&head, asked.method == Method::HEAD).map_err(Failed::malformed)?;
         let reusable = !switches && keeps_alive(version, &fields);
         self.receiving = Receiving::Body { body, reusable };
         self.rest.extend_from_slice(rest);
@@ -398,11 +380,4 @@ fn written(outcome: io::Result<usize>) -> io::Result<usize> {
     outcome.and_then(
         |written| if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(written) },
     )
-}
-
-fn nonsense(malformed: http1::Malformed) -> Failed {
-    Failed::Upstream(io::Error::new(
-        io::ErrorKind::InvalidData,
-        format!("the upstream's answer is malformed: {malformed}"),
-    ))
 }

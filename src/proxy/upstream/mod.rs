@@ -1,5 +1,6 @@
 //! Upstreams: connections, forwarded requests, responses.
 
+pub(in crate::proxy) mod failed;
 pub(in crate::proxy) mod forward;
 pub(in crate::proxy) mod http1;
 pub(in crate::proxy) mod outbound;
