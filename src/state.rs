@@ -238,6 +238,13 @@ impl Shared {
         std::mem::take(&mut self.used_keys.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The latest request with this id that was refused, as far as is remembered.
+    pub fn refused_request(&self, request_id: &str) -> Option<RefusedRequest> {
+        let now = self.clock.now().unix;
+        let found = self.refused.iter().filter_map(|refused| refused.find(request_id, now));
+        found.max_by_key(|request| request.at)
+    }
+
     /// Puts a configuration in force: every request that starts after this returns is judged by it.
     /// Returns the one before; the caller keeps it until no worker does (see [`DeferredDrop`]).
     pub fn publish(&self, published: Arc<Published>) -> Arc<Published> {

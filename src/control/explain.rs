@@ -1,7 +1,10 @@
 //! Why a request is refused or let through: the decision itself, listened to, and the line or
 //! record behind each check.
 
+mod dead;
 mod ground;
+
+pub(super) use dead::dead_key;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -11,7 +14,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri, header};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::keys::{Actor, DeadKey};
+use super::keys::Actor;
 use super::registry::Registry;
 use super::table::Trial;
 use crate::config::{Config, Entry, Problems, locate, parse};
@@ -148,31 +151,8 @@ struct Case<'c> {
     now: Now,
 }
 
-/// The key that a question is about, if it is one that only the store knows.
-pub(super) fn dead_key(
-    question: &Question,
-    registry: &Registry,
-    shared: &Shared,
-) -> Option<DeadKey> {
-    if let Some(id) = &question.request_id {
-        return match refused(id, shared)?.key? {
-            RefusedKey::Known(_) => None,
-            RefusedKey::Dead(digest) => Some(DeadKey::Secret(digest)),
-        };
-    }
-    let id = question.key.as_ref().filter(|id| registry.key(id).is_none())?;
-    Some(DeadKey::Id(id.clone()))
-}
-
-/// The latest request with this id that was refused.
-fn refused(request_id: &str, shared: &Shared) -> Option<RefusedRequest> {
-    let now = shared.clock.now().unix;
-    let found = shared.refused.iter().filter_map(|refused| refused.find(request_id, now));
-    found.max_by_key(|request| request.at)
-}
-
-/// Answers a question. `stored` is what the store knows of the [`dead_key`], and `digest` is that of
-/// the file that runs, at `path`. Reads the file, so it may block for a moment.
+/// Answers a question. `stored` is what the store knows of the [`dead_key`], and `digest` is that
+/// of the file that runs, at `path`. Reads the file, so it may block for a moment.
 pub(super) fn explain(
     question: &Question,
     stored: Option<&StoredKey>,
@@ -199,7 +179,7 @@ pub(super) fn explain(
         if others.into_iter().any(Option::is_some) || question.config.is_some() {
             return Err(NoExplanation::Invalid("request_id", "stands alone".to_owned()));
         }
-        let request = refused(id, shared).ok_or(NoExplanation::UnknownRequest)?;
+        let request = shared.refused_request(id).ok_or(NoExplanation::UnknownRequest)?;
         let id = stored.map(|key| &*key.id);
         let Trial { snapshot, config, record } = registry.look(|table| table.present(id, stored));
         let record = match &request.key {

@@ -105,8 +105,8 @@ impl Registry {
         self.change(|inner| inner.table.bury_again(id, secrets, since, self.now()));
     }
 
-    /// Drops tombstones that are older than they are kept at `now`, in seconds since the Unix epoch.
-    /// Each call looks at a 64th of them, and the next one at the next.
+    /// Drops tombstones that are older than they are kept at `now`, in seconds since the Unix
+    /// epoch. Each call looks at a 64th of them, and the next one at the next.
     pub(super) fn forget_dead(&self, now: i64) {
         let group = self.groups.fetch_add(1, Ordering::Relaxed);
         let mut inner = self.inner();

@@ -107,8 +107,7 @@ impl Controller {
             self.file.refused = state;
             return self.hold_back(&config, objection, edited);
         }
-        let mut clashes = self.registry.look(|table| table.clashes(&config));
-        clashes.extend(self.keys.clashes(&config).await);
+        let clashes = self.keys.clashes(&config).await;
         if !clashes.is_empty() {
             self.file.refused = state;
             let text = std::fs::read_to_string(&self.file.path).unwrap_or_default();

@@ -271,8 +271,8 @@ mod tests {
                 }
                 prop_assert_eq!(table.len(), known.len());
             }
-            let rebuilt = known.iter().map(|(number, (cause, day))| tombstone(*number, *cause, *day));
-            let rebuilt = Tombstones::new(rebuilt.collect());
+            let all = known.iter().map(|(number, (cause, day))| tombstone(*number, *cause, *day));
+            let rebuilt = Tombstones::new(all.collect());
             for number in 0..60 {
                 let expected = known.get(&number).map(|(cause, _)| *cause);
                 prop_assert_eq!(table.find(&digest(number)), expected);
@@ -284,7 +284,8 @@ mod tests {
             known.retain(|_, (_, day)| *day >= oldest);
             prop_assert_eq!(table.len(), known.len());
             for number in 0..60 {
-                prop_assert_eq!(table.find(&digest(number)), known.get(&number).map(|(cause, _)| *cause));
+                let expected = known.get(&number).map(|(cause, _)| *cause);
+                prop_assert_eq!(table.find(&digest(number)), expected);
             }
         }
     }

@@ -45,7 +45,7 @@ impl KeyOperations {
 
     /// Keys of a new file that cannot stand beside those of the store that are refused for good. A
     /// store that does not answer soon is not waited for: what the file revokes must be in force.
-    pub(super) async fn clashes(&self, config: &Config) -> Vec<Clash> {
+    pub(super) async fn clashes_with_dead(&self, config: &Config) -> Vec<Clash> {
         let Some(store) = &self.store else { return Vec::new() };
         let registry = &self.registry;
         let (ids, digests) = registry.look(|table| table.new_in(config));

@@ -115,10 +115,11 @@ impl KeyService {
         }
     }
 
-    /// Keys of a new file that cannot stand beside those of the store that are refused for good. A
-    /// store that does not answer soon is not waited for: what the file revokes must be in force.
+    /// Keys of a new file that cannot stand beside those of the store.
     pub(in crate::control) async fn clashes(&self, config: &Config) -> Vec<Clash> {
-        self.operations.clashes(config).await
+        let mut clashes = self.operations.registry.look(|table| table.clashes(config));
+        clashes.extend(self.operations.clashes_with_dead(config).await);
+        clashes
     }
 
     /// Lets go of those of these keys of the store that have expired at `now`, in seconds since the
