@@ -6,6 +6,7 @@ use http::HeaderName;
 
 use super::document::Text;
 use super::report::Report;
+use super::secret::quote;
 use crate::policy::{hyphened, is_gateway_header};
 
 /// Header fields that no setting may name, besides those that are Keygate's own to say.
@@ -79,7 +80,7 @@ pub(super) fn host(report: &Report<'_>, text: Text<'_>) -> Option<Box<str>> {
     let form = || "write the name alone, such as `api.example.com`".to_owned();
     if let Some((_, rest)) = lower.split_once("://") {
         let name = rest.split(['/', ':']).next().unwrap_or_default();
-        return fault("a host has no scheme".into(), format!("write `{name}`"));
+        return fault("a host has no scheme".into(), format!("write {}", quote(name)));
     }
     if let Some(address) = lower.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return match address.parse::<Ipv6Addr>() {
@@ -99,11 +100,14 @@ pub(super) fn host(report: &Report<'_>, text: Text<'_>) -> Option<Box<str>> {
     {
         return fault(
             "a host is named without its port; every port counts".into(),
-            format!("write `{name}`"),
+            format!("write {}", quote(name)),
         );
     }
     if let Some(name) = lower.strip_suffix('.') {
-        return fault("a host is named without the final dot".into(), format!("write `{name}`"));
+        return fault(
+            "a host is named without the final dot".into(),
+            format!("write {}", quote(name)),
+        );
     }
     if lower.contains('*') {
         return fault(
@@ -136,7 +140,7 @@ pub(super) fn base_path(report: &Report<'_>, name: &str, text: Text<'_>) -> Opti
     }
     let hint = match path.strip_suffix('/') {
         Some(shorter) if shorter.starts_with('/') => {
-            format!("leave out the final `/`: `{shorter}`")
+            format!("leave out the final `/`: {}", quote(shorter))
         }
         _ if !path.starts_with('/') => "it starts with `/`".to_owned(),
         _ => "its segments have letters, digits, `.`, `_` and `-` only".to_owned(),

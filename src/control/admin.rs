@@ -13,11 +13,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
-use super::api::{self, Encrypted};
+use super::api::{self, Encrypted, ReloadRequest};
 use super::figures::Figures;
 use super::office::Office;
 use super::registry::Registry;
@@ -34,33 +34,6 @@ const LOOK: Duration = Duration::from_millis(50);
 const ON_ITS_WAY: Duration = Duration::from_millis(500);
 /// How long connections may take to finish when the process stops.
 const FAREWELL: Duration = Duration::from_secs(2);
-
-/// What `POST /v1/reload` is answered with.
-#[derive(Debug)]
-pub(super) enum ReloadReport {
-    /// In force.
-    Accepted {
-        /// What is different now.
-        changes: Vec<String>,
-        /// What will be after a restart.
-        needs_restart: Vec<String>,
-        /// What is probably not meant.
-        warnings: Vec<String>,
-    },
-    /// What runs has not changed.
-    Refused {
-        /// Why.
-        errors: Vec<String>,
-    },
-}
-
-/// Somebody who waits for a reload.
-#[derive(Debug)]
-pub(super) struct ReloadRequest {
-    /// Whether the file may drop as many keys as it likes.
-    pub(super) force: bool,
-    pub(super) answer: oneshot::Sender<ReloadReport>,
-}
 
 /// Whether connections are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,7 +19,9 @@ mod metrics;
 mod office;
 mod registry;
 mod reload;
+mod renew;
 mod resolve_upstreams;
+mod revoked;
 mod site;
 mod start;
 mod table;
@@ -37,7 +39,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use admin::{Gate, ReloadRequest, Settings};
+use admin::{Gate, Settings};
+use api::ReloadRequest;
 use arc_swap::ArcSwap;
 use figures::Figures;
 use files::FileEvents;
@@ -178,7 +181,7 @@ impl Controller {
         let key_desk = KeyDesk::new();
         let destination = self.store.clone().map_or(Destination::Nowhere, Destination::Store);
         let destination = Arc::new(Mutex::new(destination));
-        self.config.warnings.iter().for_each(reload::log);
+        self.warnings().iter().for_each(reload::log);
         let resolver = tokio::spawn(resolve_upstreams::run(self.shared.clone(), settled_sender));
         let clock = tokio::spawn(follow_wall_clock(self.shared.clone()));
         let uses = tokio::spawn(uses::run(self.figures.clone(), destination.clone()));
@@ -321,6 +324,7 @@ impl Controller {
                     }
                     self.look_at_certificates();
                     self.retry().await;
+                    self.office.note_revoked_in_file(self.registry.take_untold());
                     self.registry.sweep();
                     if Instant::now() >= forget {
                         self.figures.forget(self.registry.forget());

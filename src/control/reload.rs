@@ -1,37 +1,36 @@
 //! From a changed file to the new configuration in force, or to a list of mistakes and nothing
-//! changed.
+//! changed but what `[revoked]` takes away.
 
-use std::collections::BTreeSet;
+mod cause;
+mod refused;
+mod told;
+
+pub(super) use cause::Cause;
+pub(super) use told::log;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use refused::Revocations;
+use told::microseconds;
+
 use super::Controller;
-use super::admin::{ReloadReport, Settings};
-use super::guard::{self, Objection};
+use super::admin::Settings;
+use super::api::ReloadReport;
+use super::guard;
 use super::load::{Loaded, load};
-use super::tls::{ListenerTls, Served};
+use super::tls::ListenerTls;
 use super::watch::{Identity, Moment};
-use crate::config::{BadCertificate, Config, Diff, Problem, Severity, diff};
-use crate::stats::ControlStats;
+use crate::config::{
+    BadCertificate, Config, Hold, Mistaken, NotAlone, Problem, Reading, Revoked, diff,
+};
+use crate::state::Site;
 
 /// How often and how far apart a file is read that changes while it is read.
 const ATTEMPTS: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(200);
 /// When what could not be read is tried again.
 const RETRY: Duration = Duration::from_secs(1);
-
-/// Why the file is loaded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cause {
-    /// It changed.
-    Edit,
-    /// Somebody said so; then the files that it names are read again too.
-    Demand,
-    /// The same, and it may drop as many keys as it likes.
-    Force,
-    /// It was refused because something could not be read, which may have passed.
-    Retry,
-}
 
 /// A file that was refused and is to be read again without an edit.
 #[derive(Debug, Clone, Copy)]
@@ -41,160 +40,70 @@ pub(super) struct Retry {
     refused: Identity,
 }
 
+/// A file to which nobody wrote while it was read.
+struct Settled {
+    identity: Option<Identity>,
+    digest: Option<[u8; 32]>,
+    reading: Result<Arc<Reading>, Mistaken>,
+    /// When it was last written to.
+    edited: SystemTime,
+    /// Whether its writer may not be done.
+    half_written: bool,
+}
+
+impl Settled {
+    /// What tells it from any other.
+    fn state(&self) -> Option<(Identity, [u8; 32])> {
+        self.identity.zip(self.digest)
+    }
+}
+
+/// All that can fail, ready to be put in force.
+struct Built {
+    site: Site,
+    server_tls: Option<ListenerTls>,
+    admin_tls: Option<ListenerTls>,
+}
+
 impl Controller {
     /// Loads the file and puts it in force if it is good. Everything is logged and counted here.
     pub(super) async fn reload(&mut self, cause: Cause) -> ReloadReport {
+        // A stage that ends it has the report.
+        self.go_through_stages(cause).await.unwrap_or_else(|report| report)
+    }
+
+    /// Read, settle, same?, guard, clashes, build, publish.
+    async fn go_through_stages(&mut self, cause: Cause) -> Result<ReloadReport, ReloadReport> {
         let started = Instant::now();
         let retried = self.retry.take();
-        let mut loaded = self.read().await;
+        let loaded = self.read(cause).await;
+        let file = self.settle(cause, retried, loaded)?;
+        self.refuse_mistakes(cause, &file, started)?;
+        let Ok(reading) = &file.reading else { return Err(nothing_done()) };
+        self.same(cause, &file)?;
+        self.guard(cause, &file, &reading.config)?;
+        self.clashes(cause, &file, reading)?;
+        let built = self
+            .build(&reading.config)
+            .map_err(|bad| self.refuse_certificate(cause, &file, reading, bad, started))?;
+        Ok(self.publish(&file, reading, built, started))
+    }
+
+    /// Reads the file; several times if somebody waits for an answer and it is written to.
+    async fn read(&mut self, cause: Cause) -> Loaded {
+        let mut loaded = self.read_once().await;
         for _ in 1..ATTEMPTS {
-            // An edit will be found again when it is finished; whoever demands wants an answer.
-            if matches!(cause, Cause::Edit | Cause::Retry) || !loaded.is_torn() {
+            // An edit will be found again when it is finished.
+            if cause.is_unasked() || !loaded.is_torn() {
                 break;
             }
             tokio::time::sleep(PAUSE).await;
-            loaded = self.read().await;
+            loaded = self.read_once().await;
         }
-        if loaded.is_torn() {
-            self.watch.failed(self.moment());
-            return match cause {
-                Cause::Edit | Cause::Retry => ReloadReport::Refused { errors: Vec::new() },
-                Cause::Demand | Cause::Force => self
-                    .refuse(cause, &[Problem::of_file(&self.path, "the file is being written to")]),
-            };
-        }
-        if cause == Cause::Retry
-            && retried.is_none_or(|retried| loaded.identity != Some(retried.refused))
-        {
-            // Another file by now, which may be half-written: the watch decides when that one is
-            // read.
-            return ReloadReport::Refused { errors: Vec::new() };
-        }
-        let unchanged_at = self.watch.unchanged_at();
-        let now = self.moment();
-        match loaded.identity {
-            Some(identity) => self.watch.tried(identity, now),
-            None => self.watch.failed(now),
-        }
-        let state = loaded.identity.zip(loaded.digest);
-        if cause == Cause::Edit && state.is_some() && state == self.refused {
-            // Only told of again: the same file has been complained of already.
-            return ReloadReport::Refused { errors: Vec::new() };
-        }
-        self.refused = None;
-        let reading = match loaded.reading {
-            Err(problems) => {
-                self.refused = state;
-                self.try_again_if_it_may_pass(&problems.0, loaded.identity, started);
-                return self.refuse(cause, &problems.0);
-            }
-            Ok(reading) => Arc::new(reading),
-        };
-        let config = reading.config.clone();
-        if matches!(cause, Cause::Edit | Cause::Retry)
-            && loaded.digest.is_some()
-            && loaded.digest == self.digest
-        {
-            if self.figures.control.file_differs.value() > 0 {
-                tracing::info!(file = %self.path.display(), "the file is what runs again");
-            }
-            self.figures.control.file_differs.set(0);
-            return ReloadReport::Accepted {
-                changes: Vec::new(),
-                needs_restart: Vec::new(),
-                warnings: Vec::new(),
-            };
-        }
-        let edited =
-            loaded.identity.map_or(unchanged_at, |identity| identity.modified).max(unchanged_at);
-        if cause != Cause::Force
-            && let Some(objection) = guard::objection(&self.config, &config)
-        {
-            self.refused = state;
-            return self.hold_back(&config, objection, edited);
-        }
-        let clashes = self.registry.look(|table| table.clashes(&config));
-        if !clashes.is_empty() {
-            self.refused = state;
-            let text = std::fs::read_to_string(&self.path).unwrap_or_default();
-            let problems: Vec<Problem> =
-                clashes.iter().map(|clash| clash.problem(&self.path, &text)).collect();
-            return self.refuse(cause, &problems);
-        }
-        let difference = diff(&self.config, &config);
-        // Against what the process was started with: what was never in force is still waiting.
-        let needs_restart = diff(&self.started, &without_keys(&config)).needs_restart;
-        if let Err(bad) = self.put_in_force(&config, loaded.digest) {
-            self.refused = state;
-            let problems =
-                [Problem { may_pass: true, ..Problem::of_file(&self.path, bad.to_string()) }];
-            self.try_again_if_it_may_pass(&problems, loaded.identity, started);
-            return self.refuse(cause, &problems);
-        }
-        self.note_revocation(&difference, edited);
-        let before = (
-            std::mem::replace(&mut self.config, config),
-            std::mem::replace(&mut self.reading, reading),
-        );
-        // Letting go of many keys takes long; requests and revocations must not wait for it.
-        drop(tokio::task::spawn_blocking(move || drop(before)));
-        self.digest = loaded.digest;
-        self.figures.control.load_duration.set(microseconds(started.elapsed()));
-        self.figures.control.reloads.add(1);
-        self.note_loaded();
-        self.announce(difference, needs_restart)
+        loaded
     }
 
-    /// Refuses a file that drops too many keys. What it revokes is in force all the same, and what
-    /// it no longer revokes stays revoked.
-    fn hold_back(
-        &mut self,
-        file: &Config,
-        objection: Objection,
-        edited: SystemTime,
-    ) -> ReloadReport {
-        let mut problems = vec![Problem {
-            hint: Some(
-                "if this is meant, put it in force with `keygate reload --force`".to_owned(),
-            ),
-            ..Problem::of_file(&self.path, objection.to_string())
-        }];
-        let mut revoking = Config::clone(&self.config);
-        revoking.revoked.extend(file.revoked.iter().cloned());
-        revoking.revoked_organizations.extend(file.revoked_organizations.iter().cloned());
-        let revoking = Arc::new(revoking);
-        let revocations = diff(&self.config, &revoking);
-        if !revocations.changes.is_empty() {
-            match self.put_in_force(&revoking, None) {
-                Ok(()) => {
-                    self.note_revocation(&revocations, edited);
-                    self.config = revoking;
-                    // What runs is now what no file says, so a file that was in force before has to
-                    // be read again.
-                    self.digest = None;
-                }
-                Err(bad) => problems.push(Problem::of_file(&self.path, bad.to_string())),
-            }
-        }
-        let mut errors = self.complain(&problems);
-        for change in &revocations.changes {
-            tracing::warn!(change, "in force although the file is refused");
-        }
-        for change in diff(&self.config, file).changes {
-            tracing::warn!(change, "not in force");
-            errors.push(format!("not in force: {change}"));
-        }
-        ReloadReport::Refused { errors }
-    }
-
-    fn note_revocation(&self, difference: &Diff, edited: SystemTime) {
-        if difference.revoked > 0 {
-            let delay = SystemTime::now().duration_since(edited).unwrap_or_default();
-            self.figures.control.revocation.record(microseconds(delay));
-        }
-    }
-
-    async fn read(&self) -> Loaded {
+    async fn read_once(&self) -> Loaded {
         let path = self.path.clone();
         let admin = self.config.admin.as_ref().and_then(|admin| admin.tls.clone());
         let in_use: Vec<_> = self
@@ -211,20 +120,134 @@ impl Controller {
         loaded.unwrap_or_else(|_| Loaded {
             identity: super::files::identity(&self.path),
             digest: None,
-            reading: Err(crate::config::Problems(vec![Problem::of_file(
+            reading: Err(Mistaken::unreadable(Problem::of_file(
                 &self.path,
                 "reading the file failed unexpectedly",
-            )])),
+            ))),
         })
     }
 
-    /// Builds all that can fail, then publishes once.
-    fn put_in_force(
+    /// Passes on a file to which nobody wrote while it was read, and which has not been complained
+    /// of already.
+    fn settle(
         &mut self,
-        config: &Arc<Config>,
-        digest: Option<[u8; 32]>,
-    ) -> Result<(), BadCertificate> {
-        let tls = config
+        cause: Cause,
+        retried: Option<Retry>,
+        loaded: Loaded,
+    ) -> Result<Settled, ReloadReport> {
+        if loaded.is_torn() {
+            self.watch.failed(self.moment());
+            if cause.is_unasked() {
+                return Err(nothing_done());
+            }
+            let problem = Problem::of_file(&self.path, "the file is being written to");
+            let revocations = Revocations::NotInForce(NotAlone::HalfWritten);
+            return Err(self.refuse(cause, &[problem], &revocations));
+        }
+        if cause == Cause::Retry
+            && retried.is_none_or(|retried| loaded.identity != Some(retried.refused))
+        {
+            // Another file by now, which may be half-written: the watch decides when that one is
+            // read.
+            return Err(nothing_done());
+        }
+        let unchanged_at = self.watch.unchanged_at();
+        let now = self.moment();
+        let half_written = loaded.identity.is_some_and(|identity| {
+            self.watch.may_be_half_written(identity, cause.is_unasked(), now)
+        });
+        match loaded.identity {
+            Some(identity) => self.watch.tried(identity, now),
+            None => self.watch.failed(now),
+        }
+        let edited =
+            loaded.identity.map_or(unchanged_at, |identity| identity.modified).max(unchanged_at);
+        let Loaded { identity, digest, reading } = loaded;
+        let reading = reading.map(Arc::new);
+        let file = Settled { identity, digest, reading, edited, half_written };
+        if cause == Cause::Edit && file.state().is_some() && file.state() == self.refused {
+            // Only told of again.
+            return Err(nothing_done());
+        }
+        self.refused = None;
+        Ok(file)
+    }
+
+    /// Ends here with a file that has mistakes. What it revokes is in force all the same, if that
+    /// can be read by itself.
+    fn refuse_mistakes(
+        &mut self,
+        cause: Cause,
+        file: &Settled,
+        started: Instant,
+    ) -> Result<(), ReloadReport> {
+        let Err(mistaken) = &file.reading else { return Ok(()) };
+        let problems = &mistaken.problems.0;
+        let revocations = match &mistaken.revoked {
+            _ if file.half_written => {
+                // It is looked at again when its writer is done.
+                self.watch.failed(self.moment());
+                Revocations::NotInForce(NotAlone::HalfWritten)
+            }
+            Ok(revoked) => {
+                self.refused = file.state();
+                self.revoke_at_once(revoked, Hold::UntilGoodFile, file.edited)
+            }
+            Err(why) => {
+                self.refused = file.state();
+                Revocations::NotInForce(*why)
+            }
+        };
+        self.try_again_if_it_may_pass(problems, file.identity, started);
+        Err(self.refuse(cause, problems, &revocations))
+    }
+
+    /// Ends here with the file that runs already.
+    fn same(&mut self, cause: Cause, file: &Settled) -> Result<(), ReloadReport> {
+        if !cause.is_unasked() || file.digest.is_none() || file.digest != self.digest {
+            return Ok(());
+        }
+        if self.figures.control.file_differs.value() > 0 {
+            tracing::info!(file = %self.path.display(), "the file is what runs again");
+        }
+        self.figures.control.file_differs.set(0);
+        Err(ReloadReport::Accepted {
+            changes: Vec::new(),
+            needs_restart: Vec::new(),
+            warnings: Vec::new(),
+        })
+    }
+
+    /// Ends here with a file that drops too many keys.
+    fn guard(&mut self, cause: Cause, file: &Settled, config: &Config) -> Result<(), ReloadReport> {
+        let objection = guard::objection(&self.config, config).filter(|_| cause != Cause::Force);
+        let Some(objection) = objection else { return Ok(()) };
+        self.refused = file.state();
+        Err(self.hold_back(config, objection, file.edited))
+    }
+
+    /// Ends here with a file whose keys cannot stand beside those of the store.
+    fn clashes(
+        &mut self,
+        cause: Cause,
+        file: &Settled,
+        reading: &Reading,
+    ) -> Result<(), ReloadReport> {
+        let clashes = self.registry.look(|table| table.clashes(&reading.config));
+        if clashes.is_empty() {
+            return Ok(());
+        }
+        self.refused = file.state();
+        let problems: Vec<Problem> =
+            clashes.iter().map(|clash| clash.problem(&self.path, reading.text())).collect();
+        let revoked = &reading.config.revoked;
+        let revocations = self.revoke_at_once(revoked, Hold::UntilGoodFile, file.edited);
+        Err(self.refuse(cause, &problems, &revocations))
+    }
+
+    /// Builds all that can fail.
+    fn build(&mut self, config: &Config) -> Result<Built, BadCertificate> {
+        let server_tls = config
             .tls
             .as_ref()
             .map(|settings| self.tls.data(settings, self.server_tls.as_ref()))
@@ -239,42 +262,63 @@ impl Controller {
             None => self.admin_tls.clone(),
         };
         let running = self.registry.site();
-        let handshakes = tls.as_ref().map(ListenerTls::config);
+        let handshakes = server_tls.as_ref().map(ListenerTls::config);
         let site =
             self.builder.build(config, Arc::new(config.routes()), handshakes, Some(&running))?;
-        drop(running);
+        Ok(Built { site, server_tls, admin_tls })
+    }
+
+    fn refuse_certificate(
+        &mut self,
+        cause: Cause,
+        file: &Settled,
+        reading: &Reading,
+        bad: BadCertificate,
+        started: Instant,
+    ) -> ReloadReport {
+        self.refused = file.state();
+        let problems =
+            [Problem { may_pass: true, ..Problem::of_file(&self.path, bad.to_string()) }];
+        self.try_again_if_it_may_pass(&problems, file.identity, started);
+        let revoked = &reading.config.revoked;
+        let revocations = self.revoke_at_once(revoked, Hold::UntilGoodFile, file.edited);
+        self.refuse(cause, &problems, &revocations)
+    }
+
+    /// Puts a good file in force.
+    fn publish(
+        &mut self,
+        file: &Settled,
+        reading: &Arc<Reading>,
+        built: Built,
+        started: Instant,
+    ) -> ReloadReport {
+        let config = &reading.config;
+        let difference = self.difference(config);
+        // Against what the process was started with: what was never in force is still waiting.
+        let needs_restart = diff(&self.started, &without_keys(config)).needs_restart;
+        let Built { site, server_tls, admin_tls } = built;
         let revoked = self.registry.follow(config, site);
         self.office.note_revoked_in_file(revoked);
-        let handshakes = admin_tls.as_ref().map(ListenerTls::config);
         self.settings.store(Arc::new(Settings {
             admin: config.admin.clone(),
-            tls: handshakes,
-            digest,
+            tls: admin_tls.as_ref().map(ListenerTls::config),
+            digest: file.digest,
         }));
-        (self.server_tls, self.admin_tls) = (tls, admin_tls);
+        (self.server_tls, self.admin_tls) = (server_tls, admin_tls);
         self.look_at_certificates();
-        Ok(())
-    }
-
-    pub(super) fn note_loaded(&self) {
-        let control = &self.figures.control;
-        control.loaded_at.set(u64::try_from(self.shared.clock.now().unix).unwrap_or_default());
-        control.file_differs.set(0);
-    }
-
-    fn announce(&self, difference: Diff, needs_restart: Vec<String>) -> ReloadReport {
-        tracing::info!(file = %self.path.display(), changes = difference.changes.len(), "configuration reloaded");
-        for change in &difference.changes {
-            tracing::info!(change, "configuration changed");
-        }
-        for setting in &needs_restart {
-            tracing::warn!(setting, "needs a restart");
-        }
-        for warning in &self.config.warnings {
-            log(warning);
-        }
-        let warnings = self.config.warnings.iter().map(ToString::to_string).collect();
-        ReloadReport::Accepted { changes: difference.changes, needs_restart, warnings }
+        self.note_revocation(&difference, file.edited);
+        let before = (
+            std::mem::replace(&mut self.config, config.clone()),
+            std::mem::replace(&mut self.reading, reading.clone()),
+        );
+        // Letting go of many keys takes long; requests and revocations must not wait for it.
+        drop(tokio::task::spawn_blocking(move || drop(before)));
+        self.digest = file.digest;
+        self.figures.control.load_duration.set(microseconds(started.elapsed()));
+        self.figures.control.reloads.add(1);
+        self.note_loaded();
+        self.announce(difference, needs_restart)
     }
 
     /// A file that could not be read, for lack of descriptors perhaps, is no mistake that waits for
@@ -299,72 +343,17 @@ impl Controller {
         }
     }
 
-    fn refuse(&mut self, cause: Cause, problems: &[Problem]) -> ReloadReport {
-        if cause == Cause::Retry && self.complained_of == problems {
-            return ReloadReport::Refused { errors: Vec::new() };
-        }
-        ReloadReport::Refused { errors: self.complain(problems) }
-    }
-
-    fn complain(&mut self, problems: &[Problem]) -> Vec<String> {
-        self.complained_of = problems.to_vec();
-        let control = &self.figures.control;
-        control.reloads_failed.add(1);
-        control.file_differs.set(1);
-        tracing::error!(file = %self.path.display(), problems = problems.len(), "the file is refused; what ran before goes on");
-        problems.iter().for_each(log);
-        problems.iter().map(ToString::to_string).collect()
-    }
-
-    pub(super) fn note_gone(&self) {
-        self.figures.control.file_differs.set(1);
-        tracing::error!(file = %self.path.display(), "the file is gone; what ran before goes on");
-    }
-
     pub(super) fn moment(&self) -> Moment {
         Moment {
             monotonic: Duration::from_nanos(self.shared.clock.now().monotonic),
             wall: SystemTime::now(),
         }
     }
-
-    /// Puts renewed certificates in force, and leaves everything else as it is. Returns whether
-    /// there were any.
-    pub(super) fn renew_certificates(&mut self) -> bool {
-        let figures = self.figures.clone();
-        let tell = |served: &Served, outcome| note_renewal(&figures.control, served, outcome);
-        let mut renewed = false;
-        if let Some(tls) = &mut self.server_tls
-            && tls.renew(&self.tls, tell)
-        {
-            self.registry.renew(tls.config());
-            renewed = true;
-        }
-        if let Some(tls) = &mut self.admin_tls
-            && tls.renew(&self.tls, tell)
-        {
-            let settings = self.settings.load_full();
-            let (admin, digest) = (settings.admin.clone(), settings.digest);
-            self.settings.store(Arc::new(Settings { admin, tls: Some(tls.config()), digest }));
-            renewed = true;
-        }
-        renewed
-    }
 }
 
-fn note_renewal(control: &ControlStats, served: &Served, outcome: Result<(), BadCertificate>) {
-    let file = served.file();
-    match outcome {
-        Ok(()) => {
-            control.certificates_reloaded.add(1);
-            tracing::info!(file, "certificate reloaded");
-        }
-        Err(error) => {
-            control.certificates_failed.add(1);
-            tracing::error!(file, %error, "changed certificate cannot be used; the one before \
-                goes on");
-        }
-    }
+/// The report of a reload that nobody asked for and that has nothing to say.
+fn nothing_done() -> ReloadReport {
+    ReloadReport::Refused { errors: Vec::new() }
 }
 
 /// What is kept of the first configuration, to compare what needs a restart.
@@ -378,23 +367,7 @@ pub(super) fn without_keys(config: &Config) -> Config {
         reload: config.reload,
         apis: Vec::new(),
         keys: Vec::new(),
-        revoked: BTreeSet::new(),
-        revoked_organizations: BTreeSet::new(),
+        revoked: Revoked::default(),
         warnings: Vec::new(),
     }
-}
-
-/// One problem as one event.
-pub(super) fn log(problem: &Problem) {
-    let (line, column) = (problem.line, problem.column);
-    let (file, message) = (problem.file.display(), &problem.message);
-    let hint = problem.hint.as_deref().unwrap_or_default();
-    match problem.severity {
-        Severity::Error => tracing::error!(%file, line, column, hint, "{message}"),
-        Severity::Warning => tracing::warn!(%file, line, column, hint, "{message}"),
-    }
-}
-
-fn microseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -56,7 +56,7 @@ pub use forwarding::{accepts_trailers, prepare_request, prepare_response};
 pub use hidden::{Hidden, wipe};
 pub use key::{Grant, KeyDefinition, KeyRecord, Organization, Secret, Terms};
 pub use key_api::{KeyApi, KeyApiStyle};
-pub use key_format::new_key;
+pub use key_format::{is_new_key, new_key};
 pub use keyring::{Edit, Keyring};
 pub use known::hyphened;
 pub use pattern::{BadPattern, Claims, EndpointTable, Pattern};

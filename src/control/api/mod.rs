@@ -9,9 +9,11 @@ mod gateway;
 mod keys;
 mod organizations;
 mod problem;
+mod reload;
 mod request;
 mod running;
 
+pub(super) use reload::{ReloadReport, ReloadRequest};
 pub(super) use request::Encrypted;
 
 use std::sync::Arc;

@@ -27,7 +27,6 @@ mod program;
 mod relay;
 
 pub use inherit::Inheritance;
-pub(super) use message::Change;
 pub use message::Purpose;
 pub use program::Program;
 pub(super) use relay::follow;
