@@ -184,7 +184,8 @@ impl Table {
             .map(|key| (&*key.id).into())
             .collect();
         // All others that `[revoked]` concerns, those of the store too.
-        let others = |id: &str| !new.contains(id) && !gone.iter().any(|other| **other == *id);
+        let dropped: HashSet<&str> = gone.iter().map(|id| &**id).collect();
+        let others = |id: &str| !new.contains(id) && !dropped.contains(id);
         records.extend(self.revoked_otherwise(&before.revoked, others));
         self.replace(records, &gone, now);
         self.snapshot.routes = routes;
