@@ -1,5 +1,5 @@
-//! The state of the control plane. What is done with it stands in `mod.rs` (the loop), `reload.rs`
-//! and `start.rs`.
+//! The state of the control plane. What is done with it stands in `mod.rs` (the loop), `reload.rs`,
+//! `renew.rs` and `start.rs`.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;

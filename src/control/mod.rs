@@ -19,7 +19,9 @@ mod load;
 mod metrics;
 mod registry;
 mod reload;
+mod renew;
 mod resolve_upstreams;
+mod revoked;
 mod site;
 mod start;
 mod table;
@@ -34,7 +36,7 @@ use std::os::unix::net::UnixStream as BlockingStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use admin::ReloadRequest;
+use api::ReloadRequest;
 use files::FileEvents;
 use gate::Gate;
 use key_calls::KeyCalls;
@@ -123,7 +125,7 @@ impl Controller {
     ) -> std::io::Result<()> {
         let Some(key_calls) = self.key_calls.take() else { return Ok(()) };
         self.keys.note_revoked_in_file(std::mem::take(&mut self.revoked_in_file));
-        self.file.config.warnings.iter().for_each(reload::log);
+        self.warnings().iter().for_each(reload::log);
         let (reload_sender, mut reloads) = mpsc::channel(RELOADS);
         let (upgrade_sender, upgrades) = mpsc::channel(RELOADS);
         let mut background = self.start_background(key_calls);
@@ -284,6 +286,7 @@ impl Controller {
                     }
                     self.look_at_certificates();
                     self.retry().await;
+                    self.keys.note_revoked_in_file(self.registry.take_untold());
                     self.registry.sweep();
                     if Instant::now() >= forget {
                         self.metrics.forget(self.registry.forget());

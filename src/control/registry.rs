@@ -3,10 +3,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::table::Table;
-use super::upgrade::Change;
 use crate::config::Config;
 use crate::keystore::StoredKey;
 use crate::policy::{AccountState, Digest, KeyRecord};
@@ -21,6 +21,17 @@ pub(super) struct Registry {
     /// Processes that still serve old connections, and are told of changes that their own
     /// `gateway.toml` does not tell them.
     followers: Mutex<Vec<mpsc::UnboundedSender<Change>>>,
+}
+
+/// A change of keys by request.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum Change {
+    /// This key of the store is as it says now.
+    Put(Box<StoredKey>),
+    /// Keys with these ids are refused for good.
+    Revoke(Vec<String>),
+    /// Keys of this organisation are refused, or admitted again.
+    Suspend(String, bool),
 }
 
 #[derive(Debug)]
@@ -143,6 +154,21 @@ impl Registry {
             inner.site = Arc::new(site);
             inner.table.keep_revoked()
         })
+    }
+
+    /// The same where only `[revoked]` has changed.
+    pub(super) fn follow_revoked(&self, config: &Arc<Config>) -> Vec<String> {
+        let now = self.shared.clock.now().monotonic;
+        self.change(|inner| {
+            inner.table.follow(config, inner.site.routes.clone(), now);
+            inner.table.keep_revoked()
+        })
+    }
+
+    /// Keys of the store that came after the file had revoked them, of which the store has not been
+    /// told.
+    pub(super) fn take_untold(&self) -> Vec<String> {
+        self.inner().table.take_untold()
     }
 
     /// Serves by another certificate.

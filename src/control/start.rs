@@ -16,7 +16,7 @@ use super::load::load;
 use super::metrics::Metrics;
 use super::registry::Registry;
 use super::site::SiteBuilder;
-use super::table::Table;
+use super::table::{Clash, Table};
 use super::tls::{ListenerTls, TlsMaker};
 use super::upgrade::{Inheritance, Purpose};
 use super::{reload, watch};
@@ -66,7 +66,8 @@ pub fn prepare(
     listen_to_events: impl FnOnce(&Config),
 ) -> Result<Prepared, StartError> {
     let loaded = load(path, &[], None);
-    let reading = Arc::new(loaded.reading.map_err(StartError::Config)?);
+    let reading =
+        Arc::new(loaded.reading.map_err(|mistaken| StartError::Config(mistaken.problems))?);
     let config = &reading.config;
     listen_to_events(config);
     let workers = match config.server.workers {
@@ -147,10 +148,8 @@ impl Prepared {
         let mut table = Table::new(&config, site.routes.clone());
         let store = open_store(&config, &mut table)?;
         table.build().map_err(|clashes| {
-            let text = std::fs::read_to_string(&path).unwrap_or_default();
-            StartError::Config(Problems(
-                clashes.iter().map(|clash| clash.problem(&path, &text)).collect(),
-            ))
+            let problem = |clash: &Clash| clash.problem(&path, reading.text());
+            StartError::Config(Problems(clashes.iter().map(problem).collect()))
         })?;
         let revoked_in_file = table.keep_revoked();
         let (shared, key_calls) = Shared::new(

@@ -1,14 +1,20 @@
 //! The master copy of what requests are judged by: keys of `gateway.toml` and of the store in one
 //! table. What comes out of it is a [`Snapshot`]; putting that in force is [`super::registry`]'s.
 
+mod clash;
+mod revoked;
+mod trial;
+
+pub(super) use clash::Clash;
+pub(super) use trial::Trial;
+
 use std::hash::BuildHasher as _;
-use std::path::Path;
 use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
 
 use super::terms::TermsTable;
-use crate::config::{Config, Entry, KeyConfig, Problem, Rights, locate, parse_limit, touched_keys};
+use crate::config::{Config, Hold, KeyConfig, Rights, parse_limit, touched_keys};
 use crate::keystore::{StoredKey, StoredOrganization};
 use crate::policy::{
     Account, AccountState, AddressRange, Closed, Departed, Digest, Edit, KeyDefinition, KeyRecord,
@@ -29,46 +35,10 @@ pub(super) struct Table {
     /// Ids that the store says are revoked for good.
     revoked: HashSet<Box<str>>,
     departed: Departed,
+    /// Keys of the store that came after the file had revoked them; the store is to be told.
+    untold: Vec<String>,
     /// Keys of the store, until the table is built for the first time.
     loaded: Vec<Arc<KeyRecord>>,
-}
-
-/// A configuration, and one key under it.
-#[derive(Debug)]
-pub(super) struct Trial {
-    pub(super) snapshot: Snapshot,
-    pub(super) config: Arc<Config>,
-    pub(super) record: Option<Arc<KeyRecord>>,
-}
-
-/// A key of the file that cannot stand beside a key of the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Clash {
-    /// The key of the file.
-    pub(super) id: Arc<str>,
-    /// The key of the store that has the same digest; nothing: the ids are the same.
-    pub(super) same_digest_as: Option<String>,
-}
-
-impl Clash {
-    /// The same as a mistake in the file, of which `text` is the content.
-    pub(super) fn problem(&self, path: &Path, text: &str) -> Problem {
-        let id = &*self.id;
-        let (setting, message) = match &self.same_digest_as {
-            None => ("id", format!("a key in the store has the id `{id}` too")),
-            Some(other) => (
-                "sha256",
-                format!("the secret of key `{id}` is that of key `{other}` in the store"),
-            ),
-        };
-        let line = locate(text, &Entry::Key { id, setting: Some(setting) }).unwrap_or(0);
-        let hint = Some(
-            "one of the two must go: this block, or the key in the store (`keygate keys \
-                revoke` does not free its id)"
-                .to_owned(),
-        );
-        Problem { line, column: usize::from(line > 0), hint, ..Problem::of_file(path, message) }
-    }
 }
 
 impl Table {
@@ -90,6 +60,7 @@ impl Table {
             suspended: HashSet::new(),
             revoked: HashSet::new(),
             departed: Departed::default(),
+            untold: Vec::new(),
             loaded: Vec::new(),
         }
     }
@@ -158,51 +129,18 @@ impl Table {
         self.snapshot.keyring.find(digest)
     }
 
-    /// What is in force, and the key with this id.
-    pub(super) fn present(&self, id: Option<&str>) -> Trial {
-        Trial {
-            snapshot: self.snapshot(),
-            config: self.config.clone(),
-            record: id.and_then(|id| self.key(id)).cloned(),
-        }
-    }
-
-    /// What would be in force if the file were this one, and what the key with this id would be.
-    pub(super) fn trial(&self, config: &Arc<Config>, id: Option<&str>) -> Trial {
-        let mut table = Self::new(config, Arc::new(config.routes()));
-        table.terms = self.terms.clone();
-        table.suspended = self.suspended.clone();
-        let known = id.and_then(|id| self.key(id));
-        if let Some(id) = id.filter(|id| self.revoked.contains(*id)) {
-            table.revoked.insert(id.into());
-        }
-        let record = match config.keys.iter().find(|key| Some(&*key.id) == id) {
-            Some(key) => {
-                let account = known.map(|record| record.account().clone()).unwrap_or_default();
-                Some(KeyRecord::new(table.define_file(key, account)))
-            }
-            None => known.filter(|record| record.is_stored()).map(|record| {
-                record.with(
-                    table.is_revoked(record.id())
-                        || (record.is_revoked() && !self.config.revoked.contains(record.id())),
-                    record.is_paused(),
-                )
-            }),
-        };
-        table.refresh_terms();
-        table.refresh_closed();
-        Trial { snapshot: table.snapshot, config: config.clone(), record: record.map(Arc::new) }
-    }
-
-    /// Whether this id is refused for good, whatever else is said of it.
-    pub(super) fn is_revoked(&self, id: &str) -> bool {
-        self.config.revoked.contains(id) || self.revoked.contains(id)
-    }
-
     /// Puts a key of the store into the table, in the place of the one with the same id.
     pub(super) fn put(&mut self, key: &StoredKey) {
         let account = self.account(&key.id);
         let definition = self.define_stored(key, account);
+        let digests = definition.secrets.iter().map(|secret| secret.digest);
+        let by_file = self.config.revoked.key(&key.id, digests);
+        if by_file.is_some_and(|mark| mark.hold == Hold::Lasting)
+            && !self.revoked.contains(&*key.id)
+        {
+            self.revoked.insert(key.id.as_str().into());
+            self.untold.push(key.id.clone());
+        }
         self.replace(vec![Arc::new(KeyRecord::new(definition))], &[], 0);
     }
 
@@ -228,43 +166,6 @@ impl Table {
         self.refresh_closed();
     }
 
-    /// Keys of a new file that cannot stand beside those of the store. Those that stay what they
-    /// are already do.
-    pub(super) fn clashes(&self, config: &Config) -> Vec<Clash> {
-        self.clashes_of(touched_keys(&self.config, config).1)
-    }
-
-    fn clashes_of<'k>(&self, keys: impl IntoIterator<Item = &'k KeyConfig>) -> Vec<Clash> {
-        let mut clashes = Vec::new();
-        for key in keys {
-            if self.key(&key.id).is_some_and(|known| known.is_stored()) {
-                clashes.push(Clash { id: key.id.clone(), same_digest_as: None });
-            }
-            let others = key
-                .digests
-                .iter()
-                .filter_map(|digest| self.key_of(digest))
-                .filter(|known| known.is_stored());
-            clashes.extend(others.map(|other| Clash {
-                id: key.id.clone(),
-                same_digest_as: Some(other.id().to_owned()),
-            }));
-        }
-        clashes
-    }
-
-    /// Keeps keys of the store that the file revokes refused, whatever the file says later. Returns
-    /// those of which the store has not been told.
-    pub(super) fn keep_revoked(&mut self) -> Vec<String> {
-        let news = self.config.revoked.iter().filter(|id| !self.revoked.contains(&***id));
-        let news: Vec<String> = news
-            .filter(|id| self.key(id).is_some_and(|key| key.is_stored()))
-            .map(ToString::to_string)
-            .collect();
-        self.revoked.extend(news.iter().map(|id| Box::from(&**id)));
-        news
-    }
-
     /// Follows an edit of the file, `now` in monotonic nanoseconds. The routes are the file's.
     pub(super) fn follow(&mut self, config: &Arc<Config>, routes: Arc<Routes>, now: u64) {
         let before = std::mem::replace(&mut self.config, config.clone());
@@ -277,20 +178,15 @@ impl Table {
             let definition = self.define_file(key, account);
             records.push(Arc::new(KeyRecord::new(definition)));
         }
-        // All others that `[revoked]` concerns, those of the store too.
-        for id in
-            before.revoked.symmetric_difference(&config.revoked).filter(|id| !new.contains(&***id))
-        {
-            let revoked = self.is_revoked(id);
-            if let Some(record) = self.key(id).filter(|record| record.is_revoked() != revoked) {
-                records.push(Arc::new(record.with(revoked, record.is_paused())));
-            }
-        }
         let gone: Vec<Box<str>> = touched
             .iter()
             .filter(|key| !new.contains(&*key.id))
             .map(|key| (&*key.id).into())
             .collect();
+        // All others that `[revoked]` concerns, those of the store too.
+        let dropped: HashSet<&str> = gone.iter().map(|id| &**id).collect();
+        let others = |id: &str| !new.contains(id) && !dropped.contains(id);
+        records.extend(self.revoked_otherwise(&before.revoked, others));
         self.replace(records, &gone, now);
         self.snapshot.routes = routes;
         self.refresh_terms();
@@ -393,11 +289,8 @@ impl Table {
 
     fn refresh_closed(&mut self) {
         let suspended = self.suspended.iter().map(|name| (name.clone(), Closed::Suspended));
-        let revoked = self
-            .config
-            .revoked_organizations
-            .iter()
-            .map(|name| (Box::from(&**name), Closed::Revoked));
+        let revoked = self.config.revoked.organizations();
+        let revoked = revoked.map(|(name, _)| (Box::from(name), Closed::Revoked));
         self.snapshot.closed = Arc::new(suspended.chain(revoked).collect());
     }
 
@@ -423,7 +316,7 @@ impl Table {
                 .map(|digest| Secret { digest: *digest, ends_at: None })
                 .collect(),
             expires_at: key.expires_at,
-            revoked: self.is_revoked(&key.id),
+            revoked: self.refuses(&key.id, key.digests.iter().copied()),
             paused: false,
             stored: false,
             restrictions: key.restrictions.clone(),
@@ -461,7 +354,8 @@ impl Table {
                 .map(|secret| Secret { digest: secret.digest, ends_at: secret.ends_at })
                 .collect(),
             expires_at: key.expires_at,
-            revoked: key.revocation.is_some() || self.is_revoked(&key.id),
+            revoked: key.revocation.is_some()
+                || self.refuses(&key.id, key.secrets.iter().map(|secret| secret.digest)),
             paused: key.paused || !understood,
             stored: true,
             restrictions: restrictions.unwrap_or_default(),

@@ -33,6 +33,7 @@ mod packaging;
 mod readme;
 mod real;
 mod reload;
+mod revoked;
 mod secrets;
 mod serving;
 mod slow;
