@@ -212,7 +212,8 @@ fn changes_of_the_office_are_shown() {
     let old = accepted(&format!("{}{key}", with_store("")));
     let new = format!(
         "{STORE}audit_retention = \"90d\"\nkeys_per_organization = 5\n[reload]\n\
-            max_removed_keys = \"20%\"\n[revoked]\norganizations = [\"org_acme\", \"org_b\"]\n{}{key}",
+            max_removed_keys = \"20%\"\n[revoked]\norganizations = [\"org_acme\", \
+            \"org_b\"]\n{}{key}",
         with_api(&format!("expiry_warning = \"2d\"\nexpiry_header = true\n{key_api}"))
     );
     let found = diff(&old, &accepted(&new));
