@@ -11,10 +11,10 @@ use http::{HeaderMap, HeaderValue, Method, Uri, header};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::keys::{Actor, DeadKey};
+use super::keys::Actor;
 use super::registry::Registry;
-use super::table::Trial;
-use crate::config::{Config, Entry, Problems, locate, parse};
+use super::table::{KeyName, Trial};
+use crate::config::{Config, Entry, Mark, Problems, locate, parse};
 use crate::keystore::{Revocation, StoredKey};
 use crate::policy::{
     Api, Caller, Check, Fields, Head, KeyRecord, Now, Peer, Permit, Refusal, Refused, Snapshot,
@@ -135,6 +135,11 @@ impl File {
     fn line(&self, entry: &Entry<'_>) -> Option<usize> {
         locate(self.text.as_deref()?, entry)
     }
+
+    /// The line of a value of `[revoked]`.
+    fn line_of(&self, mark: Mark) -> Option<usize> {
+        self.text.as_ref().map(|_| mark.line)
+    }
 }
 
 /// What is judged, and by what.
@@ -153,15 +158,15 @@ pub(super) fn dead_key(
     question: &Question,
     registry: &Registry,
     shared: &Shared,
-) -> Option<DeadKey> {
+) -> Option<KeyName> {
     if let Some(id) = &question.request_id {
         return match refused(id, shared)?.key? {
             RefusedKey::Known(_) => None,
-            RefusedKey::Dead(digest) => Some(DeadKey::Secret(digest)),
+            RefusedKey::Dead(digest) => Some(KeyName::Secret(digest)),
         };
     }
     let id = question.key.as_ref().filter(|id| registry.key(id).is_none())?;
-    Some(DeadKey::Id(id.clone()))
+    Some(KeyName::Id(id.clone()))
 }
 
 /// The latest request with this id that was refused.

@@ -222,7 +222,7 @@ impl KeyRecord {
     }
 
     /// What callers may present.
-    pub fn secrets(&self) -> impl Iterator<Item = Secret> {
+    pub fn secrets(&self) -> impl Iterator<Item = Secret> + Clone {
         let first = Secret { digest: self.digest, ends_at: None };
         std::iter::once(first)
             .chain(self.other_secrets.iter().flat_map(|others| others.iter().copied()))

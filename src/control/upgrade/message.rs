@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use crate::keystore::{StoredKey, UseNote};
+use crate::control::registry::Change;
+use crate::keystore::UseNote;
 use crate::policy::{AccountState, Digest};
 use crate::state::{KeyAnswer, KeyCall};
 
@@ -64,17 +65,6 @@ pub(super) enum ToPredecessor {
     Changed(Change),
     /// The answer to the request to key endpoints with this number; nothing: it cannot be answered.
     KeyAnswer(u64, Option<WireAnswer>),
-}
-
-/// A change of keys by request.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(in crate::control) enum Change {
-    /// This key of the store is as it says now.
-    Put(Box<StoredKey>),
-    /// Keys with these ids are refused for good.
-    Revoke(Vec<String>),
-    /// Keys of this organisation are refused, or admitted again.
-    Suspend(String, bool),
 }
 
 /// A [`UseNote`]: the key's id, the secret and when it was last presented, the day, the requests.
