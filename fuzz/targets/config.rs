@@ -54,7 +54,7 @@ fuzz_target!(|data: &[u8]| {
             (Ok(alone), Ok(after)) => {
                 assert_eq!(format!("{alone:?}"), format!("{:?}", after.config))
             }
-            (Err(alone), Err(after)) => assert_eq!(alone.0, after.0),
+            (Err(alone), Err(after)) => assert_eq!(alone.0, after.problems.0),
             _ => panic!("read alone: {}, on top of another: {}", alone.is_ok(), after.is_ok()),
         }
     }

@@ -26,12 +26,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let file = arguments.file.display();
     match config::load(&arguments.file) {
         Ok(config) => {
-            config.warnings.iter().for_each(complain);
-            print(format_args!(
-                "{file} is fine{}\n{}",
-                warnings(&config.warnings),
-                summary(&config)
-            ))
+            let mut said = config.revoked_warnings_of_file(&arguments.file);
+            said.extend(config.warnings.iter().cloned());
+            said.sort_by_key(|warning| (warning.line, warning.column));
+            said.iter().for_each(complain);
+            print(format_args!("{file} is fine{}\n{}", warnings(&said), summary(&config)))
         }
         Err(Problems(problems)) => {
             problems.iter().for_each(complain);
@@ -81,8 +80,10 @@ fn summary(config: &Config) -> String {
             count(keys, "key")
         );
     }
-    if !config.revoked.is_empty() {
-        let _ = write!(summary, "\n  revoked    {}", count(config.revoked.len(), "key"));
+    // What finds no key of this file revokes none, as far as can be told here.
+    let revoked = config.keys.iter().filter(|key| config.revokes(key)).count();
+    if revoked > 0 {
+        let _ = write!(summary, "\n  revoked    {}", count(revoked, "key"));
     }
     summary
 }

@@ -6,62 +6,15 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::kinds::{Kind, ROOT};
 use super::report::Report;
-use super::units;
+use super::{secret, units};
 
-/// A kind of table: how messages name it, and every setting that it may have.
-#[derive(Debug)]
-pub(super) struct Kind {
-    pub(super) label: &'static str,
-    pub(super) settings: &'static [&'static str],
-}
-
-macro_rules! kinds {
-    ($($name:ident = $label:literal: [$($setting:literal),+];)+) => {
-        $(pub(super) const $name: Kind = Kind { label: $label, settings: &[$($setting),+] };)+
-        /// Every table whose settings have fixed names.
-        #[cfg(test)]
-        pub(super) const KINDS: &[&Kind] = &[$(&$name),+];
-    };
-}
-
-kinds! {
-    ROOT = "gateway.toml": ["server", "admin", "log", "store", "reload", "revoked", "api", "key"];
-    SERVER = "[server]": [
-        "listen", "trusted_proxies", "workers", "max_connections", "handshake_timeout",
-        "header_timeout", "idle_timeout", "shutdown_delay", "drain_timeout",
-        "upgrade_drain_timeout", "max_header_size", "max_headers", "max_streams",
-        "max_connections_per_address", "body_timeout", "min_transfer_rate", "http2_frame_budget",
-        "core_dumps", "tls"
-    ];
-    SERVER_TLS = "[server.tls]": ["cert", "key", "profile", "certificate"];
-    SERVER_CERTIFICATE = "[[server.tls.certificate]]": ["cert", "key"];
-    ADMIN = "[admin]": ["listen", "hosts", "tls", "token"];
-    ADMIN_TLS = "[admin.tls]": ["cert", "key", "profile", "certificate"];
-    ADMIN_CERTIFICATE = "[[admin.tls.certificate]]": ["cert", "key"];
-    ADMIN_TOKEN = "[[admin.token]]": ["name", "sha256", "role", "organization"];
-    LOG = "[log]": ["requests", "format"];
-    STORE = "[store]": ["path", "audit_retention", "revoked_retention", "keys_per_organization"];
-    RELOAD = "[reload]": ["max_removed_keys"];
-    REVOKED = "[revoked]": ["keys", "organizations"];
-    API = "[[api]]": [
-        "name", "hosts", "base_path", "upstream", "upstream_ca", "host_header", "connect_timeout",
-        "response_timeout", "keep_alive", "credentials", "environments", "rate_limit",
-        "rate_limit_reset", "rate_limit_draft", "errors", "errors_distinguish", "empty_scopes",
-        "case_insensitive_paths", "public", "pass_through", "pass_through_allows",
-        "expiry_warning", "expiry_header", "upstream_headers", "proxy_headers", "scopes",
-        "key_api", "cors", "idle_timeout", "request_timeout", "max_body_size", "max_requests"
-    ];
-    SCOPE = "[api.scopes]": ["description", "allows"];
-    KEY_API = "[api.key_api]": ["path", "style", "scope", "create"];
-    CORS = "[api.cors]": [
-        "origins", "methods", "headers", "expose_headers", "max_age", "credentials"
-    ];
-    KEY = "[[key]]": [
-        "id", "name", "organization", "apis", "environment", "sha256", "scopes", "expires_at",
-        "allow_ips", "allow_referrers", "allow_endpoints", "rate_limit"
-    ];
-}
+/// Settings that hold secrets or their digests, or into which a secret is pasted in a hurry. They
+/// are shown nowhere.
+const HIDDEN: [&str; 3] = ["sha256", "keys", "organizations"];
+/// A shorter prefix says nothing of what begins with it.
+const SHORTEST_PREFIX: usize = 3;
 
 /// A text of the file and the byte offset where it stands.
 #[derive(Debug, Clone, Copy)]
@@ -160,6 +113,12 @@ impl<'t> Section<'t> {
         self.has(name)
     }
 
+    /// Whether a value may be shown where others of this setting are; reports one that is like a
+    /// key.
+    fn is_plain(&self, name: &str, text: Text<'_>) -> bool {
+        HIDDEN.contains(&name) || self.report.is_plain(text.at, text.value)
+    }
+
     fn wrong_type(&self, name: &str, at: usize, wanted: &str, found: &DeValue<'_>) {
         self.report.error(at, format!("`{name}` must be {wanted}, not {}", type_name(found)));
     }
@@ -170,7 +129,7 @@ impl<'t> Section<'t> {
         if text.is_none() {
             self.wrong_type(name, value.span().start, "a text in quotes", value.get_ref());
         }
-        text
+        text.filter(|text| self.is_plain(name, *text))
     }
 
     pub(super) fn boolean(&self, name: &'static str, default: bool) -> bool {
@@ -299,7 +258,7 @@ impl<'t> Section<'t> {
         let mut texts = Vec::with_capacity(array.len());
         for value in array.iter() {
             match as_text(value) {
-                Some(text) => texts.push(text),
+                Some(text) => texts.extend(Some(text).filter(|text| self.is_plain(name, *text))),
                 None => self.wrong_type(
                     name,
                     value.span().start,
@@ -321,7 +280,7 @@ impl<'t> Section<'t> {
     /// One text or an array of them; empty if the setting is absent.
     pub(super) fn text_or_texts(&self, name: &'static str) -> Vec<Text<'t>> {
         match self.value(name).and_then(as_text) {
-            Some(text) => vec![text],
+            Some(text) => Vec::from_iter(Some(text).filter(|text| self.is_plain(name, *text))),
             None => self.texts(name),
         }
     }
@@ -377,10 +336,26 @@ impl<'t> Section<'t> {
         let mut entries: Vec<_> = table
             .iter()
             .map(|(name, value)| (Text { value: name.get_ref(), at: name.span().start }, value))
+            .filter(|(name, _)| self.report.is_plain(name.at, name.value))
             .collect();
         entries.sort_by_key(|(name, _)| name.at);
         entries
     }
+}
+
+/// What the keys of the file's APIs begin with, as far as that can be told of a key.
+pub(super) fn prefixes(root: Section<'_>) -> Vec<String> {
+    let apis = root.table.get("api").and_then(|apis| apis.get_ref().as_array());
+    let environments = apis
+        .into_iter()
+        .flat_map(|apis| apis.iter())
+        .filter_map(|api| api.get_ref().as_table()?.get("environments")?.get_ref().as_table());
+    let prefixes = environments.flat_map(|environments| environments.values());
+    prefixes
+        .filter_map(|prefix| prefix.get_ref().as_str())
+        .filter(|prefix| prefix.len() >= SHORTEST_PREFIX)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The value as a text, if it is one.
@@ -405,8 +380,7 @@ fn report_unknown(report: &Report<'_>, kind: &'static Kind, name: &str, at: usiz
     let place = if kind.label == ROOT.label { "at the top of the file" } else { kind.label };
     let preposition = if kind.label == ROOT.label { "" } else { "in " };
     let nearest = report.did_you_mean(name, kind.settings.iter().copied());
-    let message =
-        format!("unknown setting `{}` {preposition}{place}{nearest}", name.escape_debug());
+    let message = format!("unknown setting {} {preposition}{place}{nearest}", secret::quote(name));
     let holds_secret = kind.settings.contains(&"sha256")
         && ["key", "secret", "token", "value", "password", "hash", "digest"].contains(&name);
     if holds_secret {

@@ -34,10 +34,6 @@ pub enum Entry<'a> {
         /// None: the block itself.
         setting: Option<&'a str>,
     },
-    /// An id in `[revoked] keys`.
-    RevokedKey(&'a str),
-    /// A name in `[revoked] organizations`.
-    RevokedOrganization(&'a str),
 }
 
 /// The line where it stands, from 1; nothing if it is not in the file, or if the file is not TOML.
@@ -52,8 +48,6 @@ pub fn locate(text: &str, entry: &Entry<'_>) -> Option<usize> {
         Entry::Scope { api, scope } => table(block(root, "api", "name", api)?, "scopes")
             .and_then(|scopes| table(scopes, scope)),
         Entry::Key { id, setting } => setting_of(block(root, "key", "id", id)?, setting),
-        Entry::RevokedKey(id) => revoked(root, "keys", id),
-        Entry::RevokedOrganization(name) => revoked(root, "organizations", name),
     };
     let before = text.as_bytes().get(..found?.span().start)?;
     Some(memchr::memchr_iter(b'\n', before).count() + 1)
@@ -81,9 +75,4 @@ fn block<'a, 't>(
     blocks.iter().find(|block| {
         table(block, named_by).and_then(|value| value.get_ref().as_str()) == Some(name)
     })
-}
-
-fn revoked<'a, 't>(root: &'a DeTable<'t>, list: &str, name: &str) -> Option<&'a Value<'t>> {
-    let list = table(root.get("revoked")?, list)?.get_ref().as_array()?;
-    list.iter().find(|value| value.get_ref().as_str() == Some(name))
 }

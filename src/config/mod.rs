@@ -6,27 +6,33 @@
 mod diff;
 mod document;
 mod files;
+mod kinds;
 mod locate;
 mod names;
+mod nearest;
 mod pieces;
 mod report;
 mod resolve;
+mod revoked;
+mod revoked_warnings;
 mod rights;
+mod secret;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod units;
 
-pub use diff::{Diff, diff, touched_keys};
+pub use diff::{Diff, diff, diff_beside, touched_keys};
 pub use files::{PEM as MOST_PEM, TOML as MOST_TOML, read as read_file};
 pub use locate::{Entry, locate};
 pub use report::{Problem, Problems, Severity};
-pub use resolve::{Reading, load, load_while_serving, parse};
+pub use resolve::{Mistaken, NotAlone, Reading, load, load_while_serving, parse, revoked_alone};
+pub use revoked::{Hold, Mark, NamedBy, Revoked, RevokedKey};
+pub use revoked_warnings::{Found, Known};
 pub use rights::Rights;
 pub use tls::{BadCertificate, Certificate, root_store};
 pub use units::{MAX_LIMITS, parse_duration, parse_limit, show_duration};
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -53,10 +59,8 @@ pub struct Config {
     pub apis: Vec<Arc<ApiConfig>>,
     /// `[[key]]`, in file order.
     pub keys: Vec<Arc<KeyConfig>>,
-    /// `[revoked] keys`. They may name keys that are not in the file.
-    pub revoked: BTreeSet<Arc<str>>,
-    /// `[revoked] organizations`: none of their keys is good, wherever it is kept.
-    pub revoked_organizations: BTreeSet<Arc<str>>,
+    /// `[revoked]`: none of what it names is good, wherever it is kept.
+    pub revoked: Revoked,
     /// What is allowed but probably not meant.
     pub warnings: Vec<Problem>,
 }
@@ -66,9 +70,10 @@ impl Config {
     #[must_use]
     pub fn revokes(&self, key: &KeyConfig) -> bool {
         let of_organization = || {
-            key.organization.as_ref().is_some_and(|name| self.revoked_organizations.contains(name))
+            let name = key.organization.as_deref();
+            name.is_some_and(|name| self.revoked.organization(name).is_some())
         };
-        self.revoked.contains(&*key.id) || of_organization()
+        self.revoked.key(&key.id, key.digests.iter().copied()).is_some() || of_organization()
     }
 }
 

@@ -6,8 +6,9 @@ use http::HeaderName;
 
 use super::document::Text;
 use super::report::Report;
+use super::secret::{self, quote};
 use crate::policy::{KeyId, hyphened, is_gateway_header};
-use crate::text::{fault_in_name, shown};
+use crate::text::{self, fault_in_name};
 
 /// Header fields that no setting may name, besides those that are Keygate's own to say.
 const RESERVED_HEADERS: [&str; 3] = ["content-encoding", "trailer", "date"];
@@ -62,8 +63,13 @@ pub(super) fn is_cookie_name(text: &str) -> bool {
 /// Text for people: names and descriptions. Reports what hides others and excessive length.
 pub(super) fn free_text<'t>(report: &Report<'_>, name: &str, text: Text<'t>) -> &'t str {
     if let Some(fault) = fault_in_name(text.value) {
-        let escaped = shown(text.value);
-        let hint = format!("leave out what is written with a backslash in \"{escaped}\"");
+        let plain: String = text.value.chars().filter(|char| text::is_plain(*char)).collect();
+        let hint = if secret::could_be(&plain) {
+            "leave out what cannot be seen".to_owned()
+        } else {
+            let escaped = text::shown(text.value);
+            format!("leave out what is written with a backslash in \"{escaped}\"")
+        };
         report.error_with_hint(text.at, format!("`{name}` {fault}"), hint);
     } else if text.value.len() > 1024 {
         report.error(text.at, format!("`{name}` is longer than 1024 bytes"));
@@ -81,7 +87,7 @@ pub(super) fn host(report: &Report<'_>, text: Text<'_>) -> Option<Box<str>> {
     let form = || "write the name alone, such as `api.example.com`".to_owned();
     if let Some((_, rest)) = lower.split_once("://") {
         let name = rest.split(['/', ':']).next().unwrap_or_default();
-        return fault("a host has no scheme".into(), format!("write `{name}`"));
+        return fault("a host has no scheme".into(), format!("write {}", quote(name)));
     }
     if let Some(address) = lower.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return match address.parse::<Ipv6Addr>() {
@@ -101,11 +107,14 @@ pub(super) fn host(report: &Report<'_>, text: Text<'_>) -> Option<Box<str>> {
     {
         return fault(
             "a host is named without its port; every port counts".into(),
-            format!("write `{name}`"),
+            format!("write {}", quote(name)),
         );
     }
     if let Some(name) = lower.strip_suffix('.') {
-        return fault("a host is named without the final dot".into(), format!("write `{name}`"));
+        return fault(
+            "a host is named without the final dot".into(),
+            format!("write {}", quote(name)),
+        );
     }
     if lower.contains('*') {
         return fault(
@@ -138,7 +147,7 @@ pub(super) fn base_path(report: &Report<'_>, name: &str, text: Text<'_>) -> Opti
     }
     let hint = match path.strip_suffix('/') {
         Some(shorter) if shorter.starts_with('/') => {
-            format!("leave out the final `/`: `{shorter}`")
+            format!("leave out the final `/`: {}", quote(shorter))
         }
         _ if !path.starts_with('/') => "it starts with `/`".to_owned(),
         _ => "its segments have letters, digits, `.`, `_` and `-` only".to_owned(),

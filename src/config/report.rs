@@ -1,15 +1,15 @@
 //! What is wrong with a file, all at once, as compilers say it.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{OnceCell, RefCell};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::nearest::Nearest;
+use super::secret;
+
 /// How many problems are listed; a file with more gets one line that counts the rest.
 const LISTED: usize = 500;
-/// How many names are compared over a whole file to find the nearest ones, so that a huge file full
-/// of mistakes is still read in no time.
-const COMPARISONS: usize = 300_000;
 
 /// Whether a problem keeps the file from being used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,7 +99,9 @@ pub(super) struct Report<'t> {
     /// Where the parts of what is being read begin in it, and in the file.
     places: RefCell<Vec<(usize, usize)>>,
     found: RefCell<Vec<Found>>,
-    comparisons: Cell<usize>,
+    nearest: Nearest,
+    /// What the keys of the file's APIs begin with.
+    prefixes: RefCell<Vec<String>>,
 }
 
 #[derive(Debug)]
@@ -119,7 +121,8 @@ impl<'t> Report<'t> {
             lines: OnceCell::new(),
             places: RefCell::default(),
             found: RefCell::default(),
-            comparisons: Cell::new(COMPARISONS),
+            nearest: Nearest::default(),
+            prefixes: RefCell::default(),
         }
     }
 
@@ -129,6 +132,26 @@ impl<'t> Report<'t> {
         let mut current = self.places.borrow_mut();
         current.clear();
         current.extend_from_slice(places);
+    }
+
+    /// From now on texts that begin like this and go on like a key are taken for one.
+    pub(super) fn keys_begin_with(&self, prefixes: Vec<String>) {
+        self.prefixes.replace(prefixes);
+    }
+
+    /// Whether a text may stand where it would be shown; notes an error if it is like a key.
+    pub(super) fn is_plain(&self, at: usize, text: &str) -> bool {
+        let prefixes = self.prefixes.borrow();
+        let like_a_key = secret::is_like_a_key(text, prefixes.iter().map(String::as_str));
+        if like_a_key {
+            self.error_with_hint(
+                at,
+                "this looks like a key, and what stands here is shown in logs",
+                "only the digest of a key stands in the file, as `sha256`: `keygate keys hash` \
+                    makes it",
+            );
+        }
+        !like_a_key
     }
 
     /// The byte offset in the file.
@@ -184,6 +207,11 @@ impl<'t> Report<'t> {
         self.place(self.in_file(at)).0
     }
 
+    /// Line and column of a byte offset.
+    pub(super) fn place_of(&self, at: usize) -> (usize, usize) {
+        self.place(self.in_file(at))
+    }
+
     /// Line and column of a byte offset in the file.
     fn place(&self, at: usize) -> (usize, usize) {
         let starts = || {
@@ -203,35 +231,7 @@ impl<'t> Report<'t> {
         name: &str,
         candidates: impl IntoIterator<Item = &'c str>,
     ) -> String {
-        self.nearest(name, candidates)
-            .map_or(String::new(), |nearest| format!("; did you mean `{nearest}`?"))
-    }
-
-    /// The candidate that differs least from `name`, if it is close enough to be meant.
-    pub(super) fn nearest<'c>(
-        &self,
-        name: &str,
-        candidates: impl IntoIterator<Item = &'c str>,
-    ) -> Option<&'c str> {
-        let length = name.chars().count();
-        let tolerance = (length / 3).clamp(1, 4);
-        let mut best: Option<(usize, &str)> = None;
-        for candidate in candidates {
-            if self.comparisons.get() == 0 {
-                break;
-            }
-            self.comparisons.set(self.comparisons.get() - 1);
-            if candidate.len().abs_diff(name.len()) > tolerance * 4
-                || candidate.chars().count().abs_diff(length) > tolerance
-            {
-                continue;
-            }
-            let distance = strsim::osa_distance(name, candidate);
-            if distance <= tolerance && best.is_none_or(|(least, _)| distance < least) {
-                best = Some((distance, candidate));
-            }
-        }
-        best.map(|(_, candidate)| candidate)
+        self.nearest.did_you_mean(name, candidates)
     }
 
     /// All problems in file order, and whether there is an error among them.

@@ -1,14 +1,21 @@
 //! From the text of a file to a [`Config`]: every table in turn, then what holds between them.
 
 mod api;
+mod context;
 mod cors;
 mod credentials;
 mod endpoints;
 mod key;
 mod key_api;
+mod limits;
+mod moment;
+mod resolved_api;
+mod revoked;
 mod server;
 mod tls;
 mod upstream;
+
+pub use revoked::{NotAlone, revoked_alone};
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -16,24 +23,16 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use context::Context;
 use hashbrown::HashMap;
 use key::Keys;
 use zeroize::Zeroizing;
 
-use super::document::{self, KEY, ROOT, Section};
+use super::document::{self, Section};
+use super::kinds::{KEY, LOG, RELOAD, ROOT};
 use super::pieces::{self, Pieces};
 use super::report::{Problem, Problems, Report};
-use super::{Config, KeyConfig, Log, LogFormat, Reload, TlsFiles};
-
-/// What the parts of a file are read with.
-#[derive(Clone, Copy)]
-struct Context<'t> {
-    report: &'t Report<'t>,
-    /// What relative paths start from.
-    folder: &'t Path,
-    /// Certificates that are being served with.
-    in_use: &'t [TlsFiles],
-}
+use super::{Config, KeyConfig, Log, LogFormat, Reload, Revoked, TlsFiles};
 
 /// A text that was read, and what it says; kept so that what an edit leaves alone need not be read
 /// again.
@@ -46,10 +45,35 @@ pub struct Reading {
     keys: Vec<Range<usize>>,
 }
 
+impl Reading {
+    /// The text that was read.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
 /// Without the text.
 impl fmt::Debug for Reading {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Reading").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// A file that cannot be used.
+#[derive(Debug)]
+pub struct Mistaken {
+    /// Everything that is wrong with it, at once.
+    pub problems: Problems,
+    /// What its `[revoked]` names, if that can be read by itself.
+    pub revoked: Result<Revoked, NotAlone>,
+}
+
+impl Mistaken {
+    /// A file of which nothing is known.
+    #[must_use]
+    pub fn unreadable(problem: Problem) -> Self {
+        Self { problems: Problems(vec![problem]), revoked: Err(NotAlone::Unreadable) }
     }
 }
 
@@ -58,7 +82,8 @@ impl fmt::Debug for Reading {
 /// # Errors
 /// Everything that is wrong with it, at once.
 pub fn load(path: &Path) -> Result<Config, Problems> {
-    read_text(std::fs::read(path), path).and_then(|text| parse(&Zeroizing::new(text), path))
+    let text = read_text(std::fs::read(path), path).map_err(|mistaken| mistaken.problems)?;
+    parse(&text, path)
 }
 
 /// The same with what came of reading the file, for a gateway that serves with the certificates
@@ -73,21 +98,30 @@ pub fn load_while_serving(
     path: &Path,
     in_use: &[TlsFiles],
     before: Option<&Reading>,
-) -> Result<Reading, Problems> {
-    let text = Zeroizing::new(read_text(content, path)?);
-    let (config, keys) = check(&text, path, in_use, before)?;
+) -> Result<Reading, Mistaken> {
+    let text = read_text(content, path)?;
+    let (config, keys) = check(&text, path, in_use, before)
+        .map_err(|problems| Mistaken { problems, revoked: revoked_alone(text.as_bytes()) })?;
     Ok(Reading { config: Arc::new(config), text, keys })
 }
 
-fn read_text(content: std::io::Result<Vec<u8>>, path: &Path) -> Result<String, Problems> {
+/// It may hold secrets.
+fn read_text(
+    content: std::io::Result<Vec<u8>>,
+    path: &Path,
+) -> Result<Zeroizing<String>, Mistaken> {
     let whole = |message: String| Problem::of_file(path, message);
     let unreadable =
         |error| Problem { may_pass: true, ..whole(format!("cannot be read: {error}")) };
-    let bytes = content.map_err(|error| Problems(vec![unreadable(error)]))?;
-    String::from_utf8(bytes).map_err(|error| {
+    let bytes = content.map_err(|error| Mistaken::unreadable(unreadable(error)))?;
+    String::from_utf8(bytes).map(Zeroizing::new).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
-        let line = memchr::memchr_iter(b'\n', &error.as_bytes()[..valid]).count() + 1;
-        Problems(vec![whole(format!("line {line} is not valid UTF-8"))])
+        let bytes = Zeroizing::new(error.into_bytes());
+        let line = memchr::memchr_iter(b'\n', &bytes[..valid]).count() + 1;
+        Mistaken {
+            problems: Problems(vec![whole(format!("line {line} is not valid UTF-8"))]),
+            revoked: revoked_alone(&bytes),
+        }
     })
 }
 
@@ -238,19 +272,11 @@ fn resolve<'t>(
     count: usize,
     read_keys: impl FnOnce(&mut Keys<'_>) -> Option<Vec<Arc<KeyConfig>>>,
 ) -> Option<Config> {
+    context.report.keys_begin_with(document::prefixes(root));
     let (server, tls) = server::server(context, root);
     let admin = server::admin(context, root, &server.listen);
     let apis = api::apis(context, root);
-    let revoked = server::revoked(root);
-    let keys = {
-        let mut keys = Keys::new(&apis, count);
-        let found = read_keys(&mut keys)?;
-        // With a store, only the running gateway knows every key.
-        if !root.has("store") {
-            keys.check_revoked(context.report, &revoked);
-        }
-        found
-    };
+    let keys = read_keys(&mut Keys::new(&apis, count))?;
     Some(Config {
         server,
         tls,
@@ -260,14 +286,13 @@ fn resolve<'t>(
         reload: reload(root),
         apis: apis.into_iter().map(|api| api.config.into()).collect(),
         keys,
-        revoked: revoked.keys.into_keys().map(Into::into).collect(),
-        revoked_organizations: revoked.organizations.into_keys().map(Into::into).collect(),
+        revoked: revoked::revoked(root),
         warnings: Vec::new(),
     })
 }
 
 fn log(root: Section<'_>) -> Log {
-    let Some(section) = root.section("log", &document::LOG) else {
+    let Some(section) = root.section("log", &LOG) else {
         return Log { requests: true, format: LogFormat::Auto };
     };
     let formats = [("auto", LogFormat::Auto), ("json", LogFormat::Json), ("text", LogFormat::Text)];
@@ -278,7 +303,7 @@ fn log(root: Section<'_>) -> Log {
 }
 
 fn reload(root: Section<'_>) -> Reload {
-    let section = root.section("reload", &document::RELOAD);
+    let section = root.section("reload", &RELOAD);
     Reload {
         max_removed_percent: section.map_or(50, |section| section.percent("max_removed_keys", 50)),
     }

@@ -35,8 +35,9 @@ fn with_key(settings: &str) -> String {
     )
 }
 
-fn digest(key: &str) -> String {
-    Digest::of(key.as_bytes()).to_string()
+/// The digest of `the key NAME`.
+fn digest(name: &str) -> String {
+    Digest::of(format!("the key {name}").as_bytes()).to_string()
 }
 
 fn accepted(text: &str) -> Config {

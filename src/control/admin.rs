@@ -11,7 +11,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
@@ -28,33 +28,6 @@ const LOOK: Duration = Duration::from_millis(50);
 const ON_ITS_WAY: Duration = Duration::from_millis(500);
 /// How long connections may take to finish when the process stops.
 const FAREWELL: Duration = Duration::from_secs(2);
-
-/// What `POST /v1/reload` is answered with.
-#[derive(Debug)]
-pub(super) enum ReloadReport {
-    /// In force.
-    Accepted {
-        /// What is different now.
-        changes: Vec<String>,
-        /// What will be after a restart.
-        needs_restart: Vec<String>,
-        /// What is probably not meant.
-        warnings: Vec<String>,
-    },
-    /// What runs has not changed.
-    Refused {
-        /// Why.
-        errors: Vec<String>,
-    },
-}
-
-/// Somebody who waits for a reload.
-#[derive(Debug)]
-pub(super) struct ReloadRequest {
-    /// Whether the file may drop as many keys as it likes.
-    pub(super) force: bool,
-    pub(super) answer: oneshot::Sender<ReloadReport>,
-}
 
 /// One that is open.
 struct Open {

@@ -1,5 +1,5 @@
-//! The state of the control plane. Its operations are in `mod.rs` (the loop), `reload.rs` and
-//! `start.rs`.
+//! The state of the control plane. Its operations are in `mod.rs` (the loop), `reload.rs`,
+//! `renew.rs` and `start.rs`.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
@@ -17,6 +17,7 @@ use super::keys::KeyService;
 use super::metrics::Metrics;
 use super::registry::Registry;
 use super::site::SiteBuilder;
+use super::table::KeyName;
 use super::tls::{ListenerTls, TlsMaker};
 use super::upgrade::Purpose;
 use super::watch::{Identity, Watch};
@@ -35,7 +36,7 @@ pub struct Controller {
     pub(super) keys: KeyService,
     pub(super) store: Option<KeyStore>,
     /// Keys of the store that the file revokes, and that are yet to be revoked in the store.
-    pub(super) revoked_in_file: Vec<String>,
+    pub(super) revoked_in_file: Vec<KeyName>,
     pub(super) key_calls: Option<mpsc::Receiver<KeyRequest>>,
     pub(super) file: ConfigFile,
     pub(super) admin: AdminSocket,

@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use super::keys::Actor;
 use super::registry::Registry;
 use super::table::Trial;
-use crate::config::{Config, Entry, Problems, locate, parse};
+use crate::config::{Config, Entry, Mark, Problems, locate, parse};
 use crate::keystore::{Revocation, StoredKey};
 use crate::policy::{
     Api, Caller, Check, Fields, Head, KeyRecord, Now, Peer, Permit, Refusal, Refused, Snapshot,
@@ -137,6 +137,11 @@ struct File {
 impl File {
     fn line(&self, entry: &Entry<'_>) -> Option<usize> {
         locate(self.text.as_deref()?, entry)
+    }
+
+    /// The line of a value of `[revoked]`.
+    fn line_of(&self, mark: Mark) -> Option<usize> {
+        self.text.as_ref().map(|_| mark.line)
     }
 }
 

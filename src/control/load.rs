@@ -6,7 +6,7 @@ use sha2::Digest as _;
 
 use super::files::identity;
 use super::watch::Identity;
-use crate::config::{self, MOST_TOML, Problem, Problems, Reading, TlsFiles};
+use crate::config::{self, MOST_TOML, Mistaken, Problem, Reading, TlsFiles};
 
 /// What came of reading the file.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(super) struct Loaded {
     pub(super) identity: Option<Identity>,
     /// Of its content; nothing if it could not be read.
     pub(super) digest: Option<[u8; 32]>,
-    pub(super) reading: Result<Reading, Problems>,
+    pub(super) reading: Result<Reading, Mistaken>,
 }
 
 impl Loaded {
@@ -34,7 +34,11 @@ pub(super) fn load(path: &Path, in_use: &[TlsFiles], known: Option<&Reading>) ->
         // Reading a pipe may never end, and then no later edit, such as a revocation, would be
         // seen.
         let problem = Problem::of_file(path, "this is not a regular file");
-        return Loaded { identity: before, digest: None, reading: Err(Problems(vec![problem])) };
+        return Loaded {
+            identity: before,
+            digest: None,
+            reading: Err(Mistaken::unreadable(problem)),
+        };
     }
     let content = config::read_file(path, MOST_TOML);
     let digest = content.as_ref().ok().map(|content| sha2::Sha256::digest(content).into());

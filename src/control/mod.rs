@@ -20,7 +20,9 @@ mod metrics;
 mod pending_usage;
 mod registry;
 mod reload;
+mod renew;
 mod resolve_upstreams;
+mod revoked;
 mod site;
 mod start;
 mod table;
@@ -35,7 +37,7 @@ use std::os::unix::net::UnixStream as BlockingStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use admin::ReloadRequest;
+use api::ReloadRequest;
 use files::FileEvents;
 use gate::Gate;
 use key_calls::KeyCalls;
@@ -124,7 +126,7 @@ impl Controller {
     ) -> std::io::Result<()> {
         let Some(key_calls) = self.key_calls.take() else { return Ok(()) };
         self.keys.note_revoked_in_file(std::mem::take(&mut self.revoked_in_file));
-        self.file.config.warnings.iter().for_each(reload::log);
+        self.warnings().iter().for_each(reload::log);
         let (reload_sender, mut reloads) = mpsc::channel(RELOADS);
         let (upgrade_sender, upgrades) = mpsc::channel(RELOADS);
         let mut background = self.start_background(key_calls);
@@ -285,6 +287,7 @@ impl Controller {
                     }
                     self.look_at_certificates();
                     self.retry().await;
+                    self.keys.note_revoked_in_file(self.registry.take_untold());
                     self.registry.sweep();
                     self.registry.forget_dead(self.shared.clock.now().unix);
                     self.metrics.forget(self.registry.forget_collected());

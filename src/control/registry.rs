@@ -4,12 +4,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use super::table::Table;
-use super::upgrade::Change;
+use super::table::{KeyName, Table};
 use crate::config::Config;
-use crate::keystore::StoredKey;
+use crate::keystore::{StoredKey, Taken};
 use crate::policy::{AccountState, Digest, KeyRecord, Now};
 use crate::state::{DeferredDrop, Published, Shared, Site};
 
@@ -24,6 +24,17 @@ pub(super) struct Registry {
     followers: Mutex<Vec<mpsc::UnboundedSender<Change>>>,
     /// Which part of the tombstones is looked at next.
     groups: AtomicUsize,
+}
+
+/// A change of keys by request.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum Change {
+    /// This key of the store is as it says now.
+    Put(Box<StoredKey>),
+    /// Keys with these ids are refused for good.
+    Revoke(Vec<String>),
+    /// Keys of this organisation are refused, or admitted again.
+    Suspend(String, bool),
 }
 
 #[derive(Debug)]
@@ -175,13 +186,32 @@ impl Registry {
 
     /// Follows an edit of the file. Returns keys of the store that the file revokes and of which
     /// the store has not been told.
-    pub(super) fn follow(&self, config: &Arc<Config>, site: Site) -> Vec<String> {
+    pub(super) fn follow(&self, config: &Arc<Config>, site: Site) -> Vec<KeyName> {
         let now = self.shared.clock.now().monotonic;
         self.change(|inner| {
             inner.table.follow(config, site.routes.clone(), now);
             inner.site = Arc::new(site);
             inner.table.keep_revoked()
         })
+    }
+
+    /// The same where only `[revoked]` has changed.
+    pub(super) fn follow_revoked(&self, config: &Arc<Config>) -> Vec<KeyName> {
+        let now = self.shared.clock.now().monotonic;
+        self.change(|inner| {
+            inner.table.follow(config, inner.site.routes.clone(), now);
+            inner.table.keep_revoked()
+        })
+    }
+
+    /// Notes which keys that `[revoked]` of a new file names only the store knows.
+    pub(super) fn note_named_dead(&self, taken: &Taken) {
+        self.inner().table.note_named_dead(taken);
+    }
+
+    /// What the store has not been told of what `[revoked]` names.
+    pub(super) fn take_untold(&self) -> Vec<KeyName> {
+        self.inner().table.take_untold()
     }
 
     /// Serves by another certificate.

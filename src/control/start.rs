@@ -66,7 +66,8 @@ pub fn prepare(
     listen_to_events: impl FnOnce(&Config),
 ) -> Result<Prepared, StartError> {
     let loaded = load(path, &[], None);
-    let reading = Arc::new(loaded.reading.map_err(StartError::Config)?);
+    let reading =
+        Arc::new(loaded.reading.map_err(|mistaken| StartError::Config(mistaken.problems))?);
     let config = &reading.config;
     listen_to_events(config);
     let workers = match config.server.workers {
@@ -146,13 +147,10 @@ impl Prepared {
         let config = reading.config.clone();
         let mut loader = Loader::new(&config, site.routes.clone(), clock.now().unix);
         let store = open_store(&config, &mut loader)?;
-        let refuse = |clashes: Vec<Clash>| {
-            let text = std::fs::read_to_string(&path).unwrap_or_default();
-            StartError::Config(Problems(
-                clashes.iter().map(|clash| clash.problem(&path, &text)).collect(),
-            ))
-        };
-        let mut table = loader.finish().map_err(refuse)?;
+        let mut table = loader.finish().map_err(|clashes| {
+            let problem = |clash: &Clash| clash.problem(&path, reading.text());
+            StartError::Config(Problems(clashes.iter().map(problem).collect()))
+        })?;
         let revoked_in_file = table.keep_revoked();
         let (shared, key_calls) = Shared::new(
             Published { snapshot: table.snapshot(), site: site.clone() },

@@ -5,15 +5,18 @@ mod bury;
 mod clash;
 mod define;
 mod loader;
+mod named_dead;
+mod revoked;
 mod trial;
 
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
+use named_dead::NamedDead;
 
 use super::terms::TermsTable;
-use crate::config::{Config, touched_keys};
+use crate::config::{Config, Hold, touched_keys};
 use crate::keystore::StoredKey;
 use crate::policy::{
     Account, AccountState, Closed, Departed, Digest, Edit, KeyRecord, Keyring, Organization,
@@ -23,6 +26,7 @@ use crate::policy::{
 pub(super) use bury::expired_at;
 pub(super) use clash::Clash;
 pub(super) use loader::Loader;
+pub(super) use revoked::KeyName;
 pub(super) use trial::Trial;
 
 /// All keys, and what is needed to change one of them at a time.
@@ -45,8 +49,11 @@ pub(super) struct Table {
     /// Secrets of keys of the file that were revoked by request: under another id they stay what
     /// they are.
     revoked_secrets: HashSet<Digest>,
-    /// Ids that `[revoked]` names since the store was last to be told.
-    newly_revoked: Vec<Arc<str>>,
+    /// What `[revoked]` names besides keys in memory, and keys of the store that came after it had
+    /// named them; the store is to be told.
+    untold: Vec<KeyName>,
+    /// Keys of the store that `[revoked]` names and of which only tombstones are left.
+    named_dead: NamedDead,
     departed: Departed,
 }
 
@@ -71,7 +78,8 @@ impl Table {
             suspended: HashSet::new(),
             revoked: HashSet::new(),
             revoked_secrets: HashSet::new(),
-            newly_revoked: Vec::new(),
+            untold: Vec::new(),
+            named_dead: NamedDead::default(),
             departed: Departed::default(),
         }
     }
@@ -96,15 +104,17 @@ impl Table {
         self.snapshot.keyring.find(digest)
     }
 
-    /// Whether this id is refused for good, whatever else is said of it.
-    pub(super) fn is_revoked(&self, id: &str) -> bool {
-        self.config.revoked.contains(id) || self.revoked.contains(id)
-    }
-
     /// Puts a key of the store into the table, in the place of the one with the same id.
     pub(super) fn put(&mut self, key: &StoredKey) {
         let account = self.account(&key.id);
         let Some(definition) = self.define_stored(key, account) else { return };
+        let digests = key.secrets.iter().map(|secret| secret.digest);
+        let by_file = self.config.revoked.key(&key.id, digests);
+        if by_file.is_some_and(|mark| mark.hold == Hold::Lasting)
+            && self.revoked.insert(key.id.as_str().into())
+        {
+            self.untold.push(KeyName::Id(key.id.clone()));
+        }
         self.replace(vec![Arc::new(KeyRecord::new(definition))], &[], 0);
         self.unearth(key.secrets.iter().map(|secret| secret.digest));
     }
@@ -134,26 +144,9 @@ impl Table {
         self.refresh_closed();
     }
 
-    /// Keeps keys of the store that the file revokes refused, whatever the file says later. Returns
-    /// those of which the store has not been told, and ids that are not in memory: they may be
-    /// those of keys that have expired.
-    pub(super) fn keep_revoked(&mut self) -> Vec<String> {
-        let news = self.config.revoked.iter().filter(|id| !self.revoked.contains(&***id));
-        let mut news: Vec<String> = news
-            .filter(|id| self.key(id).is_some_and(|key| key.is_stored()))
-            .map(ToString::to_string)
-            .collect();
-        self.revoked.extend(news.iter().map(|id| Box::from(&**id)));
-        let newly_revoked = std::mem::take(&mut self.newly_revoked);
-        let unknown = newly_revoked.iter().filter(|id| self.key(id).is_none());
-        news.extend(unknown.map(ToString::to_string));
-        news
-    }
-
     /// Follows an edit of the file, `now` in monotonic nanoseconds. The routes are the file's.
     pub(super) fn follow(&mut self, config: &Arc<Config>, routes: Arc<Routes>, now: u64) {
         let before = std::mem::replace(&mut self.config, config.clone());
-        self.newly_revoked.extend(config.revoked.difference(&before.revoked).cloned());
         let (touched, touched_now) = touched_keys(&before, config);
         let new: HashSet<&str> = touched_now.iter().map(|key| &*key.id).collect();
 
@@ -163,23 +156,17 @@ impl Table {
             let definition = self.define_file(key, account);
             records.push(Arc::new(KeyRecord::new(definition)));
         }
-        // All others that `[revoked]` concerns, those of the store too.
-        for id in
-            before.revoked.symmetric_difference(&config.revoked).filter(|id| !new.contains(&***id))
-        {
-            let Some(record) = self.key(id) else { continue };
-            let revoked = self.is_revoked(id)
-                || record.secrets().any(|secret| self.revoked_secrets.contains(&secret.digest));
-            if record.is_revoked() != revoked {
-                records.push(Arc::new(record.with(revoked, record.is_paused())));
-            }
-        }
         let gone: Vec<Box<str>> = touched
             .iter()
             .filter(|key| !new.contains(&*key.id))
             .map(|key| (&*key.id).into())
             .collect();
+        // All others that `[revoked]` concerns, those of the store too.
+        let dropped: HashSet<&str> = gone.iter().map(|id| &**id).collect();
+        let others = |id: &str| !new.contains(id) && !dropped.contains(id);
+        records.extend(self.revoked_otherwise(&before.revoked, others));
         self.replace(records, &gone, now);
+        self.note_newly_revoked(&before.revoked);
         self.snapshot.routes = routes;
         self.refresh_terms();
         self.refresh_closed();
@@ -288,11 +275,8 @@ impl Table {
 
     fn refresh_closed(&mut self) {
         let suspended = self.suspended.iter().map(|name| (name.clone(), Closed::Suspended));
-        let revoked = self
-            .config
-            .revoked_organizations
-            .iter()
-            .map(|name| (Box::from(&**name), Closed::Revoked));
+        let revoked = self.config.revoked.organizations();
+        let revoked = revoked.map(|(name, _)| (Box::from(name), Closed::Revoked));
         self.snapshot.closed = Arc::new(suspended.chain(revoked).collect());
     }
 }

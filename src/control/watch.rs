@@ -123,6 +123,22 @@ impl Watch {
         self.open || self.seen != self.tried
     }
 
+    /// Whether the writer of what is read now may not be done. `decided`: this machine has said
+    /// that it is time to load; else somebody reads without having asked.
+    pub(super) fn may_be_half_written(
+        &self,
+        identity: Identity,
+        decided: bool,
+        now: Moment,
+    ) -> bool {
+        let in_place = |before: Identity| before != identity && before.is_same_file(identity);
+        if self.seen.is_some_and(in_place) {
+            return true;
+        }
+        let is_still = now.monotonic.saturating_sub(self.still_since) >= STILL;
+        !decided && (self.open || (!is_still && self.tried.is_none_or(in_place)))
+    }
+
     /// Notes that the file was loaded or refused, and had this identity before and after.
     pub(super) fn tried(&mut self, identity: Identity, now: Moment) {
         self.tried = Some(identity);

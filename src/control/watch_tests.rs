@@ -191,3 +191,21 @@ proptest! {
         prop_assert_eq!(watch.observe(&[Event::Closed], file(1, 99, now), at(now)), Decision::Load);
     }
 }
+
+#[test]
+fn whoever_reads_unasked_is_told_that_the_writer_may_not_be_done() {
+    let now = file(1, 40, 1000).unwrap();
+    let renamed = file(2, 40, 1000).unwrap();
+    let mut watch = watch();
+    // Before the watch has seen anything of it.
+    assert!(watch.may_be_half_written(now, false, at(1000)));
+    assert!(watch.may_be_half_written(now, true, at(1000)));
+    assert!(!watch.may_be_half_written(renamed, false, at(1000)));
+    assert_eq!(watch.observe(&[Event::Poll], Some(now), at(1000)), Decision::Wait);
+    assert!(watch.may_be_half_written(now, false, at(1500)), "it has not been still for long");
+    assert!(!watch.may_be_half_written(now, false, at(2200)));
+    assert_eq!(watch.observe(&[Event::Written], Some(now), at(2200)), Decision::Wait);
+    assert!(watch.may_be_half_written(now, false, at(9000)), "its writer has it open");
+    assert_eq!(watch.observe(&[Event::Closed], Some(now), at(9000)), Decision::Load);
+    assert!(!watch.may_be_half_written(now, true, at(9000)));
+}

@@ -1,5 +1,7 @@
 //! Secrets in memory.
 
+use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::fmt;
 
 use zeroize::Zeroizing;
@@ -35,6 +37,25 @@ impl Hidden {
     #[must_use]
     pub fn show(&self) -> &[u8] {
         &self.0
+    }
+}
+
+impl Ord for Hidden {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.show().cmp(other.show())
+    }
+}
+
+impl PartialOrd for Hidden {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// To be looked up by what it hides.
+impl Borrow<[u8]> for Hidden {
+    fn borrow(&self) -> &[u8] {
+        self.show()
     }
 }
 

@@ -226,7 +226,7 @@ impl KeyRecord {
     }
 
     /// Returns the secrets that callers may present.
-    pub fn secrets(&self) -> impl Iterator<Item = Secret> {
+    pub fn secrets(&self) -> impl Iterator<Item = Secret> + Clone {
         let first = Secret { digest: self.digest, ends_at: None };
         std::iter::once(first)
             .chain(self.other_secrets.iter().flat_map(|others| others.iter().copied()))

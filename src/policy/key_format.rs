@@ -29,6 +29,16 @@ pub fn new_key(prefix: &str, random: &[u8]) -> Option<String> {
     Some(key)
 }
 
+/// Returns whether a text has the form of a key that was made here.
+#[must_use]
+pub fn is_new_key(text: &[u8]) -> bool {
+    let Some(start) = text.len().checked_sub(RANDOM_CHARACTERS + CHECKSUM_CHARACTERS) else {
+        return false;
+    };
+    let (body, sum) = text.split_at(text.len() - CHECKSUM_CHARACTERS);
+    text[start..].iter().all(u8::is_ascii_alphanumeric) && checksum(body) == *sum
+}
+
 /// Returns the CRC-32 (ISO-HDLC) of the text in base62, padded with zeros.
 fn checksum(text: &[u8]) -> [u8; CHECKSUM_CHARACTERS] {
     let mut rest = crc32fast::hash(text) as usize;
@@ -100,6 +110,7 @@ mod tests {
                 let rest = key.strip_prefix(prefix.as_str()).unwrap();
                 prop_assert_eq!(rest.len(), 36);
                 prop_assert!(rest.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+                prop_assert!(is_new_key(key.as_bytes()));
             }
         }
 

@@ -68,7 +68,7 @@ pub use head::Head;
 pub use hidden::{Hidden, wipe};
 pub use key::{Grant, KeyDefinition, KeyRecord, Organization, Secret, Terms};
 pub use key_api::{KeyApi, KeyApiStyle};
-pub use key_format::new_key;
+pub use key_format::{is_new_key, new_key};
 pub use key_id::{BadKeyId, KeyId};
 pub use keyring::{Edit, Keyring};
 pub use known::hyphened;

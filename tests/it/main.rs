@@ -34,6 +34,7 @@ mod packaging;
 mod readme;
 mod real;
 mod reload;
+mod revoked;
 mod secrets;
 mod serving;
 mod slow;

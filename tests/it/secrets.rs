@@ -1,4 +1,7 @@
-//! A secret that has served its purpose is not left in the gateway's memory.
+//! A secret that has served its purpose is not left in the gateway's memory, and one in the wrong
+//! place is not shown.
+
+mod planted;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;

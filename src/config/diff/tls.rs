@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::setting;
+use super::show::setting;
 use crate::config::{Tls, TlsFiles, TlsProfile};
 
 /// `prefix`: what tells one listener from the other.

@@ -4,29 +4,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Context;
-use super::endpoints::{self, Endpoint, Unreachable, endpoints};
-use super::server::TIMEOUTS;
+use super::context::{Context, DAY, TIMEOUTS};
+use super::endpoints::{self, Endpoint, endpoints};
+use super::limits::limits;
+use super::resolved_api::ResolvedApi;
 use super::{cors, credentials, key_api, upstream};
-use crate::config::document::{API, SCOPE, Section, Text, as_text, type_name};
-use crate::config::{ApiConfig, names, units};
+use crate::config::document::{Section, Text, as_text, type_name};
+use crate::config::kinds::{API, SCOPE};
+use crate::config::secret::{self, quote};
+use crate::config::{ApiConfig, names};
 use crate::policy::{
-    ApiDefinition, EmptyScopes, Environment, ErrorStyle, Limit, ResetStyle, Scope, ScopeSet,
+    ApiDefinition, EmptyScopes, Environment, ErrorStyle, ResetStyle, Scope, ScopeSet,
 };
-
-const DAY: Duration = Duration::from_secs(86_400);
-
-/// An API, and what is needed of it to check the keys.
-#[derive(Debug)]
-pub(super) struct ResolvedApi<'t> {
-    pub(super) config: ApiConfig,
-    pub(super) scopes: HashMap<&'t str, usize>,
-    /// Every pattern of the API, to be checked once all APIs are known.
-    pub(super) endpoints: Vec<Endpoint<'t>>,
-    /// Where its own key endpoints stand.
-    pub(super) key_api_at: usize,
-    at: usize,
-}
 
 pub(super) fn apis<'t>(context: Context<'t>, root: Section<'t>) -> Vec<ResolvedApi<'t>> {
     root.require("api", "each `[[api]]` describes one API to stand in front of");
@@ -173,7 +162,7 @@ fn hosts(section: Section<'_>) -> Vec<Box<str>> {
     for text in section.texts("hosts") {
         let Some(host) = names::host(section.report, text) else { continue };
         if hosts.contains(&host) {
-            section.report.error(text.at, format!("`{host}` stands twice in `hosts`"));
+            section.report.error(text.at, format!("{} stands twice in `hosts`", quote(&host)));
         } else {
             hosts.push(host);
         }
@@ -199,22 +188,20 @@ fn environments(section: Section<'_>) -> Vec<Environment> {
             report.error(value.span().start, message);
             continue;
         };
-        if prefix.value.is_empty() {
-            report.error(
-                prefix.at,
-                format!("the prefix of `{}` is empty", name.value.escape_debug()),
-            );
+        if !report.is_plain(prefix.at, prefix.value) {
+            continue;
+        }
+        if secret::could_be(prefix.value) {
+            report.error(prefix.at, "this looks like a whole key, not like what keys begin with");
+        } else if prefix.value.is_empty() {
+            report.error(prefix.at, format!("the prefix of {} is empty", quote(name.value)));
         } else if !names::is_prefix(prefix.value) {
             report.error(prefix.at, "a prefix has 1 to 64 of letters, digits and `-._~+/`");
         } else if let Some(other) = environments.iter().find(|other| *other.prefix == *prefix.value)
         {
             report.error(
                 prefix.at,
-                format!(
-                    "`{}` and `{}` have the same prefix",
-                    other.name,
-                    name.value.escape_debug()
-                ),
+                format!("{} and {} have the same prefix", quote(&other.name), quote(name.value)),
             );
         }
         environments.push(Environment { name: name.value.into(), prefix: prefix.value.into() });
@@ -248,40 +235,6 @@ fn scope_sections<'t>(context: Context<'t>, api: Section<'t>) -> Vec<(Text<'t>, 
     sections
 }
 
-/// Limits of different windows.
-pub(super) fn limits(section: Section<'_>, texts: &[Text<'_>]) -> Arc<[Limit]> {
-    let report = section.report;
-    let mut limits: Vec<Limit> = Vec::new();
-    for text in texts {
-        match units::parse_limit(text.value) {
-            Ok(limit) if limits.iter().any(|other| other.window == limit.window) => {
-                report.error(text.at, "two limits have the same window; the lower one would do");
-            }
-            Ok(limit) => limits.push(limit),
-            Err(_) if text.value == "none" => {
-                let hint = "it stands alone, and only in a `[[key]]`; an API without a limit has \
-                    no `rate_limit`";
-                report.error_with_hint(text.at, "`none` cannot stand here", hint);
-            }
-            Err(hint) => report.error_with_hint(
-                text.at,
-                format!("`{}` is no rate limit", text.value.escape_debug()),
-                hint,
-            ),
-        }
-    }
-    if limits.len() > units::MAX_LIMITS {
-        report.error(
-            section.at("rate_limit"),
-            format!("there are at most {} limits", units::MAX_LIMITS),
-        );
-    }
-    if section.is_empty_list("rate_limit") {
-        report.error(section.at("rate_limit"), "`rate_limit` is an empty list");
-    }
-    limits.into()
-}
-
 fn warn_of_public(
     context: Context<'_>,
     scope: Text<'_>,
@@ -295,13 +248,14 @@ fn warn_of_public(
             .find(|open| endpoints::covers(open.text.value, endpoint.text.value, ignore_case))
         {
             let message = format!(
-                "`{}` of the scope `{}` is public, so nobody needs the scope for it",
-                endpoint.pattern, scope.value
+                "{} of the scope {} is public, so nobody needs the scope for it",
+                quote(endpoint.text.value),
+                quote(scope.value)
             );
             let hint = format!(
-                "line {} has `{}` in `public`",
+                "line {} has {} in `public`",
                 context.report.line(open.text.at),
-                open.pattern
+                quote(open.text.value)
             );
             context.report.warn(endpoint.text.at, message, Some(hint));
         }
@@ -314,8 +268,8 @@ fn check_names(context: Context<'_>, apis: &[ResolvedApi<'_>]) {
         let name = &*api.config.definition.name;
         if let Some(at) = known.insert(name, api.at).filter(|_| !name.is_empty()) {
             let message = format!(
-                "two APIs are named `{}`; the first is on line {}",
-                name.escape_debug(),
+                "two APIs are named {}; the first is on line {}",
+                quote(name),
                 context.report.line(at)
             );
             context.report.error(api.at, message);
@@ -340,13 +294,13 @@ fn check_places(context: Context<'_>, apis: &[ResolvedApi<'_>]) {
                     || definition.case_insensitive_paths
             });
             if let Some(other) = clash {
-                let host = host.map_or("any host".to_owned(), |host| format!("`{host}`"));
+                let host = host.map_or("any host".to_owned(), quote);
                 let message = format!(
-                    "`{}` and `{}` on line {} both claim {host} with `base_path` `{}`",
-                    definition.name.escape_debug(),
-                    other.config.definition.name.escape_debug(),
+                    "{} and {} on line {} both claim {host} with `base_path` {}",
+                    quote(&definition.name),
+                    quote(&other.config.definition.name),
                     context.report.line(other.at),
-                    definition.base_path
+                    quote(&definition.base_path)
                 );
                 context.report.error_with_hint(
                     api.at,
@@ -364,31 +318,13 @@ fn check_endpoints(context: Context<'_>, apis: &[ResolvedApi<'_>]) {
     for (index, api) in apis.iter().enumerate() {
         for endpoint in &api.endpoints {
             if let Err(why) = endpoints::reach(endpoint.text.value, index, &definitions) {
-                let message = format!("`{}` can never match", endpoint.pattern);
+                let message = format!("{} can never match", quote(endpoint.text.value));
                 context.report.error_with_hint(
                     endpoint.text.at,
                     message,
-                    explain(why, index, &definitions),
+                    endpoints::explain(why, index, &definitions),
                 );
             }
-        }
-    }
-}
-
-/// Why a pattern never matches in the API at `index`.
-pub(super) fn explain(why: Unreachable, index: usize, apis: &[&ApiDefinition]) -> String {
-    match why {
-        Unreachable::OutsideBasePath => {
-            format!(
-                "it is outside of the `base_path` of `{}`, `{}`, which is part of the pattern",
-                apis[index].name, apis[index].base_path
-            )
-        }
-        Unreachable::BelongsTo(other) => {
-            format!(
-                "such a path belongs to `{}`, whose `base_path` `{}` is longer",
-                apis[other].name, apis[other].base_path
-            )
         }
     }
 }

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use http::{HeaderName, Method, header};
 
-use crate::config::document::{CORS, Section, Text};
+use crate::config::document::{Section, Text};
+use crate::config::kinds::CORS;
 use crate::config::names;
+use crate::config::secret::quote;
 use crate::policy::{CorsDefinition, CredentialPlace};
 
 /// What most APIs have.
@@ -43,7 +45,7 @@ pub(super) fn cors(
     for text in texts.iter().filter(|text| text.value != "*") {
         let Some(origin) = origin(section, *text) else { continue };
         if origins.contains(&origin) {
-            report.error(text.at, format!("`{origin}` stands twice in `origins`"));
+            report.error(text.at, format!("{} stands twice in `origins`", quote(&origin)));
         }
         origins.push(origin);
     }
@@ -120,7 +122,7 @@ fn origin(section: Section<'_>, text: Text<'_>) -> Option<Box<str>> {
     if lower != rest {
         return fault(
             "browsers write origins in lower case",
-            format!("write `{scheme}://{lower}`"),
+            format!("write {}", quote(&format!("{scheme}://{lower}"))),
         );
     }
     if rest.contains('*') {
@@ -141,7 +143,7 @@ fn origin(section: Section<'_>, text: Text<'_>) -> Option<Box<str>> {
         if matches!((scheme, port), ("http", "80") | ("https", "443")) {
             return fault(
                 "browsers leave the usual port out",
-                format!("write `{scheme}://{name}`"),
+                format!("write {}", quote(&format!("{scheme}://{name}"))),
             );
         }
     }
@@ -157,10 +159,9 @@ fn methods(section: Section<'_>) -> Vec<Box<str>> {
         let is_method = text.value.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-')
             && text.value.parse::<Method>().is_ok();
         if !is_method || matches!(text.value, "TRACE" | "CONNECT") {
-            section.report.error(
-                text.at,
-                format!("`{}` is no method that a page may use", text.value.escape_debug()),
-            );
+            section
+                .report
+                .error(text.at, format!("{} is no method that a page may use", quote(text.value)));
         }
         methods.push(text.value.into());
     }

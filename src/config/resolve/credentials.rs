@@ -4,6 +4,7 @@ use http::{HeaderName, header};
 
 use crate::config::document::{Section, Text};
 use crate::config::names;
+use crate::config::secret::quote;
 use crate::policy::{CredentialPlace, PassThrough};
 
 /// `credentials`; at least one, by default `bearer`.
@@ -28,7 +29,7 @@ pub(super) fn credentials(api: Section<'_>) -> Vec<CredentialPlace> {
             let hint = "write `\"bearer\"` or `\"header:X-API-Key\"`";
             report.error_with_hint(
                 text.at,
-                format!("`{}` is no place for a key", text.value.escape_debug()),
+                format!("{} is no place for a key", quote(text.value)),
                 hint,
             );
             continue;
@@ -39,7 +40,10 @@ pub(super) fn credentials(api: Section<'_>) -> Vec<CredentialPlace> {
         if places.iter().any(twin) {
             report.error(
                 text.at,
-                format!("two places for a key are the same header, `{}`", place.header()),
+                format!(
+                    "two places for a key are the same header, {}",
+                    quote(place.header().as_str())
+                ),
             );
         }
         places.push(place);
@@ -81,8 +85,8 @@ pub(super) fn pass_through(api: Section<'_>, credentials: &[CredentialPlace]) ->
                 report.error(
                     text.at,
                     format!(
-                        "`{name}` is a place for keys already, and a bad \
-                    key must never pass through"
+                        "{} is a place for keys already, and a bad key must never pass through",
+                        quote(name.as_str())
                     ),
                 );
             }
@@ -95,13 +99,13 @@ pub(super) fn pass_through(api: Section<'_>, credentials: &[CredentialPlace]) ->
             let hint = "write `\"header:NAME\"` or `\"cookie:NAME\"`";
             report.error_with_hint(
                 text.at,
-                format!("`{}` is no credential to pass through", text.value.escape_debug()),
+                format!("{} is no credential to pass through", quote(text.value)),
                 hint,
             );
             continue;
         };
         if places.contains(&place) {
-            report.error(text.at, format!("`{}` stands twice", text.value.escape_debug()));
+            report.error(text.at, format!("{} stands twice", quote(text.value)));
         }
         places.push(place);
     }

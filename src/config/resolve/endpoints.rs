@@ -1,6 +1,7 @@
 //! Endpoint patterns: reading them, and finding those that can never match.
 
 use crate::config::document::{Section, Text};
+use crate::config::secret::quote;
 use crate::policy::{ApiDefinition, Pattern};
 
 /// A pattern and where it stands.
@@ -26,8 +27,7 @@ pub(super) fn endpoints<'t>(section: Section<'t>, name: &'static str) -> Vec<End
         match Pattern::parse(text.value) {
             Ok(pattern) => endpoints.push(Endpoint { pattern, text }),
             Err(why) => {
-                let message =
-                    format!("`{}` in `{name}` can never match", text.value.escape_debug());
+                let message = format!("{} in `{name}` can never match", quote(text.value));
                 section.report.error_with_hint(text.at, message, why.to_string());
             }
         }
@@ -69,6 +69,24 @@ pub(super) fn reach(
         }
     }
     owner.map_or(Ok(()), |owner| Err(Unreachable::BelongsTo(owner)))
+}
+
+/// Why a pattern never matches in the API at `index`.
+pub(super) fn explain(why: Unreachable, index: usize, apis: &[&ApiDefinition]) -> String {
+    match why {
+        Unreachable::OutsideBasePath => {
+            format!(
+                "it is outside of the `base_path` of `{}`, `{}`, which is part of the pattern",
+                apis[index].name, apis[index].base_path
+            )
+        }
+        Unreachable::BelongsTo(other) => {
+            format!(
+                "such a path belongs to `{}`, whose `base_path` `{}` is longer",
+                apis[other].name, apis[other].base_path
+            )
+        }
+    }
 }
 
 /// Whether every request that fits `narrow` also fits `wide`.

@@ -4,16 +4,15 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hashbrown::{Equivalent, HashMap, HashSet};
-use jiff::civil;
-use jiff::tz::Offset;
-use toml::de::DeValue;
-use toml::value::{Datetime, Offset as TomlOffset};
 
-use super::api::{self, ResolvedApi};
+use super::context::{address_ranges, digest, organization};
 use super::endpoints::{self, Endpoint};
-use super::server::{Revoked, address_ranges};
-use crate::config::document::{Section, Text, type_name};
+use super::limits::limits;
+use super::moment::instant;
+use super::resolved_api::ResolvedApi;
+use crate::config::document::{Section, Text, as_text};
 use crate::config::report::Report;
+use crate::config::secret::quote;
 use crate::config::{ApiConfig, KeyConfig, names};
 use crate::policy::{ApiDefinition, Digest, KeyId, Limit, ReferrerPattern, Restrictions, Scope};
 
@@ -95,13 +94,16 @@ impl<'a> Keys<'a> {
         let apis = self.apis_of(section);
         let environment = self.environment_of(section, &apis);
         let digests = self.digests_of(section);
+        for name in ["id", "name", "organization"] {
+            check_for_secret(section, name, &digests);
+        }
         let scopes = self.scopes_of(section, &apis);
         let expires_at = section
             .raw("expires_at")
             .and_then(|value| instant(report, value.span().start, value.get_ref()));
         if expires_at.is_some_and(|expires_at| expires_at <= self.now) {
-            let id = id.as_deref().unwrap_or_default();
-            report.warn(section.at("expires_at"), format!("key `{id}` has expired"), None);
+            let id = quote(id.as_deref().unwrap_or_default());
+            report.warn(section.at("expires_at"), format!("key {id} has expired"), None);
         }
         let endpoints = endpoints::endpoints(section, "allow_endpoints");
         for endpoint in &endpoints {
@@ -152,8 +154,11 @@ impl<'a> Keys<'a> {
             return None;
         };
         if let Some(first) = self.ids.insert(id.clone(), text.at) {
-            let message =
-                format!("two keys have the id `{id}`; the first is on line {}", report.line(first));
+            let message = format!(
+                "two keys have the id {}; the first is on line {}",
+                quote(&id),
+                report.line(first)
+            );
             report.error(text.at, message);
         }
         Some(id)
@@ -184,17 +189,14 @@ impl<'a> Keys<'a> {
         for text in texts {
             match self.api_indices.get(text.value) {
                 Some(index) if indices.contains(index) => {
-                    report.error(text.at, format!("`{}` stands twice in `apis`", text.value));
+                    report.error(text.at, "this API stands twice in `apis`");
                 }
                 Some(index) => indices.push(*index),
                 None => {
                     let nearest = report.did_you_mean(text.value, names());
                     report.error(
                         text.at,
-                        format!(
-                            "there is no `[[api]]` named `{}`{nearest}",
-                            text.value.escape_debug()
-                        ),
+                        format!("there is no `[[api]]` named {}{nearest}", quote(text.value)),
                     );
                 }
             }
@@ -215,10 +217,7 @@ impl<'a> Keys<'a> {
             let nearest = report.did_you_mean(text.value, environments());
             report.error(
                 text.at,
-                format!(
-                    "no API of this key has the environment `{}`{nearest}",
-                    text.value.escape_debug()
-                ),
+                format!("no API of this key has the environment {}{nearest}", quote(text.value)),
             );
         }
         Some(text.value.into())
@@ -267,20 +266,15 @@ impl<'a> Keys<'a> {
                     .flat_map(|index| &self.apis[*index].config.definition.scopes)
                     .map(|scope| &*scope.name);
                 let nearest = report.did_you_mean(text.value, known);
-                let message = format!(
-                    "no API of this key defines the scope `{}`{nearest}",
-                    text.value.escape_debug()
-                );
+                let message =
+                    format!("no API of this key defines the scope {}{nearest}", quote(text.value));
                 report.error(text.at, message);
             }
         }
         let list: Vec<&str> = texts.iter().map(|text| text.value).collect();
         for (index, text) in texts.iter().enumerate() {
             if list[..index].contains(&text.value) {
-                report.error(
-                    text.at,
-                    format!("`{}` stands twice in `scopes`", text.value.escape_debug()),
-                );
+                report.error(text.at, format!("{} stands twice in `scopes`", quote(text.value)));
             }
         }
         self.scope_lists
@@ -295,30 +289,13 @@ impl<'a> Keys<'a> {
         for index in apis {
             match endpoints::reach(endpoint.text.value, *index, &self.definitions) {
                 Ok(()) => return,
-                Err(why) => reasons.push(api::explain(why, *index, &self.definitions)),
+                Err(why) => reasons.push(endpoints::explain(why, *index, &self.definitions)),
             }
         }
         if !reasons.is_empty() {
-            let message = format!("`{}` can never match in an API of this key", endpoint.pattern);
+            let pattern = quote(endpoint.text.value);
+            let message = format!("{pattern} can never match in an API of this key");
             report.error_with_hint(endpoint.text.at, message, reasons.join("; "));
-        }
-    }
-
-    /// A mistyped id or name revokes nothing, which must be seen at once.
-    pub(super) fn check_revoked(&self, report: &Report<'_>, revoked: &Revoked<'_>) {
-        for (id, at) in revoked.keys.iter().filter(|(id, _)| !self.ids.contains_key(**id)) {
-            let nearest = report.did_you_mean(id, self.ids.keys().map(|id| &**id));
-            report.warn(*at, format!("no key in this file has the id `{id}`{nearest}"), None);
-        }
-        for (name, at) in
-            revoked.organizations.iter().filter(|(name, _)| !self.organizations.contains(**name))
-        {
-            let nearest = report.did_you_mean(name, self.organizations.iter().map(|name| &**name));
-            let message = format!(
-                "no key in this file belongs to the organization `{}`{nearest}",
-                name.escape_debug()
-            );
-            report.warn(*at, message, None);
         }
     }
 }
@@ -360,31 +337,13 @@ impl Equivalent<Arc<[Box<str>]>> for ScopeNames<'_> {
     }
 }
 
-/// A digest. What stands in its place may be a secret, so it is never repeated.
-pub(super) fn digest(report: &Report<'_>, text: Text<'_>) -> Option<Digest> {
-    let digest = Digest::from_hex(text.value);
-    if digest.is_none() {
-        if Digest::from_hex(&text.value.to_ascii_lowercase()).is_some() {
-            report.error(text.at, "a digest is written in lower case");
-        } else {
-            let hint =
-                "put the key's digest here, never the key itself: `keygate keys hash` makes it";
-            report.error_with_hint(
-                text.at,
-                "this is no SHA-256 digest (64 lower-case hexadecimal digits)",
-                hint,
-            );
-        }
+/// A name that is one of the key's secrets would be shown in logs.
+fn check_for_secret(section: Section<'_>, name: &'static str, digests: &[Digest]) {
+    let Some(text) = section.raw(name).and_then(as_text) else { return };
+    if digests.contains(&Digest::of(text.value.as_bytes())) {
+        let hint = "make a new key: this one stands in the file now, and names are shown in logs";
+        section.report.error_with_hint(text.at, format!("`{name}` is the key itself"), hint);
     }
-    digest
-}
-
-pub(super) fn organization(section: Section<'_>) -> Option<&str> {
-    let text = section.text("organization")?;
-    if text.value.is_empty() {
-        section.report.error_with_hint(text.at, "`organization` is empty", "leave it out");
-    }
-    Some(names::free_text(section.report, "organization", text))
 }
 
 fn referrers(section: Section<'_>) -> Vec<ReferrerPattern> {
@@ -393,7 +352,7 @@ fn referrers(section: Section<'_>) -> Vec<ReferrerPattern> {
         match ReferrerPattern::parse(text.value) {
             Ok(pattern) => referrers.push(pattern),
             Err(why) => {
-                let message = format!("`{}` is no referrer pattern", text.value.escape_debug());
+                let message = format!("{} is no referrer pattern", quote(text.value));
                 section.report.error_with_hint(text.at, message, why.to_string());
             }
         }
@@ -409,66 +368,6 @@ fn rate_limit(section: Section<'_>) -> Option<Arc<[Limit]>> {
     let texts = section.text_or_texts("rate_limit");
     match texts.as_slice() {
         [Text { value: "none", .. }] => Some(Arc::default()),
-        _ => Some(api::limits(section, &texts)),
+        _ => Some(limits(section, &texts)),
     }
-}
-
-/// A moment as seconds since the Unix epoch.
-fn instant(report: &Report<'_>, at: usize, value: &DeValue<'_>) -> Option<i64> {
-    let form = "write it without quotes, with its offset from UTC: `2027-03-31T23:59:59Z`";
-    let DeValue::Datetime(moment) = value else {
-        report.error_with_hint(
-            at,
-            format!("`expires_at` must be a date with a time, not {}", type_name(value)),
-            form,
-        );
-        return None;
-    };
-    if moment.offset.is_none() {
-        report.error_with_hint(
-            at,
-            "`expires_at` has no offset, so it means another moment in every place",
-            form,
-        );
-        return None;
-    }
-    let seconds = unix_seconds(*moment);
-    if seconds.is_none() {
-        report.error_with_hint(
-            at,
-            "`expires_at` is no real date",
-            "the last one is 9999-12-30; leave it out for a key that does not expire",
-        );
-    }
-    seconds
-}
-
-fn unix_seconds(moment: Datetime) -> Option<i64> {
-    let (date, time) = (moment.date?, moment.time?);
-    let date = civil::Date::new(
-        i16::try_from(date.year).ok()?,
-        i8::try_from(date.month).ok()?,
-        i8::try_from(date.day).ok()?,
-    )
-    .ok()?;
-    // A leap second ends with the second before it.
-    let second = time.second.unwrap_or(0).min(59);
-    let time = civil::Time::new(
-        i8::try_from(time.hour).ok()?,
-        i8::try_from(time.minute).ok()?,
-        i8::try_from(second).ok()?,
-        0,
-    )
-    .ok()?;
-    let minutes = match moment.offset? {
-        TomlOffset::Z => 0,
-        TomlOffset::Custom { minutes } => i32::from(minutes),
-    };
-    Some(
-        Offset::from_seconds(minutes * 60)
-            .ok()?
-            .to_timestamp(date.to_datetime(time))
-            .ok()?
-            .as_second(),
-    )
 }

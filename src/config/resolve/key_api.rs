@@ -1,10 +1,12 @@
 //! `[api.key_api]`.
 
-use super::Context;
-use super::api::ResolvedApi;
+use super::context::Context;
 use super::endpoints;
-use crate::config::document::{KEY_API, Section};
+use super::resolved_api::ResolvedApi;
+use crate::config::document::Section;
+use crate::config::kinds::KEY_API;
 use crate::config::names;
+use crate::config::secret::quote;
 use crate::policy::{ApiDefinition, KeyApi, KeyApiStyle};
 
 pub(super) fn key_api(root: Section<'_>, api: Section<'_>) -> Option<KeyApi> {
@@ -46,7 +48,7 @@ pub(super) fn check(context: Context<'_>, apis: &[ResolvedApi<'_>]) {
         let path = &*key_api.path;
         let ignore_case = definition.case_insensitive_paths;
         if let Err(why) = endpoints::reach(&format!("GET {path}"), index, &definitions) {
-            let hint = super::api::explain(why, index, &definitions);
+            let hint = endpoints::explain(why, index, &definitions);
             context.report.error_with_hint(
                 api.key_api_at,
                 format!("the key endpoints at `{path}` can never be reached"),
@@ -56,8 +58,8 @@ pub(super) fn check(context: Context<'_>, apis: &[ResolvedApi<'_>]) {
         for endpoint in &api.endpoints {
             if endpoints::always_lies_under(endpoint.text.value, path, ignore_case) {
                 let message = format!(
-                    "`{}` has no effect: Keygate itself answers at `{path}`",
-                    endpoint.pattern
+                    "{} has no effect: Keygate itself answers at `{path}`",
+                    quote(endpoint.text.value)
                 );
                 let hint = "which keys may do so is said by `scope` of [api.key_api]";
                 context.report.warn(endpoint.text.at, message, Some(hint.to_owned()));

@@ -1,25 +1,19 @@
-//! `[server]`, `[admin]`, `[store]` and `[revoked]`.
+//! `[server]`, `[admin]` and `[store]`.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::Context;
-use super::key::{digest, organization};
+use super::context::{Context, DAY, TIMEOUTS, address_ranges, digest, organization};
 use super::tls::tls;
-use crate::config::document::{
-    ADMIN, ADMIN_CERTIFICATE, ADMIN_TLS, ADMIN_TOKEN, REVOKED, SERVER, SERVER_CERTIFICATE,
-    SERVER_TLS, STORE, Section, Text,
+use crate::config::document::{Section, Text};
+use crate::config::kinds::{
+    ADMIN, ADMIN_CERTIFICATE, ADMIN_TLS, ADMIN_TOKEN, SERVER, SERVER_CERTIFICATE, SERVER_TLS, STORE,
 };
+use crate::config::secret::quote;
 use crate::config::{Admin, AdminToken, Server, Store, Tls, names};
-use crate::policy::AddressRange;
+use crate::policy::Digest;
 
 const SECOND: Duration = Duration::from_secs(1);
-/// What a timeout may be.
-pub(super) const TIMEOUTS: RangeInclusive<Duration> =
-    Duration::from_millis(1)..=Duration::from_secs(86_400);
-
 pub(super) fn server<'t>(context: Context<'t>, root: Section<'t>) -> (Server, Option<Tls>) {
     let mut server = Server {
         listen: Vec::new(),
@@ -150,7 +144,7 @@ fn tokens(admin: Section<'_>) -> Vec<AdminToken> {
         section.require("name", "a name that logs can show, such as `name = \"ops\"`");
         let name = section.text("name").map_or("", |text| names::free_text(report, "name", text));
         if !name.is_empty() && tokens.iter().any(|token| token.name == name) {
-            report.error(section.at("name"), format!("two admin tokens are named `{name}`"));
+            report.error(section.at("name"), format!("two admin tokens are named {}", quote(name)));
         }
         let may_manage = section.choice("role", false, &[("read", false), ("manage", true)]);
         let organization = organization(section).map(str::to_owned);
@@ -158,6 +152,10 @@ fn tokens(admin: Section<'_>) -> Vec<AdminToken> {
         let Some(digest) = section.text("sha256").and_then(|text| digest(report, text)) else {
             continue;
         };
+        if digest == Digest::of(name.as_bytes()) {
+            let hint = "make a new token: this one stands in the file now, and names are logged";
+            report.error_with_hint(section.at("name"), "`name` is the token itself", hint);
+        }
         if tokens.iter().any(|token| token.digest == digest) {
             report.error(section.at("sha256"), "two admin tokens have the same digest");
         }
@@ -167,7 +165,6 @@ fn tokens(admin: Section<'_>) -> Vec<AdminToken> {
 }
 
 pub(super) fn store<'t>(context: Context<'t>, root: Section<'t>) -> Option<Store> {
-    const DAY: Duration = Duration::from_secs(86_400);
     let section = root.section("store", &STORE)?;
     let audit_retention = section.duration("audit_retention", 365 * DAY, DAY..=3650 * DAY);
     let revoked_retention = section.duration("revoked_retention", 90 * DAY, DAY..=3650 * DAY);
@@ -185,68 +182,22 @@ pub(super) fn store<'t>(context: Context<'t>, root: Section<'t>) -> Option<Store
     })
 }
 
-/// What `[revoked]` names, each with its first place.
-#[derive(Debug, Default)]
-pub(super) struct Revoked<'t> {
-    pub(super) keys: BTreeMap<&'t str, usize>,
-    pub(super) organizations: BTreeMap<&'t str, usize>,
-}
-
-pub(super) fn revoked(root: Section<'_>) -> Revoked<'_> {
-    let mut revoked = Revoked::default();
-    let Some(section) = root.section("revoked", &REVOKED) else { return revoked };
-    for text in section.texts("keys") {
-        if names::is_key_id(text.value) {
-            revoked.keys.entry(text.value).or_insert(text.at);
-        } else {
-            // Perhaps the key itself, so it is not repeated.
-            let hint = "name the key's `id`: 1 to 128 of letters, digits, `.`, `_`, `:` and `-`";
-            root.report.error_with_hint(text.at, "this is no key id", hint);
-        }
-    }
-    for text in section.texts("organizations") {
-        if text.value.is_empty() {
-            root.report.error(text.at, "an organization's name is empty");
-        }
-        // Names that were taken before others were refused must stay revocable.
-        if text.value.chars().any(char::is_control) {
-            root.report.error(text.at, "`organizations` holds a control character");
-        }
-        revoked.organizations.entry(text.value).or_insert(text.at);
-    }
-    revoked
-}
-
 fn socket_address(section: Section<'_>, text: Text<'_>) -> Option<SocketAddr> {
+    let is_port = |port: &str| port.parse::<u16>().is_ok();
     let address = text.value.parse().ok();
     if address.is_none() {
         let hint = match text.value.rsplit_once(':') {
-            Some(("", port)) => format!(
+            Some(("", port)) if is_port(port) => format!(
                 "write `0.0.0.0:{port}` for every IPv4 address or `[::]:{port}` for every address"
             ),
-            Some(("localhost", port)) => format!("write `127.0.0.1:{port}`"),
+            Some(("localhost", port)) if is_port(port) => format!("write `127.0.0.1:{port}`"),
             _ => "write an address and a port: `127.0.0.1:8080`, `[::1]:8080`".to_owned(),
         };
         section.report.error_with_hint(
             text.at,
-            format!("`{}` is not an address with a port", text.value.escape_debug()),
+            format!("{} is not an address with a port", quote(text.value)),
             hint,
         );
     }
     address
-}
-
-pub(super) fn address_ranges(section: Section<'_>, name: &'static str) -> Vec<AddressRange> {
-    let mut ranges = Vec::new();
-    for text in section.texts(name) {
-        match AddressRange::parse(text.value) {
-            Ok(range) => ranges.push(range),
-            Err(why) => section.report.error_with_hint(
-                text.at,
-                format!("`{}` in `{name}` is not an address range", text.value.escape_debug()),
-                why.to_string(),
-            ),
-        }
-    }
-    ranges
 }

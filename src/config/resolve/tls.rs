@@ -4,8 +4,9 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::Context;
-use crate::config::document::{Kind, Section};
+use super::context::Context;
+use crate::config::document::Section;
+use crate::config::kinds::Kind;
 use crate::config::{Certificate, Tls, TlsFiles, TlsProfile};
 
 /// `kind`: of the table itself; `of_certificate`: of the tables of further certificates.
@@ -73,11 +74,14 @@ fn files<'t>(
     let key = path("key", "the PEM file of the private key");
     let files = TlsFiles { cert: cert?, key: key? };
     let certificate = Certificate::read(&files).map_err(|bad| {
-        let at = section.at(if bad.file == files.key { "key" } else { "cert" });
+        let setting = if bad.file == files.key { "key" } else { "cert" };
+        let at = section.at(setting);
+        let text = section.text(setting).map_or("", |text| text.value);
+        let bad = context.of_file(text, &bad);
         if context.in_use.contains(&files) {
             section.report.warn(at, format!("{bad}; the certificate in use goes on"), None);
         } else {
-            section.report.unusable(at, bad.to_string());
+            section.report.unusable(at, bad);
         }
     });
     if is_world_readable(&files.key) {

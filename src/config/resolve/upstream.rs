@@ -7,8 +7,9 @@ use std::sync::Arc;
 use http::{HeaderName, header};
 use zeroize::Zeroizing;
 
-use super::Context;
+use super::context::Context;
 use crate::config::document::{Section, Text, as_text, type_name};
+use crate::config::secret::quote;
 use crate::config::{Place, Protocol, Upstream, files, names, tls};
 use crate::policy::{CredentialPlace, Environment, Hidden, PassThrough, is_proxy_header};
 
@@ -43,7 +44,8 @@ pub(super) fn upstreams(
                 .error(at, "`upstream_ca` has no use where no upstream is `https://` or `h2://`");
         }
         if let Err(bad) = tls::root_store(Some(ca)) {
-            context.report.unusable(at, bad.to_string());
+            let text = api.text("upstream_ca").map_or("", |text| text.value);
+            context.report.unusable(at, context.of_file(text, &bad));
         }
     }
     (upstreams, by_environment)
@@ -62,13 +64,14 @@ fn table(
     for (name, value) in api.entries("upstream") {
         if !names().any(|known| known == name.value) {
             let nearest = report.did_you_mean(name.value, names());
-            let message = format!(
-                "`{}` is none of the API's `environments`{nearest}",
-                name.value.escape_debug()
-            );
+            let message =
+                format!("{} is none of the API's `environments`{nearest}", quote(name.value));
             report.error(name.at, message);
         }
         let url = as_text(value);
+        if url.is_some_and(|url| !report.is_plain(url.at, url.value)) {
+            continue;
+        }
         if url.is_none() {
             report.error(
                 value.span().start,
@@ -195,19 +198,24 @@ pub(super) fn headers(
             PassThrough::Cookie(_) => header == header::COOKIE,
         };
         if pass_through.iter().any(passes) {
-            report
-                .error(name.at, format!("`{header}` would replace a credential of `pass_through`"));
+            report.error(
+                name.at,
+                format!("{} would replace a credential of `pass_through`", quote(header.as_str())),
+            );
         }
         let twin = |other: &HeaderName| names::same_header(other) == names::same_header(&header);
         if headers.iter().any(|(known, _)| twin(known)) {
-            report.error(name.at, format!("`{header}` is set twice"));
+            report.error(name.at, format!("{} is set twice", quote(header.as_str())));
         }
         let is_credential =
             credentials.iter().any(|place| place.header() != header && twin(place.header()));
         if is_credential {
             report.error(
                 name.at,
-                format!("`{header}` is another spelling of a header that keys stand in"),
+                format!(
+                    "{} is another spelling of a header that keys stand in",
+                    quote(header.as_str())
+                ),
             );
         }
         let Some(text) = as_text(value) else {
@@ -243,11 +251,17 @@ pub(super) fn proxy_headers(root: Section<'_>, api: Section<'_>) -> Vec<HeaderNa
                 such as `CF-Connecting-IP`";
             report.error_with_hint(
                 text.at,
-                format!("`{header}` is passed on from everybody, so it need not stand here"),
+                format!(
+                    "{} is passed on from everybody, so it need not stand here",
+                    quote(header.as_str())
+                ),
                 hint,
             );
         } else if headers.contains(&header) {
-            report.error(text.at, format!("`{header}` stands twice in `proxy_headers`"));
+            report.error(
+                text.at,
+                format!("{} stands twice in `proxy_headers`", quote(header.as_str())),
+            );
         }
         headers.push(header);
     }
@@ -290,7 +304,7 @@ fn header_value(context: Context<'_>, text: Text<'_>) -> Option<Zeroizing<String
                 let hint = "set it where Keygate is started, or write `file:PATH`";
                 report.error_with_hint(
                     text.at,
-                    format!("the environment variable `{name}` is not set"),
+                    format!("the environment variable {} is not set", quote(name)),
                     hint,
                 );
                 return None;
@@ -298,7 +312,7 @@ fn header_value(context: Context<'_>, text: Text<'_>) -> Option<Zeroizing<String
             Err(std::env::VarError::NotUnicode(_)) => {
                 report.error(
                     text.at,
-                    format!("the environment variable `{name}` is not valid UTF-8"),
+                    format!("the environment variable {} is not valid UTF-8", quote(name)),
                 );
                 return None;
             }
@@ -307,10 +321,7 @@ fn header_value(context: Context<'_>, text: Text<'_>) -> Option<Zeroizing<String
         match secret(&context.folder.join(path)) {
             Ok(value) => value,
             Err(error) => {
-                report.unusable(
-                    text.at,
-                    format!("`{}` cannot be read: {error}", path.escape_debug()),
-                );
+                report.unusable(text.at, format!("{} cannot be read: {error}", quote(path)));
                 return None;
             }
         }

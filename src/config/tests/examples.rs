@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 
 use super::files::{write_certificate, write_certificate_for};
-use crate::config::document::KINDS;
+use crate::config::kinds::KINDS;
 use crate::config::{Config, Entry, load, locate, parse};
 use crate::policy::{Digest, KeyApiStyle};
 

@@ -44,6 +44,16 @@ fn names_that_hide_or_turn_around_others_are_refused_and_those_that_languages_ne
 }
 
 #[test]
+fn secret_with_a_character_that_cannot_be_seen_is_not_repeated() {
+    for secret in ["hunter\u{200b}2hunter2", "abcdefghijk\u{200b}lmnopqrstuvwx"] {
+        let text = with_key(&format!("name = \"{secret}\""));
+        let shown = super::rejected(&text).to_string();
+        assert!(shown.contains("leave out what cannot be seen"), "{shown}");
+        assert!(!shown.contains("hunter") && !shown.contains("abcdef"), "{shown}");
+    }
+}
+
+#[test]
 fn duplicate_key_id_is_refused_with_both_places() {
     let other = format!("[[key]]\nid = ⟦\"key_a\"\nsha256 = \"{}\"\n", digest("b"));
     refused(&(with_key("") + &other), &["two keys have the id `key_a`; the first is on line 9"]);

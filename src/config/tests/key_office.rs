@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{API, SERVER, accepted, digest, refused, warned, with_api, with_key};
+use super::{API, SERVER, accepted, assert_problems, digest, refused, warned, with_api, with_key};
 use crate::config::diff;
 use crate::policy::{KeyApi, KeyApiStyle};
 
@@ -81,23 +81,30 @@ fn percentage_that_is_no_text_is_refused() {
 }
 
 #[test]
-fn revoked_organization_that_no_key_has_is_a_warning_without_a_store() {
-    let revoked = "[revoked]\nkeys = [⟦\"key_b\"]\norganizations = [\"org_acme\", ⟦\"org_acne\"]\n";
+fn revoked_value_that_finds_nothing_is_a_warning_by_its_place() {
+    let revoked = "[revoked]\nkeys = [⟦\"key_b\"]\n\
+        organizations = [\"org_acme\", ⟦\"org_acne\"]\n";
     let text = format!("{revoked}{}", with_key("organization = \"org_acme\""));
-    warned(
+    let said =
+        |text: &str| accepted(text).revoked_warnings_of_file(std::path::Path::new("gateway.toml"));
+    let warnings = said(&text.replace('⟦', ""));
+    assert_problems(
+        &warnings.iter().collect::<Vec<_>>(),
         &text,
         &[
-            "no key in this file has the id `key_b`",
-            "belongs to the organization `org_acne`; did you mean `org_acme`?",
+            "this value of `[revoked] keys` finds no key; did you mean `key_a`?",
+            "belongs to the organization that is named here; did you mean `org_acme`?",
         ],
     );
-    let config = accepted(&format!("{STORE}{}", text.replace('⟦', "")));
-    assert!(config.warnings.is_empty(), "they may be in the store: {:?}", config.warnings);
-    assert_eq!(
-        config.revoked_organizations.iter().map(|name| &**name).collect::<Vec<_>>(),
-        ["org_acme", "org_acne"]
-    );
+    let config = accepted(&text.replace('⟦', ""));
+    assert!(config.warnings.is_empty(), "only who knows all keys can tell");
     assert!(config.revokes(&config.keys[0]));
+    let with_store = said(&format!("{STORE}{}", text.replace('⟦', "")));
+    assert_eq!(with_store.len(), 2);
+    for warning in with_store {
+        assert!(warning.to_string().contains("in this file"), "{warning}");
+        assert!(warning.to_string().contains("one of the store's"), "{warning}");
+    }
 }
 
 #[test]
@@ -205,11 +212,16 @@ fn expiry_is_warned_of_two_weeks_before_unless_set() {
 #[test]
 fn changes_of_the_office_are_shown() {
     let key_api = "[api.key_api]\npath = \"/keys\"\nstyle = \"bare\"\nscope = \"keys:manage\"\n";
-    let old = accepted(&with_store(""));
+    let key = format!(
+        "[[key]]\nid = \"key_a\"\norganization = \"org_acme\"\nsha256 = \"{}\"\n",
+        digest("a")
+    );
+    let old = accepted(&format!("{}{key}", with_store("")));
     let new = format!(
         "{STORE}audit_retention = \"90d\"\nrevoked_retention = \"30d\"\n\
             keys_per_organization = 5\n[reload]\n\
-            max_removed_keys = \"20%\"\n[revoked]\norganizations = [\"org_acme\"]\n{}",
+            max_removed_keys = \"20%\"\n[revoked]\norganizations = [\"org_acme\", \
+            \"org_b\"]\n{}{key}",
         with_api(&format!("expiry_warning = \"2d\"\nexpiry_header = true\n{key_api}"))
     );
     let found = diff(&old, &accepted(&new));

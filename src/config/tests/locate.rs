@@ -70,12 +70,6 @@ fn scopes_are_found_however_they_are_written() {
 }
 
 #[test]
-fn revocations_are_found_in_their_lists() {
-    assert_line(Entry::RevokedKey("key_older"), "    \"key_older\",");
-    assert_line(Entry::RevokedOrganization("org_ä"), "organizations = [\"org_gone\", \"org_ä\"]");
-}
-
-#[test]
 fn tables_and_their_settings_are_found() {
     assert_line(Entry::Table { name: "server", setting: None }, "[server]");
     assert_line(
@@ -91,8 +85,6 @@ fn what_is_not_in_the_file_has_no_line() {
         Entry::Api { name: "desk", setting: Some("rate_limit") },
         Entry::Scope { api: "shop", scope: "all" },
         Entry::Key { id: "key_c", setting: None },
-        Entry::RevokedKey("key_a"),
-        Entry::RevokedOrganization("key_old"),
         Entry::Table { name: "store", setting: Some("path") },
     ];
     for entry in entries {

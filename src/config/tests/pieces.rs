@@ -66,7 +66,9 @@ fn read(text: &str, before: Option<&Reading>) -> Option<Reading> {
 fn assert_same(text: &str, before: Option<&Reading>) -> bool {
     let whole = format!("{:#?}", check_whole(text, path(), &[]));
     let read = load_while_serving(Ok(text.as_bytes().to_vec()), path(), &[], before);
-    let read = read.map(|reading| Arc::into_inner(reading.config).expect("nobody else has it"));
+    let read = read
+        .map(|reading| Arc::into_inner(reading.config).expect("nobody else has it"))
+        .map_err(|mistaken| mistaken.problems);
     assert_eq!(format!("{read:#?}"), whole, "{text}");
     let pieces = check_pieces(text, path(), &[], before).map(|(config, _)| config);
     if let Some(config) = &pieces {

@@ -1,4 +1,4 @@
-use super::{API, SERVER, accepted, digest, refused, warned, with_api};
+use super::{API, SERVER, accepted, digest, refused, with_api};
 use crate::config::LogFormat;
 
 fn with_server(settings: &str) -> String {
@@ -189,23 +189,27 @@ fn admin_token_is_a_digest_with_a_name_of_its_own() {
 }
 
 #[test]
-fn revoked_id_that_no_key_has_is_a_warning_with_the_nearest_id() {
-    let key = format!("[[key]]\nid = \"key_crm\"\nsha256 = \"{}\"\n", digest("a"));
+fn key_or_digest_in_revoked_is_to_be_replaced_and_is_not_repeated() {
+    let key = format!("[[key]]\nid = \"key_crm\"\nsha256 = \"{}\"\n", digest("hunter2"));
     let text = format!(
-        "[revoked]\nkeys = [⟦\"key_cmr\", \"key_crm\", ⟦\"something_else\"]\n{}{key}",
+        "[revoked]\nkeys = [⟦\"the key hunter2\", \"key_crm\", ⟦\"{}\", ⟦\"\"]\n{}{key}",
+        digest("hunter2"),
         with_api("")
     );
-    warned(
+    let warnings = super::accepted(&text.replace('⟦', ""))
+        .revoked_warnings_of_file(std::path::Path::new("gateway.toml"));
+    super::assert_problems(
+        &warnings.iter().collect::<Vec<_>>(),
         &text,
-        &["no key in this file has the id `key_cmr`; did you mean `key_crm`?", "`something_else`"],
+        &[
+            "replace this value by the id `key_crm`: it is that key itself, and the file now \
+                holds a secret",
+            "replace this value by the id `key_crm`: it is the digest of that key",
+            "finds no key",
+        ],
     );
-}
-
-#[test]
-fn revoked_entry_that_is_no_id_is_refused_and_not_repeated() {
-    let text = format!("[revoked]\nkeys = [⟦\"not an id\"]\n{}", with_api(""));
-    refused(&text, &["this is no key id"]);
-    assert!(!super::rejected(&text.replace('⟦', "")).to_string().contains("not an id"));
+    let shown: String = warnings.iter().map(ToString::to_string).collect();
+    assert!(!shown.contains("hunter2") && !shown.contains(&digest("hunter2")), "{shown}");
 }
 
 #[test]

@@ -13,16 +13,17 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::{Answer, Problem};
+use super::reload::{ReloadReport, ReloadRequest};
 use super::request::{
     Caller, Json, LargeJson, Nothing, Observer, Operator, OptionalJson, Parameters, Reader,
 };
 use super::running::RunningConfig;
 use super::state::State;
 use crate::control::access::Denied;
-use crate::control::admin::{ReloadReport, ReloadRequest};
 use crate::control::explain::{Explanation, NoExplanation, Question, dead_key, explain};
 use crate::control::keys::{ServiceError, Violation};
 use crate::control::metrics;
+use crate::control::revoked::RevokedView;
 use crate::control::upgrade::{Refused, UpgradeRequest};
 use crate::state::Phase;
 
@@ -208,7 +209,9 @@ async fn running_config(
     Parameters(Nothing {}): Parameters<Nothing>,
     state: Here,
 ) -> Body<RunningConfig> {
-    Body(RunningConfig::from(&*state.registry.config()))
+    let (config, revoked) =
+        state.registry.look(|table| (table.config().clone(), RevokedView::of(table, &state.file)));
+    Body(RunningConfig::of(&config, revoked))
 }
 
 /// Where the store is copied to.

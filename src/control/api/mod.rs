@@ -13,12 +13,14 @@ mod problem;
 mod proof;
 mod proof_rate;
 mod record;
+mod reload;
 mod request;
 mod router;
 mod running;
 mod state;
 
 pub(super) use proof_rate::ProofRate;
+pub(super) use reload::{ReloadReport, ReloadRequest};
 pub(super) use request::{Arrival, BODY_TIMEOUT};
 pub(super) use router::{finish, router};
 pub(super) use state::{Settings, State};

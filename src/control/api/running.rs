@@ -9,6 +9,7 @@ use crate::config::{
     ApiConfig, Config, LogFormat, Place, Protocol, Tls, TlsFiles, TlsProfile, Upstream,
     show_duration,
 };
+use crate::control::revoked::RevokedView;
 use crate::policy::{
     CredentialPlace, EmptyScopes, ErrorStyle, KeyApiStyle, PassThrough, Pattern, ResetStyle,
 };
@@ -25,9 +26,9 @@ pub(in crate::control) struct RunningConfig {
     apis: Vec<ApiView>,
     /// How many keys stand in the file. `GET /v1/keys?source=file` lists them.
     keys: usize,
-    /// The ids that `[revoked]` names.
+    /// The ids of the keys that `[revoked]` names, however it does.
     revoked_keys: Vec<String>,
-    /// The organizations that `[revoked]` names.
+    /// The organizations that `[revoked]` names, as far as there are such.
     revoked_organizations: Vec<String>,
     /// What is probably not meant.
     warnings: Vec<String>,
@@ -195,8 +196,9 @@ struct ScopeView {
     allows: Vec<String>,
 }
 
-impl From<&Config> for RunningConfig {
-    fn from(config: &Config) -> Self {
+impl RunningConfig {
+    /// Of this configuration, and of what its `[revoked]` finds.
+    pub(super) fn of(config: &Config, revoked: RevokedView) -> Self {
         let server = &config.server;
         Self {
             server: ServerView {
@@ -251,9 +253,9 @@ impl From<&Config> for RunningConfig {
             reload: ReloadView { max_removed_percent: config.reload.max_removed_percent },
             apis: config.apis.iter().map(|api| self::api(api)).collect(),
             keys: config.keys.len(),
-            revoked_keys: texts(&config.revoked),
-            revoked_organizations: texts(&config.revoked_organizations),
-            warnings: texts(&config.warnings),
+            revoked_keys: revoked.keys,
+            revoked_organizations: revoked.organizations,
+            warnings: texts(config.warnings.iter().chain(&revoked.warnings)),
         }
     }
 }

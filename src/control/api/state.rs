@@ -7,8 +7,8 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
 
 use super::proof_rate::ProofRate;
+use super::reload::ReloadRequest;
 use crate::config::Admin;
-use crate::control::admin::ReloadRequest;
 use crate::control::keys::KeyService;
 use crate::control::metrics::Metrics;
 use crate::control::registry::Registry;

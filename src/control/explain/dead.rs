@@ -1,8 +1,8 @@
 //! Keys that only the store knows any more.
 
 use super::Question;
-use crate::control::keys::DeadKey;
 use crate::control::registry::Registry;
+use crate::control::table::KeyName;
 use crate::state::{RefusedKey, Shared};
 
 /// The key that a question is about, if it is one that only the store knows.
@@ -10,13 +10,13 @@ pub(in crate::control) fn dead_key(
     question: &Question,
     registry: &Registry,
     shared: &Shared,
-) -> Option<DeadKey> {
+) -> Option<KeyName> {
     if let Some(id) = &question.request_id {
         return match shared.refused_request(id)?.key? {
             RefusedKey::Known(_) => None,
-            RefusedKey::Dead(digest) => Some(DeadKey::Secret(digest)),
+            RefusedKey::Dead(digest) => Some(KeyName::Secret(digest)),
         };
     }
     let id = question.key.as_ref().filter(|id| registry.key(id).is_none())?;
-    Some(DeadKey::Id(id.clone()))
+    Some(KeyName::Id(id.clone()))
 }

@@ -94,8 +94,7 @@ impl Case<'_> {
                 (detail, Some(Keeper::File), line)
             }
         };
-        let in_file =
-            |detail: String, entry: Entry<'_>| (detail, Some(Keeper::File), self.file.line(&entry));
+        let by_file = self.config.revoked.key(id, record.secrets().map(|secret| secret.digest));
         let organization = record.organization().unwrap_or_default();
         let count = |number: usize, what: &str| {
             format!("{number} {what}{}", if number == 1 { "" } else { "s" })
@@ -103,15 +102,19 @@ impl Case<'_> {
         let restrictions = |pick: fn(&Restrictions) -> usize| record.restrictions().map_or(0, pick);
         match check {
             Check::KnownKey => of_key(format!("`{id}` ({}) is known", record.name()), None),
-            Check::NotRevoked if refused && self.config.revoked.contains(id) => {
-                in_file("[revoked] keys names it".to_owned(), Entry::RevokedKey(id))
-            }
+            Check::NotRevoked if refused && by_file.is_some() => (
+                "[revoked] keys names it".to_owned(),
+                Some(Keeper::File),
+                by_file.and_then(|mark| self.file.line_of(mark)),
+            ),
             Check::NotRevoked
                 if refused && self.snapshot.closed(record) == Some(Closed::Revoked) =>
             {
-                in_file(
+                let mark = self.config.revoked.organization(organization);
+                (
                     format!("[revoked] organizations names `{organization}`"),
-                    Entry::RevokedOrganization(organization),
+                    Some(Keeper::File),
+                    mark.and_then(|mark| self.file.line_of(mark)),
                 )
             }
             Check::NotRevoked if refused => (self.revocation_in_words(), Some(Keeper::Store), None),

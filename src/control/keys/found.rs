@@ -9,13 +9,15 @@ use tokio::time::timeout;
 use super::actor::Actor;
 use super::error::{Conflict, Result, ServiceError};
 use super::operations::KeyOperations;
-use crate::config::Config;
-use crate::control::table::Clash;
-use crate::keystore::StoredKey;
+use crate::config::{Config, Revoked};
+use crate::control::table::{Clash, KeyName};
+use crate::keystore::{StoredKey, Taken};
 use crate::policy::{Digest, KeyRecord};
 
 /// How long an edit of the file waits for the store.
 const COMPARISON: Duration = Duration::from_secs(1);
+/// The same before what it revokes is in force.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// A key that somebody asks about.
 pub(super) enum Found {
@@ -25,44 +27,50 @@ pub(super) enum Found {
     Dead(Box<StoredKey>),
 }
 
-/// Names a key that is refused for good.
-#[derive(Debug)]
-pub(in crate::control) enum DeadKey {
-    Id(String),
-    Secret(Digest),
-}
-
 impl KeyOperations {
     /// What the store knows of a key that is refused for good; `None`: nothing, or there is no
     /// store.
-    pub(in crate::control) async fn dead(&self, key: DeadKey) -> Result<Option<StoredKey>> {
+    pub(in crate::control) async fn dead(&self, key: KeyName) -> Result<Option<StoredKey>> {
         let Some(store) = &self.store else { return Ok(None) };
         Ok(match key {
-            DeadKey::Id(id) => store.key(&id).await?,
-            DeadKey::Secret(digest) => store.key_by_digest(digest).await?,
+            KeyName::Id(id) => store.key(&id).await?,
+            KeyName::Secret(digest) => store.key_by_digest(digest).await?,
         })
     }
 
     /// Keys of a new file that cannot stand beside those of the store that are refused for good. A
     /// store that does not answer soon is not waited for: what the file revokes must be in force.
     pub(super) async fn clashes_with_dead(&self, config: &Config) -> Vec<Clash> {
-        let Some(store) = &self.store else { return Vec::new() };
         let registry = &self.registry;
         let (ids, digests) = registry.look(|table| table.new_in(config));
-        if ids.is_empty() && digests.is_empty() {
-            return Vec::new();
-        }
-        let asked = async {
-            let taken = store.taken(ids, digests.clone()).await;
-            taken.inspect_err(|why| tracing::warn!(%why, "keys of the file cannot be compared"))
-        };
-        let retired = self.retired.load(Ordering::Relaxed);
-        let taken = match store.health().is_healthy() && !retired {
-            true => timeout(COMPARISON, asked).await.ok().and_then(Result::ok),
-            false => None,
-        };
+        let taken = self.taken(ids, digests.clone(), COMPARISON).await;
         let taken = taken.unwrap_or_else(|| registry.look(|table| table.dead_among(&digests)));
         registry.look(|table| table.clashes_with(config, &taken))
+    }
+
+    /// Notes which values of `[revoked]` name keys of the store that memory no longer knows, so that
+    /// they are not taken for mistakes.
+    pub(super) async fn look_up_revoked(&self, revoked: &Revoked) {
+        let (ids, digests) = self.registry.look(|table| table.unknown_in(revoked));
+        if let Some(taken) = self.taken(ids, digests, LOOK).await {
+            self.registry.note_named_dead(&taken);
+        }
+    }
+
+    /// Which of these the store has. `None`: it does not answer in time.
+    async fn taken(&self, ids: Vec<String>, digests: Vec<Digest>, time: Duration) -> Option<Taken> {
+        let Some(store) = &self.store else { return Some(Taken::default()) };
+        if ids.is_empty() && digests.is_empty() {
+            return Some(Taken::default());
+        }
+        if !store.health().is_healthy() || self.retired.load(Ordering::Relaxed) {
+            return None;
+        }
+        let asked = async {
+            let taken = store.taken(ids, digests).await;
+            taken.inspect_err(|why| tracing::warn!(%why, "keys of the file cannot be compared"))
+        };
+        timeout(time, asked).await.ok()?.ok()
     }
 
     /// The key with this id, if the actor sees it.

@@ -40,7 +40,6 @@ mod view;
 
 pub(in crate::control) use actor::Actor;
 pub(in crate::control) use error::{Result, ServiceError, Violation};
-pub(in crate::control) use found::DeadKey;
 pub(in crate::control) use model::*;
 pub(in crate::control) use operations::KeyOperations;
 pub(in crate::control) use service::KeyService;

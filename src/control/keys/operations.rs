@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::error::{Result, ServiceError};
 use crate::control::registry::Registry;
+use crate::control::table::KeyName;
 use crate::keystore::{AuditEntry, Change, KeyStore, Revocation};
 
 /// How long to wait for the changes that came before.
@@ -26,7 +27,7 @@ pub(in crate::control) struct KeyOperations {
     /// One change at a time, so that what a change was based on is still true when it is committed.
     pub(super) changes: tokio::sync::Mutex<()>,
     /// Revocations that are in force and that the store has yet to take.
-    pub(super) unrecorded: Mutex<BTreeMap<String, Revocation>>,
+    pub(super) unrecorded: Mutex<BTreeMap<KeyName, Revocation>>,
     /// Notified when the store has recorded the last of them.
     pub(super) recorded: Notify,
     /// Whether another process has taken over the store.
@@ -90,7 +91,7 @@ impl KeyOperations {
     }
 
     /// Nothing is left half-done in it by a panic.
-    pub(super) fn unrecorded(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Revocation>> {
+    pub(super) fn unrecorded(&self) -> std::sync::MutexGuard<'_, BTreeMap<KeyName, Revocation>> {
         self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -159,7 +159,7 @@ fn unknown(name: &str) -> StoredOrganization {
 
 fn view(config: &Config, (stored, keys): (StoredOrganization, u64)) -> OrganizationView {
     OrganizationView {
-        revoked: config.revoked_organizations.contains(&*stored.name),
+        revoked: config.revoked.organization(&stored.name).is_some(),
         name: stored.name,
         suspended_at: stored.suspended_at.map(timestamp::format),
         keys,

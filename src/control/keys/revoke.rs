@@ -12,6 +12,7 @@ use super::found::Found;
 use super::model::{RevocationOrder, Revoked};
 use super::operations::KeyOperations;
 use super::view::THE_FILE;
+use crate::control::table::KeyName;
 use crate::keystore::{Change, Revocation};
 use crate::policy::Digest;
 use crate::text::fault_in_name;
@@ -64,7 +65,7 @@ impl KeyOperations {
                     "in force, but the store has yet to take it"
                 );
             }
-            self.record_later(ids, &revocation);
+            self.record_later(ids.into_iter().map(KeyName::Id), &revocation);
             return Err(error.of_revocation());
         }
         self.bury(&ids, &revocation).await;
@@ -129,10 +130,10 @@ impl KeyOperations {
         }
     }
 
-    pub(super) fn note_revoked_in_file(self: &Arc<Self>, ids: Vec<String>) {
-        if self.store.is_some() && !ids.is_empty() {
+    pub(super) fn note_revoked_in_file(self: &Arc<Self>, names: Vec<KeyName>) {
+        if self.store.is_some() && !names.is_empty() {
             self.record_later(
-                ids,
+                names,
                 &Revocation { at: self.now(), by: THE_FILE.to_owned(), reason: None },
             );
         }
@@ -140,11 +141,15 @@ impl KeyOperations {
 
     /// Sees to it that the store takes these revocations some time, so that a restart does not
     /// revive what is refused.
-    fn record_later(self: &Arc<Self>, ids: Vec<String>, revocation: &Revocation) {
+    fn record_later(
+        self: &Arc<Self>,
+        names: impl IntoIterator<Item = KeyName>,
+        revocation: &Revocation,
+    ) {
         let mut unrecorded = self.unrecorded();
         let idle = unrecorded.is_empty();
-        for id in ids {
-            unrecorded.entry(id).or_insert_with(|| revocation.clone());
+        for name in names {
+            unrecorded.entry(name).or_insert_with(|| revocation.clone());
         }
         if idle {
             tokio::spawn(self.clone().record_all());
@@ -154,9 +159,9 @@ impl KeyOperations {
     /// Ends when nothing is unrecorded any more.
     async fn record_all(self: Arc<Self>) {
         let mut pause = RETRY_PAUSE.0;
-        while let Some((id, revocation)) = self.first_unrecorded() {
-            if self.record(&id, &revocation).await.is_ok() {
-                self.unrecorded().remove(&id);
+        while let Some((name, revocation)) = self.first_unrecorded() {
+            if self.record(&name, &revocation).await.is_ok() {
+                self.unrecorded().remove(&name);
                 pause = RETRY_PAUSE.0;
             } else {
                 tokio::time::sleep(pause).await;
@@ -173,11 +178,15 @@ impl KeyOperations {
 
     /// The last attempt, when the process stops.
     pub(super) async fn flush(&self) {
-        while let Some((id, revocation)) = self.first_unrecorded() {
-            self.unrecorded().remove(&id);
-            if self.record(&id, &revocation).await.is_err() {
+        while let Some((name, revocation)) = self.first_unrecorded() {
+            self.unrecorded().remove(&name);
+            if self.record(&name, &revocation).await.is_err() {
+                let key = match &name {
+                    KeyName::Id(id) => id,
+                    KeyName::Secret(_) => "(one that [revoked] names by its digest or as it is)",
+                };
                 tracing::error!(
-                    key = id,
+                    key,
                     "the store has not taken this revocation; name the key in [revoked] before \
                         the next start"
                 );
@@ -185,11 +194,20 @@ impl KeyOperations {
         }
     }
 
-    fn first_unrecorded(&self) -> Option<(String, Revocation)> {
-        self.unrecorded().first_key_value().map(|(id, revocation)| (id.clone(), revocation.clone()))
+    fn first_unrecorded(&self) -> Option<(KeyName, Revocation)> {
+        let unrecorded = self.unrecorded();
+        unrecorded.first_key_value().map(|(name, revocation)| (name.clone(), revocation.clone()))
     }
 
-    async fn record(&self, id: &str, revocation: &Revocation) -> Result<()> {
+    async fn record(&self, name: &KeyName, revocation: &Revocation) -> Result<()> {
+        let id = match name {
+            KeyName::Id(id) => id.clone(),
+            KeyName::Secret(digest) => match self.store()?.key_by_digest(*digest).await? {
+                Some(key) => key.id,
+                None => return Ok(()),
+            },
+        };
+        let id = &*id;
         let known = match self.find(&Actor::file(), id).await {
             Ok(known) => Some(known),
             // The file may name whatever it likes.

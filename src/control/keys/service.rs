@@ -14,9 +14,9 @@ use super::error::{Result, ServiceError};
 use super::key_endpoints;
 use super::model::{RevocationOrder, Revoked};
 use super::operations::KeyOperations;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::control::registry::Registry;
-use crate::control::table::Clash;
+use crate::control::table::{Clash, KeyName};
 use crate::keystore::KeyStore;
 use crate::state::{KeyAnswer, KeyCall};
 
@@ -108,10 +108,16 @@ impl KeyService {
         }
     }
 
+    /// Notes which values of `[revoked]` name keys of the store that memory no longer knows. A store
+    /// that does not answer soon is not waited for: what the file revokes must be in force.
+    pub(in crate::control) async fn look_up_revoked(&self, revoked: &config::Revoked) {
+        self.operations.look_up_revoked(revoked).await;
+    }
+
     /// Tells the store of keys that `[revoked]` of the file names, however long that takes.
-    pub(in crate::control) fn note_revoked_in_file(&self, ids: Vec<String>) {
+    pub(in crate::control) fn note_revoked_in_file(&self, names: Vec<KeyName>) {
         if !self.operations.retired.load(Ordering::Relaxed) {
-            self.operations.note_revoked_in_file(ids);
+            self.operations.note_revoked_in_file(names);
         }
     }
 

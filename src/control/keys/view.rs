@@ -58,7 +58,8 @@ impl KeyOperations {
         let status = self.status(key);
         // What is in force may not have reached the store yet.
         let by_file = || {
-            config.revoked.contains(&*key.id).then(|| Revocation {
+            let digests = key.secrets.iter().map(|secret| secret.digest);
+            config.revoked.key(&key.id, digests).map(|_| Revocation {
                 at: 0,
                 by: THE_FILE.to_owned(),
                 reason: None,

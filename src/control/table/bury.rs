@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::Table;
+use super::revoked::digests;
 use crate::keystore::StoredKey;
 use crate::policy::{Burial, Cause, Digest, Edit, KeyRecord, Now, Tombstone};
 
@@ -64,6 +65,7 @@ impl Table {
         now: Now,
     ) {
         self.revoked.remove(id);
+        self.note_dead(id, None, secrets.iter().copied(), Cause::Revoked);
         if self.remembers(since, now.unix) {
             let edits = secrets.iter().map(|digest| {
                 Burial::Bury(Tombstone { digest: *digest, cause: Cause::Revoked, since })
@@ -73,6 +75,10 @@ impl Table {
     }
 
     fn bury(&mut self, dead: &[(Arc<KeyRecord>, Cause, i64)], now: Now) {
+        for (record, cause, _) in dead {
+            let organization = record.organization();
+            self.note_dead(record.id(), organization, digests(record), *cause);
+        }
         let edits = dead.iter().flat_map(|(record, ..)| Edit::replace(Some(record), None));
         self.snapshot.keyring = self.snapshot.keyring.with(edits);
         let remembered = dead.iter().filter(|(.., since)| self.remembers(*since, now.unix));

@@ -45,8 +45,7 @@ impl Table {
                 .map(|digest| Secret { digest: *digest, ends_at: None })
                 .collect(),
             expires_at: key.expires_at,
-            revoked: self.is_revoked(&key.id)
-                || key.digests.iter().any(|digest| self.revoked_secrets.contains(digest)),
+            revoked: self.refuses(&key.id, key.digests.iter().copied()),
             paused: false,
             stored: false,
             restrictions: key.restrictions.clone(),
@@ -93,7 +92,8 @@ impl Table {
                 .map(|secret| Secret { digest: secret.digest, ends_at: secret.ends_at })
                 .collect(),
             expires_at: key.expires_at,
-            revoked: key.revocation.is_some() || self.is_revoked(&key.id),
+            revoked: key.revocation.is_some()
+                || self.refuses(&key.id, key.secrets.iter().map(|secret| secret.digest)),
             paused: key.paused || !understood,
             stored: true,
             restrictions: restrictions.unwrap_or_default(),

@@ -61,8 +61,9 @@ impl Loader {
                 self.clashes.push(Clash { id: id.clone(), same_digest_as });
             }
         }
+        let digests = key.secrets.iter().map(|secret| secret.digest);
+        self.table.note_dead(&key.id, key.organization.as_deref(), digests.clone(), cause);
         if self.table.remembers(since, self.now) {
-            let digests = key.secrets.iter().map(|secret| secret.digest);
             self.tombstones.extend(digests.map(|digest| Tombstone { digest, cause, since }));
         }
     }
@@ -101,7 +102,6 @@ impl Loader {
         let records = records.collect();
         table.replace(records, &[], 0);
         table.refresh_closed();
-        table.newly_revoked = config.revoked.iter().cloned().collect();
         Ok(table)
     }
 }

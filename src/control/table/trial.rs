@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Table;
+use super::revoked::digests;
 use crate::config::Config;
 use crate::keystore::StoredKey;
 use crate::policy::{KeyRecord, Snapshot};
@@ -52,11 +53,12 @@ impl Table {
         let record = match config.keys.iter().find(|key| Some(&*key.id) == id) {
             Some(key) => Some(KeyRecord::new(table.define_file(key, account()))),
             None => match (known.filter(|record| record.is_stored()), stored) {
-                (Some(record), _) => Some(record.with(
-                    table.is_revoked(record.id())
-                        || (record.is_revoked() && !self.config.revoked.contains(record.id())),
-                    record.is_paused(),
-                )),
+                (Some(record), _) => {
+                    let by_file = self.config.revoked.key(record.id(), digests(record)).is_some();
+                    let revoked = table.refuses(record.id(), digests(record))
+                        || (record.is_revoked() && !by_file);
+                    Some(record.with(revoked, record.is_paused()))
+                }
                 (None, Some(key)) => table.define_stored(key, account()).map(KeyRecord::new),
                 (None, None) => None,
             },

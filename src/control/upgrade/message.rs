@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use crate::keystore::{StoredKey, UseNote};
+use crate::control::registry::Change;
+use crate::keystore::UseNote;
 use crate::policy::{AccountState, Digest};
 use crate::state::{KeyAnswer, KeyCall};
 
@@ -64,17 +65,6 @@ pub(super) enum ToPredecessor {
     Changed(Change),
     /// The response to the key endpoints' request with this number, or `None` if there is none.
     KeyAnswer(u64, Option<WireAnswer>),
-}
-
-/// A change of keys by request.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(in crate::control) enum Change {
-    /// This key of the store now has this record.
-    Put(Box<StoredKey>),
-    /// Keys with these ids are revoked.
-    Revoke(Vec<String>),
-    /// Keys of this organisation are suspended (`true`) or resumed (`false`).
-    Suspend(String, bool),
 }
 
 /// A [`UseNote`]: the key's id, the secret with the time of its last use, the day, and the

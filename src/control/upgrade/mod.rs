@@ -38,7 +38,6 @@ mod state;
 
 pub(super) use attend::attend;
 pub use inherit::Inheritance;
-pub(super) use message::Change;
 pub use message::Purpose;
 pub use program::Program;
 pub(super) use relay::follow;

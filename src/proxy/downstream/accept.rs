@@ -1,11 +1,11 @@
 //! Listening sockets and accepted connections.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::proxy::downstream::connection;
 use crate::proxy::upstream::pool::Pool;
@@ -82,10 +82,7 @@ pub(in crate::proxy) async fn accept(pool: Rc<Pool>, listener: TcpListener) {
                 worker.stats().connections_refused[TooMany::InAll as usize]
                     .add(u64::from(admitted.overflow));
                 let open = OpenConnection::new(worker.clone(), admitted);
-                let pool = pool.clone();
-                tokio::task::spawn_local(async move {
-                    connection::serve(&pool, stream, peer.ip(), open.1.overflow).await;
-                });
+                tokio::task::spawn_local(open.serve(pool.clone(), stream, peer.ip()));
             }
             Err(why) => worker.stats().connections_refused[why as usize].add(1),
         }
@@ -101,6 +98,11 @@ impl OpenConnection {
     fn new(worker: Rc<Worker>, admitted: Admitted) -> Self {
         worker.opened();
         Self(worker, admitted)
+    }
+
+    /// Serves it to its end. Takes it whole, so that it is counted for as long.
+    async fn serve(self, pool: Rc<Pool>, stream: TcpStream, peer: IpAddr) {
+        connection::serve(&pool, stream, peer, self.1.overflow).await;
     }
 }
 

@@ -109,14 +109,15 @@ fn key_of_the_file_that_clashes_with_one_of_the_store_is_an_error_that_names_bot
         assert_eq!(field(&event, "line"), Some(&json!(line)), "{event}");
         assert_eq!(
             (office.status(&key), office.metric("keygate_config_file_differs")),
-            (200, 1),
-            "what ran goes on"
+            (401, 1),
+            "what ran goes on, but for what the file revokes"
         );
     }
     office.gateway.edit(|toml| *toml = original.clone());
     wait_for("the file is what runs again", || {
         (office.metric("keygate_config_file_differs") == 0).then_some(())
     });
+    assert_eq!(office.status(&key), 200, "the store has not been told");
     let disk = &office.disk;
     assert!(office.gateway.stop().success());
     for (id, sha256, setting, message) in &cases {

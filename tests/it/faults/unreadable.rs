@@ -58,8 +58,13 @@ fn edit_is_not_forgotten_because_a_file_that_it_names_could_not_be_read() {
     fail(&folder, "/desk.auth", EMFILE);
     desk.revoke_by_file();
     wait_for("it is told", || desk.gateway.events(REFUSED).pop());
-    assert_eq!((desk.status(&desk.crm), desk.status(&desk.leaked)), (200, 200));
+    assert_eq!(
+        (desk.status(&desk.crm), desk.status(&desk.leaked)),
+        (200, 401),
+        "a revocation does not even wait for it"
+    );
     heal(&folder);
-    desk.wait_for_status(&desk.leaked, 401);
+    desk.wait_for_metric("keygate_config_file_differs", 0.0);
+    assert_eq!((desk.status(&desk.crm), desk.status(&desk.leaked)), (200, 401));
     assert_eq!(desk.gateway.events(REFUSED).len(), 1, "said once");
 }

@@ -1,6 +1,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::control::table::KeyName;
 
 /// A key of the file, and of an organisation.
 const FILE_KEY: &str = "kl_by-hand";
@@ -15,6 +16,10 @@ fn file_key() -> String {
 
 fn order(reason: &str) -> RevocationOrder {
     RevocationOrder { reason: Some(reason.into()), descendants: false }
+}
+
+fn named(ids: &[&str]) -> Vec<KeyName> {
+    ids.iter().map(|id| KeyName::Id((*id).to_owned())).collect()
 }
 
 /// A key that this one made.
@@ -184,7 +189,7 @@ async fn keys_that_the_file_revokes_are_revoked_in_the_store() {
     let fixture = Fixture::open();
     let (key, text) = fixture.make(of_acme("one")).await;
     let (other, _) = fixture.make(of_acme("two")).await;
-    fixture.service.note_revoked_in_file(vec![key.id.clone(), other.id.clone()]);
+    fixture.service.note_revoked_in_file(named(&[&key.id, &other.id]));
     for id in [&key.id, &other.id] {
         let revocation = wait_for("the revocation", &fixture, id).await;
         assert_eq!((revocation.by.as_str(), revocation.reason), ("gateway.toml", None));
@@ -329,7 +334,7 @@ async fn expired_key_is_revoked_for_good_by_request_and_by_the_file() {
     fixture.service.revoke(&acme(), &by_request.id, order("leaked")).await.expect("revoked");
     assert_eq!(fixture.refusal(&text, "desk"), Some(Refusal::RevokedKey));
 
-    fixture.service.note_revoked_in_file(vec!["key_first".into(), "key_of_nobody".into()]);
+    fixture.service.note_revoked_in_file(named(&["key_first", "key_of_nobody"]));
     let revocation = wait_for("the revocation of an expired key", &fixture, "key_first").await;
     assert_eq!(revocation.by, "gateway.toml");
     fixture.service.flush().await;

@@ -1,0 +1,53 @@
+//! Renewed certificates, put in force without a reload.
+
+use std::sync::Arc;
+
+use super::api::Settings;
+use super::controller::Controller;
+use super::metrics::ControlMetrics;
+use super::tls::Served;
+use crate::config::BadCertificate;
+
+impl Controller {
+    /// Puts renewed certificates in force, and leaves everything else as it is. Returns whether
+    /// there were any.
+    pub(super) fn renew_certificates(&mut self) -> bool {
+        let metrics = self.metrics.clone();
+        let tell = |served: &Served, outcome| note_renewal(&metrics.control, served, outcome);
+        let mut renewed = false;
+        if let Some(tls) = &mut self.tls.server
+            && tls.renew(&self.tls.maker, tell)
+        {
+            self.registry.renew(tls.config());
+            renewed = true;
+        }
+        if let Some(tls) = &mut self.tls.admin
+            && tls.renew(&self.tls.maker, tell)
+        {
+            let settings = self.admin.settings.load_full();
+            let (admin, digest) = (settings.admin.clone(), settings.digest);
+            self.admin.settings.store(Arc::new(Settings {
+                admin,
+                tls: Some(tls.config()),
+                digest,
+            }));
+            renewed = true;
+        }
+        renewed
+    }
+}
+
+fn note_renewal(control: &ControlMetrics, served: &Served, outcome: Result<(), BadCertificate>) {
+    let file = served.file();
+    match outcome {
+        Ok(()) => {
+            control.certificates_reloaded.increment(1);
+            tracing::info!(file, "certificate reloaded");
+        }
+        Err(error) => {
+            control.certificates_failed.increment(1);
+            tracing::error!(file, %error, "changed certificate cannot be used; the one before \
+                goes on");
+        }
+    }
+}
