@@ -228,6 +228,7 @@ pub fn authorise<'s>(
 ///
 /// # Errors
 /// The first check that refuses.
+// Longer than 60 lines: the checks stand in one place, in the documented order.
 pub fn authorise_traced<'s>(
     head: &Head<'_>,
     stand_in: Option<StandIn<'s>>,

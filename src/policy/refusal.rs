@@ -248,6 +248,7 @@ impl Refusal {
 
     /// One sentence for the developer of the client: what is wrong and what to do.
     #[must_use]
+    // Longer than 60 lines: a table, one line for each refusal.
     pub fn detail(self) -> &'static str {
         match self {
             Self::MalformedTarget(why) => why.explanation(),
