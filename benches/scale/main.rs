@@ -1,6 +1,6 @@
 //! What Keygate promises of a store with a million keys, measured on the real gateway: how fast it
-//! starts, what a key costs in memory, in force and refused for good, how soon a change is in force,
-//! and what all those keys cost each request.
+//! starts, what a key costs in memory, in force and refused for good, how soon a change is in
+//! force, and what all those keys cost each request.
 //!
 //! `KEYGATE_SCALE_KEYS` sets another number of keys. The gateway runs one worker on core 0; load
 //! and upstream are on the last core. Costs are what the kernel says the gateway's threads were on

@@ -2,8 +2,8 @@
 //! and keys that come and go. Good traffic must come to no harm, and in the end nothing may be left
 //! over.
 //!
-//! `KEYGATE_SOAK_SECONDS` says for how long. With `KEYGATE_SOAK_UPGRADES=0` one process serves to the
-//! end, and its memory must have stopped growing after a third of the time.
+//! `KEYGATE_SOAK_SECONDS` says for how long. With `KEYGATE_SOAK_UPGRADES=0` one process serves to
+//! the end, and its memory must have stopped growing after a third of the time.
 
 mod attacks;
 mod good;
