@@ -47,7 +47,9 @@ impl Report {
     pub(crate) fn write(&self, path: &Path, keys: usize) {
         let lines = self.0.iter().map(|Line { what, figure, unit, promise }| {
             let kept = promise.map(|promise| *figure <= promise);
-            serde_json::json!({"what": what, "figure": figure, "unit": unit, "promise": promise, "kept": kept})
+            serde_json::json!({
+                "what": what, "figure": figure, "unit": unit, "promise": promise, "kept": kept,
+            })
         });
         let report = serde_json::json!({"keys": keys, "lines": lines.collect::<Vec<_>>()});
         std::fs::write(path, format!("{report:#}\n")).expect("the report");

@@ -26,8 +26,8 @@ fn read_head(data: &[u8], cut: usize) {
             break;
         }
     }
-    // In parts, a mistake behind the end of the head is not seen; nor is it in the whole. A CR alone
-    // is refused when it comes, and in a head that comes whole when that is read.
+    // In parts, a mistake behind the end of the head is not seen; nor is it in the whole. A CR
+    // alone is refused when it comes, and in a head that comes whole when that is read.
     assert!(whole == in_parts || in_parts == Err(Malformed::Syntax), "{whole:?}, {in_parts:?}");
     let Ok(Some(end)) = whole else { return };
     let mut head = data[..end].to_vec();

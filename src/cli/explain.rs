@@ -38,8 +38,12 @@ pub(super) struct Arguments {
     /// The request's Referer
     #[arg(long, value_name = "URL")]
     referrer: Option<String>,
-    /// Instead: the request id of a request that was refused within the last hour
-    #[arg(long, value_name = "ID", conflicts_with_all = ["key", "method", "path", "host", "ip", "referrer", "config"])]
+    /// Instead: a request that was refused within the last hour, by the id that the caller got
+    #[arg(
+        long,
+        value_name = "ID",
+        conflicts_with_all = ["key", "method", "path", "host", "ip", "referrer", "config"]
+    )]
     request_id: Option<String>,
     /// Evaluate with this file, such as an edit not yet saved, instead of the running configuration
     #[arg(long, value_name = "FILE")]
@@ -163,14 +167,21 @@ mod tests {
 
     #[test]
     fn each_check_is_shown_with_its_verdict_and_its_place() {
+        let check =
+            |name: &str, verdict: &str, detail: &str, line: Option<u32>, source: Option<&str>| {
+                json!({
+                    "check": name, "verdict": verdict, "detail": detail,
+                    "line": line, "source": source,
+                })
+            };
         let explanation: Explanation = serde_json::from_value(json!({
             "allowed": false, "refusal": "insufficient_scope", "status": 403,
             "checks": [
-                {"check": "host", "verdict": "passed", "detail": "desk takes any host", "line": 7, "source": "gateway.toml"},
-                {"check": "key", "verdict": "passed", "detail": "key_crm", "line": null, "source": "store"},
-                {"check": "referrer", "verdict": "not_applicable", "detail": "the key has none", "line": null, "source": null},
-                {"check": "scope", "verdict": "refused", "detail": "needs tickets:write", "line": 12, "source": "gateway.toml"},
-                {"check": "limit", "verdict": "not_reached", "detail": "", "line": null, "source": null},
+                check("host", "passed", "desk takes any host", Some(7), Some("gateway.toml")),
+                check("key", "passed", "key_crm", None, Some("store")),
+                check("referrer", "not_applicable", "the key has none", None, None),
+                check("scope", "refused", "needs tickets:write", Some(12), Some("gateway.toml")),
+                check("limit", "not_reached", "", None, None),
             ],
             "notes": ["the file has changed"],
         }))

@@ -18,7 +18,13 @@ pub(super) struct Paging {
     #[arg(long, conflicts_with = "after")]
     all: bool,
     /// How many to show at most
-    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000), conflicts_with = "all")]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 100,
+        value_parser = clap::value_parser!(u16).range(1..=1000),
+        conflicts_with = "all"
+    )]
     limit: u16,
     /// Where to continue: the text at the end of the previous page
     #[arg(long, value_name = "TEXT")]

@@ -251,6 +251,7 @@ impl Refusal {
 
     /// Returns what is wrong and what to do, for the developer of the client.
     #[must_use]
+    // Longer than 60 lines: a table, one line for each refusal.
     pub fn detail(self) -> &'static str {
         match self {
             Self::MalformedTarget(why) => why.explanation(),

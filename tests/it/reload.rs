@@ -1,17 +1,17 @@
 //! An edit of `gateway.toml` or of what it names is in force when it is saved, and a bad one
 //! changes nothing.
 
+mod by_request;
+mod certificates;
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::symlink;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::{
-    Certificates, Client, Gateway, Key, Request, Upstream, field, hex_digest, wait_for,
-};
+use crate::harness::{Client, Gateway, Key, Request, Upstream, field, hex_digest, wait_for};
 
 const TOKEN: &str = "token-of-a-test";
 
@@ -282,16 +282,6 @@ fn counts_survive_an_edit() {
 }
 
 #[test]
-fn reload_by_request_tells_what_changed() {
-    let desk = Desk::open();
-    assert_eq!(desk.reload().1["changes"], Value::Array(Vec::new()));
-    desk.gateway.edit(|toml| toml.push_str(REVOKED));
-    let (status, _) = desk.reload();
-    assert_eq!(status, 200);
-    assert_eq!(desk.status(&desk.leaked), 401, "it is in force when the answer is there");
-}
-
-#[test]
 fn change_of_a_listener_needs_a_restart_and_says_so() {
     let desk = Desk::open();
     desk.gateway.edit(|toml| *toml = toml.replacen("workers = 2", "workers = 3", 1));
@@ -302,128 +292,4 @@ fn change_of_a_listener_needs_a_restart_and_says_so() {
     wait_for("nothing left to restart for", || {
         (desk.reload().1["needs_restart"] == Value::Array(Vec::new())).then_some(())
     });
-}
-
-#[test]
-fn reload_by_request_of_a_bad_file_tells_every_mistake() {
-    let desk = Desk::open();
-    desk.gateway.edit(|toml| toml.push_str("\n[revoked]\nkyes = []\n\n[lgo]\n"));
-    let (status, report) = desk.reload();
-    assert_eq!(status, 422);
-    let errors = report["errors"].to_string();
-    assert!(errors.contains("kyes") && errors.contains("lgo"), "{errors}");
-}
-
-#[test]
-fn reload_by_request_needs_a_token_and_no_foreign_web_page() {
-    let desk = Desk::open();
-    let call = || Request::new("POST", "/v1/reload");
-    let bearer = format!("Bearer {TOKEN}");
-    let code = |request: &Request| {
-        let (status, body) = desk.admin(request);
-        (status, body["code"].as_str().unwrap_or_default().to_owned())
-    };
-    assert_eq!(code(&call()), (401, "missing_token".into()));
-    assert_eq!(
-        code(&call().header("Authorization", "Bearer wrong")),
-        (401, "unknown_token".into())
-    );
-    let foreign = call().header("Authorization", &bearer).header("Origin", "http://evil.example");
-    assert_eq!(code(&foreign), (403, "origin_not_allowed".into()));
-    let rebound = Client::plain(desk.gateway.admin_address())
-        .send(&call().host("evil.example").header("Authorization", &bearer));
-    assert_eq!(
-        (rebound.status(), rebound.json()["code"].as_str()),
-        (403, Some("host_not_allowed"))
-    );
-    let wrong_method = Client::plain(desk.gateway.admin_address())
-        .send(&Request::get("/v1/reload").host("127.0.0.1"));
-    assert_eq!((wrong_method.status(), wrong_method.header("allow")), (405, Some("POST")));
-}
-
-#[test]
-fn without_an_admin_token_there_is_no_reload_by_request() {
-    let upstream = Upstream::start();
-    let gateway = Gateway::in_front_of(&upstream).start();
-    let answer = Client::plain(gateway.admin_address())
-        .send(&Request::new("POST", "/v1/reload").host("127.0.0.1"));
-    assert_eq!(answer.status(), 404);
-    assert!(answer.text().contains("[[admin.token]]"));
-}
-
-#[test]
-fn renewed_certificate_is_served_without_dropping_a_connection() {
-    let upstream = Upstream::start();
-    let gateway = Gateway::in_front_of(&upstream)
-        .api("public = [\"GET /status\"]")
-        .tls(&["desk.example"])
-        .start();
-    let folder = gateway.file().parent().unwrap().to_owned();
-    let mut open = gateway.client();
-    let request = Request::get("/status");
-    assert_eq!(open.send(&request).status(), 200);
-    let renewed = Certificates::for_names(&["desk.example".to_owned()]);
-    let staged = tempfile::tempdir().unwrap();
-    renewed.write(staged.path());
-    let place =
-        |file: &str, folder: &Path| fs::copy(staged.path().join(file), folder.join(file)).unwrap();
-    // Half-way through, the old pair goes on.
-    place("cert.pem", &folder);
-    wait_for("the complaint", || {
-        (!gateway.events("changed certificate cannot be used; the one before goes on").is_empty())
-            .then_some(())
-    });
-    assert_eq!(gateway.send(&request).status(), 200);
-    place("key.pem", &folder);
-    wait_for("the new certificate", || {
-        (!gateway.events("certificate reloaded").is_empty()).then_some(())
-    });
-    assert_eq!(
-        Client::tls(gateway.address(), &renewed, "desk.example").send(&request).status(),
-        200
-    );
-    assert_eq!(open.send(&request).status(), 200, "the connection from before is still there");
-}
-
-#[test]
-fn certificate_is_renewed_while_gateway_toml_has_a_mistake() {
-    let upstream = Upstream::start();
-    let gateway = Gateway::in_front_of(&upstream)
-        .api("public = [\"GET /status\"]")
-        .tls(&["desk.example"])
-        .start();
-    gateway.edit(|toml| toml.push_str("\n[lgo]\n"));
-    wait_for("the refusal", || {
-        (!gateway.events("the file is refused; what ran before goes on").is_empty()).then_some(())
-    });
-    let renewed = Certificates::for_names(&["desk.example".to_owned()]);
-    renewed.write(gateway.file().parent().unwrap());
-    wait_for("the new certificate", || {
-        (!gateway.events("certificate reloaded").is_empty()).then_some(())
-    });
-    assert_eq!(
-        Client::tls(gateway.address(), &renewed, "desk.example")
-            .send(&Request::get("/status"))
-            .status(),
-        200
-    );
-}
-
-#[test]
-fn revocation_does_not_wait_for_a_half_done_certificate_renewal() {
-    let upstream = Upstream::start();
-    let key = Key::live("key_leaked").scopes(&["*"]);
-    let gateway = Gateway::in_front_of(&upstream)
-        .scope("all", &["GET /**"])
-        .key(&key)
-        .tls(&["localhost"])
-        .start();
-    let request = Request::get("/").bearer(&key);
-    assert_eq!(gateway.send(&request).status(), 200);
-    // The new certificate is there, its key is not yet.
-    let renewed = tempfile::tempdir().unwrap();
-    Certificates::for_names(&["localhost".to_owned()]).write(renewed.path());
-    fs::copy(renewed.path().join("cert.pem"), gateway.file().with_file_name("cert.pem")).unwrap();
-    gateway.edit(|toml| toml.push_str(REVOKED));
-    wait_for("the revocation", || (gateway.send(&request).status() == 401).then_some(()));
 }

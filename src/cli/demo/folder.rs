@@ -46,10 +46,12 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
+// Longer than 60 lines: one text, as the user reads it.
 fn gateway_toml(demo: &Demo) -> String {
     let digest = |key: &str| Digest::of(key.as_bytes());
     format!(
-        r#"# Keygate's demo. Change anything and save: it is in force at once, and a mistake changes nothing.
+        r#"# Keygate's demo. Change anything and save: it is in force at once.
+# A mistake changes nothing.
 
 [server]
 listen = "{listen}"
@@ -61,7 +63,7 @@ key = "{PRIVATE_KEY}"
 [admin]                                 # /metrics, /healthz, /readyz
 listen = "{admin}"
 
-[revoked]                               # ids of keys that must not be used any more; wins over everything else
+[revoked]                               # ids of keys that are refused, whatever else is said
 {NOTHING_REVOKED}
 
 [[api]]

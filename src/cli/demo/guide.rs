@@ -6,9 +6,11 @@ use super::folder;
 use super::plan::Demo;
 use crate::cli::reachable::reachable;
 
+// Longer than 60 lines: one text, as the user reads it.
 pub(super) fn text(demo: &Demo, config: &Path, kept: bool) -> String {
     let url = format!("https://{}", reachable(demo.listen));
     let curl = format!("curl -sS --cacert {}", quoted(&demo.folder.join(folder::CERTIFICATE)));
+    let status_only = r"-o /dev/null -w '%{http_code}\n'";
     let with = |key: &str| format!("-H 'Authorization: Bearer {key}'");
     let (reader, agent, tester) =
         (with(&demo.keys.reader), with(&demo.keys.agent), with(&demo.keys.tester));
@@ -51,7 +53,7 @@ The agent's key may: 201
   {curl} -i {url}/api/v1/tickets {agent} --json '{{"subject": "A question", "customer_id": 1}}'
 
 The tester's key has its own limit: 200 five times, then 429
-  for i in 1 2 3 4 5 6 7; do {curl} -o /dev/null -w '%{{http_code}}\n' {url}/api/v1/tickets {tester}; done
+  for i in 1 2 3 4 5 6 7; do {curl} {status_only} {url}/api/v1/tickets {tester}; done
 
 What Prometheus would read: 200
   curl -sS -i http://{admin}/metrics
@@ -64,8 +66,8 @@ under [revoked] by
 
   {reader_revoked}
 
-and save. There is nothing to restart: the log says what has changed, and the line above that reads tickets, answered by 200
-until now, is answered by 401. Take it back, and it works again.
+and save. There is nothing to restart: the log says what has changed, and the line above that reads
+tickets, answered by 200 until now, is answered by 401. Take it back, and it works again.
 
 Ctrl-C ends the demo. {afterwards}
 "#,

@@ -98,8 +98,8 @@ const SENT: [&str; 8] = [
     "ProofRequest",
 ];
 
-/// What their members look like, as the key service checks it. It also checks what no schema can say:
-/// that names are known, that a moment is in the future.
+/// What their members look like, as the key service checks it. It also checks what no schema can
+/// say: that names are known, that a moment is in the future.
 fn form(member: &str) -> Value {
     let name = json!({"minLength": 1, "maxLength": 200, "pattern": PRINTABLE});
     let restrictions = |items: Value| json!({"maxItems": 100, "items": items});
@@ -108,16 +108,14 @@ fn form(member: &str) -> Value {
         "name" => name,
         "organization" => json!({"minLength": 1, "maxLength": 1024, "pattern": PRINTABLE}),
         "apis" => {
-            json!({"minItems": 1, "uniqueItems": true, "items": {"pattern": "^[A-Za-z0-9._-]{1,64}$"}})
+            json!({"minItems": 1, "uniqueItems": true, "items": {"pattern": CONFIGURED_NAME}})
         }
-        "environment" => json!({"pattern": "^[A-Za-z0-9._-]{1,64}$"}),
+        "environment" => json!({"pattern": CONFIGURED_NAME}),
         "scopes" => json!({"uniqueItems": true, "items": {"pattern": r"^[!#-\[\]-~]{1,128}$"}}),
         "allow_ips" => restrictions(json!({"pattern": "^[0-9A-Fa-f.:]{2,45}(/[0-9]{1,3})?$"})),
         "allow_referrers" => restrictions(json!({"pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[!-~]+$"})),
         "allow_endpoints" => restrictions(json!({"pattern": "^[A-Z]+ /[!-~]*$"})),
-        "rate_limit" => {
-            json!({"maxItems": 4, "items": {"pattern": "^[0-9]{1,7}/[0-9]{0,7}(s|min|h|hour|day)$"}})
-        }
+        "rate_limit" => json!({"maxItems": 4, "items": {"pattern": RATE_LIMIT}}),
         "expires_at" => json!({"format": "date-time"}),
         "challenge" => json!({"pattern": "^[0-9a-f]{64}$"}),
         "sha256" => json!({"pattern": "^[0-9a-f]{64}$"}),
@@ -130,6 +128,9 @@ fn form(member: &str) -> Value {
 }
 
 const KEY_ID: &str = "^[A-Za-z0-9._:-]{1,128}$";
+/// Of an API or an environment.
+const CONFIGURED_NAME: &str = "^[A-Za-z0-9._-]{1,64}$";
+const RATE_LIMIT: &str = "^[0-9]{1,7}/[0-9]{0,7}(s|min|h|hour|day)$";
 /// No control characters, nor characters that hide or turn around others, as far as a pattern can
 /// say that.
 const PRINTABLE: &str = concat!(
@@ -150,6 +151,16 @@ fn example() -> Value {
     })
 }
 
+/// One that another system has given out.
+fn imported_example() -> Value {
+    json!({
+        "sha256": "9d353fb05f5bcb317f9c50020f4f90e2c5a7f4ed7ae63590dc57aaf3902d550b",
+        "name": "CRM Integration, from the system before",
+        "organization": "org_acme",
+        "scopes": ["tickets:read"],
+    })
+}
+
 const METHODS: [&str; 3] = ["get", "post", "patch"];
 
 /// The document, as `/openapi.json` serves it, about these routes.
@@ -166,10 +177,18 @@ fn document(routes: utoipa::openapi::OpenApi) -> Value {
     for (name, status, description) in REFUSALS {
         let mut refusal = json!({
             "description": description,
-            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            "content": {
+                "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}},
+            },
         });
         if status == "401" {
-            refusal["headers"] = json!({"WWW-Authenticate": {"required": true, "schema": {"type": "string"}, "description": "RFC 6750 §3."}});
+            refusal["headers"] = json!({
+                "WWW-Authenticate": {
+                    "required": true,
+                    "schema": {"type": "string"},
+                    "description": "RFC 6750 §3.",
+                },
+            });
         }
         document["components"]["responses"][name] = refusal;
     }
@@ -179,14 +198,10 @@ fn document(routes: utoipa::openapi::OpenApi) -> Value {
             extend(schema, form(member));
         }
     }
-    document["paths"]["/v1/keys"]["post"]["requestBody"]["content"]["application/json"]["example"] =
-        example();
-    document["paths"]["/v1/keys/import"]["post"]["requestBody"]["content"]["application/json"]["example"] = json!({
-        "sha256": "9d353fb05f5bcb317f9c50020f4f90e2c5a7f4ed7ae63590dc57aaf3902d550b",
-        "name": "CRM Integration, from the system before",
-        "organization": "org_acme",
-        "scopes": ["tickets:read"],
-    });
+    for (path, example) in [("/v1/keys", example()), ("/v1/keys/import", imported_example())] {
+        let body = &mut document["paths"][path]["post"]["requestBody"];
+        body["content"]["application/json"]["example"] = example;
+    }
     let paths = document["paths"].as_object_mut();
     for (path, item) in paths.into_iter().flatten() {
         for method in METHODS {
@@ -206,20 +221,7 @@ fn complete(operation: &mut Value, path: &str) {
         // An absent parameter is left out; there is no way to send a null.
         without_null(&mut parameter["schema"]);
         has_parameters |= parameter["in"] == "query";
-        match (parameter["in"].as_str(), parameter["name"].as_str()) {
-            (Some("path"), Some("id")) => parameter["schema"]["pattern"] = json!(KEY_ID),
-            (Some("path"), _) => parameter["schema"]["minLength"] = json!(1),
-            (Some("query"), Some("after")) if path == "/v1/keys" => {
-                parameter["schema"]["pattern"] = json!("^(file|store):")
-            }
-            (Some("header"), Some("If-Match")) => {
-                parameter["schema"] = json!({"oneOf": [{"const": "*"}, {"type": "string", "pattern": "^\"[0-9]+\"$"}]});
-            }
-            (Some("query"), Some("before")) => {
-                parameter["schema"]["pattern"] = json!("^[0-9]{1,18}$")
-            }
-            _ => {}
-        }
+        complete_parameter(parameter, path);
     }
     if operation["parameters"].is_null() {
         operation.as_object_mut().map(|operation| operation.remove("parameters"));
@@ -260,6 +262,23 @@ fn complete(operation: &mut Value, path: &str) {
             .as_object_mut()
             .filter(|response| response["headers"].is_null())
             .map(|response| response.remove("headers"));
+    }
+}
+
+/// Adds what the value of a parameter looks like.
+fn complete_parameter(parameter: &mut Value, path: &str) {
+    match (parameter["in"].as_str(), parameter["name"].as_str()) {
+        (Some("path"), Some("id")) => parameter["schema"]["pattern"] = json!(KEY_ID),
+        (Some("path"), _) => parameter["schema"]["minLength"] = json!(1),
+        (Some("query"), Some("after")) if path == "/v1/keys" => {
+            parameter["schema"]["pattern"] = json!("^(file|store):")
+        }
+        (Some("header"), Some("If-Match")) => {
+            let tag = json!({"type": "string", "pattern": "^\"[0-9]+\"$"});
+            parameter["schema"] = json!({"oneOf": [{"const": "*"}, tag]});
+        }
+        (Some("query"), Some("before")) => parameter["schema"]["pattern"] = json!("^[0-9]{1,18}$"),
+        _ => {}
     }
 }
 

@@ -65,7 +65,13 @@ struct KeyQuery {
 ///
 /// They are ordered by id, those of the file first. A token that is narrowed to an organization
 /// sees its own only.
-#[utoipa::path(get, path = "/v1/keys", tag = "keys", params(KeyQuery), responses((status = OK, description = "A page of keys.", body = KeyPage)))]
+#[utoipa::path(
+    get,
+    path = "/v1/keys",
+    tag = "keys",
+    params(KeyQuery),
+    responses((status = OK, description = "A page of keys.", body = KeyPage))
+)]
 async fn list_keys(
     Caller(actor): Reader,
     Parameters(query): Parameters<KeyQuery>,
@@ -150,7 +156,12 @@ async fn import_key(
     path = "/v1/keys/{id}",
     tag = "keys",
     params(("id" = String, Path, description = "The key's id.")),
-    responses((status = OK, description = "The record.", body = KeyView, headers(("ETag" = String, description = "The record's revision, in quotes."))))
+    responses((
+        status = OK,
+        description = "The record.",
+        body = KeyView,
+        headers(("ETag" = String, description = "The record's revision, in quotes."))
+    ))
 )]
 async fn show_key(
     call: ReaderCall,
@@ -174,9 +185,12 @@ async fn show_key(
             for; without one, or with `*`, whichever there is."),
     ),
     request_body = KeyChange,
-    responses((status = OK, description = "The record; the change is in \
-        force.", body = KeyView, headers(("ETag" = String, description = "The record's revision, \
-            in quotes."))))
+    responses((
+        status = OK,
+        description = "The record; the change is in force.",
+        body = KeyView,
+        headers(("ETag" = String, description = "The record's revision, in quotes."))
+    ))
 )]
 async fn update_key(
     call: ManagerCall,
@@ -196,8 +210,12 @@ async fn update_key(
     path = "/v1/keys/{id}/pause",
     tag = "keys",
     params(("id" = String, Path, description = "The key's id.")),
-    responses((status = OK, description = "The record; the key is \
-        refused.", body = KeyView, headers(("ETag" = String, description = "The record's revision, in quotes."))))
+    responses((
+        status = OK,
+        description = "The record; the key is refused.",
+        body = KeyView,
+        headers(("ETag" = String, description = "The record's revision, in quotes."))
+    ))
 )]
 async fn pause_key(
     call: ManagerCall,
@@ -215,8 +233,12 @@ async fn pause_key(
     path = "/v1/keys/{id}/resume",
     tag = "keys",
     params(("id" = String, Path, description = "The key's id.")),
-    responses((status = OK, description = "The record; the key is \
-        accepted.", body = KeyView, headers(("ETag" = String, description = "The record's revision, in quotes."))))
+    responses((
+        status = OK,
+        description = "The record; the key is accepted.",
+        body = KeyView,
+        headers(("ETag" = String, description = "The record's revision, in quotes."))
+    ))
 )]
 async fn resume_key(
     call: ManagerCall,
@@ -237,8 +259,12 @@ async fn resume_key(
     tag = "keys",
     params(("id" = String, Path, description = "The key's id.")),
     request_body = Option<Rotation>,
-    responses((status = OK, description = "The record with the new key, in \
-        force.", body = CreatedKey, headers(("ETag" = String, description = "The record's revision, in quotes."))))
+    responses((
+        status = OK,
+        description = "The record with the new key, in force.",
+        body = CreatedKey,
+        headers(("ETag" = String, description = "The record's revision, in quotes."))
+    ))
 )]
 async fn rotate_key(
     call: ManagerCall,

@@ -69,7 +69,12 @@ async fn list_organizations(
     path = "/v1/organizations/{name}",
     tag = "organizations",
     params(("name" = String, Path, description = "The organization's name.")),
-    responses((status = OK, description = "The organization.", body = OrganizationView, headers(("ETag" = String, description = "Its revision, in quotes."))))
+    responses((
+        status = OK,
+        description = "The organization.",
+        body = OrganizationView,
+        headers(("ETag" = String, description = "Its revision, in quotes."))
+    ))
 )]
 async fn show_organization(
     call: ReaderCall,
@@ -94,8 +99,12 @@ async fn show_organization(
             for; without one, or with `*`, whichever there is."),
     ),
     request_body = OrganizationChange,
-    responses((status = OK, description = "The organization; the change is in \
-        force.", body = OrganizationView, headers(("ETag" = String, description = "Its revision, in quotes."))))
+    responses((
+        status = OK,
+        description = "The organization; the change is in force.",
+        body = OrganizationView,
+        headers(("ETag" = String, description = "Its revision, in quotes."))
+    ))
 )]
 async fn update_organization(
     call: OperatorCall,
@@ -115,8 +124,12 @@ async fn update_organization(
     path = "/v1/organizations/{name}/suspend",
     tag = "organizations",
     params(("name" = String, Path, description = "The organization's name.")),
-    responses((status = OK, description = "The organization; its keys are \
-        refused.", body = OrganizationView, headers(("ETag" = String, description = "Its revision, in quotes."))))
+    responses((
+        status = OK,
+        description = "The organization; its keys are refused.",
+        body = OrganizationView,
+        headers(("ETag" = String, description = "Its revision, in quotes."))
+    ))
 )]
 async fn suspend_organization(
     call: OperatorCall,
@@ -134,8 +147,12 @@ async fn suspend_organization(
     path = "/v1/organizations/{name}/resume",
     tag = "organizations",
     params(("name" = String, Path, description = "The organization's name.")),
-    responses((status = OK, description = "The organization; its keys are \
-        accepted.", body = OrganizationView, headers(("ETag" = String, description = "Its revision, in quotes."))))
+    responses((
+        status = OK,
+        description = "The organization; its keys are accepted.",
+        body = OrganizationView,
+        headers(("ETag" = String, description = "Its revision, in quotes."))
+    ))
 )]
 async fn resume_organization(
     call: OperatorCall,

@@ -109,7 +109,12 @@ pub(in crate::control) fn finish(mut response: Response) -> Response {
     path = "/openapi.json",
     tag = "gateway",
     security(()),
-    responses((status = OK, description = "This document.", body = Object, content_type = "application/json"))
+    responses((
+        status = OK,
+        description = "This document.",
+        body = Object,
+        content_type = "application/json"
+    ))
 )]
 async fn openapi() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], &**DOCUMENT)

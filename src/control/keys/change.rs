@@ -105,7 +105,10 @@ impl KeyOperations {
         }
         new.secrets
             .insert(0, StoredSecret { digest, created_at: now, ends_at: None, last_used: None });
-        let detail = json!({ "fingerprint": view::fingerprint(&digest), "former_secrets_end_at": timestamp::format(ends_at) });
+        let detail = json!({
+            "fingerprint": view::fingerprint(&digest),
+            "former_secrets_end_at": timestamp::format(ends_at),
+        });
         let key = self.replace(actor, old, new, false, "key.rotate", detail).await?;
         Ok(CreatedKey { record: self.view(&config, &key), key: Some(text), key_shown: false })
     }

@@ -64,10 +64,11 @@ fn refusals_are_told_with_every_mistake_and_what_to_do() {
 fn creation_is_repeated_after_a_broken_connection_and_asks_for_the_same_key() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("its address"));
-    let made = r#"{"id":"key_1","name":"CRM","organization":null,"apis":["desk"],"prefix":"sk_","environment":null,"scopes":[],"allow_ips":[],
-        "allow_referrers":[],"allow_endpoints":[],"rate_limit":null,"status":"active","source":"store","created_at":null,"created_by":null,
-        "parent":null,"expires_at":null,"revoked_at":null,"revoked_by":null,"revoked_because":null,"last_used_at":null,"secrets":[],
-        "revision":1,"key_shown":true}"#;
+    let made = r#"{"id":"key_1","name":"CRM","organization":null,"apis":["desk"],"prefix":"sk_",
+        "environment":null,"scopes":[],"allow_ips":[],"allow_referrers":[],"allow_endpoints":[],
+        "rate_limit":null,"status":"active","source":"store","created_at":null,"created_by":null,
+        "parent":null,"expires_at":null,"revoked_at":null,"revoked_by":null,
+        "revoked_because":null,"last_used_at":null,"secrets":[],"revision":1,"key_shown":true}"#;
     let gateway = std::thread::spawn(move || {
         let mut seen = Vec::new();
         for answered in [false, true] {

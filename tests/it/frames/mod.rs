@@ -9,6 +9,7 @@ mod exhaustion;
 mod honest;
 mod hpack;
 mod injection;
+mod kinds;
 mod partial;
 mod priority;
 mod requests;

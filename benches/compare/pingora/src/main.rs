@@ -17,7 +17,10 @@ use pingora::server::configuration::ServerConf;
 use pingora::tls::ssl::SslVersion;
 use pingora_limits::rate::Rate;
 
-const REFUSAL: &str = r#"{"type":"about:blank","title":"Unauthorized","status":401,"detail":"The API key is missing or unknown."}"#;
+const REFUSAL: &str = concat!(
+    r#"{"type":"about:blank","title":"Unauthorized","status":401,"#,
+    r#""detail":"The API key is missing or unknown."}"#
+);
 
 struct Gateway {
     callers: HashMap<String, String>,

@@ -98,7 +98,12 @@ impl Desk {
     }
 
     pub(super) fn status(&self) -> serde_json::Value {
-        serde_json::json!({ "desk": self.name, "status": "ok", "tickets": self.tickets.len(), "customers": self.customers.len() })
+        serde_json::json!({
+            "desk": self.name,
+            "status": "ok",
+            "tickets": self.tickets.len(),
+            "customers": self.customers.len(),
+        })
     }
 }
 

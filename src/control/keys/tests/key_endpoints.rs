@@ -119,11 +119,17 @@ async fn bare_bodies_have_the_documented_members_in_their_order() {
     let body: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
     let (id, key) = (body["id"].as_str().expect("an id"), body["key"].as_str().expect("a key"));
     assert!(uuid::Uuid::parse_str(id).is_ok());
-    let rest = r#""scopes":[],"created_at":"2026-11-22T00:00:00Z","expires_at":"2026-12-31T23:59:59Z","last_used_at":null}"#;
+    let rest = concat!(
+        r#""scopes":[],"created_at":"2026-11-22T00:00:00Z","#,
+        r#""expires_at":"2026-12-31T23:59:59Z","last_used_at":null}"#
+    );
     let head = format!(r#"{{"id":"{id}","name":"Production Server","key_prefix":"rl_live_","#);
     assert_eq!(text(&answer), format!(r#"{head}"key":"{key}",{rest}"#));
     assert_eq!(fixture.refusal(key, "relay"), None);
-    let by_hand = r#"{"id":"key_relay","name":"By hand","key_prefix":"rl_live_","scopes":[],"created_at":null,"expires_at":null,"last_used_at":null}"#;
+    let by_hand = concat!(
+        r#"{"id":"key_relay","name":"By hand","key_prefix":"rl_live_","scopes":[],"#,
+        r#""created_at":null,"expires_at":null,"last_used_at":null}"#
+    );
     assert_eq!(door.list().await, format!("[{by_hand},{head}{rest}]"));
     assert_eq!(
         door.send(Method::DELETE, &format!("/{id}"), "").await,
@@ -205,7 +211,10 @@ async fn other_methods_and_paths_are_refused_in_the_apis_style() {
     let problem =
         Door::desk(&fixture, "key_desk", "live").send(Method::DELETE, "/key_none", "").await;
     assert_eq!(problem.content_type.as_deref(), Some("application/problem+json"));
-    let expected = r#"{"type":"about:blank","title":"Not Found","status":404,"detail":"There is nothing of this name.","code":"not_found","request_id":"req_1"}"#;
+    let expected = concat!(
+        r#"{"type":"about:blank","title":"Not Found","status":404,"#,
+        r#""detail":"There is nothing of this name.","code":"not_found","request_id":"req_1"}"#
+    );
     assert_eq!(text(&problem), expected);
 }
 

@@ -13,7 +13,9 @@ apis = ["relay"]
 sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
 scopes = ["*"]
 allow_ips = ["203.0.113.0/24", "2001:db8::1"]
-allow_referrers = ["https://app.example.com/*", "http://localhost:8080/page", "https://b.example.com"]
+allow_referrers = [
+  "https://app.example.com/*", "http://localhost:8080/page", "https://b.example.com",
+]
 allow_endpoints = ["GET /tickets/**"]
 rate_limit = ["10/s", "1000/day"]
 expires_at = 2027-01-01T00:00:00Z
