@@ -1,87 +1,118 @@
-//! The table of imports in `ARCHITECTURE.md` is what the code does.
+//! The map in `ARCHITECTURE.md` is what the code does.
+
+mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// What each module may import, by the table.
-fn allowed(text: &str) -> BTreeMap<String, BTreeSet<String>> {
-    let (_, table) = text.split_once("| module | may import |").expect("the table");
+use source::{Module, Sources, Uses};
+
+fn project() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// What each module may import, by the table below this heading.
+fn allowed(heading: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let text = std::fs::read_to_string(project().join("ARCHITECTURE.md")).expect("the map");
+    let (_, table) = text.split_once(heading).expect("the table");
     let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
-    let names = |cell: &str| {
-        cell.split(',')
-            .map(|name| name.trim().trim_matches('`').to_owned())
-            .filter(|name| !name.is_empty())
-            .collect()
-    };
+    let plain = |cell: &str| cell.trim().trim_matches('`').to_owned();
     rows.map(|row| {
         let mut cells = row.trim_matches('|').split('|');
-        let module = cells.next().expect("a module").trim().trim_matches('`').to_owned();
-        (module, names(cells.next().expect("its imports")))
+        let module = plain(cells.next().expect("a module"));
+        let imports = cells.next().expect("its imports").split(',').map(plain);
+        (module, imports.filter(|name| !name.is_empty()).collect())
     })
     .collect()
 }
 
-fn sources(path: &Path, found: &mut Vec<String>) {
-    if path.is_dir() {
-        for entry in std::fs::read_dir(path).expect("a folder") {
-            sources(&entry.expect("an entry").path(), found);
-        }
-    } else if path.extension().is_some_and(|extension| extension == "rs") {
-        found.push(std::fs::read_to_string(path).expect("a source file"));
-    }
-}
-
-/// The modules of the crate that a source names, by `crate::`.
-fn imports(source: &str) -> BTreeSet<String> {
-    let code = source.lines().filter(|line| !line.trim_start().starts_with("//"));
-    let named = |line: &str| {
-        let names = line.split("crate::").skip(1).map(|rest| {
-            rest.split(|character: char| !character.is_alphanumeric() && character != '_').next()
-        });
-        names.flatten().map(str::to_owned).collect::<Vec<_>>()
+/// Asserts that the modules below `parent` are those of the table, and import what it allows.
+fn assert_imports(parent: &[&str], table: &BTreeMap<String, BTreeSet<String>>) {
+    let sources = Sources::read(&project().join("src"));
+    let below = |module: &Module| {
+        let inside = module.iter().zip(parent).all(|(name, parent)| name == parent);
+        inside.then(|| module.get(parent.len()).cloned()).flatten()
     };
-    code.flat_map(named).filter(|name| !name.is_empty()).collect()
+    let mut found = BTreeSet::new();
+    for module in sources.modules().filter(|module| *module != &["main"]) {
+        let Some(name) = below(module) else { continue };
+        let may = table.get(&name).unwrap_or_else(|| panic!("`{name}` is missing in the table"));
+        for path in sources.paths(module) {
+            let Some(used) = below(&path).filter(|used| *used != name) else { continue };
+            assert!(may.contains(&used), "{module:?} imports {path:?}");
+        }
+        found.insert(name);
+    }
+    assert_eq!(found, table.keys().cloned().collect(), "the table lists what is there");
 }
 
 #[test]
 fn modules_import_only_what_the_table_allows() {
-    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let table = allowed(
-        &std::fs::read_to_string(project.join("ARCHITECTURE.md")).expect("ARCHITECTURE.md"),
-    );
-    let mut modules = BTreeSet::new();
-    for entry in std::fs::read_dir(project.join("src")).expect("the sources") {
-        let path = entry.expect("an entry").path();
-        let module = path.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
-        if ["main", "lib"].contains(&module.as_str()) {
-            continue;
-        }
-        let may =
-            table.get(&module).unwrap_or_else(|| panic!("`{module}` is missing in the table"));
-        let mut found = Vec::new();
-        sources(&path, &mut found);
-        for name in found.iter().flat_map(|source| imports(source)) {
-            // `pub(in crate::cli)` and the like name the module itself.
-            assert!(
-                name == module || may.contains(&name),
-                "`{module}` imports `{name}`, which the table does not allow"
-            );
-        }
-        modules.insert(module);
+    assert_imports(&[], &allowed("| module | may import |"));
+}
+
+/// All that can be reached from a file by what it uses.
+fn reach<'u>(from: &'u Module, uses: &'u BTreeMap<Module, Uses>) -> BTreeSet<&'u Module> {
+    let (mut found, mut open) = (BTreeSet::new(), vec![from]);
+    while let Some(module) = open.pop() {
+        open.extend(uses[module].keys().filter(|used| found.insert(*used)));
     }
-    assert_eq!(modules, table.keys().cloned().collect(), "the table lists what is there");
+    found
+}
+
+#[test]
+fn no_two_files_import_each_other_in_a_circle() {
+    let sources = Sources::read(&project().join("src"));
+    let uses: BTreeMap<Module, Uses> =
+        sources.modules().map(|module| (module.clone(), sources.uses(module))).collect();
+    let mut circles = Vec::new();
+    for module in uses.keys() {
+        for (used, path) in &uses[module] {
+            if reach(used, &uses).contains(module) {
+                circles.push(format!("{} uses {path}", module.join("::")));
+            }
+        }
+    }
+    assert!(circles.is_empty(), "circles among:\n{}", circles.join("\n"));
+}
+
+fn files(path: &Path, found: &mut Vec<PathBuf>) {
+    if path.is_dir() {
+        for entry in std::fs::read_dir(path).expect("a folder") {
+            files(&entry.expect("an entry").path(), found);
+        }
+    } else if path.extension().is_some_and(|extension| extension == "rs") {
+        found.push(path.to_owned());
+    }
 }
 
 #[test]
 fn every_file_of_policy_keeps_from_clock_disk_and_network() {
     let mut found = Vec::new();
-    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/policy"), &mut found);
+    files(&project().join("src/policy"), &mut found);
     assert!(found.len() > 10);
-    for source in found.iter().filter(|source| !source.contains("proptest")) {
+    for path in found {
+        let source = std::fs::read_to_string(&path).expect("a source file");
         for word in
             ["Instant::now", "SystemTime", "std::fs", "tokio", "async fn", "TcpStream", "std::env"]
         {
-            assert!(!source.contains(word), "policy must do without {word}");
+            assert!(!source.contains(word), "{} must do without {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn lines_have_at_most_100_columns_and_files_at_most_400_lines() {
+    let mut found = Vec::new();
+    for folder in ["src", "tests", "benches", "fuzz"] {
+        files(&project().join(folder), &mut found);
+    }
+    for path in found.iter().filter(|path| !path.iter().any(|part| part == "target")) {
+        let source = std::fs::read_to_string(path).expect("a source file");
+        assert!(source.lines().count() <= 400, "{} is too long", path.display());
+        for (number, line) in source.lines().enumerate() {
+            let is_short = line.chars().count() <= 100;
+            assert!(is_short, "{}:{} is too wide", path.display(), number + 1);
         }
     }
 }
