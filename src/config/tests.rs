@@ -12,6 +12,7 @@ mod locate;
 mod pieces;
 mod server;
 mod units;
+mod upstream_headers;
 
 use std::path::Path;
 

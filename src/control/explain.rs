@@ -239,6 +239,7 @@ fn running_file(path: &Path, digest: Option<[u8; 32]>) -> (File, Vec<String>) {
 }
 
 impl Case<'_> {
+    // Longer than 60 lines: one answer, field by field.
     fn of_a_request(
         &self,
         question: &Question,

@@ -278,7 +278,8 @@ impl Controller {
                 () = sleep_until(look) => {
                     events.follow();
                     self.look(&[Event::Poll]).await;
-                    look = Instant::now() + if self.file.watch.is_unsettled() { LOOK_CLOSELY } else { LOOK };
+                    let is_unsettled = self.file.watch.is_unsettled();
+                    look = Instant::now() + if is_unsettled { LOOK_CLOSELY } else { LOOK };
                 }
                 () = sleep_until(tidy) => {
                     if self.renew_certificates() && self.file.refused.is_some() {

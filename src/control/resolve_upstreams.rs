@@ -59,20 +59,21 @@ pub(super) async fn run(shared: Arc<Shared>, settled: watch::Sender<bool>) {
         while let Some(Ok((upstream, result))) = lookups.join_next().await {
             let pause = if result.is_ok() { REFRESH } else { RETRY };
             due.insert(upstream.id, Instant::now() + pause);
+            let name = &upstream.settings.authority;
             match result {
                 Ok(addresses) => {
                     let recovered = failing.remove(&upstream.id);
                     let before = upstream.addresses.load_full();
                     if *before != addresses {
-                        tracing::info!(upstream = %upstream.settings.authority, ?addresses, "upstream resolved");
+                        tracing::info!(upstream = %name, ?addresses, "upstream resolved");
                         upstream.addresses.store(Arc::new(addresses));
                     } else if recovered {
-                        tracing::info!(upstream = %upstream.settings.authority, "upstream can be resolved again");
+                        tracing::info!(upstream = %name, "upstream can be resolved again");
                     }
                 }
                 // Keep the previous addresses: an old address is better than none.
                 Err(error) if failing.insert(upstream.id) => {
-                    tracing::warn!(upstream = %upstream.settings.authority, error, "upstream cannot be resolved");
+                    tracing::warn!(upstream = %name, error, "upstream cannot be resolved");
                 }
                 Err(_) => {}
             }

@@ -131,6 +131,7 @@ impl Prepared {
     ///
     /// # Errors
     /// The store cannot be opened, or its keys cannot stand beside those of the file.
+    // Longer than 60 lines: the steps of a start, in their order.
     pub fn open(self) -> Result<Startup, StartError> {
         let Self {
             path,

@@ -176,15 +176,21 @@ proptest! {
     /// Whatever the schedule of a writer that tells of each of its writes: until it closes the
     /// file, nothing is loaded unless it has paused for ten seconds.
     #[test]
-    fn half_written_file_is_never_loaded(pauses in proptest::collection::vec(1u64..9_900, 1..20), neighbours in any::<u32>()) {
+    fn half_written_file_is_never_loaded(
+        pauses in proptest::collection::vec(1u64..9_900, 1..20),
+        neighbours in any::<u32>(),
+    ) {
         let mut watch = watch();
         let mut now = 1000;
         for (step, pause) in pauses.iter().enumerate() {
             let size = step as u64;
-            prop_assert_eq!(watch.observe(&[Event::Written], file(1, size, now), at(now)), Decision::Wait);
-            let events: &[Event] = if neighbours >> step & 1 == 1 { &[Event::NeighbourRenamed] } else { &[Event::Poll] };
+            let written = watch.observe(&[Event::Written], file(1, size, now), at(now));
+            prop_assert_eq!(written, Decision::Wait);
+            let renamed = neighbours >> step & 1 == 1;
+            let events = [if renamed { Event::NeighbourRenamed } else { Event::Poll }];
             for later in (now..now + pause).step_by(250) {
-                prop_assert_eq!(watch.observe(events, file(1, size, now), at(later)), Decision::Wait);
+                let seen = watch.observe(&events, file(1, size, now), at(later));
+                prop_assert_eq!(seen, Decision::Wait);
             }
             now += pause;
         }

@@ -3,15 +3,18 @@
 //! | table | a row is | key |
 //! |---|---|---|
 //! | `keys` | a key, but for what the next four tables say | `id` |
-//! | `secrets` | one secret of a key; `position` 0 is the newest | `key_id, position`; `digest` is unique |
-//! | `revocations` | an id that is refused for good, whether or not it is one of `keys` | `id` |
-//! | `revoked_secrets` | a secret of a key of the file that was revoked; those of keys of the store stay in `secrets` | `digest` |
-//! | `last_uses` | when a secret was last presented, of keys of the store and of the file, and its requests on the last day | `key_id, digest` |
-//! | `uses` | the requests of a key, of the store or of the file, in a day, without those that `last_uses` has | `key_id, day` |
-//! | `organizations` | an organisation that has, or had, keys or settings; `live_keys` counts keys that are not revoked | `name` |
+//! | `secrets` | one secret of a key; `position` 0 is the newest | `key_id, position` |
+//! | `revocations` | an id that is refused for good, also without a row in `keys` | `id` |
+//! | `revoked_secrets` | a secret of a key of the file that was revoked | `digest` |
+//! | `last_uses` | the last use of a secret, and its requests on that day | `key_id, digest` |
+//! | `uses` | the requests of a key in a day, without those in `last_uses` | `key_id, day` |
+//! | `organizations` | an organisation; `live_keys` counts keys that are not revoked | `name` |
 //! | `idempotency` | a creation that may be repeated within a day | `token, request` |
 //! | `audit` | an entry of the audit log | `sequence` |
 //! | `heartbeat` | one row, written to find out whether writing works | |
+//!
+//! A digest is unique in `secrets`, where those of revoked keys of the store stay. Uses are those of
+//! keys of the store and of the file.
 //!
 //! The requests of a day stand beside the last use until there are some of a later day, so that
 //! noting a use writes one row. With many keys each row is in another page, and pages are what

@@ -213,7 +213,8 @@ mod tests {
                 }
                 let mut expected = HashMap::new();
                 open.iter().for_each(|(address, _)| *expected.entry(*address).or_default() += 1);
-                let known = connections.by_address.iter().map(|entry| (*entry.key(), *entry.value()));
+                let entries = connections.by_address.iter();
+                let known = entries.map(|entry| (*entry.key(), *entry.value()));
                 prop_assert_eq!(known.collect::<HashMap<IpAddr, usize>>(), expected);
                 prop_assert_eq!(connections.open(), open.len());
                 prop_assert!(connections.by_address.iter().all(|entry| *entry.value() <= most));

@@ -26,6 +26,7 @@ pub(super) fn apis(old: &Config, new: &Config, lines: &mut Vec<String>) {
     }
 }
 
+// Longer than 60 lines: each setting once.
 fn api(old: &ApiConfig, new: &ApiConfig, all: &mut Vec<String>) {
     fn debug<T: Debug>(value: &T) -> String {
         format!("{value:?}").to_lowercase()

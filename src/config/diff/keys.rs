@@ -51,6 +51,7 @@ pub(super) fn keys(old: &Config, new: &Config, known: &Known<'_>) -> (Vec<String
     (lines.finish(), lost)
 }
 
+// Longer than 60 lines: each setting of a key once.
 fn key_changes(
     (old_config, old): (&Config, &KeyConfig),
     (new_config, new): (&Config, &KeyConfig),

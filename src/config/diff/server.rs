@@ -6,6 +6,7 @@ use crate::config::units::show_duration;
 use crate::config::{Config, Store};
 
 /// `restart`: what is not in force before one; `lines`: what is at once.
+// Longer than 60 lines: each setting once.
 pub(super) fn server(
     old: &Config,
     new: &Config,

@@ -15,6 +15,7 @@ const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// What is said of pages of other origins; nothing without the table.
+// Longer than 60 lines: each setting once, with what browsers make of it.
 pub(super) fn cors(
     api: Section<'_>,
     credentials: &[CredentialPlace],
@@ -88,6 +89,7 @@ pub(super) fn cors(
 }
 
 /// An origin as browsers write it (RFC 6454 §6.2): they are compared byte by byte.
+// Longer than 60 lines: each way in which a text is no origin, with its hint.
 fn origin(section: Section<'_>, text: Text<'_>) -> Option<Box<str>> {
     let report = section.report;
     let fault = |message: &str, hint: String| {

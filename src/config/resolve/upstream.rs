@@ -107,6 +107,7 @@ fn table(
 }
 
 /// Reads an upstream's URL. It is quoted in no message, as it may hold a password.
+// Longer than 60 lines: each part of the URL once, with its hint.
 fn upstream(context: Context<'_>, text: Text<'_>, ca: Option<&PathBuf>) -> Option<Upstream> {
     let fault = |message: &str, hint: &str| {
         context.report.error_with_hint(text.at, message, hint);

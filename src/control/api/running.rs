@@ -260,6 +260,7 @@ impl RunningConfig {
     }
 }
 
+// Longer than 60 lines: each setting once.
 fn api(config: &ApiConfig) -> ApiView {
     let api = &config.definition;
     let credential = |place: &CredentialPlace| match place {

@@ -78,6 +78,7 @@ impl KeyOperations {
         Ok((key, text))
     }
 
+    // Longer than 60 lines: the steps of one change, in their order.
     pub(in crate::control) async fn import(
         &self,
         actor: &Actor,

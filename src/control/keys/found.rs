@@ -48,8 +48,8 @@ impl KeyOperations {
         registry.look(|table| table.clashes_with(config, &taken))
     }
 
-    /// Notes which values of `[revoked]` name keys of the store that memory no longer knows, so that
-    /// they are not taken for mistakes.
+    /// Notes which values of `[revoked]` name keys of the store that memory no longer knows, so
+    /// that they are not taken for mistakes.
     pub(super) async fn look_up_revoked(&self, revoked: &Revoked) {
         let (ids, digests) = self.registry.look(|table| table.unknown_in(revoked));
         if let Some(taken) = self.taken(ids, digests, LOOK).await {

@@ -108,8 +108,8 @@ impl KeyService {
         }
     }
 
-    /// Notes which values of `[revoked]` name keys of the store that memory no longer knows. A store
-    /// that does not answer soon is not waited for: what the file revokes must be in force.
+    /// Notes which values of `[revoked]` name keys of the store that memory no longer knows. A
+    /// store that does not answer soon is not waited for: what the file revokes must be in force.
     pub(in crate::control) async fn look_up_revoked(&self, revoked: &config::Revoked) {
         self.operations.look_up_revoked(revoked).await;
     }

@@ -50,7 +50,8 @@ pub(super) async fn relieved(
                 message = heard.recv() => match message {
                     Some(ToPredecessor::Changed(change)) => registry.repeat(&change),
                     Some(ToPredecessor::KeyAnswer(number, answer)) => {
-                        if let Some((waiting, answer)) = waiting.remove(&number).zip(answer.and_then(|answer| answer.read())) {
+                        let answer = answer.and_then(|answer| answer.read());
+                        if let Some((waiting, answer)) = waiting.remove(&number).zip(answer) {
                             // The client may have disconnected.
                             let _ = waiting.send(answer);
                         }
@@ -69,7 +70,8 @@ pub(super) async fn relieved(
                 Some((call, answer)) = outbox.key_calls.recv() => {
                     number += 1;
                     waiting.insert(number, answer);
-                    handover::send(&mut outgoing, &ToSuccessor::KeyCall(number, call.into())).await?;
+                    let call = ToSuccessor::KeyCall(number, call.into());
+                    handover::send(&mut outgoing, &call).await?;
                 }
             }
         }
@@ -116,7 +118,9 @@ pub(in crate::control) async fn follow(
     });
     loop {
         let sent = tokio::select! {
-            Some(change) = changes.recv() => handover::send(&mut outgoing, &ToPredecessor::Changed(change)).await,
+            Some(change) = changes.recv() => {
+                handover::send(&mut outgoing, &ToPredecessor::Changed(change)).await
+            }
             Some(answer) = answers.recv() => handover::send(&mut outgoing, &answer).await,
             _ = &mut listening => break,
         };

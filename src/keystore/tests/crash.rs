@@ -215,7 +215,10 @@ impl Crash {
 
     fn start(&self, round: u64) -> Process {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
-        let name = "keystore::tests::crash::store_keeps_what_it_acknowledged_through_crashes_lost_writes_and_failing_disks";
+        let name = concat!(
+            "keystore::tests::crash::",
+            "store_keeps_what_it_acknowledged_through_crashes_lost_writes_and_failing_disks"
+        );
         command
             .args([name, "--exact", "--nocapture"])
             .stdout(Stdio::piped())

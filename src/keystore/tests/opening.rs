@@ -201,8 +201,7 @@ async fn nothing_is_acknowledged_while_the_files_are_not_where_they_were() {
 }
 
 #[tokio::test]
-async fn released_store_is_another_processs_until_it_is_reclaimed_and_what_is_asked_meanwhile_waits()
- {
+async fn released_store_is_another_processs_until_it_is_reclaimed_and_calls_wait_meanwhile() {
     let fixture = Fixture::new();
     fixture.create(plain("key_a")).await.expect("room for it");
     fixture.store.release().await.expect("it is open");

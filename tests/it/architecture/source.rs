@@ -54,8 +54,8 @@ impl Sources {
         paths.filter_map(|path| self.absolute(module, path)).collect()
     }
 
-    /// Returns what a file uses. An item that is taken from a re-export is the item of the file that
-    /// defines it.
+    /// Returns what a file uses. An item that is taken from a re-export is the item of the file
+    /// that defines it.
     pub(super) fn uses(&self, module: &Module) -> Uses {
         let paths = self.paths(module).into_iter();
         let used = paths.filter_map(|path| Some((self.resolve(&path, 0)?, path.join("::"))));
