@@ -12,17 +12,19 @@ impl Controller {
     /// Puts renewed certificates in force, and leaves everything else as it is. Returns whether
     /// there were any.
     pub(super) fn renew_certificates(&mut self) -> bool {
-        let metrics = self.metrics.clone();
-        let tell = |served: &Served, outcome| note_renewal(&metrics.control, served, outcome);
+        // Logged only once they are in force.
+        let mut outcomes = Vec::new();
+        let mut note =
+            |served: &Served, outcome| outcomes.push((served.file().to_owned(), outcome));
         let mut renewed = false;
         if let Some(tls) = &mut self.tls.server
-            && tls.renew(&self.tls.maker, tell)
+            && tls.renew(&self.tls.maker, &mut note)
         {
             self.registry.renew(tls.config());
             renewed = true;
         }
         if let Some(tls) = &mut self.tls.admin
-            && tls.renew(&self.tls.maker, tell)
+            && tls.renew(&self.tls.maker, &mut note)
         {
             let settings = self.admin.settings.load_full();
             let (admin, digest) = (settings.admin.clone(), settings.digest);
@@ -33,12 +35,14 @@ impl Controller {
             }));
             renewed = true;
         }
+        for (file, outcome) in outcomes {
+            note_renewal(&self.metrics.control, &file, outcome);
+        }
         renewed
     }
 }
 
-fn note_renewal(control: &ControlMetrics, served: &Served, outcome: Result<(), BadCertificate>) {
-    let file = served.file();
+fn note_renewal(control: &ControlMetrics, file: &str, outcome: Result<(), BadCertificate>) {
     match outcome {
         Ok(()) => {
             control.certificates_reloaded.increment(1);

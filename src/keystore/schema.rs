@@ -13,7 +13,7 @@
 //! | `audit` | an entry of the audit log | `sequence` |
 //! | `heartbeat` | one row, written to find out whether writing works | |
 //!
-//! A digest is unique in `secrets`, where those of revoked keys of the store stay. Uses are those of
+//! A digest is unique in `secrets`, where those of revoked keys of the store stay. Uses are of
 //! keys of the store and of the file.
 //!
 //! The requests of a day stand beside the last use until there are some of a later day, so that

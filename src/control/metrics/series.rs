@@ -6,7 +6,7 @@ use super::sources::Metrics;
 use super::text::Page;
 use crate::policy::Refusal;
 use crate::state::{ApiState, Published, TooMany};
-use crate::stats::{ApiStats, Count, Histogram, LATENCY_BOUNDS, WorkerStats};
+use crate::stats::{ApiStats, Count, CutShort, Histogram, LATENCY_BOUNDS, WorkerStats};
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
@@ -34,6 +34,15 @@ fn requests(page: &mut Page, metrics: &Metrics, apis: &[ApiState]) {
         for (class, status) in CLASSES.iter().enumerate() {
             let requests = sum(&api.stats, |stats| &stats.forwarded[class]);
             page.sample(&[("api", name), ("outcome", "forwarded"), ("status", status)], requests);
+            for why in CutShort::ALL {
+                let requests = sum(&api.stats, |stats| &stats.cut_short[why as usize][class]);
+                if requests > 0 {
+                    page.sample(
+                        &[("api", name), ("outcome", why.code()), ("status", status)],
+                        requests,
+                    );
+                }
+            }
             let answered = sum(&api.stats, |stats| &stats.answered[class]);
             if answered > 0 {
                 page.sample(
@@ -85,17 +94,18 @@ fn in_flight(page: &mut Page, metrics: &Metrics, apis: &[ApiState]) {
 fn cuts(page: &mut Page, metrics: &Metrics) {
     page.counter(
         "keygate_cuts_total",
-        "Requests that were ended in the middle because their key had lost its right or their \
-            time was up, by reason.",
+        "Requests that ended in the middle, by reason: their key had lost its right, their time \
+            was up, their body could not go on, the upstream broke off, or the client left.",
     );
-    for refusal in Refusal::ALL
-        .into_iter()
-        .filter(|refusal| refusal.is_invalid_token() || refusal.is_about_time())
-    {
+    for refusal in Refusal::ALL.into_iter().filter(|refusal| refusal.can_end_answer()) {
         page.sample(
             &[("outcome", refusal.code())],
             sum(&metrics.shared.workers, |stats| &stats.cuts[refusal.index()]),
         );
+    }
+    for why in CutShort::ALL {
+        let requests = sum(&metrics.shared.workers, |stats| &stats.cut_short[why as usize]);
+        page.sample(&[("outcome", why.code())], requests);
     }
 }
 

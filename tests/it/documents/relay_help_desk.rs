@@ -116,7 +116,7 @@ fn missing_and_invalid_keys_get_401_and_say_which() {
 fn extra_whitespace_around_a_key_is_forgiven_and_inside_it_is_not() {
     let key = key("key_crm", &["tickets:read"]);
     let example = Example::start(API, &[&key]);
-    for value in [format!("Bearer   {}  ", key.text), format!("bearer \t{}\t", key.text)] {
+    for value in [format!("Bearer   {}  ", key.text), format!("bearer  {}\t", key.text)] {
         example.forwarded(&request("GET", "/api/v1/tickets").header("Authorization", &value));
     }
     let (first, rest) = key.text.split_at(5);
