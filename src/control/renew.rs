@@ -14,8 +14,7 @@ impl Controller {
     pub(super) fn renew_certificates(&mut self) -> bool {
         // Logged only once they are in force.
         let mut outcomes = Vec::new();
-        let mut note =
-            |served: &Served, outcome| outcomes.push((served.file().to_owned(), outcome));
+        let mut note = |served: &Served, outcome| outcomes.push((served.file(), outcome));
         let mut renewed = false;
         if let Some(tls) = &mut self.tls.server
             && tls.renew(&self.tls.maker, &mut note)
