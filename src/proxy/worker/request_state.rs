@@ -230,7 +230,8 @@ impl RequestState {
         .await
     }
 
-    /// Runs `work` until it resolves or the request is cancelled.
+    /// Runs `work` until it resolves or the request is cancelled. Registers no waker: `Guard::poll`
+    /// has done so.
     ///
     /// # Errors
     /// Returns the error of `work`, or the reason for the cancellation.
