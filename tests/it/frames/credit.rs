@@ -157,6 +157,8 @@ fn uploads_go_on_behind_answers_that_came_because_the_upstream_accepts_nobody() 
         assert_eq!(client.status(stream), 504);
     }
     drop(filling);
+    // With room for more than one in its queue, none of those that follow has to knock twice.
+    socket.listen(128).unwrap();
     answer_all(socket.into());
     for _ in 0..3 {
         let stream = client.post("/open/x");
