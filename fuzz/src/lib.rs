@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use keygate::policy::{
-    Api, ApiDefinition, Digest, Fields, Grant, KeyDefinition, KeyId, KeyRecord, Keyring, Limit, Now,
-    Organization, Peer, Restrictions, Routes, ScopeSet, Secret, Snapshot, Tombstones,
+    Api, ApiDefinition, Digest, Fields, Grant, KeyDefinition, KeyId, KeyRecord, Keyring, Limit,
+    Now, Organization, Peer, Restrictions, Routes, ScopeSet, Secret, Snapshot, Tombstones,
 };
 
 /// The moment at which everything happens.

@@ -10,7 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::{Answer, Problem};
-use super::request::{Json, Nothing, Parameters};
+use super::request::{Nothing, Parameters, SmallJson};
 use super::state::State;
 use crate::proof::{Challenge, Proof, prove};
 
@@ -53,7 +53,7 @@ struct Proofs {
 async fn prove_tokens(
     Parameters(Nothing {}): Parameters<Nothing>,
     state: axum::extract::State<Arc<State>>,
-    Json(request): Json<ProofRequest>,
+    SmallJson(request): SmallJson<ProofRequest>,
 ) -> Answer<Body<Proofs>> {
     if !state.proofs.admits(state.metrics.shared.clock.now().monotonic) {
         let detail = "Proofs are asked for too often. Ask again in a second.";

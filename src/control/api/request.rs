@@ -19,6 +19,9 @@ use crate::control::keys::Actor;
 
 /// How long a body may take to arrive.
 pub(in crate::control) const BODY_TIMEOUT: Duration = Duration::from_secs(20);
+/// The size in bytes, and the time, of a body that needs no token.
+const SMALL_BODY: usize = 1024;
+const SMALL_BODY_TIMEOUT: Duration = Duration::from_secs(1);
 /// Size of a body, in bytes.
 const BODY: usize = 64 << 10;
 /// The same where it may hold a whole gateway.toml.
@@ -126,7 +129,20 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         require_json(request.headers())?;
-        parse(&read(request, BODY).await?).map(Self)
+        parse(&read(request, BODY, BODY_TIMEOUT).await?).map(Self)
+    }
+}
+
+/// The same for a small body of a stranger, who is not to keep a connection from others.
+#[derive(Debug)]
+pub(super) struct SmallJson<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequest<S> for SmallJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        require_json(request.headers())?;
+        parse(&read(request, SMALL_BODY, SMALL_BODY_TIMEOUT).await?).map(Self)
     }
 }
 
@@ -139,7 +155,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for LargeJson<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         require_json(request.headers())?;
-        parse(&read(request, LARGE_BODY).await?).map(Self)
+        parse(&read(request, LARGE_BODY, BODY_TIMEOUT).await?).map(Self)
     }
 }
 
@@ -152,7 +168,7 @@ impl<T: DeserializeOwned + Default, S: Sync> FromRequest<S> for OptionalJson<T> 
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let is_json = require_json(request.headers());
-        let bytes = read(request, BODY).await?;
+        let bytes = read(request, BODY, BODY_TIMEOUT).await?;
         if bytes.is_empty() {
             return Ok(Self(T::default()));
         }
@@ -174,9 +190,9 @@ fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     ))
 }
 
-async fn read(request: Request, most: usize) -> Result<bytes::Bytes, Problem> {
+async fn read(request: Request, most: usize, time: Duration) -> Result<bytes::Bytes, Problem> {
     let body = Limited::new(request.into_body(), most).collect();
-    match timeout(BODY_TIMEOUT, body).await {
+    match timeout(time, body).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -187,7 +203,7 @@ async fn read(request: Request, most: usize) -> Result<bytes::Bytes, Problem> {
         Err(_) => Err(Problem::new(
             StatusCode::REQUEST_TIMEOUT,
             "body_too_slow",
-            "The body did not arrive within 20 seconds.",
+            format!("The body did not arrive within {} s.", time.as_secs()),
         )),
     }
 }

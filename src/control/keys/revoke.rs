@@ -181,9 +181,14 @@ impl KeyOperations {
         while let Some((name, revocation)) = self.first_unrecorded() {
             self.unrecorded().remove(&name);
             if self.record(&name, &revocation).await.is_err() {
+                // A value of the file that no key has for its id may be the key itself.
                 let key = match &name {
-                    KeyName::Id(id) => id,
-                    KeyName::Secret(_) => "(one that [revoked] names by its digest or as it is)",
+                    KeyName::Id(id)
+                        if revocation.by != THE_FILE || self.registry.key(id).is_some() =>
+                    {
+                        id
+                    }
+                    _ => "(one that [revoked] names)",
                 };
                 tracing::error!(
                     key,

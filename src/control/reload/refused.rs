@@ -42,8 +42,8 @@ impl Controller {
         hold: Hold,
         edited: SystemTime,
     ) -> Revocations {
-        let warnings = self.warnings_of(revoked);
         let Some(all) = self.file.config.revoked.with(revoked, hold) else {
+            let warnings = self.warnings_of(revoked);
             return Revocations::InForce { changes: Vec::new(), warnings };
         };
         let revoking = Arc::new(Config { revoked: all, ..Config::clone(&self.file.config) });
@@ -51,6 +51,8 @@ impl Controller {
         let untold = self.registry.follow_revoked(&revoking);
         self.keys.note_revoked_in_file(untold);
         self.note_revocation(&difference, edited);
+        // Comparing with all ids takes long, so it comes after what it is about.
+        let warnings = self.warnings_of(revoked);
         self.file.config = revoking;
         // What runs is now what no file says, so a file that was in force before has to be read
         // again.

@@ -51,10 +51,7 @@ pub(in crate::proxy) async fn serve(
         Some(End::Switch(exchange, entry)) => {
             if let Some(client) = Rc::into_inner(client) {
                 let (stream, rest) = client.into_stream();
-                Box::pin(websocket::serve(worker, (stream, rest), exchange, move || {
-                    entry.set_delivered()
-                }))
-                .await;
+                Box::pin(websocket::serve(worker, (stream, rest), exchange, entry)).await;
             }
             return;
         }

@@ -107,6 +107,7 @@ fn pass_back(
     let content = if is_switch || has_content(head.status, reply.to_head) {
         Content::Upstream(body)
     } else {
+        body.release();
         Content::Fixed(Bytes::new())
     };
     Response::new(head, content, entry, reply.grpc && reply.http2)

@@ -18,6 +18,7 @@ use crate::proxy::worker::in_flight::CANCEL_GRACE;
 use crate::proxy::worker::request_state::RequestState;
 use crate::proxy::worker::stream::Stream;
 use crate::state::Phase;
+use crate::stats::CutShort;
 
 /// Timeout for the other side to answer a Close frame.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -41,12 +42,13 @@ const OVERDUE: Goodbye = Goodbye { code: 1001, reason: "idle or open for too lon
 /// One side: its stream, and the bytes received after its head.
 type Side = (Stream, BytesMut);
 
-/// Copies between both sides until both have ended, then calls `ended` and closes both connections.
+/// Copies between both sides until both have ended, then notes how they have, drops `entry` and
+/// closes both connections.
 pub(in crate::proxy) async fn serve(
     worker: &Rc<Worker>,
     (mut client, sent): Side,
     mut exchange: Box<Exchange>,
-    ended: impl FnOnce(),
+    entry: impl Sized,
 ) {
     let Some((mut upstream, answered)) = exchange.take_stream() else { return };
     worker.stats().upgrades_open.add(1);
@@ -61,7 +63,14 @@ pub(in crate::proxy) async fn serve(
         () = too_late => (Closing::Abandoned, Closing::Abandoned),
     };
     worker.stats().upgrades_open.sub(1);
-    ended();
+    match (down, up) {
+        // What is passed on to the client was cut short by the upstream.
+        (Closing::Truncated, _) => state.cut_short(CutShort::UpstreamTruncated),
+        (_, Closing::Truncated) | (Closing::Abandoned, _) => state.cut_short(CutShort::ClientLeft),
+        (_, Closing::Abandoned) => state.cut_short(CutShort::UpstreamTruncated),
+        _ => state.set_delivered(),
+    }
+    drop(entry);
     let (client, upstream) = (RefCell::new(client), RefCell::new(upstream));
     tokio::join!(
         close(worker, || client.borrow_mut(), down),
