@@ -15,7 +15,7 @@ use crate::stats::CutShort;
 pub(in crate::proxy) struct ResponseBody {
     content: Content,
     /// The request's log entry, dropped with the body.
-    entry: Option<LogEntry>,
+    entry: LogEntry,
     /// Whether cancellation is reported in trailers with a gRPC status.
     grpc: bool,
 }
@@ -30,19 +30,18 @@ pub(in crate::proxy) enum Content {
 impl ResponseBody {
     /// Creates a body. `grpc`: cancellation is reported in trailers with a gRPC status.
     pub(in crate::proxy) fn new(content: Content, entry: LogEntry, grpc: bool) -> Self {
-        Self { content, entry: Some(entry), grpc }
+        Self { content, entry, grpc }
     }
 
     /// Returns the last part of a cancelled response, or `None` if it is not cancelled. It is never
     /// an orderly end, which would make a truncated body look complete.
     fn broken_off(&mut self) -> Option<Result<Part, Broken>> {
-        let entry = self.entry.as_ref()?;
         if matches!(self.content, Content::Fixed(_)) {
             return None;
         }
-        let refusal = entry.cancelled()?;
+        let refusal = self.entry.cancelled()?;
         let last = if self.grpc {
-            Ok(Part::Trailers(grpc_trailers(refusal, entry.errors_distinguish())))
+            Ok(Part::Trailers(grpc_trailers(refusal, self.entry.errors_distinguish())))
         } else {
             Err(cancelled())
         };
@@ -85,12 +84,10 @@ impl ResponseBody {
         if part.is_err() {
             self.cut_short(CutShort::UpstreamTruncated);
         }
-        if let Some(entry) = &mut self.entry {
-            match &part {
-                Ok(Part::Buffered(range)) => entry.add_bytes(range.len()),
-                Ok(Part::Data(data)) => entry.add_bytes(data.len()),
-                _ => {}
-            }
+        match &part {
+            Ok(Part::Buffered(range)) => self.entry.add_bytes(range.len()),
+            Ok(Part::Data(data)) => self.entry.add_bytes(data.len()),
+            _ => {}
         }
         Poll::Ready(Some(part))
     }
@@ -112,35 +109,29 @@ impl ResponseBody {
     }
 
     fn cut_short(&self, why: CutShort) {
-        if let Some(state) = self.entry.as_ref().and_then(LogEntry::state) {
+        if let Some(state) = self.entry.state() {
             state.cut_short(why);
         }
     }
 
     /// Notes that the client has received the whole body.
     pub(in crate::proxy) fn set_delivered(&self) {
-        if let Some(entry) = &self.entry {
-            entry.set_delivered();
-        }
+        self.entry.set_delivered();
     }
 
     /// Notes that the client has taken a part of the body.
     pub(in crate::proxy) fn note_taken(&self) {
-        if let Some(entry) = &self.entry {
-            entry.note_moved();
-        }
+        self.entry.note_moved();
     }
 
     /// Cancels the request after its response has begun, and counts the reason.
     pub(in crate::proxy) fn give_up(&self, refusal: Refusal) {
-        if let Some(entry) = &self.entry {
-            entry.give_up(refusal);
-        }
+        self.entry.give_up(refusal);
     }
 
     /// Returns whether the request was cancelled.
     pub(in crate::proxy) fn is_cancelled(&self) -> bool {
-        self.entry.as_ref().is_some_and(|entry| entry.cancelled().is_some())
+        self.entry.cancelled().is_some()
     }
 
     /// Stops sending the request body to the upstream.
@@ -153,10 +144,8 @@ impl ResponseBody {
     /// Returns the exchange and the log entry for a protocol switch, or `None` if the upstream's
     /// connection is not HTTP/1.1.
     pub(in crate::proxy) fn into_switch(self) -> Option<(Box<Exchange>, LogEntry)> {
-        match (self.content, self.entry) {
-            (Content::Upstream(UpstreamBody::Http1(exchange)), Some(entry)) => {
-                Some((exchange, entry))
-            }
+        match self.content {
+            Content::Upstream(UpstreamBody::Http1(exchange)) => Some((exchange, self.entry)),
             _ => None,
         }
     }
