@@ -295,8 +295,10 @@ impl Shared {
 pub struct DeferredDrop(Vec<Arc<Published>>);
 
 impl DeferredDrop {
-    /// Takes one in.
+    /// Takes one in, and frees those before it. Changes that follow each other quickly would
+    /// otherwise pile them up until the next call of [`Self::sweep`].
     pub fn add(&mut self, published: Arc<Published>) {
+        self.sweep();
         self.0.push(published);
     }
 
