@@ -89,9 +89,17 @@ pub fn clipped(text: &str, most: usize) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let mut cut = String::with_capacity(most + CUT.len_utf8());
-    cut.push_str(&text[..text.floor_char_boundary(most)]);
-    cut.push(CUT);
+    push_clipped(&mut cut, text, most);
     Cow::Owned(cut)
+}
+
+/// Appends what [`clipped`] returns.
+pub fn push_clipped(all: &mut String, text: &str, most: usize) {
+    if text.len() <= most {
+        return all.push_str(text);
+    }
+    all.push_str(&text[..text.floor_char_boundary(most)]);
+    all.push(CUT);
 }
 
 #[cfg(test)]

@@ -47,6 +47,9 @@ pub struct ResponseHead<'f, 'b> {
 /// Returns [`Malformed::TooLarge`] for a head of more than `size` bytes. Returns
 /// [`Malformed::Syntax`] for a bare CR or LF, after which the end might never come.
 pub fn find_end(bytes: &[u8], searched: usize, size: usize) -> Result<Option<usize>, Malformed> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
     let from = searched.saturating_sub(3);
     for at in memchr::memchr_iter(b'\n', &bytes[from..]).map(|at| from + at) {
         if at >= size {

@@ -107,51 +107,55 @@ impl Known {
         }
     }
 
-    /// Returns the kind of a name in a family of names with a common prefix. The first letter rules
-    /// out nearly all other names. The table in `tests/it/conformance/identity/sources.rs` lists
-    /// the product behind each family.
+    /// Returns the kind of a name in a family of names with a common prefix. The first two letters
+    /// rule out nearly all other names. The table in `tests/it/conformance/identity/sources.rs`
+    /// lists the product behind each family.
     fn of_family(name: &str) -> Self {
-        let families: &[&str] = match name.as_bytes().first() {
-            Some(b'x') => return Self::of_extension(name),
-            Some(b'$') => &["$ws"],
-            Some(b'-') => &["-xpack-security-"],
-            Some(b'a') => &["auth-user", "auth-mail", "auth-groups", "auth-cn", "ali-cdn-real-ip"],
-            Some(b'c') => &[
-                "cf-access-",
-                "cf-cert-",
-                "cf-client-cert-",
-                "cf-pseudo-ip",
-                "cf-visitor",
-                "cas-",
-                "cloudfront-viewer-address",
-                "cloudfront-viewer-cert",
-                "cloudfront-forwarded-",
-            ],
-            Some(b'd') => &["dapr-caller-"],
-            Some(b'e') => &["es-security-runas-", "eo-connecting-ip", "eppn"],
-            Some(b'f') => &[
-                "fly-forwarded-",
-                "fastly-client",
-                "fastly-temp-xff",
-                "forwarded-for",
-                "front-end-https",
-            ],
-            Some(b'g') => &["gap-auth", "gap-signature"],
-            Some(b'h') => &["http-client-ip", "http-x-forwarded"],
-            Some(b'i') => &["impersonate-", "iv-", "incap-client-ip"],
-            Some(b'l') => &["l5d-"],
-            Some(b'm') => &["mellon-"],
-            Some(b'n') => &["ngrok-auth-"],
-            Some(b'o') => {
-                &["oidc-", "oam-", "osso-", "opensearch-security-", "opendistro-security-"]
+        let families: &[&str] = match name.as_bytes().first_chunk::<2>() {
+            Some(b"x-") => return Self::of_extension(name),
+            Some(b"$w") => &["$ws"],
+            Some(b"-x") => &["-xpack-security-"],
+            Some(b"al") => &["ali-cdn-real-ip"],
+            Some(b"au") => &["auth-user", "auth-mail", "auth-groups", "auth-cn"],
+            Some(b"ca") => &["cas-"],
+            Some(b"cf") => {
+                &["cf-access-", "cf-cert-", "cf-client-cert-", "cf-pseudo-ip", "cf-visitor"]
             }
-            Some(b'p') => &["persistent-id", "pairwise-id"],
-            Some(b'r') => &["remote-"],
-            Some(b's') => &["ssl-client-", "sslclientcert", "shib-", "sm-", "sec-istio-auth-"],
-            Some(b't') => &["tailscale-", "teleport-", "targeted-id"],
-            Some(b'u') => &["unscoped-affiliation"],
-            Some(b'w') => &["wl-proxy-"],
-            _ => &[],
+            Some(b"cl") => {
+                &["cloudfront-viewer-address", "cloudfront-viewer-cert", "cloudfront-forwarded-"]
+            }
+            Some(b"da") => &["dapr-caller-"],
+            Some(b"eo") => &["eo-connecting-ip"],
+            Some(b"ep") => &["eppn"],
+            Some(b"es") => &["es-security-runas-"],
+            Some(b"fa") => &["fastly-client", "fastly-temp-xff"],
+            Some(b"fl") => &["fly-forwarded-"],
+            Some(b"fo") => &["forwarded-for"],
+            Some(b"fr") => &["front-end-https"],
+            Some(b"ga") => &["gap-auth", "gap-signature"],
+            Some(b"ht") => &["http-client-ip", "http-x-forwarded"],
+            Some(b"im") => &["impersonate-"],
+            Some(b"in") => &["incap-client-ip"],
+            Some(b"iv") => &["iv-"],
+            Some(b"l5") => &["l5d-"],
+            Some(b"me") => &["mellon-"],
+            Some(b"ng") => &["ngrok-auth-"],
+            Some(b"oa") => &["oam-"],
+            Some(b"oi") => &["oidc-"],
+            Some(b"op") => &["opensearch-security-", "opendistro-security-"],
+            Some(b"os") => &["osso-"],
+            Some(b"pa") => &["pairwise-id"],
+            Some(b"pe") => &["persistent-id"],
+            Some(b"re") => &["remote-"],
+            Some(b"se") => &["sec-istio-auth-"],
+            Some(b"sh") => &["shib-"],
+            Some(b"sm") => &["sm-"],
+            Some(b"ss") => &["ssl-client-", "sslclientcert"],
+            Some(b"ta") => &["tailscale-", "targeted-id"],
+            Some(b"te") => &["teleport-"],
+            Some(b"un") => &["unscoped-affiliation"],
+            Some(b"wl") => &["wl-proxy-"],
+            _ => return Self::Other,
         };
         if families.iter().any(|begin| name.starts_with(begin)) {
             Self::Override

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::policy::{Digest, KeyRecord, Refusal};
-use crate::text::clipped;
+use crate::text::{CUT, push_clipped};
 
 /// Limit of remembered requests with a known key, by worker.
 const WITH_KEY: usize = 8192;
@@ -57,10 +57,11 @@ impl RefusedRequest {
         address: IpAddr,
         texts: [&str; 5],
     ) -> Self {
-        let mut all = String::new();
+        let room = |(text, most): (&str, usize)| text.len().min(most + CUT.len_utf8());
+        let mut all = String::with_capacity(texts.into_iter().zip(LONGEST).map(room).sum());
         let mut ends = [0; 4];
         for (index, (text, most)) in texts.into_iter().zip(LONGEST).enumerate() {
-            all.push_str(&clipped(text, most));
+            push_clipped(&mut all, text, most);
             if let Some(end) = ends.get_mut(index) {
                 *end = u16::try_from(all.len()).unwrap_or(u16::MAX);
             }

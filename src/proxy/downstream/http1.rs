@@ -128,7 +128,8 @@ async fn exchange(
 ) -> Next {
     let worker = &connection.worker;
     let current = worker.current();
-    let (judged, request) = read(connection, client, &current, arrived);
+    let mut request = Persistence::CLOSE;
+    let judged = read(connection, client, &current, arrived, &mut request);
     let response = {
         let mut responding =
             pin!(respond(&connection.pool, &current, judged, Some(client.clone()), deadline));
@@ -145,13 +146,14 @@ async fn exchange(
     }
 }
 
-/// Parses the received head and judges the request.
+/// Parses the received head and judges the request. Sets `request` if the head could be parsed.
 fn read<'c>(
     connection: &Rc<Connection>,
     client: &Client,
     current: &'c Current,
     arrived: Result<Arrived, Malformed>,
-) -> (Judged<'c>, Persistence) {
+    request: &mut Persistence,
+) -> Judged<'c> {
     let worker = &connection.worker;
     let now = worker.now();
     let mut buffer = worker.client_buffer();
@@ -163,9 +165,9 @@ fn read<'c>(
         let head = http1::request(head, current.site.server.max_headers, &mut fields)?;
         Ok((head, &rest[..arrived.filled - arrived.head]))
     });
-    let outcome = match head {
+    let judged = match head {
         Ok((RequestHead { method, target, version }, rest)) => {
-            let mut request = Persistence::of(version, &fields);
+            *request = Persistence::of(version, &fields);
             request.keep_alive &= !connection.overflow;
             let body = http1::request_body(version, &fields);
             let length = body
@@ -175,7 +177,7 @@ fn read<'c>(
             let waits = version == Version::HTTP_11 && fields.lists(Known::Expect, b"100-continue");
             client.begin(rest, body.unwrap_or(Body::NONE), waits);
             let head = Head { method: &method, target, fields: &fields, peer: &connection.peer };
-            (judge(connection, current, &head, version, length, now), request)
+            judge(connection, current, &head, version, length, now)
         }
         Err(malformed) => {
             let refusal = match malformed {
@@ -190,16 +192,13 @@ fn read<'c>(
                 fields: &Fields::new(),
                 peer: &connection.peer,
             };
-            let judged = judge(connection, current, &head, Version::HTTP_11, Err(refusal), now);
-            let request =
-                Persistence { version: Version::HTTP_11, keep_alive: false, trailers: false };
-            (judged, request)
+            judge(connection, current, &head, Version::HTTP_11, Err(refusal), now)
         }
     };
     // The buffer has held the key. It stays allocated, so the compiler cannot drop this write as
     // dead.
     buffer[..used].fill(0);
-    outcome
+    judged
 }
 
 /// Returns the length of a request body.

@@ -31,7 +31,8 @@ pub(in crate::proxy) enum Outcome<'s> {
     /// Forward the request to the upstream.
     Forward(Admission<'s>, Outbound),
     /// Answer the request with Keygate's own key endpoints.
-    KeyEndpoint(Admission<'s>, KeyCall),
+    /// Boxed, because it is rare and would make every request's outcome larger.
+    KeyEndpoint(Admission<'s>, Box<KeyCall>),
     /// Answer a browser's CORS preflight with these header lines.
     Preflight(&'s [u8]),
     Refused(Refused<'s>),
@@ -80,7 +81,7 @@ pub(in crate::proxy) fn judge<'s>(
                 }
                 Responder::KeyEndpoints => {
                     let call = key_endpoint::call(&admission, head, request_id);
-                    Outcome::KeyEndpoint(admission, call)
+                    Outcome::KeyEndpoint(admission, Box::new(call))
                 }
                 Responder::Preflight => {
                     Outcome::Preflight(admission.api().preflight_lines(head.fields))

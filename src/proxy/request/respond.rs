@@ -44,7 +44,7 @@ pub(in crate::proxy) async fn respond(
         Outcome::Preflight(lines) => preflight_response(lines, &reply, entry),
         Outcome::KeyEndpoint(admission, call) => {
             // Boxed, because it is rare and would make every request's future larger.
-            Box::pin(key_endpoint::answer(worker, &admission, call, body, &reply, entry)).await
+            Box::pin(key_endpoint::answer(worker, &admission, *call, body, &reply, entry)).await
         }
         Outcome::Forward(admission, outbound) => {
             let body = RequestBody::new(

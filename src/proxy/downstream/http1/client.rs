@@ -122,17 +122,22 @@ impl Client {
                     return Poll::Ready(None);
                 }
                 Poll::Pending => {
-                    wipe(&mut io.rest);
-                    // Allocated to size, because a connection may be idle for long.
-                    io.rest = BytesMut::from(&buffer[..filled]);
                     io.unread = None;
+                    // Otherwise nothing has been received since the last call.
+                    if filled > io.rest.len() {
+                        wipe(&mut io.rest);
+                        // Allocated to size, because a connection may be idle for long.
+                        io.rest = BytesMut::from(&buffer[..filled]);
+                    }
                     buffer[..filled].fill(0);
                     return Poll::Pending;
                 }
             }
         };
-        wipe(&mut io.rest);
-        io.rest = BytesMut::new();
+        if !io.rest.is_empty() {
+            wipe(&mut io.rest);
+            io.rest = BytesMut::new();
+        }
         io.searched = 0;
         Poll::Ready(Some(arrived))
     }

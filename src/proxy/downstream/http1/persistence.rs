@@ -31,6 +31,10 @@ pub(super) struct Persistence {
 }
 
 impl Persistence {
+    /// What counts for a head that cannot be parsed: the connection closes.
+    pub(super) const CLOSE: Self =
+        Self { version: Version::HTTP_11, keep_alive: false, trailers: false };
+
     /// Reads the connection options of a request.
     pub(super) fn of(version: Version, fields: &Fields<'_>) -> Self {
         Self {

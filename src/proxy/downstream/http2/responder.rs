@@ -29,15 +29,6 @@ pub(in crate::proxy) struct Responder {
     work: Pin<Box<dyn Future<Output = ()>>>,
 }
 
-/// Progress of a responder since it was last polled.
-#[derive(Default)]
-pub(in crate::proxy) struct Advance {
-    /// Set once the header block has been parsed.
-    pub(in crate::proxy) begun: Option<Begun>,
-    /// The response. Once it is set, the responder is idle.
-    pub(in crate::proxy) answer: Option<Result<Response, http2::Malformed>>,
-}
-
 /// What a request's head says about its body.
 pub(in crate::proxy) struct Begun {
     /// The declared length in bytes, or `None` if there is none.
@@ -51,7 +42,9 @@ pub(in crate::proxy) struct Begun {
 struct Shared {
     /// A request whose header block is in the worker's buffer. `true`: the request has no body.
     asked: Option<bool>,
-    advance: Advance,
+    /// What the header block says. Set once it has been parsed.
+    begun: Option<Begun>,
+    response: Option<Result<Response, http2::Malformed>>,
 }
 
 impl Responder {
@@ -68,10 +61,22 @@ impl Responder {
         self.shared.borrow_mut().asked = Some(ended);
     }
 
-    /// Makes as much progress as possible, and returns it.
-    pub(in crate::proxy) fn poll(&mut self, cx: &mut Context<'_>) -> Advance {
+    /// Makes as much progress as possible. Sets `begun` once the header block has been parsed, and
+    /// resolves to the response. The responder is then idle.
+    pub(in crate::proxy) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        begun: &mut Option<Begun>,
+    ) -> Poll<Result<Response, http2::Malformed>> {
         let _ = self.work.as_mut().poll(cx);
-        std::mem::take(&mut self.shared.borrow_mut().advance)
+        let shared = &mut *self.shared.borrow_mut();
+        if shared.begun.is_some() {
+            *begun = shared.begun.take();
+        }
+        if shared.response.is_none() {
+            return Poll::Pending;
+        }
+        shared.response.take().map_or(Poll::Pending, Poll::Ready)
     }
 }
 
@@ -94,15 +99,15 @@ async fn answer_all(connection: Rc<Connection>, shared: Rc<RefCell<Shared>>) {
                 begun.upload = Some(upload);
                 body = Some(reader);
             }
-            shared.borrow_mut().advance.begun = Some(begun);
+            shared.borrow_mut().begun = Some(begun);
         };
-        let answer = match judge_head(&connection, &current, ended, begin) {
+        let response = match judge_head(&connection, &current, ended, begin) {
             Ok(judged) => {
                 Ok(respond(&connection.pool, &current, judged, body, &mut deadline).await)
             }
             Err(malformed) => Err(malformed),
         };
-        shared.borrow_mut().advance.answer = Some(answer);
+        shared.borrow_mut().response = Some(response);
     }
 }
 

@@ -4,7 +4,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::http2::{Credit, HeaderBlock, Reason, Sender};
 use crate::policy::{Refusal, Sink as _};
-use crate::proxy::downstream::http2::responder::{Advance, Responder};
+use crate::proxy::downstream::http2::responder::Responder;
 use crate::proxy::downstream::http2::upload::Upload;
 use crate::proxy::request::response::{Response, ResponseFields, ResponseHeader};
 use crate::proxy::request::response_body::ResponseBody;
@@ -178,18 +178,19 @@ impl Slot {
             let mut cx = Context::from_waker(waker);
             let work = poll_fn(|cx| {
                 if let Stage::Asked(responder) = stage {
-                    let Advance { begun, answer } = responder.poll(cx);
+                    let mut begun = None;
+                    let response = responder.poll(cx, &mut begun);
                     if let Some(begun) = begun {
                         *upload = begun.upload;
                         if begun.length.is_some_and(|length| !sender.expect(length)) {
                             return Poll::Ready(Step::Malformed);
                         }
                     }
-                    let Some(answer) = answer else { return Poll::Pending };
+                    let response = ready!(response);
                     if let Stage::Asked(free) = std::mem::replace(stage, Stage::Closing) {
                         tools.responders.push(free);
                     }
-                    let Ok(Response { head, body, .. }) = answer else {
+                    let Ok(Response { head, body, .. }) = response else {
                         return Poll::Ready(Step::Malformed);
                     };
                     if send_head(sender, worker, head, body.is_done()) {
