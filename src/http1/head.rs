@@ -5,7 +5,7 @@ use http::{Method, StatusCode, Version};
 use super::Malformed;
 use super::body::Body;
 use super::fields::{first_line, read_fields};
-use crate::policy::{Fields, Known, Target};
+use crate::policy::{Fields, HeaderKind, Target};
 use crate::syntax::{self, all, is_value_byte};
 
 /// The limits of a message head.
@@ -94,7 +94,7 @@ pub fn request<'b>(
     let mut target = read_target(target)?;
     // RFC 9112 §3.2 requires `Host` in every HTTP/1.1 request, so the authority of the target must
     // not replace it.
-    if version == Version::HTTP_11 && !fields.has(Known::Host) {
+    if version == Version::HTTP_11 && !fields.has(HeaderKind::Host) {
         target.authority = None;
     }
     Ok(RequestHead { method, target, version })
@@ -185,8 +185,8 @@ pub fn response_body(head: &ResponseHead<'_, '_>, to_head: bool) -> Result<Body,
 
 /// Returns the framing that the fields declare, or `None` if they declare none.
 fn framing(fields: &Fields<'_>, version: Version) -> Result<Option<Body>, Malformed> {
-    let mut codings = fields.all(Known::TransferEncoding);
-    let mut lengths = fields.all(Known::ContentLength);
+    let mut codings = fields.all(HeaderKind::TransferEncoding);
+    let mut lengths = fields.all(HeaderKind::ContentLength);
     match (codings.next(), lengths.next()) {
         (None, None) => Ok(None),
         // HTTP/1.0 has no transfer codings (RFC 9112 §6.1). A sender that uses one there may mean
@@ -207,7 +207,7 @@ fn framing(fields: &Fields<'_>, version: Version) -> Result<Option<Body>, Malfor
 
 /// Returns whether a message lets its connection persist (RFC 9112 §9.3).
 pub fn keeps_alive(version: Version, fields: &Fields<'_>) -> bool {
-    let names = |option| fields.lists(Known::Connection, option);
+    let names = |option| fields.lists(HeaderKind::Connection, option);
     if version == Version::HTTP_11 {
         !names(b"close")
     } else {

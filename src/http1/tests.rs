@@ -6,7 +6,7 @@ use http::{Method, StatusCode, Version};
 use proptest::prelude::*;
 
 use super::*;
-use crate::policy::{Fields, Known};
+use crate::policy::{Fields, HeaderKind};
 
 fn head(text: &str) -> Result<(String, Vec<(String, String)>), Malformed> {
     let mut bytes = text.as_bytes().to_vec();
@@ -327,6 +327,6 @@ fn what_is_written_is_read_back_the_same() {
         out.extend_from_slice(b"Date: now\r\n\r\n");
         let mut fields = Fields::new();
         let (status, _) = response(&mut out, 10, &mut fields).unwrap();
-        assert_eq!((status.as_u16(), fields.first(Known::Date)), (code, Some(&b"now"[..])));
+        assert_eq!((status.as_u16(), fields.first(HeaderKind::Date)), (code, Some(&b"now"[..])));
     }
 }

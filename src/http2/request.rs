@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::Block;
-use crate::policy::{Fields, Known, Target};
+use crate::policy::{Fields, HeaderKind, Target};
 use crate::syntax;
 
 /// The block is neither a valid request nor valid trailers. The stream ends with PROTOCOL_ERROR
@@ -88,17 +88,20 @@ pub(super) fn trailers(block: &Block) -> Result<HeaderMap, Malformed> {
 
 /// Refuses connection-specific fields (RFC 9113 §8.2.2). Returns the `Content-Length`.
 fn check(fields: &Fields<'_>) -> Result<Option<u64>, Malformed> {
-    let about_connection = [Known::Connection, Known::TransferEncoding, Known::Upgrade]
-        .into_iter()
-        .any(|known| fields.has(known))
-        || fields.has(Known::HopByHop)
-            && ["keep-alive", "proxy-connection", "http2-settings"]
-                .into_iter()
-                .any(|name| fields.named(name).next().is_some());
-    if about_connection || !fields.all(Known::Te).all(|te| te.eq_ignore_ascii_case(b"trailers")) {
+    let about_connection =
+        [HeaderKind::Connection, HeaderKind::TransferEncoding, HeaderKind::Upgrade]
+            .into_iter()
+            .any(|known| fields.has(known))
+            || fields.has(HeaderKind::HopByHop)
+                && ["keep-alive", "proxy-connection", "http2-settings"]
+                    .into_iter()
+                    .any(|name| fields.named(name).next().is_some());
+    if about_connection
+        || !fields.all(HeaderKind::Te).all(|te| te.eq_ignore_ascii_case(b"trailers"))
+    {
         return Err(Malformed);
     }
-    let mut lengths = fields.all(Known::ContentLength);
+    let mut lengths = fields.all(HeaderKind::ContentLength);
     match (lengths.next(), lengths.next()) {
         (None, _) => Ok(None),
         (Some(length), None) => syntax::length(length).map(Some).ok_or(Malformed),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::fields::{Fields, Known, field_text};
+use super::fields::{Fields, HeaderKind, field_text};
 use super::refusal::Refusal;
 use super::target::host_name;
 
@@ -90,7 +90,7 @@ pub fn client_address(
         return Ok(client);
     }
     check_scheme_and_host(fields)?;
-    for field in fields.all(Known::XForwardedFor).rev() {
+    for field in fields.all(HeaderKind::XForwardedFor).rev() {
         let field = field_text(field).ok_or(Refusal::MalformedForwardedFor)?;
         for entry in field.rsplit(',') {
             let address: IpAddr =
@@ -110,14 +110,14 @@ fn check_scheme_and_host(fields: &Fields<'_>) -> Result<(), Refusal> {
         scheme.eq_ignore_ascii_case(b"https") || scheme.eq_ignore_ascii_case(b"http")
     };
     let is_host = |host: &[u8]| field_text(host).and_then(host_name).is_some();
-    let sound = last_entry(fields, Known::XForwardedProto).is_none_or(is_scheme)
-        && last_entry(fields, Known::XForwardedHost).is_none_or(is_host);
+    let sound = last_entry(fields, HeaderKind::XForwardedProto).is_none_or(is_scheme)
+        && last_entry(fields, HeaderKind::XForwardedHost).is_none_or(is_host);
     if sound { Ok(()) } else { Err(Refusal::MalformedForwardedFor) }
 }
 
 /// Returns the last entry of the lists in these fields, which is the one that the proxy itself has
 /// added. The entries before it came from the proxy's client.
-pub(super) fn last_entry<'b>(fields: &Fields<'b>, known: Known) -> Option<&'b [u8]> {
-    let list = fields.all(known).next_back()?;
+pub(super) fn last_entry<'b>(fields: &Fields<'b>, kind: HeaderKind) -> Option<&'b [u8]> {
+    let list = fields.all(kind).next_back()?;
     list.rsplit(|byte| *byte == b',').next().map(<[u8]>::trim_ascii)
 }

@@ -3,7 +3,7 @@
 use super::api::Api;
 use super::definition::{CredentialPlace, PassThrough};
 use super::digest::Digest;
-use super::fields::{Fields, Known};
+use super::fields::{Fields, HeaderKind};
 use super::refusal::Refusal;
 use super::target::decode_escape;
 
@@ -23,7 +23,7 @@ pub(super) fn find_key<'h>(api: &Api, fields: &Fields<'h>) -> Result<Option<&'h 
     let mut found = None;
     for place in &api.definition.credentials {
         let key = match place {
-            CredentialPlace::Bearer => match fields.first(Known::Authorization) {
+            CredentialPlace::Bearer => match fields.first(HeaderKind::Authorization) {
                 Some(value) => bearer_token(value).map_err(|_| Refusal::MalformedCredential)?,
                 None => None,
             },
@@ -84,7 +84,7 @@ pub(super) fn has_pass_through(api: &Api, fields: &Fields<'_>) -> bool {
             fields.named(name.as_str()).any(|value| !value.trim_ascii().is_empty())
         }
         PassThrough::Cookie(name) => {
-            let mut pairs = fields.all(Known::Cookie).flat_map(cookie_pairs);
+            let mut pairs = fields.all(HeaderKind::Cookie).flat_map(cookie_pairs);
             pairs.any(|pair| is_cookie(pair, name) && pair.len() > name.len() + 1)
         }
     })

@@ -4,7 +4,7 @@
 //! an [`http::HeaderMap`]. The heads for the upstream and the client are written to a [`Sink`],
 //! field by field or in prepared blocks of lines.
 
-pub use super::known::Known;
+pub use super::header_kind::HeaderKind;
 use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
@@ -17,7 +17,7 @@ pub struct Field<'b> {
     /// The value, without surrounding white space.
     pub value: &'b [u8],
     /// The kind of the header field.
-    pub known: Known,
+    pub kind: HeaderKind,
 }
 
 /// Omits the value, which may be a key.
@@ -58,7 +58,7 @@ impl<'b> Fields<'b> {
     #[inline]
     pub fn new() -> Self {
         Self {
-            in_place: [Field { name: "", value: b"", known: Known::Other }; IN_PLACE],
+            in_place: [Field { name: "", value: b"", kind: HeaderKind::Other }; IN_PLACE],
             len: 0,
             many: Vec::new(),
             present: 0,
@@ -69,8 +69,8 @@ impl<'b> Fields<'b> {
     /// Adds a field. `name` must be in lower case, and `value` without surrounding white space.
     #[inline]
     pub fn push(&mut self, name: &'b str, value: &'b [u8]) {
-        let field = Field { name, value, known: Known::of(name) };
-        let bit = 1 << field.known as u32;
+        let field = Field { name, value, kind: HeaderKind::of(name) };
+        let bit = 1 << field.kind as u32;
         self.repeated |= self.present & bit;
         self.present |= bit;
         match self.in_place.get_mut(self.len) {
@@ -102,8 +102,8 @@ impl<'b> Fields<'b> {
     /// Returns whether a field of this kind is present.
     #[must_use]
     #[inline]
-    pub fn has(&self, known: Known) -> bool {
-        self.present & 1 << known as u32 != 0
+    pub fn has(&self, kind: HeaderKind) -> bool {
+        self.present & 1 << kind as u32 != 0
     }
 
     /// Returns whether a field that identifies the caller, and must not be repeated, is repeated.
@@ -117,22 +117,22 @@ impl<'b> Fields<'b> {
     /// Returns the value of the first field of this kind.
     #[must_use]
     #[inline]
-    pub fn first(&self, known: Known) -> Option<&'b [u8]> {
-        self.all(known).next()
+    pub fn first(&self, kind: HeaderKind) -> Option<&'b [u8]> {
+        self.all(kind).next()
     }
 
     /// Returns the values of all fields of this kind.
     #[inline]
-    pub fn all(&self, known: Known) -> impl DoubleEndedIterator<Item = &'b [u8]> {
-        let fields = if self.has(known) { self.as_slice() } else { &[] };
-        fields.iter().filter(move |field| field.known == known).map(|field| field.value)
+    pub fn all(&self, kind: HeaderKind) -> impl DoubleEndedIterator<Item = &'b [u8]> {
+        let fields = if self.has(kind) { self.as_slice() } else { &[] };
+        fields.iter().filter(move |field| field.kind == kind).map(|field| field.value)
     }
 
     /// Returns whether the lists in fields of this kind contain the token, in any letter case (RFC
     /// 9110 §5.6.1).
     #[must_use]
-    pub fn lists(&self, known: Known, token: &[u8]) -> bool {
-        let mut tokens = self.all(known).flat_map(|value| value.split(|byte| *byte == b','));
+    pub fn lists(&self, kind: HeaderKind, token: &[u8]) -> bool {
+        let mut tokens = self.all(kind).flat_map(|value| value.split(|byte| *byte == b','));
         tokens.any(|listed| listed.trim_ascii().eq_ignore_ascii_case(token))
     }
 
@@ -158,10 +158,10 @@ impl<'b> Fields<'b> {
 /// The header kinds that identify the caller and are not lists (RFC 9110 §10.1.2, §11.6.2 and
 /// §11.7.2, RFC 9449 §4.3), one bit each. `Host` has its own check, and several `Cookie` fields are
 /// forwarded as one.
-const ONCE: u32 = 1 << Known::Authorization as u32
-    | 1 << Known::ProxyAuthorization as u32
-    | 1 << Known::From as u32
-    | 1 << Known::Dpop as u32;
+const ONCE: u32 = 1 << HeaderKind::Authorization as u32
+    | 1 << HeaderKind::ProxyAuthorization as u32
+    | 1 << HeaderKind::From as u32
+    | 1 << HeaderKind::Dpop as u32;
 
 impl<'b> From<&'b HeaderMap> for Fields<'b> {
     fn from(headers: &'b HeaderMap) -> Self {

@@ -9,7 +9,7 @@ use super::address::{AddressRange, last_entry};
 use super::authorise::{Admission, Caller};
 use super::credential::{cookie_pairs, is_cookie};
 use super::definition::{ApiDefinition, PassThrough};
-use super::fields::{Fields, Known, Sink};
+use super::fields::{Fields, HeaderKind, Sink};
 use super::head::Head;
 use super::identity;
 use super::key::KeyRecord;
@@ -31,7 +31,7 @@ pub fn prepare_request(
     sink: &mut impl Sink,
 ) {
     let fields = head.fields;
-    let own_host = fields.first(Known::Host).or(head.target.authority.map(str::as_bytes));
+    let own_host = fields.first(HeaderKind::Host).or(head.target.authority.map(str::as_bytes));
     if let Some(host) = host.map(str::as_bytes).or(own_host) {
         sink.put("host", host);
     }
@@ -56,35 +56,39 @@ fn pass_on(fields: &Fields<'_>, admission: &Admission<'_>, is_trusted: bool, sin
     let with_key = matches!(admission.caller(), Caller::Key { .. });
     let nominated = Nominated::by(fields);
     let key_in_authorization =
-        api.withheld.bearer && fields.all(Known::Authorization).any(is_bearer);
+        api.withheld.bearer && fields.all(HeaderKind::Authorization).any(is_bearer);
     let mut cookies = tidied_cookies(fields, &api.definition, with_key);
     for field in fields.iter() {
-        let known = field.known;
-        if known.is_hop_by_hop() || (known == Known::Authorization && key_in_authorization) {
+        let kind = field.kind;
+        if kind.is_hop_by_hop() || (kind == HeaderKind::Authorization && key_in_authorization) {
             continue;
         }
-        if known.is_override()
-            && !(known == Known::Override && is_wanted(field.name, &api.definition, is_trusted))
+        if kind.is_override()
+            && !(kind == HeaderKind::Override && is_wanted(field.name, &api.definition, is_trusted))
         {
             continue;
         }
         // Keygate handles `Expect` itself, once the request is admitted.
         if matches!(
-            known,
-            Known::Host | Known::ContentLength | Known::Te | Known::Expect | Known::XRequestId
+            kind,
+            HeaderKind::Host
+                | HeaderKind::ContentLength
+                | HeaderKind::Te
+                | HeaderKind::Expect
+                | HeaderKind::XRequestId
         ) {
             continue;
         }
         if api.withheld.contains(field.name, with_key) {
             continue;
         }
-        let unsound = (known == Known::Other && api.withheld.is_twin(field.name))
+        let unsound = (kind == HeaderKind::Other && api.withheld.is_twin(field.name))
             || nominated.contains(field.name);
         if unsound && !is_needed(field.name, &api.definition) {
             continue;
         }
         match &mut cookies {
-            Some(cookies) if known == Known::Cookie => {
+            Some(cookies) if kind == HeaderKind::Cookie => {
                 if !cookies.is_empty() {
                     sink.put("cookie", cookies);
                     cookies.clear();
@@ -118,7 +122,7 @@ struct Nominated<'b>(SmallVec<[&'b [u8]; 4]>);
 impl<'b> Nominated<'b> {
     fn by(fields: &Fields<'b>) -> Self {
         let tokens = fields
-            .all(Known::Connection)
+            .all(HeaderKind::Connection)
             .flat_map(|value| value.split(|byte| *byte == b','))
             .map(<[u8]>::trim_ascii);
         Self(tokens.collect())
@@ -135,7 +139,7 @@ impl<'b> Nominated<'b> {
 /// forward (RFC 9110 §10.1.4).
 #[must_use]
 pub fn accepts_trailers(fields: &Fields<'_>) -> bool {
-    fields.lists(Known::Te, b"trailers")
+    fields.lists(HeaderKind::Te, b"trailers")
 }
 
 fn is_bearer(value: &[u8]) -> bool {
@@ -152,13 +156,16 @@ fn tidied_cookies(fields: &Fields<'_>, api: &ApiDefinition, with_key: bool) -> O
                 .iter()
                 .any(|place| matches!(place, PassThrough::Cookie(name) if is_cookie(pair, name)))
     };
-    let mut all = fields.all(Known::Cookie);
+    let mut all = fields.all(HeaderKind::Cookie);
     let first = all.next()?;
     if all.next().is_none() && !cookie_pairs(first).any(dropped) {
         return None;
     }
-    let pairs: Vec<&[u8]> =
-        fields.all(Known::Cookie).flat_map(cookie_pairs).filter(|pair| !dropped(pair)).collect();
+    let pairs: Vec<&[u8]> = fields
+        .all(HeaderKind::Cookie)
+        .flat_map(cookie_pairs)
+        .filter(|pair| !dropped(pair))
+        .collect();
     Some(pairs.join(&b"; "[..]))
 }
 
@@ -169,7 +176,7 @@ fn put_origin(head: &Head<'_>, own_host: Option<&[u8]>, is_trusted: bool, sink: 
         sink.put_lines(&peer.forwarded);
     } else {
         let mut chain: SmallVec<[u8; 128]> = SmallVec::new();
-        for before in fields.all(Known::XForwardedFor) {
+        for before in fields.all(HeaderKind::XForwardedFor) {
             chain.extend_from_slice(before);
             chain.extend_from_slice(b", ");
         }
@@ -177,10 +184,10 @@ fn put_origin(head: &Head<'_>, own_host: Option<&[u8]>, is_trusted: bool, sink: 
         sink.put("x-forwarded-for", &chain);
         sink.put(
             "x-forwarded-proto",
-            last_entry(fields, Known::XForwardedProto).unwrap_or(peer.scheme().as_bytes()),
+            last_entry(fields, HeaderKind::XForwardedProto).unwrap_or(peer.scheme().as_bytes()),
         );
     }
-    let believed = last_entry(fields, Known::XForwardedHost).filter(|_| is_trusted);
+    let believed = last_entry(fields, HeaderKind::XForwardedHost).filter(|_| is_trusted);
     if let Some(host) = believed.or(own_host) {
         sink.put("x-forwarded-host", host);
     }
@@ -233,15 +240,15 @@ pub fn prepare_response(
     };
     let nominated = Nominated::by(fields);
     for field in fields.iter() {
-        let replaced = match field.known {
-            Known::ContentLength | Known::XRequestId => true,
-            Known::XRateLimit => limited.is_some(),
-            Known::RateLimit => limited.is_some() && api.rate_limit_draft,
-            Known::Keygate => expiry.is_some() && field.name == EXPIRES,
-            Known::Other => !cors.is_empty() && field.name.starts_with("access-control-"),
-            known => known.is_hop_by_hop(),
+        let replaced = match field.kind {
+            HeaderKind::ContentLength | HeaderKind::XRequestId => true,
+            HeaderKind::XRateLimit => limited.is_some(),
+            HeaderKind::RateLimit => limited.is_some() && api.rate_limit_draft,
+            HeaderKind::Keygate => expiry.is_some() && field.name == EXPIRES,
+            HeaderKind::Other => !cors.is_empty() && field.name.starts_with("access-control-"),
+            kind => kind.is_hop_by_hop(),
         };
-        if !replaced && (field.known == Known::Host || !nominated.contains(field.name)) {
+        if !replaced && (field.kind == HeaderKind::Host || !nominated.contains(field.name)) {
             sink.put(field.name, field.value);
         }
     }

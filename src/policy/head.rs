@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::fields::{Fields, Known, Target};
+use super::fields::{Fields, HeaderKind, Target};
 use super::peer::Peer;
 use super::refusal::Refusal;
 use super::target::{Host, check_path, host_of};
@@ -40,10 +40,10 @@ impl<'h> Head<'h> {
 /// Checks that a body is either `chunked` or has a length, not both, and has no other transfer
 /// coding (RFC 9112 §6.1).
 fn check_framing(fields: &Fields<'_>) -> Result<(), Refusal> {
-    let mut codings = fields.all(Known::TransferEncoding);
+    let mut codings = fields.all(HeaderKind::TransferEncoding);
     let Some(coding) = codings.next() else { return Ok(()) };
     let sound = coding.eq_ignore_ascii_case(b"chunked")
         && codings.next().is_none()
-        && !fields.has(Known::ContentLength);
+        && !fields.has(HeaderKind::ContentLength);
     if sound { Ok(()) } else { Err(Refusal::MalformedFraming) }
 }

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use super::Now;
 use super::authorise::Refused;
 use super::definition::{ApiDefinition, ErrorStyle, ResetStyle};
-use super::fields::{Fields, Known, Sink};
+use super::fields::{Fields, HeaderKind, Sink};
 use super::quota::{Allowance, Limit};
 use super::refusal::Refusal;
 
@@ -23,8 +23,9 @@ const INDISTINCT: &str = "Invalid or missing API key";
 /// Returns whether the request is a gRPC call, whose errors are in `grpc-status`.
 #[must_use]
 pub fn is_grpc(fields: &Fields<'_>) -> bool {
-    let rest =
-        fields.first(Known::ContentType).and_then(|value| value.strip_prefix(b"application/grpc"));
+    let rest = fields
+        .first(HeaderKind::ContentType)
+        .and_then(|value| value.strip_prefix(b"application/grpc"));
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 

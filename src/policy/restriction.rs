@@ -7,7 +7,7 @@ use http::Uri;
 
 use super::address::AddressRange;
 use super::check::{Check, Trace};
-use super::fields::{Fields, Known, field_text};
+use super::fields::{Fields, HeaderKind, field_text};
 use super::head::Head;
 use super::pattern::Pattern;
 use super::refusal::Refusal;
@@ -64,7 +64,7 @@ impl Restrictions {
     /// Returns whether the referrer is allowed. It is not if it is missing, repeated, or not an
     /// http(s) URL.
     fn allows_referrer(&self, fields: &Fields<'_>) -> bool {
-        let mut referrers = fields.all(Known::Referer);
+        let mut referrers = fields.all(HeaderKind::Referer);
         let (Some(referrer), None) = (referrers.next(), referrers.next()) else { return false };
         let Some(referrer) = field_text(referrer).and_then(Referrer::parse) else { return false };
         self.referrers.iter().any(|pattern| pattern.matches(&referrer))

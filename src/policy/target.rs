@@ -6,7 +6,7 @@
 //! of these, and percent-encoded letters or digits (RFC 3986 §6.2.2.2 makes `%61` equivalent to
 //! `a`).
 
-use super::fields::{Fields, Known, Target, field_text};
+use super::fields::{Fields, HeaderKind, Target, field_text};
 
 /// Why a path or a host is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,7 +194,7 @@ pub struct Host<'a> {
 /// Returns [`BadTarget::Host`] if the host is missing, repeated or malformed, or if target and
 /// field differ (RFC 9112 §3.2, RFC 9113 §8.3.1).
 pub fn host_of<'a>(target: &Target<'a>, fields: &Fields<'a>) -> Result<Host<'a>, BadTarget> {
-    let mut hosts = fields.all(Known::Host);
+    let mut hosts = fields.all(HeaderKind::Host);
     let field = hosts.next().map(|value| field_text(value).ok_or(BadTarget::Host)).transpose()?;
     if hosts.next().is_some() {
         return Err(BadTarget::Host);

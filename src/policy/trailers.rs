@@ -5,9 +5,9 @@
 use http::{HeaderMap, HeaderName};
 
 use super::api::Api;
-use super::known::{Known, hyphened};
+use super::header_kind::{HeaderKind, hyphened};
 
-/// Further names that must not be trailers (RFC 9110 §6.5.1), besides those of [`Known`]. Fields
+/// Further names that must not be trailers (RFC 9110 §6.5.1), besides those of [`HeaderKind`]. Fields
 /// about the handling, caching, routing or authenticity of a message must be known before its body.
 const ONLY_BEFORE: [&str; 16] = [
     "age",
@@ -31,25 +31,25 @@ const ONLY_BEFORE: [&str; 16] = [
 /// Removes a client's trailers that the upstream must not receive. These are fields that must not
 /// be trailers, those that could override the decision, and those that Keygate sets itself.
 pub fn prepare_trailers(trailers: &mut HeaderMap, api: &Api) {
-    drop_where(trailers, |known, name| {
-        known.is_override() || known == Known::Via || api.withheld.is_meant_by(name)
+    drop_where(trailers, |kind, name| {
+        kind.is_override() || kind == HeaderKind::Via || api.withheld.is_meant_by(name)
     });
 }
 
 /// Removes an upstream's trailers that the client must not receive. These are fields that must not
 /// be trailers, the limit headers and `X-Keygate-*`.
 pub fn prepare_answer_trailers(trailers: &mut HeaderMap) {
-    drop_where(trailers, |known, _| {
-        matches!(known, Known::XRateLimit | Known::RateLimit | Known::Keygate)
+    drop_where(trailers, |kind, _| {
+        matches!(kind, HeaderKind::XRateLimit | HeaderKind::RateLimit | HeaderKind::Keygate)
     });
 }
 
 /// Removes fields that must not be trailers, and those for which `also` returns `true`.
-fn drop_where(trailers: &mut HeaderMap, also: impl Fn(Known, &str) -> bool) {
+fn drop_where(trailers: &mut HeaderMap, also: impl Fn(HeaderKind, &str) -> bool) {
     let is_dropped = |name: &HeaderName| {
         let name = hyphened(name.as_str());
-        let known = Known::of(&name);
-        is_only_before(known, &name) || also(known, &name)
+        let kind = HeaderKind::of(&name);
+        is_only_before(kind, &name) || also(kind, &name)
     };
     let dropped: Vec<HeaderName> =
         trailers.keys().filter(|name| is_dropped(name)).cloned().collect();
@@ -58,13 +58,20 @@ fn drop_where(trailers: &mut HeaderMap, also: impl Fn(Known, &str) -> bool) {
     }
 }
 
-fn is_only_before(known: Known, name: &str) -> bool {
-    let of_the_message = known.is_hop_by_hop()
-        || known.is_message()
-        || matches!(known, Known::Te | Known::Trailer | Known::Expect | Known::Date);
+fn is_only_before(kind: HeaderKind, name: &str) -> bool {
+    let of_the_message = kind.is_hop_by_hop()
+        || kind.is_message()
+        || matches!(
+            kind,
+            HeaderKind::Te | HeaderKind::Trailer | HeaderKind::Expect | HeaderKind::Date
+        );
     let of_the_caller = matches!(
-        known,
-        Known::Authorization | Known::Cookie | Known::Dpop | Known::From | Known::XRequestId
+        kind,
+        HeaderKind::Authorization
+            | HeaderKind::Cookie
+            | HeaderKind::Dpop
+            | HeaderKind::From
+            | HeaderKind::XRequestId
     );
     let by_name = || {
         ONLY_BEFORE.contains(&name)

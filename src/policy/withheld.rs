@@ -3,17 +3,20 @@
 use http::HeaderName;
 
 use super::definition::{ApiDefinition, CredentialPlace, PassThrough};
-use super::known::{Known, has_twin, hyphened};
+use super::header_kind::{HeaderKind, has_twin, hyphened};
 
 /// Returns whether Keygate sets or handles this field itself, so that no setting may name it. A
 /// spelling that some servers treat as the same name counts as that name.
 #[must_use]
 pub fn is_gateway_header(name: &HeaderName) -> bool {
-    let known = Known::of(&hyphened(name.as_str()));
-    known.is_own()
-        || known.is_hop_by_hop()
-        || known.is_message()
-        || matches!(known, Known::XRequestId | Known::Te | Known::Expect | Known::Via)
+    let kind = HeaderKind::of(&hyphened(name.as_str()));
+    kind.is_own()
+        || kind.is_hop_by_hop()
+        || kind.is_message()
+        || matches!(
+            kind,
+            HeaderKind::XRequestId | HeaderKind::Te | HeaderKind::Expect | HeaderKind::Via
+        )
         || name == "forwarded"
 }
 
@@ -21,7 +24,7 @@ pub fn is_gateway_header(name: &HeaderName) -> bool {
 /// proxy could have set it.
 #[must_use]
 pub fn is_proxy_header(name: &HeaderName) -> bool {
-    Known::of(name.as_str()) == Known::Override
+    HeaderKind::of(name.as_str()) == HeaderKind::Override
 }
 
 /// The field names that have a meaning in one API, computed once.
@@ -76,7 +79,7 @@ impl Withheld {
     /// Returns whether a field with this name is not forwarded. `with_key`: whether the request has
     /// a key.
     pub(super) fn contains(&self, name: &str, with_key: bool) -> bool {
-        let among = |names: &[Box<str>]| names.iter().any(|known| **known == *name);
+        let among = |names: &[Box<str>]| names.iter().any(|kind| **kind == *name);
         self.lengths & length_bit(name) != 0
             && (among(&self.always) || (with_key && among(&self.with_key)))
     }
@@ -91,12 +94,12 @@ impl Withheld {
     /// describes the message.
     pub(super) fn is_meant_by(&self, name: &str) -> bool {
         let hyphened = hyphened(name);
-        let known = Known::of(&hyphened);
-        known.is_override()
-            || known.is_hop_by_hop()
-            || known.is_message()
-            || matches!(known, Known::XRequestId | Known::Cookie)
-            || self.hyphened.iter().any(|known| **known == *hyphened)
+        let kind = HeaderKind::of(&hyphened);
+        kind.is_override()
+            || kind.is_hop_by_hop()
+            || kind.is_message()
+            || matches!(kind, HeaderKind::XRequestId | HeaderKind::Cookie)
+            || self.hyphened.iter().any(|kind| **kind == *hyphened)
     }
 }
 

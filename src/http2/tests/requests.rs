@@ -5,7 +5,7 @@ use http::Method;
 use super::super::decode::{Block, Decoder};
 use super::super::encode::HeaderBlock;
 use super::super::request::{Malformed, request, trailers};
-use crate::policy::{Known, Sink as _};
+use crate::policy::{HeaderKind, Sink as _};
 
 fn block(fields: &[(&str, &str)]) -> Block {
     let mut written = HeaderBlock::default();
@@ -30,7 +30,7 @@ fn request_is_read_in_its_parts() {
         (head.target.authority, head.target.path, head.target.query),
         (Some("a.example"), "/x", Some("y=z"))
     );
-    assert_eq!((head.fields.len(), head.fields.first(Known::Te)), (3, Some(&b"trailers"[..])));
+    assert_eq!((head.fields.len(), head.fields.first(HeaderKind::Te)), (3, Some(&b"trailers"[..])));
 }
 
 #[test]

@@ -14,7 +14,7 @@ fn names_that_speak_about_a_connection_or_could_overrule_the_decision_are_known(
         "proxy-authenticate",
         "upgrade",
     ] {
-        assert!(Known::of(name).is_hop_by_hop(), "{name}");
+        assert!(HeaderKind::of(name).is_hop_by_hop(), "{name}");
     }
     for name in [
         "x-keygate-auth",
@@ -57,7 +57,7 @@ fn names_that_speak_about_a_connection_or_could_overrule_the_decision_are_known(
         "x-accel-mapping",
         "x-middleware-subrequest",
     ] {
-        assert!(Known::of(name).is_override(), "{name}");
+        assert!(HeaderKind::of(name).is_override(), "{name}");
     }
     for name in [
         "",
@@ -81,37 +81,37 @@ fn names_that_speak_about_a_connection_or_could_overrule_the_decision_are_known(
         "cf-ray",
         "origin",
     ] {
-        assert_eq!(Known::of(name), Known::Other, "{name}");
+        assert_eq!(HeaderKind::of(name), HeaderKind::Other, "{name}");
     }
 }
 
 #[test]
 fn each_known_name_is_told_from_its_neighbours() {
-    for (name, known) in [
-        ("authorization", Known::Authorization),
-        ("content-length", Known::ContentLength),
-        ("content-type", Known::ContentType),
-        ("cookie", Known::Cookie),
-        ("date", Known::Date),
-        ("expect", Known::Expect),
-        ("host", Known::Host),
-        ("referer", Known::Referer),
-        ("te", Known::Te),
-        ("trailer", Known::Trailer),
-        ("via", Known::Via),
-        ("x-request-id", Known::XRequestId),
-        ("x-ratelimit-limit", Known::XRateLimit),
-        ("x-ratelimit-remaining", Known::XRateLimit),
-        ("x-ratelimit-reset", Known::XRateLimit),
-        ("ratelimit", Known::RateLimit),
-        ("ratelimit-policy", Known::RateLimit),
+    for (name, kind) in [
+        ("authorization", HeaderKind::Authorization),
+        ("content-length", HeaderKind::ContentLength),
+        ("content-type", HeaderKind::ContentType),
+        ("cookie", HeaderKind::Cookie),
+        ("date", HeaderKind::Date),
+        ("expect", HeaderKind::Expect),
+        ("host", HeaderKind::Host),
+        ("referer", HeaderKind::Referer),
+        ("te", HeaderKind::Te),
+        ("trailer", HeaderKind::Trailer),
+        ("via", HeaderKind::Via),
+        ("x-request-id", HeaderKind::XRequestId),
+        ("x-ratelimit-limit", HeaderKind::XRateLimit),
+        ("x-ratelimit-remaining", HeaderKind::XRateLimit),
+        ("x-ratelimit-reset", HeaderKind::XRateLimit),
+        ("ratelimit", HeaderKind::RateLimit),
+        ("ratelimit-policy", HeaderKind::RateLimit),
     ] {
-        assert_eq!(Known::of(name), known, "{name}");
+        assert_eq!(HeaderKind::of(name), kind, "{name}");
         for at in 0..name.len() {
             let mut other = name.as_bytes().to_vec();
             other[at] ^= 1;
             let other = String::from_utf8(other).expect("ASCII");
-            assert_ne!(Known::of(&other), known, "{other}");
+            assert_ne!(HeaderKind::of(&other), kind, "{other}");
         }
     }
 }
@@ -139,17 +139,17 @@ fn fields_keep_their_order_however_many_there_are() {
         assert_eq!(seen, sent);
         let cookies: Vec<&[u8]> =
             (0..count).step_by(7).map(|number| values[number].as_bytes()).collect();
-        assert_eq!(fields.all(Known::Cookie).collect::<Vec<_>>(), cookies);
+        assert_eq!(fields.all(HeaderKind::Cookie).collect::<Vec<_>>(), cookies);
         assert_eq!(
-            fields.all(Known::Cookie).rev().collect::<Vec<_>>(),
+            fields.all(HeaderKind::Cookie).rev().collect::<Vec<_>>(),
             cookies.iter().rev().copied().collect::<Vec<_>>()
         );
         assert_eq!(fields.named("cookie").collect::<Vec<_>>(), cookies);
         assert_eq!(
-            (fields.first(Known::Cookie), fields.has(Known::Cookie)),
+            (fields.first(HeaderKind::Cookie), fields.has(HeaderKind::Cookie)),
             (cookies.first().copied(), count > 0)
         );
-        assert!(!fields.has(Known::Host) && fields.first(Known::Host).is_none());
+        assert!(!fields.has(HeaderKind::Host) && fields.first(HeaderKind::Host).is_none());
     }
 }
 

@@ -13,7 +13,7 @@ use http::{Method, Version};
 use tokio::time::Instant;
 
 use crate::http1::{self, Body, Limits, Malformed, RequestHead};
-use crate::policy::{Fields, Head, Known, Peer, Refusal, Target};
+use crate::policy::{Fields, Head, HeaderKind, Peer, Refusal, Target};
 use crate::proxy::downstream::http1::client::{Arrived, Client};
 use crate::proxy::downstream::http1::persistence::{End, Next, Persistence};
 use crate::proxy::request::connection::Connection;
@@ -174,7 +174,8 @@ fn read<'c>(
                 .as_ref()
                 .map(|body| length_of(body, &fields))
                 .map_err(|_| Refusal::MalformedFraming);
-            let waits = version == Version::HTTP_11 && fields.lists(Known::Expect, b"100-continue");
+            let waits =
+                version == Version::HTTP_11 && fields.lists(HeaderKind::Expect, b"100-continue");
             client.begin(rest, body.unwrap_or(Body::NONE), waits);
             let head = Head { method: &method, target, fields: &fields, peer: &connection.peer };
             judge(connection, current, &head, version, length, now)
@@ -205,7 +206,7 @@ fn read<'c>(
 fn length_of(body: &Body, fields: &Fields<'_>) -> Length {
     match body.length() {
         None => Length::Unknown,
-        Some(0) if !fields.has(Known::ContentLength) => Length::Absent,
+        Some(0) if !fields.has(HeaderKind::ContentLength) => Length::Absent,
         Some(length) => Length::Exact(length),
     }
 }

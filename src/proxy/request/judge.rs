@@ -5,7 +5,7 @@ use std::rc::Rc;
 use http::{Method, Version};
 
 use crate::policy::{
-    Admission, Caller, Head, Known, Now, Permit, Refusal, Refused, Responder, authorise,
+    Admission, Caller, Head, HeaderKind, Now, Permit, Refusal, Refused, Responder, authorise,
     client_address, contains_key, digest_presented, is_grpc,
 };
 use crate::proxy::request::connection::Connection;
@@ -167,8 +167,8 @@ fn remember(worker: &Worker, head: &Head<'_>, refused: &Refused<'_>, request_id:
             .and_then(|value| std::str::from_utf8(value).ok())
             .unwrap_or_default()
     };
-    let host = head.target.authority.unwrap_or_else(|| field(Known::Host));
-    let referrer = field(Known::Referer);
+    let host = head.target.authority.unwrap_or_else(|| field(HeaderKind::Host));
+    let referrer = field(HeaderKind::Referer);
     let referrer = referrer.split_once(['?', '#']).map_or(referrer, |(page, _)| page);
     let texts = [
         request_id,

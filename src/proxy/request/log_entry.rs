@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::Version;
 
-use crate::policy::{Digest, Head, KeyRecord, Known, Now, Refusal, contains_key, field_text};
+use crate::policy::{Digest, Head, HeaderKind, KeyRecord, Now, Refusal, contains_key, field_text};
 use crate::proxy::request::connection::Connection;
 use crate::proxy::worker::current::{Current, CurrentSite};
 use crate::proxy::worker::in_flight::Entry;
@@ -62,7 +62,7 @@ impl LogEntry {
         connection.request_started();
         connection.worker.stats().requests_in_flight.add(1);
         let line = current.site.log_requests.then(|| {
-            let host = head.fields.first(Known::Host).and_then(field_text);
+            let host = head.fields.first(HeaderKind::Host).and_then(field_text);
             let host = host.or(head.target.authority);
             Box::new(Line {
                 request_id: request_id.as_str().to_owned(),

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use crate::http1::ResponseHead;
-use crate::policy::{Admission, Caller, Known, Refusal, Refused, prepare_response};
+use crate::policy::{Admission, Caller, HeaderKind, Refusal, Refused, prepare_response};
 use crate::proxy::request::judge::{Judged, Outcome};
 use crate::proxy::request::key_endpoint;
 use crate::proxy::request::log_entry::LogEntry;
@@ -140,7 +140,7 @@ fn answer_head(
 ) -> ResponseHeader {
     let declared = || {
         head.fields
-            .first(Known::ContentLength)
+            .first(HeaderKind::ContentLength)
             .and_then(|length| std::str::from_utf8(length).ok()?.parse().ok())
     };
     let length = match head.status {
@@ -152,7 +152,7 @@ fn answer_head(
         },
     };
     let mut answer = ResponseHeader::new(reply.http2, head.status, length);
-    answer.dated = head.fields.has(Known::Date);
+    answer.dated = head.fields.has(HeaderKind::Date);
     prepare_response(
         head.fields,
         admission,

@@ -4,7 +4,9 @@ use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header};
 
 use crate::config::{ApiConfig, Protocol};
 use crate::http1::{ResponseHead, request_line};
-use crate::policy::{Admission, Caller, Fields, Head, Known, Refusal, Sink as _, prepare_request};
+use crate::policy::{
+    Admission, Caller, Fields, Head, HeaderKind, Refusal, Sink as _, prepare_request,
+};
 use crate::proxy::worker::body::Length;
 use crate::proxy::worker::current::Current;
 use crate::state::UpstreamState;
@@ -147,5 +149,6 @@ fn wants_websocket(method: &Method, version: Version, fields: &Fields<'_>) -> bo
 /// Returns whether a message asks for, or agrees to, a switch to the WebSocket protocol (RFC 6455
 /// §4.1, §4.2.2).
 pub(in crate::proxy) fn names_websocket(fields: &Fields<'_>) -> bool {
-    fields.lists(Known::Upgrade, b"websocket") && fields.lists(Known::Connection, b"upgrade")
+    fields.lists(HeaderKind::Upgrade, b"websocket")
+        && fields.lists(HeaderKind::Connection, b"upgrade")
 }

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use crate::handover::Link;
 use crate::http2::Block;
 use crate::policy::{
-    Admission, Fields, KeyRecord, Known, Now, Permit, Refused, Sink, charge, contains_key,
+    Admission, Fields, HeaderKind, KeyRecord, Now, Permit, Refused, Sink, charge, contains_key,
     field_text,
 };
 use crate::proxy::worker::charge_over::charge_over;
@@ -269,7 +269,7 @@ impl Worker {
         fields: &Fields<'_>,
         current: &Published,
     ) -> RequestId {
-        let mut sent = fields.all(Known::XRequestId);
+        let mut sent = fields.all(HeaderKind::XRequestId);
         if let (Some(id), None) = (sent.next(), sent.next()) {
             let sound =
                 |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');

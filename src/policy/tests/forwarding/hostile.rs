@@ -105,10 +105,10 @@ proptest! {
         }
         for (name, value) in &headers {
             let read_as = crate::policy::hyphened(name.as_str());
-            let ours = OURS.contains(&read_as.as_str()) || Known::of(&read_as).is_override();
+            let ours = OURS.contains(&read_as.as_str()) || HeaderKind::of(&read_as).is_override();
             prop_assert!(!ours || name.as_str() == read_as, "{name} is left");
             prop_assert!(
-                read_as != "x-api-key" && Known::of(&read_as) != Known::Override,
+                read_as != "x-api-key" && HeaderKind::of(&read_as) != HeaderKind::Override,
                 "{name} is left"
             );
             prop_assert!(

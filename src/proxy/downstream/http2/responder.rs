@@ -12,7 +12,7 @@ use http::{Method, Version};
 use tokio::time::Instant;
 
 use crate::http2;
-use crate::policy::{Fields, Head, Known, Refusal, Target};
+use crate::policy::{Fields, Head, HeaderKind, Refusal, Target};
 use crate::proxy::downstream::http2::upload::{Upload, upload};
 use crate::proxy::request::connection::Connection;
 use crate::proxy::request::judge::{Judged, judge};
@@ -145,7 +145,7 @@ fn judge_head<'s>(
             let waits = !ended
                 && head
                     .fields
-                    .all(Known::Expect)
+                    .all(HeaderKind::Expect)
                     .any(|value| value.eq_ignore_ascii_case(b"100-continue"));
             begin(head.length, waits);
             let http2::RequestHead { method, target, fields, .. } = &head;

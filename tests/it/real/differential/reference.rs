@@ -2,7 +2,7 @@
 
 use http::{Method, Version};
 use keygate::http1::{self, Piece, find_end};
-use keygate::policy::{Fields, Known, check_path, host_of};
+use keygate::policy::{Fields, HeaderKind, check_path, host_of};
 
 use super::Seen;
 
@@ -78,17 +78,20 @@ fn request(head: &mut [u8], behind: &[u8]) -> Next {
             Err(_) => return Next::Refused,
         }
     }
-    let closes = fields.lists(Known::Connection, b"close");
+    let closes = fields.lists(HeaderKind::Connection, b"close");
     let goes_on = !closes
-        && (head.version == Version::HTTP_11 || fields.lists(Known::Connection, b"keep-alive"));
+        && (head.version == Version::HTTP_11
+            || fields.lists(HeaderKind::Connection, b"keep-alive"));
     let is_refused = [Method::TRACE, Method::CONNECT]
         .iter()
         .any(|method| head.method.as_str().eq_ignore_ascii_case(method.as_str()));
     let accepted = !is_refused
         && check_path(head.target.path).is_ok()
         && host_of(&head.target, &fields).is_ok();
-    let host =
-        fields.first(Known::Host).or(head.target.authority.map(str::as_bytes)).unwrap_or_default();
+    let host = fields
+        .first(HeaderKind::Host)
+        .or(head.target.authority.map(str::as_bytes))
+        .unwrap_or_default();
     let target = head.target.query.map_or_else(
         || head.target.path.to_owned(),
         |query| format!("{}?{query}", head.target.path),

@@ -5,7 +5,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 #[allow(missing_docs, reason = "each is the field of this name")]
-pub enum Known {
+pub enum HeaderKind {
     /// Any other name. It may have a meaning in one API.
     Other,
     Authorization,
@@ -43,7 +43,7 @@ pub enum Known {
     Override,
 }
 
-impl Known {
+impl HeaderKind {
     /// Returns the kind of the field with this name, which must be in lower case.
     #[must_use]
     pub fn of(name: &str) -> Self {
