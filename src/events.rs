@@ -57,10 +57,10 @@ pub fn install(format: LogFormat) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits until all events have been written, for at most `patience`.
-pub fn flush(patience: Duration) {
+/// Waits until all events have been written, for at most `timeout`.
+pub fn flush(timeout: Duration) {
     if let Some(writer) = WRITER.get() {
-        writer.flush(patience);
+        writer.flush(timeout);
     }
 }
 

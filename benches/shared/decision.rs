@@ -63,7 +63,7 @@ pub(crate) fn key(number: u64) -> Arc<KeyRecord> {
         paused: false,
         stored: true,
         restrictions: Restrictions::default(),
-        terms: 0,
+        grants: 0,
         account: Arc::default(),
     }))
 }
@@ -84,7 +84,7 @@ pub(crate) fn snapshot(definition: ApiDefinition, size: u64) -> Snapshot {
     );
     Snapshot {
         routes: Arc::new(Routes::new(vec![Api::new(definition)], Vec::new())),
-        terms: Arc::new([Arc::new([grant])]),
+        grants: Arc::new([Arc::new([grant])]),
         keyring: keyring(size),
         tombstones: Tombstones::default(),
         closed: Arc::default(),

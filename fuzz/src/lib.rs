@@ -92,12 +92,12 @@ pub fn snapshot() -> Snapshot {
         paused: false,
         stored: true,
         restrictions: Restrictions::default(),
-        terms: 0,
+        grants: 0,
         account: Arc::default(),
     };
     Snapshot {
         routes: Arc::new(Routes::new(definitions.into_iter().map(Api::new).collect(), Vec::new())),
-        terms: Arc::new([grants.into()]),
+        grants: Arc::new([grants.into()]),
         keyring: Keyring::new([Arc::new(KeyRecord::new(key))]),
         tombstones: Tombstones::default(),
         closed: Arc::default(),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::Config;
-use crate::policy::{Api, EmptyScopes, Grant, Limit, Routes, ScopeSet, Terms};
+use crate::policy::{Api, EmptyScopes, Grant, Grants, Limit, Routes, ScopeSet};
 
 /// What a key may do, in names: it outlives every edit of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -20,7 +20,7 @@ pub struct Rights {
 impl Config {
     /// What these rights come to, API by API. APIs that are not in the file are left out.
     #[must_use]
-    pub fn terms(&self, rights: &Rights) -> Terms {
+    pub fn grants(&self, rights: &Rights) -> Grants {
         let index_of = |name: &str| self.apis.iter().position(|api| &*api.definition.name == name);
         rights.apis.iter().filter_map(|name| Some(self.grant(index_of(name)?, rights))).collect()
     }

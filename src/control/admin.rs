@@ -23,11 +23,11 @@ const CONNECTIONS: usize = 64;
 /// For the TLS handshake, for a request's head, and between two requests.
 const CLIENT_TIMEOUT: Duration = BODY_TIMEOUT;
 /// How often it is looked whether one can be closed, while all of them are busy.
-const LOOK: Duration = Duration::from_millis(50);
+const ROOM_INTERVAL: Duration = Duration::from_millis(50);
 /// How long the first request of a connection may take to come when no more are wanted.
-const ON_ITS_WAY: Duration = Duration::from_millis(500);
+const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long connections may take to finish when the process stops.
-const FAREWELL: Duration = Duration::from_secs(2);
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// One that is open.
 struct Open {
@@ -106,7 +106,7 @@ pub(super) async fn serve(
         while tasks.try_join_next().is_some() {}
         let room = async {
             while !connections.make_room() {
-                let _ = timeout(LOOK, tasks.join_next()).await;
+                let _ = timeout(ROOM_INTERVAL, tasks.join_next()).await;
             }
         };
         tokio::select! {
@@ -117,18 +117,24 @@ pub(super) async fn serve(
         let busy = Arc::new(AtomicBool::new(false));
         let (state, router, gate, answering) =
             (state.clone(), router.clone(), gate.clone(), answering.clone());
-        let task =
-            tasks.spawn(converse(stream, loopback, state, router, gate, (busy.clone(), answering)));
+        let task = tasks.spawn(serve_client(
+            stream,
+            loopback,
+            state,
+            router,
+            gate,
+            (busy.clone(), answering),
+        ));
         connections.0.push_back(Open { busy, task });
     }
     drop(listener);
-    let _ = timeout(FAREWELL, async { while tasks.join_next().await.is_some() {} }).await;
+    let _ = timeout(STOP_TIMEOUT, async { while tasks.join_next().await.is_some() {} }).await;
 }
 
 /// Whether this connection's request is being answered, and how many of all connections are.
 type Answered = (Arc<AtomicBool>, Arc<watch::Sender<usize>>);
 
-async fn converse(
+async fn serve_client(
     stream: TcpStream,
     loopback: bool,
     state: Arc<State>,
@@ -139,17 +145,17 @@ async fn converse(
     let tls = state.settings.load().tls.clone();
     let arrival = Arrival { encrypted: tls.is_some(), loopback };
     match tls {
-        None => connection(stream, arrival, router, gate, answered).await,
+        None => serve_http(stream, arrival, router, gate, answered).await,
         Some(config) => {
             let handshake = tokio_rustls::TlsAcceptor::from(config).accept(stream);
             if let Ok(Ok(stream)) = timeout(CLIENT_TIMEOUT, handshake).await {
-                connection(stream, arrival, router, gate, answered).await;
+                serve_http(stream, arrival, router, gate, answered).await;
             }
         }
     }
 }
 
-async fn connection(
+async fn serve_http(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     arrival: Arrival,
     router: Router,
@@ -181,7 +187,7 @@ async fn connection(
         let _ = gate.wait_for(|gate| *gate != Gate::Open).await;
         // A connection that has just been made would be closed at once, with the request that is on
         // its way.
-        let _ = timeout(ON_ITS_WAY, begun.wait_for(|begun| *begun)).await;
+        let _ = timeout(FIRST_REQUEST_TIMEOUT, begun.wait_for(|begun| *begun)).await;
     };
     tokio::select! {
         // A connection that breaks is the scraper's affair.

@@ -1,4 +1,4 @@
-//! Keys that expire soon: counted for the metrics, and told once each in the log. Those that have
+//! Keys that expire soon: counted for the metrics, and warned once each in the log. Those that have
 //! expired leave the memory.
 
 use std::collections::HashSet;
@@ -37,7 +37,7 @@ struct Found {
 
 /// Looks at all keys again and again, off the control thread. Never ends.
 pub(super) async fn run(metrics: Arc<Metrics>, keys: KeyService) {
-    let mut told: HashSet<Box<str>> = HashSet::new();
+    let mut warned: HashSet<Box<str>> = HashSet::new();
     // No key that has left the memory, or was not taken into it at the start, has expired later.
     let mut latest = metrics.started_at;
     loop {
@@ -49,14 +49,14 @@ pub(super) async fn run(metrics: Arc<Metrics>, keys: KeyService) {
         .await;
         if let Ok(found) = looked {
             metrics.set_expiring(found.counts);
-            tell(&found.soon, &mut told);
+            warn(&found.soon, &mut warned);
             // If the clock was set back, keys are taken back, the next time if it must be.
             if found.now < latest && keys.revive(found.now, latest).await.is_ok() {
                 latest = found.now;
             }
             for ids in found.expired.chunks(TURN) {
                 latest = latest.max(found.now);
-                keys.bury_expired(ids, found.now);
+                keys.retire_expired(ids, found.now);
                 tokio::task::yield_now().await;
             }
         }
@@ -80,7 +80,7 @@ fn look(snapshot: &Snapshot, now: i64) -> Found {
             continue;
         };
         let left = u64::try_from(end - now).unwrap_or(u64::MAX);
-        let grants = snapshot.terms.get(record.terms() as usize).map_or(&[][..], |grants| grants);
+        let grants = snapshot.grants.get(record.grants() as usize).map_or(&[][..], |grants| grants);
         let mut soon = false;
         for index in grants.iter().map(crate::policy::Grant::api) {
             if apis.get(index).is_some_and(|api| left <= api.definition().expiry_warning) {
@@ -95,8 +95,8 @@ fn look(snapshot: &Snapshot, now: i64) -> Found {
     found
 }
 
-fn tell(keys: &[Arc<KeyRecord>], told: &mut HashSet<Box<str>>) {
-    let news: Vec<&Arc<KeyRecord>> = keys.iter().filter(|key| !told.contains(key.id())).collect();
+fn warn(keys: &[Arc<KeyRecord>], warned: &mut HashSet<Box<str>>) {
+    let news: Vec<&Arc<KeyRecord>> = keys.iter().filter(|key| !warned.contains(key.id())).collect();
     for key in news.iter().take(NAMED) {
         let expires_at = key
             .expires_at()
@@ -114,6 +114,6 @@ fn tell(keys: &[Arc<KeyRecord>], told: &mut HashSet<Box<str>>) {
     if news.len() > NAMED {
         tracing::warn!(keys = news.len() - NAMED, "more keys expire soon");
     }
-    // Whoever is given more time is told of anew when that ends.
-    *told = keys.iter().map(|key| key.id().into()).collect();
+    // Whoever is given more time is warned of anew when that ends.
+    *warned = keys.iter().map(|key| key.id().into()).collect();
 }

@@ -337,7 +337,7 @@ impl Case<'_> {
     /// A host that the key's first API claims.
     fn usual_host(&self) -> String {
         let grants =
-            self.record.and_then(|record| self.snapshot.terms.get(record.terms() as usize));
+            self.record.and_then(|record| self.snapshot.grants.get(record.grants() as usize));
         let index = grants.and_then(|grants| grants.first()).map_or(0, crate::policy::Grant::api);
         let host = self.config.apis.get(index).and_then(|api| api.definition.hosts.first());
         host.map_or_else(|| "localhost".to_owned(), ToString::to_string)

@@ -12,6 +12,7 @@ mod expiry;
 mod explain;
 mod files;
 mod gate;
+mod grants;
 mod guard;
 mod key_calls;
 mod keys;
@@ -26,7 +27,6 @@ mod revoked;
 mod site;
 mod start;
 mod table;
-mod terms;
 mod tls;
 mod upgrade;
 mod usage_recorder;
@@ -60,9 +60,9 @@ pub use start::{Prepared, StartError, Startup, prepare};
 pub use upgrade::{Handover, Inheritance, Program, Purpose};
 
 /// How often everything is looked at.
-const LOOK: Duration = Duration::from_secs(1);
+const INTERVAL: Duration = Duration::from_secs(1);
 /// The same while the file is changing.
-const LOOK_CLOSELY: Duration = Duration::from_millis(200);
+const CLOSE_INTERVAL: Duration = Duration::from_millis(200);
 /// How often the counts of keys that are gone are gone through.
 const FORGET: Duration = Duration::from_secs(60);
 /// How long a store may take to be closed when the process stops, because its disk may hang.
@@ -78,7 +78,7 @@ struct Background {
     of_store: Vec<AbortHandle>,
     /// Where the use of keys is written down.
     destination: Arc<Mutex<Destination>>,
-    key_desk: Arc<KeyCalls>,
+    key_calls: Arc<KeyCalls>,
     /// Whether every upstream's name has been resolved, or tried.
     settled: channel::Receiver<bool>,
 }
@@ -166,13 +166,13 @@ impl Controller {
         let (shared, metrics) = (&self.shared, &self.metrics);
         let destination = self.store.clone().map_or(Destination::Nowhere, Destination::Store);
         let destination = Arc::new(Mutex::new(destination));
-        let key_desk = KeyCalls::new();
+        let relay = KeyCalls::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(resolve_upstreams::run(shared.clone(), settled_sender));
         tasks.spawn(follow_wall_clock(shared.clone()));
         tasks.spawn(usage_recorder::run(metrics.clone(), destination.clone()));
         tasks.spawn(expiry::run(metrics.clone(), self.keys.clone()));
-        tasks.spawn(key_desk.clone().run(self.keys.clone(), key_calls));
+        tasks.spawn(relay.clone().run(self.keys.clone(), key_calls));
         let mut of_store = Vec::new();
         if let Some(health) = metrics.store.clone() {
             of_store.push(tasks.spawn(tell_of_hanging_store(health)));
@@ -180,7 +180,7 @@ impl Controller {
         if let Some((store, settings)) = self.store.clone().zip(self.file.config.store.clone()) {
             of_store.push(tasks.spawn(usage_recorder::prune(metrics.clone(), store, settings)));
         }
-        Background { tasks, of_store, destination, key_desk, settled }
+        Background { tasks, of_store, destination, key_calls: relay, settled }
     }
 
     /// Speaks with the process from which this one has taken over, until that one ends.
@@ -235,7 +235,7 @@ impl Controller {
             store: self.store.clone().zip(path),
             destination: background.destination.clone(),
             keys: self.keys.clone(),
-            key_desk: background.key_desk.clone(),
+            key_calls: background.key_calls.clone(),
             gate: admin.gate.clone(),
             answering_admin: admin.answering.clone(),
             tasks: background.of_store.clone(),
@@ -260,7 +260,7 @@ impl Controller {
         let mut events =
             self.file.events.take().unwrap_or_else(|| FileEvents::new(&self.file.path));
         let (mut look, mut tidy, mut forget) =
-            (Instant::now(), Instant::now() + LOOK, Instant::now() + FORGET);
+            (Instant::now(), Instant::now() + INTERVAL, Instant::now() + FORGET);
         loop {
             tokio::select! {
                 happened = events.next() => self.look(&happened).await,
@@ -279,7 +279,7 @@ impl Controller {
                     events.follow();
                     self.look(&[Event::Poll]).await;
                     let is_unsettled = self.file.watch.is_unsettled();
-                    look = Instant::now() + if is_unsettled { LOOK_CLOSELY } else { LOOK };
+                    look = Instant::now() + if is_unsettled { CLOSE_INTERVAL } else { INTERVAL };
                 }
                 () = sleep_until(tidy) => {
                     if self.renew_certificates() && self.file.refused.is_some() {
@@ -297,7 +297,7 @@ impl Controller {
                         self.metrics.run_upkeep();
                         forget = Instant::now() + FORGET;
                     }
-                    tidy = Instant::now() + LOOK;
+                    tidy = Instant::now() + INTERVAL;
                 }
             }
         }
@@ -335,7 +335,7 @@ async fn ask_for_upgrades(mut signal: Signal, requests: mpsc::Sender<UpgradeRequ
 /// A store that fails says so itself; one that hangs cannot. Never ends.
 async fn tell_of_hanging_store(health: Arc<Health>) {
     let mut hung = false;
-    let mut second = tokio::time::interval(LOOK);
+    let mut second = tokio::time::interval(INTERVAL);
     loop {
         second.tick().await;
         if health.hangs() != hung {
@@ -351,7 +351,7 @@ async fn tell_of_hanging_store(health: Arc<Health>) {
 
 /// Expiry is judged by the wall clock, which may be set.
 async fn follow_wall_clock(shared: Arc<Shared>) {
-    let mut second = tokio::time::interval(LOOK);
+    let mut second = tokio::time::interval(INTERVAL);
     loop {
         second.tick().await;
         shared.clock.follow_wall_clock();

@@ -101,19 +101,19 @@ impl Registry {
 
     /// Keeps only tombstones of these keys of the store, which the store has as revoked since this
     /// moment, in seconds since the Unix epoch.
-    pub(super) fn bury_revoked(&self, ids: &[&str], since: i64) {
-        self.change(|inner| inner.table.bury_revoked(ids, since, self.now()));
+    pub(super) fn retire_revoked(&self, ids: &[&str], since: i64) {
+        self.change(|inner| inner.table.retire_revoked(ids, since, self.now()));
     }
 
     /// Keeps only tombstones of those of these keys of the store that have expired.
-    pub(super) fn bury_expired(&self, ids: &[Box<str>], now: i64) {
+    pub(super) fn retire_expired(&self, ids: &[Box<str>], now: i64) {
         let now = Now { unix: now, ..self.now() };
-        self.change(|inner| inner.table.bury_expired(ids, now));
+        self.change(|inner| inner.table.retire_expired(ids, now));
     }
 
     /// Notes that a key of which only tombstones are kept is revoked now. It has these secrets.
-    pub(super) fn bury_again(&self, id: &str, secrets: &[Digest], since: i64) {
-        self.change(|inner| inner.table.bury_again(id, secrets, since, self.now()));
+    pub(super) fn retire_again(&self, id: &str, secrets: &[Digest], since: i64) {
+        self.change(|inner| inner.table.retire_again(id, secrets, since, self.now()));
     }
 
     /// Drops tombstones that are older than they are kept at `now`, in seconds since the Unix
@@ -129,19 +129,19 @@ impl Registry {
     /// Puts a key of the store in force, in the place of the one with the same id.
     pub(super) fn put(&self, key: &StoredKey) {
         self.change(|inner| inner.table.put(key));
-        self.tell(|| Change::Put(Box::new(key.clone())));
+        self.notify_followers(|| Change::Put(Box::new(key.clone())));
     }
 
     /// Refuses these keys for good, known or not.
     pub(super) fn revoke<'i>(&self, ids: impl Iterator<Item = &'i str> + Clone) {
         self.change(|inner| inner.table.revoke(ids.clone()));
-        self.tell(|| Change::Revoke(ids.map(str::to_owned).collect()));
+        self.notify_followers(|| Change::Revoke(ids.map(str::to_owned).collect()));
     }
 
     /// Refuses or admits all keys of an organisation.
     pub(super) fn suspend(&self, organization: &str, suspended: bool) {
         self.change(|inner| inner.table.suspend(organization, suspended));
-        self.tell(|| Change::Suspend(organization.to_owned(), suspended));
+        self.notify_followers(|| Change::Suspend(organization.to_owned(), suspended));
     }
 
     /// Has somebody told of every change by request from now on, for as long as they listen.
@@ -151,7 +151,7 @@ impl Registry {
         receiver
     }
 
-    fn tell(&self, change: impl FnOnce() -> Change) {
+    fn notify_followers(&self, change: impl FnOnce() -> Change) {
         let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
         if !followers.is_empty() {
             let change = change();

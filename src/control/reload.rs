@@ -3,10 +3,10 @@
 
 mod cause;
 mod refused;
-mod told;
+mod report;
 
 pub(super) use cause::Cause;
-pub(super) use told::log;
+pub(super) use report::log;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -158,7 +158,7 @@ impl Controller {
         let reading = reading.map(Arc::new);
         let file = Settled { identity, digest, reading, edited, half_written };
         if cause == Cause::Edit && file.state().is_some() && file.state() == self.file.refused {
-            // Only told of again.
+            // Only report of again.
             return Err(nothing_done());
         }
         self.file.refused = None;

@@ -1,11 +1,11 @@
 //! The master copy of what requests are judged by: keys of `gateway.toml` and of the store in one
 //! table. What comes out of it is a [`Snapshot`]; putting that in force is [`super::registry`]'s.
 
-mod bury;
 mod clash;
 mod define;
 mod loader;
 mod named_dead;
+mod retire;
 mod revoked;
 mod trial;
 
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
 use named_dead::NamedDead;
 
-use super::terms::TermsTable;
+use super::grants::GrantsTable;
 use crate::config::{Config, Hold, touched_keys};
 use crate::keystore::StoredKey;
 use crate::policy::{
@@ -23,9 +23,9 @@ use crate::policy::{
     Routes, Snapshot, Tombstones,
 };
 
-pub(super) use bury::expired_at;
 pub(super) use clash::Clash;
 pub(super) use loader::Loader;
+pub(super) use retire::expired_at;
 pub(super) use revoked::KeyName;
 pub(super) use trial::Trial;
 
@@ -38,7 +38,7 @@ pub(super) struct Table {
     /// tombstones are left.
     directory: HashTable<Arc<KeyRecord>>,
     hasher: DefaultHashBuilder,
-    terms: TermsTable,
+    grants: GrantsTable,
     organizations: HashMap<Box<str>, Arc<Organization>>,
     /// How many organisations had keys when that was last looked at.
     organizations_in_use: usize,
@@ -62,7 +62,7 @@ impl Table {
     pub(super) fn new(config: &Arc<Config>, routes: Arc<Routes>) -> Self {
         let snapshot = Snapshot {
             routes,
-            terms: Arc::new([]),
+            grants: Arc::new([]),
             keyring: Keyring::default(),
             tombstones: Tombstones::default(),
             closed: Arc::default(),
@@ -72,7 +72,7 @@ impl Table {
             snapshot,
             directory: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
-            terms: TermsTable::default(),
+            grants: GrantsTable::default(),
             organizations: HashMap::new(),
             organizations_in_use: 0,
             suspended: HashSet::new(),
@@ -168,7 +168,7 @@ impl Table {
         self.replace(records, &gone, now);
         self.note_newly_revoked(&before.revoked);
         self.snapshot.routes = routes;
-        self.refresh_terms();
+        self.refresh_grants();
         self.refresh_closed();
     }
 
@@ -258,18 +258,18 @@ impl Table {
             self.register(record);
         }
         self.snapshot.keyring = self.snapshot.keyring.with(edits.into_iter().chain(added));
-        self.terms.sweep(|| self.directory.iter().map(|record| record.terms()));
-        self.publish_terms();
+        self.grants.sweep(|| self.directory.iter().map(|record| record.grants()));
+        self.publish_grants();
     }
 
-    fn refresh_terms(&mut self) {
-        self.terms.refresh(&self.config);
-        self.publish_terms();
+    fn refresh_grants(&mut self) {
+        self.grants.refresh(&self.config);
+        self.publish_grants();
     }
 
-    fn publish_terms(&mut self) {
-        if let Some(terms) = self.terms.changes() {
-            self.snapshot.terms = terms;
+    fn publish_grants(&mut self) {
+        if let Some(grants) = self.grants.changes() {
+            self.snapshot.grants = grants;
         }
     }
 

@@ -169,13 +169,13 @@ impl ListenerTls {
         &self.served
     }
 
-    /// Reloads the certificates whose files have changed, and reports each new outcome to `tell`.
+    /// Reloads the certificates whose files have changed, and reports each new outcome to `report`.
     ///
     /// Returns whether any certificate was renewed. To be called every second. Accesses the disk.
     pub(super) fn renew(
         &mut self,
         maker: &TlsMaker,
-        mut tell: impl FnMut(&Served, Result<(), BadCertificate>),
+        mut report: impl FnMut(&Served, Result<(), BadCertificate>),
     ) -> bool {
         let mut renewed = false;
         for served in
@@ -186,11 +186,11 @@ impl ListenerTls {
                     served.certificate = certificate;
                     served.watch.loaded();
                     renewed = true;
-                    tell(served, Ok(()));
+                    report(served, Ok(()));
                 }
                 Err(bad) => {
                     if served.watch.refused() {
-                        tell(served, Err(bad));
+                        report(served, Err(bad));
                     }
                 }
             }

@@ -191,8 +191,8 @@ impl Watch {
             self.unchanged_at = now.wall;
             return Decision::Wait;
         }
-        let patience = if self.open { STILL_WHILE_OPEN } else { STILL };
-        let still = now.monotonic.saturating_sub(self.still_since) >= patience;
+        let timeout = if self.open { STILL_WHILE_OPEN } else { STILL };
+        let still = now.monotonic.saturating_sub(self.still_since) >= timeout;
         if !finished && !still {
             return Decision::Wait;
         }

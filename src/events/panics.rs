@@ -5,10 +5,10 @@ use std::any::Any;
 use std::panic::{self, PanicHookInfo};
 
 pub(super) fn install() {
-    panic::set_hook(Box::new(tell));
+    panic::set_hook(Box::new(log_panic));
 }
 
-fn tell(info: &PanicHookInfo<'_>) {
+fn log_panic(info: &PanicHookInfo<'_>) {
     let place = info.location().map(ToString::to_string);
     let thread = std::thread::current();
     tracing::error!(

@@ -40,8 +40,8 @@ impl EventWriter {
     }
 
     /// Waits until everything has been written, or for this long.
-    pub(super) fn flush(&self, patience: Duration) {
-        let deadline = Instant::now() + patience;
+    pub(super) fn flush(&self, timeout: Duration) {
+        let deadline = Instant::now() + timeout;
         let (sender, receiver) = sync_channel(0);
         let mut message = Message::Flush(sender);
         while let Err(TrySendError::Full(unsent)) = self.0.try_send(message) {

@@ -127,7 +127,7 @@ impl Check {
             | Refusal::ClientTimeout
             | Refusal::BodyTooLarge
             | Refusal::Overloaded
-            | Refusal::KeyOfficeUnavailable => return None,
+            | Refusal::KeyServiceUnavailable => return None,
         })
     }
 }

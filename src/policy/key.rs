@@ -65,15 +65,15 @@ pub struct KeyDefinition {
     pub stored: bool,
     /// Where the key may be used from, and for which endpoints.
     pub restrictions: Restrictions,
-    /// The index of the key's grants ([`Terms`]) in the snapshot.
-    pub terms: u32,
+    /// The index of the key's grants ([`Grants`]) in the snapshot.
+    pub grants: u32,
     /// The usage counts, which outlive the record.
     pub account: Arc<Account>,
 }
 
 /// The grants of a key, one for each API that it may be used for. Keys with the same rights share
 /// them.
-pub type Terms = Arc<[Grant]>;
+pub type Grants = Arc<[Grant]>;
 
 /// What a key may do in one API.
 #[derive(Debug, Clone)]
@@ -140,7 +140,7 @@ pub struct KeyRecord {
     pub(super) account: Arc<Account>,
     /// Unix seconds. `i64::MAX`: never.
     expires_at: i64,
-    pub(super) terms: u32,
+    pub(super) grants: u32,
     id_length: u8,
     revoked: bool,
     paused: bool,
@@ -167,7 +167,7 @@ impl KeyRecord {
             digest: first,
             account: key.account,
             expires_at: key.expires_at.unwrap_or(i64::MAX),
-            terms: key.terms,
+            grants: key.grants,
             id_length: key.id.length(),
             revoked: key.revoked,
             paused: key.paused,
@@ -194,7 +194,7 @@ impl KeyRecord {
             digest: self.digest,
             account: self.account.clone(),
             expires_at: self.expires_at,
-            terms: self.terms,
+            grants: self.grants,
             id_length: self.id_length,
             revoked,
             paused,
@@ -272,8 +272,8 @@ impl KeyRecord {
 
     /// Returns the index of the key's grants in the snapshot.
     #[must_use]
-    pub fn terms(&self) -> u32 {
-        self.terms
+    pub fn grants(&self) -> u32 {
+        self.grants
     }
 
     /// Returns the usage counts.

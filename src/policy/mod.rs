@@ -67,7 +67,7 @@ pub use forwarding::{accepts_trailers, prepare_request, prepare_response};
 pub use head::Head;
 pub use header_kind::hyphened;
 pub use hidden::{Hidden, wipe};
-pub use key::{Grant, KeyDefinition, KeyRecord, Organization, Secret, Terms};
+pub use key::{Grant, Grants, KeyDefinition, KeyRecord, Organization, Secret};
 pub use key_api::{KeyApi, KeyApiStyle};
 pub use key_format::{is_new_key, new_key};
 pub use key_id::{BadKeyId, KeyId};
@@ -81,7 +81,7 @@ pub use restriction::{BadReferrer, ReferrerPattern, Restrictions};
 pub use scope::{Scope, ScopeSet};
 pub use snapshot::{Closed, Routes, Snapshot};
 pub use target::{BadTarget, Host, check_path, host_of};
-pub use tombstones::{Burial, Cause, Tombstone, Tombstones};
+pub use tombstones::{Cause, Tombstone, TombstoneEdit, Tombstones};
 pub use trailers::{prepare_answer_trailers, prepare_trailers};
 pub use withheld::{is_gateway_header, is_proxy_header};
 

@@ -79,7 +79,7 @@ pub enum Refusal {
     /// There are more connections or requests than allowed.
     Overloaded,
     /// The key endpoints cannot respond at the moment.
-    KeyOfficeUnavailable,
+    KeyServiceUnavailable,
 }
 
 impl Refusal {
@@ -113,7 +113,7 @@ impl Refusal {
         Self::UpstreamTimeout,
         Self::ClientAborted,
         Self::BodyTooLarge,
-        Self::KeyOfficeUnavailable,
+        Self::KeyServiceUnavailable,
         Self::MalformedHead,
         Self::HeadTooLarge,
         Self::ClientTimeout,
@@ -154,7 +154,7 @@ impl Refusal {
             Self::UpstreamTimeout => 25,
             Self::ClientAborted => 26,
             Self::BodyTooLarge => 27,
-            Self::KeyOfficeUnavailable => 28,
+            Self::KeyServiceUnavailable => 28,
             Self::MalformedHead => 29,
             Self::HeadTooLarge => 30,
             Self::ClientTimeout => 31,
@@ -202,7 +202,7 @@ impl Refusal {
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ClientTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::KeyOfficeUnavailable | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::KeyServiceUnavailable | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -245,7 +245,7 @@ impl Refusal {
             Self::ClientTimeout => "client_timeout",
             Self::BodyTooLarge => "body_too_large",
             Self::Overloaded => "overloaded",
-            Self::KeyOfficeUnavailable => "key_office_unavailable",
+            Self::KeyServiceUnavailable => "key_office_unavailable",
         }
     }
 
@@ -325,7 +325,7 @@ impl Refusal {
             Self::Overloaded => {
                 "Too many requests are being served. Wait as long as the Retry-After header says."
             }
-            Self::KeyOfficeUnavailable => "Keys cannot be managed at the moment. Try again later.",
+            Self::KeyServiceUnavailable => "Keys cannot be managed at the moment. Try again later.",
         }
     }
 

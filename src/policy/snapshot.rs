@@ -8,7 +8,7 @@ use super::address::AddressRange;
 use super::api::Api;
 use super::check::{Check, Trace};
 use super::digest::Digest;
-use super::key::{Grant, KeyRecord, Terms};
+use super::key::{Grant, Grants, KeyRecord};
 use super::keyring::Keyring;
 use super::peer::Peer;
 use super::refusal::Refusal;
@@ -34,7 +34,7 @@ pub struct Snapshot {
     /// The APIs, and how requests are routed to them.
     pub routes: Arc<Routes>,
     /// The grants of keys. Key records refer to them by index.
-    pub terms: Arc<[Terms]>,
+    pub grants: Arc<[Grants]>,
     /// The key table.
     pub keyring: Keyring,
     /// Keys of the store that are refused for good.
@@ -65,7 +65,7 @@ impl Snapshot {
     /// Returns what the key may do in the API at this index.
     #[must_use]
     pub fn grant(&self, record: &KeyRecord, api: usize) -> Option<&Grant> {
-        self.terms.get(record.terms as usize)?.iter().find(|grant| grant.api == api)
+        self.grants.get(record.grants as usize)?.iter().find(|grant| grant.api == api)
     }
 
     /// Checks whether the key of an admitted request is still valid. `digest`: that of the

@@ -89,7 +89,7 @@ pub(super) struct TestKey {
 }
 
 impl TestKey {
-    pub(super) fn record(&self, terms: u32) -> Arc<KeyRecord> {
+    pub(super) fn record(&self, grants: u32) -> Arc<KeyRecord> {
         Arc::new(KeyRecord::new(KeyDefinition {
             id: KeyId::parse(&self.id).expect("an id"),
             name: self.name.clone(),
@@ -104,7 +104,7 @@ impl TestKey {
             paused: self.paused,
             stored: false,
             restrictions: self.restrictions.clone(),
-            terms,
+            grants,
             account: Arc::default(),
         }))
     }
@@ -153,7 +153,7 @@ pub(super) fn snapshot_of(
     let keys: Vec<TestKey> = keys.into_iter().collect();
     Snapshot {
         routes: Arc::new(Routes::new(definitions.into_iter().map(Api::new).collect(), Vec::new())),
-        terms: keys.iter().map(|key| key.grants.clone().into()).collect(),
+        grants: keys.iter().map(|key| key.grants.clone().into()).collect(),
         keyring: Keyring::new(keys.iter().enumerate().map(|(index, key)| key.record(index as u32))),
         tombstones: Tombstones::default(),
         closed: Arc::default(),

@@ -70,17 +70,17 @@ fn day_of(unix: i64) -> u16 {
 
 /// A change of the table.
 #[derive(Debug, Clone, Copy)]
-pub enum Burial {
+pub enum TombstoneEdit {
     /// This secret is refused from now on, for this reason.
-    Bury(Tombstone),
+    Add(Tombstone),
     /// Nothing is known of this secret any more.
-    Forget(Digest),
+    Remove(Digest),
 }
 
-impl Burial {
+impl TombstoneEdit {
     fn digest(&self) -> &Digest {
         match self {
-            Self::Bury(Tombstone { digest, .. }) | Self::Forget(digest) => digest,
+            Self::Add(Tombstone { digest, .. }) | Self::Remove(digest) => digest,
         }
     }
 }
@@ -124,16 +124,16 @@ impl Tombstones {
 
     /// The table after these edits; it shares all shards that they do not touch.
     #[must_use]
-    pub fn with(&self, edits: impl IntoIterator<Item = Burial>) -> Self {
-        let mut edits: Vec<Burial> = edits.into_iter().collect();
+    pub fn with(&self, edits: impl IntoIterator<Item = TombstoneEdit>) -> Self {
+        let mut edits: Vec<TombstoneEdit> = edits.into_iter().collect();
         let mut len = self.len;
-        let change = |before: &[Entry], edits: &[Burial]| {
+        let change = |before: &[Entry], edits: &[TombstoneEdit]| {
             len -= before.len();
             let mut entries = before.to_vec();
             for edit in edits {
                 match edit {
-                    Burial::Bury(tombstone) => insert(&mut entries, Entry::of(tombstone)),
-                    Burial::Forget(digest) => {
+                    TombstoneEdit::Add(tombstone) => insert(&mut entries, Entry::of(tombstone)),
+                    TombstoneEdit::Remove(digest) => {
                         if let Ok(at) = place(&entries, tag(digest)) {
                             entries.remove(at);
                         }
@@ -241,11 +241,11 @@ mod tests {
     }
 
     #[test]
-    fn burying_one_key_among_many_leaves_the_other_shards_shared() {
+    fn adding_one_key_among_many_leaves_the_other_shards_shared() {
         let before = Tombstones::new(
             (0..10_000).map(|number| tombstone(number, Cause::Expired, 9)).collect(),
         );
-        let after = before.with([Burial::Bury(tombstone(7, Cause::Revoked, 9))]);
+        let after = before.with([TombstoneEdit::Add(tombstone(7, Cause::Revoked, 9))]);
         assert_eq!(after.find(&digest(7)), Some(Cause::Revoked));
         assert_eq!(before.find(&digest(7)), Some(Cause::Expired), "a published table has changed");
         assert_eq!(after.len(), before.len());
@@ -254,7 +254,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn table_knows_what_was_buried_last_until_it_is_forgotten(
+        fn table_knows_what_was_added_last_until_it_is_removed(
             edits in proptest::collection::vec((0_usize..60, 0_u8..4, 1_i64..9), 1..120),
             oldest in 0_i64..10,
         ) {
@@ -264,10 +264,10 @@ mod tests {
                 let cause = if action == 1 { Cause::Expired } else { Cause::Revoked };
                 if action == 0 {
                     known.remove(&number);
-                    table = table.with([Burial::Forget(digest(number))]);
+                    table = table.with([TombstoneEdit::Remove(digest(number))]);
                 } else {
                     known.insert(number, (cause, day));
-                    table = table.with([Burial::Bury(tombstone(number, cause, day))]);
+                    table = table.with([TombstoneEdit::Add(tombstone(number, cause, day))]);
                 }
                 prop_assert_eq!(table.len(), known.len());
             }

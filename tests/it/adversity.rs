@@ -175,7 +175,7 @@ fn old_configuration_is_freed_while_connections_from_its_time_stay_open() {
     let routes = Arc::new(Routes::new(Vec::new(), Vec::new()));
     let snapshot = Snapshot {
         routes: routes.clone(),
-        terms: Arc::new([]),
+        grants: Arc::new([]),
         keyring: Keyring::default(),
         tombstones: Tombstones::default(),
         closed: Arc::default(),

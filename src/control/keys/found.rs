@@ -17,7 +17,7 @@ use crate::policy::{Digest, KeyRecord};
 /// How long an edit of the file waits for the store.
 const COMPARISON: Duration = Duration::from_secs(1);
 /// The same before what it revokes is in force.
-const LOOK: Duration = Duration::from_millis(200);
+const LOOKUP_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// A key that somebody asks about.
 pub(super) enum Found {
@@ -52,7 +52,7 @@ impl KeyOperations {
     /// that they are not taken for mistakes.
     pub(super) async fn look_up_revoked(&self, revoked: &Revoked) {
         let (ids, digests) = self.registry.look(|table| table.unknown_in(revoked));
-        if let Some(taken) = self.taken(ids, digests, LOOK).await {
+        if let Some(taken) = self.taken(ids, digests, LOOKUP_TIMEOUT).await {
             self.registry.note_named_dead(&taken);
         }
     }

@@ -68,7 +68,7 @@ impl KeyOperations {
             self.record_later(ids.into_iter().map(KeyName::Id), &revocation);
             return Err(error.of_revocation());
         }
-        self.bury(&ids, &revocation).await;
+        self.retire(&ids, &revocation).await;
         Ok(Revoked { revoked: ids })
     }
 
@@ -113,11 +113,11 @@ impl KeyOperations {
     }
 
     /// Lets memory keep no more than it needs of keys that the store has as revoked.
-    async fn bury(&self, ids: &[String], revocation: &Revocation) {
+    async fn retire(&self, ids: &[String], revocation: &Revocation) {
         let (known, unknown): (Vec<&str>, Vec<&str>) =
             ids.iter().map(String::as_str).partition(|id| self.registry.key(id).is_some());
         if !known.is_empty() {
-            self.registry.bury_revoked(&known, revocation.at);
+            self.registry.retire_revoked(&known, revocation.at);
         }
         let Some(store) = &self.store else { return };
         for id in unknown {
@@ -125,7 +125,7 @@ impl KeyOperations {
             if let Ok(Some(key)) = store.key(id).await {
                 let secrets: Vec<_> = key.secrets.iter().map(|secret| secret.digest).collect();
                 let since = key.revocation.map_or(revocation.at, |revocation| revocation.at);
-                self.registry.bury_again(id, &secrets, since);
+                self.registry.retire_again(id, &secrets, since);
             }
         }
     }
@@ -223,7 +223,7 @@ impl KeyOperations {
         let organization = known.as_ref().and_then(Found::organization);
         let mut ids = vec![id.to_owned()];
         self.revoke_in_store(&mut ids, revocation, None, organization).await?;
-        self.bury(&ids, revocation).await;
+        self.retire(&ids, revocation).await;
         Ok(())
     }
 }

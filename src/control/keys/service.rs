@@ -130,8 +130,8 @@ impl KeyService {
 
     /// Lets go of those of these keys of the store that have expired at `now`, in seconds since the
     /// Unix epoch.
-    pub(in crate::control) fn bury_expired(&self, ids: &[Box<str>], now: i64) {
-        self.operations.registry.bury_expired(ids, now);
+    pub(in crate::control) fn retire_expired(&self, ids: &[Box<str>], now: i64) {
+        self.operations.registry.retire_expired(ids, now);
     }
 
     /// Takes back keys that had expired at `before`, and have not at `now`: the clock was set back.

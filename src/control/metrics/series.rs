@@ -143,15 +143,15 @@ fn histogram(page: &mut Page, api: &ApiState, pick: impl Fn(&ApiStats) -> &Histo
 }
 
 fn keys(page: &mut Page, metrics: &Metrics, apis: &[ApiState]) {
-    let told = metrics.busy_keys().scrape();
+    let busy = metrics.busy_keys().scrape();
     page.counter(
         "keygate_key_requests_total",
         "Requests by key, for the busiest keys since each became one; all others are `other`.",
     );
-    for (key, requests) in &told.named {
+    for (key, requests) in &busy.named {
         page.sample(&[("key", key)], requests);
     }
-    page.sample(&[("key", "other")], told.other);
+    page.sample(&[("key", "other")], busy.other);
     page.gauge(
         "keygate_keys_expiring_soon",
         "Keys that expire within the time that `expiry_warning` of their API sets.",

@@ -191,7 +191,7 @@ mod tests {
             paused: false,
             stored: true,
             restrictions: Restrictions::default(),
-            terms: 0,
+            grants: 0,
             account: Arc::default(),
         }))
     }

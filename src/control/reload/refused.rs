@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::cause::Cause;
-use super::told::log;
+use super::report::log;
 use crate::config::{Config, Hold, NotAlone, Problem, Revoked};
 use crate::control::Controller;
 use crate::control::api::{ReloadReport, Settings};
@@ -108,7 +108,7 @@ impl Controller {
         ReloadReport::Refused { errors: self.complain(problems, revocations) }
     }
 
-    /// Logs and counts a refusal; returns what whoever asked is told.
+    /// Logs and counts a refusal; returns what whoever asked is lines.
     fn complain(&mut self, problems: &[Problem], revocations: &Revocations) -> Vec<String> {
         self.file.reported = problems.to_vec();
         self.metrics.control.reloads_failed.increment(1);
@@ -121,21 +121,21 @@ impl Controller {
             "the file is refused; what ran before goes on"
         );
         problems.iter().for_each(log);
-        let mut told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        let mut lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         match revocations {
             Revocations::InForce { changes, warnings } => {
                 for change in changes {
                     tracing::warn!(change, "in force although the file is refused");
-                    told.push(format!("in force although the file is refused: {change}"));
+                    lines.push(format!("in force although the file is refused: {change}"));
                 }
                 warnings.iter().for_each(log);
-                told.extend(warnings.iter().map(ToString::to_string));
+                lines.extend(warnings.iter().map(ToString::to_string));
             }
             // Most files revoke nothing.
             Revocations::NotInForce(NotAlone::Missing) => {}
-            Revocations::NotInForce(_) => told.push(revocations.to_string()),
+            Revocations::NotInForce(_) => lines.push(revocations.to_string()),
         }
-        told
+        lines
     }
 }
 

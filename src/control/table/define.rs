@@ -49,7 +49,7 @@ impl Table {
             paused: false,
             stored: false,
             restrictions: key.restrictions.clone(),
-            terms: self.terms.index_of(rights, &self.config),
+            grants: self.grants.index_of(rights, &self.config),
             account,
         }
     }
@@ -97,7 +97,7 @@ impl Table {
             paused: key.paused || !understood,
             stored: true,
             restrictions: restrictions.unwrap_or_default(),
-            terms: self.terms.index_of(rights, &self.config),
+            grants: self.grants.index_of(rights, &self.config),
             account,
         })
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use hashbrown::{HashMap, HashSet};
 
 use super::Table;
-use super::bury::end_of;
 use super::clash::Clash;
+use super::retire::end_of;
 use crate::config::Config;
 use crate::keystore::{Found, StoredKey};
 use crate::policy::{Digest, KeyId, KeyRecord, Keyring, Routes, Tombstone, Tombstones};

@@ -42,7 +42,7 @@ impl Table {
         stored: Option<&StoredKey>,
     ) -> Trial {
         let mut table = Self::new(config, Arc::new(config.routes()));
-        table.terms = self.terms.clone();
+        table.grants = self.grants.clone();
         table.suspended = self.suspended.clone();
         table.revoked_secrets = self.revoked_secrets.clone();
         let known = id.and_then(|id| self.key(id));
@@ -63,7 +63,7 @@ impl Table {
                 (None, None) => None,
             },
         };
-        table.refresh_terms();
+        table.refresh_grants();
         table.refresh_closed();
         Trial { snapshot: table.snapshot, config: config.clone(), record: record.map(Arc::new) }
     }

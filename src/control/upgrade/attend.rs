@@ -116,7 +116,7 @@ impl HandoverState {
         if let Some((store, _)) = self.store.clone() {
             tokio::spawn(store.close());
         }
-        self.key_desk.send_elsewhere(key_sender);
+        self.key_calls.send_elsewhere(key_sender);
         drop(given_up.key_calls);
         // Nothing else in this process waits for the child.
         let waiting = std::thread::Builder::new().name("successor".to_owned());

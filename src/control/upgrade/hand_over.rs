@@ -88,7 +88,7 @@ impl HandoverState {
         let answered = answering.wait_for(|answering| *answering <= waiting);
         // The sender lives in `self`, so the timeout is the only error.
         let _ = timeout(SETTLE_TIMEOUT, answered).await.map_err(|_| Failed::AdminCallHangs)?;
-        let slots = timeout(SETTLE_TIMEOUT, self.key_desk.close()).await;
+        let slots = timeout(SETTLE_TIMEOUT, self.key_calls.close()).await;
         given_up.key_calls = Some(slots.map_err(|_| Failed::KeyCallHangs)?);
         let settled = timeout(SETTLE_TIMEOUT, self.keys.recorded()).await;
         settled.map_err(|_| Failed::RevocationsUnstored)?;

@@ -41,7 +41,7 @@ pub(in crate::control) struct HandoverState {
     pub(in crate::control) store: Option<(KeyStore, PathBuf)>,
     pub(in crate::control) destination: Arc<Mutex<Destination>>,
     pub(in crate::control) keys: KeyService,
-    pub(in crate::control) key_desk: Arc<KeyCalls>,
+    pub(in crate::control) key_calls: Arc<KeyCalls>,
     /// The gate of the admin address.
     pub(in crate::control) gate: Arc<watch::Sender<Gate>>,
     /// How many admin requests are in progress.

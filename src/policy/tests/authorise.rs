@@ -377,6 +377,6 @@ fn key_that_is_refused_for_good_is_told_why_and_one_in_force_comes_first() {
         assert_eq!(snapshot.verdict_on(&digest, "desk", NOON), Some(refusal));
     }
     snapshot.keyring = Keyring::new([key(&text).record(0)]);
-    snapshot.terms = Arc::new([Arc::new([grant(&[0], &[])])]);
+    snapshot.grants = Arc::new([Arc::new([grant(&[0], &[])])]);
     assert_eq!(call.refusal(&snapshot), None, "a tombstone may be another key's");
 }

@@ -91,7 +91,7 @@ async fn exchange(
     call.body = read.unwrap_or(Err(Refusal::ClientTimeout))?;
     // The store's disk may hang.
     let answer = tokio::time::timeout(ANSWER_TIME, worker.shared().answer(call)).await;
-    answer.ok().flatten().ok_or(Refusal::KeyOfficeUnavailable)
+    answer.ok().flatten().ok_or(Refusal::KeyServiceUnavailable)
 }
 
 async fn whole(body: Option<Rc<dyn ClientBody>>) -> Result<Bytes, Refusal> {

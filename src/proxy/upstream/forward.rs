@@ -215,7 +215,7 @@ fn answered<R: ReadHead>(
 
 /// Waits for the response head. Timeouts run against the peer we are waiting for.
 ///
-/// For the upstream, that is `patience` since the request `begun` or since a part of its body was
+/// For the upstream, that is `timeout` since the request `begun` or since a part of its body was
 /// last forwarded. For a client that has yet to send its body, it is the client's own timeout.
 ///
 /// # Errors
@@ -224,7 +224,7 @@ async fn in_time<T>(
     deadline: &mut Deadline,
     begun: Instant,
     state: &RequestState,
-    patience: Duration,
+    timeout: Duration,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
 ) -> Result<T, Refusal> {
     std::future::poll_fn(|cx| {
@@ -235,7 +235,7 @@ async fn in_time<T>(
             Some(until) => (until, Refusal::ClientTimeout),
             None => {
                 let moved = state.last_passed().map_or(begun, |passed| passed.max(begun));
-                (moved + patience, Refusal::UpstreamTimeout)
+                (moved + timeout, Refusal::UpstreamTimeout)
             }
         };
         deadline.set(at);

@@ -1,5 +1,5 @@
-//! One exchange with an HTTP/1.1 upstream. Sending the request and reading the response both run on
-//! the task that polls for the response.
+//! One exchange with an HTTP/1.1 upstream. Sending the request and reading the response both run
+//! on the task that polls for the response.
 
 use std::io;
 use std::pin::Pin;
@@ -27,17 +27,17 @@ const MOST_INTERIM: u32 = 32;
 
 /// What is still to be sent of the request.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Sending {
+enum Remaining {
     /// More of the body is to come.
     Body,
     /// The last part is in `out` and `data`, unless it has been sent.
     Last,
     /// Nothing: the upstream takes no more of it.
-    Stopped,
+    Nothing,
 }
 
 /// How far the response has been read.
-enum Receiving {
+enum Reading {
     /// Waiting for the final head.
     Head {
         /// Number of received bytes that were searched for the end of the head.
@@ -67,10 +67,10 @@ pub(in crate::proxy) struct Exchange {
     body: RequestBody,
     /// Whether the body is sent with the chunked coding.
     chunked: bool,
-    sending: Sending,
+    remaining: Remaining,
     /// Received bytes that have not been parsed.
     rest: BytesMut,
-    receiving: Receiving,
+    reading: Reading,
 }
 
 /// What stands at the start of what an upstream has sent.
@@ -94,7 +94,7 @@ impl Exchange {
         chunked: bool,
     ) -> Self {
         let Unanswered { head, body } = request;
-        let sending = if body.state().is_sent() { Sending::Last } else { Sending::Body };
+        let remaining = if body.state().is_sent() { Remaining::Last } else { Remaining::Body };
         Self {
             pool: pool.clone(),
             upstream,
@@ -104,9 +104,9 @@ impl Exchange {
             data: Bytes::new(),
             body,
             chunked,
-            sending,
+            remaining,
             rest: BytesMut::new(),
-            receiving: Receiving::Head { searched: 0, interim: 0 },
+            reading: Reading::Head { searched: 0, interim: 0 },
         }
     }
 
@@ -122,7 +122,7 @@ impl Exchange {
                 let written = written(ready!(Pin::new(&mut *stream).poll_write(cx, &self.data)))?;
                 self.data.advance(written);
             }
-            if self.sending != Sending::Body {
+            if self.remaining != Remaining::Body {
                 return Pin::new(stream).poll_flush(cx);
             }
             let Poll::Ready(part) = self.body.poll(cx) else {
@@ -136,13 +136,13 @@ impl Exchange {
                 Some(Ok(data)) if self.chunked => http1::chunk(&mut self.out, &data),
                 Some(Ok(data)) => self.data = data,
                 Some(Err(frame)) => {
-                    self.sending = Sending::Last;
+                    self.remaining = Remaining::Last;
                     if let (true, Ok(trailers)) = (self.chunked, frame.into_trailers()) {
                         http1::trailers(&mut self.out, &trailers);
                     }
                 }
                 None => {
-                    self.sending = Sending::Last;
+                    self.remaining = Remaining::Last;
                     if self.chunked {
                         self.out.extend_from_slice(LAST_CHUNK);
                     }
@@ -153,11 +153,11 @@ impl Exchange {
 
     /// Sends what can be sent, as long as the upstream takes it.
     pub(in crate::proxy) fn send_on(&mut self, cx: &mut Context<'_>) {
-        if self.sending != Sending::Stopped
+        if self.remaining != Remaining::Nothing
             && let Poll::Ready(Err(error)) = self.poll_send(cx)
         {
             // The upstream may have responded before it stopped reading.
-            self.sending = Sending::Stopped;
+            self.remaining = Remaining::Nothing;
             tracing::debug!(%error, "the upstream does not take the request");
         }
     }
@@ -221,7 +221,7 @@ impl Exchange {
         asked: &Asked,
         reader: &R,
     ) -> Result<Parsed<R::Kept>, Failed> {
-        let Receiving::Head { searched, interim } = &mut self.receiving else {
+        let Reading::Head { searched, interim } = &mut self.reading else {
             return Err(Failed::Upstream(io::ErrorKind::InvalidInput.into()));
         };
         let Some(end) = find_end(received, *searched, ANSWER.size).map_err(Failed::malformed)?
@@ -251,7 +251,7 @@ impl Exchange {
         let body =
             http1::response_body(&head, asked.method == Method::HEAD).map_err(Failed::malformed)?;
         let reusable = !switches && keeps_alive(version, &fields);
-        self.receiving = Receiving::Body { body, reusable };
+        self.reading = Reading::Body { body, reusable };
         self.rest.extend_from_slice(rest);
         let kept = reader.read(&head);
         self.settle();
@@ -290,7 +290,7 @@ impl Exchange {
             return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
         }
         loop {
-            let Receiving::Body { body, reusable } = &mut self.receiving else {
+            let Reading::Body { body, reusable } = &mut self.reading else {
                 return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
             };
             if body.is_done() {
@@ -341,9 +341,10 @@ impl Exchange {
     /// Returns the connection to the pool once the response has ended, unless the upstream
     /// responded before it had the whole request, or sent more than one response.
     fn settle(&mut self) {
-        let sent =
-            self.sending == Sending::Last && self.sent == self.out.len() && self.data.is_empty();
-        if let Receiving::Body { body, reusable: true } = &self.receiving
+        let sent = self.remaining == Remaining::Last
+            && self.sent == self.out.len()
+            && self.data.is_empty();
+        if let Reading::Body { body, reusable: true } = &self.reading
             && body.is_done()
             && sent
             && self.rest.is_empty()
@@ -355,7 +356,7 @@ impl Exchange {
 
     /// Returns whether the response has ended.
     pub(in crate::proxy) fn is_done(&self) -> bool {
-        matches!(&self.receiving, Receiving::Body { body, .. } if body.is_done())
+        matches!(&self.reading, Reading::Body { body, .. } if body.is_done())
     }
 
     /// Returns the state of the request.

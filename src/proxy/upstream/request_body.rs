@@ -42,7 +42,7 @@ impl RequestBody {
     ) -> Self {
         let incoming = incoming.filter(|incoming| !incoming.is_done());
         let room = site.apis.get(api).map_or(0, |api| api.config.max_body_size);
-        let patience = if messages {
+        let timeout = if messages {
             TransferTimeout::with_messages(&site.server)
         } else {
             TransferTimeout::new(&site.server)
@@ -50,7 +50,7 @@ impl RequestBody {
         Self {
             api: incoming.is_some().then(|| (site.clone(), api)),
             room,
-            state: RequestState::new(incoming, patience),
+            state: RequestState::new(incoming, timeout),
             first: None,
             kept: None,
         }

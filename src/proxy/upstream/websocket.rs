@@ -28,16 +28,16 @@ const CLOSE: u8 = 8;
 
 /// Status code and reason of the Close frame sent to both sides (RFC 6455 §7.4.1).
 #[derive(Debug, Clone, Copy)]
-struct Goodbye {
+struct CloseReason {
     code: u16,
     reason: &'static str,
 }
 
-const STOPPING: Goodbye = Goodbye { code: 1001, reason: "the gateway is stopping" };
+const STOPPING: CloseReason = CloseReason { code: 1001, reason: "the gateway is stopping" };
 /// Sent whatever happened to the key. The code means a policy violation, so that clients do not
 /// simply reconnect.
-const CUT: Goodbye = Goodbye { code: 1008, reason: "the API key is no longer valid" };
-const OVERDUE: Goodbye = Goodbye { code: 1001, reason: "idle or open for too long" };
+const CANCELLED: CloseReason = CloseReason { code: 1008, reason: "the API key is no longer valid" };
+const OVERDUE: CloseReason = CloseReason { code: 1001, reason: "idle or open for too long" };
 
 /// One side: its stream, and the bytes received after its head.
 type Side = (Stream, BytesMut);
@@ -118,12 +118,12 @@ async fn copy(
     let mut phase = worker.shared().phase();
     let mut frames = Frames::default();
     let mut buffer = vec![0; 16 * 1024];
-    let mut goodbye = None;
+    let mut close = None;
     let closing = loop {
-        if let Some(goodbye) = goodbye
+        if let Some(close) = close
             && frames.between()
         {
-            let _ = to.write_all(&close_frame(goodbye, mask)).await;
+            let _ = to.write_all(&close_frame(close, mask)).await;
             let _ = to.flush().await;
             // What follows is the other side's Close frame, or late frames that nobody will read.
             let discard =
@@ -135,12 +135,12 @@ async fn copy(
             // Checked first. Otherwise a client that leaves as soon as it gets the Close frame
             // would keep the upstream from getting one.
             biased;
-            refusal = state.until_cancelled(), if goodbye.is_none() => {
-                goodbye = Some(if refusal.is_about_time() { OVERDUE } else { CUT });
+            refusal = state.until_cancelled(), if close.is_none() => {
+                close = Some(if refusal.is_about_time() { OVERDUE } else { CANCELLED });
                 continue;
             }
-            _ = phase.wait_for(|phase| *phase >= Phase::Draining), if goodbye.is_none() => {
-                goodbye = Some(STOPPING);
+            _ = phase.wait_for(|phase| *phase >= Phase::Draining), if close.is_none() => {
+                close = Some(STOPPING);
                 continue;
             }
             read = from.read(&mut buffer) => read,
@@ -160,8 +160,8 @@ async fn copy(
             Err(_) => Err(Broken),
         };
         // The client may have got its Close frame and left before this direction noticed the stop.
-        if goodbye.is_none() && *phase.borrow() >= Phase::Draining {
-            goodbye = Some(STOPPING);
+        if close.is_none() && *phase.borrow() >= Phase::Draining {
+            close = Some(STOPPING);
             continue;
         }
         break ended?;
@@ -179,9 +179,9 @@ async fn pass_on(bytes: &[u8], to: &mut WriteHalf<&mut Stream>) -> io::Result<()
 }
 
 /// Builds a Close frame (RFC 6455 §5.5.1).
-fn close_frame(goodbye: Goodbye, mask: Option<[u8; 4]>) -> Vec<u8> {
-    let mut payload = goodbye.code.to_be_bytes().to_vec();
-    payload.extend(goodbye.reason.as_bytes());
+fn close_frame(close: CloseReason, mask: Option<[u8; 4]>) -> Vec<u8> {
+    let mut payload = close.code.to_be_bytes().to_vec();
+    payload.extend(close.reason.as_bytes());
     let length = u8::try_from(payload.len()).unwrap_or(0); // Short by construction.
     let mut frame = vec![0x88, length | if mask.is_some() { 0x80 } else { 0 }];
     if let Some(mask) = mask {

@@ -116,19 +116,19 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn patience(rate: usize) -> TransferTimeout {
+    fn timeout(rate: usize) -> TransferTimeout {
         TransferTimeout { whole: 10 * SECOND, rate, left: 10 * SECOND, since: None }
     }
 
     /// Repeats a pause and a transfer of `bytes`. Returns the first round in which the timeout
     /// expires, or `None` if none of 10,000 does.
-    fn rounds(mut patience: TransferTimeout, pause: Duration, bytes: usize) -> Option<u32> {
+    fn rounds(mut timeout: TransferTimeout, pause: Duration, bytes: usize) -> Option<u32> {
         let mut now = Instant::now();
         (1..=10_000).find(|_| {
-            patience.wait(|| now);
+            timeout.wait(|| now);
             now += pause;
-            let late = patience.ends().is_none_or(|end| now >= end);
-            patience.moved(bytes, now);
+            let late = timeout.ends().is_none_or(|end| now >= end);
+            timeout.moved(bytes, now);
             late
         })
     }
@@ -136,40 +136,40 @@ mod tests {
     #[test]
     fn client_that_trickles_runs_out_of_time_and_one_at_the_rate_never_does() {
         assert_eq!(
-            rounds(patience(100), SECOND, 1),
+            rounds(timeout(100), SECOND, 1),
             Some(11),
             "a byte a second gives back a hundredth of it"
         );
         assert_eq!(
-            rounds(patience(100), SECOND, 99),
+            rounds(timeout(100), SECOND, 99),
             Some(901),
             "a little too slow is found out in the end"
         );
-        assert_eq!(rounds(patience(100), SECOND, 100), None);
-        assert_eq!(rounds(patience(100), 9 * SECOND, 900), None, "pauses are no fault");
+        assert_eq!(rounds(timeout(100), SECOND, 100), None);
+        assert_eq!(rounds(timeout(100), 9 * SECOND, 900), None, "pauses are no fault");
     }
 
     #[test]
     fn without_a_rate_only_silence_counts() {
-        assert_eq!(rounds(patience(0), 9 * SECOND, 1), None);
-        assert_eq!(rounds(patience(0), 10 * SECOND, 1), Some(1));
+        assert_eq!(rounds(timeout(0), 9 * SECOND, 1), None);
+        assert_eq!(rounds(timeout(0), 10 * SECOND, 1), Some(1));
     }
 
     #[test]
     fn what_moved_fast_is_not_saved_up() {
-        let (mut patience, now) = (patience(1), Instant::now());
-        patience.moved(usize::MAX, now);
-        patience.wait(|| now);
-        assert_eq!(patience.ends(), Some(now + 10 * SECOND));
+        let (mut timeout, now) = (timeout(1), Instant::now());
+        timeout.moved(usize::MAX, now);
+        timeout.wait(|| now);
+        assert_eq!(timeout.ends(), Some(now + 10 * SECOND));
     }
 
     #[test]
     fn time_in_which_somebody_else_is_waited_for_does_not_count() {
-        let (mut patience, now) = (patience(100), Instant::now());
-        patience.wait(|| now);
-        patience.moved(0, now + 4 * SECOND);
-        assert_eq!(patience.ends(), None);
-        patience.wait(|| now + 1000 * SECOND);
-        assert_eq!(patience.ends(), Some(now + 1006 * SECOND));
+        let (mut timeout, now) = (timeout(100), Instant::now());
+        timeout.wait(|| now);
+        timeout.moved(0, now + 4 * SECOND);
+        assert_eq!(timeout.ends(), None);
+        timeout.wait(|| now + 1000 * SECOND);
+        assert_eq!(timeout.ends(), Some(now + 1006 * SECOND));
     }
 }

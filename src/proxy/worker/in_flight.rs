@@ -68,14 +68,14 @@ impl InFlight {
         }
     }
 
-    /// Cancels every request that would be refused now or is overdue, and calls `tell` with each
+    /// Cancels every request that would be refused now or is overdue, and calls `on_cancel` with each
     /// reason. `at` is the same instant as `now`.
     pub(in crate::proxy) fn cancel_where_due(
         &self,
         snapshot: &Snapshot,
         now: Now,
         at: Instant,
-        mut tell: impl FnMut(Refusal),
+        mut on_cancel: impl FnMut(Refusal),
     ) {
         for (_, entry) in &*self.entries.borrow() {
             let Entry { digest, site, api, state, began } = entry;
@@ -89,7 +89,7 @@ impl InFlight {
                 || state.is_overdue(*began, at, &api.config).then_some(Refusal::UpstreamTimeout);
             if let Some(refusal) = verdict.or_else(overdue) {
                 state.cancel(refusal);
-                tell(refusal);
+                on_cancel(refusal);
             }
         }
     }

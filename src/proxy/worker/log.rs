@@ -131,12 +131,12 @@ impl LogWriter {
         AccessLog { buffer: RefCell::default(), sender: self.sender.clone(), json: self.json }
     }
 
-    /// Waits until the lines handed over by the workers are written, but no longer than `patience`:
+    /// Waits until the lines handed over by the workers are written, but no longer than `timeout`:
     /// a log that nobody reads must not keep the process from exiting. Call it after the workers
     /// have ended.
-    pub fn finish(self, patience: Duration) {
+    pub fn finish(self, timeout: Duration) {
         drop(self.sender);
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + timeout;
         while !self.thread.is_finished() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
         }

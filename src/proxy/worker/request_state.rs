@@ -17,9 +17,9 @@ use crate::stats::CutShort;
 /// State of the request body on its way to the upstream.
 #[derive(Clone, Copy)]
 enum Sending {
-    /// The client's body is being forwarded. `patience`: the timeout for its next part. `passed`:
+    /// The client's body is being forwarded. `timeout`: the timeout for its next part. `passed`:
     /// when a part was last forwarded.
-    Body { patience: TransferTimeout, passed: Option<Instant> },
+    Body { timeout: TransferTimeout, passed: Option<Instant> },
     /// The upstream has been sent the whole body.
     Done { passed: Option<Instant> },
     /// Forwarding has stopped because of the client.
@@ -73,14 +73,14 @@ pub(in crate::proxy) struct RequestState {
 }
 
 impl RequestState {
-    /// Creates the state of a request. `incoming` is its body, or `None` if it has none. `patience`
+    /// Creates the state of a request. `incoming` is its body, or `None` if it has none. `timeout`
     /// is the timeout for the client to send it.
     pub(in crate::proxy) fn new(
         incoming: Option<Rc<dyn ClientBody>>,
-        patience: TransferTimeout,
+        timeout: TransferTimeout,
     ) -> Rc<Self> {
         let sending = match incoming {
-            Some(_) => Sending::Body { patience, passed: None },
+            Some(_) => Sending::Body { timeout, passed: None },
             None => Sending::Done { passed: None },
         };
         Rc::new(Self {
@@ -110,22 +110,22 @@ impl RequestState {
 
     /// Starts the timeout for the client's next bytes.
     pub(in crate::proxy) fn wait(&self) {
-        if let Sending::Body { mut patience, passed } = self.sending.get() {
-            patience.wait(Instant::now);
-            self.sending.set(Sending::Body { patience, passed });
+        if let Sending::Body { mut timeout, passed } = self.sending.get() {
+            timeout.wait(Instant::now);
+            self.sending.set(Sending::Body { timeout, passed });
         }
     }
 
     /// Notes that `bytes` bytes of the body were forwarded. `done`: they were the last.
     pub(in crate::proxy) fn passed(&self, bytes: usize, done: bool) {
-        let Sending::Body { mut patience, .. } = self.sending.get() else { return };
+        let Sending::Body { mut timeout, .. } = self.sending.get() else { return };
         let now = Instant::now();
-        patience.moved(bytes, now);
+        timeout.moved(bytes, now);
         let passed = Some(now);
         self.sending.set(if done {
             Sending::Done { passed }
         } else {
-            Sending::Body { patience, passed }
+            Sending::Body { timeout, passed }
         });
     }
 
@@ -137,7 +137,7 @@ impl RequestState {
     /// Returns when the timeout for the client's next bytes expires. `None`: the peer we are
     /// waiting for is the upstream.
     pub(in crate::proxy) fn waits_until(&self) -> Option<Instant> {
-        if let Sending::Body { patience, .. } = self.sending.get() { patience.ends() } else { None }
+        if let Sending::Body { timeout, .. } = self.sending.get() { timeout.ends() } else { None }
     }
 
     /// Returns when a part of the body was last forwarded, or `None` if no part was.

@@ -1,25 +1,42 @@
 //! The same for upstreams that speak HTTP/2.
 
-use std::net::TcpListener;
+use std::io::{BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use h2::Reason;
 use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
 
 use super::{GET, POST, Seen, ask, assert_back_to, figure, impatient};
-use crate::harness::{Request, wait_for};
+use crate::harness::{Message, Request, wait_for};
+
+/// How much a client announces, in bytes.
+const UPLOAD: usize = 256 * 1024 * 1024;
 
 pub(super) type Respond = SendResponse<Bytes>;
 
 /// Answers each request like this, once it has come whole.
 pub(super) fn upstream(answer: impl AsyncFn(Respond) + Send + Sync + 'static) -> String {
-    upstream_behind(0, answer)
+    upstream_behind(0, read_whole(answer))
 }
 
-/// The same, behind so many connections on which nothing is said.
-fn upstream_behind(silent: usize, answer: impl AsyncFn(Respond) + Send + Sync + 'static) -> String {
+fn read_whole(
+    answer: impl AsyncFn(Respond) + Send + Sync + 'static,
+) -> impl AsyncFn(RecvStream, Respond) + Send + Sync + 'static {
+    async move |mut body, respond| {
+        while let Some(Ok(_)) = body.data().await {}
+        answer(respond).await;
+    }
+}
+
+/// Answers each request like this, whose body may still be on its way, behind so many connections
+/// on which nothing is said.
+fn upstream_behind(
+    silent: usize,
+    answer: impl AsyncFn(RecvStream, Respond) + Send + Sync + 'static,
+) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("h2c://{}", listener.local_addr().unwrap());
     let answer = Arc::new(answer);
@@ -37,9 +54,7 @@ fn upstream_behind(silent: usize, answer: impl AsyncFn(Respond) + Send + Sync + 
                     while let Some(Ok((request, respond))) = connection.accept().await {
                         let answer = answer.clone();
                         tokio::task::spawn_local(async move {
-                            let mut body = request.into_body();
-                            while let Some(Ok(_)) = body.data().await {}
-                            answer(respond).await;
+                            answer(request.into_body(), respond).await;
                         });
                     }
                 });
@@ -120,10 +135,13 @@ fn answer_that_stops_in_its_middle_is_broken_off_and_the_stream_with_it() {
 
 #[test]
 fn connection_on_which_an_answer_was_waited_for_in_vain_is_not_used_again() {
-    let url = upstream_behind(1, async |mut respond| {
-        let mut stream = begin(&mut respond, None);
-        stream.send_data(Bytes::new(), true).unwrap();
-    });
+    let url = upstream_behind(
+        1,
+        read_whole(async |mut respond| {
+            let mut stream = begin(&mut respond, None);
+            stream.send_data(Bytes::new(), true).unwrap();
+        }),
+    );
     let gateway = impatient(&url).start();
     let mut client = gateway.client();
     assert_eq!(client.send(&Request::get("/x")).status(), 504);
@@ -194,6 +212,45 @@ fn answer_that_has_no_content_has_none_for_clients_of_either_protocol() {
         assert_eq!((code.as_u16(), &*came), (status, content), "{method} over HTTP/2");
         wait_for("three successes", || {
             (gateway.logged("outcome", "forwarded").len() == 3).then_some(())
+        });
+    }
+}
+
+/// The upstream answers at once and still takes whatever comes.
+#[test]
+fn upload_ends_with_an_early_answer_that_has_no_content() {
+    for (method, status, ended) in
+        [("POST", 204, true), ("POST", 204, false), ("POST", 304, true), ("HEAD", 200, true)]
+    {
+        let (tell, taken) = std::sync::mpsc::channel();
+        let url = upstream_behind(0, async move |mut body: RecvStream, mut respond: Respond| {
+            let head = http::Response::builder().status(status);
+            let _stream = respond.send_response(head.body(()).unwrap(), ended).unwrap();
+            let mut bytes = 0;
+            while let Some(Ok(data)) = body.data().await {
+                bytes += data.len();
+                let _ = body.flow_control().release_capacity(data.len());
+            }
+            let _ = tell.send(bytes);
+        });
+        let gateway = impatient(&url).start();
+        let mut stream = TcpStream::connect(gateway.address()).unwrap();
+        let head = format!("{method} /x HTTP/1.1\r\nHost: a\r\nContent-Length: {UPLOAD}\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut upload = stream.try_clone().unwrap();
+        let sending = std::thread::spawn(move || {
+            let part = [b'x'; 64 * 1024];
+            (0..UPLOAD / part.len()).take_while(|_| upload.write_all(&part).is_ok()).count()
+        });
+        let answer =
+            Message::read(&mut BufReader::new(&stream), |_| false).unwrap().expect("an answer");
+        assert_eq!(answer.status(), status);
+        let taken = taken.recv_timeout(crate::harness::PATIENCE).expect("the upload ends");
+        assert!(taken < UPLOAD / 4, "{method} {status}: the upstream took {taken} bytes");
+        drop(stream);
+        sending.join().unwrap();
+        wait_for("nothing in flight", || {
+            (figure(&gateway, "keygate_requests_in_flight") == 0.0).then_some(())
         });
     }
 }

@@ -118,8 +118,8 @@ async fn what_only_takes_away_is_in_force_even_if_the_commit_fails_and_what_give
         fixture.make(NewKey { scopes: texts(&["tickets:read"]), ..of_acme("some") }).await;
     let (paused, text) = fixture.make(of_acme("paused")).await;
     let fixture = fixture.fail_writes("keys", "UPDATE", "1").await;
-    let terms = |id: &str| fixture.registry.key(id).expect("it runs").terms();
-    let before = [terms(&narrowed.id), terms(&mixed.id), terms(&widened.id)];
+    let grants = |id: &str| fixture.registry.key(id).expect("it runs").grants();
+    let before = [grants(&narrowed.id), grants(&mixed.id), grants(&widened.id)];
     for (id, wanted) in [
         (
             &narrowed.id,
@@ -140,8 +140,8 @@ async fn what_only_takes_away_is_in_force_even_if_the_commit_fails_and_what_give
         fixture.operations.set_paused(&operator(), &paused.id, true, None).await,
         Err(ServiceError::Unavailable)
     );
-    assert_ne!(terms(&narrowed.id), before[0]);
-    assert_eq!([terms(&mixed.id), terms(&widened.id)], before[1..]);
+    assert_ne!(grants(&narrowed.id), before[0]);
+    assert_eq!([grants(&mixed.id), grants(&widened.id)], before[1..]);
     assert_eq!(fixture.refusal(&text, "desk"), Some(Refusal::PausedKey));
     // What is stored is not paused, and to say so again brings both together.
     assert_eq!(

@@ -291,7 +291,7 @@ async fn expired_key_leaves_memory_and_comes_back_when_it_is_given_more_time() {
     let expiring = NewKey { expires_at: Some("2026-11-22T01:00:00Z".into()), ..of_acme("one") };
     let (key, text) = fixture.make(expiring).await;
     let expire =
-        |fixture: &Fixture| fixture.service.bury_expired(&[(&*key.id).into()], fixture.unix());
+        |fixture: &Fixture| fixture.service.retire_expired(&[(&*key.id).into()], fixture.unix());
     fixture.pass(3599);
     expire(&fixture);
     assert!(fixture.registry.key(&key.id).is_some(), "it has a second left");
@@ -351,7 +351,7 @@ async fn keys_are_taken_back_when_the_clock_is_set_back() {
     let (revoked, revoked_text) = fixture.make(of_acme("two")).await;
     fixture.service.revoke(&operator(), &revoked.id, order("leaked")).await.expect("revoked");
     fixture.pass(7200);
-    fixture.service.bury_expired(&[(&*key.id).into()], fixture.unix());
+    fixture.service.retire_expired(&[(&*key.id).into()], fixture.unix());
     let before = fixture.unix();
     fixture.pass(-7000);
     fixture.service.revive(fixture.unix(), before).await.expect("taken back");

@@ -22,7 +22,7 @@ use crate::proxy::worker::stream::{Stream, poll_read};
 const AHEAD: usize = 16 * 1024;
 
 /// Interval between two checks whether a client whose bytes are not read has left.
-pub(in crate::proxy) const LOOK: Duration = Duration::from_millis(500);
+pub(in crate::proxy) const PRESENCE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Client connection, shared by its own task and the task that sends the request body to the
 /// upstream.
@@ -282,7 +282,7 @@ impl Io {
     fn poll_gone_unread(&mut self, worker: &Worker, cx: &mut Context<'_>) -> Poll<()> {
         let (look, since) = self.unread.get_or_insert_with(|| {
             let now = worker.soon(Duration::ZERO);
-            (Box::pin(tokio::time::sleep_until(now + LOOK)), now)
+            (Box::pin(tokio::time::sleep_until(now + PRESENCE_INTERVAL)), now)
         });
         loop {
             ready!(look.as_mut().poll(cx));
@@ -294,7 +294,7 @@ impl Io {
             if is_too_long || self.stream.is_closed_by_peer() {
                 return Poll::Ready(());
             }
-            look.as_mut().reset(now + LOOK);
+            look.as_mut().reset(now + PRESENCE_INTERVAL);
         }
     }
 

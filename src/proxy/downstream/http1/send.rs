@@ -1,4 +1,4 @@
-//! Sending of responses to HTTP/1.1 clients.
+//! BodySender of responses to HTTP/1.1 clients.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -67,7 +67,7 @@ pub(in crate::proxy) async fn send(
     let rest = if body.is_done() && !chunked { Rest::Nothing } else { Rest::ToCome };
     let trailers = request.trailers;
     let mut sending =
-        Sending { worker, client, body: &mut body, rest, chunked, trailers, slow: None };
+        BodySender { worker, client, body: &mut body, rest, chunked, trailers, slow: None };
     let sent = poll_fn(|cx| sending.poll(cx, deadline)).await;
     if head.status == StatusCode::SWITCHING_PROTOCOLS && sent.is_ok() {
         return Next::End(
@@ -136,7 +136,7 @@ fn send_head(
 }
 
 /// A response body on its way to the client.
-struct Sending<'s> {
+struct BodySender<'s> {
     worker: &'s Worker,
     client: &'s Client,
     body: &'s mut ResponseBody,
@@ -158,7 +158,7 @@ enum Rest {
     Lost,
 }
 
-impl Sending<'_> {
+impl BodySender<'_> {
     /// Sends the head and then the body. Resolves when the client has been sent all of it.
     ///
     /// # Errors
@@ -226,11 +226,11 @@ impl Sending<'_> {
 
     /// Gives a slow client back time for the bytes that it has taken.
     fn note_taken(&mut self) {
-        let Some((before, patience)) = &mut self.slow else { return };
+        let Some((before, timeout)) = &mut self.slow else { return };
         let moved = self.client.io().taken.wrapping_sub(*before);
         if moved > 0 {
             *before = before.wrapping_add(moved);
-            patience.moved(moved, Instant::now());
+            timeout.moved(moved, Instant::now());
             self.body.note_taken();
         }
     }
@@ -240,11 +240,11 @@ impl Sending<'_> {
     fn poll_too_slow(&mut self, cx: &mut Context<'_>, deadline: &mut Deadline) -> Poll<()> {
         // Many clients read the response only after they have sent the whole request.
         self.body.send_on(cx);
-        let (_, patience) = self.slow.get_or_insert_with(|| {
+        let (_, timeout) = self.slow.get_or_insert_with(|| {
             (self.client.io().taken, TransferTimeout::new(&self.worker.current().site.server))
         });
-        patience.wait(Instant::now);
-        if let Some(end) = patience.ends() {
+        timeout.wait(Instant::now);
+        if let Some(end) = timeout.ends() {
             deadline.set(end);
         }
         ready!(deadline.poll(cx));

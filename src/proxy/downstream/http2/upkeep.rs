@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{CLOSE_TIMEOUT, Client, PING_TIMEOUT, TIDY};
 use crate::http2::{Reason, Unfinished};
-use crate::proxy::downstream::http1::client::LOOK;
+use crate::proxy::downstream::http1::client::PRESENCE_INTERVAL;
 use crate::proxy::downstream::http2::stream::{FULL, Slot};
 use crate::proxy::worker::closing::Closing;
 use crate::proxy::worker::deadline::{OVERFLOW_HEAD_TIMEOUT, TransferTimeout};
@@ -58,7 +58,7 @@ impl Client {
             if self.stream.is_closed_by_peer() {
                 return Some(Closing::Abandoned);
             }
-            next = next.min(end - at).min(LOOK);
+            next = next.min(end - at).min(PRESENCE_INTERVAL);
         }
         match self.connection.quiet() {
             Some(quiet) if self.told || self.http.is_winding_down() => {
@@ -152,7 +152,7 @@ impl Client {
             .get_or_insert_with(|| TransferTimeout::new(&worker.current().site.server));
         timeout.wait(|| worker.soon(Duration::ZERO));
         if let Some(end) = timeout.ends() {
-            let next = end.min(worker.soon(LOOK));
+            let next = end.min(worker.soon(PRESENCE_INTERVAL));
             if next < self.deadline.at() {
                 self.deadline.set(next);
             }

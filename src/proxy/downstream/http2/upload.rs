@@ -161,7 +161,7 @@ impl ClientBody for UploadReader {
             let data = std::mem::take(&mut inner.data).freeze();
             inner.credit.take().into_iter().for_each(Credit::pass_on);
             inner.left = inner.left.map(|left| left.saturating_sub(data.len() as u64));
-            self.0.tell();
+            self.0.wake_server();
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
         match &mut inner.state {
@@ -173,7 +173,7 @@ impl ClientBody for UploadReader {
         }
         if inner.expects == Continue::Awaited {
             inner.expects = Continue::Wanted;
-            self.0.tell();
+            self.0.wake_server();
         }
         if !inner.reader.as_ref().is_some_and(|reader| reader.will_wake(cx.waker())) {
             inner.reader = Some(cx.waker().clone());
@@ -187,14 +187,14 @@ impl Drop for UploadReader {
         let inner = &mut *self.0.inner.borrow_mut();
         if !inner.is_taken() {
             inner.throw_away(State::Unwanted);
-            self.0.tell();
+            self.0.wake_server();
         }
     }
 }
 
 impl Shared {
     /// Wakes the connection's task, unless it is polling the reader.
-    fn tell(&self) {
+    fn wake_server(&self) {
         if !self.attended.get() {
             self.server.wake_by_ref();
         }

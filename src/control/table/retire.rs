@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Table;
 use super::revoked::digests;
 use crate::keystore::StoredKey;
-use crate::policy::{Burial, Cause, Digest, Edit, KeyRecord, Now, Tombstone};
+use crate::policy::{Cause, Digest, Edit, KeyRecord, Now, Tombstone, TombstoneEdit};
 
 /// Why a key of the store is refused at `now`, and since when, if it is one of those of which only
 /// tombstones are kept.
@@ -27,7 +27,7 @@ pub(in crate::control) fn expired_at(record: &KeyRecord, now: i64) -> Option<i64
 impl Table {
     /// Keeps only tombstones of these keys of the store, which the store has as revoked since this
     /// moment, in seconds since the Unix epoch.
-    pub(in crate::control) fn bury_revoked(&mut self, ids: &[&str], since: i64, now: Now) {
+    pub(in crate::control) fn retire_revoked(&mut self, ids: &[&str], since: i64, now: Now) {
         let mut dead = Vec::new();
         for id in ids {
             if self.key(id).is_none_or(|key| !key.is_stored()) {
@@ -38,12 +38,12 @@ impl Table {
             self.departed.add_for_good(id, record.account(), now.monotonic);
             dead.push((record, Cause::Revoked, since));
         }
-        self.bury(&dead, now);
+        self.retire(&dead, now);
     }
 
     /// Keeps only tombstones of those of these keys of the store that have expired and are not
     /// revoked. Their counts are kept for their windows: they may be given more time.
-    pub(in crate::control) fn bury_expired(&mut self, ids: &[Box<str>], now: Now) {
+    pub(in crate::control) fn retire_expired(&mut self, ids: &[Box<str>], now: Now) {
         let mut dead = Vec::new();
         for id in ids {
             let Some(end) = self.key(id).and_then(|record| expired_at(record, now.unix)) else {
@@ -53,11 +53,11 @@ impl Table {
             self.departed.add(id, record.account().clone(), now.monotonic);
             dead.push((record, Cause::Expired, end));
         }
-        self.bury(&dead, now);
+        self.retire(&dead, now);
     }
 
     /// Notes that a key of which only tombstones are kept is revoked now. It has these secrets.
-    pub(in crate::control) fn bury_again(
+    pub(in crate::control) fn retire_again(
         &mut self,
         id: &str,
         secrets: &[Digest],
@@ -68,13 +68,13 @@ impl Table {
         self.note_dead(id, None, secrets.iter().copied(), Cause::Revoked);
         if self.remembers(since, now.unix) {
             let edits = secrets.iter().map(|digest| {
-                Burial::Bury(Tombstone { digest: *digest, cause: Cause::Revoked, since })
+                TombstoneEdit::Add(Tombstone { digest: *digest, cause: Cause::Revoked, since })
             });
             self.snapshot.tombstones = self.snapshot.tombstones.with(edits);
         }
     }
 
-    fn bury(&mut self, dead: &[(Arc<KeyRecord>, Cause, i64)], now: Now) {
+    fn retire(&mut self, dead: &[(Arc<KeyRecord>, Cause, i64)], now: Now) {
         for (record, cause, _) in dead {
             let organization = record.organization();
             self.note_dead(record.id(), organization, digests(record), *cause);
@@ -85,7 +85,7 @@ impl Table {
         let edits = remembered.flat_map(|(record, cause, since)| {
             record.secrets().map(|secret| {
                 let (digest, cause, since) = (secret.digest, *cause, *since);
-                Burial::Bury(Tombstone { digest, cause, since })
+                TombstoneEdit::Add(Tombstone { digest, cause, since })
             })
         });
         self.snapshot.tombstones = self.snapshot.tombstones.with(edits);
@@ -94,10 +94,10 @@ impl Table {
     /// Forgets that these secrets were ones of a key that is refused for good: it is admitted
     /// again.
     pub(super) fn unearth(&mut self, secrets: impl Iterator<Item = Digest>) {
-        let buried = secrets.filter(|digest| self.snapshot.tombstones.find(digest).is_some());
-        let buried: Vec<Burial> = buried.map(Burial::Forget).collect();
-        if !buried.is_empty() {
-            self.snapshot.tombstones = self.snapshot.tombstones.with(buried);
+        let retired = secrets.filter(|digest| self.snapshot.tombstones.find(digest).is_some());
+        let edits: Vec<TombstoneEdit> = retired.map(TombstoneEdit::Remove).collect();
+        if !edits.is_empty() {
+            self.snapshot.tombstones = self.snapshot.tombstones.with(edits);
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use crate::config::{Config, Rights};
-use crate::policy::Terms;
+use crate::policy::Grants;
 
 /// How many rights that no key has any more are kept until they are looked for. They are cheap, and
 /// looking means to visit every key.
@@ -13,46 +13,46 @@ const IDLE: usize = 1024;
 
 /// Rights by their index, which records of keys hold.
 #[derive(Debug, Clone, Default)]
-pub(super) struct TermsTable {
-    /// The rights that keys have; the place of their terms.
+pub(super) struct GrantsTable {
+    /// The rights that keys have; the place of their grants.
     rights: HashMap<Rights, u32>,
     /// What they come to under the configuration.
-    terms: Vec<Terms>,
+    grants: Vec<Grants>,
     /// Places that are free.
     free: Vec<u32>,
     /// How many rights were in use when that was last looked at.
     in_use: usize,
-    /// Whether `terms` has changed since it was last handed out.
+    /// Whether `grants` has changed since it was last handed out.
     changed: bool,
 }
 
-impl TermsTable {
-    /// The index of the terms that these rights come to.
+impl GrantsTable {
+    /// The index of the grants that these rights come to.
     pub(super) fn index_of(&mut self, rights: Rights, config: &Config) -> u32 {
-        let Self { terms, free, changed, .. } = self;
+        let Self { grants, free, changed, .. } = self;
         *self.rights.entry(rights).or_insert_with_key(|rights| {
             *changed = true;
-            let new = config.terms(rights);
+            let new = config.grants(rights);
             if let Some(index) = free.pop() {
-                terms[index as usize] = new;
+                grants[index as usize] = new;
                 return index;
             }
-            terms.push(new);
-            u32::try_from(terms.len() - 1).unwrap_or(u32::MAX)
+            grants.push(new);
+            u32::try_from(grants.len() - 1).unwrap_or(u32::MAX)
         })
     }
 
     /// Under another configuration, the same rights come to something else.
     pub(super) fn refresh(&mut self, config: &Config) {
         for (rights, index) in &self.rights {
-            self.terms[*index as usize] = config.terms(rights);
+            self.grants[*index as usize] = config.grants(rights);
         }
         self.changed = true;
     }
 
-    /// All terms, if they have changed since this was last asked.
-    pub(super) fn changes(&mut self) -> Option<Arc<[Terms]>> {
-        std::mem::take(&mut self.changed).then(|| self.terms.as_slice().into())
+    /// All grants, if they have changed since this was last asked.
+    pub(super) fn changes(&mut self) -> Option<Arc<[Grants]>> {
+        std::mem::take(&mut self.changed).then(|| self.grants.as_slice().into())
     }
 
     /// Forgets rights that no key has any more, once there are many: otherwise a key that is given
@@ -62,12 +62,12 @@ impl TermsTable {
         if self.rights.len() < 2 * self.in_use + IDLE {
             return;
         }
-        let mut is_held = vec![false; self.terms.len()];
+        let mut is_held = vec![false; self.grants.len()];
         held().for_each(|index| is_held[index as usize] = true);
         self.rights.retain(|_, index| is_held[*index as usize]);
         self.free.clear();
         for (index, _) in is_held.iter().enumerate().filter(|(_, held)| !**held) {
-            self.terms[index] = Arc::default();
+            self.grants[index] = Arc::default();
             self.free.extend(u32::try_from(index).ok());
         }
         self.in_use = self.rights.len();
@@ -91,7 +91,7 @@ mod tests {
             upstream = \"http://127.0.0.1:1\"\n";
         let config =
             crate::config::parse(file, std::path::Path::new("gateway.toml")).expect("a good file");
-        let mut table = TermsTable::default();
+        let mut table = GrantsTable::default();
         let kept = table.index_of(limited(1), &config);
         let mut last = kept;
         for count in 2..100_000 {
@@ -99,10 +99,10 @@ mod tests {
             assert!(last != kept, "{count}");
             table.sweep(|| [kept, last].into_iter());
         }
-        assert!(table.terms.len() < 2 * IDLE, "{}", table.terms.len());
+        assert!(table.grants.len() < 2 * IDLE, "{}", table.grants.len());
         assert_eq!(table.index_of(limited(1), &config), kept);
         assert_eq!(table.index_of(limited(99_999), &config), last);
-        assert_eq!(table.changes().map(|terms| terms.len()), Some(table.terms.len()));
+        assert_eq!(table.changes().map(|grants| grants.len()), Some(table.grants.len()));
         assert!(table.changes().is_none());
     }
 }
