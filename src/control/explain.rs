@@ -1,5 +1,5 @@
-//! Why a request is refused or let through: the decision itself, listened to, and the line or
-//! record behind each check.
+//! Explains why a request is refused or admitted. Runs the decision with a trace, and names the
+//! line of the file or the record of the store behind each check.
 
 mod dead;
 mod ground;
@@ -57,7 +57,7 @@ pub(super) struct Question {
 }
 
 impl Question {
-    /// Whether it asks about another file than the one that runs.
+    /// Returns whether the question is about another file than the running one.
     pub(super) fn tries_a_file(&self) -> bool {
         self.config.is_some()
     }
@@ -119,17 +119,17 @@ enum Keeper {
 /// Why there is no explanation.
 #[derive(Debug)]
 pub(super) enum NoExplanation {
-    /// What is asked does not make sense: the member, and why.
+    /// A member of the question is invalid: its name, and why.
     Invalid(&'static str, String),
-    /// No such key, as far as the asker may see.
+    /// There is no such key, or the caller may not see it.
     UnknownKey,
-    /// No such request.
+    /// There is no such request, or the caller may not see it.
     UnknownRequest,
     /// The text of `config` has mistakes.
     Config(Problems),
 }
 
-/// The file that is judged by.
+/// The file whose lines are named, or `None` if its text is not known.
 struct File {
     text: Option<String>,
 }
@@ -139,25 +139,29 @@ impl File {
         locate(self.text.as_deref()?, entry)
     }
 
-    /// The line of a value of `[revoked]`.
+    /// Returns the line of a value of `[revoked]`, or `None` if the text is not known.
     fn line_of(&self, mark: Mark) -> Option<usize> {
         self.text.as_ref().map(|_| mark.line)
     }
 }
 
-/// What is judged, and by what.
+/// The key and the configuration that a question is about.
 struct Case<'c> {
     snapshot: &'c Snapshot,
     config: &'c Config,
     file: File,
     record: Option<&'c Arc<KeyRecord>>,
-    /// What the store says of one that is revoked.
+    /// The store's record of the key's revocation, if any.
     revocation: Option<&'c Revocation>,
     now: Now,
 }
 
-/// Answers a question. `stored` is what the store knows of the [`dead_key`], and `digest` is that
-/// of the file that runs, at `path`. Reads the file, so it may block for a moment.
+/// Answers a question. `stored`: the store's record of the [`dead_key`], if any. `digest`: the
+/// digest of the running file at `path`, or `None` if it is not known. Reads the file, so it may
+/// block briefly.
+///
+/// # Errors
+/// Returns why there is no explanation.
 pub(super) fn explain(
     question: &Question,
     stored: Option<&StoredKey>,
@@ -223,7 +227,8 @@ pub(super) fn explain(
         .of_a_request(question, notes)
 }
 
-/// The text of the file, if it is still the one that runs.
+/// Returns the text of the file if its digest is that of the running configuration. Otherwise
+/// returns no text, and a note that says so.
 fn running_file(path: &Path, digest: Option<[u8; 32]>) -> (File, Vec<String>) {
     use sha2::Digest as _;
     let text = std::fs::read_to_string(path).ok();
@@ -306,7 +311,8 @@ impl Case<'_> {
         Ok(self.lay_out(&facts, api, refusal, passes, None, notes))
     }
 
-    /// Judged as it was: all checks before the one that refused had passed.
+    /// Explains a request that was refused in the past. All checks before the one that refused it
+    /// had passed.
     fn of_the_past(&self, request: &RefusedRequest, notes: Vec<String>) -> Explanation {
         let method = request.method().parse().unwrap_or(Method::GET);
         let facts = Facts {
@@ -334,7 +340,7 @@ impl Case<'_> {
         self.lay_out(&facts, api, Some(request.refusal), passes, Some(request.at), notes)
     }
 
-    /// A host that the key's first API claims.
+    /// Returns a host of the key's first API, or `localhost` if that has none.
     fn usual_host(&self) -> String {
         let grants =
             self.record.and_then(|record| self.snapshot.grants.get(record.grants() as usize));
@@ -378,7 +384,7 @@ impl Case<'_> {
     }
 }
 
-/// What is known of the request.
+/// The facts about the request.
 struct Facts<'f> {
     method: &'f Method,
     path: &'f str,
@@ -390,7 +396,8 @@ fn position(check: Check) -> usize {
     Check::ALL.iter().position(|other| *other == check).unwrap_or(usize::MAX)
 }
 
-/// Whether the limit would refuse an authorised request now. Nothing is counted.
+/// Returns the refusal if the rate limit would refuse an authorised request at `now`. Counts
+/// nothing.
 fn over_limit(permit: &Permit<'_>, now: Now) -> Option<Refusal> {
     let allowance = permit.allowance(now)?;
     (allowance.remaining == 0).then_some(Refusal::RateLimited(allowance.reset))

@@ -1,4 +1,4 @@
-//! Reports what happens around a file: a thin adapter between the system's notifications and
+//! Reports events of a file: a thin adapter between the system's notifications and
 //! [`Watch`](super::watch::Watch).
 //!
 //! It watches directories instead of the file, because editors and Kubernetes replace the file.
@@ -70,8 +70,8 @@ impl FileEvents {
         events
     }
 
-    /// Updates the watched directories: links may have changed, and a directory may have been
-    /// replaced by another of its name. Call it every second.
+    /// Updates the watched directories. Links may have changed, and a directory may have been
+    /// replaced by another of the same name. To be called every second.
     pub(super) fn follow(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
         let mut names = vec![self.path.clone()];
@@ -128,7 +128,8 @@ fn is_of_interest(kind: EventKind) -> bool {
     matches!(kind, EventKind::Access(AccessKind::Close(AccessMode::Write))) || !kind.is_access()
 }
 
-/// Returns what the path leads to now, or `None` if there is no such file. Accesses the disk.
+/// Returns the identity of the file that the path leads to, or `None` if there is no such file.
+/// Accesses the disk.
 pub(super) fn identity(path: &Path) -> Option<Identity> {
     path.metadata().ok().map(|metadata| Identity::of(&metadata))
 }

@@ -1,5 +1,5 @@
-//! A guard against accidents: an edit that drops a large part of the file's keys is probably a
-//! slip, such as a file that was cut off, and waits for somebody who says that it is meant.
+//! Guards against accidents: an edit that drops a large part of the file's keys is probably a
+//! mistake, such as a truncated file. It is held back until an operator confirms it.
 
 use std::fmt;
 
@@ -7,17 +7,17 @@ use hashbrown::HashMap;
 
 use crate::config::{Config, KeyConfig, touched_keys};
 
-/// Fewer keys than this may always be dropped, or small files could hardly be edited.
+/// As many keys as this may always be dropped. Otherwise small files could hardly be edited.
 const ALWAYS_ALLOWED: usize = 9;
 
 /// Why an edit is held back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Objection {
-    /// How many keys would be dropped,
+    /// The number of keys that would be dropped.
     dropped: usize,
-    /// of how many,
+    /// The number of keys of the running file.
     of: usize,
-    /// and how many per cent may be.
+    /// The share of the keys that may be dropped, in per cent.
     allowed: u8,
 }
 
@@ -32,9 +32,9 @@ impl fmt::Display for Objection {
     }
 }
 
-/// Whether an edit drops more keys than what runs allows. The share is that of the running file, so
-/// that no edit can drop keys and lift the guard at once. A key that either file revokes is not
-/// dropped: that is meant.
+/// Returns an objection if an edit drops more keys than the running configuration allows. The limit
+/// of the new file does not count, so that no edit can drop keys and lift the guard at once. A key
+/// that either file revokes does not count as dropped, because its removal is intended.
 pub(super) fn objection(running: &Config, new: &Config) -> Option<Objection> {
     let (of, allowed) = (running.keys.len(), running.reload.max_removed_percent);
     let (before, after) = touched_keys(running, new);

@@ -1,4 +1,4 @@
-//! Reads `gateway.toml`, off the control thread: a hung disk must not keep it from answering.
+//! Reads `gateway.toml`. Runs off the control thread, which a hung disk must not block.
 
 use std::path::Path;
 
@@ -8,31 +8,30 @@ use super::files::identity;
 use super::watch::Identity;
 use crate::config::{self, MOST_TOML, Mistaken, Problem, Reading, TlsFiles};
 
-/// What came of reading the file.
+/// The result of reading the file.
 #[derive(Debug)]
 pub(super) struct Loaded {
-    /// What the file looked like before and after; nothing if it is not there or changed meanwhile.
+    /// The identity of the file. `None` if it does not exist, or if it changed during the read.
     pub(super) identity: Option<Identity>,
-    /// Of its content; nothing if it could not be read.
+    /// The SHA-256 digest of the content, or `None` if it could not be read.
     pub(super) digest: Option<[u8; 32]>,
     pub(super) reading: Result<Reading, Mistaken>,
 }
 
 impl Loaded {
-    /// Whether somebody wrote to the file while it was read, so that nothing about it can be
-    /// believed.
+    /// Returns whether the file changed during the read, so that the result is not reliable.
     pub(super) fn is_torn(&self) -> bool {
         self.identity.is_none() && self.digest.is_some()
     }
 }
 
-/// Reads and checks the file, for a gateway that serves with the certificates `in_use` and has read
-/// it before (`known`).
+/// Reads and checks the file. `in_use`: the certificates that the gateway serves with. `known`: the
+/// previous reading, or `None` at the start.
 pub(super) fn load(path: &Path, in_use: &[TlsFiles], known: Option<&Reading>) -> Loaded {
     let before = identity(path);
     if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-        // Reading a pipe may never end, and then no later edit, such as a revocation, would be
-        // seen.
+        // Reading a pipe may never end, and a later edit, such as a revocation, would then be
+        // missed.
         let problem = Problem::of_file(path, "this is not a regular file");
         return Loaded {
             identity: before,

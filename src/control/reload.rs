@@ -1,5 +1,5 @@
-//! From a changed file to the new configuration in force, or to a list of mistakes and nothing
-//! changed but what `[revoked]` takes away.
+//! Loads a changed file. Either the new configuration is put in force, or the file's mistakes are
+//! reported and nothing changes except the keys that its `[revoked]` newly revokes.
 
 mod cause;
 mod refused;
@@ -24,31 +24,32 @@ use crate::config::{
 };
 use crate::state::Site;
 
-/// How often and how far apart a file is read that changes while it is read.
+/// Limit of attempts to read a file that changes during the read, and the pause between them.
 const ATTEMPTS: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(200);
-/// When what could not be read is tried again.
+/// Shortest delay before a file that could not be read is read again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// A file to which nobody wrote while it was read.
+/// A file that did not change during the read.
 struct Settled {
     identity: Option<Identity>,
     digest: Option<[u8; 32]>,
     reading: Result<Arc<Reading>, Mistaken>,
-    /// When it was last written to.
+    /// When it was edited: the later of its modification time and the last time it was seen
+    /// unchanged.
     edited: SystemTime,
-    /// Whether its writer may not be done.
+    /// Whether its writer may not have finished.
     half_written: bool,
 }
 
 impl Settled {
-    /// What tells it from any other.
+    /// Returns the file's identity and digest, or `None` if one of them is missing.
     fn state(&self) -> Option<(Identity, [u8; 32])> {
         self.identity.zip(self.digest)
     }
 }
 
-/// All that can fail, ready to be put in force.
+/// Everything whose construction can fail, ready to be put in force.
 struct Built {
     site: Site,
     server_tls: Option<ListenerTls>,
@@ -56,13 +57,16 @@ struct Built {
 }
 
 impl Controller {
-    /// Loads the file and puts it in force if it is good. Everything is logged and counted here.
+    /// Loads the file and puts it in force if it is valid. Logs and counts the outcome.
     pub(super) async fn reload(&mut self, cause: Cause) -> ReloadReport {
-        // A stage that ends it has the report.
+        // A stage that ends the reload returns the report as an error.
         self.go_through_stages(cause).await.unwrap_or_else(|report| report)
     }
 
-    /// Read, settle, look up, same?, guard, clashes, build, publish.
+    /// Runs the stages of a reload in order.
+    ///
+    /// # Errors
+    /// Returns the report of the stage that ended the reload.
     async fn go_through_stages(&mut self, cause: Cause) -> Result<ReloadReport, ReloadReport> {
         let started = Instant::now();
         let retried = self.file.retry.take();
@@ -80,11 +84,12 @@ impl Controller {
         Ok(self.publish(&file, reading, built, started))
     }
 
-    /// Reads the file; several times if somebody waits for an answer and it is written to.
+    /// Reads the file. Reads it again if it changed during the read and a caller waits for the
+    /// outcome.
     async fn read(&mut self, cause: Cause) -> Loaded {
         let mut loaded = self.read_once().await;
         for _ in 1..ATTEMPTS {
-            // An edit will be found again when it is finished.
+            // The watch finds an edit again when it is complete.
             if cause.is_unasked() || !loaded.is_torn() {
                 break;
             }
@@ -108,7 +113,7 @@ impl Controller {
             .collect();
         let before = self.file.reading.clone();
         let loaded = tokio::task::spawn_blocking(move || load(&path, &in_use, Some(&before))).await;
-        // A panic in there is a mistake of ours, which must not end the gateway.
+        // A panic there is a bug of Keygate, which must not end the gateway.
         loaded.unwrap_or_else(|_| Loaded {
             identity: super::files::identity(&self.file.path),
             digest: None,
@@ -119,8 +124,10 @@ impl Controller {
         })
     }
 
-    /// Passes on a file to which nobody wrote while it was read, and which has not been complained
-    /// of already.
+    /// Returns a file that did not change during the read and has not been reported already.
+    ///
+    /// # Errors
+    /// Returns the report if the reload ends here.
     fn settle(
         &mut self,
         cause: Cause,
@@ -139,8 +146,8 @@ impl Controller {
         if cause == Cause::Retry
             && retried.is_none_or(|retried| loaded.identity != Some(retried.refused))
         {
-            // Another file by now, which may be half-written: the watch decides when that one is
-            // read.
+            // The file has been replaced and may be half-written. The watch decides when to read
+            // the new one.
             return Err(nothing_done());
         }
         let unchanged_at = self.file.watch.unchanged_at();
@@ -158,14 +165,14 @@ impl Controller {
         let reading = reading.map(Arc::new);
         let file = Settled { identity, digest, reading, edited, half_written };
         if cause == Cause::Edit && file.state().is_some() && file.state() == self.file.refused {
-            // Only report of again.
+            // The same file has already been refused and reported.
             return Err(nothing_done());
         }
         self.file.refused = None;
         Ok(file)
     }
 
-    /// Notes which values of `[revoked]` name keys that only the store knows.
+    /// Records which values of `[revoked]` name keys that only the store knows.
     async fn look_up_revoked(&self, file: &Settled) {
         let revoked = match &file.reading {
             Ok(reading) => Some(&reading.config.revoked),
@@ -176,8 +183,11 @@ impl Controller {
         }
     }
 
-    /// Ends here with a file that has mistakes. What it revokes is in force all the same, if that
-    /// can be read by itself.
+    /// Ends the reload if the file has mistakes. Its `[revoked]` is put in force anyway, if it can
+    /// be read separately.
+    ///
+    /// # Errors
+    /// Returns the report if the file has mistakes.
     fn refuse_mistakes(
         &mut self,
         cause: Cause,
@@ -188,7 +198,7 @@ impl Controller {
         let problems = &mistaken.problems.0;
         let revocations = match &mistaken.revoked {
             _ if file.half_written => {
-                // It is looked at again when its writer is done.
+                // Counts as never tried, so that it is loaded when its writer has finished.
                 self.file.watch.failed(self.moment());
                 Revocations::NotInForce(NotAlone::HalfWritten)
             }
@@ -205,7 +215,10 @@ impl Controller {
         Err(self.refuse(cause, problems, &revocations))
     }
 
-    /// Ends here with the file that runs already.
+    /// Ends the reload if the file is the running one.
+    ///
+    /// # Errors
+    /// Returns the report if the file is the running one.
     fn same(&mut self, cause: Cause, file: &Settled) -> Result<(), ReloadReport> {
         if !cause.is_unasked() || file.digest.is_none() || file.digest != self.file.digest {
             return Ok(());
@@ -220,7 +233,10 @@ impl Controller {
         })
     }
 
-    /// Ends here with a file that drops too many keys.
+    /// Ends the reload if the file drops too many keys.
+    ///
+    /// # Errors
+    /// Returns the report if the file drops too many keys.
     fn guard(&mut self, cause: Cause, file: &Settled, config: &Config) -> Result<(), ReloadReport> {
         let objection =
             guard::objection(&self.file.config, config).filter(|_| cause != Cause::Force);
@@ -229,7 +245,10 @@ impl Controller {
         Err(self.hold_back(config, objection, file.edited))
     }
 
-    /// Ends here with a file whose keys cannot stand beside those of the store.
+    /// Ends the reload if keys of the file conflict with those of the store.
+    ///
+    /// # Errors
+    /// Returns the report if keys conflict.
     async fn clashes(
         &mut self,
         cause: Cause,
@@ -248,7 +267,10 @@ impl Controller {
         Err(self.refuse(cause, &problems, &revocations))
     }
 
-    /// Builds all that can fail.
+    /// Builds everything whose construction can fail.
+    ///
+    /// # Errors
+    /// Fails if a certificate or certificate authorities cannot be used.
     fn build(&mut self, config: &Config) -> Result<Built, BadCertificate> {
         let server_tls = config
             .tls
@@ -261,7 +283,7 @@ impl Controller {
                 .as_ref()
                 .map(|settings| self.tls.maker.admin(settings, self.tls.admin.as_ref()))
                 .transpose()?,
-            // Only a restart closes the address; until then it stays encrypted.
+            // Only a restart closes the address. Until then it remains encrypted.
             None => self.tls.admin.clone(),
         };
         let running = self.registry.site();
@@ -288,7 +310,7 @@ impl Controller {
         self.refuse(cause, &problems, &revocations)
     }
 
-    /// Puts a good file in force.
+    /// Puts a valid file in force. Returns the report.
     fn publish(
         &mut self,
         file: &Settled,
@@ -298,7 +320,8 @@ impl Controller {
     ) -> ReloadReport {
         let config = &reading.config;
         let difference = self.difference(config);
-        // Against what the process was started with: what was never in force is still waiting.
+        // Compare with the configuration at the start: a setting that needs a restart stays pending
+        // until then.
         let needs_restart = diff(&self.file.started, &without_keys(config)).needs_restart;
         let Built { site, server_tls, admin_tls } = built;
         let revoked = self.registry.follow(config, site);
@@ -315,7 +338,7 @@ impl Controller {
             std::mem::replace(&mut self.file.config, config.clone()),
             std::mem::replace(&mut self.file.reading, reading.clone()),
         );
-        // Letting go of many keys takes long; requests and revocations must not wait for it.
+        // Freeing many keys takes long. Requests and revocations must not wait for it.
         drop(tokio::task::spawn_blocking(move || drop(before)));
         self.file.digest = file.digest;
         self.metrics.control.load_duration.set(started.elapsed());
@@ -324,9 +347,9 @@ impl Controller {
         self.announce(difference, needs_restart)
     }
 
-    /// A file that could not be read, for lack of descriptors perhaps, is no mistake that waits for
-    /// an edit: what it revokes must not be forgotten. Looking again costs a twentieth of a core at
-    /// most.
+    /// Schedules a retry if one of the problems may pass by itself, such as a lack of file
+    /// descriptors. Without an edit the file would not be read again, and its revocations would be
+    /// lost. The retries take at most a twentieth of a core.
     fn try_again_if_it_may_pass(
         &mut self,
         problems: &[Problem],
@@ -339,7 +362,7 @@ impl Controller {
             .map(|refused| Retry { at, refused });
     }
 
-    /// Does so when it is time. To be called every second.
+    /// Reads a refused file again if its retry is due. To be called every second.
     pub(super) async fn retry(&mut self) {
         if self.file.retry.is_some_and(|retry| retry.at <= Instant::now()) {
             self.reload(Cause::Retry).await;
@@ -354,12 +377,12 @@ impl Controller {
     }
 }
 
-/// The report of a reload that nobody asked for and that has nothing to say.
+/// Returns the report of a reload that did nothing and has nothing to report.
 fn nothing_done() -> ReloadReport {
     ReloadReport::Refused { errors: Vec::new() }
 }
 
-/// What is kept of the first configuration, to compare what needs a restart.
+/// Returns the part of the first configuration that is kept, to find settings that need a restart.
 pub(super) fn without_keys(config: &Config) -> Config {
     Config {
         server: config.server.clone(),

@@ -1,4 +1,4 @@
-//! Renewed certificates, put in force without a reload.
+//! Puts renewed certificates in force without a reload.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use super::tls::Served;
 use crate::config::BadCertificate;
 
 impl Controller {
-    /// Puts renewed certificates in force, and leaves everything else as it is. Returns whether
-    /// there were any.
+    /// Reloads the certificates whose files have changed, and leaves everything else as it is.
+    /// Returns whether any certificate was renewed.
     pub(super) fn renew_certificates(&mut self) -> bool {
-        // Logged only once they are in force.
+        // Logged only after the certificates are in force.
         let mut outcomes = Vec::new();
         let mut note = |served: &Served, outcome| outcomes.push((served.file(), outcome));
         let mut renewed = false;

@@ -1,4 +1,4 @@
-//! What `[revoked]` comes to beside all keys that there are, those of the store too.
+//! Evaluates `[revoked]` against all keys, those of the store included.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use super::table::Table;
 use crate::config::{Known, Problem, RevokedKey};
 
-/// Asks something with the knowledge of all keys.
+/// Calls `ask` with a view of all keys.
 pub(super) fn with_known<T>(table: &Table, ask: impl FnOnce(&Known<'_>) -> T) -> T {
     let keys = |key: &RevokedKey<'_>| table.found_by(key);
     let dead = |key: &RevokedKey<'_>| table.has_tombstone_of(key);
@@ -14,19 +14,19 @@ pub(super) fn with_known<T>(table: &Table, ask: impl FnOnce(&Known<'_>) -> T) ->
     ask(&Known { keys: &keys, dead: &dead, organization: &organization, all: true })
 }
 
-/// What is to be said of the `[revoked]` that is in force.
+/// Returns the warnings about the `[revoked]` that is in force.
 pub(super) fn warnings(table: &Table, file: &Path) -> Vec<Problem> {
     with_known(table, |known| table.config().revoked_warnings(file, known))
 }
 
-/// The `[revoked]` that is in force, without a value that could be a secret.
+/// The `[revoked]` that is in force, without values that could be secrets.
 #[derive(Debug)]
 pub(super) struct RevokedView {
-    /// Ids of the keys that it finds, in order.
+    /// Ids of the keys that it names, sorted.
     pub(super) keys: Vec<String>,
-    /// Names of the organizations that there are.
+    /// Names of the organisations that it names and that exist or existed.
     pub(super) organizations: Vec<String>,
-    /// What is to be said of it.
+    /// The warnings about it.
     pub(super) warnings: Vec<Problem>,
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 /// longer than the coarsest timestamps (network mounts count in seconds), so that no later edit can
 /// look like this one.
 const STILL: Duration = Duration::from_millis(1100);
-/// The same while the writer is known to have the file open, and may continue to write.
+/// Replaces [`STILL`] while the writer is known to have the file open, and may continue to write.
 const STILL_WHILE_OPEN: Duration = Duration::from_secs(10);
 
 /// Distinguishes the states of a file without reading it.
@@ -76,7 +76,7 @@ pub(super) enum Decision {
     Wait,
     /// Load the file.
     Load,
-    /// Report that the file is gone. Returned once each time.
+    /// Report that the file is gone. Returned once for each disappearance.
     Gone,
 }
 
@@ -123,8 +123,8 @@ impl Watch {
         self.open || self.seen != self.tried
     }
 
-    /// Whether the writer of what is read now may not be done. `decided`: this machine has said
-    /// that it is time to load; else somebody reads without having asked.
+    /// Returns whether the file that was just read may be half-written. `decided`: whether this
+    /// state machine decided to load it. Otherwise the read was requested.
     pub(super) fn may_be_half_written(
         &self,
         identity: Identity,

@@ -1,4 +1,4 @@
-//! The watch in virtual time.
+//! Tests the watch in virtual time.
 
 use proptest::prelude::*;
 
@@ -24,7 +24,8 @@ fn watch() -> Watch {
     Watch::new(file(1, 100, 0), at(0))
 }
 
-/// Looks every 100 ms from `from` to `to`; the moment of the first decision that is not to wait.
+/// Polls every 100 ms from `from` to `to`. Returns the first decision other than to wait, and when
+/// it was made.
 fn poll(
     watch: &mut Watch,
     identity: Option<Identity>,
@@ -80,7 +81,7 @@ fn renamed_neighbour_does_not_hasten_a_writer() {
         watch.observe(&[Event::NeighbourRenamed], file(1, 10, 1000), at(1010)),
         Decision::Wait
     );
-    // Not even where the file was removed and is being written anew.
+    // Not even if the file was removed and is being written anew.
     assert_eq!(
         watch.observe(&[Event::Written, Event::NeighbourRenamed], file(2, 10, 1000), at(1020)),
         Decision::Wait
@@ -173,8 +174,8 @@ fn last_moment_seen_unchanged_stops_at_the_edit() {
 }
 
 proptest! {
-    /// Whatever the schedule of a writer that tells of each of its writes: until it closes the
-    /// file, nothing is loaded unless it has paused for ten seconds.
+    /// A writer whose every write is reported may pause for any time below ten seconds. Nothing is
+    /// loaded until it closes the file.
     #[test]
     fn half_written_file_is_never_loaded(
         pauses in proptest::collection::vec(1u64..9_900, 1..20),
@@ -203,7 +204,7 @@ fn whoever_reads_unasked_is_told_that_the_writer_may_not_be_done() {
     let now = file(1, 40, 1000).unwrap();
     let renamed = file(2, 40, 1000).unwrap();
     let mut watch = watch();
-    // Before the watch has seen anything of it.
+    // The watch has not seen the change yet.
     assert!(watch.may_be_half_written(now, false, at(1000)));
     assert!(watch.may_be_half_written(now, true, at(1000)));
     assert!(!watch.may_be_half_written(renamed, false, at(1000)));

@@ -1,11 +1,11 @@
-//! Keys that only the store knows any more.
+//! Questions about keys that only the store still knows.
 
 use super::Question;
 use crate::control::registry::Registry;
 use crate::control::table::KeyName;
 use crate::state::{RefusedKey, Shared};
 
-/// The key that a question is about, if it is one that only the store knows.
+/// Returns the key that a question is about if only the store knows it. Otherwise returns `None`.
 pub(in crate::control) fn dead_key(
     question: &Question,
     registry: &Registry,

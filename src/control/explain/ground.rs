@@ -1,15 +1,15 @@
-//! What each check goes by, in words, and where that is written.
+//! Describes the ground of each check: the reason in words, and where its rule is written.
 
 use super::{Case, Facts, Keeper, Verdict};
 use crate::config::Entry;
 use crate::keystore::Revocation;
 use crate::policy::{Api, Check, Closed, Grant, KeyRecord, Refusal, Restrictions};
 
-/// The words, who keeps what they are about, and the line of gateway.toml.
+/// The description, where the rule is kept, and the line of `gateway.toml`.
 type Ground = (String, Option<Keeper>, Option<usize>);
 
 impl Case<'_> {
-    /// What a check goes by, in words, and where that is written.
+    /// Returns the ground of a check.
     // Longer than 60 lines: one arm for each check, in the documented order.
     pub(super) fn ground(
         &self,
@@ -85,7 +85,7 @@ impl Case<'_> {
         reason: &str,
     ) -> Ground {
         let id = record.id();
-        // A record of the store is one piece; a key of the file has lines.
+        // Only a key of the file has lines.
         let of_key = |detail: String, setting: Option<&str>| match record.is_stored() {
             true => (detail, Some(Keeper::Store), None),
             false => {

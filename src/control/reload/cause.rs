@@ -1,20 +1,21 @@
-//! Why the file is loaded.
+//! The causes of a reload.
 
 /// Why the file is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::control) enum Cause {
-    /// It changed.
+    /// The file changed.
     Edit,
-    /// Somebody said so; then the files that it names are read again too.
+    /// It was requested: by SIGHUP, by the admin API, or after a renewal of certificates. The files
+    /// that it names are read again even if the file itself is unchanged.
     Demand,
-    /// The same, and it may drop as many keys as it likes.
+    /// As [`Self::Demand`], and the file may drop any number of keys.
     Force,
-    /// It was refused because something could not be read, which may have passed.
+    /// The file was refused because something could not be read, which may have passed.
     Retry,
 }
 
 impl Cause {
-    /// Whether nobody waits for an answer.
+    /// Returns whether the reload was not requested, so that nobody waits for its outcome.
     pub(super) fn is_unasked(self) -> bool {
         matches!(self, Self::Edit | Self::Retry)
     }

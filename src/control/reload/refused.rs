@@ -1,5 +1,5 @@
-//! What is said of a file that is refused, and what it revokes all the same: that only ever takes
-//! access away.
+//! Reports a refused file, and puts in force what it revokes: a revocation only ever removes
+//! access.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use crate::control::Controller;
 use crate::control::api::{ReloadReport, Settings};
 use crate::control::guard::Objection;
 
-/// What has become of the `[revoked]` of a refused file.
+/// The outcome for the `[revoked]` of a refused file.
 pub(super) enum Revocations {
-    /// What it newly revokes is in force; and what there is to say of its values.
+    /// Everything that it newly revokes is in force. `warnings` are about its values.
     InForce { changes: Vec<String>, warnings: Vec<Problem> },
-    /// It could not be read.
+    /// It is not in force, for this reason.
     NotInForce(NotAlone),
 }
 
@@ -35,7 +35,8 @@ impl fmt::Display for Revocations {
 }
 
 impl Controller {
-    /// Puts in force what a refused file newly revokes.
+    /// Puts in force what a refused file newly revokes. `hold`: how long that stays in force.
+    /// `edited`: when the file was edited.
     pub(super) fn revoke_at_once(
         &mut self,
         revoked: &Revoked,
@@ -51,11 +52,12 @@ impl Controller {
         let untold = self.registry.follow_revoked(&revoking);
         self.keys.note_revoked_in_file(untold);
         self.note_revocation(&difference, edited);
-        // Comparing with all ids takes long, so it comes after what it is about.
+        // Computed after the revocation is in force, because comparing the values with all ids
+        // takes long.
         let warnings = self.warnings_of(revoked);
         self.file.config = revoking;
-        // What runs is now what no file says, so a file that was in force before has to be read
-        // again.
+        // The running configuration now differs from every file. Without a digest, the previous
+        // file is loaded again if it is restored.
         self.file.digest = None;
         let settings = self.admin.settings.load_full();
         let (admin, tls) = (settings.admin.clone(), settings.tls.clone());
@@ -63,7 +65,7 @@ impl Controller {
         Revocations::InForce { changes: difference.changes, warnings }
     }
 
-    /// What is to be said of values that are not in force yet.
+    /// Returns the warnings about values that are not in force yet.
     fn warnings_of(&self, revoked: &Revoked) -> Vec<Problem> {
         let config = Config { revoked: revoked.clone(), ..Config::clone(&self.file.config) };
         self.registry.look(|table| {
@@ -73,7 +75,7 @@ impl Controller {
         })
     }
 
-    /// Refuses a file that drops too many keys. What it no longer revokes stays revoked.
+    /// Refuses a file that drops too many keys. Keys that the file no longer revokes stay revoked.
     pub(super) fn hold_back(
         &mut self,
         file: &Config,
@@ -95,7 +97,7 @@ impl Controller {
         ReloadReport::Refused { errors }
     }
 
-    /// Refuses a file; once, if nobody asked and it was refused for the same before.
+    /// Refuses a file. A retry that found the same problems as before reports nothing.
     pub(super) fn refuse(
         &mut self,
         cause: Cause,
@@ -108,7 +110,7 @@ impl Controller {
         ReloadReport::Refused { errors: self.complain(problems, revocations) }
     }
 
-    /// Logs and counts a refusal; returns what whoever asked is lines.
+    /// Logs and counts a refusal. Returns the lines of the report.
     fn complain(&mut self, problems: &[Problem], revocations: &Revocations) -> Vec<String> {
         self.file.reported = problems.to_vec();
         self.metrics.control.reloads_failed.increment(1);
@@ -131,7 +133,7 @@ impl Controller {
                 warnings.iter().for_each(log);
                 lines.extend(warnings.iter().map(ToString::to_string));
             }
-            // Most files revoke nothing.
+            // Most files have no `[revoked]`.
             Revocations::NotInForce(NotAlone::Missing) => {}
             Revocations::NotInForce(_) => lines.push(revocations.to_string()),
         }
@@ -139,7 +141,7 @@ impl Controller {
     }
 }
 
-/// The first lines that are wrong.
+/// Returns the numbers of the first lines with a problem, at most 20.
 fn lines(problems: &[Problem]) -> String {
     const SHOWN: usize = 20;
     let mut lines: Vec<usize> =

@@ -1,4 +1,4 @@
-//! What is logged and counted of a reload, and what whoever asked for it is told.
+//! Logs and counts the outcome of a reload, and builds its report.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,13 +8,13 @@ use crate::control::api::ReloadReport;
 use crate::control::revoked::{self, with_known};
 
 impl Controller {
-    /// What a configuration would change, beside all keys that there are.
+    /// Returns what a configuration would change, with all keys known.
     pub(super) fn difference(&self, new: &Config) -> Diff {
         self.registry
             .look(|table| with_known(table, |known| diff_beside(&self.file.config, new, known)))
     }
 
-    /// What is to be said of what is in force.
+    /// Returns the warnings about the configuration in force, in file order.
     pub(in crate::control) fn warnings(&self) -> Vec<Problem> {
         let mut warnings = self.registry.look(|table| revoked::warnings(table, &self.file.path));
         warnings.extend(self.file.config.warnings.iter().cloned());
@@ -61,14 +61,15 @@ impl Controller {
         );
     }
 
-    /// Notes whether the file is not what runs; returns whether it was not before.
+    /// Records whether the file differs from the running configuration. Returns whether it did
+    /// before.
     pub(super) fn note_differs(&mut self, differs: bool) -> bool {
         self.metrics.control.file_differs.set(u8::from(differs));
         std::mem::replace(&mut self.file.differs, differs)
     }
 }
 
-/// One problem as one event.
+/// Logs a problem as one event.
 pub(in crate::control) fn log(problem: &Problem) {
     let (line, column) = (problem.line, problem.column);
     let (file, message) = (problem.file.display(), &problem.message);
