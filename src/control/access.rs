@@ -1,8 +1,9 @@
 //! Decides who may call what through the admin address.
 //!
-//! A token is required, and more. A web page in the browser of someone who can reach the address
-//! must not be able to use it. The `Host` must therefore be a name that no foreign DNS can point
-//! here (DNS rebinding). An `Origin`, which browsers add, must be this very address (CSRF).
+//! A call needs a token, but that alone is not enough. A web page in the browser of someone who can
+//! reach the address must not be able to use it. The `Host` must therefore be a name that no
+//! foreign DNS can point here (DNS rebinding). An `Origin`, which browsers add, must be this very
+//! address (CSRF).
 //!
 //! Paths without a token (`/metrics`, `/healthz`, `/readyz`) have the same rule for the `Host` on a
 //! loopback address. Any other address has TLS, and its certificate stops a page under another
@@ -18,11 +19,11 @@ use crate::policy::{Digest, bearer_token};
 /// Why a call is denied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Denied {
-    /// The `Host` is a name that is not listed.
+    /// The `Host` is missing, repeated, not a listed name, or differs from the target's authority.
     Host,
     /// A web page of another origin sent the call.
     Origin,
-    /// There is no bearer token.
+    /// There is no bearer token, or `Authorization` is repeated.
     MissingToken,
     /// The `Authorization` of the Bearer scheme is ambiguous.
     MalformedToken,
@@ -71,7 +72,7 @@ impl Denied {
         }
     }
 
-    /// Returns the `WWW-Authenticate` challenge, or `None` (RFC 6750 §3).
+    /// Returns the `WWW-Authenticate` challenge (RFC 6750 §3), or `None` if the response has none.
     pub(super) fn challenge(self) -> Option<&'static str> {
         match self {
             Self::MissingToken => Some("Bearer realm=\"keygate-admin\""),
@@ -83,8 +84,8 @@ impl Denied {
 
 /// Denies calls without a token that may come from a foreign web page.
 ///
-/// For a loopback address, which every browser of the machine can reach. Browsers send a `Host`; a
-/// health check over HTTP/1.0 may omit it.
+/// Used for a loopback address, which every browser on the machine can reach. Browsers send a
+/// `Host`. A health check over HTTP/1.0 may omit it.
 pub(super) fn check_open(headers: &HeaderMap, hosts: &[String]) -> Result<(), Denied> {
     if headers.contains_key(header::HOST) {
         safe_host(headers, hosts)?;

@@ -1,4 +1,4 @@
-//! The admin address: its connections. What they are answered is in `api`.
+//! Serves the connections of the admin address. `api` handles their requests.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,32 +18,32 @@ use tokio::time::timeout;
 use super::api::{self, Arrival, BODY_TIMEOUT, State};
 use super::gate::Gate;
 
-/// Connections served at once.
+/// Limit of concurrent connections.
 const CONNECTIONS: usize = 64;
-/// For the TLS handshake, for a request's head, and between two requests.
+/// Timeout for the TLS handshake, for a request's header section, and between two requests.
 const CLIENT_TIMEOUT: Duration = BODY_TIMEOUT;
-/// How often it is looked whether one can be closed, while all of them are busy.
+/// Interval between attempts to close a connection while all of them are busy.
 const ROOM_INTERVAL: Duration = Duration::from_millis(50);
-/// How long the first request of a connection may take to come when no more are wanted.
+/// How long to wait for the first request of a connection after the gate has closed.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long connections may take to finish when the process stops.
+/// Timeout for connections to finish when the process stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// One that is open.
+/// An open connection.
 struct Open {
-    /// Whether a request is being answered.
+    /// Whether a request is in progress.
     busy: Arc<AtomicBool>,
     task: AbortHandle,
 }
 
-/// Those that are open, the oldest first.
+/// The open connections, oldest first.
 #[derive(Default)]
 struct Connections(VecDeque<Open>);
 
 impl Connections {
-    /// Makes room for one more, if need be by closing the one that has been open for the longest
-    /// without asking anything: silent connections, however many, must not keep anybody from the
-    /// metrics. Whether there is room.
+    /// Makes room for one more connection. If the limit is reached, closes the oldest connection
+    /// without a request in progress: idle connections, however many, must not keep anyone from the
+    /// metrics. Returns whether there is room.
     fn make_room(&mut self) -> bool {
         self.0.retain(|open| !open.task.is_finished());
         if self.0.len() < CONNECTIONS {
@@ -54,7 +54,7 @@ impl Connections {
     }
 }
 
-/// A request that is being answered.
+/// A request in progress. Counts it until dropped.
 struct Answering {
     busy: Arc<AtomicBool>,
     all: Arc<watch::Sender<usize>>,
@@ -75,8 +75,8 @@ impl Drop for Answering {
     }
 }
 
-/// Serves whenever the gate is open until it is shut, then lets connections finish. Counts the
-/// requests that are being answered.
+/// Accepts connections while the gate is open. Returns when the gate is shut and the connections
+/// have finished. `answering` counts the requests in progress.
 pub(super) async fn serve(
     listener: TcpListener,
     state: Arc<State>,
@@ -99,7 +99,7 @@ pub(super) async fn serve(
             _ = gate.wait_for(|gate| *gate != Gate::Open) => continue,
         };
         let Ok((stream, _)) = accepted else {
-            // Out of file descriptors, most likely: trying again at once would only spin.
+            // Most likely out of file descriptors. An immediate retry would only spin.
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
@@ -110,7 +110,7 @@ pub(super) async fn serve(
             }
         };
         tokio::select! {
-            biased; // whoever was accepted is served if there is room
+            biased; // serve an accepted connection if there is room
             () = room => {}
             _ = gate.wait_for(|gate| *gate == Gate::Shut) => break,
         }
@@ -131,7 +131,8 @@ pub(super) async fn serve(
     let _ = timeout(STOP_TIMEOUT, async { while tasks.join_next().await.is_some() {} }).await;
 }
 
-/// Whether this connection's request is being answered, and how many of all connections are.
+/// Whether this connection has a request in progress, and the number of requests in progress on all
+/// connections.
 type Answered = (Arc<AtomicBool>, Arc<watch::Sender<usize>>);
 
 async fn serve_client(
@@ -171,7 +172,7 @@ async fn serve_http(
         let (router, mut gate, busy, all) =
             (router.clone(), asked.clone(), busy.clone(), all.clone());
         async move {
-            // A request that comes while the store changes hands waits; nothing may change
+            // A request that arrives during a handover of the store waits. Nothing may change
             // meanwhile.
             let _ = gate.wait_for(|gate| *gate != Gate::Closed).await;
             let _answering = Answering::begin(&busy, &all);
@@ -185,12 +186,12 @@ async fn serve_http(
     tokio::pin!(connection);
     let closed = async {
         let _ = gate.wait_for(|gate| *gate != Gate::Open).await;
-        // A connection that has just been made would be closed at once, with the request that is on
-        // its way.
+        // Without this delay, a new connection would be closed at once, although its first request
+        // may be on its way.
         let _ = timeout(FIRST_REQUEST_TIMEOUT, begun.wait_for(|begun| *begun)).await;
     };
     tokio::select! {
-        // A connection that breaks is the scraper's affair.
+        // Ignore a broken connection. It concerns only its client.
         _ = connection.as_mut() => return,
         () = closed => connection.as_mut().graceful_shutdown(),
     }

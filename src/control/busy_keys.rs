@@ -1,34 +1,34 @@
-//! Which keys have a series of their own in the metrics: the busiest ones, so that a million keys
-//! do not make a million series. The requests of the others are counted together.
+//! Selects the keys that have a series of their own in the metrics: the busiest ones, so that a
+//! million keys do not make a million series. The requests of all other keys are counted together.
 //!
-//! Requests are counted as they are collected, so that a scrape looks at the named keys only,
-//! however many others there are. No series ever goes backwards: a key's own counts from when it
-//! got its name, and when it loses it, its count falls to the others.
+//! Requests are counted as they are collected, so a scrape reads only the named keys, however many
+//! others there are. No series ever decreases. The series of a key starts when the key is named.
+//! When the key loses its series, its count is added to the others.
 
 use std::collections::{HashMap, HashSet};
 
-/// Keys named at once.
+/// Limit of keys with a series of their own.
 const NAMED: usize = 50;
 
 /// Counts requests by key.
 #[derive(Debug, Default)]
 pub(super) struct BusyKeys {
     named: HashMap<Box<str>, Named>,
-    /// No named key has a lower total.
+    /// A lower bound of the totals of all named keys.
     least: u64,
-    /// Keys that lost their name since the last scrape. They get none before the next one, or their
-    /// series would go backwards; and when all names have changed hands, the others wait for the
-    /// next scrape too.
+    /// Keys that lost their series since the last scrape. They get none before the next scrape,
+    /// because the series would decrease. If all series have been replaced, other keys wait for the
+    /// next scrape, too.
     lost: HashSet<Box<str>>,
-    /// Requests of all keys.
+    /// The number of requests of all keys.
     all: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Named {
-    /// Since it got its name.
+    /// The number of requests since the key was named.
     requests: u64,
-    /// Since the process started.
+    /// The number of requests since the process started.
     total: u64,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct KeyRequests {
 }
 
 impl BusyKeys {
-    /// Counts new requests of a key, which bring it to `total`.
+    /// Counts new requests of a key. `total` is its number of requests since the process started.
     pub(super) fn count(&mut self, key: &str, requests: u64, total: u64) {
         self.all += requests;
         if let Some(named) = self.named.get_mut(key) {
@@ -52,10 +52,10 @@ impl BusyKeys {
         }
     }
 
-    /// Whether a name is free for a key with this total, or was taken from one that is much less
-    /// busy.
+    /// Returns whether a key with this total can be named. If all names are taken, removes the
+    /// least busy named key, provided that it is much less busy.
     fn makes_room_for(&mut self, total: u64) -> bool {
-        // Two keys that are about as busy must not take each other's name all the time.
+        // Two keys that are about equally busy must not keep replacing each other.
         let is_busier = |least: u64| total > least + least / 4;
         if self.named.len() < NAMED {
             return true;
@@ -76,14 +76,14 @@ impl BusyKeys {
         is_busier
     }
 
-    /// Takes the name from a key that is gone.
+    /// Removes the series of a key that no longer exists. Its requests stay in the sum.
     pub(super) fn forget(&mut self, key: &str) {
         if let Some((key, _)) = self.named.remove_entry(key) {
             self.lost.insert(key);
         }
     }
 
-    /// The series.
+    /// Returns all series. Keys that lost their series may get one again from now on.
     pub(super) fn scrape(&mut self) -> KeyRequests {
         self.lost.clear();
         let mut named: Vec<_> =
@@ -100,7 +100,7 @@ mod tests {
 
     use super::*;
 
-    /// What was counted of each key.
+    /// The counter under test, and the expected total of each key.
     #[derive(Default)]
     struct Counted {
         keys: BusyKeys,
@@ -190,14 +190,15 @@ mod tests {
         let mut keys = Counted::of([5, 7]).keys;
         keys.forget("key_0");
         assert_eq!(keys.scrape(), KeyRequests { named: vec![(key(1), 7)], other: 5 });
-        // Another key comes under the id that was forgotten.
+        // A new key has the forgotten id.
         keys.count("key_0", 2, 2);
         assert_eq!(keys.scrape(), KeyRequests { named: vec![(key(0), 2), (key(1), 7)], other: 5 });
     }
 
     proptest! {
-        /// Between any two scrapes: no named series that is in both goes backwards, unless its key
-        /// was forgotten, nor does `other`, and all series together are all requests.
+        /// Checks any two scrapes in a row: no series of a named key decreases, unless the key was
+        /// forgotten. `other` does not decrease. The sum of all series is the number of all
+        /// requests.
         #[test]
         fn no_series_goes_backwards(
             steps in proptest::collection::vec((0usize..70, 1u64..1000, 0u8..40), 1..400),

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 
 use super::tls::{ListenerTls, Served};
 
-/// How long before its expiry a certificate is reported, in seconds. For short-lived certificates
-/// it is a fifth of their lifetime, if that is less.
+/// How long before its expiry a certificate is reported, in seconds. A short-lived certificate is
+/// reported a fifth of its lifetime before, if that is less.
 const BEFORE: i64 = 14 * 86_400;
 const SHARE: i64 = 5;
 

@@ -53,7 +53,8 @@ pub(super) struct ConfigFile {
     pub(super) config: Arc<Config>,
     /// The last reading that was put in force.
     pub(super) reading: Arc<Reading>,
-    /// The digest of the file that was read, or `None` if the configuration is not from a file.
+    /// The digest of the file that the running configuration was read from, or `None` if the
+    /// configuration matches no file.
     pub(super) digest: Option<[u8; 32]>,
     /// Whether the file on disk differs from what runs: it has a mistake, or is gone.
     pub(super) differs: bool,

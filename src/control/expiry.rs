@@ -1,5 +1,5 @@
-//! Keys that expire soon: counted for the metrics, and warned once each in the log. Those that have
-//! expired leave the memory.
+//! Counts the keys that expire soon for the metrics, and warns of each once in the log. Removes
+//! expired keys of the store from memory.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,33 +12,34 @@ use super::metrics::Metrics;
 use super::table::expired_at;
 use crate::policy::{KeyRecord, Snapshot};
 
-/// The shortest time between two looks at all keys; with many keys it is longer, so that looking
-/// costs a hundredth of a core.
+/// Shortest pause between two passes over all keys. With many keys the pause is longer, 100 times
+/// the duration of a pass, so that the passes take at most a hundredth of a core.
 const EVERY: Duration = Duration::from_secs(1);
 const SHARE: u32 = 100;
-/// Keys that are named in the log at once; the others are counted.
+/// Limit of keys that one pass names in the log. Further keys are only counted.
 const NAMED: usize = 50;
 
-/// Keys that leave the memory before others on the control thread, such as a revocation, have their
-/// turn.
+/// How many keys are removed from memory before other tasks of the control thread, such as a
+/// revocation, run.
 const TURN: usize = 1000;
 
-/// What one look found.
+/// The result of one pass.
 #[derive(Debug, Default)]
 struct Found {
-    /// Ids of keys of the store that have expired.
+    /// Ids of the store's keys that have expired.
     expired: Vec<Box<str>>,
-    /// When this was, in seconds since the Unix epoch.
+    /// The time of the pass, in Unix seconds.
     now: i64,
-    /// By API, in their order.
+    /// The number of keys that expire soon, by API in the order of the configuration.
     counts: Vec<(Arc<str>, u64)>,
     soon: Vec<Arc<KeyRecord>>,
 }
 
-/// Looks at all keys again and again, off the control thread. Never ends.
+/// Passes over all keys again and again, off the control thread. Never returns.
 pub(super) async fn run(metrics: Arc<Metrics>, keys: KeyService) {
     let mut warned: HashSet<Box<str>> = HashSet::new();
-    // No key that has left the memory, or was not taken into it at the start, has expired later.
+    // The latest time at which keys were removed from memory. At the start it is the start of the
+    // process, because keys that had expired by then were not loaded.
     let mut latest = metrics.started_at;
     loop {
         let started = Instant::now();
@@ -50,7 +51,8 @@ pub(super) async fn run(metrics: Arc<Metrics>, keys: KeyService) {
         if let Ok(found) = looked {
             metrics.set_expiring(found.counts);
             warn(&found.soon, &mut warned);
-            // If the clock was set back, keys are taken back, the next time if it must be.
+            // If the clock was set back, keys that have not expired after all are loaded again. A
+            // failure is retried in the next pass.
             if found.now < latest && keys.revive(found.now, latest).await.is_ok() {
                 latest = found.now;
             }
@@ -64,7 +66,8 @@ pub(super) async fn run(metrics: Arc<Metrics>, keys: KeyService) {
     }
 }
 
-/// Keys that expire within the time that their APIs set, and have not yet.
+/// Returns the keys that expire within `expiry_warning` of their APIs, and the keys that have
+/// expired. `now` is in Unix seconds.
 fn look(snapshot: &Snapshot, now: i64) -> Found {
     let apis = snapshot.routes.apis();
     let mut found = Found {
@@ -114,6 +117,6 @@ fn warn(keys: &[Arc<KeyRecord>], warned: &mut HashSet<Box<str>>) {
     if news.len() > NAMED {
         tracing::warn!(keys = news.len() - NAMED, "more keys expire soon");
     }
-    // Whoever is given more time is warned of anew when that ends.
+    // A key whose expiry is postponed leaves this set, so the new expiry is reported again.
     *warned = keys.iter().map(|key| key.id().into()).collect();
 }

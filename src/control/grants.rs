@@ -1,4 +1,4 @@
-//! What keys may do, each set of rights once, however many keys have it.
+//! Interns the rights of keys: each set of rights has one entry, however many keys have it.
 
 use std::sync::Arc;
 
@@ -7,27 +7,27 @@ use hashbrown::HashMap;
 use crate::config::{Config, Rights};
 use crate::policy::Grants;
 
-/// How many rights that no key has any more are kept until they are looked for. They are cheap, and
-/// looking means to visit every key.
+/// How many unused entries may accumulate before a sweep. An entry is small, and a sweep visits
+/// every key.
 const IDLE: usize = 1024;
 
-/// Rights by their index, which records of keys hold.
+/// The grants by index. Records of keys hold the index.
 #[derive(Debug, Clone, Default)]
 pub(super) struct GrantsTable {
-    /// The rights that keys have; the place of their grants.
+    /// Maps rights to the index of their grants.
     rights: HashMap<Rights, u32>,
-    /// What they come to under the configuration.
+    /// The grants of the rights under the current configuration.
     grants: Vec<Grants>,
-    /// Places that are free.
+    /// Free indices.
     free: Vec<u32>,
-    /// How many rights were in use when that was last looked at.
+    /// The number of entries in use at the last sweep.
     in_use: usize,
-    /// Whether `grants` has changed since it was last handed out.
+    /// Whether `grants` has changed since the last call of [`Self::changes`].
     changed: bool,
 }
 
 impl GrantsTable {
-    /// The index of the grants that these rights come to.
+    /// Returns the index of the grants for these rights. Adds an entry if there is none.
     pub(super) fn index_of(&mut self, rights: Rights, config: &Config) -> u32 {
         let Self { grants, free, changed, .. } = self;
         *self.rights.entry(rights).or_insert_with_key(|rights| {
@@ -42,7 +42,8 @@ impl GrantsTable {
         })
     }
 
-    /// Under another configuration, the same rights come to something else.
+    /// Recomputes all grants after a change of the configuration, which can give the same rights a
+    /// different meaning.
     pub(super) fn refresh(&mut self, config: &Config) {
         for (rights, index) in &self.rights {
             self.grants[*index as usize] = config.grants(rights);
@@ -50,14 +51,14 @@ impl GrantsTable {
         self.changed = true;
     }
 
-    /// All grants, if they have changed since this was last asked.
+    /// Returns all grants, or `None` if they have not changed since the last call.
     pub(super) fn changes(&mut self) -> Option<Arc<[Grants]>> {
         std::mem::take(&mut self.changed).then(|| self.grants.as_slice().into())
     }
 
-    /// Forgets rights that no key has any more, once there are many: otherwise a key that is given
-    /// one limit after another would fill the memory. `held` are the indices that all keys hold; it
-    /// is called only then.
+    /// Removes entries that no key uses, once there are many. Otherwise a key whose limit is
+    /// changed again and again would fill the memory. `held` returns the indices that all keys
+    /// hold. It is called only if a sweep is due.
     pub(super) fn sweep<I: Iterator<Item = u32>>(&mut self, held: impl FnOnce() -> I) {
         if self.rights.len() < 2 * self.in_use + IDLE {
             return;

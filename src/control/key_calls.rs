@@ -1,4 +1,4 @@
-//! Answers what comes to the documents' own key endpoints.
+//! Handles the requests to the APIs' own key endpoints.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,14 +8,14 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::keys::KeyService;
 use crate::state::KeyRequest;
 
-/// Calls that are answered at once: with a disk that hangs, they take long.
+/// Limit of concurrent calls. With a hung disk, each takes long.
 pub(super) const KEY_CALLS: usize = 64;
 
-/// Who answers, and how many calls at once.
+/// Decides which process handles the calls, and limits how many run at once.
 #[derive(Debug)]
 pub(super) struct KeyCalls {
     slots: Semaphore,
-    /// To the process that has taken over.
+    /// Sends calls to the process that has taken over, or `None` while this process handles them.
     elsewhere: Mutex<Option<UnboundedSender<KeyRequest>>>,
 }
 
@@ -24,18 +24,19 @@ impl KeyCalls {
         Arc::new(Self { slots: Semaphore::new(KEY_CALLS), elsewhere: Mutex::default() })
     }
 
-    /// Waits until no call is being answered; none is until what is returned is dropped.
+    /// Waits until no call is in progress. No further call starts until the returned permit is
+    /// dropped.
     pub(super) async fn close(&self) -> SemaphorePermit<'_> {
         let all = self.slots.acquire_many(u32::try_from(KEY_CALLS).unwrap_or(u32::MAX)).await;
         all.expect("the semaphore is never closed")
     }
 
-    /// Another process answers from now on.
+    /// Forwards all further calls to another process.
     pub(super) fn send_elsewhere(&self, elsewhere: UnboundedSender<KeyRequest>) {
         *self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner) = Some(elsewhere);
     }
 
-    /// Answers calls. Never ends while there are workers.
+    /// Handles calls. Does not return while there are workers.
     pub(super) async fn run(
         self: Arc<Self>,
         keys: KeyService,
@@ -43,13 +44,15 @@ impl KeyCalls {
     ) {
         while let Some((call, answer)) = calls.recv().await {
             let Ok(slot) = self.slots.acquire().await else { return };
-            // The client went away while this waited, and was perhaps told that it was not done.
+            // Nobody waits for the response: the client has disconnected, or the worker has timed
+            // out and may have reported that nothing was done.
             if answer.is_closed() {
                 continue;
             }
             if let Some(elsewhere) = &*self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner)
             {
-                // If it is gone, the sender for the answer is dropped with the call.
+                // If the other process is gone, the call is dropped together with the sender for
+                // its response.
                 let _ = elsewhere.send((call, answer));
                 continue;
             }
@@ -58,7 +61,7 @@ impl KeyCalls {
             tokio::spawn(async move {
                 let answered = keys.answer(call).await;
                 calls_here.slots.add_permits(1);
-                // Nobody is left to be told if the client went away meanwhile.
+                // The client may have disconnected.
                 let _ = answer.send(answered);
             });
         }

@@ -1,5 +1,5 @@
-//! The control plane: one thread, which alone changes what the workers serve by. It watches
-//! `gateway.toml` and the certificates, resolves upstreams, and answers on the admin address.
+//! The control plane: one thread, the only one that changes the published configuration. It watches
+//! `gateway.toml` and the certificates, resolves upstreams, and serves the admin address.
 
 mod access;
 mod admin;
@@ -59,46 +59,47 @@ pub use controller::Controller;
 pub use start::{Prepared, StartError, Startup, prepare};
 pub use upgrade::{Handover, Inheritance, Program, Purpose};
 
-/// How often everything is looked at.
+/// Poll interval of the file, the certificates, the store and the clock.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// The same while the file is changing.
+/// Poll interval of the file while it is changing.
 const CLOSE_INTERVAL: Duration = Duration::from_millis(200);
-/// How often the counts of keys that are gone are gone through.
+/// Interval between removals of the counts of keys that no longer exist.
 const FORGET: Duration = Duration::from_secs(60);
-/// How long a store may take to be closed when the process stops, because its disk may hang.
+/// Timeout of each step that may hang when the process stops, such as closing the store on a hung
+/// disk.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
-/// Reloads and upgrades by request that may wait.
+/// Limit of queued reload requests, and of queued upgrade requests.
 const RELOADS: usize = 16;
 
-/// What goes on beside the loop, and ends with it.
+/// The tasks beside the main loop. They end with it.
 struct Background {
-    /// Aborted when the loop ends.
+    /// All tasks, aborted when the loop ends.
     tasks: JoinSet<()>,
-    /// Those of them that have no purpose without the store.
+    /// The tasks that need the store.
     of_store: Vec<AbortHandle>,
-    /// Where the use of keys is written down.
+    /// Where key usage is stored.
     destination: Arc<Mutex<Destination>>,
     key_calls: Arc<KeyCalls>,
-    /// Whether every upstream's name has been resolved, or tried.
+    /// Whether every upstream's name has been looked up once, successfully or not.
     settled: channel::Receiver<bool>,
 }
 
-/// The admin address while it is served.
+/// The server of the admin address.
 struct AdminServer {
     gate: Arc<channel::Sender<Gate>>,
-    /// How many requests are being answered.
+    /// The number of requests in progress.
     answering: Arc<channel::Sender<usize>>,
     task: Option<JoinHandle<()>>,
 }
 
 impl Controller {
-    /// Takes over from another process: what has changed in the file since it was read is put in
-    /// force before anybody is served.
+    /// Takes over from another process. Loads the file first if it has changed since it was read,
+    /// so that no request is served by an older one.
     ///
     /// # Errors
-    /// The process before is gone.
+    /// Fails if the previous process is gone.
     pub async fn take_over(&mut self, inheritance: Inheritance) -> std::io::Result<()> {
-        // First, so that an edit is either found here or told of.
+        // Watch before comparing, so that an edit is either found here or reported.
         self.file.events = Some(FileEvents::new(&self.file.path));
         let path = self.file.path.clone();
         let identity = tokio::task::spawn_blocking(move || files::identity(&path)).await;
@@ -111,13 +112,13 @@ impl Controller {
         Ok(())
     }
 
-    /// Runs on a current-thread runtime with I/O and time, loading the file at each `hangup`, until
-    /// `shutdown` resolves, which should be when the workers are done: until then edits are put in
-    /// force and `/readyz` tells that the process drains. At each `upgrade`, another process takes
-    /// over if it can.
+    /// Runs the control plane on a current-thread runtime with I/O and time. Returns after
+    /// `shutdown` resolves, which should be when the workers have ended: until then edits are put
+    /// in force, and `/readyz` reports that the process drains. Loads the file at each `hangup`
+    /// (SIGHUP). At each `upgrade` (SIGUSR2), another process takes over if it can.
     ///
     /// # Errors
-    /// The runtime cannot listen for signals or on the admin address.
+    /// Fails if the runtime cannot register the admin socket or the socket to the previous process.
     pub async fn run(
         mut self,
         handover: Handover,
@@ -141,7 +142,7 @@ impl Controller {
             () = shutdown => {}
             () = self.watch_all(&mut hangup, &mut reloads) => {}
         }
-        // Whoever still waits for a reload is told that none will come.
+        // Requests for a reload that still wait get an error, because their senders are dropped.
         drop(reloads);
         background.tasks.abort_all();
         admin.gate.send_replace(Gate::Shut);
@@ -153,7 +154,7 @@ impl Controller {
             tracing::error!("the store does not answer; stopping without it");
         }
         if let Some(relay) = relay {
-            // Its last uses are told.
+            // All key usage has been sent. The relay ends when the sender to it is dropped.
             *background.destination.lock().await = Destination::Nowhere;
             let _ = timeout(STOP_TIMEOUT, relay).await;
         }
@@ -183,7 +184,8 @@ impl Controller {
         Background { tasks, of_store, destination, key_calls: relay, settled }
     }
 
-    /// Speaks with the process from which this one has taken over, until that one ends.
+    /// Starts the exchange of messages with the previous process, which lasts until that one ends.
+    /// Returns the task, or `None` if there is no previous process.
     fn follow_predecessor(&mut self) -> std::io::Result<Option<JoinHandle<()>>> {
         let Some(stream) = self.predecessor.take() else { return Ok(None) };
         BlockingStream::set_nonblocking(&stream, true)?;
@@ -251,7 +253,7 @@ impl Controller {
         }
     }
 
-    /// Never ends.
+    /// Watches the file and the certificates, and handles requests for a reload. Never returns.
     async fn watch_all(
         &mut self,
         hangup: &mut Signal,
@@ -265,7 +267,7 @@ impl Controller {
             tokio::select! {
                 happened = events.next() => self.look(&happened).await,
                 Some(waiting) = reloads.recv() => {
-                    // Nobody is left to be told if the connection broke meanwhile.
+                    // The client may have disconnected.
                     let cause = if waiting.force { Cause::Force } else { Cause::Demand };
                     let _ = waiting.answer.send(self.reload(cause).await);
                 }
@@ -283,7 +285,7 @@ impl Controller {
                 }
                 () = sleep_until(tidy) => {
                     if self.renew_certificates() && self.file.refused.is_some() {
-                        // An edit may have been refused for half a renewal.
+                        // An edit may have been refused because a renewal was incomplete.
                         self.reload(Cause::Demand).await;
                     }
                     self.look_at_certificates();
@@ -316,7 +318,8 @@ impl Controller {
     }
 }
 
-/// Asks for an upgrade at each signal; the log tells what came of it. Never ends.
+/// Requests an upgrade at each signal, and logs a failure. Does not return while the process can be
+/// upgraded.
 async fn ask_for_upgrades(mut signal: Signal, requests: mpsc::Sender<UpgradeRequest>) {
     while signal.recv().await.is_some() {
         tracing::info!("upgrade asked for by SIGUSR2");
@@ -332,7 +335,8 @@ async fn ask_for_upgrades(mut signal: Signal, requests: mpsc::Sender<UpgradeRequ
     }
 }
 
-/// A store that fails says so itself; one that hangs cannot. Never ends.
+/// Logs when the store hangs and when it responds again. The store logs its other failures itself.
+/// Never returns.
 async fn tell_of_hanging_store(health: Arc<Health>) {
     let mut hung = false;
     let mut second = tokio::time::interval(INTERVAL);
@@ -349,7 +353,7 @@ async fn tell_of_hanging_store(health: Arc<Health>) {
     }
 }
 
-/// Expiry is judged by the wall clock, which may be set.
+/// Follows changes of the wall clock, by which keys expire. Never returns.
 async fn follow_wall_clock(shared: Arc<Shared>) {
     let mut second = tokio::time::interval(INTERVAL);
     loop {

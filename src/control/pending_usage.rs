@@ -1,21 +1,21 @@
-//! Uses of keys that are yet to be written down.
+//! Key usage that is not yet stored.
 
 use std::sync::Arc;
 
 use crate::keystore::UseNote;
 use crate::policy::{Collected, Digest};
 
-/// In seconds.
+/// One day in seconds.
 pub(super) const DAY: i64 = 86_400;
-/// How many uses may wait before they are merged; a few seconds have fewer.
+/// How many notes may accumulate before they are merged. A few seconds yield fewer.
 const MANY: usize = 250_000;
 
-/// Uses that nobody has written down yet. A store may fail for hours; so that what waits does not
-/// grow all the while, uses of the same secret on the same day become one.
+/// Notes of key usage that are not yet stored. The store may fail for hours, so notes of the same
+/// secret and day are merged to bound their number.
 #[derive(Debug, Default)]
 pub(super) struct PendingUsage {
     notes: Vec<UseNote>,
-    /// How many were left when they were last merged.
+    /// The number of notes after the last merge.
     merged: usize,
 }
 
@@ -28,7 +28,7 @@ impl PendingUsage {
         }
     }
 
-    /// Takes them all.
+    /// Takes all notes.
     pub(super) fn take(&mut self) -> Vec<UseNote> {
         std::mem::take(self).notes
     }
@@ -43,20 +43,20 @@ fn merge(notes: &mut Vec<UseNote>) {
         let same = what(note) == what(into);
         if same {
             into.requests += note.requests;
-            // The same digest, so the later moment.
+            // The digests are equal, so this selects the later time.
             into.secret = into.secret.max(note.secret);
         }
         same
     });
 }
 
-/// What is to be written down of a key's use that was collected at `unix`.
+/// Appends the notes of a key's usage that was collected at `unix`, in Unix seconds.
 pub(super) fn notes_of(id: &str, collected: &Collected, unix: i64, notes: &mut Vec<UseNote>) {
     let key_id: Arc<str> = id.into();
     let day = unix / DAY;
     let note = |secret, requests| UseNote { key_id: key_id.clone(), secret, day, requests };
-    // The requests stand with the first secret, or alone if all are within a second that has been
-    // told of.
+    // The first secret's note carries all requests. A note without a secret carries them if no last
+    // use has changed since the previous collection: last uses are in whole seconds.
     let mut requests = collected.requests;
     for secret in &collected.secrets {
         notes.push(note(Some(*secret), std::mem::take(&mut requests)));

@@ -1,5 +1,5 @@
-//! The one writer: changes the table of keys or the rest of the configuration, and puts the result
-//! in force by one store.
+//! The only writer of the published configuration. Changes the table of keys or the rest of the
+//! configuration, and publishes the result with one atomic store.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,27 +13,27 @@ use crate::keystore::{StoredKey, Taken};
 use crate::policy::{AccountState, Digest, KeyRecord, Now};
 use crate::state::{DeferredDrop, Published, Shared, Site};
 
-/// What is in force, and how it is changed. Only tasks of the control thread change it, and none
-/// holds it while it waits.
+/// The configuration in force. Only tasks of the control thread change it, and no task holds the
+/// lock across an await point.
 #[derive(Debug)]
 pub(super) struct Registry {
     shared: Arc<Shared>,
     inner: Mutex<Inner>,
-    /// Processes that still serve old connections, and are told of changes that their own
-    /// `gateway.toml` does not tell them.
+    /// Previous processes that still serve open connections. They are notified of the changes that
+    /// their own `gateway.toml` does not tell them.
     followers: Mutex<Vec<mpsc::UnboundedSender<Change>>>,
-    /// Which part of the tombstones is looked at next.
+    /// The group of tombstones that the next call of [`Self::forget_dead`] checks.
     groups: AtomicUsize,
 }
 
-/// A change of keys by request.
+/// A change of keys by request of a client.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Change {
-    /// This key of the store is as it says now.
+    /// A key of the store was created or changed.
     Put(Box<StoredKey>),
-    /// Keys with these ids are refused for good.
+    /// Keys with these ids were revoked.
     Revoke(Vec<String>),
-    /// Keys of this organisation are refused, or admitted again.
+    /// An organisation was suspended (`true`) or resumed (`false`).
     Suspend(String, bool),
 }
 
@@ -45,7 +45,7 @@ struct Inner {
 }
 
 impl Registry {
-    /// With what is published already.
+    /// Creates the registry of what has already been published.
     pub(super) fn new(shared: Arc<Shared>, table: Table, site: Arc<Site>) -> Self {
         Self {
             shared,
@@ -55,13 +55,14 @@ impl Registry {
         }
     }
 
-    /// A panic cannot leave it half-changed for longer than until the next publication.
+    /// Locks the state. Ignores that a panic may have poisoned the lock: later changes, such as
+    /// revocations, must remain possible.
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts what a change makes of the table in force: every request that starts after this returns
-    /// is judged by it.
+    /// Applies a change and publishes the result. Every request that starts after this returns is
+    /// judged by it.
     fn change<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
         let mut inner = self.inner();
         let result = change(&mut inner);
@@ -75,22 +76,22 @@ impl Registry {
         inner.deferred.add(before);
     }
 
-    /// The configuration in force.
+    /// Returns the configuration in force.
     pub(super) fn config(&self) -> Arc<Config> {
         self.inner().table.config().clone()
     }
 
-    /// The key with this id.
+    /// Returns the key with this id.
     pub(super) fn key(&self, id: &str) -> Option<Arc<KeyRecord>> {
         self.inner().table.key(id).cloned()
     }
 
-    /// The key that has a secret with this digest.
+    /// Returns the key that has a secret with this digest.
     pub(super) fn key_of(&self, digest: &Digest) -> Option<Arc<KeyRecord>> {
         self.inner().table.key_of(digest).cloned()
     }
 
-    /// Whether this id is refused for good, whatever else is said of it.
+    /// Returns whether the key with this id is revoked, by the file or by request.
     pub(super) fn is_revoked(&self, id: &str) -> bool {
         self.inner().table.is_revoked(id)
     }
@@ -99,25 +100,27 @@ impl Registry {
         self.shared.clock.now()
     }
 
-    /// Keeps only tombstones of these keys of the store, which the store has as revoked since this
-    /// moment, in seconds since the Unix epoch.
+    /// Removes these keys, which the store has recorded as revoked, and keeps only their
+    /// tombstones. `since` is the time of the revocation in Unix seconds.
     pub(super) fn retire_revoked(&self, ids: &[&str], since: i64) {
         self.change(|inner| inner.table.retire_revoked(ids, since, self.now()));
     }
 
-    /// Keeps only tombstones of those of these keys of the store that have expired.
+    /// Removes those of these keys of the store that have expired at `now` (Unix seconds), and
+    /// keeps only their tombstones.
     pub(super) fn retire_expired(&self, ids: &[Box<str>], now: i64) {
         let now = Now { unix: now, ..self.now() };
         self.change(|inner| inner.table.retire_expired(ids, now));
     }
 
-    /// Notes that a key of which only tombstones are kept is revoked now. It has these secrets.
+    /// Records the revocation of a key that is no longer in memory. `secrets` are the digests of
+    /// its secrets, and `since` is the time of the revocation in Unix seconds.
     pub(super) fn retire_again(&self, id: &str, secrets: &[Digest], since: i64) {
         self.change(|inner| inner.table.retire_again(id, secrets, since, self.now()));
     }
 
-    /// Drops tombstones that are older than they are kept at `now`, in seconds since the Unix
-    /// epoch. Each call looks at a 64th of them, and the next one at the next.
+    /// Drops tombstones whose retention has passed at `now` (Unix seconds). Each call checks one
+    /// 64th of them in turn. All at once would take milliseconds.
     pub(super) fn forget_dead(&self, now: i64) {
         let group = self.groups.fetch_add(1, Ordering::Relaxed);
         let mut inner = self.inner();
@@ -126,25 +129,26 @@ impl Registry {
         }
     }
 
-    /// Puts a key of the store in force, in the place of the one with the same id.
+    /// Publishes a key of the store. Replaces the one with the same id.
     pub(super) fn put(&self, key: &StoredKey) {
         self.change(|inner| inner.table.put(key));
         self.notify_followers(|| Change::Put(Box::new(key.clone())));
     }
 
-    /// Refuses these keys for good, known or not.
+    /// Revokes these keys, known or not.
     pub(super) fn revoke<'i>(&self, ids: impl Iterator<Item = &'i str> + Clone) {
         self.change(|inner| inner.table.revoke(ids.clone()));
         self.notify_followers(|| Change::Revoke(ids.map(str::to_owned).collect()));
     }
 
-    /// Refuses or admits all keys of an organisation.
+    /// Suspends or resumes an organisation, and with it all of its keys.
     pub(super) fn suspend(&self, organization: &str, suspended: bool) {
         self.change(|inner| inner.table.suspend(organization, suspended));
         self.notify_followers(|| Change::Suspend(organization.to_owned(), suspended));
     }
 
-    /// Has somebody told of every change by request from now on, for as long as they listen.
+    /// Returns a receiver of all later changes by request. Dropping the receiver ends the
+    /// subscription.
     pub(super) fn follow_changes(&self) -> mpsc::UnboundedReceiver<Change> {
         let (sender, receiver) = mpsc::unbounded_channel();
         self.followers.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
@@ -159,7 +163,7 @@ impl Registry {
         }
     }
 
-    /// Does what another process's registry did.
+    /// Applies a change of another process's registry.
     pub(super) fn repeat(&self, change: &Change) {
         match change {
             Change::Put(key) => self.put(key),
@@ -168,24 +172,24 @@ impl Registry {
         }
     }
 
-    /// Goes on with what another process knew of keys.
+    /// Imports another process's state of the keys.
     pub(super) fn import(&self, known: &[(Box<str>, AccountState)]) {
         let now = self.shared.clock.now().monotonic;
         self.inner().table.import(known, now);
     }
 
-    /// Looks at the table without changing it.
+    /// Reads the table.
     pub(super) fn look<T>(&self, look: impl FnOnce(&Table) -> T) -> T {
         look(&self.inner().table)
     }
 
-    /// What is served by besides the keys.
+    /// Returns everything in force except the keys.
     pub(super) fn site(&self) -> Arc<Site> {
         self.inner().site.clone()
     }
 
-    /// Follows an edit of the file. Returns keys of the store that the file revokes and of which
-    /// the store has not been told.
+    /// Publishes an edit of the file. Returns the keys that it revokes and whose revocation the
+    /// store has not recorded.
     pub(super) fn follow(&self, config: &Arc<Config>, site: Site) -> Vec<KeyName> {
         let now = self.shared.clock.now().monotonic;
         self.change(|inner| {
@@ -195,7 +199,7 @@ impl Registry {
         })
     }
 
-    /// The same where only `[revoked]` has changed.
+    /// Does the same as [`Self::follow`] if only `[revoked]` has changed.
     pub(super) fn follow_revoked(&self, config: &Arc<Config>) -> Vec<KeyName> {
         let now = self.shared.clock.now().monotonic;
         self.change(|inner| {
@@ -204,17 +208,17 @@ impl Registry {
         })
     }
 
-    /// Notes which keys that `[revoked]` of a new file names only the store knows.
+    /// Records which values of a new file's `[revoked]` name keys that only the store knows.
     pub(super) fn note_named_dead(&self, taken: &Taken) {
         self.inner().table.note_named_dead(taken);
     }
 
-    /// What the store has not been told of what `[revoked]` names.
+    /// Takes the names of revoked keys that the store is yet to record.
     pub(super) fn take_untold(&self) -> Vec<KeyName> {
         self.inner().table.take_untold()
     }
 
-    /// Serves by another certificate.
+    /// Publishes another TLS configuration for the data listener.
     pub(super) fn renew(&self, tls: Arc<rustls::ServerConfig>) {
         self.change(|inner| {
             let site = &*inner.site;
@@ -230,18 +234,20 @@ impl Registry {
         });
     }
 
-    /// Frees what nobody uses any more.
+    /// Frees previous configurations that no worker uses any more.
     pub(super) fn sweep(&self) {
         self.inner().deferred.sweep();
     }
 
-    /// Ids and requests of keys that cannot come back, once their uses are collected.
+    /// Takes the keys that cannot return and whose usage has been collected. Returns their ids and
+    /// their numbers of requests.
     pub(super) fn forget_collected(&self) -> Vec<(Box<str>, u64)> {
         let now = self.now().monotonic;
         self.inner().table.forget_collected(now)
     }
 
-    /// Drops the counts of keys that are gone for good; returns their ids and requests.
+    /// Drops the counts of removed keys that no longer matter. Returns the ids of these keys and
+    /// their numbers of requests.
     pub(super) fn forget(&self) -> Vec<(Box<str>, u64)> {
         let now = self.shared.clock.now().monotonic;
         self.inner().table.forget(now)

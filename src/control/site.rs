@@ -95,7 +95,7 @@ impl SiteBuilder {
         Ok(ApiState { config: api.clone(), upstreams, stats })
     }
 
-    /// Returns the known state while settings and authorities stay the same, so that its
+    /// Returns the running state while settings and authorities stay the same, so that its
     /// connections stay open.
     fn upstream_state(
         &mut self,

@@ -1,5 +1,4 @@
-//! What the process starts with: the file is read, the admin address bound, the store opened, in
-//! this order.
+//! Prepares the start: reads the file, binds the admin address, and opens the store, in this order.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -24,18 +23,18 @@ use crate::config::{BadCertificate, Config, Problems, Reading};
 use crate::keystore::{KeyStore, OpenError};
 use crate::state::{Clock, Descriptors, Published, Shared, Site};
 
-/// What the process starts with.
+/// Everything that the process starts with.
 #[derive(Debug)]
 pub struct Startup {
-    /// As it stands in the file.
+    /// The configuration of the file.
     pub config: Arc<Config>,
-    /// The same, in force; for the workers.
+    /// The state that is shared with the workers, with the configuration in force.
     pub shared: Arc<Shared>,
-    /// For the control thread.
+    /// The control plane.
     pub controller: Controller,
 }
 
-/// All that can be known before the store is open.
+/// Everything that can be prepared before the store is open.
 #[derive(Debug)]
 pub struct Prepared {
     path: PathBuf,
@@ -53,13 +52,14 @@ pub struct Prepared {
     listener: Option<TcpListener>,
 }
 
-/// Loads the file and what it names, and binds the admin address. Names of upstreams are resolved
-/// later, and one that cannot be is no reason not to start. Blocks. `inheritance` is that of a
-/// process that takes over from another. `listen_to_events` is called as soon as the file is known,
-/// so that what the store and its keys give reason to say is heard.
+/// Loads the file and the files that it names, and binds the admin address. Names of upstreams are
+/// resolved later, and a failed lookup does not prevent the start. Blocks. `inheritance`: that of a
+/// process that takes over from another. `listen_to_events`: called as soon as the file has been
+/// read, so that later events are logged.
 ///
 /// # Errors
-/// Whatever is wrong with the file or with what it names.
+/// Fails if the file or a file that it names has a mistake, if TLS cannot be used, or if the admin
+/// address cannot be bound.
 pub fn prepare(
     path: &Path,
     mut inheritance: Option<&mut Inheritance>,
@@ -121,17 +121,17 @@ pub fn prepare(
 }
 
 impl Prepared {
-    /// As it stands in the file.
+    /// Returns the configuration of the file.
     #[must_use]
     pub fn config(&self) -> &Arc<Config> {
         &self.reading.config
     }
 
-    /// Opens the store and builds all that the process starts with. Blocks.
+    /// Opens the store and builds everything that the process starts with. Blocks.
     ///
     /// # Errors
-    /// The store cannot be opened, or its keys cannot stand beside those of the file.
-    // Longer than 60 lines: the steps of a start, in their order.
+    /// Fails if the store cannot be opened, or if its keys conflict with those of the file.
+    // Longer than 60 lines: the steps of a start, in order.
     pub fn open(self) -> Result<Startup, StartError> {
         let Self {
             path,
@@ -196,7 +196,7 @@ impl Prepared {
     }
 }
 
-/// The file as it was read, in force.
+/// Returns the state of a file that was read and is in force.
 fn config_file(
     path: PathBuf,
     reading: Arc<Reading>,
@@ -223,7 +223,7 @@ fn config_file(
     }
 }
 
-/// Opens the store, if there is one, and takes in what it knows.
+/// Opens the store, if there is one, and loads its keys.
 fn open_store(config: &Config, loader: &mut Loader) -> Result<Option<KeyStore>, StartError> {
     let Some(settings) = &config.store else { return Ok(None) };
     let opened = KeyStore::open(&settings.path, |key| loader.add(&key));
@@ -241,8 +241,8 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 /// Why the process cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Mistakes in the file, all of them. They are the source too, so that they can be shown as
-    /// what they are: places in a file.
+    /// All mistakes in the file. They are also the source, so that the caller can show their places
+    /// in the file.
     #[error("{0}")]
     Config(#[source] Problems),
     /// A certificate that cannot be used.

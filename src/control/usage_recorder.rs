@@ -1,4 +1,4 @@
-//! Writes down how keys are used: a few seconds late, in batches, so that it never delays a change.
+//! Stores key usage: a few seconds late and in batches, so that it never delays a change.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,28 +11,28 @@ use super::pending_usage::DAY;
 use crate::config::Store;
 use crate::keystore::{KeyStore, Prune, UseNote};
 
-/// How often uses are written down. Last uses are on the disk five seconds after the use at the
-/// latest.
+/// Interval between writes. The time of a last use is on the disk at most five seconds after the
+/// use.
 const EVERY: Duration = Duration::from_secs(2);
-/// How often old history goes, the first time soon after the start, and how old the counts of days
-/// may be.
+/// Interval between deletions of old history, delay before the first one, and how long daily counts
+/// are kept.
 const PRUNE: Duration = Duration::from_secs(3600);
 const FIRST_PRUNE: Duration = Duration::from_secs(60);
 const USES_RETENTION_DAYS: i64 = 400;
-/// For how long a creation can be repeated with its `Idempotency-Key`, in seconds.
+/// How long a creation can be repeated with its `Idempotency-Key`, in seconds.
 const IDEMPOTENCY: i64 = DAY;
 
-/// Where uses are written down.
+/// Where key usage is stored.
 #[derive(Debug)]
 pub(super) enum Destination {
-    /// There is no store.
+    /// Nowhere: there is no store.
     Nowhere,
     Store(KeyStore),
-    /// The process that has taken over, and the store with it.
+    /// The process that has taken over, which owns the store now.
     Successor(mpsc::UnboundedSender<Vec<UseNote>>),
 }
 
-/// Gathers what the workers hand over, and writes it down. Never ends.
+/// Collects key usage from the workers and stores it. Never returns.
 pub(super) async fn run(metrics: Arc<Metrics>, destination: Arc<Mutex<Destination>>) {
     loop {
         sleep(EVERY).await;
@@ -40,7 +40,7 @@ pub(super) async fn run(metrics: Arc<Metrics>, destination: Arc<Mutex<Destinatio
     }
 }
 
-/// Writes down what is known now. What cannot be written is tried again the next time.
+/// Stores the key usage that is known now. Keeps what cannot be stored for the next call.
 pub(super) async fn write_down(metrics: &Metrics, destination: &Destination) {
     metrics.gather().await;
     let notes = metrics.pending_usage().take();
@@ -56,12 +56,12 @@ pub(super) async fn write_down(metrics: &Metrics, destination: &Destination) {
                 metrics.pending_usage().add(failed.notes);
             }
         }
-        // If it is gone, nobody is left who could write anything down.
+        // If the successor is gone, nothing can store the usage any more.
         Destination::Successor(successor) => _ = successor.send(notes),
     }
 }
 
-/// Deletes history that is older than it is kept. Never ends.
+/// Deletes history whose retention has passed. Never returns.
 pub(super) async fn prune(metrics: Arc<Metrics>, store: KeyStore, settings: Store) {
     let mut pause = FIRST_PRUNE;
     loop {

@@ -10,7 +10,7 @@ use crate::stats::{ApiStats, Count, CutShort, Histogram, LATENCY_BOUNDS, WorkerS
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
-/// Writes all of them.
+/// Writes all series.
 pub(super) fn write(page: &mut Page, metrics: &Metrics, published: &Published) {
     let apis = &published.site.apis;
     requests(page, metrics, apis);
