@@ -1,4 +1,4 @@
-//! Keygate, an authentication gateway. `ARCHITECTURE.md` is the map.
+//! Keygate, an API-key authentication gateway. `ARCHITECTURE.md` describes its structure.
 
 pub mod cli;
 pub mod config;

@@ -1,4 +1,4 @@
-//! How the gateway proves at its admin address that it knows a token, before a client sends that
+//! Lets the gateway prove at its admin address that it knows a token, before a client sends that
 //! token in plain text.
 //!
 //! The client sends a fresh random challenge. The gateway responds with one HMAC-SHA-256 (RFC 2104)

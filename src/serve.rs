@@ -49,9 +49,9 @@ fn start(
     program: Option<Program>,
     inheritance: Option<Inheritance>,
 ) -> anyhow::Result<()> {
-    // Before any secret is in memory.
+    // Must happen before any secret is in memory.
     set_core_dumps(false).context("core dumps cannot be switched off")?;
-    // One provider for the whole process. It may be set already.
+    // Installs one provider for the whole process. One may already be installed.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     // Gathering the process's first randomness takes 20 ms of CPU time. Doing so on a thread
     // overlaps it with reading the file. Callers that need randomness block until it is ready.
@@ -77,7 +77,7 @@ async fn run_control_plane(
     program: Option<Program>,
     mut inheritance: Option<Inheritance>,
 ) -> anyhow::Result<()> {
-    // Before anything else, so that an early signal is not lost and does not kill the process.
+    // Must happen first. Otherwise an early signal would be lost or would kill the process.
     let signals = (signal(SignalKind::hangup())?, signal(SignalKind::user_defined2())?);
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -103,7 +103,7 @@ async fn run_control_plane(
         keys = config.keys.len(),
         "ready"
     );
-    // It would stay in memory after a reload, with its keys and secrets.
+    // Otherwise it would stay in memory after a reload, with its keys and secrets.
     drop(config);
     notify(&format!("READY=1\nMAINPID={process}"));
 

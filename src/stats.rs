@@ -71,7 +71,7 @@ impl Histogram {
     }
 }
 
-/// Who ended a response before its end, if it was not a refusal.
+/// Why a response ended early, if not because of a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CutShort {
     /// The upstream closed the connection early.
@@ -103,7 +103,8 @@ impl CutShort {
 pub struct ApiStats {
     /// Responses of the upstream by status class: 1xx (a switched protocol) to 5xx.
     pub forwarded: [Count; 5],
-    /// Those that ended early, in the order of [`CutShort::ALL`], each by status class.
+    /// Responses of the upstream that ended early, in the order of [`CutShort::ALL`], each by
+    /// status class.
     pub cut_short: [[Count; 5]; CutShort::ALL.len()],
     /// Responses of Keygate itself in place of the API (key endpoints), by status class.
     pub answered: [Count; 5],
@@ -111,11 +112,11 @@ pub struct ApiStats {
     pub refused: Box<[Count]>,
     /// Forwarded requests whose responses have not ended.
     pub in_flight: Count,
-    /// The same number for the other workers, as of a moment ago.
+    /// The number of such requests of the other workers, as of a moment ago.
     pub elsewhere: Count,
-    /// From the request's header section to the end of the response.
+    /// Durations from the request's header section to the end of the response.
     pub duration: Histogram,
-    /// From forwarding the request to the response's header section.
+    /// Durations from forwarding the request to the response's header section.
     pub upstream: Histogram,
 }
 

@@ -1,5 +1,5 @@
-//! Notifies systemd about the state of the service (sd_notify(3)), if systemd started this process
-//! and wants to know.
+//! Notifies systemd about the state of the service (sd_notify(3)), if systemd has set
+//! `NOTIFY_SOCKET` for this process.
 
 use std::os::unix::net::UnixDatagram;
 
