@@ -1,10 +1,10 @@
-//! CPU time of the gateway's process per request, end to end: HTTP/1.1 over TLS, 10,000 keys, 32
-//! connections, 160-byte answers from an upstream on a kept-alive connection.
+//! Measures the CPU time of the gateway's process per request, end to end: HTTP/1.1 over TLS,
+//! 10,000 keys, 32 connections, and 160-byte responses from an upstream on a persistent connection.
 //!
-//! The figure is the time that the kernel says the gateway's threads were on a core, divided by the
-//! answers that clients got; it does not depend on how busy the machine is otherwise. The gateway
-//! runs on core 0, load and upstream on the last core. Rounds of the kinds of requests are
-//! interleaved; medians and the spread are printed.
+//! The figure is the time on a core that the kernel accounts to the gateway's threads, divided by
+//! the number of responses. It does not depend on other load of the machine. The gateway runs on
+//! core 0, the load and the upstream on the last core. The rounds of the kinds of requests are
+//! interleaved. The median, the least and the most of the rounds are printed.
 
 #[path = "shared/upstream.rs"]
 mod upstream;
@@ -149,7 +149,8 @@ impl Gateway {
         Self { process, address: address.expect("the gateway did not say where it listens") }
     }
 
-    /// Time on a core of all its threads (`/proc/PID/task/*/schedstat`, first field).
+    /// Returns the time on a core of all its threads, in nanoseconds (`/proc/PID/task/*/schedstat`,
+    /// first field).
     fn cpu_nanoseconds(&self) -> u64 {
         let tasks =
             std::fs::read_dir(format!("/proc/{}/task", self.process.id())).expect("its threads");
@@ -168,8 +169,8 @@ impl Drop for Gateway {
     }
 }
 
-/// Asks the operating system to run a process on one core; where that is refused the figure still
-/// holds.
+/// Asks the operating system to run a process on one core. If it refuses, the figure is still
+/// valid.
 fn pin(process: u32, core: usize) {
     let pinned = Command::new("taskset")
         .args(["-a", "-c", "-p", &core.to_string(), &process.to_string()])
@@ -189,7 +190,8 @@ fn client_tls(folder: &Path) -> Arc<rustls::ClientConfig> {
     Arc::new(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
 }
 
-/// Sends requests on all connections for one round; returns how many were answered as expected.
+/// Sends requests on all connections for one round. Returns the number of responses, all of which
+/// were as expected.
 async fn load(
     gateway: SocketAddr,
     tls: &Arc<rustls::ClientConfig>,
@@ -251,7 +253,7 @@ fn request(kind: Kind, key: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Whether an answer with a `Content-Length` has come whole.
+/// Returns whether a response with a `Content-Length` is complete.
 fn is_whole(answer: &[u8]) -> bool {
     let Some(head) = answer.windows(4).position(|window| window == b"\r\n\r\n") else {
         return false;

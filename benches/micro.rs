@@ -1,7 +1,8 @@
-//! Micro benchmarks: the decision, the limiter and the key look-up.
+//! Micro benchmarks of the decision, the limiter and the key look-up.
 //!
-//! `cargo bench --bench micro`. The look-up takes uniformly random keys, so the processor's cache
-//! misses are part of its figure: they grow with the table while the number of steps does not.
+//! Run with `cargo bench --bench micro`. The look-up uses uniformly random keys, so its figure
+//! includes the processor's cache misses. They grow with the table, although the number of steps
+//! does not.
 
 #[path = "shared/decision.rs"]
 mod decision;
@@ -19,8 +20,8 @@ use keygate::stats::{ApiStats, LATENCY_BOUNDS, WorkerStats, seconds_of};
 use metrics::{counter, histogram, with_local_recorder};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
-/// A small generator of well spread numbers (splitmix64), so that the benchmark measures the
-/// look-up and not itself.
+/// A small random number generator (SplitMix64), so that the benchmark measures the look-up and not
+/// the generator.
 struct Random(u64);
 
 impl Random {
@@ -64,9 +65,8 @@ fn decide(bench: &mut Criterion) {
     group.finish();
 }
 
-/// The limiter as a request meets it: the decision on an API without look-up of scopes is in
-/// `decide`; here, the same request is charged in one window, in three, and when the limit is used
-/// up.
+/// Measures the charge of one request alone: in one window, in three, and when the limit is used
+/// up. `decide` measures it together with the decision.
 fn limiter(bench: &mut Criterion) {
     let mut group = bench.benchmark_group("charge");
     let windows = |count| {
@@ -111,7 +111,8 @@ fn look_up(bench: &mut Criterion) {
     for size in [1_000, 100_000, 1_000_000] {
         let keyring = keyring(size);
         let mut random = Random(size);
-        // Digests are made beforehand: SHA-256 costs the same whatever the table's size.
+        // Digests are computed beforehand, because the cost of SHA-256 does not depend on the
+        // table's size.
         let asked: Vec<Digest> =
             (0..1 << 20).map(|_| Digest::of(key_text(random.below(size)).as_bytes())).collect();
         assert!(asked.iter().all(|digest| keyring.find(digest).is_some()));
@@ -126,7 +127,7 @@ fn look_up(bench: &mut Criterion) {
     group.finish();
 }
 
-/// What is done to header fields, for an admitted request and for a refused one.
+/// Measures the rewriting of header fields, for an admitted request and for a refused one.
 fn rewrite(bench: &mut Criterion) {
     const ID: &str = "0123456789abcdef0123456789abcdef";
     let snapshot = snapshot(definition(u32::MAX), 10_000);
@@ -176,7 +177,8 @@ fn rewrite(bench: &mut Criterion) {
     group.finish();
 }
 
-/// All that the decision costs a request, with each of many keys in turn: memory, above all.
+/// Measures everything that the decision costs a request. It uses many keys in turn, so that memory
+/// accesses dominate.
 fn whole(bench: &mut Criterion) {
     let snapshot = snapshot(definition(u32::MAX), 10_000);
     let requests: Vec<Request> = (0..10_000)
@@ -209,9 +211,9 @@ fn whole(bench: &mut Criterion) {
     });
 }
 
-/// Why workers count in cells of their own: one increment by each of two threads, in nanoseconds.
+/// Shows why workers have counters of their own: measures one increment by each of two threads.
 fn count(bench: &mut Criterion) {
-    /// How long the slower of two threads takes for so many calls.
+    /// Returns the duration of so many calls in the slower of two threads.
     fn by_two<C: FnMut() + Send>(calls: u64, counters: [C; 2]) -> Duration {
         let begin = Barrier::new(counters.len());
         thread::scope(|scope| {
@@ -254,7 +256,7 @@ fn count(bench: &mut Criterion) {
     group.bench_function("shared handle of a histogram", |bencher| {
         bencher.iter_custom(|calls| {
             let took = by_two(calls, histograms.map(|shared| || shared.record(0.001_234)));
-            // Observations wait for this.
+            // Observations are buffered until this call.
             recorder.handle().run_upkeep();
             took
         });

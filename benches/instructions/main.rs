@@ -1,8 +1,8 @@
-//! One part of the decision, done as often as it is told, so that callgrind can count its
+//! Repeats one part of the decision a given number of times, so that callgrind can count its
 //! instructions.
 //!
-//! `instructions PART CALLS`. Two runs that differ in their calls alone have the same start: their
-//! difference is what the calls cost. `count.py` makes these runs.
+//! Usage: `instructions PART CALLS`. Two runs that differ only in CALLS have the same start, so
+//! their difference is the cost of the calls. `count.py` makes these runs.
 
 #[path = "../shared/decision.rs"]
 mod decision;
@@ -33,8 +33,8 @@ fn usage() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Does one part this often; `None` if there is no such part, or if a decision is not the expected
-/// one.
+/// Repeats one part this often. Returns `None` if there is no such part, or if a decision is not
+/// the expected one.
 fn run(part: &str, calls: u64) -> Option<()> {
     let snapshot = snapshot(definition(u32::MAX), 100);
     let key = &key_text(50)[..];
@@ -54,8 +54,7 @@ fn run(part: &str, calls: u64) -> Option<()> {
             "authorise_unknown_key" => {
                 let _ = black_box(authorise(black_box(&unknown_head), &snapshot, NOW).err()?);
             }
-            // A charge uses its permit up, so each call makes one; `count.py` takes the cost of
-            // that off.
+            // A charge consumes its permit, so each call makes one. `count.py` subtracts that cost.
             "charge" => {
                 let now = Now { monotonic: NOW.monotonic + call * 10_000, ..NOW };
                 let permit = authorise(black_box(&head), &snapshot, now).ok()?;

@@ -1,4 +1,4 @@
-//! How long it takes to start, to create and to revoke.
+//! Measures how long a start, a creation and a revocation take.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -14,10 +14,11 @@ use crate::report::{Report, median, quantile};
 const CREATIONS: usize = 200;
 const REVOCATIONS: usize = 100;
 const EDITS: usize = 20;
-/// After which a gateway has done what it does at the start.
+/// Time after which a gateway has finished the work of its start.
 const SETTLED: Duration = Duration::from_secs(3);
 
-/// Starts a gateway; returns it with the seconds until a key of the store was answered.
+/// Starts a gateway. Returns it, and the seconds until its first response, which must have the
+/// status `answered`.
 pub(crate) async fn start(folder: &Path, answered: u16) -> (Gateway, f64) {
     let gateway = Gateway::start(folder);
     let mut client = Client::data(&gateway).await;
@@ -26,7 +27,8 @@ pub(crate) async fn start(folder: &Path, answered: u16) -> (Gateway, f64) {
     (gateway, elapsed)
 }
 
-/// Starts with an empty store and with a full one; returns the memory that the first one takes.
+/// Measures starts with an empty store and with a full one. Returns the memory of the first gateway
+/// as [`Gateway::memory`] does.
 pub(crate) async fn starts(
     report: &mut Report,
     empty: &Path,
@@ -68,15 +70,15 @@ pub(crate) async fn starts(
     before
 }
 
-/// Starts with a store of which a hundredth is revoked.
+/// Measures a start with a store of which one key in a hundred is revoked.
 pub(crate) async fn start_with_revoked(report: &mut Report, folder: &Path) {
     let (gateway, elapsed) = start(folder, 200).await;
     assert_eq!(Client::data(&gateway).await.tickets(&secret(0)).await, 401, "key 0 is revoked");
     report.promised("start while one key in a hundred is revoked", elapsed, "s", 5.0);
 }
 
-/// Starts with a store of which every key is revoked. `empty` is the memory that a gateway without
-/// keys takes.
+/// Measures a start with a store of which every key is revoked. `empty` is the memory of a gateway
+/// without keys.
 pub(crate) async fn start_with_dead(
     report: &mut Report,
     folder: &Path,
@@ -97,7 +99,7 @@ pub(crate) async fn start_with_dead(
     report.noted("  of that anonymous", per_key(memory.0, empty.0), "B");
 }
 
-/// Creates keys, revokes them through the admin API, and revokes others by editing the file.
+/// Measures creations, revocations through the admin API, and revocations by an edit of the file.
 pub(crate) async fn changes(report: &mut Report, gateway: &Gateway, upstream: SocketAddr) {
     let (mut admin, mut data) = (Client::admin(gateway).await, Client::data(gateway).await);
     let (mut created, mut acknowledged) = (Vec::new(), Vec::new());
@@ -153,7 +155,7 @@ pub(crate) async fn changes(report: &mut Report, gateway: &Gateway, upstream: So
     report.noted("  most", quantile(&mut in_force, 1.0), "ms");
 }
 
-/// Asks again and again; milliseconds until the answer is 401.
+/// Sends requests until the status is 401. Returns the milliseconds since `since`.
 async fn first_refusal(gateway: &Gateway, data: &mut Client, secret: &str, since: Instant) -> f64 {
     while !data.is_refused(gateway, secret).await {
         assert!(since.elapsed() < Duration::from_secs(10), "a revoked key still works");
@@ -161,7 +163,7 @@ async fn first_refusal(gateway: &Gateway, data: &mut Client, secret: &str, since
     milliseconds(since)
 }
 
-/// Since then.
+/// Returns the milliseconds since `since`.
 pub(crate) fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1000.0
 }

@@ -1,4 +1,4 @@
-//! HTTP/1.1 on one kept-alive connection, and an upstream to answer it.
+//! An HTTP/1.1 client with one persistent connection.
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -15,7 +15,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// To the data address.
+    /// Connects to the data address.
     pub(crate) async fn data(gateway: &Gateway) -> Self {
         let name = rustls_pki_types::ServerName::try_from("localhost").expect("a name");
         let connector = tokio_rustls::TlsConnector::from(gateway.tls.clone());
@@ -24,17 +24,18 @@ impl Client {
         Self { stream: Box::new(stream), buffer: Vec::with_capacity(8192) }
     }
 
-    /// To the admin address.
+    /// Connects to the admin address.
     pub(crate) async fn admin(gateway: &Gateway) -> Self {
         Self { stream: Box::new(connect(gateway.admin).await), buffer: Vec::with_capacity(8192) }
     }
 
-    /// Sends a request and waits for the whole answer: status and body.
+    /// Sends a request. Returns the status and the body of the whole response.
     pub(crate) async fn exchange(&mut self, request: &[u8]) -> (u16, &[u8]) {
         self.try_exchange(request).await.expect("the gateway closed the connection")
     }
 
-    /// The same. `None`: the connection ended before the answer did.
+    /// Does the same as [`Self::exchange`]. Returns `None` if the connection ended before the
+    /// response did.
     async fn try_exchange(&mut self, request: &[u8]) -> Option<(u16, &[u8])> {
         self.stream.write_all(request).await.ok()?;
         self.buffer.clear();
@@ -51,13 +52,13 @@ impl Client {
         Some((status.expect("a status"), &self.buffer[body..]))
     }
 
-    /// The status that the holder of this key gets.
+    /// Sends a request with this key. Returns the status.
     pub(crate) async fn tickets(&mut self, secret: &str) -> u16 {
         self.exchange(&tickets(secret)).await.0
     }
 
-    /// Whether the holder of this key, which may be revoked at any moment, is refused. A request
-    /// that runs at that moment is cut off, as is promised; the one after it is judged anew.
+    /// Returns whether this key, which may be revoked at any moment, is refused. A request in
+    /// progress at that moment is cut off, as promised. The next one is judged anew.
     pub(crate) async fn is_refused(&mut self, gateway: &Gateway, secret: &str) -> bool {
         loop {
             match self.try_exchange(&tickets(secret)).await {
@@ -79,7 +80,7 @@ impl Client {
         (status, serde_json::from_slice(body).unwrap_or_default())
     }
 
-    /// Makes a key; returns its id and the key itself.
+    /// Creates a key. Returns its id and the key itself.
     pub(crate) async fn create(&mut self, name: &str) -> (String, String) {
         let body = format!(
             r#"{{"name": "{name}", "organization": "org_000001", "scopes": ["tickets:read"]}}"#
@@ -103,7 +104,7 @@ async fn connect(address: std::net::SocketAddr) -> TcpStream {
     stream
 }
 
-/// A request for tickets by the holder of this key.
+/// Returns a request for tickets with this key.
 pub(crate) fn tickets(secret: &str) -> Vec<u8> {
     format!(
         "GET /api/v1/tickets HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {secret}\r\n\
@@ -112,7 +113,8 @@ pub(crate) fn tickets(secret: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Where the body of an answer with a `Content-Length` starts, if it has come whole.
+/// Returns the offset of the body of a response with a `Content-Length`, or `None` if the response
+/// is incomplete.
 fn body_of_whole(answer: &[u8]) -> Option<usize> {
     let head = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
     let text = String::from_utf8_lossy(&answer[..head]).to_ascii_lowercase();

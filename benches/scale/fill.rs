@@ -1,5 +1,5 @@
-//! A store with many keys, written straight into its tables: through the office, one durable change
-//! each, it would take hours.
+//! Fills a store with many keys by writing its tables directly. Through the admin API, with one
+//! durable change for each key, it would take hours.
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,7 +8,7 @@ use keygate::keystore::KeyStore;
 use keygate::policy::Digest;
 use rusqlite::{Connection, params};
 
-/// When everything was made, in Unix seconds.
+/// The creation time of everything, in Unix seconds.
 const MADE: i64 = 1_760_000_000;
 const NAMES: [&str; 8] = [
     "CRM Integration",
@@ -21,12 +21,12 @@ const NAMES: [&str; 8] = [
     "Partner",
 ];
 
-/// The text of the key with this number; what a caller presents.
+/// Returns the key with this number, as a caller presents it.
 pub(crate) fn secret(number: usize) -> String {
     format!("bench_{:016x}{:016x}", mix(number as u64), mix(number as u64 ^ 0x5ca1e))
 }
 
-/// The id of the key with this number: as many characters as those that Keygate makes up.
+/// Returns the id of the key with this number, as long as the ids that Keygate generates.
 pub(crate) fn id(number: usize) -> String {
     const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let mut rest =
@@ -39,7 +39,7 @@ pub(crate) fn id(number: usize) -> String {
     id
 }
 
-/// The finaliser of SplitMix64: one to one, and scattered.
+/// Scrambles a number with the finaliser of SplitMix64, which is a bijection.
 pub(crate) fn mix(number: u64) -> u64 {
     let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let number = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -47,11 +47,11 @@ pub(crate) fn mix(number: u64) -> u64 {
     number ^ number >> 31
 }
 
-/// Makes a store with this many keys. Organisations have a hundred each; a tenth has an address
-/// range, which all clients of the benchmark are in, a tenth expires some day, a fiftieth has a
-/// limit of its own, and half of them have been used before.
+/// Makes a store with this many keys, a hundred in each organisation. One key in ten has an address
+/// range that contains all clients of the benchmark. One in ten expires some day, one in fifty has
+/// a limit of its own, and one in two has been used before.
 pub(crate) async fn fill(path: &Path, keys: usize) {
-    // Makes the tables and lets go of them again.
+    // Creates the tables.
     let opened = KeyStore::open(path, |_| {}).expect("a new store");
     opened.store.close().await;
     let mut connection = Connection::open(path).expect("the store");
@@ -60,7 +60,7 @@ pub(crate) async fn fill(path: &Path, keys: usize) {
         .expect("settings for a bulk load");
     let transaction = connection.transaction().expect("a transaction");
     let mut ids: Vec<(String, usize)> = (0..keys).map(|number| (id(number), number)).collect();
-    // In the order of the tables, so that rows are only ever added behind the last one.
+    // Sorted like the tables, so that every row is appended.
     ids.sort_unstable();
     {
         let statement = |sql| transaction.prepare(sql).expect("a statement");
@@ -107,7 +107,7 @@ pub(crate) async fn fill(path: &Path, keys: usize) {
     transaction.commit().expect("the commit");
 }
 
-/// Revokes one key in so many of a store that is not open.
+/// Revokes one key in `parts`, in a store that is not open.
 pub(crate) fn revoke_one_in(parts: usize, path: &Path, keys: usize) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").as_secs();
     let now = i64::try_from(now).expect("a time before the end");

@@ -1,4 +1,4 @@
-//! The gateway's process, and what the operating system says of it.
+//! Runs the gateway's process, and reads its resource usage from the operating system.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -7,10 +7,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The admin token of all gateways here.
+/// The admin token of all gateways of the benchmark.
 pub(crate) const TOKEN: &str = "token-of-the-benchmark";
 
-/// A folder with a certificate, a store and a `gateway.toml` with these ids in `[revoked]`.
+/// Writes a `gateway.toml` with these ids in `[revoked]`, for a folder with a certificate and a
+/// store.
 pub(crate) fn write_configuration(folder: &Path, upstream: SocketAddr, revoked: &[String]) {
     let token = keygate::policy::Digest::of(TOKEN.as_bytes());
     let toml = format!(
@@ -34,7 +35,7 @@ pub(crate) fn write_configuration(folder: &Path, upstream: SocketAddr, revoked: 
     std::fs::rename(new, folder.join("gateway.toml")).expect("gateway.toml");
 }
 
-/// A self-signed certificate for `localhost`.
+/// Writes a self-signed certificate for `localhost`.
 pub(crate) fn write_certificate(folder: &Path) {
     let certified =
         rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
@@ -42,7 +43,7 @@ pub(crate) fn write_certificate(folder: &Path) {
     std::fs::write(folder.join("key.pem"), certified.signing_key.serialize_pem()).expect("key.pem");
 }
 
-/// A running gateway; ended when dropped.
+/// A running gateway. Killed when dropped.
 pub(crate) struct Gateway {
     process: Child,
     pub(crate) folder: PathBuf,
@@ -53,7 +54,8 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Starts it in a folder that has all it needs; waits until it says that it is ready.
+    /// Starts a gateway in a folder that contains everything it needs. Returns when it has reported
+    /// that it is ready.
     pub(crate) fn start(folder: &Path) -> Self {
         let tls = trusting(&folder.join("cert.pem"));
         let started = Instant::now();
@@ -79,7 +81,7 @@ impl Gateway {
                 _ => {}
             }
         }
-        // It logs each change; a pipe that nobody reads would fill up.
+        // It logs each change, so an unread pipe would fill up.
         std::thread::spawn(move || events.for_each(drop));
         let (data, admin) = (data.expect("the data address"), admin.expect("the admin address"));
         Self { process, folder: folder.to_owned(), started, data, admin, tls }
@@ -89,7 +91,7 @@ impl Gateway {
         self.process.id()
     }
 
-    /// Time on a core in nanoseconds, of its workers and of all its threads
+    /// Returns the time on a core of its workers and of all its threads, in nanoseconds
     /// (`/proc/PID/task/*/schedstat`, first field).
     pub(crate) fn cpu(&self) -> (u64, u64) {
         let (mut workers, mut all) = (0, 0);
@@ -110,8 +112,8 @@ impl Gateway {
         (workers, all)
     }
 
-    /// Seconds for which its first thread, which loads the store, was on a core, and for which it
-    /// waited for one.
+    /// Returns how long its first thread, which loads the store, was on a core, and how long it
+    /// waited for one, in seconds.
     pub(crate) fn loading(&self) -> (f64, f64) {
         let text = std::fs::read_to_string(format!("/proc/{}/schedstat", self.process.id()))
             .unwrap_or_default();
@@ -121,7 +123,8 @@ impl Gateway {
         (seconds.next().unwrap_or(0.0), seconds.next().unwrap_or(0.0))
     }
 
-    /// Resident memory in bytes: of its own, and of its own and of mapped files.
+    /// Returns the resident memory in bytes: the anonymous memory, and all of it, mapped files
+    /// included.
     pub(crate) fn memory(&self) -> (u64, u64) {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))
             .expect("its status");
@@ -132,7 +135,7 @@ impl Gateway {
         (kibibytes("RssAnon:"), kibibytes("VmRSS:"))
     }
 
-    /// Asks it to stop, as a service manager would, and waits for it.
+    /// Asks it to stop, as a service manager would, and waits until it has.
     pub(crate) fn stop(mut self) {
         let _ = Command::new("kill").arg(self.process.id().to_string()).status();
         let _ = self.process.wait();

@@ -1,4 +1,4 @@
-//! Requests: what they cost, and how long they take while keys are changed.
+//! Measures the cost of requests, and their latency while keys are changed.
 
 use std::time::{Duration, Instant};
 
@@ -14,40 +14,40 @@ use crate::report::{Report, median, quantile};
 const CONNECTIONS: u64 = 32;
 const ROUNDS: usize = 7;
 const ROUND: Duration = Duration::from_millis(1500);
-/// After which the uses of a round have been written down.
+/// Time after which the key usage of a round has been stored.
 const WRITTEN_DOWN: Duration = Duration::from_secs(4);
-/// Requests a second of the measurement of latency, which leave the gateway's core mostly idle.
+/// Requests per second of the measurement of latency. They leave the gateway's core mostly idle.
 const RATE: u64 = 500;
 const CHANGES: u64 = 100;
 const WINDOW: u64 = 5;
 
-/// How often which key is used.
+/// The distribution of requests over the keys.
 #[derive(Clone, Copy)]
 pub(crate) enum Draw {
-    /// The nth most frequent one is used 1/n as often as the most frequent one, by and large.
+    /// The key of rank n is used about 1/n as often as the most frequent one.
     Zipf,
-    /// Each as often as any other.
+    /// All keys are used equally often.
     Uniform,
 }
 
 impl Draw {
-    /// A key's number, from a random one.
+    /// Returns the number of a key, derived from a random number.
     fn key(self, keys: usize, random: u64) -> usize {
         let share = (random >> 11) as f64 / (1_u64 << 53) as f64;
         let rank = match self {
             Self::Zipf => (keys as f64 + 1.0).powf(share) - 1.0,
             Self::Uniform => share * keys as f64,
         };
-        // Frequent keys are no neighbours.
+        // Spreads the frequent keys over all numbers.
         (rank as usize).min(keys - 1) * 7_368_787 % keys
     }
 }
 
-/// A gateway, and how many keys its store has.
+/// A gateway, and the number of keys in its store.
 pub(crate) type Filled<'g> = (&'g Gateway, usize);
 
-/// What a request costs with few keys and with many that have all been used before, in interleaved
-/// rounds.
+/// Measures the cost of a request with few keys and with many that have all been used before, in
+/// interleaved rounds.
 pub(crate) async fn costs(report: &mut Report, few: Filled<'_>, many: Filled<'_>) {
     for (draw, name, promise) in [(Draw::Zipf, "Zipf", 5.0), (Draw::Uniform, "uniform", 10.0)] {
         let (mut spent, mut more) = ([const { Vec::new() }; 4], [const { Vec::new() }; 2]);
@@ -65,7 +65,7 @@ pub(crate) async fn costs(report: &mut Report, few: Filled<'_>, many: Filled<'_>
             let micros = |index: usize, of: fn((u64, u64)) -> u64| {
                 (of(after[index]) - of(before[index])) as f64 / 1000.0 / answers[index] as f64
             };
-            // The first round warms up.
+            // The first round is a warm-up.
             if round > 0 {
                 let figures = [
                     micros(0, |cpu| cpu.1),
@@ -100,8 +100,8 @@ pub(crate) async fn costs(report: &mut Report, few: Filled<'_>, many: Filled<'_>
     }
 }
 
-/// Uses each key once. What it costs is that of the first use: what a key remembers of its use is
-/// made, and is new to the store.
+/// Uses each key once, which measures the cost of first uses: the usage state of a key is created,
+/// and its usage is new to the store.
 pub(crate) async fn first_uses(report: &mut Report, (gateway, keys): Filled<'_>) {
     let clients = connect(gateway).await;
     let (before, memory) = (gateway.cpu(), gateway.memory().1);
@@ -125,7 +125,7 @@ pub(crate) async fn first_uses(report: &mut Report, (gateway, keys): Filled<'_>)
     );
 }
 
-/// For one round, sends as much as is answered; returns how many requests were.
+/// Sends requests for one round, as fast as they are answered. Returns the number of responses.
 async fn round_of(clients: Vec<Client>, draw: Draw, keys: usize, round: u64) -> u64 {
     let started = Instant::now();
     let key = move |client, request| draw.key(keys, mix(round << 48 | client << 32 | request));
@@ -135,8 +135,8 @@ async fn round_of(clients: Vec<Client>, draw: Draw, keys: usize, round: u64) -> 
     .await
 }
 
-/// Sends one request after the other on each connection; `key` tells with which key, by the numbers
-/// of connection and request.
+/// Sends one request after the other on each connection. `key` returns the key for a connection and
+/// a request by their numbers, or `None` to end. Returns the number of responses.
 async fn saturate(
     connected: Vec<Client>,
     key: impl Fn(u64, u64) -> Option<usize> + Copy + 'static,
@@ -156,7 +156,7 @@ async fn saturate(
     clients.join_all().await.into_iter().sum()
 }
 
-/// How long requests take, with and without a hundred changes a second, in turn.
+/// Measures the latency of requests, alternately with and without 100 changes per second.
 pub(crate) async fn latencies(report: &mut Report, (gateway, keys): Filled<'_>) {
     let (mut before, mut during, mut changed) = (Vec::new(), Vec::new(), Vec::new());
     for window in 0..6 {
@@ -179,8 +179,8 @@ pub(crate) async fn latencies(report: &mut Report, (gateway, keys): Filled<'_>) 
     report.noted("  a change, until it is acknowledged: p99", quantile(&mut changed, 0.99), "ms");
 }
 
-/// Sends requests at fixed moments, whether or not earlier ones have been answered; returns
-/// milliseconds from those moments on.
+/// Sends requests at fixed times, which do not depend on earlier responses. A request waits while
+/// its connection is busy. Returns the latencies from the fixed times, in milliseconds.
 async fn steady(gateway: &Gateway, keys: usize, window: u64) -> Vec<f64> {
     let mut clients = JoinSet::new();
     let connected = connect(gateway).await;
@@ -210,7 +210,7 @@ async fn connect(gateway: &Gateway) -> Vec<Client> {
     clients
 }
 
-/// Creates and revokes keys at fixed moments; returns how many milliseconds each change took.
+/// Creates and revokes keys at fixed times. Returns the duration of each change in milliseconds.
 async fn keep_changing(gateway: &Gateway) -> Vec<f64> {
     const CLIENTS: u64 = 8;
     let mut clients = JoinSet::new();

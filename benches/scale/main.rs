@@ -1,10 +1,11 @@
-//! What Keygate promises of a store with a million keys, measured on the real gateway: how fast it
-//! starts, what a key costs in memory, in force and refused for good, how soon a change is in
-//! force, and what all those keys cost each request.
+//! Measures on a real gateway what Keygate promises for a store with a million keys: how fast it
+//! starts, how much memory a key takes, in force or revoked, how soon a change is in force, and
+//! what the keys add to the cost of each request.
 //!
-//! `KEYGATE_SCALE_KEYS` sets another number of keys. The gateway runs one worker on core 0; load
-//! and upstream are on the last core. Costs are what the kernel says the gateway's threads were on
-//! a core for, so they do not depend on how busy the machine is otherwise; times do.
+//! `KEYGATE_SCALE_KEYS` sets another number of keys. The gateway runs one worker on core 0, the
+//! load and the upstream run on the last core. Costs are the time on a core that the kernel
+//! accounts to the gateway's threads, so they do not depend on other load of the machine. Durations
+//! do.
 
 mod changes;
 mod client;
@@ -85,8 +86,8 @@ fn mebibytes(path: &Path) -> u64 {
     path.metadata().map_or(0, |metadata| metadata.len() >> 20)
 }
 
-/// Asks the operating system to run a process on one core; where that is refused the figures still
-/// hold.
+/// Asks the operating system to run a process on one core. If it refuses, the figures are still
+/// valid.
 fn pin(process: u32, core: usize) {
     let pinned = Command::new("taskset")
         .args(["-a", "-c", "-p", &core.to_string(), &process.to_string()])

@@ -1,4 +1,4 @@
-//! The figures, each beside what is promised.
+//! Collects the figures, each with the promise about it.
 
 use std::path::Path;
 
@@ -10,12 +10,12 @@ struct Line {
     what: String,
     figure: f64,
     unit: &'static str,
-    /// At most this. Nothing: a figure without a promise.
+    /// The promised limit, or `None` for a figure without a promise.
     promise: Option<f64>,
 }
 
 impl Report {
-    /// Takes in a figure of which something is promised: at most `promise`.
+    /// Adds a figure that is promised to be at most `promise`.
     pub(crate) fn promised(
         &mut self,
         what: impl Into<String>,
@@ -27,7 +27,7 @@ impl Report {
         self.print_last();
     }
 
-    /// Takes in a figure that only helps to understand the others.
+    /// Adds a figure that only helps to understand the others.
     pub(crate) fn noted(&mut self, what: impl Into<String>, figure: f64, unit: &'static str) {
         self.0.push(Line { what: what.into(), figure, unit, promise: None });
         self.print_last();
@@ -43,7 +43,7 @@ impl Report {
         println!("{what:66} {figure:10.2} {unit:3}  {verdict}");
     }
 
-    /// Writes them down as JSON.
+    /// Writes all lines to a file as JSON.
     pub(crate) fn write(&self, path: &Path, keys: usize) {
         let lines = self.0.iter().map(|Line { what, figure, unit, promise }| {
             let kept = promise.map(|promise| *figure <= promise);
@@ -63,14 +63,14 @@ impl Report {
     }
 }
 
-/// The figure below which this share of them is.
+/// Returns the quantile at `share`, between 0 and 1. Returns NaN if there are no figures.
 pub(crate) fn quantile(figures: &mut [f64], share: f64) -> f64 {
     figures.sort_by(f64::total_cmp);
     let at = (figures.len() as f64 * share) as usize;
     figures.get(at.min(figures.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
 }
 
-/// Half of the figures are below it.
+/// Returns the median.
 pub(crate) fn median(figures: &mut [f64]) -> f64 {
     quantile(figures, 0.5)
 }

@@ -1,5 +1,4 @@
-//! What the benchmarks of the decision decide about: an API with two scopes, its keys, and
-//! requests.
+//! Shared by the benchmarks of the decision: an API with two scopes, its keys, and requests.
 
 use std::sync::Arc;
 
@@ -8,12 +7,12 @@ use keygate::policy::*;
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
 
-/// The key of this number; plainly none that anybody uses.
+/// Returns the key with this number. It is plainly not a real one.
 pub(crate) fn key_text(number: u64) -> String {
     format!("sk_{}_{number:030}", "live")
 }
 
-/// An API with one limit, which lets this many requests through in a minute.
+/// Returns an API with one limit: this many requests per minute.
 pub(crate) fn definition(count: u32) -> ApiDefinition {
     let scope = |name: &str, allows: &[&str]| Scope {
         name: name.into(),
@@ -68,12 +67,12 @@ pub(crate) fn key(number: u64) -> Arc<KeyRecord> {
     }))
 }
 
-/// As many keys.
+/// Returns a keyring with this many keys.
 pub(crate) fn keyring(size: u64) -> Keyring {
     Keyring::new((0..size).map(key))
 }
 
-/// Keys that read tickets, within the API's limit.
+/// Returns a snapshot with this many keys, which may read tickets within the API's limit.
 pub(crate) fn snapshot(definition: ApiDefinition, size: u64) -> Snapshot {
     let grant = Grant::new(
         0,
@@ -91,7 +90,7 @@ pub(crate) fn snapshot(definition: ApiDefinition, size: u64) -> Snapshot {
     }
 }
 
-/// A request with a key, as it has come.
+/// A request with a key.
 pub(crate) struct Request {
     method: Method,
     path: &'static str,
@@ -128,7 +127,7 @@ impl Request {
     }
 }
 
-/// The header fields of an upstream's answer.
+/// Returns the header fields of an upstream's response.
 pub(crate) fn upstream_answer() -> Fields<'static> {
     let mut answer = Fields::new();
     for (name, value) in [

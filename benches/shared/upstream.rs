@@ -1,11 +1,11 @@
-//! What stands behind the gateway in the benchmarks.
+//! The upstream of the benchmarks.
 
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-/// Answers every request with 160 bytes.
+/// Responds to every request with a body of 160 bytes.
 pub(crate) async fn upstream(listener: TcpListener) {
     let answer = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 160\r\n\r\n{}",

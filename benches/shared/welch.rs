@@ -1,6 +1,6 @@
-//! Welch's t-test: whether two kinds of measurements differ more than chance explains.
+//! Welch's t-test: tells whether two kinds of measurements differ more than by chance.
 
-/// Measurements of one kind, by what is needed of them (Welford's method).
+/// The statistics of measurements of one kind (Welford's method).
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Sample {
     count: f64,
@@ -21,21 +21,21 @@ impl Sample {
         self.mean
     }
 
-    /// Of the mean.
+    /// Returns the variance of the mean.
     fn variance(&self) -> f64 {
         self.squares / (self.count - 1.0) / self.count
     }
 }
 
-/// How many standard errors the means are apart. Beyond 4.5 with many measurements, chance explains
-/// it once in 100,000 times.
+/// Returns how many standard errors the means are apart. With many measurements, chance exceeds 4.5
+/// about once in 100,000 times.
 pub(crate) fn t(a: &Sample, b: &Sample) -> f64 {
     (a.mean - b.mean) / (a.variance() + b.variance()).sqrt()
 }
 
-/// What two kinds of things take, each measured many times, and their t. One thing counts once,
-/// with its median: where its digest happens to fall in a table makes a difference that is its own,
-/// however often it is measured.
+/// Compares two kinds of things, each measured many times. Returns their samples and t. Each thing
+/// counts once, by its median: the place of its digest in a table has an effect of its own, however
+/// often it is measured.
 pub(crate) fn compare(
     mut first: Vec<Vec<f64>>,
     mut second: Vec<Vec<f64>>,

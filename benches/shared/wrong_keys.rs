@@ -1,12 +1,13 @@
-//! Keys that are wrong, from not at all like a real one to nearly it.
+//! Wrong keys that resemble a real one to different degrees.
 
 use keygate::policy::{Digest, new_key};
 
-/// As many keys of each kind, and what they are. `real` is one that the gateway knows; those of a
-/// kind are as long, because hashing takes as long as what is hashed.
+/// Returns `count` keys of each kind, and what is special about the kind. `real` is a key that the
+/// gateway knows. All keys of a kind have the same length, because the duration of hashing depends
+/// on it.
 pub(crate) fn wrong_keys(real: &str, count: usize) -> Vec<(&'static str, Vec<String>)> {
     let (prefix, start) = (&real[..8], Digest::of(real.as_bytes()).as_bytes()[0]);
-    // No real key ends so: those of tests and benchmarks are numbers.
+    // No real key ends like this: those of tests and benchmarks end in digits.
     let letter = |number: usize| char::from(b"ghijklmnopqrstuvwxyz"[number % 20]);
     let ends_wrongly = |number: usize| {
         format!("{}{}{}", &real[..real.len() - 2], letter(number / 20), letter(number))
@@ -29,13 +30,13 @@ pub(crate) fn wrong_keys(real: &str, count: usize) -> Vec<(&'static str, Vec<Str
     ]
 }
 
-/// A key that has nothing but its prefix and its length in common with the real one.
+/// Returns a key that shares only its prefix and its length with the real one.
 pub(crate) fn unlike(real: &str, number: usize) -> String {
     let text = Digest::of(&number.to_le_bytes()).to_string();
     format!("{}x{}", &real[..8], &text[..real.len() - 9])
 }
 
-/// As new keys are made, and as long as those are.
+/// Returns a key of the format and the length of new keys, with a valid checksum.
 fn checked(prefix: &str, length: usize, number: usize) -> String {
     let random: Vec<u8> =
         (0..length).map(|at| u8::try_from((at * 31 + number * 17) % 240).unwrap_or(0)).collect();

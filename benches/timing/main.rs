@@ -1,13 +1,13 @@
-//! Whether the time of a refusal tells how near a wrong key is to a real one: Welch's t-test
-//! between a key that is like no other and keys that nearly are one. Each key is one observation.
+//! Tests whether the duration of a refusal reveals how near a wrong key is to a real one: Welch's
+//! t-test between keys that resemble no other and keys that resemble a real one. Each key is one
+//! observation.
 //!
-//! `cargo bench --bench timing`; `KEYGATE_TIMING_ROUNDS` says how often each is measured. It fails
-//! where a |t| is beyond 4.5.
+//! Run with `cargo bench --bench timing`. `KEYGATE_TIMING_ROUNDS` sets how often each key is
+//! measured. It fails if a |t| exceeds 4.5.
 //!
-//! By design there is nothing to measure. The whole key is hashed before anything is compared,
-//! whatever it is, and what is looked up is its digest: how many of its bytes agree with those of a
-//! real one is as good as thrown by dice, and nobody can try for more of them without having found
-//! a second text with that digest.
+//! By design there is nothing to measure. The whole key is hashed before anything is compared, and
+//! the look-up uses its digest. How many bytes of that agree with those of a real digest is random.
+//! Nobody can make all of them agree without a second text with the same digest.
 
 #[path = "../shared/decision.rs"]
 #[expect(dead_code, reason = "an upstream's answer is of no interest here")]
@@ -27,7 +27,7 @@ use keygate::policy::*;
 
 const NOW: Now = Now { monotonic: 1_000 * SECOND, unix: 1_800_000_000 };
 const BOUND: f64 = 4.5;
-/// Decisions that are timed together, because one is over before the clock moves.
+/// Decisions that are timed together, because a single one is shorter than the clock's resolution.
 const AT_ONCE: u32 = 20;
 
 /// Keys of each kind.
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
         let mut times = (vec![Vec::new(); KEYS], vec![Vec::new(); KEYS]);
         for turn in 0..rounds * KEYS {
             let key = turn % KEYS;
-            // Neither is always the first.
+            // Alternates which one comes first.
             if turn % 2 == 0 {
                 times.0[key].push(time(&snapshot, &far[key]));
                 times.1[key].push(time(&snapshot, &near[key]));
@@ -73,7 +73,7 @@ fn main() -> ExitCode {
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-/// Nanoseconds that a refusal takes.
+/// Returns the duration of a refusal in nanoseconds.
 fn time(snapshot: &Snapshot, request: &Request) -> f64 {
     let fields = request.fields();
     let head = request.head(&fields);

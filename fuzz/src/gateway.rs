@@ -1,5 +1,5 @@
-//! A real gateway in this process, in front of an upstream that stops everything when it is sent
-//! what it should never see.
+//! Runs a real gateway in this process, in front of an upstream that ends the run if it receives
+//! anything that it never should.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,22 +12,22 @@ use tempfile::TempDir;
 
 use crate::{PREFIX, all, key};
 
-/// What opens the admin address.
+/// The admin token.
 pub const TOKEN: &str = "a token of the fuzzer's";
 
-/// How long silence means that nothing more comes.
+/// How long nothing must arrive until a response is taken to be complete.
 const SILENCE: Duration = Duration::from_millis(4);
 
-/// Where the gateway is.
+/// The addresses of the gateway.
 pub struct Gateway {
-    /// For clients.
+    /// The data address.
     pub data: SocketAddr,
-    /// For operators.
+    /// The admin address.
     pub admin: SocketAddr,
     _folder: TempDir,
 }
 
-/// The one gateway, started when it is first asked for.
+/// Returns the only gateway. Starts it at the first call.
 pub fn gateway() -> &'static Gateway {
     static GATEWAY: OnceLock<Gateway> = OnceLock::new();
     GATEWAY.get_or_init(start)
@@ -39,7 +39,7 @@ fn start() -> Gateway {
         TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port")
     };
     let (data, admin, behind) = (free(), free(), upstream.local_addr().expect("its port"));
-    // In memory where there is such a folder, because the store waits for its disk.
+    // Uses a file system in memory where there is one, because the store waits for its disk.
     let folder =
         tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder");
     let (digest, token) = (hex(&key()), hex(TOKEN));
@@ -99,7 +99,7 @@ fn hex(text: &str) -> String {
     Digest::of(text.as_bytes()).to_string()
 }
 
-/// Reads requests strictly and answers them.
+/// Parses requests strictly and responds to them.
 fn serve(mut stream: TcpStream) {
     let mut bytes = Vec::new();
     loop {
@@ -142,7 +142,7 @@ fn serve(mut stream: TcpStream) {
     }
 }
 
-/// What stands behind the body; nothing if it broke off.
+/// Reads a body. Returns the bytes that follow it, or `None` if the connection ended within it.
 fn read_body(stream: &mut TcpStream, mut body: Body, mut bytes: Vec<u8>) -> Option<Vec<u8>> {
     loop {
         let (read, piece) = body.read(&bytes).expect("the gateway frames soundly");
@@ -164,7 +164,8 @@ fn more(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Sends bytes and returns what is answered until nothing more comes.
+/// Sends bytes and returns the response. `until_silence`: whether the response ends when nothing
+/// arrives for a while. Otherwise it must end with the connection, within five seconds.
 pub fn exchange(address: SocketAddr, bytes: &[u8], until_silence: bool) -> Vec<u8> {
     let mut answer = Vec::new();
     let Ok(mut stream) = TcpStream::connect(address) else { return answer };

@@ -1,4 +1,4 @@
-//! What the fuzz targets share: a configuration to judge by, and a real gateway to talk to.
+//! Shared by the fuzz targets: a configuration for decisions, and a real gateway.
 
 pub mod gateway;
 
@@ -10,13 +10,13 @@ use keygate::policy::{
     Now, Organization, Peer, Restrictions, Routes, ScopeSet, Secret, Snapshot, Tombstones,
 };
 
-/// The moment at which everything happens.
+/// The time of all decisions.
 pub const NOW: Now = Now { monotonic: 1_000_000_000, unix: 1_800_000_000 };
 
-/// What the key starts with.
+/// The prefix of the key.
 pub const PREFIX: &str = "fuzz_live_";
 
-/// The one key that is good.
+/// Returns the only valid key.
 pub fn key() -> String {
     format!("{PREFIX}{:030}", 7)
 }
@@ -60,14 +60,14 @@ errors = "detail"
 errors_distinguish = false
 "#;
 
-/// The definitions of the APIs, as the file gives them.
+/// Returns the definitions of the APIs of the file.
 pub fn definitions() -> Vec<ApiDefinition> {
     let text = APIS.replace("PREFIX", PREFIX);
     let config = keygate::config::parse(&text, Path::new("gateway.toml")).expect("a sound file");
     config.apis.iter().map(|api| api.definition.clone()).collect()
 }
 
-/// The APIs, and one key that opens all of them.
+/// Returns a snapshot with the APIs, and one key that has access to all of them.
 pub fn snapshot() -> Snapshot {
     let definitions = definitions();
     let limits: Arc<[Limit]> = definitions[0].rate_limit.clone();
@@ -104,12 +104,12 @@ pub fn snapshot() -> Snapshot {
     }
 }
 
-/// Where requests come from.
+/// Returns the peer that sends all requests.
 pub fn peer() -> Peer {
     Peer::new([192, 0, 2, 1].into(), true, None)
 }
 
-/// The fields of this name.
+/// Returns the values of the fields of this name.
 pub fn all<'f>(fields: &'f Fields<'_>, name: &'f str) -> impl Iterator<Item = &'f [u8]> {
     fields.iter().filter(move |field| field.name == name).map(|field| field.value)
 }

@@ -1,5 +1,5 @@
-//! Bodies to the admin API and to an API's own key endpoints of a real gateway: a mistake is the
-//! caller's (4xx), and answers are JSON.
+//! Fuzzes bodies to the admin API and to an API's own key endpoints of a real gateway. No response
+//! may be a 5xx.
 #![no_main]
 
 use keygate::http1;
@@ -20,7 +20,7 @@ const CALLS: [&str; 12] = [
     "POST /v1/explain",
     "GET /v1/keys",
     "GET /v1/audit",
-    // To the API's own key endpoints.
+    // The API's own key endpoints.
     "POST /api/v1/keys",
 ];
 
@@ -30,7 +30,7 @@ fuzz_target!(|data: &[u8]| {
     let own = call.contains("/api/");
     let (address, credential) =
         if own { (gateway().data, key()) } else { (gateway().admin, TOKEN.to_owned()) };
-    // For calls that have no body, it is the query.
+    // The input is the query of calls without a body.
     let query: String = String::from_utf8_lossy(body)
         .chars()
         .filter(|char| char.is_ascii_graphic() && *char != '#')
@@ -43,7 +43,7 @@ fuzz_target!(|data: &[u8]| {
     );
     let mut answer = exchange(address, &[head.as_bytes(), body].concat(), false);
     if answer.is_empty() {
-        return; // a reset: the body was too large to be read
+        return; // a reset: the body was too large
     }
     let end = http1::find_end(&answer, 0, 1 << 16).expect("a sound answer").expect("a whole head");
     let (head, rest) = answer.split_at_mut(end);

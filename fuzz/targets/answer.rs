@@ -1,5 +1,6 @@
-//! An upstream's answer is read and rewritten: what the client gets is one sound head, and what the
-//! upstream says about the connection or in Keygate's name stays behind.
+//! Fuzzes the response of an upstream, which is parsed and rewritten. The client must get one
+//! well-formed header section, without the upstream's connection fields and without fields in
+//! Keygate's name.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -31,7 +32,7 @@ fuzz_target!(|data: &[u8]| {
         .unwrap_or_else(|refused| panic!("{:?}", refused.refusal));
     let admission = match charge(permit, NOW) {
         Ok(admission) => admission,
-        // Time stands still here, so even a large limit ends.
+        // Time does not advance here, so even a large limit is used up.
         Err(_) => return,
     };
     let mut sent = b"HTTP/1.1 200 OK\r\n".to_vec();

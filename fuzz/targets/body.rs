@@ -1,5 +1,5 @@
-//! Heads and bodies of HTTP/1.1, in any cut: however the bytes arrive, they are read the same way,
-//! and what is accepted as a head, another parser reads the same way.
+//! Fuzzes heads and bodies of HTTP/1.1. The result must not depend on how the bytes are split, and
+//! another parser must read an accepted head in the same way.
 #![no_main]
 
 use keygate::http1::{self, Body, Malformed, Piece};
@@ -26,8 +26,8 @@ fn read_head(data: &[u8], cut: usize) {
             break;
         }
     }
-    // In parts, a mistake behind the end of the head is not seen; nor is it in the whole. A CR
-    // alone is refused when it comes, and in a head that comes whole when that is read.
+    // Neither way sees an error after the end of the head. A bare CR is refused on arrival if the
+    // head comes in parts, and in a whole head when that is parsed.
     assert!(whole == in_parts || in_parts == Err(Malformed::Syntax), "{whole:?}, {in_parts:?}");
     let Ok(Some(end)) = whole else { return };
     let mut head = data[..end].to_vec();
@@ -49,7 +49,11 @@ fn read_head(data: &[u8], cut: usize) {
     }
 }
 
-/// The data, whether there were trailers and how much was read; or that it is malformed.
+/// Reads a body in steps of `step` bytes. Returns its content, the number of trailer fields if it
+/// has any, and whether it is complete.
+///
+/// # Errors
+/// Returns why the body is malformed.
 fn read_body(
     mut body: Body,
     data: &[u8],

@@ -1,5 +1,5 @@
-//! A file is read: nothing panics, every mistake has a place, and reading it on top of another one
-//! gives the same as reading it alone.
+//! Fuzzes the configuration file. Nothing may panic, and every refusal must have a reason and a
+//! valid line. A reading on top of an earlier one must give the same result as one from scratch.
 #![no_main]
 
 use std::path::Path;
@@ -30,11 +30,11 @@ rate_limit = "10/s"
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    // Names of files lead out of what is tested here, and may name what never ends.
+    // File names would test something else, and could name files that never end.
     if ["file:", "env:", "tls", "upstream_ca"].iter().any(|name| text.contains(name)) {
         return;
     }
-    // Alone, and behind a sound beginning, where it stands in for the keys.
+    // Parses the input alone, and after a valid beginning, where it takes the place of the keys.
     for text in [text.to_owned(), format!("{EXAMPLE}\n{text}")] {
         let path = Path::new("gateway.toml");
         let alone = parse(&text, path);

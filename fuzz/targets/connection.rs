@@ -1,5 +1,5 @@
-//! Bytes on a client's connection to a real gateway. The upstream behind it stops everything when a
-//! request arrives that is not sound or was not authorised; here the answers are looked at.
+//! Fuzzes the bytes on a client's connection to a real gateway. The upstream ends the run if it
+//! receives a malformed or unauthorised request. This target checks the responses.
 #![no_main]
 
 use keygate::http1;
@@ -23,6 +23,6 @@ fuzz_target!(|data: &[u8]| {
     let mut fields = Fields::new();
     let (status, _) =
         http1::response(&mut answer[..end], 100, &mut fields).expect("a sound answer");
-    // The upstream is well: whatever goes wrong is the client's mistake.
+    // The upstream works, so every failure is the client's.
     assert!(!status.is_server_error(), "{status}");
 });

@@ -1,5 +1,5 @@
-//! Where a key stands in a head: what is accepted as one is one, in one place, and what looks like
-//! a key is noticed in a query.
+//! Fuzzes the places of a key in a request head. An accepted key must be valid and in exactly one
+//! place, and what looks like a key in the query must be found.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -16,8 +16,8 @@ static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(keygate_fuzz::snapshot);
 static PEER: LazyLock<Peer> = LazyLock::new(keygate_fuzz::peer);
 
 fuzz_target!(|data: &[u8]| {
-    // Lines: the values of Authorization, of X-API-Key, of a cookie, and a query; `$KEY` is the
-    // key.
+    // The input's lines are the values of `Authorization`, of `X-API-Key` and of `Cookie`, and a
+    // query. `$KEY` stands for the key.
     let Ok(text) = std::str::from_utf8(data) else { return };
     let text = text.replace("$KEY", &key());
     let mut lines = text.split('\n');
@@ -44,7 +44,7 @@ fuzz_target!(|data: &[u8]| {
                 panic!("let pass without a key")
             };
             assert_eq!(digest, Digest::of(key().as_bytes()));
-            // In another scheme than Bearer it is not ours to read.
+            // A key in another scheme than Bearer is not for Keygate.
             let bearer = |value: &[u8]| {
                 value.get(..7).is_some_and(|start| {
                     start.eq_ignore_ascii_case(b"bearer ")

@@ -1,5 +1,5 @@
-//! A head is judged and rewritten. Whatever it is: nothing panics, what goes to the upstream is one
-//! sound head that says of the caller what the decision says, and no key passes.
+//! Fuzzes a request head, which is judged and rewritten. Nothing may panic. The upstream must get
+//! one well-formed head that identifies the caller as the decision does, and no key.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -15,7 +15,8 @@ use libfuzzer_sys::fuzz_target;
 static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(keygate_fuzz::snapshot);
 static PEER: LazyLock<Peer> = LazyLock::new(keygate_fuzz::peer);
 
-/// What says who calls and how the request came; none of it is the client's.
+/// The fields that identify the caller and describe the connection. A client must not be able to
+/// set them.
 const OURS: [&str; 12] = [
     "x-keygate-auth",
     "x-keygate-key-id",
@@ -32,7 +33,7 @@ const OURS: [&str; 12] = [
 ];
 
 fuzz_target!(|data: &[u8]| {
-    // A name for the key, which no mutation would find.
+    // `$KEY` stands for the key, which no mutation would find.
     let mut bytes = replace(data, b"$KEY", key().as_bytes());
     let mut fields = Fields::new();
     let Ok(head) = http1::request(&mut bytes, 100, &mut fields) else { return };
@@ -110,7 +111,8 @@ fn holds_key(bytes: &[u8]) -> bool {
     bytes.windows(key.len()).any(|window| window == key.as_bytes())
 }
 
-/// Whether the key stands where this API takes keys from. Elsewhere it is the client's own text.
+/// Returns whether the key is in one of this API's credential locations. Elsewhere it is the
+/// client's own text.
 fn holds_credential(head: &[u8], api: &ApiDefinition) -> bool {
     let mut head = head.to_vec();
     let mut fields = Fields::new();

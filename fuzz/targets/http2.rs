@@ -1,5 +1,5 @@
-//! A client's HTTP/2 connection: whatever comes, in any cut, nothing panics, what is written are
-//! whole frames, and no more streams are open than were allowed.
+//! Fuzzes a client's HTTP/2 connection, with the bytes split anywhere. Nothing may panic, the
+//! output must be complete frames, and no more streams may be open than the limit allows.
 #![no_main]
 
 use http::StatusCode;

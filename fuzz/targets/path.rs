@@ -1,4 +1,4 @@
-//! The path rule: a path that it accepts has one reading, whoever reads it.
+//! Fuzzes the path rule: all servers must read an accepted path in the same way.
 #![no_main]
 
 use keygate::policy::{Fields, Target, check_path, host_of};
@@ -20,8 +20,8 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// What lenient servers do to a path, each by itself and then all of it twice, changes nothing but
-/// what is encoded.
+/// Checks that a path keeps its segments whatever lenient servers do to it: decode it once or
+/// twice, and cut off path parameters.
 fn has_one_reading(path: &str) {
     let bytes = path.as_bytes();
     let segments = |bytes: &[u8]| bytes.iter().filter(|byte| matches!(byte, b'/' | b'\\')).count();
@@ -36,7 +36,7 @@ fn has_one_reading(path: &str) {
         );
         let names: Vec<&[u8]> = reading.split(|byte| *byte == b'/').skip(1).collect();
         for (index, name) in names.iter().enumerate() {
-            // Some servers cut path parameters off before they resolve dots.
+            // Some servers cut off path parameters before they resolve dot segments.
             let name = name.split(|byte| *byte == b';').next().unwrap_or_default();
             assert!(name != b"." && name != b"..", "a dot segment came out of {path:?}");
             assert!(

@@ -1,4 +1,4 @@
-//! A connection to the program under test, with TLS or (straight to the upstream) without.
+//! Connects to the program under test with TLS, or directly to the upstream without.
 
 use std::io;
 use std::sync::Arc;
@@ -24,8 +24,8 @@ pub struct Target {
 }
 
 impl Target {
-    /// TLS 1.3 with X25519 to `port=`, trusting `cert=`, without resumption; plain TCP if there is
-    /// no `cert=`.
+    /// Returns the target at `port=`: TLS 1.3 with X25519 that trusts `cert=`, without resumption,
+    /// or plain TCP if `cert=` is not set.
     pub fn new(options: &Options) -> Self {
         let port = options.number("port") as u16;
         let tls = options.is_set("cert").then(|| {
@@ -59,7 +59,7 @@ impl Target {
     }
 }
 
-/// The head of a request with a key.
+/// Returns the head of a request with a key.
 pub fn head(method: &str, path: &str, key: &str, more: &str) -> String {
     format!(
         "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\n\
@@ -67,8 +67,8 @@ pub fn head(method: &str, path: &str, key: &str, more: &str) -> String {
     )
 }
 
-/// Reads an answer with a `Content-Length` to its end, which is the end of what was sent; returns
-/// status, length and how the body begins. `buffer` is room to read into.
+/// Reads a response with a `Content-Length` to its end, after which nothing more may arrive.
+/// Returns the status, the length, and the beginning of the body. `buffer` is scratch space.
 pub async fn read_answer(
     stream: &mut (impl AsyncRead + Unpin),
     buffer: &mut Vec<u8>,

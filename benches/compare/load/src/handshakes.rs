@@ -1,8 +1,8 @@
-//! Full TLS handshakes, one after the other on each of `connections=`, each proved by one answered
-//! request.
+//! Measures full TLS handshakes, one after the other on each of `connections=` clients. One
+//! response proves each of them.
 //!
-//! The request is one that is refused at once, so that it costs next to nothing beside the
-//! handshake: it shows that the server has taken the client's last message.
+//! The request is refused at once, so that its cost is small compared with that of the handshake.
+//! Its response shows that the server has received the client's last message.
 
 use std::time::{Duration, Instant};
 

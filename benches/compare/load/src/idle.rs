@@ -1,5 +1,5 @@
-//! Opens `count=` connections that each have one request answered and then stay open, idle, until
-//! standard input ends.
+//! Opens `count=` connections, sends one request on each, and keeps them open and idle until the
+//! end of standard input.
 
 use std::pin::Pin;
 use std::task::Poll;
@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use crate::Options;
 use crate::client::{Stream, Target, head, read_answer};
 
-/// Handshakes under way at once.
+/// Limit of concurrent handshakes.
 const AT_ONCE: usize = 32;
 
 pub async fn run(options: &Options) {
@@ -53,7 +53,7 @@ pub async fn run(options: &Options) {
     println!("{{\"opened\": {}}}", open.len());
 
     let _ = std::io::read_to_string(std::io::stdin());
-    // Lets the runtime see what has been closed meanwhile.
+    // Lets the runtime notice connections that were closed meanwhile.
     tokio::time::sleep(Duration::from_millis(50)).await;
     let mut still_open = 0;
     for stream in &mut open {
@@ -64,8 +64,7 @@ pub async fn run(options: &Options) {
     println!("{{\"still_open\": {still_open}}}");
 }
 
-/// Whether there is something to read or the end has come: an open connection that is idle has
-/// nothing to say.
+/// Returns whether there are bytes to read, or an end of file. An open idle connection has neither.
 async fn is_readable(mut stream: Pin<&mut Box<dyn Stream>>, byte: &mut ReadBuf<'_>) -> bool {
     std::future::poll_fn(|context| Poll::Ready(stream.as_mut().poll_read(context, byte).is_ready()))
         .await

@@ -1,8 +1,8 @@
-//! Loads that must be timed or counted more closely than the usual tools do, and the upstream for
-//! big bodies.
+//! Generates load that must be timed or counted more precisely than common tools do. Also provides
+//! the upstream for large bodies.
 //!
-//! `load MODE name=value …`; each prints one line of JSON. Everything is on one thread, and only on
-//! loopback.
+//! Usage: `load MODE name=value …`. The modes that measure print lines of JSON. All connections of
+//! a process run on one thread, and only on loopback.
 
 mod client;
 mod handshakes;
@@ -13,7 +13,7 @@ mod upstream;
 
 use std::collections::HashMap;
 
-/// What the command line says, by name.
+/// The options of the command line, by name.
 struct Options(HashMap<String, String>);
 
 impl Options {
@@ -29,7 +29,7 @@ impl Options {
         self.0.contains_key(name)
     }
 
-    /// The keys to use, one a line of the file that `keys=` names.
+    /// Returns the keys to use: the lines of the file `keys=`.
     fn keys(&self) -> Vec<String> {
         let text = std::fs::read_to_string(self.text("keys")).expect("the keys");
         text.lines().map(str::to_owned).collect()

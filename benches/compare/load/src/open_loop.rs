@@ -1,8 +1,8 @@
-//! Requests at moments that are fixed beforehand, whatever becomes of the earlier ones; latency
-//! counts from the moment that was fixed.
+//! Sends requests at times that are fixed beforehand and do not depend on earlier responses. A
+//! request waits while its connection is busy. Latency counts from the fixed time.
 //!
-//! The moments are exponentially distributed around `rate=` a second, as those of many independent
-//! callers are.
+//! The intervals are exponentially distributed with a mean rate of `rate=` per second, as with many
+//! independent callers.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ pub fn run(runtime: tokio::runtime::Runtime, options: &Options) {
         (Target::new(options), options.keys(), options.text("path").to_owned());
     let (rate, milliseconds) =
         (options.number("rate") as f64, options.number("milliseconds") as u64);
-    // The kernel may wake a sleeper 50 us late unless it is told otherwise.
+    // By default the kernel may wake a sleeping thread 50 µs late.
     let _ = std::fs::write("/proc/self/timerslack_ns", "1");
 
     let mut queues = Vec::new();
@@ -90,7 +90,8 @@ pub fn run(runtime: tokio::runtime::Runtime, options: &Options) {
     );
 }
 
-/// Microseconds since the Unix epoch when each request was due, and its latency in microseconds.
+/// Writes one line for each request: the time when it was due, in microseconds since the Unix
+/// epoch, and its latency in microseconds.
 fn write_series(path: &str, start: Instant, latencies: &mut [(Instant, Duration)]) {
     let epoch =
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock")

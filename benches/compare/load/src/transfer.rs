@@ -1,4 +1,4 @@
-//! Big bodies: `total=` downloads or uploads (`kind=`), shared among `connections=`.
+//! Transfers large bodies: `total=` downloads or uploads (`kind=`), shared among `connections=`.
 
 use std::cell::Cell;
 use std::rc::Rc;

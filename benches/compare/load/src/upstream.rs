@@ -1,5 +1,5 @@
-//! The upstream for big bodies: GET is answered with 1 MiB, PUT is read to its end and answered
-//! with how much came.
+//! The upstream for large bodies. It responds to GET with 1 MiB. It reads the body of a PUT to its
+//! end, and responds with the number of bytes received.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub async fn run(options: &Options) {
         let (stream, _) = listener.accept().await.expect("a connection");
         let _ = stream.set_nodelay(true);
         let download = download.clone();
-        // A connection that breaks is the client's to notice.
+        // The client notices a broken connection itself.
         tokio::spawn(async move { serve(stream, &download).await.unwrap_or(()) });
     }
 }

@@ -1,11 +1,11 @@
-//! Pingora doing Keygate's job as its documentation would have it done: keys in a hash map, counts
-//! in `pingora-limits`.
+//! A gateway with Pingora that does Keygate's job, built as Pingora's documentation suggests: keys
+//! in a hash map, and counts in `pingora-limits`.
 //!
-//! Does less than Keygate: no scopes, no limit headers; the limit is counted in fixed windows, by
-//! estimate.
+//! It does less than Keygate: it has no scopes and no limit fields, and it estimates the count in
+//! fixed windows.
 //!
-//! `pingora-peer LISTEN UPSTREAM CERT KEY MAP LIMIT WORKERS`, where MAP has lines of a key and its
-//! caller.
+//! Usage: `pingora-peer LISTEN UPSTREAM CERT KEY MAP LIMIT WORKERS`. Each line of MAP has a key and
+//! its caller.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -31,7 +31,7 @@ struct Gateway {
 
 #[async_trait]
 impl ProxyHttp for Gateway {
-    /// Who calls, once that is known.
+    /// The caller, once known.
     type CTX = Option<String>;
 
     fn new_ctx(&self) -> Self::CTX {
