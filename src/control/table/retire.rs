@@ -117,7 +117,7 @@ impl Table {
 
     /// Returns how long tombstones are kept, in seconds.
     fn retention(&self) -> i64 {
-        // The store stays in use until the next start if `[store]` is removed. Keep everything then.
+        // If `[store]` is removed, the store stays in use until the next start. Keep everything.
         let store = self.config.store.as_ref();
         let retention = store.and_then(|store| store.revoked_retention.as_secs().try_into().ok());
         retention.unwrap_or(i64::MAX)
