@@ -87,7 +87,7 @@ where
     }
 }
 
-/// The fields of an event, in their order.
+/// The fields of an event, in order.
 #[derive(Debug, Default)]
 struct Fields {
     message: String,

@@ -238,15 +238,16 @@ impl Shared {
         std::mem::take(&mut self.used_keys.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The latest request with this id that was refused, as far as is remembered.
+    /// Returns the latest refused request with this id, or `None` if none is remembered.
     pub fn refused_request(&self, request_id: &str) -> Option<RefusedRequest> {
         let now = self.clock.now().unix;
         let found = self.refused.iter().filter_map(|refused| refused.find(request_id, now));
         found.max_by_key(|request| request.at)
     }
 
-    /// Puts a configuration in force: every request that starts after this returns is judged by it.
-    /// Returns the one before; the caller keeps it until no worker does (see [`DeferredDrop`]).
+    /// Puts a configuration in force. Every request that starts after this returns is judged by it.
+    /// Returns the previous one, which the caller must keep until no worker uses it (see
+    /// [`DeferredDrop`]).
     pub fn publish(&self, published: Arc<Published>) -> Arc<Published> {
         let before = self.published.swap(published);
         self.generation.send_modify(|generation| *generation += 1);
@@ -295,8 +296,8 @@ impl Shared {
 pub struct DeferredDrop(Vec<Arc<Published>>);
 
 impl DeferredDrop {
-    /// Takes one in, and frees those before it. Changes that follow each other quickly would
-    /// otherwise pile them up until the next call of [`Self::sweep`].
+    /// Adds a configuration, and frees earlier ones that no worker uses. Otherwise, changes in
+    /// quick succession would accumulate them until the next call of [`Self::sweep`].
     pub fn add(&mut self, published: Arc<Published>) {
         self.sweep();
         self.0.push(published);

@@ -1,5 +1,5 @@
-//! The master copy of what requests are judged by: keys of `gateway.toml` and of the store in one
-//! table. What comes out of it is a [`Snapshot`]; putting that in force is [`super::registry`]'s.
+//! The master copy of all keys, those of `gateway.toml` and those of the store, in one table. It
+//! produces the [`Snapshot`] that requests are judged by. [`super::registry`] puts that in force.
 
 mod clash;
 mod define;
@@ -29,28 +29,27 @@ pub(super) use retire::expired_at;
 pub(super) use revoked::KeyName;
 pub(super) use trial::Trial;
 
-/// All keys, and what is needed to change one of them at a time.
+/// All keys, and the indexes that are needed to change one of them.
 #[derive(Debug)]
 pub(super) struct Table {
     config: Arc<Config>,
     snapshot: Snapshot,
-    /// Every key by its id, but for those of the store that are refused for good and of which only
-    /// tombstones are left.
+    /// Every key by its id, except for the keys of the store of which only tombstones are left.
     directory: HashTable<Arc<KeyRecord>>,
     hasher: DefaultHashBuilder,
     grants: GrantsTable,
     organizations: HashMap<Box<str>, Arc<Organization>>,
-    /// How many organisations had keys when that was last looked at.
+    /// The number of organisations that had keys at the last sweep.
     organizations_in_use: usize,
     suspended: HashSet<Box<str>>,
-    /// Ids that are refused for good although the file does not say so: those of keys of the file
-    /// that were revoked by request, and those of keys of the store until the store has been told.
+    /// Ids that are revoked although the file does not say so: those of keys of the file that were
+    /// revoked by request, and those of keys of the store until the store has recorded it.
     revoked: HashSet<Box<str>>,
-    /// Secrets of keys of the file that were revoked by request: under another id they stay what
-    /// they are.
+    /// Secrets of keys of the file that were revoked by request. They remain revoked under another
+    /// id.
     revoked_secrets: HashSet<Digest>,
-    /// What `[revoked]` names besides keys in memory, and keys of the store that came after it had
-    /// named them; the store is to be told.
+    /// Revocations by `[revoked]` that the store has yet to be told of: names that match no key in
+    /// memory, and keys of the store that were added after `[revoked]` named them.
     untold: Vec<KeyName>,
     /// Keys of the store that `[revoked]` names and of which only tombstones are left.
     named_dead: NamedDead,
@@ -58,7 +57,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// With the file's APIs and no keys yet.
+    /// Creates a table with the APIs of the file and no keys.
     pub(super) fn new(config: &Arc<Config>, routes: Arc<Routes>) -> Self {
         let snapshot = Snapshot {
             routes,
@@ -84,27 +83,27 @@ impl Table {
         }
     }
 
-    /// What requests are judged by.
+    /// Returns the snapshot that requests are judged by.
     pub(super) fn snapshot(&self) -> Snapshot {
         self.snapshot.clone()
     }
 
-    /// The configuration that it follows.
+    /// Returns the configuration that the table follows.
     pub(super) fn config(&self) -> &Arc<Config> {
         &self.config
     }
 
-    /// The key with this id.
+    /// Returns the key with this id.
     pub(super) fn key(&self, id: &str) -> Option<&Arc<KeyRecord>> {
         self.directory.find(self.hasher.hash_one(id), |record| record.id() == id)
     }
 
-    /// The key that has a secret with this digest.
+    /// Returns the key that has a secret with this digest.
     pub(super) fn key_of(&self, digest: &Digest) -> Option<&Arc<KeyRecord>> {
         self.snapshot.keyring.find(digest)
     }
 
-    /// Puts a key of the store into the table, in the place of the one with the same id.
+    /// Adds a key of the store, or replaces the one with the same id.
     pub(super) fn put(&mut self, key: &StoredKey) {
         let account = self.account(&key.id);
         let Some(definition) = self.define_stored(key, account) else { return };
@@ -119,7 +118,7 @@ impl Table {
         self.unearth(key.secrets.iter().map(|secret| secret.digest));
     }
 
-    /// Refuses these keys for good, known or not.
+    /// Revokes keys permanently by their ids, known or not.
     pub(super) fn revoke<'i>(&mut self, ids: impl Iterator<Item = &'i str>) {
         let mut records = Vec::new();
         for id in ids {
@@ -144,7 +143,8 @@ impl Table {
         self.refresh_closed();
     }
 
-    /// Follows an edit of the file, `now` in monotonic nanoseconds. The routes are the file's.
+    /// Applies an edit of the file. `routes` are those of the file. `now` is in monotonic
+    /// nanoseconds.
     pub(super) fn follow(&mut self, config: &Arc<Config>, routes: Arc<Routes>, now: u64) {
         let before = std::mem::replace(&mut self.config, config.clone());
         let (touched, touched_now) = touched_keys(&before, config);
@@ -161,7 +161,7 @@ impl Table {
             .filter(|key| !new.contains(&*key.id))
             .map(|key| (&*key.id).into())
             .collect();
-        // All others that `[revoked]` concerns, those of the store too.
+        // All other keys whose revocation by `[revoked]` changes, including those of the store.
         let dropped: HashSet<&str> = gone.iter().map(|id| &**id).collect();
         let others = |id: &str| !new.contains(id) && !dropped.contains(id);
         records.extend(self.revoked_otherwise(&before.revoked, others));
@@ -172,15 +172,15 @@ impl Table {
         self.refresh_closed();
     }
 
-    /// What is known of all keys that were used, `now` in monotonic nanoseconds: those that are
-    /// gone too.
+    /// Returns the accounts of all keys that were used, including removed ones. `now` is in
+    /// monotonic nanoseconds.
     pub(super) fn export(&self, now: u64) -> Vec<(Box<str>, AccountState)> {
         let present = self.directory.iter().map(|record| (record.id(), record.account()));
         let all = present.chain(self.departed.all());
         all.filter_map(|(id, account)| Some((id.into(), account.export(now)?))).collect()
     }
 
-    /// Goes on with what another process knew.
+    /// Restores the accounts that another process exported. `now` is in monotonic nanoseconds.
     pub(super) fn import(&mut self, known: &[(Box<str>, AccountState)], now: u64) {
         let apis = &self.config.apis;
         let name = |name: &str| {
@@ -201,25 +201,27 @@ impl Table {
         }
     }
 
-    /// Drops the counts of keys that have been gone for longer than they matter; returns their
+    /// Drops the accounts of removed keys whose counts no longer matter. Returns their numbers of
     /// requests.
     pub(super) fn forget(&mut self, now: u64) -> Vec<(Box<str>, u64)> {
         let forgotten = self.departed.forget(now).into_iter();
         forgotten.map(|(id, account)| (id, account.requests())).collect()
     }
 
-    /// Keys that cannot come back, once their uses are collected, with their requests.
+    /// Removes and returns the keys that cannot return and whose uses have been collected, with
+    /// their numbers of requests.
     pub(super) fn forget_collected(&mut self, now: u64) -> Vec<(Box<str>, u64)> {
         self.departed.forget_collected(now)
     }
 
-    /// The counts of a key that is known, or was within its longest window, or is new.
+    /// Returns the account of a key: that of the known key, or of one that was removed within its
+    /// longest window, or else a new one.
     fn account(&mut self, id: &str) -> Arc<Account> {
         let known = self.key(id).map(|record| record.account().clone());
         known.or_else(|| self.departed.take(id)).unwrap_or_default()
     }
 
-    /// Makes room for so many keys.
+    /// Reserves capacity for this many keys.
     fn reserve(&mut self, keys: usize) {
         self.directory.reserve(keys, |record| self.hasher.hash_one(record.id()));
     }
@@ -249,7 +251,8 @@ impl Table {
             edits.extend(Edit::replace(Some(&record), None));
             self.departed.add(id, record.account().clone(), now);
         }
-        // All removals before any addition: a secret may have moved from one key to another.
+        // All removals precede all additions, because a secret may have moved from one key to
+        // another.
         let mut added = Vec::new();
         for record in records {
             for edit in Edit::replace(self.key(record.id()), Some(&record)) {

@@ -1,5 +1,5 @@
-//! A panic is a mistake of ours, and says where it happened. What it says besides may quote what it
-//! stumbled over, such as a request with its key, and is shown only where it is a fixed text.
+//! Logs panics, which are defects of ours, with their location. A message may quote the input, such
+//! as a request with its key. It is therefore shown only if it is a fixed text.
 
 use std::any::Any;
 use std::panic::{self, PanicHookInfo};
@@ -35,7 +35,7 @@ mod tests {
         };
         assert_eq!(why(|| panic!("a fixed text")), "a fixed text");
         let quoting = why(|| {
-            // The library's own message quotes the text.
+            // The message of the standard library quotes the text.
             let text = std::hint::black_box("Bearer hünter2");
             assert!(!text[..9].is_empty());
         });

@@ -1,6 +1,5 @@
-//! Events are written by a thread of their own: standard error may be a pipe that nobody reads, and
-//! whoever reports something, above all the thread that puts revocations in force, must not wait
-//! for that.
+//! Writes events on a thread of its own. Stderr may be a pipe that nobody reads. The threads that
+//! report events must not wait for that, above all the one that puts revocations in force.
 
 use std::io::{self, Write};
 use std::sync::atomic::Ordering;
@@ -12,25 +11,25 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::stats::EVENTS_LOST;
 
-/// Events that may wait.
+/// Limit of events that wait to be written.
 const QUEUE: usize = 4096;
 
 enum Message {
     Line(Vec<u8>),
-    /// Everything before this has been written when the sender is dropped.
+    /// Dropped when everything before it has been written.
     Flush(#[expect(dead_code, reason = "dropping it is what counts")] SyncSender<()>),
 }
 
-/// Takes events, and loses them where the sink takes none.
+/// Queues events for the writing thread. Drops and counts them while the queue is full.
 #[derive(Clone)]
 pub(super) struct EventWriter(SyncSender<Message>);
 
 impl EventWriter {
-    /// Starts the thread that writes to `sink`. What the sink does not take is no matter: there is
-    /// nobody left to tell.
+    /// Starts the thread that writes to `sink`. Ignores its errors, because there is no other place
+    /// to report them.
     ///
     /// # Errors
-    /// No thread can be started.
+    /// Fails if the thread cannot be started.
     pub(super) fn start(sink: impl Write + Send + 'static) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(QUEUE);
         thread::Builder::new()
@@ -39,7 +38,7 @@ impl EventWriter {
         Ok(Self(sender))
     }
 
-    /// Waits until everything has been written, or for this long.
+    /// Waits until all events have been written, for at most `timeout`.
     pub(super) fn flush(&self, timeout: Duration) {
         let deadline = Instant::now() + timeout;
         let (sender, receiver) = sync_channel(0);
@@ -63,7 +62,7 @@ fn write_all(messages: &Receiver<Message>, mut sink: impl Write) {
     }
 }
 
-/// An event is written at once, as a whole.
+/// Each call of `write` queues one whole event.
 impl Write for EventWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if let Err(TrySendError::Full(_)) = self.0.try_send(Message::Line(line.to_vec())) {
@@ -115,7 +114,7 @@ mod tests {
             }
             EventWriter::flush(&writer, Duration::from_millis(1));
         }
-        // One more may have been taken by the thread.
+        // The thread may have taken one event off the queue.
         assert!((9..=10).contains(&(EVENTS_LOST.load(Ordering::Relaxed) - lost)));
         EventWriter::flush(&writer, Duration::from_secs(20));
         assert!(written.lock().unwrap().len() >= QUEUE * b"event\n".len());

@@ -21,9 +21,9 @@ const LONGEST: [usize; 5] = [128, 64, 272, 2048, 512];
 /// The key of a request that was refused.
 #[derive(Debug, Clone)]
 pub enum RefusedKey {
-    /// One that is in memory.
+    /// A key in memory.
     Known(Arc<KeyRecord>),
-    /// One that the store keeps and that is refused for good, by its digest.
+    /// A revoked or expired key of the store, by the digest of the presented secret.
     Dead(Digest),
 }
 
@@ -75,31 +75,31 @@ impl RefusedRequest {
         self.texts.get(start..end).unwrap_or_default()
     }
 
-    /// The request id that the client received.
+    /// Returns the request id that the client received.
     #[must_use]
     pub fn request_id(&self) -> &str {
         self.text(0)
     }
 
-    /// The method.
+    /// Returns the method.
     #[must_use]
     pub fn method(&self) -> &str {
         self.text(1)
     }
 
-    /// The requested host.
+    /// Returns the requested host.
     #[must_use]
     pub fn host(&self) -> &str {
         self.text(2)
     }
 
-    /// The path, without its query.
+    /// Returns the path, without its query.
     #[must_use]
     pub fn path(&self) -> &str {
         self.text(3)
     }
 
-    /// The `Referer` field, or empty without one.
+    /// Returns the `Referer` field, or an empty text without one.
     #[must_use]
     pub fn referrer(&self) -> &str {
         self.text(4)

@@ -1,4 +1,4 @@
-//! Calls that concern one key or one organization.
+//! Calls that concern one key or one organisation.
 
 use std::sync::Arc;
 
@@ -11,21 +11,21 @@ use super::request::{Caller, Name};
 use super::state::State;
 use crate::control::keys::{self, Actor, KeyOperations};
 
-/// Who asks for what, of whom. It comes first among a handler's arguments; what the caller may do
-/// is as with [`Caller`].
+/// The caller, and the key or organisation that the call concerns. It must be the first argument of
+/// a handler. `MANAGE` and `ALL` have the same meaning as for [`Caller`].
 #[derive(Debug)]
 pub(super) struct Call<const MANAGE: bool, const ALL: bool> {
     pub(super) actor: Actor,
-    /// The key's id, or the organization's name.
+    /// The key's id, or the organisation's name.
     pub(super) name: String,
     pub(super) state: Arc<State>,
 }
 
-/// Looks.
+/// A call that only reads.
 pub(super) type ReaderCall = Call<false, false>;
-/// Changes something, perhaps of one organization only.
+/// A call that changes something, possibly within one organisation only.
 pub(super) type ManagerCall = Call<true, false>;
-/// Changes what concerns all.
+/// A call that changes what concerns all organisations.
 pub(super) type OperatorCall = Call<true, true>;
 
 impl<const MANAGE: bool, const ALL: bool> FromRequestParts<Arc<State>> for Call<MANAGE, ALL> {
@@ -39,10 +39,10 @@ impl<const MANAGE: bool, const ALL: bool> FromRequestParts<Arc<State>> for Call<
 }
 
 impl<const MANAGE: bool, const ALL: bool> Call<MANAGE, ALL> {
-    /// Has a change made, and logs it.
+    /// Makes a change and logs it.
     ///
     /// # Errors
-    /// Those of the change.
+    /// Returns the error of the change.
     pub(super) async fn change<T, C>(
         self,
         action: &str,

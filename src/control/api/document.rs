@@ -1,4 +1,4 @@
-//! The OpenAPI document: what the handlers declare, and what holds for many of them.
+//! Builds the OpenAPI document from what the handlers declare and what many of them have in common.
 
 use serde_json::{Value, json};
 use utoipa::OpenApi;
@@ -27,7 +27,7 @@ use super::problem;
 )]
 struct Base;
 
-/// Refusals that many calls have in common: name, status, when.
+/// Refusals that many operations have in common: name, status and description.
 const REFUSALS: [(&str, &str, &str); 13] = [
     (
         "Unreadable",
@@ -62,8 +62,8 @@ const REFUSALS: [(&str, &str, &str); 13] = [
     ),
 ];
 
-/// What can follow: operation and status, name of the link, the operation that follows, its
-/// parameter and where its value is.
+/// Links between operations: the operation and its status, the name of the link, the operation to
+/// call next, its parameter, and the expression for the parameter's value.
 const LINKS: [(&str, &str, &str, &str, &str, &str); 12] = [
     ("create_key", "201", "show", "show_key", "id", "$response.body#/id"),
     ("create_key", "201", "update", "update_key", "id", "$response.body#/id"),
@@ -86,7 +86,7 @@ const LINKS: [(&str, &str, &str, &str, &str, &str); 12] = [
     ("audit_log", "200", "next", "audit_log", "before", "$response.body#/next"),
 ];
 
-/// The bodies that are sent, by the names of their schemas.
+/// The request bodies, by the names of their schemas.
 const SENT: [&str; 8] = [
     "NewKey",
     "ImportedKey",
@@ -98,8 +98,9 @@ const SENT: [&str; 8] = [
     "ProofRequest",
 ];
 
-/// What their members look like, as the key service checks it. It also checks what no schema can
-/// say: that names are known, that a moment is in the future.
+/// Returns the schema keywords for a member of these bodies, according to the validation by the key
+/// service. That also checks what no schema can express: that names exist, and that a time is in
+/// the future.
 fn form(member: &str) -> Value {
     let name = json!({"minLength": 1, "maxLength": 200, "pattern": PRINTABLE});
     let restrictions = |items: Value| json!({"maxItems": 100, "items": items});
@@ -128,17 +129,17 @@ fn form(member: &str) -> Value {
 }
 
 const KEY_ID: &str = "^[A-Za-z0-9._:-]{1,128}$";
-/// Of an API or an environment.
+/// The name of an API or an environment.
 const CONFIGURED_NAME: &str = "^[A-Za-z0-9._-]{1,64}$";
 const RATE_LIMIT: &str = "^[0-9]{1,7}/[0-9]{0,7}(s|min|h|hour|day)$";
-/// No control characters, nor characters that hide or turn around others, as far as a pattern can
-/// say that.
+/// Text without control characters, and without characters that hide or reorder others, as far as a
+/// pattern can express it.
 const PRINTABLE: &str = concat!(
     "^[^\\u0000-\\u001f\\u007f-\\u009f\\u00ad\\u034f\\u115f\\u1160\\u17b4\\u17b5\\u180e\\u200b",
     "\\u2028-\\u202e\\u2060-\\u206f\\u2800\\u3164\\ufeff\\uffa0\\ufff0-\\ufffb]+$"
 );
 
-/// A key to begin with.
+/// Returns an example of a new key.
 fn example() -> Value {
     json!({
         "name": "CRM Integration",
@@ -151,7 +152,7 @@ fn example() -> Value {
     })
 }
 
-/// One that another system has given out.
+/// Returns an example of a key that another system has issued.
 fn imported_example() -> Value {
     json!({
         "sha256": "9d353fb05f5bcb317f9c50020f4f90e2c5a7f4ed7ae63590dc57aaf3902d550b",
@@ -163,7 +164,7 @@ fn imported_example() -> Value {
 
 const METHODS: [&str; 3] = ["get", "post", "patch"];
 
-/// The document, as `/openapi.json` serves it, about these routes.
+/// Returns the document for these routes, as `/openapi.json` serves it.
 pub(super) fn text(routes: utoipa::openapi::OpenApi) -> String {
     serde_json::to_string_pretty(&document(routes)).unwrap_or_default() + "\n"
 }
@@ -213,12 +214,12 @@ fn document(routes: utoipa::openapi::OpenApi) -> Value {
     document
 }
 
-/// Adds what holds for many operations.
+/// Adds what many operations have in common.
 fn complete(operation: &mut Value, path: &str) {
     let has_body = operation.get("requestBody").is_some();
     let mut has_parameters = false;
     for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
-        // An absent parameter is left out; there is no way to send a null.
+        // An absent parameter is left out. There is no way to send a null.
         without_null(&mut parameter["schema"]);
         has_parameters |= parameter["in"] == "query";
         complete_parameter(parameter, path);
@@ -265,7 +266,7 @@ fn complete(operation: &mut Value, path: &str) {
     }
 }
 
-/// Adds what the value of a parameter looks like.
+/// Adds the schema keywords of a parameter.
 fn complete_parameter(parameter: &mut Value, path: &str) {
     match (parameter["in"].as_str(), parameter["name"].as_str()) {
         (Some("path"), Some("id")) => parameter["schema"]["pattern"] = json!(KEY_ID),
@@ -282,7 +283,7 @@ fn complete_parameter(parameter: &mut Value, path: &str) {
     }
 }
 
-/// Adds keywords to a schema, and to its items.
+/// Adds keywords to a schema and to the schema of its items.
 fn extend(schema: &mut Value, keywords: Value) {
     let Value::Object(keywords) = keywords else { return };
     for (keyword, value) in keywords {
@@ -294,7 +295,7 @@ fn extend(schema: &mut Value, keywords: Value) {
     }
 }
 
-/// The schema without the null that stands for an absent value.
+/// Removes the null that stands for an absent value from a schema.
 fn without_null(schema: &mut Value) {
     if let Some(kinds) = schema["type"].as_array()
         && let Some(kind) = kinds.iter().find(|kind| *kind != "null").cloned()
@@ -306,7 +307,7 @@ fn without_null(schema: &mut Value) {
     {
         *schema = choice;
     }
-    // Looking at a member that is not there has added it.
+    // Indexing a member that does not exist has added it as a null.
     if let Some(keywords) = schema.as_object_mut() {
         keywords.retain(|_, value| !value.is_null());
     }

@@ -1,5 +1,5 @@
-//! What concerns the gateway as a whole: metrics, health, reload, the running configuration,
-//! backup.
+//! The endpoints for the gateway as a whole: metrics, health, reload, upgrade, the running
+//! configuration, backup and explain.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ use crate::state::Phase;
 
 type Here = axum::extract::State<Arc<State>>;
 
-/// What answers without a token, whoever asks.
+/// Returns the routes that need no token.
 pub(super) fn open_routes() -> OpenApiRouter<Arc<State>> {
     OpenApiRouter::default()
         .routes(routes!(metrics_page))
@@ -37,7 +37,7 @@ pub(super) fn open_routes() -> OpenApiRouter<Arc<State>> {
         .routes(routes!(readiness))
 }
 
-/// What needs one.
+/// Returns the routes that need a token.
 pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
     OpenApiRouter::default()
         .routes(routes!(reload))
@@ -146,7 +146,10 @@ async fn reload(
     }
 }
 
-/// Has the control thread do something, and waits until it has.
+/// Sends a request to the control thread and waits for its response.
+///
+/// # Errors
+/// Returns a 503 if the gateway is stopping.
 async fn ask<R, A>(
     thread: &mpsc::Sender<R>,
     request: impl FnOnce(oneshot::Sender<A>) -> R,
@@ -263,7 +266,8 @@ async fn backup(
     Ok((StatusCode::CREATED, Body(Backup { path: path.display().to_string() })))
 }
 
-/// No name of a folder or of one of SQLite's own files beside a database.
+/// Returns whether this is a valid name for a backup. The names of folders and of SQLite's own
+/// files beside a database are not.
 fn is_backup_name(name: &str) -> bool {
     let starts = name.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric());
     let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
@@ -296,7 +300,7 @@ async fn explain_request(
         Some(key) => state.keys.read(|keys| async move { keys.dead(key).await }).await?,
         None => None,
     };
-    // Off the control thread: it reads a file.
+    // Not on the control thread, because it reads a file.
     let explained = tokio::task::spawn_blocking(move || {
         let (registry, shared) = (&here.registry, &here.metrics.shared);
         explain(&question, stored.as_ref(), &actor, registry, shared, &here.file, digest)

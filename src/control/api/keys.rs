@@ -1,4 +1,4 @@
-//! `/v1/keys`.
+//! The endpoints under `/v1/keys`.
 
 use std::sync::Arc;
 

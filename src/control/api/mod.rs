@@ -1,8 +1,9 @@
-//! The admin API: HTTP and JSON around the key service, described by OpenAPI.
+//! The admin API: HTTP and JSON for the key service, described by OpenAPI.
 //!
-//! A call passes these in their order: there is an admin token at all; `Host` and `Origin` are no
-//! foreign web page's; the path and the method are known; the token is known and may do this; path,
-//! query and header fields can be read; the body can be read. Then the key service is asked.
+//! A call is checked in this order. The path must exist. There must be an admin token at all.
+//! `Host` and `Origin` must not be those of a foreign web page. The method must exist. The token
+//! must be known and permit the call. Path, query and header fields must be valid. The body must be
+//! valid. Then the key service is called.
 
 mod call;
 mod document;

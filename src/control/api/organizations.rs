@@ -1,4 +1,4 @@
-//! `/v1/organizations` and `/v1/audit`.
+//! The endpoints under `/v1/organizations`, and `/v1/audit`.
 
 use std::sync::Arc;
 

@@ -1,5 +1,4 @@
-//! What is answered when a call is refused: `application/problem+json` (RFC 9457), with a code for
-//! programs.
+//! Error responses: `application/problem+json` (RFC 9457), with a code for programs.
 
 use std::borrow::Cow;
 
@@ -11,24 +10,24 @@ use utoipa::ToSchema;
 use crate::control::access::Denied;
 use crate::control::keys::{ServiceError, Violation};
 
-/// A call that is refused.
+/// An error response.
 #[derive(Debug)]
 pub(super) struct Problem {
     status: StatusCode,
     code: &'static str,
     detail: Cow<'static, str>,
     errors: Vec<Violation>,
-    /// For `WWW-Authenticate`.
+    /// The value of `WWW-Authenticate`.
     challenge: Option<&'static str>,
-    /// For `Retry-After`, in seconds.
+    /// The value of `Retry-After`, in seconds.
     retry_after: Option<u16>,
 }
 
-/// What a handler answers with.
+/// The result of a handler.
 pub(super) type Answer<T> = Result<T, Problem>;
 
 impl Problem {
-    /// `code` is for programs and never changes, `detail` for people.
+    /// Creates a problem. `code` is for programs and never changes. `detail` is for people.
     pub(super) fn new(
         status: StatusCode,
         code: &'static str,
@@ -44,12 +43,12 @@ impl Problem {
         }
     }
 
-    /// 400: what is sent cannot be read.
+    /// Returns a 400, for a request that cannot be parsed.
     pub(super) fn unreadable(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, detail)
     }
 
-    /// 422 for one member, or for the body as a whole where it has no name.
+    /// Returns a 422 for one member, or for the whole body if `member` is empty.
     pub(super) fn invalid(member: &str, message: &str) -> Self {
         ServiceError::Invalid(vec![Violation {
             member: member.to_owned(),
@@ -58,13 +57,13 @@ impl Problem {
         .into()
     }
 
-    /// Says in how many seconds it is worth while to ask again.
+    /// Sets `Retry-After`, in seconds.
     pub(super) fn retry_after(mut self, seconds: u16) -> Self {
         self.retry_after = Some(seconds);
         self
     }
 
-    /// Names every mistake.
+    /// Sets the list of all mistakes.
     pub(super) fn with_errors(mut self, errors: Vec<Violation>) -> Self {
         self.errors = errors;
         self

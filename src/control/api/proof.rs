@@ -1,4 +1,4 @@
-//! `/v1/proof`: whoever asks is shown that this gateway knows the digest of a token.
+//! `/v1/proof`: proves to a client that this gateway knows the digest of its token.
 
 use std::sync::Arc;
 

@@ -1,19 +1,20 @@
-//! How often `/v1/proof` is answered.
+//! Limits how often `/v1/proof` is answered.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// How many proofs may be asked for at once.
+/// How many proofs may be requested at once.
 const BURST: u32 = 32;
-/// How long it takes until one more may be asked for.
+/// The time after which one more may be requested.
 const INTERVAL: Duration = Duration::from_millis(1000 / BURST as u64);
 
-/// How often proofs are given, whoever asks: what one of them costs, strangers can ask for.
+/// The rate limit for proofs, shared by all clients. A proof needs no token, so strangers could
+/// otherwise cause any amount of computation.
 #[derive(Debug, Default)]
 pub(in crate::control) struct ProofRate(Mutex<Bucket>);
 
 impl ProofRate {
-    /// `now` is in nanoseconds on a clock that never goes back.
+    /// Returns whether a proof may be given, and counts it. `now` is in monotonic nanoseconds.
     pub(super) fn admits(&self, now: u64) -> bool {
         let mut bucket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         bucket.take(Duration::from_nanos(now))
@@ -23,12 +24,12 @@ impl ProofRate {
 /// A token bucket.
 #[derive(Debug, Default)]
 struct Bucket {
-    /// When it is full again.
+    /// When the bucket is full again.
     full_at: Duration,
 }
 
 impl Bucket {
-    /// Takes one token, if there is one.
+    /// Takes one token. Returns whether there was one.
     fn take(&mut self, now: Duration) -> bool {
         let full_at = self.full_at.max(now) + INTERVAL;
         let admitted = full_at - now <= INTERVAL * BURST;

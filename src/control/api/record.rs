@@ -1,4 +1,4 @@
-//! Answers that are a record with its revision as `ETag`.
+//! Responses that consist of a record, with its revision as `ETag`.
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::control::keys::{CreatedKey, KeyView, OrganizationView};
 
-/// A record that tells its changes apart.
+/// A record with a revision.
 pub(super) trait Revised: Serialize {
     fn revision(&self) -> u64;
 }
@@ -30,7 +30,7 @@ impl Revised for OrganizationView {
     }
 }
 
-/// A record that was there.
+/// The response with an existing record.
 #[derive(Debug)]
 pub(super) struct Tagged<T>(pub(super) T);
 
@@ -42,7 +42,7 @@ impl<T: Revised> IntoResponse for Tagged<T> {
     }
 }
 
-/// The record of a new key.
+/// The response with the record of a new key.
 #[derive(Debug)]
 pub(super) struct NewRecord<T> {
     pub(super) id: String,

@@ -1,30 +1,30 @@
-//! What is asked of the control thread by `POST /v1/reload`, and what it answers.
+//! The request that `POST /v1/reload` sends to the control thread, and its response.
 
 use tokio::sync::oneshot;
 
-/// What `POST /v1/reload` is answered with.
+/// The outcome of a reload.
 #[derive(Debug)]
 pub(in crate::control) enum ReloadReport {
-    /// In force.
+    /// The file is in force.
     Accepted {
-        /// What is different now.
+        /// What has changed.
         changes: Vec<String>,
-        /// What will be after a restart.
+        /// What will change after a restart.
         needs_restart: Vec<String>,
-        /// What is probably not meant.
+        /// What is probably a mistake.
         warnings: Vec<String>,
     },
-    /// What runs has not changed.
+    /// The file was refused. Nothing has changed.
     Refused {
-        /// Why.
+        /// The reasons.
         errors: Vec<String>,
     },
 }
 
-/// Somebody who waits for a reload.
+/// A request for a reload, with the sender for its outcome.
 #[derive(Debug)]
 pub(in crate::control) struct ReloadRequest {
-    /// Whether the file may drop as many keys as it likes.
+    /// Whether the file may remove any number of keys.
     pub(in crate::control) force: bool,
     pub(in crate::control) answer: oneshot::Sender<ReloadReport>,
 }

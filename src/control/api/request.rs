@@ -1,4 +1,4 @@
-//! What a handler takes from a request. Whatever does not fit is answered here.
+//! Extractors: what handlers take from a request. Invalid requests are answered here.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -17,31 +17,31 @@ use super::state::State;
 use crate::control::access::{self, Denied};
 use crate::control::keys::Actor;
 
-/// How long a body may take to arrive.
+/// Timeout for a body to be received.
 pub(in crate::control) const BODY_TIMEOUT: Duration = Duration::from_secs(20);
-/// The size in bytes, and the time, of a body that needs no token.
+/// Limit in bytes, and timeout, of a body that needs no token.
 const SMALL_BODY: usize = 1024;
 const SMALL_BODY_TIMEOUT: Duration = Duration::from_secs(1);
-/// Size of a body, in bytes.
+/// Limit of a body, in bytes.
 const BODY: usize = 64 << 10;
-/// The same where it may hold a whole gateway.toml.
+/// Limit of a body that may hold a whole `gateway.toml`, in bytes.
 const LARGE_BODY: usize = 64 << 20;
-/// Length of an `Idempotency-Key`, in bytes.
+/// Limit of an `Idempotency-Key`, in bytes.
 const IDEMPOTENCY_KEY: usize = 255;
 
-/// Whose token it is: one with the role `manage` where `MANAGE`, and one that is not narrowed to an
-/// organisation where `ALL`. It comes first among a handler's arguments, so that nobody is told
-/// anything about a request that they may not make.
+/// The owner of the request's token. With `MANAGE`, the token must have the role `manage`. With
+/// `ALL`, it must not be restricted to an organisation. It must be the first argument of a handler,
+/// so that nobody learns anything about a request that they may not make.
 #[derive(Debug)]
 pub(super) struct Caller<const MANAGE: bool, const ALL: bool>(pub(super) Actor);
 
-/// May look.
+/// May read.
 pub(super) type Reader = Caller<false, false>;
-/// May change things, perhaps those of one organisation only.
+/// May make changes, possibly within one organisation only.
 pub(super) type Manager = Caller<true, false>;
-/// May look at what concerns all.
+/// May read what concerns all organisations.
 pub(super) type Observer = Caller<false, true>;
-/// May change what concerns all.
+/// May change what concerns all organisations.
 pub(super) type Operator = Caller<true, true>;
 
 impl<const MANAGE: bool, const ALL: bool> FromRequestParts<Arc<State>> for Caller<MANAGE, ALL> {
@@ -64,7 +64,7 @@ impl<const MANAGE: bool, const ALL: bool> FromRequestParts<Arc<State>> for Calle
     }
 }
 
-/// The parameters of the query. Those that nobody knows are refused.
+/// The parameters of the query. Unknown ones are refused.
 #[derive(Debug)]
 pub(super) struct Parameters<T>(pub(super) T);
 
@@ -88,7 +88,10 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Parameters<T> {
     }
 }
 
-/// How many entries a page has.
+/// Returns how many entries a page has at most: `asked`, or 100 by default.
+///
+/// # Errors
+/// Returns a 400 if `asked` is not from 1 to 1000.
 pub(super) fn limit(asked: Option<u16>) -> Answer<usize> {
     match asked {
         None => Ok(100),
@@ -97,7 +100,7 @@ pub(super) fn limit(asked: Option<u16>) -> Answer<usize> {
     }
 }
 
-/// No parameters at all.
+/// No parameters.
 #[derive(Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Nothing {}
@@ -133,7 +136,8 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
     }
 }
 
-/// The same for a small body of a stranger, who is not to keep a connection from others.
+/// Like [`Json`], for a small body that needs no token. Its short timeout stops a stranger from
+/// occupying a connection.
 #[derive(Debug)]
 pub(super) struct SmallJson<T>(pub(super) T);
 
@@ -146,7 +150,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for SmallJson<T> {
     }
 }
 
-/// The same for a body that may hold a whole gateway.toml.
+/// Like [`Json`], for a body that may hold a whole `gateway.toml`.
 #[derive(Debug)]
 pub(super) struct LargeJson<T>(pub(super) T);
 
@@ -159,7 +163,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for LargeJson<T> {
     }
 }
 
-/// The same where the body may be left out.
+/// Like [`Json`], for a body that may be empty.
 #[derive(Debug)]
 pub(super) struct OptionalJson<T>(pub(super) T);
 
@@ -216,7 +220,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
             format!("The body is not JSON from line {line}, column {column} on."),
         )
     };
-    // A list would be taken for the members in their order.
+    // Serde would accept an array with the members in order.
     if bytes.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
         serde_json::from_slice::<serde::de::IgnoredAny>(bytes)
             .map_err(|error| malformed(&error))?;
@@ -234,7 +238,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     Ok(value)
 }
 
-/// Says what is wrong with a member, without repeating its value, which might be a secret.
+/// Returns what is wrong with a member. Does not repeat its value, which may be a secret.
 fn misfit(path: &str, message: &str) -> Problem {
     for fault in ["missing", "unknown", "duplicate"] {
         let name = message
@@ -250,8 +254,8 @@ fn misfit(path: &str, message: &str) -> Problem {
     Problem::invalid(path, &format!("expected {expected}"))
 }
 
-/// `If-Match`: the revision that a change is meant for; nothing: any (RFC 9110 §13.1.1). One entity
-/// tag is taken, not a list.
+/// The revision in `If-Match` (RFC 9110 §13.1.1), or `None` for any. It must be a single entity
+/// tag, not a list.
 #[derive(Debug)]
 pub(super) struct IfMatch(pub(super) Option<u64>);
 
@@ -274,7 +278,7 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
                     .ok_or_else(fault)?;
                 let plain =
                     !revision.is_empty() && revision.bytes().all(|byte| byte.is_ascii_digit());
-                // A number that is too long for a revision is one that never was.
+                // A number that does not fit into a `u64` is not the revision of anything.
                 if plain {
                     Ok(Self(Some(revision.parse().unwrap_or(u64::MAX))))
                 } else {
@@ -285,7 +289,7 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
     }
 }
 
-/// The `Idempotency-Key`, if there is one.
+/// The `Idempotency-Key`, or `None` if there is none.
 #[derive(Debug)]
 pub(super) struct IdempotencyKey(pub(super) Option<String>);
 
@@ -311,7 +315,10 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
     }
 }
 
-/// The value of a field that may be absent but stand only once.
+/// Returns the value of a field that may be absent but not repeated.
+///
+/// # Errors
+/// Fails if the field is repeated or has other than visible ASCII characters.
 fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, ()> {
     if headers.contains_key(name) {
         access::only(headers, name.clone()).map(Some).ok_or(())
@@ -320,7 +327,7 @@ fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h st
     }
 }
 
-/// How a request came in; each carries it.
+/// How a request arrived. Every request carries it as an extension.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::control) struct Arrival {
     /// Whether the connection is encrypted.

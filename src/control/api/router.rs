@@ -1,4 +1,4 @@
-//! Which calls there are, and what holds for all of them.
+//! The routes, and what applies to all of them.
 
 use std::sync::{Arc, LazyLock};
 
@@ -16,7 +16,7 @@ use super::state::State;
 use super::{document, gateway, keys, organizations, proof};
 use crate::control::access;
 
-/// Everything that the admin address answers.
+/// Returns the router for everything that the admin address serves.
 pub(in crate::control) fn router(state: Arc<State>) -> Router {
     let (open, _) = gateway::open_routes().split_for_parts();
     let (guarded, _) = guarded_routes().split_for_parts();
@@ -29,7 +29,7 @@ pub(in crate::control) fn router(state: Arc<State>) -> Router {
     open.merge(guarded).fallback(not_found).with_state(state)
 }
 
-/// What exists only where there is an admin token.
+/// Returns the routes that exist only if there is an admin token.
 fn guarded_routes() -> OpenApiRouter<Arc<State>> {
     keys::routes()
         .merge(organizations::routes())
@@ -44,7 +44,7 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
     document::text(routes)
 });
 
-/// Keeps foreign web pages from what needs no token.
+/// Protects the [open routes](gateway::open_routes) from foreign web pages.
 async fn guard_open(
     extract::State(state): extract::State<Arc<State>>,
     arrival: Arrival,
@@ -59,7 +59,7 @@ async fn guard_open(
     Ok(next.run(request).await)
 }
 
-/// Keeps foreign web pages out, and everybody where there is no token.
+/// Protects all other routes from foreign web pages. Returns a 404 if there is no admin token.
 async fn guard(
     extract::State(state): extract::State<Arc<State>>,
     arrival: Arrival,
@@ -91,7 +91,7 @@ async fn method_not_allowed() -> Problem {
     )
 }
 
-/// What holds for every answer, those of the router itself included.
+/// Completes the header fields of every response, including those of the router itself.
 pub(in crate::control) fn finish(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -122,7 +122,7 @@ async fn openapi() -> impl IntoResponse {
 
 #[cfg(test)]
 mod tests {
-    /// The document that people read beside the code. `UPDATE_GOLDEN=1` writes it anew.
+    /// The document is also kept for people, beside the code. `UPDATE_GOLDEN=1` writes it anew.
     #[test]
     fn openapi_document_is_the_one_in_docs() {
         let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/openapi.json");

@@ -1,4 +1,4 @@
-//! The running configuration as `GET /v1/config` shows it. What may be a secret is not in it.
+//! The running configuration as `GET /v1/config` shows it. It omits what may be a secret.
 
 use std::time::Duration;
 
@@ -197,7 +197,7 @@ struct ScopeView {
 }
 
 impl RunningConfig {
-    /// Of this configuration, and of what its `[revoked]` finds.
+    /// Returns the view of this configuration, and of what its `[revoked]` matches.
     pub(super) fn of(config: &Config, revoked: RevokedView) -> Self {
         let server = &config.server;
         Self {

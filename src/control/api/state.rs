@@ -1,4 +1,4 @@
-//! What requests to the admin address are answered from.
+//! The state that requests to the admin address are served from.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,17 +14,17 @@ use crate::control::metrics::Metrics;
 use crate::control::registry::Registry;
 use crate::control::upgrade::UpgradeRequest;
 
-/// What an edit may change.
+/// The settings that an edit of the file may change.
 #[derive(Debug, Default)]
 pub(in crate::control) struct Settings {
-    /// Nothing: `[admin]` is gone, and only a restart closes the address.
+    /// `None`: `[admin]` was removed. Only a restart closes the address.
     pub(in crate::control) admin: Option<Admin>,
     pub(in crate::control) tls: Option<Arc<rustls::ServerConfig>>,
-    /// Of the file that runs; nothing: what runs is no file.
+    /// SHA-256 of the file in force. `None`: what is in force is not the content of a file.
     pub(in crate::control) digest: Option<[u8; 32]>,
 }
 
-/// What requests are answered from.
+/// The state that requests are served from.
 #[derive(Debug)]
 pub(in crate::control) struct State {
     pub(in crate::control) metrics: Arc<Metrics>,
@@ -32,12 +32,12 @@ pub(in crate::control) struct State {
     pub(in crate::control) reloads: mpsc::Sender<ReloadRequest>,
     pub(in crate::control) upgrades: mpsc::Sender<UpgradeRequest>,
     pub(in crate::control) proofs: ProofRate,
-    /// Every upstream's name has been resolved, or tried.
+    /// Whether the name of every upstream has been resolved, or at least tried.
     pub(in crate::control) settled: watch::Receiver<bool>,
     pub(in crate::control) registry: Arc<Registry>,
     pub(in crate::control) keys: KeyService,
-    /// `gateway.toml`.
+    /// The path of `gateway.toml`.
     pub(in crate::control) file: PathBuf,
-    /// The store's file; backups are put beside it.
+    /// The path of the store. Backups are written beside it.
     pub(in crate::control) store: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! Changing keys of the store: what they may do, whether they are paused, their secrets.
+//! Changes keys of the store: their permissions, whether they are paused, and their secrets.
 
 use serde_json::json;
 
@@ -13,11 +13,11 @@ use crate::config::parse_duration;
 use crate::keystore::{Change, StoredKey, StoredSecret};
 use crate::policy::{ApiDefinition, Digest};
 
-/// How long the secret so far works after a rotation where nothing is said.
+/// How long the former secrets work after a rotation by default, in seconds.
 const GRACE: i64 = 24 * 60 * 60;
-/// How long it may work.
+/// The longest time that a rotation may grant them, in seconds.
 const LONGEST_GRACE: i64 = 90 * 24 * 60 * 60;
-/// Secrets that work at the same time. Rotating again ends the oldest at once.
+/// Limit of secrets that work at the same time. Another rotation ends the oldest at once.
 const MOST_SECRETS: usize = 3;
 
 impl KeyOperations {
@@ -86,8 +86,8 @@ impl KeyOperations {
         let config = self.registry.config();
         let apis: Vec<_> = old.apis.iter().filter_map(|name| api_named(&config, name)).collect();
         let text = new_text(&apis, old.environment.as_deref())?;
-        // The file may have changed since the key was made, and then the prefix of its environment
-        // is known no more.
+        // The file may have changed since the key was created, so its environment may no longer
+        // have a prefix.
         if !apis.iter().any(|api| takes(api, &text)) {
             return Err(ServiceError::invalid(
                 "environment",
@@ -99,7 +99,7 @@ impl KeyOperations {
         let mut new = old.clone();
         new.prefix = text.chars().take(SHOWN).collect();
         for (index, secret) in new.secrets.iter_mut().enumerate() {
-            // The new one is before them all.
+            // The new secret will precede all of these.
             let end = if index + 1 < MOST_SECRETS { ends_at } else { now };
             secret.ends_at = Some(secret.ends_at.map_or(end, |known| known.min(end)));
         }
@@ -113,8 +113,8 @@ impl KeyOperations {
         Ok(CreatedKey { record: self.view(&config, &key), key: Some(text), key_shown: false })
     }
 
-    /// Commits a changed key and puts it in force; before that, if the change only takes access
-    /// away. The caller has the turn.
+    /// Commits a changed key and puts it in force. `narrower`: the change only removes access, and
+    /// is put in force before it is committed. The caller holds the lock on changes.
     async fn replace(
         &self,
         actor: &Actor,
@@ -125,7 +125,8 @@ impl KeyOperations {
         detail: serde_json::Value,
     ) -> Result<StoredKey> {
         if new == old {
-            // What is in force may be a change that the store did not take.
+            // A change that the store did not accept may be in force. Publish the stored record
+            // again.
             self.registry.put(&old);
             return Ok(old);
         }
@@ -141,13 +142,14 @@ impl KeyOperations {
     }
 }
 
-/// Whether an API takes keys that begin like this one.
+/// Returns whether an API accepts keys with the prefix of this one.
 fn takes(api: &ApiDefinition, text: &str) -> bool {
     api.environments.is_empty()
         || api.environments.iter().any(|environment| text.starts_with(&*environment.prefix))
 }
 
-/// Drops secrets that have ended, but for the one that was used last: it tells when the key was.
+/// Removes secrets that have ended, except for the most recently used one, which shows when the key
+/// was last used.
 fn prune(secrets: &mut Vec<StoredSecret>, now: i64) {
     let latest = secrets.iter().filter_map(|secret| secret.last_used).max();
     secrets.retain(|secret| {

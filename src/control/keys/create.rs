@@ -1,4 +1,4 @@
-//! Making keys, and taking in those that exist already.
+//! Creates keys, and imports existing ones.
 
 use serde_json::json;
 
@@ -13,13 +13,13 @@ use crate::config::Config;
 use crate::keystore::{Change, Idempotency, StoredKey, StoredSecret};
 use crate::policy::{ApiDefinition, Digest, KeyApiStyle, KeyId, new_key};
 
-/// How much of a key people are shown.
+/// How many of a key's first characters are shown.
 pub(super) const SHOWN: usize = 8;
-/// For APIs whose keys may look as they like.
+/// Prefix of generated ids, and of keys whose APIs define no prefix.
 const ANY_PREFIX: &str = "key_";
-/// Of a made-up id, besides its prefix: 119 bits.
+/// Number of random characters in a generated id: 119 bits.
 const ID_CHARACTERS: usize = 20;
-/// How long an `Idempotency-Key` is.
+/// Limit of an `Idempotency-Key`, in bytes.
 const LONGEST_IDEMPOTENCY_KEY: usize = 255;
 
 impl KeyOperations {
@@ -40,7 +40,7 @@ impl KeyOperations {
             if body != request.body {
                 return Err(ServiceError::IdempotencyReused);
             }
-            // The key may have been taken from the actor's sight since.
+            // The actor may no longer be allowed to see the key.
             return Ok(CreatedKey {
                 record: self.key(actor, &id).await?,
                 key: None,
@@ -55,7 +55,8 @@ impl KeyOperations {
         Ok(CreatedKey { record: self.view(&config, &key), key: Some(text), key_shown: false })
     }
 
-    /// Makes a key, commits it and puts it in force. The caller has the turn.
+    /// Creates a key, commits it and puts it in force. Returns its record and its text. The caller
+    /// holds the lock on changes.
     pub(super) async fn make(
         &self,
         actor: &Actor,
@@ -78,7 +79,7 @@ impl KeyOperations {
         Ok((key, text))
     }
 
-    // Longer than 60 lines: the steps of one change, in their order.
+    // Longer than 60 lines: the steps of one change, in order.
     pub(in crate::control) async fn import(
         &self,
         actor: &Actor,
@@ -119,7 +120,7 @@ impl KeyOperations {
         }
         let checked = checks.new_key(&config, new, self.now());
         checks.finish()?;
-        // Found wanting above.
+        // An invalid digest has been reported above.
         let Some(digest) = digest else { return Err(ServiceError::NotFound) };
         let id = id.map_or_else(new_id, Ok)?;
         if self.registry.key(&id).is_some_and(|key| !key.is_stored()) {
@@ -146,8 +147,11 @@ impl KeyOperations {
         Ok(self.view(&config, &key))
     }
 
+    /// Checks that a secret is new.
+    ///
     /// # Errors
-    /// Another key has this secret, or had it when it was revoked or expired.
+    /// Returns [`Conflict::DigestTaken`] if another key has it, or had it when it was revoked or
+    /// expired.
     async fn must_be_new(&self, actor: &Actor, digest: &Digest) -> Result<()> {
         let other = match self.registry.key_of(digest) {
             Some(key) => Found::Known(key),
@@ -156,7 +160,7 @@ impl KeyOperations {
                 None => return Ok(()),
             },
         };
-        // Who imports digests must not find out whose they are.
+        // The actor must not learn of keys that it may not see.
         let other = match &other {
             other if !actor.sees(other.organization()) => "Another key has".to_owned(),
             Found::Known(key) if key.is_stored() => {
@@ -168,8 +172,8 @@ impl KeyOperations {
         Err(ServiceError::Conflict(Conflict::DigestTaken, format!("{other} the same secret.")))
     }
 
-    /// Whether there is something of a key that once had this id, such as a key of the file that is
-    /// no longer there: who takes the id over takes over its counts and descendants.
+    /// Returns whether the store has usage counts or descendants of an earlier key with this id,
+    /// such as a key that was removed from the file. A new key with the id would inherit them.
     async fn has_history(&self, id: &str) -> Result<bool> {
         let store = self.store()?;
         Ok(!store.descendants(id).await?.is_empty()
@@ -208,7 +212,7 @@ impl KeyOperations {
         }
     }
 
-    /// Commits a new key, then puts it in force.
+    /// Commits a new key and then puts it in force.
     async fn keep(
         &self,
         actor: &Actor,
@@ -231,7 +235,7 @@ impl KeyOperations {
         Ok(())
     }
 
-    /// How many keys the organisation may have.
+    /// Returns the limit of keys of an organisation. Returns `None` if there is no organisation.
     async fn cap(&self, config: &Config, organization: Option<&str>) -> Result<Option<u32>> {
         let Some(name) = organization else { return Ok(None) };
         let own = self
@@ -243,13 +247,16 @@ impl KeyOperations {
     }
 }
 
-/// How many keys an organisation may have that has no number of its own.
+/// Returns the limit of keys of an organisation without a limit of its own.
 pub(super) fn default_cap(config: &Config) -> Option<u32> {
     config.store.as_ref().map(|store| store.keys_per_organization)
 }
 
 impl Actor {
-    /// Whose a new key is: the actor's own organisation, if it has one, and no other.
+    /// Returns the organisation of a new key: the actor's own, if it has one, or else `named`.
+    ///
+    /// # Errors
+    /// Returns [`ServiceError::Forbidden`] if `named` is not the actor's own.
     fn place(&self, named: Option<String>) -> Result<Option<String>> {
         match (&self.organization, named) {
             (Some(own), Some(named)) if *own != named => Err(ServiceError::Forbidden(format!(
@@ -270,12 +277,12 @@ fn idempotent(actor: &Actor, key: &str, new: &NewKey) -> Result<Idempotency> {
             format!("it has 1 to {LONGEST_IDEMPOTENCY_KEY} printable characters"),
         ));
     }
-    // Written out anew, so that spaces and the order of members do not count.
+    // Serialised again, so that whitespace and the order of members do not matter.
     let body = serde_json::to_vec(&(&actor.name, new)).map_err(|_| ServiceError::Unavailable)?;
     Ok(Idempotency { token: actor.name.clone(), key: key.to_owned(), body: Digest::of(&body) })
 }
 
-/// A new key's text, with the prefix of its environment.
+/// Returns the text of a new key, which starts with the prefix of its environment.
 pub(super) fn new_text(apis: &[&ApiDefinition], environment: Option<&str>) -> Result<String> {
     let prefix = environment.and_then(|name| {
         let all = apis.iter().flat_map(|api| &api.environments);
@@ -286,7 +293,7 @@ pub(super) fn new_text(apis: &[&ApiDefinition], environment: Option<&str>) -> Re
     random_text(prefix.unwrap_or(ANY_PREFIX))
 }
 
-/// `key_` and random characters. An id is no secret.
+/// Returns a new id: `key_` and random characters. An id is not secret.
 fn new_id() -> Result<String> {
     let mut id = random_text(ANY_PREFIX)?;
     id.truncate(ANY_PREFIX.len() + ID_CHARACTERS);

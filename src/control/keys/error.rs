@@ -1,71 +1,72 @@
-//! Why the key service refuses.
+//! Errors of the key service.
 
 use http::StatusCode;
 
 use crate::keystore::{self, CommitError, Unavailable};
 
-/// A member of a request that cannot be taken as it is.
+/// An invalid member of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::control) struct Violation {
-    /// Its name, with its place in a list: `scopes[2]`.
+    /// Its name, with its index in a list: `scopes[2]`.
     pub(in crate::control) member: String,
-    /// What is wrong with it, and what would be right.
+    /// What is wrong with it, and what is expected.
     pub(in crate::control) message: String,
 }
 
-/// Why the service did not do what it was asked.
+/// Why an operation failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::control) enum ServiceError {
-    /// There is none, or none that this actor may see.
+    /// The object does not exist, or the actor may not see it.
     NotFound,
-    /// All that is wrong with the request. Never empty.
+    /// The request has these faults. Never empty.
     Invalid(Vec<Violation>),
-    /// It contradicts what is there.
+    /// The request conflicts with the current state. The text explains it to people.
     Conflict(Conflict, String),
-    /// Somebody else changed it meanwhile.
+    /// Another request has changed the object meanwhile.
     Stale,
-    /// The `Idempotency-Key` came with another request before.
+    /// The `Idempotency-Key` was used for a different request before.
     IdempotencyReused,
-    /// The key stands in `gateway.toml`, and is changed there.
+    /// The key is in `gateway.toml`, and must be changed there.
     FileKey,
     /// `gateway.toml` has no `[store]`.
     NoStore,
-    /// The store did not take it. What takes access away is in force all the same until the process
-    /// ends.
+    /// The store failed or did not respond. A change that only removes access is in force
+    /// nevertheless, until the process ends.
     Unavailable,
-    /// The same for a revocation.
+    /// The store failed to record a revocation. It is in force nevertheless, until the process
+    /// ends.
     Unrecorded,
-    /// Not this actor's to ask for.
+    /// The actor may not request this.
     Forbidden(String),
 }
 
-/// What the service returns.
+/// The result of an operation.
 pub(in crate::control) type Result<T, E = ServiceError> = std::result::Result<T, E>;
 
-/// What a request contradicts.
+/// What a request conflicts with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::control) enum Conflict {
     /// Another key has the id.
     IdTaken,
     /// Another key has the secret.
     DigestTaken,
-    /// The key is revoked, for good.
+    /// The key is permanently revoked.
     KeyRevoked,
-    /// The key's time is over.
+    /// The key has expired.
     KeyExpired,
-    /// The organisation has as many keys as it may have.
+    /// The limit of keys of the organisation, or of keys without one, is reached.
     CapReached,
-    /// Where a backup is to be written something is already.
+    /// The path of a backup already exists.
     FileExists,
 }
 
 impl ServiceError {
-    /// One mistake.
+    /// Returns the error for a single fault.
     pub(super) fn invalid(member: &str, message: impl Into<String>) -> Self {
         Self::Invalid(vec![Violation { member: member.to_owned(), message: message.into() }])
     }
 
-    /// What it means for a revocation, which is in force before the store is asked.
+    /// Converts an error of a revocation, which is put in force before the store is asked.
     pub(super) fn of_revocation(self) -> Self {
         if self == Self::Unavailable { Self::Unrecorded } else { self }
     }
@@ -79,7 +80,7 @@ impl ServiceError {
         )
     }
 
-    /// As HTTP says it.
+    /// Returns the HTTP status.
     pub(in crate::control) fn status(&self) -> StatusCode {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
@@ -91,7 +92,7 @@ impl ServiceError {
         }
     }
 
-    /// For programs; never changes.
+    /// Returns the code for programs, which never changes.
     pub(in crate::control) fn code(&self) -> &'static str {
         match self {
             Self::NotFound => "not_found",
@@ -111,7 +112,7 @@ impl ServiceError {
         }
     }
 
-    /// For people.
+    /// Returns the explanation for people.
     pub(in crate::control) fn detail(&self) -> String {
         match self {
             Self::NotFound => "There is nothing of this name.".into(),
@@ -164,7 +165,7 @@ impl From<CommitError> for ServiceError {
                 Conflict::IdTaken,
                 "Another key in the store has, or had, this id.".into(),
             ),
-            // Whose it is, is not for everybody to know.
+            // The actor may not be allowed to know whose secret it is.
             keystore::Conflict::DigestTaken { .. } => Self::Conflict(
                 Conflict::DigestTaken,
                 "Another key has, or had, the same secret.".into(),

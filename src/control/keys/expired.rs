@@ -1,4 +1,4 @@
-//! Keys that have expired: memory lets go of them, and takes them back if the clock was wrong.
+//! Restores expired keys to memory if the clock was set back.
 
 use std::sync::atomic::Ordering;
 
@@ -6,11 +6,15 @@ use super::error::Result;
 use super::operations::KeyOperations;
 use crate::keystore::KeyQuery;
 
-/// How many keys are looked at with one question to the store.
+/// Number of keys that one query to the store returns.
 const PAGE: usize = 1000;
 
 impl KeyOperations {
-    /// Takes back keys that had expired at `before`, and have not at `now`: the clock was set back.
+    /// Restores keys to memory that had expired at `before` but have not expired at `now`, because
+    /// the clock was set back. Both are in Unix seconds.
+    ///
+    /// # Errors
+    /// Fails if the store does. Some keys may have been restored then.
     pub(super) async fn revive(&self, now: i64, before: i64) -> Result<()> {
         if self.retired.load(Ordering::Relaxed) {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Finding a key, whether or not it is still in memory.
+//! Finds keys, whether or not they are still in memory.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,22 +14,23 @@ use crate::control::table::{Clash, KeyName};
 use crate::keystore::{StoredKey, Taken};
 use crate::policy::{Digest, KeyRecord};
 
-/// How long an edit of the file waits for the store.
+/// How long an edit of the file waits for the store to compare keys.
 const COMPARISON: Duration = Duration::from_secs(1);
-/// The same before what it revokes is in force.
+/// How long it waits for the store to look up what it revokes. Its revocations are not in force
+/// before that.
 const LOOKUP_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// A key that somebody asks about.
+/// A key that was found.
 pub(super) enum Found {
-    /// One that is in memory.
+    /// A key in memory.
     Known(Arc<KeyRecord>),
-    /// One that is refused for good, of which only the store knows more.
+    /// A revoked or expired key of the store. Memory has at most its tombstones.
     Dead(Box<StoredKey>),
 }
 
 impl KeyOperations {
-    /// What the store knows of a key that is refused for good; `None`: nothing, or there is no
-    /// store.
+    /// Returns the stored record of a key that is no longer in memory. Returns `None` if the store
+    /// does not have the key, or if there is no store.
     pub(in crate::control) async fn dead(&self, key: KeyName) -> Result<Option<StoredKey>> {
         let Some(store) = &self.store else { return Ok(None) };
         Ok(match key {
@@ -38,8 +39,9 @@ impl KeyOperations {
         })
     }
 
-    /// Keys of a new file that cannot stand beside those of the store that are refused for good. A
-    /// store that does not answer soon is not waited for: what the file revokes must be in force.
+    /// Returns the keys of a new file that clash with revoked or expired keys of the store. If the
+    /// store does not respond in time, compares with the tombstones instead: revocations by the
+    /// file must not be delayed.
     pub(super) async fn clashes_with_dead(&self, config: &Config) -> Vec<Clash> {
         let registry = &self.registry;
         let (ids, digests) = registry.look(|table| table.new_in(config));
@@ -48,8 +50,8 @@ impl KeyOperations {
         registry.look(|table| table.clashes_with(config, &taken))
     }
 
-    /// Notes which values of `[revoked]` name keys of the store that memory no longer knows, so
-    /// that they are not taken for mistakes.
+    /// Notes which values of `[revoked]` name keys of the store that are no longer in memory, so
+    /// that these values are not reported as mistakes.
     pub(super) async fn look_up_revoked(&self, revoked: &Revoked) {
         let (ids, digests) = self.registry.look(|table| table.unknown_in(revoked));
         if let Some(taken) = self.taken(ids, digests, LOOKUP_TIMEOUT).await {
@@ -57,7 +59,8 @@ impl KeyOperations {
         }
     }
 
-    /// Which of these the store has. `None`: it does not answer in time.
+    /// Returns which of these ids and digests belong to keys of the store. Returns `None` if the
+    /// store fails, does not respond within `time`, or has been left to another process.
     async fn taken(&self, ids: Vec<String>, digests: Vec<Digest>, time: Duration) -> Option<Taken> {
         let Some(store) = &self.store else { return Some(Taken::default()) };
         if ids.is_empty() && digests.is_empty() {
@@ -73,7 +76,11 @@ impl KeyOperations {
         timeout(time, asked).await.ok()?.ok()
     }
 
-    /// The key with this id, if the actor sees it.
+    /// Returns the key with this id.
+    ///
+    /// # Errors
+    /// Returns [`ServiceError::NotFound`] if there is none that the actor may see, or
+    /// [`ServiceError::Unavailable`] if the store fails.
     pub(super) async fn find(&self, actor: &Actor, id: &str) -> Result<Found> {
         let found = match (self.registry.key(id), &self.store) {
             (Some(record), _) => Some(Found::Known(record)),
@@ -83,7 +90,12 @@ impl KeyOperations {
         found.filter(|key| actor.sees(key.organization())).ok_or(ServiceError::NotFound)
     }
 
-    /// A key of the store that this actor may touch and that can still be changed.
+    /// Returns a key of the store for a change.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Self::find`], and [`ServiceError::FileKey`] for a key of the file.
+    /// Returns [`ServiceError::Stale`] if `if_match` is not its revision, and
+    /// [`Conflict::KeyRevoked`] if it is revoked.
     pub(super) async fn changeable(
         &self,
         actor: &Actor,
@@ -109,7 +121,7 @@ impl KeyOperations {
 }
 
 impl Found {
-    /// Whose it is.
+    /// Returns the key's organisation, or `None` if it has none.
     pub(super) fn organization(&self) -> Option<&str> {
         match self {
             Self::Known(record) => record.organization(),

@@ -1,5 +1,5 @@
-//! What the documents' key endpoints read and write: bodies with exactly their members, in their
-//! order.
+//! Request and response bodies of the APIs' own key endpoints. They have exactly the documented
+//! members, in the documented order.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -10,20 +10,20 @@ use super::model::KeyView;
 use super::validate::Validation;
 use crate::policy::{ApiDefinition, ErrorStyle, KeyApiStyle};
 
-/// The body of a creation.
+/// The body of a request to create a key.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct KeyRequest {
     pub(super) name: String,
-    /// Absent: its maker's; `null`: never.
+    /// Absent: the expiry of the creating key. `null`: never.
     #[serde(default, deserialize_with = "present")]
     pub(super) expires_at: Option<Option<String>>,
-    /// Absent: its maker's.
+    /// Absent: the scopes of the creating key.
     #[serde(default)]
     pub(super) scopes: Option<Vec<String>>,
 }
 
-/// Tells `null` from absent.
+/// Distinguishes `null` from an absent member.
 fn present<'d, D: Deserializer<'d>>(input: D) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(input).map(Some)
 }
@@ -71,7 +71,7 @@ struct Detail<'a> {
     detail: &'a str,
 }
 
-/// RFC 9457.
+/// A problem (RFC 9457).
 #[derive(Debug, Serialize)]
 struct Problem<'a> {
     #[serde(rename = "type")]
@@ -83,9 +83,12 @@ struct Problem<'a> {
     request_id: &'a str,
 }
 
-/// Reads the body of a creation.
+/// Parses the body of a request to create a key.
+///
+/// # Errors
+/// Returns [`ServiceError::Invalid`] if it is malformed or the name is invalid.
 pub(super) fn read(body: &[u8]) -> Result<KeyRequest> {
-    // A list would be taken for the members in their order.
+    // Serde would accept an array with the members in order.
     if body.trim_ascii_start().first() == Some(&b'[') {
         return Err(ServiceError::invalid("body", "it is not as it should be: expected an object"));
     }
@@ -98,7 +101,7 @@ pub(super) fn read(body: &[u8]) -> Result<KeyRequest> {
     Ok(request)
 }
 
-/// A list of keys.
+/// Returns the response body for a list of keys.
 pub(super) fn list(style: KeyApiStyle, keys: &[KeyView]) -> Bytes {
     match style {
         KeyApiStyle::Bare => json(&keys.iter().map(|view| bare(view, None)).collect::<Vec<_>>()),
@@ -109,7 +112,7 @@ pub(super) fn list(style: KeyApiStyle, keys: &[KeyView]) -> Bytes {
     }
 }
 
-/// A new key, with its text.
+/// Returns the response body for a new key, with its text.
 pub(super) fn created(style: KeyApiStyle, view: &KeyView, key: &str) -> Bytes {
     match style {
         KeyApiStyle::Bare => json(&bare(view, Some(key))),
@@ -119,13 +122,13 @@ pub(super) fn created(style: KeyApiStyle, view: &KeyView, key: &str) -> Bytes {
     }
 }
 
-/// After a revocation; the bare style has no body.
+/// Returns the response body after a revocation, or `None` in the bare style, which has none.
 pub(super) fn revoked(style: KeyApiStyle) -> Option<Bytes> {
     (style == KeyApiStyle::Envelope)
         .then(|| json(&Message { success: true, message: "API key revoked successfully" }))
 }
 
-/// Why a request was not done, in the API's own style, and the body's type.
+/// Returns an error body in the API's own style, and its media type.
 pub(super) fn error(
     api: &ApiDefinition,
     status: StatusCode,
@@ -178,6 +181,6 @@ fn enveloped<'a>(view: &'a KeyView, key: Option<&'a str>) -> EnvelopedKey<'a> {
 }
 
 fn json(value: &impl Serialize) -> Bytes {
-    // Texts, numbers and lists of them always have a JSON form.
+    // Strings, numbers and lists of these can always be serialised.
     serde_json::to_vec(value).unwrap_or_default().into()
 }

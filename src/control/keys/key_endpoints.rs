@@ -1,10 +1,11 @@
-//! The key endpoints that an API's own documentation promises (`[api.key_api]`): who may see, make
-//! and revoke which keys there.
+//! The key endpoints that an API's own documentation promises (`[api.key_api]`): which keys a
+//! caller may list, create and revoke there.
 //!
-//! A caller sees and makes only keys of this API, of the environment that it calls in, and of its
-//! own organisation; one without an organisation sees itself and the keys that it made, and those
-//! that they made. Lists have no pages, because the documents have none: a list is as long as the
-//! cap on keys of an organisation, which counts for such a family too.
+//! A caller sees and creates only keys of this API, of the environment of its request, and of its
+//! own organisation. A caller without an organisation sees itself and its descendants: the keys
+//! that it created, the keys that these created, and so on. Lists have no pages, because the
+//! documentation has none. Their length is bounded by the limit of keys of an organisation, which
+//! also applies to such a family.
 
 use std::sync::Arc;
 
@@ -24,23 +25,23 @@ use crate::keystore::{KeyQuery, StoredKey};
 use crate::policy::ApiDefinition;
 use crate::state::{KeyAnswer, KeyCall};
 
-/// A caller and what it may see.
+/// A caller, and what determines which keys it may see.
 struct Caller<'c> {
     config: &'c Config,
     api: &'c ApiDefinition,
     environment: Option<&'c str>,
-    /// Its own record.
+    /// The caller's own record.
     key: StoredKey,
 }
 
-/// What was done.
+/// The outcome of a call.
 enum Done {
     Listed(Vec<KeyView>),
     Created(Box<KeyView>, String),
     Revoked,
 }
 
-/// An answer without a body.
+/// Returns a response without a body.
 pub(super) fn empty(status: StatusCode) -> KeyAnswer {
     KeyAnswer { status, content_type: None, allow: None, body: Bytes::new() }
 }
@@ -55,7 +56,7 @@ impl KeyOperations {
         let Some((api, key_api)) =
             api_named(&config, &call.api).and_then(|api| Some((api, api.key_api.as_ref()?)))
         else {
-            // An edit has taken the endpoints away after the request was let in.
+            // An edit removed the endpoints after the request was admitted.
             return empty(StatusCode::NOT_FOUND);
         };
         let refuse = |status, code, detail: &str| {
@@ -117,7 +118,11 @@ impl KeyOperations {
         }
     }
 
-    /// The record of a key of the store or the file.
+    /// Returns the record of a key of the file or of the store.
+    ///
+    /// # Errors
+    /// Returns [`ServiceError::NotFound`] if there is none, or another error if the store cannot be
+    /// read.
     async fn own_record(&self, config: &Config, id: &str) -> Result<StoredKey> {
         match config.keys.iter().find(|key| *key.id == *id) {
             Some(key) => Ok(as_stored(config, key, |_| None, None)),
@@ -125,8 +130,8 @@ impl KeyOperations {
         }
     }
 
-    /// All keys that the caller sees, those of the file first, then the oldest first. Revoked ones
-    /// are not among them.
+    /// Returns all keys that the caller may see: first those of the file, then those of the store,
+    /// the oldest first. Omits revoked keys.
     async fn visible(&self, caller: &Caller<'_>) -> Result<Vec<KeyView>> {
         let file: Vec<&KeyConfig> = caller
             .config
@@ -137,7 +142,8 @@ impl KeyOperations {
             .collect();
         let mut views = self.file_views(caller.config, &file).await;
         for view in &mut views {
-            // Its prefix is not known, but its environment is, and so is how that begins.
+            // The first characters of the key are unknown, but its environment determines its
+            // prefix.
             let environment = caller
                 .api
                 .environments
@@ -158,7 +164,7 @@ impl KeyOperations {
         Ok(views)
     }
 
-    /// Whether the caller sees the key with this id.
+    /// Returns whether the caller may see the key with this id.
     async fn is_visible(&self, caller: &Caller<'_>, id: &str) -> Result<bool> {
         if let Some(key) = caller.config.keys.iter().find(|key| *key.id == *id) {
             return Ok(self.sees_of_file(caller, key));
@@ -178,7 +184,7 @@ impl KeyOperations {
         }
     }
 
-    /// Whether a key of the store is one of this API and environment, and not revoked.
+    /// Returns whether a key of the store belongs to this API and environment, and is not revoked.
     fn is_here(&self, caller: &Caller<'_>, key: &StoredKey) -> bool {
         key.environment.as_deref() == caller.environment
             && key.apis.iter().any(|name| **name == *caller.api.name)
@@ -186,9 +192,10 @@ impl KeyOperations {
             && !self.registry.is_revoked(&key.id)
     }
 
-    /// The file tells only digests. So which environment a key of it belongs to is known where the
-    /// file says it or there is one at most, and of the key that calls. Others are not shown: a
-    /// test key must not touch live ones.
+    /// Returns whether the caller may see a key of the file. A digest does not reveal the
+    /// environment. It is known only for the calling key itself, or if the file names it, or if the
+    /// API has at most one. A key of an unknown environment is hidden, because a test key must not
+    /// affect live keys.
     fn sees_of_file(&self, caller: &Caller<'_>, key: &KeyConfig) -> bool {
         let opens = || {
             key.apis
@@ -220,7 +227,7 @@ impl KeyOperations {
         Ok(self.store()?.keys(query).await?)
     }
 
-    /// A key of the store, the keys that it made, those that they made, and so on.
+    /// Returns a key, if it is in the store, and all its descendants.
     async fn family(&self, of: &StoredKey) -> Result<Vec<StoredKey>> {
         let store = self.store()?;
         let mut ids = store.descendants(&of.id).await?;
@@ -232,7 +239,7 @@ impl KeyOperations {
         Ok(family)
     }
 
-    /// Makes a key that may do no more than the caller.
+    /// Creates a key that may do no more than the caller.
     async fn create_below(
         &self,
         actor: &Actor,
@@ -241,8 +248,8 @@ impl KeyOperations {
     ) -> Result<(KeyView, String)> {
         let Caller { config, api, .. } = *caller;
         let _lock = self.lock().await?;
-        // It may have been revoked while this waited for its turn; its descendants may have been
-        // meant, too.
+        // The caller may have been revoked during the wait for the lock. If its descendants were
+        // revoked too, the new key must not escape that.
         if self.registry.key(&caller.key.id).is_none_or(|key| key.is_revoked() || key.is_paused()) {
             return Err(ServiceError::Conflict(
                 Conflict::KeyRevoked,
@@ -292,14 +299,18 @@ impl KeyOperations {
         Ok((self.view(config, &key), text))
     }
 
-    /// The cap for keys without an organisation: on all that descend from one key that was not made
-    /// by another.
+    /// Checks the limit for keys without an organisation. It applies to a key that no other key
+    /// created, together with all its descendants.
+    ///
+    /// # Errors
+    /// Returns [`Conflict::CapReached`] if the limit is reached, or another error if the store
+    /// fails.
     async fn check_family(&self, config: &Config, of: &StoredKey) -> Result<()> {
         let mut root = of.clone();
         while let Some(parent) = root.parent.take() {
             root = match self.own_record(config, &parent).await {
                 Ok(record) => record,
-                // A key of the file that is no longer there.
+                // A key that was removed from the file.
                 Err(ServiceError::NotFound) => break,
                 Err(error) => return Err(error),
             };
@@ -314,12 +325,12 @@ impl KeyOperations {
 }
 
 impl Caller<'_> {
-    /// The maker's scopes that mean something in this API: those of another are nobody's business
-    /// here.
+    /// Returns the creating key's scopes that this API defines. Scopes of other APIs must not be
+    /// disclosed here.
     fn scopes_here(&self, maker: &StoredKey) -> Vec<String> {
         let known = |scope: &&String| *scope == "*" || super::validate::defines(self.api, scope);
         let scopes: Vec<String> = maker.scopes.iter().filter(known).cloned().collect();
-        // An empty list may mean everything, so it is not made of one that is not.
+        // An empty list may permit everything, so a list must not become empty.
         if scopes.is_empty() { maker.scopes.clone() } else { scopes }
     }
 }

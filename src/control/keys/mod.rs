@@ -1,21 +1,21 @@
-//! The key service: the rules by which keys are made, changed, rotated, revoked and accounted for.
+//! The key service: the rules for creating, changing, rotating, revoking and listing keys.
 //!
-//! It stands between those who ask (the admin API, the documents' key endpoints), the store, which
-//! makes a change durable, and the registry, which puts it in force. A change that gives access is
-//! committed before it is published; one that only takes access away is published before it is
-//! committed. So what was acknowledged is both durable and in force, and nothing is in force that
-//! was not acknowledged, but that something may be refused already.
+//! The admin API and the APIs' own key endpoints call it. It makes changes durable in the store and
+//! puts them in force in the registry. A change that grants access is committed before it is
+//! published. A change that only removes access is published before it is committed. Every
+//! acknowledged change is therefore durable and in force, and no access is granted that is not
+//! durable. A change that failed may have removed access nevertheless.
 //!
-//! | file | what is there |
+//! | file | content |
 //! |---|---|
-//! | `service.rs` | how the rest of the program calls it |
-//! | `operations.rs` | what the operations work with |
-//! | `actor.rs`, `model.rs`, `error.rs` | who asks, what is asked, and what is answered |
-//! | `validate.rs`, `rights.rs`, `timestamp.rs` | whether it makes sense, and what it means |
-//! | `create.rs`, `change.rs`, `revoke.rs`, `organizations.rs` | the changes |
-//! | `found.rs`, `queries.rs`, `view.rs` | reading without changing |
-//! | `expired.rs` | what memory keeps of keys that have expired |
-//! | `key_endpoints.rs`, `key_bodies.rs` | the documents' own key endpoints |
+//! | `service.rs` | the interface for the rest of the program |
+//! | `operations.rs` | the state that the operations share |
+//! | `actor.rs`, `model.rs`, `error.rs` | callers, requests, responses and errors |
+//! | `validate.rs`, `rights.rs`, `timestamp.rs` | validation of requests |
+//! | `create.rs`, `change.rs`, `revoke.rs`, `organizations.rs` | changes |
+//! | `found.rs`, `queries.rs`, `view.rs` | reading without changes |
+//! | `expired.rs` | restoring expired keys to memory |
+//! | `key_endpoints.rs`, `key_bodies.rs` | the APIs' own key endpoints |
 
 mod actor;
 mod change;

@@ -1,8 +1,8 @@
-//! What the key service is asked and what it returns, as it stands in the admin API's JSON. Unknown
-//! members are refused.
+//! Requests and responses of the key service, in the form of the admin API's JSON. Unknown members
+//! of a request are refused.
 //!
-//! Moments are RFC 3339 in UTC, to the second. A member that is absent from a change leaves things
-//! as they are; `null` takes the setting away, where it can be taken away.
+//! Times are RFC 3339 in UTC, to the second. A member that is absent from a change leaves the
+//! setting as it is. `null` removes the setting, if it can be removed.
 
 use std::fmt;
 
@@ -96,7 +96,7 @@ pub(in crate::control) struct CreatedKey {
     pub(in crate::control) key_shown: bool,
 }
 
-/// Without the key.
+/// Leaves out the key.
 impl fmt::Debug for CreatedKey {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("CreatedKey")
@@ -198,13 +198,13 @@ pub(in crate::control) struct KeyChange {
     pub(in crate::control) expires_at: Option<Option<String>>,
 }
 
-/// Refuses `null` where there is nothing to take away: it could be meant as "none", and would
+/// Refuses `null` for a setting that cannot be removed. It could be meant as "none", but would
 /// change nothing.
 fn not_null<'d, T: Deserialize<'d>, D: Deserializer<'d>>(input: D) -> Result<Option<T>, D::Error> {
     T::deserialize(input).map(Some)
 }
 
-/// Tells `null` from absent.
+/// Distinguishes `null` from an absent member.
 fn present<'d, T: Deserialize<'d>, D: Deserializer<'d>>(
     input: D,
 ) -> Result<Option<Option<T>>, D::Error> {
@@ -240,7 +240,7 @@ pub(in crate::control) struct Revoked {
     pub(in crate::control) revoked: Vec<String>,
 }
 
-/// Which keys are listed.
+/// Selects the keys of a list. `None` does not restrict it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::control) struct KeyFilter {
     pub(in crate::control) organization: Option<String>,
@@ -248,9 +248,9 @@ pub(in crate::control) struct KeyFilter {
     pub(in crate::control) environment: Option<String>,
     pub(in crate::control) status: Option<Status>,
     pub(in crate::control) source: Option<Source>,
-    /// Part of the name, in any letter case.
+    /// A part of the name, in any letter case.
     pub(in crate::control) name: Option<String>,
-    /// Keys that this one made.
+    /// Id of the key that created them.
     pub(in crate::control) parent: Option<String>,
 }
 
@@ -336,7 +336,7 @@ pub(in crate::control) struct AuditPage {
     pub(in crate::control) next: Option<String>,
 }
 
-/// Which entries of the audit log are listed.
+/// Selects entries of the audit log. `None` does not restrict them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::control) struct AuditFilter {
     pub(in crate::control) organization: Option<String>,

@@ -1,4 +1,4 @@
-//! What the operations on keys and organizations work with.
+//! The state that the operations on keys and organisations share.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,28 +14,29 @@ use crate::control::registry::Registry;
 use crate::control::table::KeyName;
 use crate::keystore::{AuditEntry, Change, KeyStore, Revocation};
 
-/// How long to wait for the changes that came before.
+/// How long a change waits for earlier changes.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The operations on keys and organizations, over the registry, which puts them in force, and the
-/// store.
+/// The operations on keys and organisations. The registry puts changes in force. The store makes
+/// them durable.
 pub(in crate::control) struct KeyOperations {
     pub(super) registry: Arc<Registry>,
     pub(super) store: Option<KeyStore>,
-    /// Seconds since the Unix epoch.
+    /// Returns Unix seconds.
     pub(super) clock: Box<dyn Fn() -> i64 + Send + Sync>,
-    /// One change at a time, so that what a change was based on is still true when it is committed.
+    /// Held during a change, so that what the change is based on is still true when it is
+    /// committed.
     pub(super) changes: tokio::sync::Mutex<()>,
-    /// Revocations that are in force and that the store has yet to take.
+    /// Revocations that are in force and that the store has yet to record.
     pub(super) unrecorded: Mutex<BTreeMap<KeyName, Revocation>>,
-    /// Notified when the store has recorded the last of them.
+    /// Notified when the store has recorded all of them.
     pub(super) recorded: Notify,
     /// Whether another process has taken over the store.
     pub(super) retired: AtomicBool,
 }
 
 impl KeyOperations {
-    /// Over what runs and, where there is one, the store.
+    /// Creates the operations. `store` is `None` if there is none.
     pub(super) fn new(
         registry: Arc<Registry>,
         store: Option<KeyStore>,
@@ -56,8 +57,11 @@ impl KeyOperations {
         (self.clock)()
     }
 
-    /// Waits until no other change is being made. Where that takes too long, the store hangs, and
-    /// nothing is to be begun that would be done long after its answer.
+    /// Waits until no other change is being made.
+    ///
+    /// # Errors
+    /// Returns [`ServiceError::Unavailable`] if that takes longer than [`LOCK_TIMEOUT`]. The store
+    /// hangs then, and a change must not be completed long after its caller got an error.
     pub(super) async fn lock(&self) -> Result<MutexGuard<'_, ()>> {
         timeout(LOCK_TIMEOUT, self.changes.lock()).await.map_err(|_| ServiceError::Unavailable)
     }
@@ -90,7 +94,7 @@ impl KeyOperations {
         }
     }
 
-    /// Nothing is left half-done in it by a panic.
+    /// A panic cannot leave this half-changed, so a poisoned lock is used as it is.
     pub(super) fn unrecorded(&self) -> std::sync::MutexGuard<'_, BTreeMap<KeyName, Revocation>> {
         self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner)
     }

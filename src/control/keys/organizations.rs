@@ -13,7 +13,7 @@ use super::timestamp;
 use crate::config::Config;
 use crate::keystore::{Change, StoredOrganization};
 
-/// The largest cap.
+/// The largest limit of keys that can be set.
 const LARGEST_CAP: u32 = 1_000_000;
 
 impl KeyOperations {
@@ -78,7 +78,7 @@ impl KeyOperations {
         actor.must_be_operator()?;
         self.store()?;
         if suspended {
-            // Before anything that may have to wait.
+            // First of all, because the rest may have to wait.
             self.registry.suspend(name, true);
         }
         let _lock = self.lock().await?;
@@ -87,7 +87,7 @@ impl KeyOperations {
             self.registry.suspend(name, false);
             return Err(ServiceError::NotFound);
         };
-        // Once more, because a resumption may have had its turn in between.
+        // Once more, because the organisation may have been resumed during the wait for the lock.
         if suspended {
             self.registry.suspend(name, true);
         }
@@ -137,8 +137,8 @@ impl KeyOperations {
         Ok(view(&config, (new, keys)))
     }
 
-    /// An organisation that has keys in the store or in the file, and how many of the former are
-    /// not revoked.
+    /// Returns an organisation, and how many unrevoked keys it has in the store. Returns `None` if
+    /// neither the store nor a key of the file has this organisation.
     async fn find_organization(
         &self,
         config: &Config,

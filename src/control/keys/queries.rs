@@ -1,4 +1,4 @@
-//! Looking at keys, their use and the audit log, and copying the store.
+//! Reads keys, their usage and the audit log, and backs up the store.
 
 use std::path::Path;
 
@@ -15,8 +15,8 @@ use super::view::{as_stored, condition};
 use crate::config::{Config, KeyConfig};
 use crate::keystore::{AuditQuery, KeyQuery, StoredKey};
 
-/// Where a page begins: behind this key of the file, or behind all of them and this one of the
-/// store.
+/// Where a page begins: after this key of the file, or after all keys of the file and this key of
+/// the store.
 enum After<'a> {
     File(&'a str),
     Store(&'a str),
@@ -101,8 +101,8 @@ impl KeyOperations {
         self.file_views(config, &keys).await
     }
 
-    /// The store knows nothing of organisations that are refused as a whole, so what it finds is
-    /// looked through again.
+    /// Lists keys of the store. The store cannot filter by suspended and revoked organisations, so
+    /// its results are filtered again here.
     async fn list_store(
         &self,
         filter: &KeyFilter,
@@ -211,7 +211,7 @@ impl KeyOperations {
         actor.must_be_operator()?;
         let store = self.store()?;
         let to = path.to_owned();
-        // The disk may hang.
+        // A hanging disk would block the control thread.
         if tokio::task::spawn_blocking(move || to.try_exists())
             .await
             .is_ok_and(|there| there.unwrap_or(true))
@@ -238,8 +238,8 @@ impl<'a> After<'a> {
 }
 
 impl Actor {
-    /// Whose things are listed where these are asked for; nothing where the actor sees none of
-    /// them.
+    /// Returns the organisation to filter by if `wanted` is asked for. `Some(None)` means all
+    /// organisations. `None` means that the actor may see nothing of `wanted`.
     fn narrow(&self, wanted: Option<String>) -> Option<Option<String>> {
         match (&self.organization, wanted) {
             (None, wanted) => Some(wanted),

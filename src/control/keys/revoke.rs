@@ -1,5 +1,4 @@
-//! Revoking keys, for good. What is revoked is refused at once, and stays so whatever becomes of
-//! the store.
+//! Revokes keys permanently. A revoked key is refused at once, even if the store fails.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,9 +16,9 @@ use crate::keystore::{Change, Revocation};
 use crate::policy::Digest;
 use crate::text::fault_in_name;
 
-/// How long a reason is, in characters.
+/// Limit of a reason, in characters.
 const LONGEST_REASON: usize = 500;
-/// How long to wait before a store that did not take a revocation is asked again.
+/// The first and the longest pause before a failed attempt to record a revocation is repeated.
 const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
 impl KeyOperations {
@@ -43,7 +42,7 @@ impl KeyOperations {
             ));
         }
         self.store()?;
-        // Before anything that may have to wait.
+        // First of all, because the rest may have to wait.
         self.registry.revoke([id].into_iter());
         let revocation =
             Revocation { at: self.now(), by: actor.name.clone(), reason: order.reason };
@@ -72,9 +71,9 @@ impl KeyOperations {
         Ok(Revoked { revoked: ids })
     }
 
-    /// Commits the revocation of the first of these ids. Where they are meant too, those of its
-    /// descendants that this actor sees are added, and refused: an id of the file may have gone
-    /// from one organisation to another.
+    /// Commits the revocation of the first of these ids. With `descendants_for`, also revokes those
+    /// of its descendants that this actor may see, and adds them to `ids`. The actor may not see
+    /// all of them, because a key of the file may have moved between organisations.
     async fn revoke_in_store(
         &self,
         ids: &mut Vec<String>,
@@ -102,7 +101,7 @@ impl KeyOperations {
         self.commit(Change::Revoke { ids, secrets, revocation: revocation.clone() }, entry).await
     }
 
-    /// Secrets of those of these keys that are in the file, each with its key's id.
+    /// Returns the secrets of those keys that are in the file, each with its key's id.
     fn secrets_of_file(&self, ids: &[String]) -> Vec<(String, Digest)> {
         let keys = ids.iter().filter_map(|id| self.registry.key(id));
         let of_file = keys.filter(|key| !key.is_stored());
@@ -112,7 +111,7 @@ impl KeyOperations {
         secrets.flatten().collect()
     }
 
-    /// Lets memory keep no more than it needs of keys that the store has as revoked.
+    /// Reduces keys to tombstones in memory, because the store has recorded that they are revoked.
     async fn retire(&self, ids: &[String], revocation: &Revocation) {
         let (known, unknown): (Vec<&str>, Vec<&str>) =
             ids.iter().map(String::as_str).partition(|id| self.registry.key(id).is_some());
@@ -121,7 +120,8 @@ impl KeyOperations {
         }
         let Some(store) = &self.store else { return };
         for id in unknown {
-            // It had expired. If the store cannot tell its secrets now, it goes on being told so.
+            // The key had expired. If the store cannot return its secrets now, it is still refused
+            // as expired.
             if let Ok(Some(key)) = store.key(id).await {
                 let secrets: Vec<_> = key.secrets.iter().map(|secret| secret.digest).collect();
                 let since = key.revocation.map_or(revocation.at, |revocation| revocation.at);
@@ -139,8 +139,8 @@ impl KeyOperations {
         }
     }
 
-    /// Sees to it that the store takes these revocations some time, so that a restart does not
-    /// revive what is refused.
+    /// Ensures that the store will record these revocations, so that a restart does not admit the
+    /// keys again.
     fn record_later(
         self: &Arc<Self>,
         names: impl IntoIterator<Item = KeyName>,
@@ -156,7 +156,7 @@ impl KeyOperations {
         }
     }
 
-    /// Ends when nothing is unrecorded any more.
+    /// Records revocations until none is left.
     async fn record_all(self: Arc<Self>) {
         let mut pause = RETRY_PAUSE.0;
         while let Some((name, revocation)) = self.first_unrecorded() {
@@ -165,8 +165,8 @@ impl KeyOperations {
                 pause = RETRY_PAUSE.0;
             } else {
                 tokio::time::sleep(pause).await;
-                // It finds out by itself when it can write again, and is told then: before that,
-                // each attempt would only be logged.
+                // The store detects by itself when it can write again. Attempts before that would
+                // only fill the log.
                 while self.store.as_ref().is_some_and(|store| !store.health().is_healthy()) {
                     tokio::time::sleep(RETRY_PAUSE.0).await;
                 }
@@ -176,12 +176,13 @@ impl KeyOperations {
         self.recorded.notify_waiters();
     }
 
-    /// The last attempt, when the process stops.
+    /// Tries once more to record each revocation, when the process stops.
     pub(super) async fn flush(&self) {
         while let Some((name, revocation)) = self.first_unrecorded() {
             self.unrecorded().remove(&name);
             if self.record(&name, &revocation).await.is_err() {
-                // A value of the file that no key has for its id may be the key itself.
+                // A value of the file that is no known id may be the key itself, so it is not
+                // logged.
                 let key = match &name {
                     KeyName::Id(id)
                         if revocation.by != THE_FILE || self.registry.key(id).is_some() =>
@@ -215,7 +216,7 @@ impl KeyOperations {
         let id = &*id;
         let known = match self.find(&Actor::file(), id).await {
             Ok(known) => Some(known),
-            // The file may name whatever it likes.
+            // The file may name ids that no key has.
             Err(ServiceError::NotFound) if revocation.by == THE_FILE => return Ok(()),
             Err(ServiceError::NotFound) => None,
             Err(error) => return Err(error),
@@ -229,7 +230,7 @@ impl KeyOperations {
 }
 
 impl Actor {
-    /// Who does what the file says.
+    /// Returns the actor of revocations by the file.
     fn file() -> Self {
         Self { name: THE_FILE.to_owned(), organization: None }
     }

@@ -1,4 +1,4 @@
-//! The rules, each over a real store in a folder of its own, in virtual time.
+//! Tests of the rules, each with a real store in a folder of its own and with virtual time.
 
 mod change;
 mod create;
@@ -69,7 +69,7 @@ path = "/api/keys"
 style = "bare"
 "#;
 
-/// A gateway's key service without the gateway.
+/// A key service without the rest of a gateway.
 struct Fixture {
     service: KeyService,
     operations: Arc<KeyOperations>,
@@ -85,7 +85,7 @@ impl Fixture {
         Self::with_file(FILE)
     }
 
-    /// With more in the file.
+    /// Starts with `more` appended to the file.
     fn with(more: &str) -> Self {
         Self::with_file(&format!("{FILE}{more}"))
     }
@@ -129,14 +129,14 @@ impl Fixture {
         }
     }
 
-    /// As after a restart.
+    /// Simulates a restart.
     async fn restart(self) -> Self {
         self.store.close().await;
         Self::start(self.folder, self.now, &self.file)
     }
 
-    /// As when the disk fails where something is written: `INSERT`s into or `UPDATE`s of a table
-    /// fail while `when` is true.
+    /// Simulates a disk that fails while `when` is true: `INSERT`s into or `UPDATE`s of a table
+    /// fail.
     async fn fail_writes(self, table: &str, statement: &str, when: &str) -> Self {
         self.store.close().await;
         let file =
@@ -150,7 +150,7 @@ impl Fixture {
         Self::start(self.folder, self.now, &self.file)
     }
 
-    /// As when the disk fails: from now on the store takes nothing.
+    /// Simulates a disk that fails: from now on the store accepts nothing.
     async fn break_store(&self) {
         self.store.clone().close().await;
     }
@@ -163,7 +163,7 @@ impl Fixture {
         self.now.load(Ordering::Relaxed)
     }
 
-    /// Why a request with this key would be refused; nothing: it would not.
+    /// Returns why a request with this key would be refused, or `None` if it would not.
     fn refusal(&self, key: &str, api: &str) -> Option<Refusal> {
         let now = Now { monotonic: 0, unix: self.unix() };
         self.registry.look(|table| table.snapshot()).verdict_on(
@@ -173,12 +173,12 @@ impl Fixture {
         )
     }
 
-    /// As after a minute, in which all tombstones are looked at.
+    /// Looks at all tombstones, which takes the gateway about a minute.
     fn forget_dead(&self) {
         (0..64).for_each(|_| self.registry.forget_dead(self.unix()));
     }
 
-    /// Whether a key is refused for good; of one of the store, no more than that need be in memory.
+    /// Returns whether a key is refused permanently. One of the store need not be in memory then.
     fn is_revoked(&self, id: &str) -> bool {
         self.registry.key(id).is_none_or(|key| key.is_revoked())
     }
@@ -213,7 +213,7 @@ fn texts(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
 }
 
-/// For the API with scopes.
+/// Returns a key for the API with scopes.
 fn desk_key(name: &str) -> NewKey {
     NewKey { name: name.into(), apis: Some(texts(&["desk"])), ..NewKey::default() }
 }
@@ -222,7 +222,7 @@ fn of_acme(name: &str) -> NewKey {
     NewKey { organization: Some("org_acme".into()), ..desk_key(name) }
 }
 
-/// The members that are complained of.
+/// Returns the members that have faults.
 fn members<T: fmt::Debug>(answer: Result<T>) -> Vec<String> {
     match answer {
         Err(ServiceError::Invalid(violations)) => {
@@ -232,7 +232,7 @@ fn members<T: fmt::Debug>(answer: Result<T>) -> Vec<String> {
     }
 }
 
-/// What a request contradicts.
+/// Returns what a request conflicts with.
 fn conflict<T: fmt::Debug>(answer: Result<T>) -> (Conflict, String) {
     match answer {
         Err(ServiceError::Conflict(conflict, detail)) => (conflict, detail),

@@ -1,41 +1,42 @@
-//! Moments and days as people write them, and as seconds and days since the Unix epoch.
+//! Parses and formats times and days, which are seconds and days since the Unix epoch.
 
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};
 use jiff::tz::Offset;
 
 const DAY: i64 = 86_400;
-/// The end of the year 9999, the last that RFC 3339 can tell.
+/// The end of the year 9999, the last that RFC 3339 can represent.
 const LAST: i64 = 253_402_300_799;
 
-/// RFC 3339 in UTC, to the second.
+/// Formats a time as RFC 3339 in UTC, to the second.
 pub(super) fn format(unix: i64) -> String {
     Timestamp::from_second(unix.clamp(0, LAST))
         .map_or_else(|_| String::new(), |moment| moment.to_string())
 }
 
-/// Reads RFC 3339 §5.6 `date-time`; fractions of a second are dropped.
+/// Parses an RFC 3339 §5.6 `date-time`. Drops fractions of a second. Returns `None` for other text,
+/// and for a time before 1970 or after [`LAST`].
 pub(super) fn parse(text: &str) -> Option<i64> {
-    // jiff reads more than RFC 3339 has.
+    // jiff accepts more than RFC 3339.
     let plain = text.len() <= 40
         && text.bytes().all(|byte| byte.is_ascii_digit() || b"-:.+TZtz".contains(&byte));
     let seconds = plain.then(|| text.parse::<Timestamp>().ok()).flatten()?.as_second();
     (0..=LAST).contains(&seconds).then_some(seconds)
 }
 
-/// The day that a moment lies in, in UTC.
+/// Returns the day that contains a time, in UTC.
 pub(super) fn day_of(unix: i64) -> i64 {
     unix.div_euclid(DAY)
 }
 
-/// `2026-11-22`.
+/// Formats a day as `2026-11-22`.
 pub(super) fn format_day(day: i64) -> String {
     let mut moment = format(day.saturating_mul(DAY));
     moment.truncate("2026-11-22".len());
     moment
 }
 
-/// Reads `2026-11-22`.
+/// Parses a day such as `2026-11-22`. Returns `None` for other text.
 pub(super) fn parse_day(text: &str) -> Option<i64> {
     let plain = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
     let date = plain.then(|| text.parse::<Date>().ok()).flatten()?;

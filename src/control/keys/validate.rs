@@ -1,5 +1,5 @@
-//! Whether what is asked for makes sense under the running configuration. Lists are read by what
-//! `gateway.toml` is read with.
+//! Validates requests against the running configuration. The parsers of `gateway.toml` also parse
+//! the entries of lists.
 
 use super::error::{Result, ServiceError, Violation};
 use super::model::{KeyChange, NewKey};
@@ -9,14 +9,14 @@ use crate::keystore::StoredKey;
 use crate::policy::{AddressRange, ApiDefinition, Digest, Pattern, ReferrerPattern};
 use crate::text::fault_in_name;
 
-/// How long names are, in characters.
+/// Limit of a name, in characters.
 const LONGEST_NAME: usize = 200;
-/// How long names of organisations are, in bytes; the same as in the file.
+/// Limit of an organisation's name, in bytes. It is the same in the file.
 const LONGEST_ORGANIZATION: usize = 1024;
-/// How many entries a list of restrictions has; a key is judged by all of them at each request.
+/// Limit of the entries in a list of restrictions. Each request is checked against all of them.
 const LONGEST_LIST: usize = 100;
 
-/// What a key is to be, checked.
+/// The settings of a key, validated.
 #[derive(Debug, Clone, Default)]
 pub(super) struct CheckedKey {
     pub(super) name: String,
@@ -31,7 +31,7 @@ pub(super) struct CheckedKey {
     pub(super) expires_at: Option<i64>,
 }
 
-/// Everything that is wrong, in the order in which it was found.
+/// All faults of a request, in the order in which they were found.
 #[derive(Debug, Default)]
 pub(super) struct Validation(Vec<Violation>);
 
@@ -40,8 +40,10 @@ impl Validation {
         self.0.push(Violation { member: member.to_owned(), message: message.into() });
     }
 
+    /// Ends the validation.
+    ///
     /// # Errors
-    /// All faults, if there are any.
+    /// Returns [`ServiceError::Invalid`] with all faults, if there are any.
     pub(super) fn finish(self) -> Result<()> {
         if self.0.is_empty() { Ok(()) } else { Err(ServiceError::Invalid(self.0)) }
     }
@@ -64,8 +66,8 @@ impl Validation {
         }
     }
 
-    /// The definitions of the APIs of these names; the only one, where there is one and none is
-    /// named.
+    /// Returns the definitions of the APIs with these names. `names` may be `None` only while there
+    /// is one API.
     fn apis<'c>(&mut self, config: &'c Config, names: Option<&[String]>) -> Vec<&'c ApiDefinition> {
         let all = || config.apis.iter().map(|api| &api.definition);
         let Some(names) = names else {
@@ -91,8 +93,8 @@ impl Validation {
         found
     }
 
-    /// Which environment a key of these APIs belongs to: the one that is named, else the only one,
-    /// else `live`.
+    /// Returns the environment of a key of these APIs: the named one, or the only one, or else
+    /// `live`. Returns `None` if the APIs have no environments, or after a fault.
     fn environment(&mut self, apis: &[&ApiDefinition], named: Option<&str>) -> Option<String> {
         let with_environments: Vec<_> =
             apis.iter().filter(|api| !api.environments.is_empty()).collect();
@@ -145,14 +147,14 @@ impl Validation {
         Some(name.to_owned())
     }
 
-    /// Each is `*`, or what one of these APIs defines. Where none of the key's APIs is known any
-    /// more, there is nothing to compare with.
+    /// Checks that no scope is repeated, and that each is `*` or defined by one of these APIs.
+    /// Accepts any scope if there are no APIs, because none of the key's APIs exists any more.
     pub(super) fn scopes(&mut self, apis: &[&ApiDefinition], scopes: &[String]) {
         for (index, scope) in scopes.iter().enumerate() {
             let member = format!("scopes[{index}]");
             if scopes[..index].contains(scope) {
                 self.fault(&member, "it stands twice");
-                // A long list of the same word is not worth a long answer.
+                // A long list of duplicates must not cause a long response.
                 return;
             }
             if scope != "*" && !apis.is_empty() && !apis.iter().any(|api| defines(api, scope)) {
@@ -216,7 +218,7 @@ impl Validation {
         moment
     }
 
-    /// A digest. What stands in its place may be a secret, so it is never repeated.
+    /// Parses a digest. The text may be a secret, so the fault does not repeat it.
     pub(super) fn digest(&mut self, text: &str) -> Option<Digest> {
         let digest = Digest::from_hex(text);
         if digest.is_none() {
@@ -228,7 +230,7 @@ impl Validation {
         digest
     }
 
-    /// Everything about a new key.
+    /// Validates all settings of a new key.
     pub(super) fn new_key(&mut self, config: &Config, new: NewKey, now: i64) -> CheckedKey {
         self.name(&new.name);
         if let Some(organization) = &new.organization {
@@ -254,8 +256,8 @@ impl Validation {
         }
     }
 
-    /// What a change makes of a key. Only what is changed is checked: the rest may be older than
-    /// the configuration.
+    /// Returns a key with a change applied. Validates only what the change sets: the other settings
+    /// may predate the configuration.
     pub(super) fn changed(
         &mut self,
         config: &Config,
@@ -296,12 +298,12 @@ impl Validation {
     }
 }
 
-/// The API of this name.
+/// Returns the API with this name.
 pub(super) fn api_named<'c>(config: &'c Config, name: &str) -> Option<&'c ApiDefinition> {
     config.apis.iter().map(|api| &api.definition).find(|api| *api.name == *name)
 }
 
-/// Whether a scope means something in an API; `*` does in all.
+/// Returns whether an API defines a scope. Callers handle `*`, which applies to every API.
 pub(super) fn defines(api: &ApiDefinition, scope: &str) -> bool {
     api.scopes.iter().any(|known| *known.name == *scope)
         || api.key_api.as_ref().is_some_and(|key_api| key_api.scope.as_deref() == Some(scope))

@@ -1,4 +1,4 @@
-//! Records as people see them.
+//! Converts keys to what users see of them.
 
 use serde_json::{Map, Value, json};
 
@@ -9,19 +9,19 @@ use crate::config::{Config, KeyConfig};
 use crate::keystore::{Condition, Revocation, StoredKey, StoredSecret};
 use crate::policy::{Digest, KeyRecord};
 
-/// How many hexadecimal digits of a digest tell secrets apart.
+/// Number of hexadecimal digits of a digest in a fingerprint.
 const FINGERPRINT: usize = 12;
-/// Who revokes by `[revoked]`.
+/// The actor of revocations by `[revoked]`.
 pub(super) const THE_FILE: &str = "gateway.toml";
 
 impl KeyOperations {
-    /// A key of the store.
+    /// Returns the view of a key of the store.
     pub(super) fn view(&self, config: &Config, key: &StoredKey) -> KeyView {
         self.show(config, key, Source::Store)
     }
 
-    /// Keys of the file, with what the store knows of them. Without the store they are shown all
-    /// the same.
+    /// Returns the views of keys of the file, with their last uses and revocations from the store.
+    /// Omits these if there is no store or it fails.
     pub(super) async fn file_views(&self, config: &Config, keys: &[&KeyConfig]) -> Vec<KeyView> {
         let ids: Vec<String> = keys.iter().map(|key| key.id.to_string()).collect();
         let revoked: Vec<String> =
@@ -56,7 +56,7 @@ impl KeyOperations {
         let kept = source == Source::Store;
         let running = self.registry.key(&key.id);
         let status = self.status(key);
-        // What is in force may not have reached the store yet.
+        // A revocation that is in force may not have been stored yet.
         let by_file = || {
             let digests = key.secrets.iter().map(|secret| secret.digest);
             config.revoked.key(&key.id, digests).map(|_| Revocation {
@@ -110,7 +110,8 @@ impl KeyOperations {
         }
     }
 
-    /// Whether a key is accepted; of several reasons against it, the gravest.
+    /// Returns the status of a key. If there are several reasons to refuse it, the most serious one
+    /// counts.
     pub(super) fn status(&self, key: &StoredKey) -> Status {
         let closed = key.organization.as_deref().is_some_and(|name| self.is_closed(name));
         let expired = key.expires_at.is_some_and(|at| at <= self.now());
@@ -127,13 +128,14 @@ impl KeyOperations {
         }
     }
 
-    /// Whether all keys of an organisation are refused.
+    /// Returns whether all keys of an organisation are refused.
     pub(super) fn is_closed(&self, organization: &str) -> bool {
         self.registry.look(|table| table.snapshot().closed.contains_key(organization))
     }
 }
 
-/// The condition of a record that can have this status.
+/// Returns the condition of the stored keys that can have this status, or `None` if no condition
+/// selects them.
 pub(super) fn condition(status: Status) -> Option<Condition> {
     match status {
         Status::Active => Some(Condition::Active),
@@ -144,7 +146,8 @@ pub(super) fn condition(status: Status) -> Option<Condition> {
     }
 }
 
-/// What is in memory is newer, or from before a restart and older.
+/// Returns when a secret was last used, in Unix seconds. The value in memory is usually the later
+/// one, but after a restart it may be earlier than the stored one.
 fn last_used(running: Option<&KeyRecord>, secret: &StoredSecret) -> Option<i64> {
     let in_memory = running
         .and_then(|key| key.account().last_used().find(|(digest, _)| *digest == secret.digest))
@@ -158,8 +161,8 @@ pub(super) fn fingerprint(digest: &Digest) -> String {
     text
 }
 
-/// A key of the file in the form of those of the store, so that both are shown and judged by the
-/// same code.
+/// Converts a key of the file to the form of a stored key, so that the same code displays and
+/// judges both.
 pub(super) fn as_stored(
     config: &Config,
     key: &KeyConfig,
@@ -172,7 +175,7 @@ pub(super) fn as_stored(
         .filter_map(|index| config.apis.get(*index))
         .map(|api| &api.definition)
         .collect();
-    // A digest does not tell; but where there is one environment, it is that.
+    // A digest does not reveal the environment. If there is only one, the key belongs to it.
     let environment = match (&key.environment, apis.as_slice()) {
         (Some(name), _) => Some(name.to_string()),
         (None, [api]) if api.environments.len() == 1 => Some(api.environments[0].name.to_string()),
@@ -210,7 +213,7 @@ pub(super) fn as_stored(
     }
 }
 
-/// What of a key people choose, for the audit log.
+/// Returns the settings of a key for the audit log.
 pub(super) fn settings(key: &StoredKey) -> Value {
     json!({
         "name": key.name,
@@ -228,7 +231,7 @@ pub(super) fn settings(key: &StoredKey) -> Value {
     })
 }
 
-/// The members that differ, each as it was and as it is.
+/// Returns the settings that differ, each with its old and its new value.
 pub(super) fn difference(old: &StoredKey, new: &StoredKey) -> Value {
     let (Value::Object(old), Value::Object(new)) = (settings(old), settings(new)) else {
         return Value::Null;

@@ -1,4 +1,4 @@
-//! Keys of the file that cannot stand beside those of the store.
+//! Finds keys of the file that clash with keys of the store.
 
 use std::path::Path;
 
@@ -9,17 +9,18 @@ use crate::config::{Config, Entry, KeyConfig, Problem, locate, touched_keys};
 use crate::keystore::Taken;
 use crate::policy::{Digest, KeyId};
 
-/// A key of the file that cannot stand beside a key of the store.
+/// A key of the file with the id or a secret of a key of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::control) struct Clash {
-    /// The key of the file.
+    /// Id of the key of the file.
     pub(in crate::control) id: KeyId,
-    /// The key of the store that has, or had, the same digest. `None`: the ids are the same.
+    /// Id of the key of the store that has, or had, the same digest, or a description if its id is
+    /// unknown. `None`: both keys have the same id.
     pub(in crate::control) same_digest_as: Option<String>,
 }
 
 impl Clash {
-    /// The same as a mistake in the file, of which `text` is the content.
+    /// Converts the clash to a problem of the file at `path`. `text` is its content.
     pub(in crate::control) fn problem(&self, path: &Path, text: &str) -> Problem {
         let id = &*self.id;
         let (setting, message) = match &self.same_digest_as {
@@ -40,8 +41,8 @@ impl Clash {
 }
 
 impl Table {
-    /// Keys of a new file that cannot stand beside those of the store. Those that stay what they
-    /// are already do.
+    /// Returns the keys of a new file that clash with keys of the store in memory. Only new and
+    /// changed keys can clash.
     pub(in crate::control) fn clashes(&self, config: &Config) -> Vec<Clash> {
         self.clashes_of(touched_keys(&self.config, config).1)
     }
@@ -68,8 +69,8 @@ impl Table {
         clashes
     }
 
-    /// Ids and secrets of a new file that are not those of its keys so far. Keys of the store that
-    /// are refused for good may have them, or have had them, which memory does not know.
+    /// Returns the ids and digests of new and changed keys of a new file that no key in memory has.
+    /// Revoked and expired keys of the store may have them, or may have had them.
     pub(in crate::control) fn new_in(&self, config: &Config) -> (Vec<String>, Vec<Digest>) {
         let (mut ids, mut digests) = (Vec::new(), Vec::new());
         for key in touched_keys(&self.config, config).1 {
@@ -82,15 +83,14 @@ impl Table {
         (ids, digests)
     }
 
-    /// Those of these secrets that are ones of keys that are refused for good, as far as memory
-    /// knows.
+    /// Returns those of these digests that have tombstones.
     pub(in crate::control) fn dead_among(&self, digests: &[Digest]) -> Taken {
         let dead = digests.iter().filter(|digest| self.snapshot.tombstones.find(digest).is_some());
         let secrets = dead.map(|digest| (*digest, "(revoked or expired)".to_owned()));
         Taken { ids: Vec::new(), secrets: secrets.collect() }
     }
 
-    /// Keys of a new file whose ids or secrets are taken.
+    /// Returns the keys of a new file whose ids or digests are taken.
     pub(in crate::control) fn clashes_with(&self, config: &Config, taken: &Taken) -> Vec<Clash> {
         let ids: HashSet<&str> = taken.ids.iter().map(String::as_str).collect();
         let mut clashes = Vec::new();

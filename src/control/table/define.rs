@@ -1,4 +1,4 @@
-//! From keys as file and store tell of them to those that requests are judged by.
+//! Converts keys of the file and the store to the definitions that requests are judged by.
 
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use crate::policy::{
     Restrictions, Secret,
 };
 
-/// How many organisations that no key has any more are kept until they are looked for.
+/// Organisations are swept once there are more than this many besides twice those that were in use
+/// at the last sweep.
 const IDLE: usize = 1024;
 
 impl Table {
@@ -22,7 +23,7 @@ impl Table {
         self.organizations.entry(name.into()).or_insert_with(|| Organization::new(name)).clone()
     }
 
-    /// Forgets organisations that no key has any more, once there are many.
+    /// Removes organisations without keys, once there may be many.
     fn forget_organizations(&mut self) {
         if self.organizations.len() > 2 * self.organizations_in_use + IDLE {
             self.organizations.retain(|_, organization| Arc::strong_count(organization) > 1);
@@ -54,8 +55,9 @@ impl Table {
         }
     }
 
-    /// A record that says what this version does not understand is not admitted. `None`: its id is
-    /// none, so nobody can be told of it.
+    /// Returns the definition of a key of the store. The key is paused if this version cannot parse
+    /// one of its restrictions or limits. Returns `None` if its id is invalid, because messages
+    /// could not name it.
     pub(super) fn define_stored(
         &mut self,
         key: &StoredKey,

@@ -1,5 +1,5 @@
-//! The table is filled for the first time: with keys of the store as they are read, then with those
-//! of the file.
+//! Fills the table at the start: first with the keys of the store, while they are read, and then
+//! with those of the file.
 
 use std::sync::Arc;
 
@@ -16,19 +16,19 @@ use crate::policy::{Digest, KeyId, KeyRecord, Keyring, Routes, Tombstone, Tombst
 #[derive(Debug)]
 pub(in crate::control) struct Loader {
     table: Table,
-    /// Seconds since the Unix epoch.
+    /// The current time in Unix seconds.
     now: i64,
     records: Vec<Arc<KeyRecord>>,
     tombstones: Vec<Tombstone>,
-    /// What keys of the file have: those of the store that are refused for good are not in memory
-    /// when it is their turn.
+    /// Ids and digests of the keys of the file. Revoked and expired keys of the store are compared
+    /// with these, because they are no longer in memory when keys of the file are added.
     ids: HashSet<KeyId>,
     digests: HashMap<Digest, KeyId>,
     clashes: Vec<Clash>,
 }
 
 impl Loader {
-    /// With the file's APIs and no keys yet, at `now` in seconds since the Unix epoch.
+    /// Creates a loader with the APIs of the file and no keys. `now` is in Unix seconds.
     pub(in crate::control) fn new(config: &Arc<Config>, routes: Arc<Routes>, now: i64) -> Self {
         let digests = config
             .keys
@@ -45,7 +45,7 @@ impl Loader {
         }
     }
 
-    /// Takes in a key of the store.
+    /// Adds a key of the store.
     pub(in crate::control) fn add(&mut self, key: &StoredKey) {
         let Some((cause, since)) = end_of(key, self.now) else {
             let definition = self.table.define_stored(key, Arc::default());
@@ -68,7 +68,7 @@ impl Loader {
         }
     }
 
-    /// Takes in what else the store knows.
+    /// Adds what the store holds besides keys.
     pub(in crate::control) fn add_state(&mut self, found: Found) {
         let Found { revocations, revoked_secrets, organizations } = found;
         self.table.revoked = revocations.into_iter().map(Into::into).collect();
@@ -79,15 +79,16 @@ impl Loader {
             suspended.map(|organization| organization.name.as_str().into()).collect();
     }
 
-    /// The table, when all that the store knows is in.
+    /// Returns the table, after everything in the store has been added.
     ///
     /// # Errors
-    /// Keys of the file that cannot stand beside those of the store.
+    /// Returns the keys of the file that clash with keys of the store.
     pub(in crate::control) fn finish(self) -> Result<Table, Vec<Clash>> {
         let Self { mut table, records, tombstones, mut clashes, .. } = self;
         table.snapshot.keyring = Keyring::new(records.iter().cloned());
         table.snapshot.tombstones = Tombstones::new(tombstones);
-        // At once in its final size, without moving a million entries again and again.
+        // Reserved at once, so that the table does not grow repeatedly while a million keys are
+        // added.
         table.reserve(records.len());
         records.into_iter().for_each(|record| table.register(record));
         let config = table.config.clone();

@@ -5,12 +5,12 @@ use hashbrown::{HashMap, HashSet};
 use crate::config::Revoked;
 use crate::policy::Digest;
 
-/// Keys of the store that `[revoked]` names and of which memory has only tombstones, which do not
-/// tell ids.
+/// Keys of the store that `[revoked]` names and of which only tombstones are left. Tombstones do
+/// not hold ids.
 #[derive(Debug, Default)]
 pub(super) struct NamedDead {
     ids: HashSet<Box<str>>,
-    /// Their secrets, as far as they are known, each with its key's id.
+    /// Their known secrets, each with its key's id.
     secrets: HashMap<Digest, Box<str>>,
     organizations: HashSet<Box<str>>,
 }
@@ -21,7 +21,7 @@ impl NamedDead {
         self.secrets.extend(digests.map(|digest| (digest, id.into())));
     }
 
-    /// Forgets those that this no longer names.
+    /// Removes what `revoked` no longer names.
     pub(super) fn keep(&mut self, revoked: &Revoked) {
         let secrets = self.secrets.iter();
         let of_named = secrets.filter(|(digest, id)| revoked.key(id, [**digest]).is_some());
@@ -39,7 +39,7 @@ impl NamedDead {
         self.ids.contains(id)
     }
 
-    /// Id of the key that has this secret.
+    /// Returns the id of the key that has this secret.
     pub(super) fn owner(&self, digest: &Digest) -> Option<&str> {
         self.secrets.get(digest).map(|id| &**id)
     }

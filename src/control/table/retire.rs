@@ -1,5 +1,5 @@
-//! Keys of the store that are refused for good: memory keeps tombstones of them, for as long as
-//! `[store] revoked_retention` says.
+//! Reduces revoked and expired keys of the store to tombstones. Memory keeps these for the
+//! `revoked_retention` of `[store]`.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use super::revoked::digests;
 use crate::keystore::StoredKey;
 use crate::policy::{Cause, Digest, Edit, KeyRecord, Now, Tombstone, TombstoneEdit};
 
-/// Why a key of the store is refused at `now`, and since when, if it is one of those of which only
-/// tombstones are kept.
+/// Returns why a key of the store is refused permanently, and since when, in Unix seconds. Returns
+/// `None` if it is neither revoked nor has expired at `now`.
 pub(in crate::control) fn end_of(key: &StoredKey, now: i64) -> Option<(Cause, i64)> {
     match (&key.revocation, key.expires_at) {
         (Some(revocation), _) => Some((Cause::Revoked, revocation.at)),
@@ -18,15 +18,16 @@ pub(in crate::control) fn end_of(key: &StoredKey, now: i64) -> Option<(Cause, i6
     }
 }
 
-/// When a key of the store has expired, if it has at `now` and is not revoked.
+/// Returns when a key expired. Returns `None` if it has not expired at `now`, is revoked, or is not
+/// of the store.
 pub(in crate::control) fn expired_at(record: &KeyRecord, now: i64) -> Option<i64> {
     let may_be = record.is_stored() && !record.is_revoked();
     record.expires_at().filter(|end| may_be && *end <= now)
 }
 
 impl Table {
-    /// Keeps only tombstones of these keys of the store, which the store has as revoked since this
-    /// moment, in seconds since the Unix epoch.
+    /// Reduces keys of the store to tombstones. The store has recorded that they are revoked.
+    /// `since`: when they were revoked, in Unix seconds.
     pub(in crate::control) fn retire_revoked(&mut self, ids: &[&str], since: i64, now: Now) {
         let mut dead = Vec::new();
         for id in ids {
@@ -41,8 +42,9 @@ impl Table {
         self.retire(&dead, now);
     }
 
-    /// Keeps only tombstones of those of these keys of the store that have expired and are not
-    /// revoked. Their counts are kept for their windows: they may be given more time.
+    /// Reduces those of these keys of the store to tombstones that have expired and are not
+    /// revoked. Keeps their accounts for their windows, because a later change may extend their
+    /// lifetime.
     pub(in crate::control) fn retire_expired(&mut self, ids: &[Box<str>], now: Now) {
         let mut dead = Vec::new();
         for id in ids {
@@ -56,7 +58,8 @@ impl Table {
         self.retire(&dead, now);
     }
 
-    /// Notes that a key of which only tombstones are kept is revoked now. It has these secrets.
+    /// Notes that a key of which only tombstones are left has been revoked. `secrets` are its
+    /// secrets.
     pub(in crate::control) fn retire_again(
         &mut self,
         id: &str,
@@ -91,8 +94,7 @@ impl Table {
         self.snapshot.tombstones = self.snapshot.tombstones.with(edits);
     }
 
-    /// Forgets that these secrets were ones of a key that is refused for good: it is admitted
-    /// again.
+    /// Removes the tombstones of these secrets, because their key is admitted again.
     pub(super) fn unearth(&mut self, secrets: impl Iterator<Item = Digest>) {
         let retired = secrets.filter(|digest| self.snapshot.tombstones.find(digest).is_some());
         let edits: Vec<TombstoneEdit> = retired.map(TombstoneEdit::Remove).collect();
@@ -101,21 +103,21 @@ impl Table {
         }
     }
 
-    /// Drops tombstones that are older than they are kept, in one of 64 groups, which are counted
-    /// round and round. Returns whether there were any.
+    /// Drops the tombstones that are older than the retention, in one of 64 groups. `group` may be
+    /// any number and wraps around. Returns whether there were any.
     pub(in crate::control) fn forget_dead(&mut self, group: usize, now: i64) -> bool {
         let kept = self.snapshot.tombstones.forget(group, now.saturating_sub(self.retention()));
         kept.map(|kept| self.snapshot.tombstones = kept).is_some()
     }
 
-    /// Whether memory still has something to say of a key that has been refused since this moment.
+    /// Returns whether tombstones of a key that has been refused since `since` are kept at `now`.
     pub(super) fn remembers(&self, since: i64, now: i64) -> bool {
         now.saturating_sub(since) <= self.retention()
     }
 
-    /// In seconds.
+    /// Returns how long tombstones are kept, in seconds.
     fn retention(&self) -> i64 {
-        // A file that no longer has a store is not followed in that until the next start.
+        // If `[store]` is removed, the store stays in use until the next start. Keep everything.
         let store = self.config.store.as_ref();
         let retention = store.and_then(|store| store.revoked_retention.as_secs().try_into().ok());
         retention.unwrap_or(i64::MAX)

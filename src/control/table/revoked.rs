@@ -1,4 +1,4 @@
-//! What `[revoked]` and the store refuse for good.
+//! Permanent revocations, by `[revoked]` and by request.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,23 +8,23 @@ use crate::config::{Found, Hold, NamedBy, Revoked, RevokedKey};
 use crate::keystore::Taken;
 use crate::policy::{Cause, Digest, KeyRecord};
 
-/// Names a key.
+/// What identifies a key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::control) enum KeyName {
-    /// By its id.
+    /// Its id.
     Id(String),
-    /// By one of its secrets.
+    /// The digest of one of its secrets.
     Secret(Digest),
 }
 
 impl Table {
-    /// Whether this id is refused for good, whatever else is said of it.
+    /// Returns whether the key with this id is permanently revoked.
     pub(in crate::control) fn is_revoked(&self, id: &str) -> bool {
         self.refuses(id, [])
             || self.key(id).map_or(self.named_dead.has(id), |record| record.is_revoked())
     }
 
-    /// Whether a key is refused for good that has this id and these digests.
+    /// Returns whether the file or a request has revoked a key with this id and these digests.
     pub(super) fn refuses(
         &self,
         id: &str,
@@ -36,7 +36,8 @@ impl Table {
             || digests.any(|digest| self.revoked_secrets.contains(&digest))
     }
 
-    /// The keys that a value of `[revoked]` finds, once for each way to read it.
+    /// Returns the keys that a value of `[revoked]` matches, once for each way to interpret the
+    /// value.
     pub(in crate::control) fn found_by(&self, value: &RevokedKey<'_>) -> Vec<Found> {
         let found = |record: &Arc<KeyRecord>, by| Found {
             id: record.id().into(),
@@ -46,7 +47,7 @@ impl Table {
         let dead = |id: &str, by| Found { id: id.into(), by, stored: true };
         let by_id = value.id().and_then(|id| match self.key(id) {
             Some(record) => Some(found(record, NamedBy::Id)),
-            // Only its id is still known.
+            // Only the id is still known.
             None => (self.revoked.contains(id) || self.named_dead.has(id))
                 .then(|| dead(id, NamedBy::Id)),
         });
@@ -57,13 +58,14 @@ impl Table {
         by_id.into_iter().chain(by_digest).collect()
     }
 
-    /// Whether a value of `[revoked]` names a secret of a key that is refused already, of which
-    /// memory does not know more.
+    /// Returns whether a value of `[revoked]` matches a tombstone: it names a secret of a key that
+    /// is already refused, and whose id is not in memory.
     pub(in crate::control) fn has_tombstone_of(&self, value: &RevokedKey<'_>) -> bool {
         value.digests().any(|(_, digest)| self.snapshot.tombstones.find(&digest).is_some())
     }
 
-    /// Ids and digests by which values of `[revoked]` may name keys that only the store knows.
+    /// Returns the ids and digests for which values of `[revoked]` may match keys that only the
+    /// store has.
     pub(in crate::control) fn unknown_in(&self, revoked: &Revoked) -> (Vec<String>, Vec<Digest>) {
         let unknown: Vec<_> = revoked.keys().filter(|key| self.found_by(key).is_empty()).collect();
         let ids = unknown.iter().filter_map(|key| key.id()).map(str::to_owned).collect();
@@ -71,8 +73,8 @@ impl Table {
         (ids, digests.collect())
     }
 
-    /// Notes which of those the store knows. To be called before the file is followed that names
-    /// them.
+    /// Notes which of them the store has. Must be called before the table follows the file that
+    /// names them.
     pub(in crate::control) fn note_named_dead(&mut self, taken: &Taken) {
         taken.ids.iter().for_each(|id| self.named_dead.add(id, [].into_iter()));
         for (digest, id) in &taken.secrets {
@@ -80,8 +82,8 @@ impl Table {
         }
     }
 
-    /// Notes a key of the store of which only tombstones are kept from now on, if `[revoked]` names
-    /// it or its organisation.
+    /// Notes a key of the store that is being reduced to tombstones, if `[revoked]` names it or its
+    /// organisation.
     pub(super) fn note_dead(
         &mut self,
         id: &str,
@@ -98,22 +100,23 @@ impl Table {
         }
         let Some(mark) = revoked.key(id, digests.clone()) else { return };
         self.named_dead.add(id, digests);
-        // It may be given more time, unless the store knows that it is revoked.
+        // The lifetime of an expired key may be extended until the store has recorded its
+        // revocation.
         if cause == Cause::Expired && mark.hold == Hold::Lasting {
             self.untold.push(KeyName::Id(id.to_owned()));
         }
     }
 
-    /// Whether there is an organisation of this name, or was.
+    /// Returns whether an organisation with this name exists or existed, as far as is known.
     pub(in crate::control) fn knows_organization(&self, name: &str) -> bool {
         self.organizations.contains_key(name)
             || self.suspended.contains(name)
             || self.named_dead.has_organization(name)
     }
 
-    /// Keeps keys of the store that the file revokes refused, whatever the file says later. Returns
-    /// those of which the store has not been told, and names of what is not in memory: only the
-    /// store can tell whether they are those of keys that have expired.
+    /// Ensures that keys of the store that the file revokes remain revoked, whatever a later file
+    /// says. Returns those that the store has yet to be told of, and the names that match no key in
+    /// memory. Only the store can tell whether these belong to expired keys.
     pub(in crate::control) fn keep_revoked(&mut self) -> Vec<KeyName> {
         let values = self.config.revoked.keys().filter(|key| key.mark.hold == Hold::Lasting);
         let found = values.flat_map(|key| self.found_by(&key)).filter(|found| found.stored);
@@ -126,12 +129,12 @@ impl Table {
         self.take_untold().into_iter().chain(news).collect()
     }
 
-    /// What the store has not been told since this was last asked.
+    /// Takes the revocations that the store has yet to be told of.
     pub(in crate::control) fn take_untold(&mut self) -> Vec<KeyName> {
         std::mem::take(&mut self.untold)
     }
 
-    /// Notes what the file revokes for good and `before` did not, as far as it names no key in
+    /// Notes what the file revokes permanently and `before` did not, if it matches no key in
     /// memory.
     pub(super) fn note_newly_revoked(&mut self, before: &Revoked) {
         let config = self.config.clone();
@@ -145,8 +148,8 @@ impl Table {
         }
     }
 
-    /// The records that are to be replaced because the file revokes something else than `before`;
-    /// of those with an id that `counts`.
+    /// Returns changed records of the keys whose revocation changes because `[revoked]` differs
+    /// from `before`. Considers only ids for which `counts` returns `true`.
     pub(super) fn revoked_otherwise(
         &self,
         before: &Revoked,
@@ -168,7 +171,7 @@ impl Table {
     }
 }
 
-/// What callers may present for a key.
+/// Returns the digests of a key's secrets.
 pub(super) fn digests(record: &KeyRecord) -> impl Iterator<Item = Digest> + Clone {
     record.secrets().map(|secret| secret.digest)
 }

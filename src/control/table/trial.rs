@@ -1,4 +1,4 @@
-//! What becomes of one key, under what is in force or under another file.
+//! Evaluates one key under the configuration in force or under another file.
 
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ pub(in crate::control) struct Trial {
 }
 
 impl Table {
-    /// What is in force, and the key with this id. `stored` is what the store says of one that is
-    /// refused for good.
+    /// Returns what is in force, and the key with this id. `stored` is the store's record of a key
+    /// that is no longer in memory.
     pub(in crate::control) fn present(
         &self,
         id: Option<&str>,
@@ -34,7 +34,8 @@ impl Table {
         }
     }
 
-    /// What would be in force if the file were this one, and what the key with this id would be.
+    /// Returns what would be in force with another file, and what the key with this id would be
+    /// then.
     pub(in crate::control) fn trial(
         &self,
         config: &Arc<Config>,

@@ -143,7 +143,7 @@ async fn what_only_takes_away_is_in_force_even_if_the_commit_fails_and_what_give
     assert_ne!(grants(&narrowed.id), before[0]);
     assert_eq!([grants(&mixed.id), grants(&widened.id)], before[1..]);
     assert_eq!(fixture.refusal(&text, "desk"), Some(Refusal::PausedKey));
-    // What is stored is not paused, and to say so again brings both together.
+    // The stored key is not paused. Resuming it makes the published key agree.
     assert_eq!(
         fixture
             .operations
@@ -180,7 +180,7 @@ async fn former_secret_works_until_its_grace_period_ends() {
         (fixture.refusal(&old, "desk"), fixture.refusal(&new, "desk")),
         (Some(Refusal::ExpiredKey), None)
     );
-    // The next change forgets it.
+    // The next change removes it.
     let after =
         fixture.operations.set_paused(&operator(), &key.id, true, None).await.expect("paused");
     assert_eq!(after.secrets.len(), 1);

@@ -8,7 +8,7 @@ use super::*;
 
 const HAND: &str = "rl_live_by-hand";
 
-/// A key of the file for each API, without organisation.
+/// Returns a key of the file for each API, without an organisation.
 fn file_keys() -> String {
     let key = |id: &str, api: &str, text: &str, more: &str| {
         format!(
@@ -78,7 +78,7 @@ impl<'b> Door<'b> {
         keys.iter().map(|key| key["id"].as_str().expect("an id").to_owned()).collect()
     }
 
-    /// The id and the text of a new key.
+    /// Creates a key. Returns its id and its text.
     async fn make(&self, body: &str) -> (String, String) {
         let answer = self.send(Method::POST, "", body).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", text(&answer));
@@ -280,7 +280,7 @@ async fn calls_do_not_pile_up_behind_a_store_that_hangs() {
         answers.push(answered);
     }
     let waiting = || calls.max_capacity() - calls.capacity();
-    // One has been taken and waits for a slot.
+    // One call has been taken and waits for a slot.
     while waiting() >= MORE {
         tokio::task::yield_now().await;
     }
@@ -288,7 +288,7 @@ async fn calls_do_not_pile_up_behind_a_store_that_hangs() {
         tokio::task::yield_now().await;
     }
     assert_eq!(waiting(), MORE - 1, "they wait where there is little room for them");
-    // Those who gave up while they waited are not served.
+    // Calls that were abandoned while they waited are not served.
     answers.truncate(1);
     drop(hung);
     drop(calls);

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::control::table::KeyName;
 
-/// A key of the file, and of an organisation.
+/// A key of the file that belongs to an organisation.
 const FILE_KEY: &str = "kl_by-hand";
 
 fn file_key() -> String {
@@ -22,7 +22,7 @@ fn named(ids: &[&str]) -> Vec<KeyName> {
     ids.iter().map(|id| KeyName::Id((*id).to_owned())).collect()
 }
 
-/// A key that this one made.
+/// Creates a key as a child of `parent`.
 async fn child(fixture: &Fixture, parent: &str) -> KeyView {
     let (view, _) = fixture.make(of_acme("child")).await;
     let stored = fixture.store.key(&view.id).await.expect("a store").expect("a key");
@@ -47,7 +47,7 @@ async fn child(fixture: &Fixture, parent: &str) -> KeyView {
     fixture.operations.key(&operator(), &id).await.expect("a key")
 }
 
-/// Waits until the store knows of a revocation.
+/// Waits until the store has recorded a revocation, and returns it.
 async fn wait_for(what: &str, fixture: &Fixture, id: &str) -> Revocation {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
@@ -128,7 +128,7 @@ async fn descendants_are_revoked_only_if_they_are_meant() {
 async fn organizations_admin_revokes_no_descendants_of_another_organization() {
     let fixture = Fixture::open();
     let (root, _) = fixture.make(of_acme("root")).await;
-    // Of no organisation, as if its maker had been moved to another one.
+    // It has no organisation, as if its parent had moved to another one.
     let son = child(&fixture, &root.id).await;
     let all = RevocationOrder { reason: None, descendants: true };
     let answer = fixture.service.revoke(&acme(), &root.id, all.clone()).await.expect("revoked");

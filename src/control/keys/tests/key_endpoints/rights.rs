@@ -1,4 +1,4 @@
-//! What a key may give to those that it makes.
+//! What a key may grant to the keys that it creates.
 
 use super::*;
 
@@ -50,7 +50,7 @@ async fn asking_for_more_than_the_maker_has_is_refused() {
     }
     door.make(r#"{"name":"less","scopes":["tickets:read"],"expires_at":"2026-12-31T00:00:00Z"}"#)
         .await;
-    // Where no scope means nothing, everybody may give it.
+    // In this API an empty list permits nothing, so every key may grant it.
     door.make(r#"{"name":"nothing","scopes":[]}"#).await;
     let (all, _) = fixture.make(NewKey { scopes: texts(&["*"]), ..of_acme("all") }).await;
     fixture

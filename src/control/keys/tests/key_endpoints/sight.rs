@@ -1,4 +1,4 @@
-//! Which keys a caller sees and touches, and how many it may make.
+//! Which keys a caller may see and revoke, and how many it may create.
 
 use super::*;
 
