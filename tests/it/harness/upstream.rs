@@ -142,7 +142,8 @@ impl Shared {
         loop {
             let request = match Message::read(&mut stream, |_| true) {
                 Ok(Some(request)) => request,
-                // The gateway must never send this. Recording it makes the test fail.
+                // The gateway must never send this. It is recorded, so that a test which checks the
+                // requests fails.
                 Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
                     let start = "something that is no request".to_owned();
                     return self
