@@ -1,4 +1,4 @@
-//! The admin API: keys and organizations, over HTTP.
+//! The admin API over HTTP: keys and organizations.
 
 mod rules;
 
@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{Client, Gateway, Key, Message, Request, Upstream, hex_digest};
 
-/// A gateway with a store, a key of the file, and four admin tokens named for what they may do.
+/// A gateway with a store, a key in its file, and four admin tokens, whose names say what they may
+/// do.
 struct Office {
     gateway: Gateway,
     upstream: Upstream,
@@ -85,7 +86,7 @@ impl Office {
         answer.json()
     }
 
-    /// Makes a key of `org_acme` that may read tickets.
+    /// Creates a key of `org_acme` that may read tickets.
     #[track_caller]
     fn create(&self, name: &str) -> Value {
         let answer = self.ask(
@@ -99,7 +100,7 @@ impl Office {
         answer.json()
     }
 
-    /// The status that a caller with this key gets.
+    /// Returns the status of a request with this key to the API.
     fn tickets(&self, key: &str) -> u16 {
         self.gateway
             .send(

@@ -1,4 +1,4 @@
-//! Peers that are slow, silent, gone, or up to something.
+//! Peers that are slow, silent, gone or hostile.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -13,7 +13,7 @@ use keygate::state::{Phase, Published, Site};
 
 use crate::harness::{Answer, Client, Gateway, Key, Request, Setup, Upstream, wait_for};
 
-/// More than anything here may take, and far less than the default timeouts.
+/// Longer than any step here takes, and far shorter than the default timeouts.
 const SOON: Duration = Duration::from_secs(10);
 
 fn open(setup: Setup) -> (Gateway, Key) {
@@ -21,7 +21,7 @@ fn open(setup: Setup) -> (Gateway, Key) {
     (setup.scope("all", &["GET /**", "POST /**"]).key(&key).start(), key)
 }
 
-/// Accepts connections and keeps them, without a word.
+/// Accepts connections, keeps them open and sends nothing. Returns the port.
 fn silent_listener() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -72,7 +72,7 @@ fn upstream_that_stops_reading_an_upload_is_to_blame_and_not_the_client() {
         )
         .as_bytes(),
     );
-    // What is not taken any more once the answer is there does not matter.
+    // The gateway may stop reading once it has responded, so a failed write does not matter.
     client.write(&vec![b'x'; length]);
     let answer = client.read("POST");
     assert_eq!((answer.status(), answer.json()["code"].as_str()), (504, Some("upstream_timeout")));
@@ -215,7 +215,7 @@ async fn unused_http2_connection_is_closed_though_its_client_answers_pings() {
         "done",
         "a request outlives the idle timeout"
     );
-    // The sender is kept: it is the gateway that ends the connection.
+    // The sender is kept, so that the gateway and not the client closes the connection.
     tokio::time::timeout(SOON, connection)
         .await
         .expect("closed")
@@ -306,7 +306,7 @@ fn connection_that_the_upstream_resets_when_it_is_reused_costs_no_answer() {
                 let mut head = [0; 4096];
                 assert!(stream.read(&mut head).unwrap() > 0);
                 stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
-                // Closed with the next request unread, which is a reset.
+                // Closing with the next request unread causes a reset.
                 let _ = stream.peek(&mut head);
             });
         }

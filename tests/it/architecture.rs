@@ -1,4 +1,4 @@
-//! The map in `ARCHITECTURE.md` is what the code does.
+//! The code matches the module tables of `ARCHITECTURE.md`.
 
 mod source;
 
@@ -11,7 +11,7 @@ fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// What each module may import, by the table below this heading.
+/// Returns what each module may import, according to the table with this header row.
 fn allowed(heading: &str) -> BTreeMap<String, BTreeSet<String>> {
     let text = std::fs::read_to_string(project().join("ARCHITECTURE.md")).expect("the map");
     let (_, table) = text.split_once(heading).expect("the table");
@@ -26,7 +26,7 @@ fn allowed(heading: &str) -> BTreeMap<String, BTreeSet<String>> {
     .collect()
 }
 
-/// Asserts that the modules below `parent` are those of the table, and import what it allows.
+/// Asserts that the modules below `parent` are those of the table, and import only what it allows.
 fn assert_imports(parent: &[&str], table: &BTreeMap<String, BTreeSet<String>>) {
     let sources = Sources::read(&project().join("src"));
     let below = |module: &Module| {
@@ -51,7 +51,7 @@ fn modules_import_only_what_the_table_allows() {
     assert_imports(&[], &allowed("| module | may import |"));
 }
 
-/// All that can be reached from a file by what it uses.
+/// Returns all files that a file uses, directly or indirectly.
 fn reach<'u>(from: &'u Module, uses: &'u BTreeMap<Module, Uses>) -> BTreeSet<&'u Module> {
     let (mut found, mut open) = (BTreeSet::new(), vec![from]);
     while let Some(module) = open.pop() {

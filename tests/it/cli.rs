@@ -1,4 +1,4 @@
-//! The commands, as they are typed.
+//! The commands as a user types them.
 
 mod demo;
 
@@ -28,7 +28,7 @@ environments = { any = "nt_" }
 empty_scopes = "all"
 "#;
 
-/// A command in a folder, with nothing on its standard input.
+/// Runs a command in a folder, with empty standard input.
 fn keygate(folder: &Path, arguments: &[&str]) -> Output {
     keygate_reading(folder, arguments, b"")
 }
@@ -42,7 +42,7 @@ pub(super) fn keygate_reading(folder: &Path, arguments: &[&str], input: &[u8]) -
         .stderr(Stdio::piped())
         .spawn()
         .expect("keygate starts");
-    // A command that refuses at once does not read it.
+    // A command that refuses at once does not read its input, so the write may fail.
     let _ = child.stdin.take().expect("a pipe").write_all(input);
     child.wait_with_output().expect("its output")
 }

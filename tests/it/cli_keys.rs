@@ -17,13 +17,13 @@ use crate::harness::{Gateway, Key, Request, Upstream, hex_digest};
 const TOKEN: &str = "token-of-the-operators";
 const NARROW: &str = "token-of-another-organization";
 
-/// A gateway with a store and a key of the file.
+/// A gateway with a key in its file and, by default, a store.
 struct Desk {
     gateway: Gateway,
     _upstream: Upstream,
 }
 
-/// A command, and what it is told.
+/// A command and its standard input.
 struct Typed {
     command: Command,
     input: Vec<u8>,
@@ -50,7 +50,7 @@ impl Typed {
         let command =
             self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("it starts");
-        // A command that refuses at once does not read it.
+        // A command that refuses at once does not read its input, so the write may fail.
         let _ = child.stdin.take().expect("a pipe").write_all(&self.input);
         child.wait_with_output().expect("its output")
     }
@@ -87,7 +87,7 @@ impl Desk {
         Typed::new(env!("CARGO_BIN_EXE_keygate"), &[arguments, &["--admin", &self.url()]].concat())
     }
 
-    /// Runs a command that is to succeed, and returns its standard output.
+    /// Runs a command, asserts that it succeeds, and returns its standard output.
     #[track_caller]
     fn keygate(&self, arguments: &[&str]) -> String {
         let output = self.typed(arguments).run();
@@ -100,7 +100,7 @@ impl Desk {
         serde_json::from_str(&self.keygate(&[arguments, &["--json"]].concat())).expect("JSON")
     }
 
-    /// Makes a key that may read tickets; the key, and its id.
+    /// Creates a key that may read tickets. Returns the key and its id.
     #[track_caller]
     fn create(&self, name: &str, more: &[&str]) -> (String, String) {
         let made = self
@@ -111,7 +111,7 @@ impl Desk {
         )
     }
 
-    /// The status that a caller with this key gets.
+    /// Returns the status of a request with this key to the API.
     fn tickets(&self, key: &str) -> u16 {
         self.gateway
             .send(
@@ -120,7 +120,7 @@ impl Desk {
             .status()
     }
 
-    /// Runs a command at a terminal, where `answer` is typed; both outputs in one.
+    /// Runs a command in a terminal, where `answer` is typed. Its two output streams are combined.
     fn at_a_terminal(&self, arguments: &str, answer: &str) -> Output {
         let line = format!("{} {arguments} --admin {}", env!("CARGO_BIN_EXE_keygate"), self.url());
         Typed::new("script", &["--quiet", "--return", "--command", &line, "/dev/null"])

@@ -1,4 +1,4 @@
-//! The command line shows its admin token to nobody but the gateway that knows it.
+//! The command line reveals its admin token only to a gateway that proves that it knows it.
 
 mod proof;
 
@@ -17,7 +17,7 @@ use crate::harness::{Certificates, Gateway, Key, Upstream, hex_digest};
 const TOKEN: &str = "token-that-no-stranger-sees";
 const REVOKE: [&str; 4] = ["keys", "revoke", "key_crm", "--yes"];
 
-/// A command in this folder, with the token in its environment.
+/// Returns a command in this folder, with the token in its environment.
 fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
     command.args(arguments).current_dir(folder).env("KEYGATE_ADMIN_TOKEN", TOKEN);
@@ -29,7 +29,7 @@ fn keygate(folder: &Path, arguments: &[&str]) -> Output {
     command(folder, arguments).output().expect("keygate runs")
 }
 
-/// `[[admin.token]]` blocks: the one of the commands, and others.
+/// Returns `[[admin.token]]` blocks: the one that the commands use, and `others` further ones.
 fn tokens(others: usize) -> String {
     let block = |name: &str, token: &str| {
         let digest = hex_digest(token);
@@ -39,26 +39,27 @@ fn tokens(others: usize) -> String {
     block("ops", TOKEN) + &others.collect::<String>()
 }
 
-/// A gateway with a store, this token and more in its file.
+/// Starts a gateway with a store, the commands' token, and further lines in its file.
 fn gateway(upstream: &Upstream, more: &str) -> Gateway {
     let setup = Gateway::in_front_of(upstream).key(&Key::live("key_crm"));
     setup.more(&tokens(0)).more("\n[store]\npath = \"keygate.db\"\n").more(more).start()
 }
 
-/// Somebody who listens where the gateway is looked for, and keeps all that arrives.
+/// A server at the gateway's address that is not the gateway. It records everything that it
+/// receives.
 struct Stranger {
     address: SocketAddr,
     heard: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Stranger {
-    /// Each connection is given `answer` once something has arrived.
+    /// Sends `answer` whenever it has received something.
     fn answering(answer: impl Into<Vec<u8>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         Self::at(listener, Some(answer.into()))
     }
 
-    /// Connections stay open, and get no answer.
+    /// Keeps connections open and does not respond.
     fn silent() -> Self {
         Self::at(TcpListener::bind("127.0.0.1:0").expect("a port"), None)
     }
@@ -84,7 +85,7 @@ impl Stranger {
         self.heard.lock().expect("what it heard").clone()
     }
 
-    /// What arrived has neither the token nor its digest in it.
+    /// Asserts that neither the token nor its digest was received.
     #[track_caller]
     fn has_not_seen_the_token(&self) {
         let heard = String::from_utf8_lossy(&self.heard()).into_owned();
@@ -109,7 +110,7 @@ fn listen_to(mut stream: TcpStream, answer: Option<&[u8]>, heard: &Mutex<Vec<u8>
     }
 }
 
-/// A whole answer.
+/// Returns a complete response.
 fn http(status: &str, body: &str) -> String {
     let head = "content-type: application/json\r\ncontent-length";
     format!("HTTP/1.1 {status}\r\n{head}: {}\r\n\r\n{body}", body.len())
@@ -117,7 +118,7 @@ fn http(status: &str, body: &str) -> String {
 
 #[test]
 fn command_without_an_admin_address_ends_with_the_reason_and_calls_nobody() {
-    // Prometheus's own port, and the one that the documents name. Others may have them.
+    // Prometheus's port and the one in our documents. Other processes may be using them.
     let strangers: Vec<Stranger> = [9090, 9190]
         .into_iter()
         .filter_map(|port| TcpListener::bind(("127.0.0.1", port)).ok())
@@ -196,7 +197,8 @@ fn stranger_at_the_admin_address_never_sees_the_token() {
         Stranger::answering(http("200 OK", "{}")),
         Stranger::answering(http("200 OK", "{\"proofs\": [\"\"]}")),
         Stranger::answering(http("200 OK", &format!("{{\"proofs\": [\"{}\"]}}", "0".repeat(64)))),
-        // Whoever knows the digest's fingerprint only, or sends back what it was sent.
+        // A server that sends the digest itself, and one that replays the proof of another
+        // challenge.
         Stranger::answering(http("200 OK", &format!("{{\"proofs\": [\"{digest}\"]}}"))),
         Stranger::answering(http("200 OK", replayed.text())),
         Stranger::answering(http("404 Not Found", "{\"code\": \"not_found\", \"detail\": \"?\"}")),
@@ -284,7 +286,7 @@ fn gateway_is_believed_by_its_certificate_over_tls_and_nobody_else() {
     };
     assert_code(&by_name("ca.pem"), 0);
 
-    // Another certificate for the same name, and one that the file does not name.
+    // First a new certificate for the same name, then a file that does not name a certificate.
     Certificates::for_names(&["localhost".to_owned()]).write(home.path());
     assert_code(&by_name("ca.pem"), 1);
     assert_code(&keygate(home.path(), &["keys", "list"]), 1);
@@ -299,7 +301,7 @@ fn gateway_that_is_slow_is_waited_for() {
     let upstream = Upstream::start();
     let gateway = gateway(&upstream, "");
     let address = gateway.admin_address();
-    // Passes everything on, and the gateway's answers late.
+    // A proxy that delays the gateway's responses.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("its address"));
     std::thread::spawn(move || {

@@ -1,6 +1,6 @@
-//! How connections are closed, for each way in which one ends: with close_notify and FIN where all
-//! that was said is whole, without the alert where a response was broken off, and with a reset
-//! where an end would make a part look like the whole (RFC 8446 §6.1, RFC 9112 §8, §9.8).
+//! How connections are closed in each case: with close_notify and FIN if every message is complete,
+//! without close_notify if a response is truncated, and with a reset if an orderly end would make a
+//! partial message look complete (RFC 8446 §6.1, RFC 9112 §8, §9.8).
 
 use std::io::{BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -13,15 +13,15 @@ use crate::harness::{
 /// What a client sees at the end of its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// With TLS close_notify, without it FIN.
+    /// close_notify with TLS, FIN without TLS.
     Orderly,
-    /// FIN without close_notify. Without TLS nothing tells it apart.
+    /// FIN without close_notify. Without TLS this looks the same as `Orderly`.
     Cut,
     Reset,
 }
 
 impl End {
-    /// What can be seen of it.
+    /// Returns how a client sees this end.
     fn seen(self, tls: bool) -> Self {
         if self == Self::Cut && !tls { Self::Orderly } else { self }
     }
@@ -54,7 +54,7 @@ impl Line {
         };
     }
 
-    /// Says that nothing more comes, and listens.
+    /// Closes the sending direction and continues to read.
     fn end(&mut self) {
         match self {
             Self::Plain(stream) => stream.shutdown(Shutdown::Write).unwrap(),
@@ -75,7 +75,7 @@ impl Line {
         all
     }
 
-    /// Reads to the end: what came, and how it ended.
+    /// Reads to the end. Returns what was received, and how the connection ended.
     fn ending(&mut self) -> (String, End) {
         let (mut all, mut buffer) = (Vec::new(), [0; 4096]);
         let end = loop {
@@ -100,7 +100,7 @@ impl Read for Line {
     }
 }
 
-/// Answers by the path.
+/// Responds according to the path.
 fn serve(stream: TcpStream) {
     let mut stream = BufReader::new(stream);
     while let Ok(Some(head)) = Message::read_head(&mut stream) {
@@ -147,8 +147,8 @@ fn setup(tls: bool) -> Setup {
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/// Every way in which a connection ends that a client can bring about: what it sends, whether it
-/// says then that nothing more comes, the status of what it gets, and the end.
+/// Every way in which a client can make a connection end: its name, what the client sends, whether
+/// it then closes its sending direction, the status of the response (0: none), and the end.
 const WAYS: &[(&str, &str, bool, u16, End)] = &[
     ("nothing was asked in time", "", false, 0, End::Orderly),
     ("a head does not go on", "GET / HT", false, 0, End::Orderly),
@@ -326,7 +326,7 @@ fn connections_that_are_too_many_end_in_order_too() {
         let (came, end) = asks.ending();
         assert!(came.starts_with("HTTP/1.1 503 "), "{came}");
         assert_eq!(end, End::Orderly, "TLS: {tls}");
-        // Its time is short.
+        // A silent connection is closed soon.
         let begun = Instant::now();
         assert_eq!(silent.ending(), (String::new(), End::Orderly), "silent, TLS: {tls}");
         assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());

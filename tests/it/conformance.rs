@@ -1,6 +1,6 @@
-//! A conformance suite on bare sockets: what becomes of each spelling that servers read in
-//! different ways. Every case names the section that it rests on, and an upstream that records
-//! everything says which requests arrived.
+//! A conformance suite that uses sockets directly: how the gateway treats messages that servers
+//! parse differently. Every case names the section that it rests on. An upstream that records every
+//! request shows which ones were forwarded.
 
 mod answers;
 mod chunks;
@@ -18,27 +18,27 @@ use std::net::TcpStream;
 
 use crate::harness::{Answer, Gateway, Message, PATIENCE, Upstream};
 
-/// What is sent behind each case: a request that must be answered where the connection goes on, and
-/// must arrive nowhere else.
+/// Sent after each case. This request must be answered if the connection persists, and must not be
+/// forwarded otherwise.
 const LAST: &str = "GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-/// A body that is a request to whoever ends the one before it too early.
+/// A body that becomes a request if a server ends the request before it too early.
 const SMUGGLED: &str = "0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/// One case.
+/// A case.
 struct Case {
-    /// RFC and section.
+    /// The RFC and section.
     section: &'static str,
     sent: Vec<u8>,
-    /// The statuses of the final answers, that to [`LAST`] aside.
+    /// The statuses of the final responses, except the one to [`LAST`].
     answers: Vec<u16>,
-    /// The requests that arrive, as [`shape`] shows them, [`LAST`] aside.
+    /// The forwarded requests in the form of [`shape`], except [`LAST`].
     arrives: Vec<String>,
-    /// Whether the connection serves [`LAST`]. Else it is closed, and what stands behind the case
-    /// is not looked at.
+    /// Whether the connection persists and serves [`LAST`]. Otherwise it is closed, and the bytes
+    /// after the case are ignored.
     goes_on: bool,
 }
 
-/// Refused with this status; the connection closes, and nothing arrives.
+/// The request is refused with this status. The connection is closed, and nothing is forwarded.
 fn refused(status: u16, section: &'static str, sent: impl AsRef<[u8]>) -> Case {
     Case {
         section,
@@ -49,17 +49,17 @@ fn refused(status: u16, section: &'static str, sent: impl AsRef<[u8]>) -> Case {
     }
 }
 
-/// Refused with this status, but where the request ends is beyond doubt, so the connection goes on.
+/// The request is refused with this status. Its end is unambiguous, so the connection persists.
 fn declined(status: u16, section: &'static str, sent: impl AsRef<[u8]>) -> Case {
     Case { goes_on: true, ..refused(status, section, sent) }
 }
 
-/// Exactly these requests arrive, and each is answered with 200.
+/// Exactly these requests are forwarded, and each is answered with 200.
 fn forwarded(section: &'static str, sent: impl AsRef<[u8]>, arrives: &[&str]) -> Case {
     mixed(section, sent, &vec![200; arrives.len()], arrives)
 }
 
-/// These are the answers, and these requests arrive.
+/// These are the statuses of the responses, and these requests are forwarded.
 fn mixed(section: &'static str, sent: impl AsRef<[u8]>, answers: &[u16], arrives: &[&str]) -> Case {
     let arrives = arrives.iter().map(|text| (*text).to_owned()).collect();
     Case {
@@ -72,19 +72,19 @@ fn mixed(section: &'static str, sent: impl AsRef<[u8]>, answers: &[u16], arrives
 }
 
 impl Case {
-    /// Behind it the connection closes.
+    /// The connection is closed after the case.
     fn then_closed(self) -> Self {
         Self { goes_on: false, ..self }
     }
 }
 
-/// `POST /x` with these header lines and what follows the head.
+/// Returns a `POST /x` with these header lines. `rest` follows the head.
 fn post(lines: &str, rest: &str) -> String {
     format!("POST /x HTTP/1.1\r\nHost: a\r\n{lines}\r\n\r\n{rest}")
 }
 
-/// A gateway with one worker, so that whatever was done to a pooled connection befalls the next
-/// request, and its upstream.
+/// A gateway and its upstream. It has one worker, so that the next request uses any pooled
+/// connection that the case has damaged.
 struct Stand {
     gateway: Gateway,
     upstream: Upstream,
@@ -95,7 +95,7 @@ impl Stand {
         Self::with("", "")
     }
 
-    /// With settings of `[server]` and of the API, which lets everybody in.
+    /// Starts a gateway with settings of `[server]` and of the API, whose requests need no key.
     fn with(server: &str, api: &str) -> Self {
         let upstream = Upstream::answering(|_| Answer::new("200 OK", &[], b"ok"));
         let toml = format!(
@@ -107,18 +107,18 @@ impl Stand {
         Self { gateway: Gateway::serve(&toml, None), upstream }
     }
 
-    /// Sends these bytes on a connection of their own; returns all that comes back.
+    /// Sends these bytes on a connection of its own. Returns everything that is received.
     fn exchange(&self, bytes: &[u8]) -> Vec<u8> {
         let mut stream = TcpStream::connect(self.gateway.address()).expect("the gateway accepts");
         stream.set_read_timeout(Some(PATIENCE)).expect("a deadline");
-        // What is not taken any more is no matter: the answers count.
+        // The gateway may stop reading once it has refused. Only its responses count.
         let _ = stream.write_all(bytes);
         let mut come = Vec::new();
         let _ = stream.read_to_end(&mut come);
         come
     }
 
-    /// Runs all cases and tells of each that fails.
+    /// Runs all cases and reports every failure.
     #[track_caller]
     fn check(&self, cases: &[Case]) {
         println!("{} cases", cases.len());
@@ -148,8 +148,8 @@ impl Stand {
         if answers.last().and_then(|answer| answer.header("connection")) != Some("close") {
             return Err("the last answer does not say that the connection closes".to_owned());
         }
-        // Whatever was left on a pooled connection would now arrive, or become this request's
-        // answer.
+        // Bytes left over on a pooled connection would be forwarded now, or become the response to
+        // this request.
         let next = self.exchange(b"GET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         if !(next.starts_with(b"HTTP/1.1 200 ") && next.ends_with(b"\r\n\r\nok")) {
             return Err(format!("the next request was answered with {}", next.escape_ascii()));
@@ -170,7 +170,7 @@ fn show(case: &Case) -> String {
     format!("    RFC {}: {}", case.section, show_bytes(&case.sent))
 }
 
-/// All final answers; nothing else may have come.
+/// Reads all final responses. Returns `Err` if they are followed by anything else.
 fn read_answers(mut come: &[u8], to_head: bool) -> Result<Vec<Message>, String> {
     let mut answers = Vec::new();
     loop {
@@ -186,8 +186,8 @@ fn read_answers(mut come: &[u8], to_head: bool) -> Result<Vec<Message>, String> 
     }
 }
 
-/// A request that arrived, in short: method, target, body and trailers. What no request may look
-/// like is said.
+/// Describes a forwarded request: method, target, body and trailer fields. Reports properties that
+/// no forwarded request may have.
 fn shape(request: &Message) -> String {
     let mut shape = request.start.replace(" HTTP/1.1", "");
     if !request.body.is_empty() {
@@ -211,7 +211,7 @@ fn shape(request: &Message) -> String {
     shape
 }
 
-/// The beginning of these bytes, for messages.
+/// Returns the first 300 bytes, escaped, for messages.
 fn show_bytes(bytes: &[u8]) -> String {
     bytes[..bytes.len().min(300)].escape_ascii().to_string()
 }

@@ -1,4 +1,4 @@
-//! What was acknowledged holds, whatever becomes of the process and of its disk.
+//! Acknowledged changes are kept, whatever happens to the process and to its disk.
 
 mod disk;
 mod failing;
@@ -17,13 +17,13 @@ use work::{Lines, Random, Worker};
 
 use crate::harness::{Gateway, Key, Request, Upstream};
 
-/// A new store is begun after so many rounds, so that looking through it stays quick.
+/// The number of rounds after which a new store is begun, so that checking it stays fast.
 const ROUNDS_A_STORE: u64 = 10;
-/// Clients that make changes at the same time.
+/// The number of clients that make changes concurrently.
 const WORKERS: usize = 4;
 
-/// `KEYGATE_CRASH_ROUNDS` says how often the gateway is killed; `KEYGATE_CRASH_SEED` repeats the
-/// choices of a run.
+/// `KEYGATE_CRASH_ROUNDS` sets the number of rounds. `KEYGATE_CRASH_SEED` repeats the choices of a
+/// run.
 #[test]
 fn acknowledged_changes_survive_killing_the_gateway() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
@@ -61,7 +61,7 @@ enum End {
     KilledEarly,
 }
 
-/// A gateway's folder, which outlives its processes, and those who use it.
+/// A gateway's folder, which outlives its processes, and the clients that use the gateway.
 struct Site {
     disk: Disk,
     upstream: Upstream,
@@ -82,8 +82,8 @@ impl Site {
         Self { disk: Disk::new(folder), upstream, operator, customer, workers }
     }
 
-    /// Starts the gateway, looks whether all is there, makes changes under load, and ends the
-    /// process in the middle.
+    /// Starts the gateway, checks that everything was kept, makes changes under load, and ends the
+    /// process in the middle of them.
     fn round(&mut self, random: &mut Random) -> End {
         if random.below(8) == 0 {
             self.kill_early(random);
@@ -104,7 +104,7 @@ impl Site {
                     assert_eq!(answer.status(), 200, "traffic goes on: {answer:?}");
                 }
             });
-            // The moment is what is tried out here.
+            // The moment at which the process ends is random.
             thread::sleep(Duration::from_micros(random.below(250_000)));
             let fault =
                 ["fail-fsync", "fail-late", "full", "", "", "", "", ""][random.below(8) as usize];
@@ -126,7 +126,7 @@ impl Site {
         end
     }
 
-    /// Kills a process that is about to open the store.
+    /// Kills a process that is starting.
     fn kill_early(&self, random: &mut Random) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
         command.args(["serve", "--config"]).arg(self.disk.folder().join("gateway.toml"));
@@ -150,7 +150,7 @@ impl Site {
         assert!(found.is_empty(), "nobody asked for these: {found:?}");
     }
 
-    /// Looks at what is left with an ordinary disk. Returns how many changes were acknowledged.
+    /// Checks what was kept, on an ordinary disk. Returns the number of acknowledged changes.
     fn finish(mut self) -> u64 {
         let gateway = self.disk.serve_safely();
         self.check(&gateway);

@@ -1,4 +1,4 @@
-//! A key that loses its right in the middle of a request loses the request, within a second.
+//! If a key becomes invalid during a request, the request is terminated within a second.
 
 mod http2;
 
@@ -21,7 +21,8 @@ const SWITCH: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r
 
 type Stream = BufReader<TcpStream>;
 
-/// An upstream that does the same with each connection. What a script says is heard by the test.
+/// Starts an upstream that runs the same script for each connection. The test receives what the
+/// script sends.
 fn upstream(
     script: impl Fn(Stream, Sender<Vec<u8>>) + Send + Sync + 'static,
 ) -> (String, Receiver<Vec<u8>>) {
@@ -43,7 +44,7 @@ fn upstream(
     (url, heard)
 }
 
-/// Sends server-sent events until the gateway has closed, and says so.
+/// Sends server-sent events until the gateway closes the connection, and then notifies the test.
 fn tick(mut stream: Stream, say: Sender<Vec<u8>>) {
     let head =
         b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -55,8 +56,8 @@ fn tick(mut stream: Stream, say: Sender<Vec<u8>>) {
     let _ = say.send(Vec::new());
 }
 
-/// Sends a file that is larger than anybody has patience for until the gateway has closed, and says
-/// so.
+/// Sends a response body that is practically endless until the gateway closes the connection, and
+/// then notifies the test.
 fn flood(mut stream: Stream, say: Sender<Vec<u8>>) {
     let mut sent =
         stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n");
@@ -66,14 +67,14 @@ fn flood(mut stream: Stream, say: Sender<Vec<u8>>) {
     let _ = say.send(Vec::new());
 }
 
-/// Says first that the request is here and then, once the gateway has closed, all that came behind
-/// its head. Never answers.
+/// Notifies the test that the request has arrived. Once the gateway closes the connection, sends
+/// the test everything that followed the head. Never responds.
 fn listen(mut stream: Stream, say: Sender<Vec<u8>>) {
     let _ = say.send(Vec::new());
     let _ = say.send(until_closed(&mut stream));
 }
 
-/// All that comes until the other side closes.
+/// Returns everything that is received until the peer closes the connection.
 #[track_caller]
 fn until_closed(stream: &mut impl Read) -> Vec<u8> {
     let (mut all, mut buffer) = (Vec::new(), [0; 65_536]);
@@ -87,7 +88,7 @@ fn until_closed(stream: &mut impl Read) -> Vec<u8> {
     }
 }
 
-/// A gateway with a key that is about to lose its right, and another one.
+/// A gateway with a key that is about to become invalid, and another key.
 struct Desk {
     gateway: Gateway,
     leaked: Key,
@@ -122,7 +123,7 @@ impl Desk {
         BufReader::new(stream)
     }
 
-    /// The same, and reads the head of the answer.
+    /// Sends the head of a request, reads the head of the response, and asserts its status.
     #[track_caller]
     fn open_stream(&self, start: &str, key: Option<&Key>, fields: &str, status: u16) -> Stream {
         let mut stream = self.ask(start, key, fields);
@@ -130,7 +131,7 @@ impl Desk {
         stream
     }
 
-    /// Revokes the key; returns when that is in force.
+    /// Revokes the key. Returns when the revocation took effect.
     #[track_caller]
     fn revoke(&self) -> Instant {
         self.edit(|toml| toml.push_str(REVOKED))
@@ -144,7 +145,8 @@ impl Desk {
         })
     }
 
-    /// One request was cut in all, for this reason, and its log line says so.
+    /// Asserts that exactly one request was terminated, for this reason, and that its log line says
+    /// so.
     #[track_caller]
     fn assert_cut_once(&self, reason: &str, status: u16) {
         let logged =
@@ -188,7 +190,7 @@ fn server_sent_events_are_cut_and_those_of_others_live_on() {
     assert!(!body.ends_with(b"0\r\n\r\n"), "a part must not look like the whole");
     closed.recv_timeout(PATIENCE).expect("the upstream's side is closed");
     for other in [&mut crm, &mut public] {
-        // All that came before is read, so that these ticks are new.
+        // Discard everything received so far, so that these ticks are new.
         other.get_ref().set_nonblocking(true).unwrap();
         while other.read(&mut [0; 4096]).is_ok() {}
         other.get_ref().set_nonblocking(false).unwrap();
@@ -209,7 +211,7 @@ fn request_that_has_ended_is_not_cut() {
     let request = Request::get("/").bearer(&desk.leaked);
     assert_eq!(client.send(&request).status(), 200);
     desk.revoke();
-    // The same connection goes on: it is the key that is refused.
+    // The connection persists. Only the key is refused.
     wait_for("401", || (client.send(&request).status() == 401).then_some(()));
     assert_eq!(client.send(&request.clone().header("X", "y")).status(), 401);
     let page = desk.gateway.admin("/metrics");
@@ -229,7 +231,7 @@ fn download_that_the_client_does_not_read_is_cut() {
     closed.recv_timeout(PATIENCE).expect("the upstream's side is closed");
     assert_in_time(in_force);
     desk.assert_cut_once("revoked_key", 200);
-    // What was on its way may arrive.
+    // Data in flight may still arrive.
     assert!(until_closed(&mut stream).len() < 1_000_000_000);
 }
 

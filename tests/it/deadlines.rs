@@ -1,5 +1,5 @@
-//! How long anybody is waited for: clients that are slow, silent or do not read, APIs that stop in
-//! the middle of an answer. And that nobody is cut who only takes their time.
+//! Timeouts for clients that are slow, silent or do not read, and for APIs that stop in the middle
+//! of a response. A peer that is merely slow is not disconnected.
 
 mod idle_connections;
 mod request_bodies;
@@ -12,7 +12,7 @@ use crate::harness::{Gateway, PATIENCE, Setup, upstream_after_head, wait_for};
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
 
-/// An API that needs no key.
+/// Returns the settings of an API that needs no key.
 fn open(url: &str) -> Setup {
     Gateway::in_front_of_url(url).api("public = [\"GET /**\", \"POST /**\"]")
 }
@@ -24,7 +24,7 @@ fn connect(gateway: &Gateway) -> TcpStream {
     stream
 }
 
-/// What comes until the connection ends, and how long that took.
+/// Returns what is received until the connection ends, and how long that took.
 fn until_closed(stream: &mut TcpStream) -> (String, Duration) {
     let begun = Instant::now();
     let mut all = Vec::new();
@@ -222,7 +222,7 @@ fn websocket_in_which_nothing_moves_is_closed_with_a_reason_and_one_in_use_is_no
             Sec-WebSocket-Version: 13\r\n\r\n",
         )
         .unwrap();
-    // Three seconds of pings from one side only.
+    // Three seconds of pings in one direction only.
     for _ in 0..10 {
         std::thread::sleep(Duration::from_millis(300));
         stream.write_all(b"\x89\x80\0\0\0\0").expect("still open");

@@ -1,12 +1,13 @@
-//! The decision on the wire: every row of the table of answers, and that no refusal touches the
-//! upstream.
+//! Decisions as clients see them: every row of the table of responses, and that no refused request
+//! reaches the upstream.
 
 use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::harness::{Answer, Gateway, Key, Message, Request, Upstream, wait_for};
 
-/// A desk with two scopes for bearer keys or `X-API-Key`, at one host.
+/// Returns the settings of an API at one host, with three scopes and keys as bearer tokens or in
+/// `X-API-Key`.
 fn desk(upstream: &Upstream) -> crate::harness::Setup {
     Gateway::in_front_of(upstream)
         .api(
@@ -22,7 +23,7 @@ fn reader() -> Key {
     Key::live("key_reader").scopes(&["tickets:read"])
 }
 
-/// The scheme's challenges for both places of `desk`.
+/// Returns the challenges for both credential locations of `desk`.
 fn challenges(rest: &str) -> [String; 2] {
     ["Bearer", "ApiKey"].map(|scheme| format!("{scheme} realm=\"desk\"{rest}"))
 }
@@ -147,8 +148,8 @@ fn ambiguous_framing_never_reaches_the_upstream_and_closes_the_connection() {
             format!("{head}{rest}GET /smuggled HTTP/1.1\r\nHost: desk.example\r\n\r\n").as_bytes(),
         );
         let answer = client.read("POST");
-        // A gateway may also re-frame what has one sound reading, but then the key's scope decides:
-        // 403.
+        // A gateway may also re-frame a request that has only one valid reading. Then the key's
+        // scope decides, which gives 403.
         assert!(matches!(answer.status(), 400 | 403 | 501), "{rest:?}: {answer:?}");
         assert!(client.is_closed(), "{rest:?}: the connection is used further");
     }

@@ -1,4 +1,4 @@
-//! Why a request is refused: every check, and the line or record behind it.
+//! Why a request is refused: every check, and the line or record that it rests on.
 
 use serde_json::{Value, json};
 
@@ -19,7 +19,8 @@ fn explained(gateway: &Gateway, question: &Value) -> Value {
     answer.json()
 }
 
-/// One API with a limit of two, a store, and a key that is restricted in every way.
+/// Starts a gateway with one API that has a limit of two requests, a store, and a key that is
+/// restricted by scope, organisation, address and referrer.
 fn desk(upstream: &Upstream) -> (Gateway, Key) {
     let key = Key::live("key_crm").scopes(&["tickets:read"]).set("organization = \"org_acme\"");
     let key = key
@@ -56,7 +57,7 @@ fn verdict<'a>(explanation: &'a Value, check: &str) -> (&'a str, &'a Value) {
     (found["verdict"].as_str().expect("a verdict"), found)
 }
 
-/// The line of the file that holds this text.
+/// Returns the number of the line that contains this text.
 fn line_of(gateway: &Gateway, text: &str) -> Value {
     let file = std::fs::read_to_string(gateway.file()).expect("the file");
     json!(file.lines().position(|line| line.contains(text)).expect("the text") + 1)
@@ -100,7 +101,7 @@ fn every_check_is_told_in_order_with_its_line_and_no_quota_is_spent() {
         .collect();
     assert_eq!((names.len(), &names[0], &names[17]), (18, &json!("request"), &json!("limit")));
     upstream.assert_untouched();
-    // Two requests are left, as before.
+    // The explanations have not used up any of the two requests.
     let call = Request::get("/api/v1/tickets")
         .host("desk.example")
         .bearer(&key)

@@ -1,24 +1,24 @@
-//! Strangers who send something new each time: what they choose is kept nowhere.
+//! Clients that send new values in each request: the gateway stores none of what they choose.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use crate::harness::{Answer, Gateway, Key, PATIENCE, Upstream, wait_for};
 
-/// Requests that are sent before an answer is read.
+/// How many requests are sent before their responses are read.
 const BATCH: usize = 200;
 
-/// How much memory may be taken once, in kibibytes: the latest refused requests are kept for
-/// whoever asks about them, so many and no more.
+/// How much memory may grow, in KiB: the gateway keeps a limited number of refused requests, to
+/// explain them.
 const MORE_MEMORY: u64 = 8192;
 
-/// How many: `KEYGATE_FLOOD=1000000` for the long run.
+/// Returns the number of requests: `KEYGATE_FLOOD=1000000` for a long run.
 fn requests() -> usize {
     std::env::var("KEYGATE_FLOOD")
         .map_or(30_000, |text| text.parse().expect("KEYGATE_FLOOD is a number"))
 }
 
-/// What no two requests have in common (SplitMix64).
+/// Returns a different number for each request (SplitMix64).
 fn random(number: usize) -> u64 {
     let mut z = (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -26,8 +26,8 @@ fn random(number: usize) -> u64 {
     z ^ z >> 31
 }
 
-/// One of six kinds: another key, path, host, address, all of them, or an admitted key at another
-/// path.
+/// Returns one of six kinds of request: with a new key, path or host, with a new address and key,
+/// with all of them new, or an admitted key on a new path.
 fn request(number: usize, key: &Key) -> String {
     let new = random(number);
     let [a, b, c, d, ..] = new.to_be_bytes();
@@ -53,7 +53,7 @@ fn request(number: usize, key: &Key) -> String {
     )
 }
 
-/// Sends these requests and reads their answers; how many were answered by the upstream.
+/// Sends these requests and reads their responses. Returns how many were answered with 200.
 fn send(gateway: &Gateway, key: &Key, numbers: std::ops::Range<usize>) -> usize {
     let mut stream = TcpStream::connect(gateway.address()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -64,7 +64,7 @@ fn send(gateway: &Gateway, key: &Key, numbers: std::ops::Range<usize>) -> usize 
         stream.write_all(all.as_bytes()).unwrap();
         let mut answers = Vec::new();
         let count = |answers: &[u8], what: &[u8]| memchr::memmem::find_iter(answers, what).count();
-        // Each ends with the only thing that it says between braces.
+        // Each response ends with `}`, which occurs nowhere else in it.
         while count(&answers, b"HTTP/1.1 ") < batch.len() || !answers.ends_with(b"}") {
             let read = stream.read(&mut buffer).unwrap();
             assert!(read > 0, "closed");
@@ -85,7 +85,7 @@ fn random_keys_paths_hosts_and_addresses_grow_neither_memory_nor_metrics() {
         .more("[log]\nrequests = false");
     let gateway =
         setup.api("hosts = [\"desk.example\"]").server("trusted_proxies = [\"127.0.0.1\"]").start();
-    // What any traffic brings about: buffers, connections, each outcome's line.
+    // Establishes what any traffic requires: buffers, connections, and the series of each outcome.
     let warm = 6000;
     send(&gateway, &key, 0..warm);
     let lines =

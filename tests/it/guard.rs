@@ -1,4 +1,5 @@
-//! An edit that drops a large part of the file's keys waits for somebody who says that it is meant.
+//! An edit that drops a large share of the file's keys does not take effect until an operator
+//! confirms it.
 
 use std::fs;
 use std::process::{Command, Output};
@@ -10,12 +11,12 @@ use crate::harness::{Client, Gateway, Key, Request, Upstream, field, hex_digest,
 const TOKEN: &str = "token-of-a-guarded-gateway";
 const REFUSED: &str = "the file is refused; what ran before goes on";
 
-/// A gateway whose file has this many keys, each on lines of its own at the end of the file.
+/// A gateway whose file has this many keys, at the end of the file.
 struct Desk {
     _upstream: Upstream,
     gateway: Gateway,
     keys: Vec<Key>,
-    /// The file up to the keys.
+    /// The file before the keys.
     head: String,
 }
 
@@ -51,13 +52,13 @@ impl Desk {
         });
     }
 
-    /// Saves a file with the first keys only, and with these lines at its end.
+    /// Saves a file with only the first `keys` keys, and with these lines at its end.
     fn save(&self, keys: usize, more: &str) {
         let blocks: String = self.keys[..keys].iter().map(Key::block).collect();
         self.gateway.edit(|toml| *toml = format!("{}{blocks}\n{more}", self.head));
     }
 
-    /// Waits until so many files have been refused.
+    /// Waits until `count` files have been refused.
     #[track_caller]
     fn wait_for_refusals(&self, count: usize) {
         wait_for("the refusal", || (self.gateway.events(REFUSED).len() >= count).then_some(()));
@@ -73,7 +74,7 @@ impl Desk {
         value.unwrap_or_else(|| panic!("{series} is not on the page"))
     }
 
-    /// `POST /v1/reload` with this body.
+    /// Sends `POST /v1/reload` with this body.
     fn reload(&self, body: &[u8]) -> (u16, Value) {
         let request = Request::new("POST", "/v1/reload")
             .host("127.0.0.1")
@@ -87,7 +88,7 @@ impl Desk {
         (answer.status(), serde_json::from_slice(&answer.body).unwrap_or(Value::Null))
     }
 
-    /// `keygate reload` with these arguments.
+    /// Runs `keygate reload` with these arguments.
     fn command(&self, arguments: &[&str]) -> Output {
         let url = format!("http://{}", self.gateway.admin_address());
         let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
@@ -96,7 +97,7 @@ impl Desk {
     }
 }
 
-/// The values of `change` of all events with this message.
+/// Returns the values of `change` of all events with this message.
 fn changes(gateway: &Gateway, message: &str) -> Vec<String> {
     gateway
         .events(message)
@@ -132,7 +133,7 @@ fn edit_that_drops_most_keys_is_refused_with_what_it_would_change() {
         assert!(errors.contains(part), "{part}: {errors}");
     }
     assert_eq!(desk.status(19), 200);
-    // Nor does SIGHUP say that it is meant.
+    // SIGHUP is no confirmation either.
     let before = desk.gateway.events(REFUSED).len();
     desk.gateway.signal("HUP");
     desk.wait_for_refusals(before + 1);
@@ -155,8 +156,7 @@ fn revocation_is_in_force_although_its_file_is_refused() {
     let desk = Desk::open(20, "");
     desk.save(4, "[revoked]\nkeys = [\"key_1\", \"key_19\"]\norganizations = [\"org_2\"]\n");
     desk.wait_for_refusals(1);
-    // key_1 stays in the file, key_19 is dropped by it, and the organization has keys of both
-    // kinds.
+    // The file keeps key_1 and drops key_19, and the organization has keys of both kinds.
     for (index, status) in [(0, 200), (1, 401), (2, 401), (18, 401), (19, 401), (17, 200)] {
         assert_eq!(desk.status(index), status, "key_{index}");
     }
@@ -171,7 +171,7 @@ fn file_that_is_refused_revives_no_key() {
     desk.save(20, "[revoked]\nkeys = [\"key_0\"]\norganizations = [\"org_1\"]\n");
     desk.wait_for_status(0, 401);
     desk.wait_for_status(1, 401);
-    // Cut off in the middle: the keys at the end are gone, and so is the list behind them.
+    // A truncated file: the last keys and the list after them are missing.
     desk.save(2, "");
     desk.wait_for_refusals(1);
     assert_eq!((desk.status(0), desk.status(1), desk.status(2)), (401, 401, 200));
@@ -191,7 +191,8 @@ fn file_that_was_in_force_before_is_in_force_again_when_it_is_restored() {
     });
     assert_eq!(desk.status(19), 200);
 
-    // The same after a refused file has revoked something, which the good one does not.
+    // The good file also takes effect after a refused file has revoked a key that the good one does
+    // not revoke.
     desk.save(3, "[revoked]\nkeys = [\"key_7\"]\n");
     desk.wait_for_status(7, 401);
     desk.gateway.edit(|toml| toml.clone_from(&good));
@@ -269,7 +270,7 @@ fn edit_cannot_drop_keys_and_lift_the_guard_at_once() {
     desk.gateway.edit(|toml| toml.clone_from(&lifted));
     desk.wait_for_refusals(1);
     assert_eq!(desk.status(19), 200);
-    // In two steps it is meant.
+    // Lifting the guard first, and dropping the keys in a second edit, counts as confirmation.
     desk.gateway.edit(|toml| *toml = format!("{lifted}{all}"));
     wait_for("the guard is lifted", || {
         changes(&desk.gateway, "configuration changed")

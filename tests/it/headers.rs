@@ -1,4 +1,4 @@
-//! What the upstream and the client are told, whatever the other one sends.
+//! Which fields the upstream and the client receive, whatever the other one sends.
 
 use crate::harness::{Answer, Gateway, Key, Message, Request, Setup, Upstream};
 
@@ -14,7 +14,7 @@ fn reader() -> Key {
         .set("organization = \"Ünïon & Söhne\"")
 }
 
-/// What the upstream sees of one request.
+/// Returns the request that the upstream receives.
 fn seen(change: impl FnOnce(Setup) -> Setup, request: impl FnOnce(Request) -> Request) -> Message {
     let upstream = Upstream::start();
     let key = reader();

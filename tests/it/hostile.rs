@@ -1,5 +1,4 @@
-//! Peers that break off, speak out of turn, or send what a careless reader takes for something
-//! else.
+//! Peers that truncate messages, send them out of turn, or send what a careless parser misreads.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,12 +11,12 @@ use crate::harness::{Answer, Gateway, PATIENCE, Upstream, upstream_after_head, w
 const CHUNKED: &str = "Transfer-Encoding: chunked\r\n";
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// An API that lets `GET` and `POST` pass without a key.
+/// Starts a gateway with an API that admits GET and POST without a key.
 fn open(url: &str) -> Gateway {
     Gateway::in_front_of_url(url).api("public = [\"GET /**\", \"POST /**\"]").start()
 }
 
-/// Answers at once, and ends the answer when the request has ended.
+/// Begins the response at once, and ends it when the request has ended.
 fn answer_early(mut stream: BufReader<TcpStream>) {
     stream
         .get_mut()
@@ -46,7 +45,7 @@ fn connect(gateway: &Gateway) -> TcpStream {
     stream
 }
 
-/// Sends a request with these header lines, whose body is to follow.
+/// Sends the head of a request with these header lines. Its body is sent separately.
 fn post(stream: &mut TcpStream, lines: &str) {
     stream.write_all(format!("POST / HTTP/1.1\r\nHost: a\r\n{lines}\r\n").as_bytes()).unwrap();
 }
@@ -106,7 +105,8 @@ fn answer_only_whole_requests(mut stream: BufReader<TcpStream>) {
 #[test]
 fn end_of_a_body_reaches_an_upstream_that_has_begun_to_answer() {
     let gateway = open(&upstream_after_head(answer_early));
-    // So many small chunks at once that the gateway must pause somewhere; each place is tried.
+    // Many small chunks at once force the gateway to pause. The number varies, so that it pauses at
+    // different positions.
     for chunks in 100..140 {
         let mut stream = connect(&gateway);
         post(&mut stream, &format!("{CHUNKED}Connection: close\r\n"));
@@ -146,8 +146,9 @@ fn body_is_passed_on_while_its_client_does_not_read_the_answer_yet() {
     assert!(answer.len() > answered, "{}", answer.len());
 }
 
-/// An HTTP/2 upstream that answers once it has the whole request: `answer` says how, if at all.
-/// Tells what becomes of the streams.
+/// Starts an HTTP/2 upstream that calls `answer` for each complete request. If `answer` returns the
+/// stream, the request stays unanswered. Returns the URL, and the count of unanswered streams that
+/// have ended.
 pub(crate) fn http2_upstream(
     answer: impl Fn(h2::server::SendResponse<Bytes>) -> Option<h2::server::SendResponse<Bytes>>
     + Send

@@ -1,4 +1,4 @@
-//! HTTP/2 clients: those that use what the protocol offers, and those that abuse it.
+//! HTTP/2 clients: those that use its features, and those that abuse them.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ use http::{HeaderMap, Request, StatusCode};
 use crate::harness::{Answer, Gateway, Key, PATIENCE, Upstream, wait_for};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-/// `GET / http a`, and the same with a capital letter in a name.
+/// The header block of `GET http://a/`, and the same with an upper-case letter in a field name.
 const GET: &[u8] = b"\x82\x86\x84\x41\x01a";
 const MALFORMED: &[u8] = b"\x82\x86\x84\x41\x01a\x00\x01X\x00";
 
@@ -54,7 +54,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&[a, b, c, kind, flags][..], &stream.to_be_bytes(), payload].concat()
 }
 
-/// Kind, stream and payload of the next frame; nothing at the end.
+/// Returns the type, stream and payload of the next frame, or `None` at the end.
 fn read_frame(stream: &mut TcpStream) -> Option<(u8, u32, Vec<u8>)> {
     let mut head = [0; 9];
     match stream.read_exact(&mut head) {
@@ -71,7 +71,7 @@ fn read_frame(stream: &mut TcpStream) -> Option<(u8, u32, Vec<u8>)> {
     Some((head[3], u32::from_be_bytes([head[5], head[6], head[7], head[8]]), payload))
 }
 
-/// A field of a header block.
+/// Encodes a field of a header block.
 fn literal(name: &str, value: &str) -> Vec<u8> {
     let length = |text: &str| u8::try_from(text.len()).unwrap();
     [&[0, length(name)][..], name.as_bytes(), &[length(value)], value.as_bytes()].concat()
@@ -224,7 +224,7 @@ fn client_that_opens_and_resets_without_end_is_sent_away() {
     let flood = (1..20_001)
         .step_by(2)
         .flat_map(|id| [frame(1, 5, id, &get), frame(3, 0, id, &[0, 0, 0, 8])].concat());
-    // The connection may be closed before all of it is sent.
+    // The gateway may close the connection before everything is sent.
     let _ = stream.write_all(&flood.collect::<Vec<u8>>());
     let told =
         std::iter::from_fn(|| read_frame(&mut stream)).find(|frame| frame.0 == 7).expect("GOAWAY");
@@ -312,7 +312,7 @@ fn preface_that_comes_byte_by_byte_is_waited_for_and_costs_nothing_meanwhile() {
     request.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 
-    // Nothing more can come from one that has closed its side.
+    // A client that has closed its sending direction can send nothing more.
     let mut closed = connect(b"PR");
     let before = gateway.cpu();
     pause();

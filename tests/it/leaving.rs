@@ -1,5 +1,5 @@
-//! Clients that leave while their request is in flight: whatever stands unread between them and the
-//! gateway, it notices, and what they held is free again. And what a connection costs that waits.
+//! Clients that disconnect while their request is in flight. The gateway notices this whatever data
+//! is unread in between, and frees what they held. Also: what an idle connection costs.
 
 use std::io::{BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,7 +9,8 @@ use crate::harness::{
     Gateway, Message, PATIENCE, Setup, Upstream, bare_upstream, upstream_after_head, wait_for,
 };
 
-/// How long it may take until it is noticed that a client has left, on a busy machine.
+/// The longest that the gateway may take to notice that a client has disconnected, on a busy
+/// machine.
 const SOON: Duration = Duration::from_secs(3);
 const CLIENTS: usize = 200;
 
@@ -40,12 +41,13 @@ fn in_flight(gateway: &Gateway) -> f64 {
     gateway.metric("keygate_requests_in_flight").expect("the gauge")
 }
 
-/// Waits until all clients are in flight, has them leave, and looks how long that goes unnoticed.
+/// Waits until all clients are in flight, disconnects them, and asserts that this is noticed in
+/// time.
 #[track_caller]
 fn assert_noticed(gateway: &Gateway, clients: Vec<Box<dyn Stream>>, what: &str) {
     let all = clients.len() as f64;
     wait_for("all requests", || (in_flight(gateway) == all).then_some(()));
-    // What was sent has come.
+    // Lets the gateway receive everything that was sent.
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(in_flight(gateway), all, "{what}: they are waited for as long as they stay");
     drop(clients);
@@ -87,13 +89,13 @@ fn clients_that_leave_are_noticed_though_they_have_sent_more_ahead_than_is_read(
 
 #[test]
 fn clients_that_leave_are_noticed_though_the_upstream_has_not_taken_their_body() {
-    // It accepts, and reads nothing.
+    // The upstream accepts connections and reads nothing.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let small = socket2::SockRef::from(&listener);
     small.set_recv_buffer_size(4096).unwrap();
     std::thread::spawn(move || listener.incoming().collect::<Vec<_>>());
-    // What the systems on the way hold of a body, and a little more that nobody reads.
+    // A body that exceeds what the buffers on the way can hold.
     let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", 1 << 30);
     for tls in [false, true] {
         let gateway = setup(&url, tls).api("max_body_size = \"2GiB\"").start();
@@ -102,7 +104,7 @@ fn clients_that_leave_are_noticed_though_the_upstream_has_not_taken_their_body()
             let stream = TcpStream::connect(gateway.address()).unwrap();
             stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
             stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
-            // What does not go out is not to keep the end from being told.
+            // Unsent data must not delay the notice of the close.
             socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
             let mut stream: Box<dyn Stream> = if tls {
                 let name = gateway.certificates().name().to_owned().try_into().unwrap();
@@ -123,7 +125,7 @@ fn clients_that_leave_are_noticed_though_the_upstream_has_not_taken_their_body()
 
 #[test]
 fn client_that_leaves_is_noticed_while_the_upstream_does_not_accept_its_body_at_all() {
-    // A full backlog: connecting takes as long as it may.
+    // The accept queue is full, so connecting lasts until `connect_timeout`.
     let listener =
         socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     let any: std::net::SocketAddr = "127.0.0.1:0".parse().unwrap();
@@ -179,7 +181,7 @@ fn client_that_has_sent_ahead_and_waits_gets_its_responses_however_long_they_tak
     }
 }
 
-/// Bytes of memory for each of many connections that wait behind one of these requests.
+/// Returns the memory of each of many idle connections that have sent this request, in bytes.
 fn cost(gateway: &Gateway, request: &[u8]) -> u64 {
     const CONNECTIONS: usize = 500;
     let ask = || {

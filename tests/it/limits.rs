@@ -1,4 +1,4 @@
-//! Limits on the wire: counted exactly, whatever happens at once, and over every edit.
+//! Rate limits as clients see them: exact under concurrency, and kept over every edit.
 
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
@@ -57,8 +57,8 @@ fn several_windows_hold_together_and_headers_speak_of_the_tightest() {
             (number(&answer, "x-ratelimit-limit"), number(&answer, "x-ratelimit-remaining"));
         if answer.status() == 200 {
             admitted += 1;
-            // After n requests 3 - n are left of the second unless some have left it, and 5 - n of
-            // the minute.
+            // After n requests the minute has 5 - n left. The second has 3 - n left, or more if
+            // requests have left its window.
             assert!(remaining <= 5 - admitted, "{admitted} admitted, {answer:?}");
             return None;
         }
@@ -92,7 +92,7 @@ fn waiting_as_long_as_retry_after_says_is_enough_and_not_much_too_long() {
     assert_eq!(refused.status(), 429);
     let wait = Duration::from_secs(number(&refused, "retry-after"));
     assert!(wait <= Duration::from_secs(3), "{wait:?}");
-    // This sleep is what the answer asks for, not a guess.
+    // This sleep is the one that `Retry-After` demands, not a guess.
     std::thread::sleep(wait);
     assert_eq!(client.send(&request).status(), 200, "{:?} after the first", first.elapsed());
 }
@@ -108,7 +108,7 @@ fn counts_survive_every_edit_of_the_file() {
     }
     gateway.edit(|toml| *toml = toml.replace("10/hour", "20/hour"));
     let answer = wait_for("the new limit is in force", || {
-        // A request without a scope spends nothing but shows the limit.
+        // A request that no scope allows counts as none, but shows the limit.
         let answer = gateway.send(&Request::new("POST", "/tickets").bearer(&key));
         (number(&answer, "x-ratelimit-limit") == 20).then_some(answer)
     });
@@ -119,7 +119,7 @@ fn counts_survive_every_edit_of_the_file() {
         assert!(toml.contains(&block));
         *toml = toml.replace(&block, "");
     });
-    // It spends nothing while the key is still there.
+    // This request counts as none as long as the key exists.
     let harmless = Request::new("POST", "/tickets").bearer(&key);
     wait_for("the key is gone", || (gateway.send(&harmless).status() == 401).then_some(()));
     gateway.edit_in_place(|toml| toml.push_str(&block));

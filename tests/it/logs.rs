@@ -76,7 +76,7 @@ fn no_line_grows_with_the_request_and_what_is_cut_says_so() {
         let field = line[if id == "odd" { "path" } else { id }].as_str().expect("a text");
         assert!(field.ends_with('\u{2026}'), "{id}: {field}");
     }
-    // What fits stands whole.
+    // A value within the limit is not truncated.
     let path = format!("/{}", "y".repeat(2047));
     gateway.send(&Request::get(&path).header("X-Request-Id", "fits"));
     let line = wait_for("the last line", || gateway.logged("request_id", "fits").pop());

@@ -1,4 +1,4 @@
-//! Keygate as its users meet it: the real binary in front of a real upstream, over real sockets.
+//! End-to-end tests: the real binary in front of a real upstream, over real sockets.
 
 mod admin_api;
 mod adversity;

@@ -1,4 +1,4 @@
-//! Keys that are gone: they cost next to nothing, and are still refused for what they were.
+//! Keys that were revoked: they cost almost no memory, and are still refused as revoked.
 
 use std::ops::Range;
 use std::thread;
@@ -7,22 +7,23 @@ use serde_json::{Value, json};
 
 use crate::harness::{Client, Gateway, Key, Message, Request, Upstream, hex_digest};
 
-/// How many keys are made and revoked in one round: `KEYGATE_DEAD_KEYS=50000` for the long run.
+/// Returns how many keys are created and revoked in a round: `KEYGATE_DEAD_KEYS=50000` for a long
+/// run.
 fn keys() -> usize {
     std::env::var("KEYGATE_DEAD_KEYS")
         .map_or(3000, |text| text.parse().expect("KEYGATE_DEAD_KEYS is a number"))
 }
 
-/// Keys that come and go before the memory is first looked at: from then on the store's caches of
-/// its file are full, or nearly.
+/// How many keys are created and revoked before memory is first measured. By then the store's page
+/// caches are almost full.
 const BEFORE: usize = 6000;
-/// What a dead key may cost, in bytes.
+/// The most memory that a revoked key may cost, in bytes.
 const EACH: u64 = 40;
-/// What else a round may take, in kibibytes.
+/// The most that memory may grow in a round for other reasons, in KiB.
 const SLACK: u64 = 1024;
-/// A heap also grows because it fragments, or because the machine is less busy and more goes on at
-/// a time. That comes to an end, what each key leaves behind does not: of so many rounds, one is
-/// without growth.
+/// The number of rounds. The heap also grows by fragmentation, or if more requests happen to run
+/// concurrently. That growth ends, but growth for each key would not. So at least one round must
+/// stay within the bound.
 const ROUNDS: usize = 8;
 const CLIENTS: usize = 4;
 
@@ -54,7 +55,7 @@ impl<'g> Office<'g> {
         answer
     }
 
-    /// Makes a key of an organisation of its own, uses it, and revokes it.
+    /// Creates a key with an organisation of its own, uses it, and revokes it.
     fn make_and_revoke(&mut self, number: usize) {
         let body = json!({
             "name": format!("short-lived {number}"),
@@ -69,7 +70,7 @@ impl<'g> Office<'g> {
         assert_eq!(self.use_key(text).status(), 200);
         let revoked = self.post(&format!("/v1/keys/{id}/revoke"), &json!({}));
         assert_eq!(revoked.status(), 200, "{}", revoked.text());
-        // Each refusal is remembered for an hour, so not all are asked for.
+        // Each refusal is remembered for an hour, so only some keys are tried.
         if number.is_multiple_of(100) {
             assert_eq!(self.use_key(text).json()["code"], "revoked_key");
         }

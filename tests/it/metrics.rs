@@ -1,4 +1,4 @@
-//! The admin address: figures, health and readiness.
+//! The admin listener: metrics, health and readiness.
 
 mod page;
 
@@ -25,7 +25,7 @@ fn value(page: &str, series: &str) -> Option<f64> {
     page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
 }
 
-/// A gateway that has seen a bit of everything.
+/// Starts a gateway and sends it requests with various outcomes.
 fn busy() -> (Upstream, Gateway, Key) {
     let upstream = Upstream::start();
     let key = Key::live("key_crm").scopes(&["tickets:read"]).set("rate_limit = \"2/hour\"");
@@ -56,7 +56,8 @@ fn requests_are_counted_by_api_outcome_and_status_class() {
     let series = |api, outcome, status| {
         format!("keygate_requests_total{{api=\"{api}\",outcome=\"{outcome}\",status=\"{status}\"}}")
     };
-    // An answer is counted when its last byte is out, which may be after the client has it.
+    // A response is counted when its last byte is sent, which may be after the client has received
+    // it.
     let page = wait_for("all requests in the figures", || {
         let page = scrape(&gateway);
         let keys = value(&page, "keygate_key_requests_total{key=\"key_crm\"}");
@@ -135,7 +136,7 @@ fn open_pages_are_not_for_web_pages_that_rebind_a_name_to_loopback() {
             assert_eq!(refused.status(), 403, "{path} {host}: {refused:?}");
             assert_eq!(refused.json()["code"], "host_not_allowed");
         }
-        // Browsers always send one; the oldest of health checks do not.
+        // Browsers always send `Host`. Very old health checks do not.
         let mut old = Client::plain(gateway.admin_address());
         old.write(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes());
         assert_ne!(old.read("GET").status(), 403, "{path}");

@@ -1,5 +1,5 @@
-//! The key office through the real binary: what is made, rotated and revoked at the admin address
-//! counts at the data address at once.
+//! The admin API through the real binary: keys that are created, rotated or revoked there take
+//! effect on the data listener at once.
 
 use std::thread;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Client, Gateway, Key, Message, Request, Setup, Upstream, wait_for};
 
-/// The operator's token and one that is narrowed to an organisation, and a store.
+/// A gateway with a store, an operator's token, and a token that is restricted to one organisation.
 struct Office {
     gateway: Gateway,
     operator: Key,
@@ -66,7 +66,7 @@ impl Office {
         (member("id"), member("key"))
     }
 
-    /// The status that a request with this key gets at the data address.
+    /// Returns the status of a request with this key on the data listener.
     fn status(&self, key: &str) -> u16 {
         let request = Request::get("/api/v1/tickets")
             .host("localhost")
@@ -225,7 +225,7 @@ fn key_of_the_store_that_the_file_once_revoked_stays_revoked() {
     assert_eq!(office.status(&key), 401);
 }
 
-/// Makes a key and revokes it; returns its id and itself.
+/// Creates a key and revokes it. Returns its id and its text.
 fn revoked(office: &Office) -> (String, String) {
     let (id, key) = office.make(&office.operator, &new_key("one", "org_acme"));
     let reason = json!({ "reason": "leaked" });

@@ -1,4 +1,4 @@
-//! More than there is room for: what is shed is told so, at once, and what is being served goes on.
+//! Overload: excess connections and requests are refused at once, and those in progress are served.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -20,7 +20,7 @@ fn figure(gateway: &Gateway, series: &str) -> f64 {
         .unwrap_or(0.0)
 }
 
-/// Holds whoever asks until it is opened.
+/// Blocks the callers of `wait` until it is opened.
 #[derive(Clone, Default)]
 struct Gate(Arc<(Mutex<bool>, Condvar)>);
 
@@ -58,7 +58,7 @@ fn connections_beyond_the_cap_are_told_and_those_beyond_that_are_closed() {
             (figure(&gateway, "keygate_connections_open") == 4.0).then_some(())
         });
 
-        // Silent ones fill the surplus, but not for long.
+        // Silent connections occupy the surplus, but not for long.
         let silent: Vec<TcpStream> =
             (0..16).map(|_| TcpStream::connect(gateway.address()).unwrap()).collect();
         wait_for("they are accepted", || {
@@ -118,7 +118,7 @@ fn one_address_cannot_take_all_connections() {
     assert!(held.iter_mut().all(|client| client.send(&Request::get("/x")).status() == 200));
     assert!(gateway.client().try_send(&Request::get("/x")).is_none(), "the fourth");
     assert_eq!(figure(&gateway, "keygate_connections_refused_total{limit=\"address\"}"), 1.0);
-    // Another address of this machine is another client.
+    // Another address of this machine counts as another client.
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.bind(&"127.0.0.2:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
     socket.connect(&gateway.address().into()).unwrap();
@@ -166,7 +166,7 @@ fn api_that_hangs_leaves_room_for_the_others_and_spends_no_quota_on_what_is_shed
     std::thread::scope(|scope| {
         let asking: Vec<_> = (0..30).map(|_| scope.spawn(|| gateway.send(&request))).collect();
         wait_for("all wait or are shed", || (waiting() + shed() == 30.0).then_some(()));
-        // Each worker counts for itself, so that a few more may slip in at once.
+        // Each worker counts by itself, so that a few more may be admitted at once.
         let admitted = waiting();
         assert!((5.0..=7.0).contains(&admitted), "{admitted}");
         assert_eq!(

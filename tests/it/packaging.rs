@@ -1,4 +1,4 @@
-//! What is shipped besides the program.
+//! The files that are shipped with the program.
 
 use std::path::Path;
 use std::process::Command;
@@ -30,7 +30,7 @@ fn systemd_unit_gives_one_capability_one_folder_to_write_and_the_time_that_a_sto
     has("CapabilityBoundingSet=CAP_NET_BIND_SERVICE");
     has("StateDirectory=keygate");
     has("ProtectSystem=strict");
-    // A process that takes over says so itself, and systemd must believe it.
+    // After an upgrade the new process notifies systemd itself, and systemd must accept that.
     has("Type=notify");
     has("NotifyAccess=all");
     assert!(!unit.contains("ReadWritePaths"));

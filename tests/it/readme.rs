@@ -1,4 +1,4 @@
-//! What the README promises is what happens when a newcomer does what it says.
+//! The README's instructions and promises hold for a new user.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -10,7 +10,7 @@ fn readme() -> String {
         .expect("the README")
 }
 
-/// The fenced blocks of a language, in order.
+/// Returns the fenced code blocks of a language, in order.
 fn blocks(text: &str, language: &str) -> Vec<String> {
     let fence = format!("```{language}\n");
     text.split(&fence)
@@ -19,7 +19,7 @@ fn blocks(text: &str, language: &str) -> Vec<String> {
         .collect()
 }
 
-/// Runs what a reader pastes, with the program on the path.
+/// Runs commands that a reader pastes, with the program in `PATH`.
 fn paste(folder: &Path, commands: &str) -> Output {
     let program = Path::new(env!("CARGO_BIN_EXE_keygate")).parent().expect("its folder");
     let path = format!("{}:{}", program.display(), std::env::var("PATH").expect("a path"));

@@ -1,5 +1,5 @@
-//! Real clients and servers of other makers and languages, through Keygate. Their programs are in
-//! `tests/real/`; `scripts/setup.sh`, which `make test` runs first, brings what they need.
+//! Third-party clients and servers in several languages, through Keygate. Their programs are in
+//! `tests/real/`. `make test` first runs `scripts/setup.sh`, which installs what they need.
 
 mod autobahn;
 mod differential;
@@ -115,7 +115,7 @@ fn promtool_has_nothing_to_say_against_the_metrics() {
     );
 }
 
-/// A gateway that has forwarded a request and refused one.
+/// Starts a gateway that has forwarded one request and refused one.
 fn busy_gateway() -> Gateway {
     let upstream = Upstream::start();
     let key = Key::live("key_reader").scopes(&["tickets:read"]);
@@ -131,7 +131,7 @@ fn scrape(gateway: &Gateway) -> Message {
     Client::plain(gateway.admin_address()).send(&Request::get("/metrics").host("localhost"))
 }
 
-/// The value of the first sample that a query yields, if there is any.
+/// Returns the value of the first sample that a query yields, or `None` if there is none.
 fn prometheus_says(prometheus: &Server, query: &str) -> Option<String> {
     let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
     let request = Request::get(&format!("/api/v1/query?query={encoded}")).host("localhost");
@@ -140,12 +140,12 @@ fn prometheus_says(prometheus: &Server, query: &str) -> Option<String> {
         return None;
     }
     let value = answer.json()["data"]["result"][0]["value"][1].as_str()?.to_owned();
-    // A scrape that came before Keygate's first answer counts as "down" for a second.
+    // A scrape before Keygate's first response makes `up` 0 for a second.
     (query != "up" || value == "1").then_some(value)
 }
 
-/// The support desk of `examples/django-helpdesk`, set up as its script does it, and the gateway of
-/// its file.
+/// The support desk of `examples/django-helpdesk`, set up by its script, with the gateway of its
+/// `gateway.toml`.
 struct HelpDesk {
     gate: Gate,
     _server: Server,
@@ -189,15 +189,15 @@ impl HelpDesk {
     }
 }
 
-/// Changes the one place where `text` stands in the example, so that the test follows when the
-/// example moves on.
+/// Replaces the only occurrence of `text` in the example. Panics if the example has changed, so
+/// that the test is adapted.
 #[track_caller]
 fn replace(example: &str, text: &str, by: &str) -> String {
     assert_eq!(example.matches(text).count(), 1, "{text} in the example");
     example.replace(text, by)
 }
 
-/// Keygate with TLS for `localhost`, and what a client program has to know of it.
+/// Keygate with TLS for `localhost`, and what a client program must know about it.
 struct Gate {
     gateway: Gateway,
     keys: Vec<(String, Key)>,
@@ -205,7 +205,8 @@ struct Gate {
 }
 
 impl Gate {
-    /// One API in front of a server; the client programs say what its keys may do.
+    /// Starts a gateway with one API in front of a server. Its keys have the scopes that the client
+    /// programs expect.
     fn in_front_of(scheme: &str, server: &Server) -> Self {
         let port = server.port;
         Self::open(
@@ -232,8 +233,8 @@ allows = ["GET /other"]
         )
     }
 
-    /// Starts it with the file that `toml` makes around the lines of `[server.tls]`, and with these
-    /// keys.
+    /// Starts the gateway with these keys and the file that `toml` returns, given the lines of
+    /// `[server.tls]`.
     fn open<const N: usize>(toml: impl FnOnce(&str) -> String, keys: [(&str, &[&str]); N]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let mut toml = toml(&write_certificates(folder.path()));
@@ -249,7 +250,7 @@ allows = ["GET /other"]
         Self { gateway: Gateway::serve(&toml, None), keys: known, folder }
     }
 
-    /// Runs a client program against the gateway; it says itself what went wrong.
+    /// Runs a client program against the gateway. The program reports its failures itself.
     #[track_caller]
     fn passes(&self, program: Program) {
         let mut program = program
@@ -267,8 +268,8 @@ fn authority(folder: &Path) -> PathBuf {
     folder.join("authority.pem")
 }
 
-/// An authority and a certificate by it, with all that strict clients ask for (RFC 5280 §4.2).
-/// Yields the lines for `gateway.toml`.
+/// Writes an authority and a server certificate with all extensions that strict clients require
+/// (RFC 5280 §4.2). Returns the lines for `gateway.toml`.
 fn write_certificates(folder: &Path) -> String {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, "Authority of a test");

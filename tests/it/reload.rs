@@ -1,4 +1,4 @@
-//! An edit of `gateway.toml` or of what it names is in force when it is saved, and a bad one
+//! A saved edit of `gateway.toml`, or of a file that it names, takes effect, and an invalid one
 //! changes nothing.
 
 mod by_request;
@@ -15,7 +15,7 @@ use crate::harness::{Client, Gateway, Key, Request, Upstream, field, hex_digest,
 
 const TOKEN: &str = "token-of-a-test";
 
-/// A gateway with two keys, and room at the end of its file for `[revoked]`.
+/// A gateway with two keys, and a file that ends where `[revoked]` can be appended.
 struct Desk {
     upstream: Upstream,
     gateway: Gateway,
@@ -145,8 +145,8 @@ fn half_written_file_without_its_end_never_revives_a_key() {
     let added = Key::live("key_new").scopes(&["tickets:read"]);
     let toml = desk.text();
     let (before, revoked) = toml.split_at(toml.find("[revoked]").unwrap());
-    // An editor that truncates and then writes slowly, with all but the revocations on disk for a
-    // while.
+    // An editor that truncates the file and then writes slowly, so that for a while only the
+    // revocations are missing.
     let mut file =
         fs::OpenOptions::new().write(true).truncate(true).open(desk.gateway.file()).unwrap();
     desk.assert_leaked_is_refused_for(Duration::from_millis(1500));
@@ -186,7 +186,7 @@ fn file_moved_away_and_another_moved_in_is_loaded() {
     fs::rename(desk.gateway.file(), folder.join("gateway.toml~")).unwrap();
     fs::rename(folder.join("prepared.toml"), desk.gateway.file()).unwrap();
     desk.wait_for_status(&desk.leaked, 401);
-    // And the old one back.
+    // Restores the old file.
     fs::rename(folder.join("gateway.toml~"), desk.gateway.file()).unwrap();
     desk.wait_for_status(&desk.leaked, 200);
 }
@@ -211,7 +211,7 @@ fn kubernetes_style_swap_of_a_link_is_loaded() {
     swap("..v2", "..data");
     desk.wait_for_status(&desk.crm, 401);
     assert_eq!(desk.status(&desk.leaked), 200);
-    // In place behind the links.
+    // Writes in place to the file that the links lead to.
     fs::write(
         folder.join("..v2/gateway.toml"),
         desk.text().replace("[\"key_crm\"]", "[\"key_crm\", \"key_leaked\"]"),

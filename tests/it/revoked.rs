@@ -1,5 +1,5 @@
-//! `[revoked]` at three in the morning: what is pasted there may be an id, a digest or the leaked
-//! key itself, and the rest of the file may be wrong.
+//! `[revoked]` in an emergency: the operator may paste an id, a digest or the leaked key itself,
+//! and the rest of the file may be wrong.
 
 mod alone;
 
@@ -44,7 +44,7 @@ impl Desk {
         Self::open(|setup| setup.more("\n[store]\npath = \"keygate.db\""))
     }
 
-    /// Saves the file with this list as the last thing in it.
+    /// Saves the file with this list as its last section.
     fn revoke(&self, values: &[&str]) {
         self.gateway.edit(|toml| {
             let end = toml.find("\n[revoked]").unwrap_or(toml.len());
@@ -74,7 +74,7 @@ impl Desk {
         Client::plain(self.gateway.admin_address()).send(&request)
     }
 
-    /// The file is read now; what came of it.
+    /// Reloads the file. Returns the response.
     fn reload(&self) -> Value {
         self.ask("POST", "/v1/reload", &Value::Null).json()
     }
@@ -83,7 +83,7 @@ impl Desk {
         self.ask("GET", "/v1/config", &Value::Null).json()
     }
 
-    /// A key of the store: its id and its text.
+    /// Creates a key in the store. Returns its id and its text.
     fn make(&self) -> (String, String) {
         let body = json!({"name": "one", "scopes": ["tickets:read"]});
         let answer = self.ask("POST", "/v1/keys", &body);
@@ -92,7 +92,7 @@ impl Desk {
         (member("id"), member("key"))
     }
 
-    /// Waits until the store knows that the file has revoked this key.
+    /// Waits until the store has recorded that the file revoked this key.
     fn wait_for_store(&self, id: &str) {
         wait_for("the store has been told", || {
             let log = self.ask("GET", &format!("/v1/audit?subject={id}"), &Value::Null).json();
@@ -104,7 +104,7 @@ impl Desk {
         std::fs::read_to_string(self.gateway.file()).expect("the file")
     }
 
-    /// The line and column of a text in the file, as messages name them.
+    /// Returns the position of a text in the file, as messages show it.
     fn place_of(&self, text: &str) -> String {
         let file = self.file_text();
         let (line, found) = file
@@ -115,7 +115,7 @@ impl Desk {
         format!("gateway.toml:{}:{}:", line + 1, found)
     }
 
-    /// `keygate check` of the file: all that it says.
+    /// Runs `keygate check` on the file. Returns its output.
     fn check(&self) -> String {
         let output = Command::new(env!("CARGO_BIN_EXE_keygate"))
             .arg("check")
@@ -131,14 +131,14 @@ impl Desk {
         self.ask("POST", "/v1/explain", &question).json()
     }
 
-    /// The values of `change` of all events with this message.
+    /// Returns the values of `change` of all events with this message.
     fn changes(&self, message: &str) -> Vec<String> {
         let change =
             |event: &Value| field(event, "change").and_then(Value::as_str).map(str::to_owned);
         self.gateway.events(message).iter().filter_map(change).collect()
     }
 
-    /// Asserts that nobody who looks is shown this text.
+    /// Asserts that this text appears in no output.
     #[track_caller]
     fn assert_unseen(&self, secret: &str) {
         let audit = self.ask("GET", "/v1/audit", &Value::Null);
@@ -208,7 +208,7 @@ fn digest_in_revoked_revokes_the_whole_key_with_both_of_its_secrets() {
 #[test]
 fn value_that_finds_nothing_is_a_warning_by_its_place_and_never_a_revocation() {
     for desk in [Desk::open(|setup| setup), Desk::with_store()] {
-        // Nobody's key, and a slip of the finger.
+        // An unknown key, and a typing error.
         let stranger = Key::live("stranger").text;
         for value in [&*stranger, "key_laeked"] {
             desk.revoke(&[value, "key_crm"]);

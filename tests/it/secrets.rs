@@ -1,5 +1,5 @@
-//! A secret that has served its purpose is not left in the gateway's memory, and one in the wrong
-//! place is not shown.
+//! A secret that is no longer needed does not remain in the gateway's memory, and a misplaced one
+//! is not shown.
 
 mod planted;
 
@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt as _;
 
 use crate::harness::{Gateway, Key, PATIENCE, Request, Upstream, wait_for};
 
-/// How often each of these texts stands in the memory of the gateway.
+/// Counts how often each of these texts occurs in the gateway's memory.
 fn occurrences<const N: usize>(gateway: &Gateway, texts: [&str; N]) -> [usize; N] {
     let maps = fs::read_to_string(format!("/proc/{}/maps", gateway.process()))
         .expect("its memory's parts");
@@ -21,7 +21,7 @@ fn occurrences<const N: usize>(gateway: &Gateway, texts: [&str; N]) -> [usize; N
         let bound = |text| u64::from_str_radix(text, 16).expect("an address");
         let (start, end) = (bound(start), bound(end));
         content.resize(usize::try_from(end - start).expect("it fits"), 0);
-        // Parts come and go.
+        // A mapping may have been removed in the meantime.
         if memory.read_exact_at(&mut content, start).is_ok() {
             for (text, found) in texts.iter().zip(&mut found) {
                 *found += memchr::memmem::find_iter(&content, text).count();
@@ -31,7 +31,7 @@ fn occurrences<const N: usize>(gateway: &Gateway, texts: [&str; N]) -> [usize; N
     found
 }
 
-/// What makes a key secret.
+/// Returns the secret part of a key.
 fn body(key: &Key) -> &str {
     &key.text["sk_live_".len()..]
 }
@@ -49,11 +49,11 @@ fn keys_that_were_presented_are_not_left_in_memory() {
         assert_eq!(gateway.send(&Request::get("/x").bearer(&good)).status(), 200);
         assert_eq!(gateway.send(&Request::get("/x").bearer(&unknown)).status(), 401);
     }
-    // A head that comes in two parts, and one that never ends.
+    // A head that arrives in two parts, and one that never ends.
     let head =
         format!("GET /x HTTP/1.1\r\nHost: desk.example\r\nAuthorization: Bearer {}\r\n", good.text);
     open.write(head.as_bytes());
-    // Long enough to come apart, mostly.
+    // Usually long enough for the parts to arrive separately.
     std::thread::sleep(std::time::Duration::from_millis(50));
     open.write(b"\r\n");
     assert_eq!(open.read("GET").status(), 200);
@@ -62,7 +62,7 @@ fn keys_that_were_presented_are_not_left_in_memory() {
         .write(format!("GET /x HTTP/1.1\r\nAuthorization: Bearer {}\r\n", late.text).as_bytes());
     drop(unfinished);
     wait_for("what is left is gone", || {
-        // Other requests use the same room.
+        // Further requests reuse the same buffers.
         assert_eq!(gateway.send(&Request::get("/x")).status(), 401);
         let found = occurrences(&gateway, [body(&good), body(&unknown), body(&late)]);
         println!("{found:?}");
@@ -106,8 +106,8 @@ fn secret_for_an_upstream_stands_in_memory_once_and_a_former_one_not_at_all() {
     });
 }
 
-/// Sends a request over HTTP/2, by a client that has the server keep the key for later requests;
-/// its status.
+/// Sends two identical requests over HTTP/2. The client puts the key into the server's dynamic
+/// table. Returns the status of the second one.
 async fn ask_over_http2(gateway: &Gateway, key: &Key) -> u16 {
     let stream =
         tokio::net::TcpStream::connect(gateway.address()).await.expect("the gateway accepts");
@@ -137,7 +137,8 @@ async fn keys_that_were_presented_over_http2_are_not_left_in_memory_when_the_con
         assert_eq!(ask_over_http2(&gateway, &good).await, 200);
         assert_eq!(ask_over_http2(&gateway, &unknown).await, 401);
     }
-    // What a worker computed last may stand on its stack until it judges another request.
+    // The latest computation may remain on a worker's stack until the worker checks another
+    // request.
     let deadline = std::time::Instant::now() + PATIENCE;
     loop {
         assert_eq!(ask_over_http2(&gateway, &Key::live("key_other")).await, 401);

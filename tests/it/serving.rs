@@ -1,5 +1,5 @@
-//! What passes through the gateway: protocols, bodies, interim answers, trailers, and every kind of
-//! upstream.
+//! What passes through the gateway: protocols, bodies, interim responses, trailer fields, and every
+//! kind of upstream.
 
 mod failing;
 mod kinds;
@@ -17,7 +17,7 @@ fn open(setup: Setup) -> (Setup, Key) {
     (setup.scope("all", &["GET /**", "POST /**"]).key(&key), key)
 }
 
-/// Reads a head; returns it in lower case.
+/// Reads a head and returns it in lower case.
 fn read_head(stream: &mut impl BufRead) -> String {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") && stream.read_line(&mut head).is_ok_and(|read| read > 0) {}
@@ -79,7 +79,7 @@ fn head_has_the_length_and_no_body() {
     assert_eq!(upstream.requests()[0].start, "HEAD /x HTTP/1.1");
 }
 
-/// Content would be a broken stream to the client.
+/// With content, the client would treat the stream as broken.
 #[tokio::test]
 async fn head_over_http2_is_refused_without_content_but_with_its_length() {
     let upstream = Upstream::start();
@@ -141,7 +141,7 @@ fn events_arrive_as_they_are_sent() {
                 .get_mut()
                 .write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes())
                 .unwrap();
-            // The next event is sent only when the client says that it has this one.
+            // The next event is sent only when the client has confirmed this one.
             let _ = receiver.lock().unwrap().recv_timeout(Duration::from_secs(10));
         }
         stream.get_mut().write_all(b"0\r\n\r\n").unwrap();
@@ -172,7 +172,7 @@ fn trailers_pass_both_ways() {
     let upstream = bare_upstream(|stream| {
         let mut stream = BufReader::new(stream);
         read_head(&mut stream);
-        let body = read_head(&mut stream); // chunks and trailers end like a head
+        let body = read_head(&mut stream); // ends like a head: chunks, then trailers
         let answer = format!(
             "HTTP/1.1 200 OK\r\ntrailer: x-sum\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n\
                 {body}\r\n0\r\nx-sum: 42\r\n\r\n",
@@ -260,7 +260,7 @@ fn head_that_does_not_end_and_silence_are_cut_off_in_time() {
     dripping.write(b"GET / HTTP/1.1\r\n");
     for _ in 0..20 {
         dripping.write(b"X-Drip: 1\r\n");
-        std::thread::sleep(Duration::from_millis(50)); // the attack itself, not a wait for anything
+        std::thread::sleep(Duration::from_millis(50)); // the attack itself, not a wait
     }
     assert_eq!(asking.join().unwrap().text(), "slow", "a request in flight is no silence");
     assert!(asked.elapsed() >= Duration::from_millis(900));

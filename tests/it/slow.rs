@@ -1,5 +1,5 @@
-//! slowhttptest (a Debian package) against the gateway, while others use it: each attack's every
-//! connection is closed in time, and nobody else notices.
+//! Runs slowhttptest (a Debian package) against the gateway while other clients use it. Every
+//! connection of each attack must be closed in time, and the other clients must not be affected.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -10,17 +10,18 @@ use std::time::Duration;
 
 use crate::harness::{Gateway, Key, Request, wait_for};
 
-/// Connections of each attack.
+/// The number of connections of each attack.
 const CONNECTIONS: usize = 1000;
-/// How long an attack may last, in seconds. The deadlines that it is to meet are of two seconds.
+/// The longest that an attack may last, in seconds. The timeouts that must end it are two seconds.
 const LENGTH: u64 = 40;
-/// More than a slow reader's window and the system's buffers hold.
+/// The size of a response: more than a slow reader's window and the system's buffers hold.
 const ANSWER: usize = 1 << 20;
 
-/// Answers `/x` shortly and all else at length, and takes bodies.
+/// Starts an upstream that gives a short response to `/x` and a long one to any other GET, and
+/// reads bodies without answering.
 fn upstream() -> String {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    // Else each of the slow readers' answers would stand whole in this side's buffers.
+    // Otherwise this end's buffers would hold each whole response for a slow reader.
     socket.set_send_buffer_size(64 << 10).unwrap();
     socket.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
     socket.listen(4096).unwrap();
@@ -45,7 +46,7 @@ fn answer(mut stream: TcpStream) {
             Ok(read) if read > 0 => request.extend_from_slice(&buffer[..read]),
             _ => return,
         }
-        // A body never comes to its end here.
+        // No body is ever complete in these attacks.
         if request.starts_with(b"GET ") && request.ends_with(b"\r\n\r\n") {
             let body =
                 if request.starts_with(b"GET /x ") { vec![b'x'; 2] } else { vec![b'x'; ANSWER] };
@@ -66,14 +67,15 @@ fn figure(gateway: &Gateway, series: &str) -> f64 {
         .unwrap_or(0.0)
 }
 
-/// Each attack has the machine to itself, but for other tests.
+/// Lets only one attack run at a time.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// Runs an attack of this kind. Others make requests meanwhile, on new and old connections.
+/// Runs an attack of this kind. Meanwhile, other clients send requests on new and persistent
+/// connections.
 fn withstands(attack: &[&str]) {
     let _turn = TURN.lock();
-    // Each connection of the attack is one descriptor here, and up to two in the gateway, which
-    // inherits this.
+    // The test process needs one descriptor for each connection of the attack. The gateway inherits
+    // this limit and needs up to two.
     let _ = Command::new("prlimit")
         .args(["--nofile=8192", "--pid", &std::process::id().to_string()])
         .status();
@@ -126,7 +128,7 @@ fn withstands(attack: &[&str]) {
     for series in ["keygate_connections_open", "keygate_requests_in_flight"] {
         wait_for(series, || (figure(&gateway, series) == 0.0).then_some(()));
     }
-    // Those of the two who were served may wait to be used again.
+    // Upstream connections of the two other clients may be idle in the pool.
     wait_for("no descriptor is left open", || {
         (gateway.descriptors() <= descriptors + 8).then_some(())
     });
@@ -144,6 +146,7 @@ fn slow_bodies_of_a_thousand_connections_are_cut_off_and_nobody_else_notices() {
 
 #[test]
 fn slow_readers_of_a_thousand_answers_are_cut_off_and_nobody_else_notices() {
-    // What it has received it reads to the end before it notices that the connection is gone.
+    // The attack reads everything that it has received before it notices that the connection is
+    // closed.
     withstands(&["-X", "-w", "512", "-y", "1024", "-n", "1", "-z", "512"]);
 }

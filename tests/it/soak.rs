@@ -1,9 +1,9 @@
-//! Everything at once for a while: good traffic, attacks, an upstream that fails, edits, upgrades,
-//! and keys that come and go. Good traffic must come to no harm, and in the end nothing may be left
-//! over.
+//! A soak test: good traffic, attacks, a failing upstream, edits, upgrades, and keys that are
+//! created and revoked, all at once. No good request may get a wrong response, and nothing may be
+//! leaked.
 //!
-//! `KEYGATE_SOAK_SECONDS` says for how long. With `KEYGATE_SOAK_UPGRADES=0` one process serves to
-//! the end, and its memory must have stopped growing after a third of the time.
+//! `KEYGATE_SOAK_SECONDS` sets the duration. With `KEYGATE_SOAK_UPGRADES=0` a single process serves
+//! the whole time, and its memory must stop growing after a third of it.
 
 mod attacks;
 mod good;
@@ -18,29 +18,29 @@ use std::time::{Duration, Instant};
 use crate::harness::{Gateway, Key, hex_digest, wait_for};
 
 const TOKEN: &str = "token-of-the-soak";
-/// How much more memory may be in use at the end than after the first seconds, in kibibytes:
-/// buffers and tables that have grown once.
+/// The most that memory may grow after the first seconds, in KiB: buffers and tables that have
+/// grown once.
 const MORE_MEMORY: u64 = 24 * 1024;
 
-/// The same for one process, after a third of the time.
+/// The most that the memory of a single process may grow after a third of the time, in KiB.
 const STEADY_MEMORY: u64 = 4 * 1024;
 
-/// What all who take part share.
+/// The state that all threads share.
 struct Scene {
-    /// Whether another process takes over now and then.
+    /// Whether another process takes over from time to time.
     upgrades: bool,
     gateway: Gateway,
     over: AtomicBool,
     tally: Tally,
-    /// Good for everything.
+    /// A key that is always valid.
     all: Key,
-    /// With a limit of its own.
+    /// A key with a rate limit of its own.
     limited: Key,
-    /// The operator revokes it and takes that back, again and again.
+    /// A key that the operator revokes and restores repeatedly.
     leaked: Key,
 }
 
-/// What was seen.
+/// Counts of what the threads have seen.
 #[derive(Default)]
 struct Tally {
     right: AtomicU64,
@@ -53,7 +53,7 @@ struct Tally {
 }
 
 impl Tally {
-    /// Notes an answer that was looked at.
+    /// Records the result of checking a response.
     fn note(&self, what: &str, outcome: Result<(), String>) {
         match outcome {
             Ok(()) => _ = self.right.fetch_add(1, Ordering::Relaxed),
@@ -173,8 +173,8 @@ fn good_traffic_comes_to_no_harm_and_nothing_is_left_over() {
         scene.gateway.memory("VmRSS")
     );
     assert_eq!(*tally.wrong.lock().unwrap(), Vec::<String>::new());
-    // A rolling window: what is admitted in so many seconds is never more than the limit of that
-    // many windows and one.
+    // The limit is 50/s. With a rolling window, at most the limit of n + 1 windows is admitted in n
+    // seconds. `as_secs` rounds down, hence one more.
     assert!(
         count(&tally.admitted) <= 50 * (lasted.as_secs() + 2),
         "{} admitted",

@@ -1,4 +1,5 @@
-//! How the gateway stops: nothing new is taken, what is in flight is finished, and peers are told.
+//! How the gateway stops: it accepts nothing new, finishes what is in flight, and notifies its
+//! peers.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -208,8 +209,7 @@ fn process_leaves_no_core_dump_unless_it_is_allowed_to() {
             .to_owned();
         line.split_whitespace().next().unwrap().to_owned()
     };
-    // The files of a process that must not be dumped belong to the system's administrator, whoever
-    // runs it.
+    // The `/proc` files of a process that is not dumpable belong to root, whoever runs it.
     let owner = |gateway: &Gateway| {
         std::os::unix::fs::MetadataExt::uid(
             &std::fs::metadata(format!("/proc/{}/fd", gateway.process())).unwrap(),
@@ -219,7 +219,7 @@ fn process_leaves_no_core_dump_unless_it_is_allowed_to() {
     assert_eq!((soft_limit(&gateway).as_str(), owner(&gateway)), ("0", 0));
     gateway.upgrade();
     assert_eq!(soft_limit(&gateway), "0");
-    // With a limit of its own, as a shell's `ulimit -c unlimited` or a service manager sets it.
+    // With `core_dumps = true` the gateway raises the soft limit to the hard limit.
     let (allowed, _) = open(Gateway::in_front_of(&upstream).server("core_dumps = true"));
     let own = std::fs::read_to_string("/proc/self/limits").unwrap();
     let hard = own

@@ -1,5 +1,5 @@
-//! The time of a refusal does not tell how near a wrong key is to a real one. The long form is
-//! `cargo bench --bench timing`.
+//! The time of a refusal does not reveal how similar a wrong key is to a real one. The long version
+//! is `cargo bench --bench timing`.
 
 #[path = "../../benches/shared/welch.rs"]
 mod welch;
@@ -10,10 +10,10 @@ use std::time::Instant;
 
 use crate::harness::{Gateway, Key, Request, Upstream};
 
-/// Wide enough for a machine that does other things meanwhile: a difference that somebody could use
-/// over a network goes far beyond.
+/// The bound on |t|. It tolerates a busy machine: a difference that is exploitable over a network
+/// exceeds it by far.
 const BOUND: f64 = 8.0;
-/// Keys of each kind, and how often each is tried.
+/// The number of keys of each kind, and how often each is tried.
 const KEYS: usize = 61;
 const ROUNDS: usize = 41;
 
@@ -42,7 +42,7 @@ fn refusal_takes_as_long_for_a_key_that_is_nearly_right_as_for_any_other() {
         let mut times = (vec![Vec::new(); KEYS], vec![Vec::new(); KEYS]);
         for turn in 0..KEYS * ROUNDS {
             let key = turn % KEYS;
-            // Neither is always the first.
+            // Alternate which of the two is first.
             if turn % 2 == 0 {
                 times.0[key].push(time(&far[key]));
                 times.1[key].push(time(&near[key]));

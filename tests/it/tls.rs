@@ -1,4 +1,5 @@
-//! TLS: versions, key exchange, certificates chosen by name, their renewal and their end.
+//! TLS: versions, key exchange, selection of certificates by server name, their renewal and their
+//! expiry.
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -23,12 +24,12 @@ fn setup() -> Setup {
     Gateway::in_front_of(&Upstream::start()).api("public = [\"GET /status\"]")
 }
 
-/// The folder of a gateway's files.
+/// Returns the folder of a gateway's files.
 fn folder(gateway: &Gateway) -> std::path::PathBuf {
     gateway.file().parent().expect("a folder").to_owned()
 }
 
-/// A handshake by a client that trusts this authority.
+/// Performs a handshake with this configuration. Returns the session, or the error as text.
 fn handshake(
     address: SocketAddr,
     config: Arc<ClientConfig>,
@@ -44,7 +45,8 @@ fn handshake(
     Ok(session)
 }
 
-/// A client like that of the certificates, with other versions and key exchanges.
+/// Returns a configuration that trusts this authority, with these protocol versions and key
+/// exchange groups.
 fn speaking(
     trusted: &Certificates,
     versions: &[&'static SupportedProtocolVersion],
@@ -132,8 +134,8 @@ fn session_is_resumed_after_the_certificate_has_been_swapped() {
     assert_eq!(kind(), Ok(Some(HandshakeKind::Resumed)));
 }
 
-/// A gateway whose first certificate is for `desk.example` and whose second, which is returned, for
-/// these names.
+/// Starts a gateway with two certificates: one for `desk.example`, and one for these names, which
+/// is returned.
 fn with_second(names: &[&str]) -> (Gateway, Certificates) {
     let second = certificates(names);
     let gateway = setup().tls(&["desk.example"]).start();
@@ -146,7 +148,8 @@ fn with_second(names: &[&str]) -> (Gateway, Certificates) {
     (gateway, second)
 }
 
-/// Whether a client that trusts this authority alone gets a certificate by it; by its name or not.
+/// Returns whether the gateway presents a certificate of this authority, whether or not the name in
+/// it matches.
 fn is_shown(gateway: &Gateway, trusted: &Certificates, name: &str) -> bool {
     match handshake(gateway.address(), trusted.client_config(), name) {
         Ok(_) => true,
@@ -164,7 +167,8 @@ fn certificate_is_chosen_by_the_name_that_a_client_asks_for() {
             Client::tls(gateway.address(), &second, name).send(&Request::get("/status").host(name));
         assert_eq!(answer.status(), 200, "{name}");
     }
-    // Whoever asks for another name, or for an address and so for none, gets the first.
+    // For any other name, and for an address, which is not sent as SNI, the first certificate is
+    // used.
     for name in ["desk.example", "other.example", "a.b.shop.example", "127.0.0.1"] {
         assert!(is_shown(&gateway, first, name) && !is_shown(&gateway, &second, name), "{name}");
     }
@@ -176,7 +180,7 @@ fn each_certificate_is_renewed_by_itself() {
     let mut open = Client::tls(gateway.address(), &second, "shop.example");
     let request = Request::get("/status").host("shop.example");
     assert_eq!(open.send(&request).status(), 200);
-    // The first one's renewal stays half-done.
+    // The first certificate's renewal stays incomplete: the certificate is new, but its key is not.
     certificates(&["desk.example"]).write_as(&folder(&gateway), "cert.pem", "another-key.pem");
     wait_for("the complaint", || {
         gateway.events("changed certificate cannot be used; the one before goes on").pop()
@@ -189,7 +193,7 @@ fn each_certificate_is_renewed_by_itself() {
     }
     assert!(is_shown(&gateway, gateway.certificates(), "desk.example"), "what ran before goes on");
     assert_eq!(open.send(&request).status(), 200, "the connection from before is still there");
-    // Nor does the half-done one keep an edit back.
+    // The incomplete renewal does not prevent an edit from taking effect either.
     gateway.edit(|toml| {
         *toml = toml.replace("second.pem", "third.pem").replace("second-key.pem", "third-key.pem")
     });
@@ -221,8 +225,8 @@ fn end_of_a_certificate_is_told_before_and_after_and_stands_in_the_metrics() {
     let end = metric(&gateway, "data", "cert.pem").expect("the metric");
     let now = jiff::Timestamp::now().as_second();
     assert!((6 * 86_400..=7 * 86_400).contains(&(end - now)), "{end}");
-    // One that has ended is served all the same: the one before may be worse, and clients say what
-    // they think.
+    // An expired certificate is served nevertheless: the previous one may be worse, and clients
+    // decide for themselves.
     let replace = |life| Certificates::lasting(&names, life).write(Path::new(&folder(&gateway)));
     replace(29 * DAY);
     let event = wait_for("it has ended", || {
@@ -276,7 +280,7 @@ fn admin_address_has_the_same_tls() {
     let listeners: Vec<_> =
         told.iter().filter_map(|event| field(event, "listener")?.as_str()).collect();
     assert_eq!(listeners, ["data", "admin"]);
-    // The certificate is swapped there too.
+    // The certificate is replaced on the admin listener too.
     let renewed = self::certificates(&["ops.example"]);
     renewed.write_as(&self::folder(&gateway), "second.pem", "second-key.pem");
     wait_for("the new certificate", || {

@@ -1,5 +1,5 @@
-//! APIs that fail in every way they can: the client gets the right status or sees that its answer
-//! is not whole, nothing is left of the fault, and the next request after it is served.
+//! APIs that fail in many ways: the client gets the right status or sees that its response is
+//! truncated, nothing is leaked, and the next request is served.
 
 mod cut_short;
 mod each_fault;
@@ -15,19 +15,19 @@ use faulty::{Faulty, Next, say};
 
 use crate::harness::{Gateway, PATIENCE, Setup, wait_for};
 
-/// What the client is to see.
+/// What the client must see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seen {
-    /// An answer with this status, whole.
+    /// A complete response with this status.
     Status(u16),
-    /// The beginning of an answer, and that it is not whole.
+    /// A truncated response, recognisable as such.
     Torn,
 }
 use Seen::{Status, Torn};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
-/// An API that needs no key, in front of which everything is impatient.
+/// Returns the settings of an API that needs no key, with short timeouts.
 fn impatient(url: &str) -> Setup {
     let times = "connect_timeout = \"1s\"\nresponse_timeout = \"1s\"\nidle_timeout = \"1s\"\n\
         keep_alive = \"2s\"";
@@ -36,7 +36,7 @@ fn impatient(url: &str) -> Setup {
         .api(times)
 }
 
-/// Asks on a connection of its own; what is seen, and what came.
+/// Sends a request on a connection of its own. Returns what the client sees, and the received text.
 fn ask(gateway: &Gateway, request: &str) -> (Seen, String) {
     let mut stream = TcpStream::connect(gateway.address()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -66,8 +66,8 @@ fn figure(gateway: &Gateway, series: &str) -> f64 {
         .unwrap_or(0.0)
 }
 
-/// Nothing is in flight, no connection is open on either side, and there are as many descriptors as
-/// before.
+/// Asserts that nothing is in flight, no connection is open on either side, and no more descriptors
+/// are open than before.
 fn assert_back_to(gateway: &Gateway, descriptors: usize) {
     for series in
         ["keygate_requests_in_flight", "keygate_connections_open", "keygate_upstream_pool_idle"]
@@ -106,7 +106,7 @@ fn upstream_that_accepts_nobody_is_given_up_in_time() {
     socket.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
     socket.listen(0).unwrap();
     let address = socket.local_addr().unwrap().as_socket().unwrap();
-    // Fills the queue of those who want in.
+    // Fills the accept queue.
     let filling: Vec<_> = (0..3)
         .map(|_| {
             let filling =

@@ -1,5 +1,5 @@
-//! The admin API: who may call it, what it makes of what it cannot take, and what concerns the
-//! gateway as a whole.
+//! The admin API: who may call it, how it handles invalid input, and the endpoints that concern the
+//! whole gateway.
 
 use serde_json::json;
 
@@ -100,7 +100,7 @@ fn narrowed_token_sees_and_touches_its_own_organization_only() {
     for request in [
         Request::new("POST", "/v1/reload"),
         post("/v1/backup", &json!({"file": "copy.db"})),
-        // Its own too: what the operator decided about it is not its own to undo.
+        // An organization's token cannot undo what the operator has decided about the organization.
         Request::new("POST", "/v1/organizations/org_acme/suspend"),
         Request::new("POST", "/v1/organizations/org_acme/resume"),
         patch("/v1/organizations/org_acme", &json!({"key_cap": 1_000_000})),

@@ -6,36 +6,36 @@ use std::path::Path;
 use syn::visit::{self, Visit};
 use syn::{Attribute, Item, UseTree, Visibility};
 
-/// A module's path below the crate; the crate itself is empty.
+/// A module's path below the crate root. The path of the root is empty.
 pub(super) type Module = Vec<String>;
 
-/// The files whose items a file uses, with the path of one use each.
+/// The files whose items a file uses, each with the path of one use.
 pub(super) type Uses = BTreeMap<Module, String>;
 
-/// The files of the crate by their modules.
+/// The files of the crate, by module.
 pub(super) struct Sources {
     files: BTreeMap<Module, File>,
 }
 
-/// One file, without its test modules.
+/// A file without its test modules.
 #[derive(Default)]
 struct File {
-    /// The names of its items, those of modules within the file included.
+    /// The names of its items, including those of inline modules.
     items: BTreeSet<String>,
-    /// What it imports, by the name that the import has here.
+    /// Its imports, by the name that each has in this file.
     imports: BTreeMap<String, Import>,
-    /// The paths that its code names.
+    /// The paths in its code.
     paths: BTreeSet<Vec<String>>,
 }
 
 struct Import {
     path: Vec<String>,
-    /// Whether others can take it from here.
+    /// Whether other modules can import it from here.
     is_reexport: bool,
 }
 
 impl Sources {
-    /// Reads all of `src` but its tests.
+    /// Reads all files of `src`, except tests.
     pub(super) fn read(src: &Path) -> Self {
         let mut files = BTreeMap::new();
         read(src, src, &mut files);
@@ -46,7 +46,8 @@ impl Sources {
         self.files.keys()
     }
 
-    /// Returns what a file names of this crate: absolute paths. Re-exports do not count.
+    /// Returns the paths of this crate that a file names, as absolute paths. Re-exports do not
+    /// count.
     pub(super) fn paths(&self, module: &Module) -> BTreeSet<Vec<String>> {
         let file = &self.files[module];
         let imported = file.imports.values().filter(|import| !import.is_reexport);
@@ -54,7 +55,7 @@ impl Sources {
         paths.filter_map(|path| self.absolute(module, path)).collect()
     }
 
-    /// Returns what a file uses. An item that is taken from a re-export is the item of the file
+    /// Returns what a file uses. An item that is imported through a re-export belongs to the file
     /// that defines it.
     pub(super) fn uses(&self, module: &Module) -> Uses {
         let paths = self.paths(module).into_iter();
@@ -62,7 +63,8 @@ impl Sources {
         used.filter(|(used, _)| used != module).collect()
     }
 
-    /// A path from the crate's root. `None`: it leads to another crate, or begins with an import.
+    /// Converts a path to one from the crate root. Returns `None` if it leads to another crate or
+    /// begins with an imported name.
     fn absolute(&self, module: &Module, path: &[String]) -> Option<Vec<String>> {
         let up = path.iter().take_while(|name| *name == "super").count();
         match path.first()?.as_str() {
@@ -77,7 +79,7 @@ impl Sources {
         }
     }
 
-    /// The file that defines what an absolute path names.
+    /// Returns the file that defines the item with this absolute path.
     fn resolve(&self, path: &[String], depth: usize) -> Option<Module> {
         assert!(depth < 16, "re-exports lead in a circle at {path:?}");
         let length = (0..=path.len()).rev().find(|end| self.files.contains_key(&path[..*end]))?;
@@ -115,7 +117,8 @@ fn read(src: &Path, folder: &Path, files: &mut BTreeMap<Module, File>) {
             syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         files.insert(module, File::of(&parsed));
     }
-    // Files of tests hang from `#[cfg(test)] mod …;`, which leaves no other trace in them.
+    // Test files are included by `#[cfg(test)] mod …;` in another file, so only their names
+    // identify them.
     files.retain(|module, _| !module.iter().any(|name| name.ends_with("tests")));
 }
 
@@ -142,7 +145,7 @@ impl File {
             UseTree::Rename(name) => (with(&name.ident), name.rename.to_string()),
             _ => (prefix.to_vec(), format!("{}::*", prefix.join("::"))),
         };
-        // Several traits may be imported without a name.
+        // Several traits may be imported as `_`.
         let name = if name == "_" { path.join("::") } else { name };
         self.imports.insert(name, Import { path, is_reexport });
     }
@@ -178,7 +181,7 @@ impl<'ast> Visit<'ast> for File {
         visit::visit_path(self, path);
     }
 
-    /// What a macro is given is no syntax yet, so paths are looked for among its tokens.
+    /// Searches the tokens of a macro call for paths, because they are not parsed.
     fn visit_macro(&mut self, call: &'ast syn::Macro) {
         let tokens = call.tokens.to_string().replace(" :: ", "::");
         let is_path =
@@ -189,11 +192,11 @@ impl<'ast> Visit<'ast> for File {
         self.paths.extend(words.map(names));
     }
 
-    /// `pub(in path)` imports nothing.
+    /// Ignores the path in `pub(in path)`, which uses nothing.
     fn visit_visibility(&mut self, _: &'ast Visibility) {}
 }
 
-/// Whether an attribute is `#[cfg(test)]`.
+/// Returns whether an attribute is `#[cfg(test)]`.
 fn is_test(attribute: &Attribute) -> bool {
     attribute.path().is_ident("cfg")
         && attribute.parse_args::<syn::Path>().is_ok_and(|condition| condition.is_ident("test"))

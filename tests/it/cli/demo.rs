@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::{assert_code, keygate};
 use crate::harness::wait_for;
 
-/// Two demos that look for free ports at the same moment could find the same.
+/// Two demos that search for free ports at the same time could choose the same ones.
 static STARTING: Mutex<()> = Mutex::new(());
 
-/// A demo that runs; it is killed when it goes out of scope.
+/// A running demo. It is killed when it is dropped.
 struct Demo {
     child: Child,
     guide: String,
@@ -25,7 +25,7 @@ impl Drop for Demo {
 }
 
 impl Demo {
-    /// Starts it and waits until it serves.
+    /// Starts a demo and waits until it serves.
     fn start(arguments: &[&str]) -> Self {
         let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
         let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
@@ -55,7 +55,7 @@ impl Demo {
         demo
     }
 
-    /// Each line to paste, with the promise that stands above it.
+    /// Returns each command line of the guide, with the description above it.
     fn promises(&self) -> Vec<(&str, &str)> {
         let lines: Vec<&str> = self.guide.lines().collect();
         let pairs = lines
@@ -64,15 +64,15 @@ impl Demo {
         pairs.map(|pair| (pair[0], pair[1].trim())).collect()
     }
 
-    /// The trimmed line of the guide that comes after the one that starts like this, blank ones
-    /// aside.
+    /// Returns the first non-empty line of the guide, trimmed, after the line that starts with
+    /// `start`.
     fn line_after(&self, start: &str) -> &str {
         let after =
             self.guide.lines().map(str::trim).skip_while(|line| !line.starts_with(start)).skip(1);
         after.filter(|line| !line.is_empty()).take(1).next().expect("a line after it")
     }
 
-    /// Tells it to stop, as an operator's tools do, and expects a clean end.
+    /// Sends SIGTERM and asserts a clean exit.
     fn stop(&mut self) {
         let kill = Command::new("bash")
             .args(["-c", &format!("kill -TERM {}", self.child.id())])
@@ -84,7 +84,7 @@ impl Demo {
     }
 }
 
-/// Collects what a process prints, so that it never waits for a reader.
+/// Collects the output of a process, so that it never blocks on a full pipe.
 fn lines(output: impl Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {
     let all = Arc::new(Mutex::new(Vec::new()));
     let collected = all.clone();
@@ -97,7 +97,7 @@ fn lines(output: impl Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {
     all
 }
 
-/// What a pasted line prints.
+/// Runs a command line of the guide. Returns its output.
 fn paste(line: &str) -> String {
     let mut command = Command::new("bash");
     command.args(["-c", line]);
@@ -109,7 +109,7 @@ fn paste(line: &str) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// The status of an answer that curl shows with its head.
+/// Returns the status of a response that curl printed with its head.
 fn status(answer: &str) -> Option<&str> {
     answer.split_whitespace().nth(1)
 }

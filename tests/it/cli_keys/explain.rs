@@ -32,7 +32,7 @@ fn explanation_shows_each_check_and_its_line_and_ends_with_the_verdict() {
         stderr(&refused)
     );
 
-    // An edit that is not saved.
+    // An edit in another file than the one in force.
     let edit = std::fs::read_to_string(desk.gateway.file())
         .expect("the file")
         .replace("POST /api/v1/tickets", "POST /elsewhere");

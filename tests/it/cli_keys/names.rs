@@ -1,4 +1,4 @@
-//! Names that cannot be seen, or turn a line around.
+//! Names with characters that are invisible or reorder text.
 
 use super::Desk;
 use crate::cli::{assert_code, stderr};
@@ -25,8 +25,8 @@ fn names_show_what_is_invisible_in_them_and_new_ones_cannot_turn_a_line_around()
             assert!(told.contains("cannot be seen"), "{what}: {told}");
         }
     }
-    // Persian and Hindi words need joiners, Hebrew is written from the right, and what an isolate
-    // turns around ends with it.
+    // Persian and Hindi words need joiners, Hebrew is written from right to left, and a terminated
+    // isolate reorders only its own content.
     for name in [
         "\u{646}\u{645}\u{6cc}\u{200c}\u{62e}",
         "\u{915}\u{94d}\u{200d}\u{937}",

@@ -1,4 +1,4 @@
-//! What the commands say where the gateway refuses, or is not there.
+//! What the commands print if the gateway refuses, or cannot be reached.
 
 use std::io::{BufReader, Write};
 use std::net::TcpListener;
@@ -98,7 +98,7 @@ fn creation_is_repeated_after_a_broken_connection_and_asks_for_the_same_key() {
     let seen = gateway.join().expect("two requests");
     assert!(seen[0].0.as_ref().is_some_and(|key| key.len() >= 32));
     assert_eq!(seen[0], seen[1]);
-    // The gateway does not show a key twice, so all that is left is another one.
+    // The gateway does not show a key twice, so the command suggests a rotation.
     assert_code(&output, 1);
     assert!(
         stdout(&output).is_empty() && stderr(&output).contains("keygate keys rotate key_1"),

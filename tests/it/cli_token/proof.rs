@@ -1,4 +1,4 @@
-//! `POST /v1/proof`: the gateway shows that it knows the digest of a token.
+//! `POST /v1/proof`: the gateway proves that it knows the digest of a token.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ fn request(challenge: &str) -> Request {
         .body(json!({ "challenge": challenge }).to_string().as_bytes())
 }
 
-/// What the gateway says to a challenge of 64 hexadecimal digits.
+/// Returns the gateway's response to a challenge. A valid one has 64 hexadecimal digits.
 pub(super) fn ask(gateway: &Gateway, challenge: &str) -> Message {
     Client::plain(gateway.admin_address()).send(&request(challenge))
 }
@@ -29,7 +29,7 @@ fn proofs(answer: &Message) -> Vec<String> {
     serde_json::from_value(answer.json()["proofs"].clone()).expect("a list of texts")
 }
 
-/// What proves to whoever has the token that the other side knows its digest.
+/// Returns the proof that a peer which knows the digest of `token` sends for this challenge.
 pub(crate) fn proof_of(token: &str, challenge: &str) -> String {
     let bytes = |at: usize| u8::from_str_radix(&challenge[at..at + 2], 16).expect("a digit");
     let challenge: Vec<u8> = (0..64).step_by(2).map(bytes).collect();
@@ -54,7 +54,7 @@ fn proof_is_one_mac_for_each_token_among_as_many_others_as_hide_their_count() {
                 assert!(answer.contains(&proof_of(&other.to_string(), challenge)), "{other}");
             }
         }
-        // Nothing but the tokens' own is the same twice, and nothing follows their order.
+        // Only the proofs of the real tokens occur in both responses.
         let [one, two, _] = answers.map(BTreeSet::from_iter);
         assert_eq!(one.intersection(&two).count(), others + 1);
     }

@@ -1,12 +1,13 @@
-//! Answers of upstreams that can be read in two ways, or in none: the client gets 502 or an answer
-//! that is cut, the connection is never used again, and the next request is served.
+//! Ambiguous and malformed responses of upstreams: the client gets 502 or a truncated response, the
+//! upstream connection is never reused, and the next request is served.
 
 use super::{Stand, show_bytes};
 use crate::harness::Answer;
 
 const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
-/// What the client gets where the upstream answers with these bytes and then, if `closes`, closes.
+/// Returns what the client receives if the upstream responds with these bytes and then, if `closes`
+/// is set, closes the connection.
 fn client_gets(stand: &Stand, request: &str, bytes: &[u8], closes: bool) -> String {
     let answer = Answer::raw(bytes);
     stand
@@ -15,10 +16,10 @@ fn client_gets(stand: &Stand, request: &str, bytes: &[u8], closes: bool) -> Stri
     String::from_utf8_lossy(&stand.exchange(request.as_bytes())).into_owned()
 }
 
-/// The next request is served, on a connection of its own.
+/// Asserts that the next request is served on a new upstream connection.
 #[track_caller]
 fn assert_not_poisoned(stand: &Stand, before: usize, what: &str) {
-    // Closed behind it, so that the next case gets a connection of its own too.
+    // The connection is closed, so that the next case gets a new one too.
     stand
         .upstream
         .answer(|_| Answer::new("200 OK", &[("connection", "close")], b"ok").then_close());
@@ -88,7 +89,7 @@ fn malformed_answers_give_502_and_poison_nothing() {
         ("9112 §2.3", "http/1.1 200 OK"),
         ("9112 §2.3", "ICY 200 OK"),
         ("9112 §2.3", "GET / HTTP/1.1"),
-        // A switch that nobody asked for (RFC 9110 §15.2.2), and one that does not end.
+        // A switch that the client did not request (RFC 9110 §15.2.2).
         (
             "9110 §7.8",
             "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket",
@@ -142,7 +143,7 @@ fn upstream_that_closes_before_its_head_ends_gives_502() {
         let before = stand.upstream.connections();
         let answer = client_gets(&stand, GET, bytes.as_bytes(), true);
         assert!(answer.starts_with("HTTP/1.1 502 "), "{bytes:?}: {answer}");
-        // The 502 may come of a second try, if the first one got nothing at all.
+        // The 502 may follow a second attempt, if the first one received nothing at all.
         let tried = stand.upstream.connections() - before;
         assert!((1..=2).contains(&tried), "{bytes:?}: {tried} connections");
         assert_not_poisoned(&stand, before + tried, bytes);
@@ -180,7 +181,7 @@ fn answers_that_break_in_their_body_are_cut_and_poison_nothing() {
         );
         assert_not_poisoned(&stand, before + 1, &what);
     }
-    // Cut by the upstream itself.
+    // Truncated by the upstream itself.
     for bytes in [
         chunked.to_owned(),
         format!("{chunked}5\r\nwor"),
@@ -262,7 +263,7 @@ fn http10_answers_end_with_their_connection() {
         assert!(answer.ends_with("\r\n\r\n5\r\nhello\r\n0\r\n\r\n"), "{head:?}: {answer}");
         assert_not_poisoned(&stand, before + 1, head);
     }
-    // A length counts in HTTP/1.0 too, and the connection is kept only where it says so.
+    // HTTP/1.0 has `Content-Length` too, and its connections persist only if it says so.
     let answer =
         client_gets(&stand, GET, b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nhixxx", false);
     assert!(answer.ends_with("\r\n\r\nhi"), "{answer}");

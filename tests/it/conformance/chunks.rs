@@ -1,4 +1,4 @@
-//! Bodies in chunks (RFC 9112 §7.1), and what follows them.
+//! Chunked bodies (RFC 9112 §7.1), and what follows them.
 
 use super::{Case, SMUGGLED, Stand, forwarded, post, refused};
 
@@ -108,8 +108,8 @@ fn last_chunk_and_trailers_have_one_syntax() {
         ("9112 §7.1.2", "\r\n: y\r\n\r\n"),
         ("9112 §7.1.2", "\r\nX: \0\r\n\r\n"),
         ("9112 §7.1.2", "\r\nX: a\rb\r\n\r\n"),
-        // Without its empty line the section goes on into the next request, whose first line is no
-        // field.
+        // Without the final empty line the trailer section extends into the next request, whose
+        // request line is not a field line.
         ("9112 §7.1.2", "\r\n"),
         ("9112 §7.1.2", "\r\nX: y\r\n"),
     ] {
@@ -163,7 +163,7 @@ fn trailers_carry_nothing_that_only_a_header_may_say() {
         let sent = chunked(&format!("5\r\nhello\r\n0\r\nX-Sum: 7\r\n{line}\r\nX-Odd:\r\n\r\n"));
         cases.push(forwarded(section, sent, &["POST /x hello [x-sum: 7] [x-odd: ]"]));
     }
-    // A line that is a field and nothing else stays one, whatever its value looks like.
+    // A valid field line remains one, whatever its value looks like.
     let sent = chunked("5\r\nhello\r\n0\r\nX-Sum: GET /y HTTP/1.1\r\n\r\n");
     cases.push(forwarded("9112 §7.1.2", sent, &["POST /x hello [x-sum: GET /y HTTP/1.1]"]));
     Stand::start().check(&cases);

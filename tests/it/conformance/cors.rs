@@ -1,4 +1,4 @@
-//! Pages of other origins (the CORS protocol of the Fetch standard, §3.3).
+//! Cross-origin requests (the CORS protocol of the Fetch standard, §3.3).
 
 use crate::harness::{Answer, Gateway, Key, Message, Request, Setup, Upstream};
 
@@ -21,7 +21,7 @@ fn preflight(path: &str, origin: &str) -> Request {
         .header("Access-Control-Request-Headers", "authorization")
 }
 
-/// The fields that tell a browser about pages of other origins.
+/// Returns the fields of a response that concern CORS, including `Vary`.
 fn told(answer: &Message) -> Vec<(String, String)> {
     let mut told = answer.fields();
     told.retain(|(name, _)| name.starts_with("access-control-") || name == "vary");
@@ -96,8 +96,8 @@ fn preflight_is_answered_without_a_key_without_quota_and_without_the_upstream() 
             [("vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers")];
         assert_eq!((answer.status(), told(&answer)), (204, pairs(&expected)), "{origin}");
     }
-    // Not one: no origin, no method asked for, another method, a path that can be read in two ways,
-    // a host of nobody's.
+    // None of these is a valid preflight: no `Origin`, no requested method, another method than
+    // OPTIONS, an ambiguous path, or two `Host` fields.
     let plain = Request::new("OPTIONS", "/tickets/1");
     assert_eq!(gateway.send(&plain).status(), 401);
     assert_eq!(gateway.send(&plain.clone().header("Origin", PAGE)).status(), 401);

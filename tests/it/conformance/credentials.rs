@@ -1,9 +1,9 @@
-//! What says who calls has one reading: one scheme, one separator, one line.
+//! A credential has exactly one reading: one scheme, one separator, one field line.
 
 use crate::harness::{Gateway, Key, Request, Upstream};
 
-/// A gateway with keys in `Authorization`, keys in a header of their own, a credential that passes
-/// through and a public endpoint.
+/// Starts a gateway with these credential locations, a pass-through credential and a public
+/// endpoint.
 fn stand(credentials: &str) -> (Gateway, Upstream, Key) {
     let upstream = Upstream::start();
     let key = Key::live("key_crm").scopes(&["*"]);
@@ -38,7 +38,7 @@ fn tab_behind_the_scheme_is_malformed_and_never_taken_for_no_key() {
         assert_eq!(gateway.send(&both).status(), 400, "{value:?}, and a key beside it");
     }
     upstream.assert_untouched();
-    // White space around a field's value is none of it (RFC 9110 §5.5).
+    // White space around a field value is not part of it (RFC 9110 §5.5).
     for value in ["Bearer KEY", "bearer   KEY", "\t Bearer KEY \t"] {
         assert_eq!(gateway.send(&of(value)).status(), 200, "{value:?}");
     }
@@ -73,14 +73,14 @@ fn header_that_says_who_somebody_is_stands_once() {
             }
         }
     }
-    // A credential that the upstream checks itself is one however the API calls it.
+    // A pass-through credential may not be repeated, whichever way the request is admitted.
     let beside = |request: &Request| request.clone().header("X-Session", "one");
     for request in [&with_session, &beside(&with_key), &beside(&public)] {
         let status = gateway.send(&request.clone().header("x-session", "two")).status();
         assert_eq!(status, 400, "X-Session twice: {request:?}");
     }
     upstream.assert_untouched();
-    // RFC 9113 §8.2.3: cookies may come in several fields, and go on in one.
+    // Several `Cookie` fields are allowed and are forwarded as one (RFC 9113 §8.2.3).
     let cookies = with_key
         .header("Cookie", "a=1")
         .header("Cookie", "b=2")

@@ -1,5 +1,5 @@
-//! Where a request's body ends: `Content-Length` and `Transfer-Encoding` in every spelling and
-//! combination.
+//! Where a request's body ends: `Content-Length` and `Transfer-Encoding` in many spellings and
+//! combinations.
 
 use super::{Case, SMUGGLED, Stand, forwarded, mixed, post, refused};
 
@@ -73,8 +73,8 @@ fn transfer_encoding_has_one_value_and_stands_alone() {
         cases.push(forwarded(section, post(line, HELLO), &["POST /x hello"]));
         cases.push(forwarded(section, post(line, HELLO).replace("POST", "GET"), &["GET /x hello"]));
     }
-    // To a server that takes the twin for the field, the rest would be a body: it is dropped, and
-    // the rest is no request.
+    // A server that equates these names with `Transfer-Encoding` would read the rest as a body. The
+    // field is dropped, and the rest is an invalid request.
     for twin in ["Transfer_Encoding: chunked", "Transfer.Encoding: chunked"] {
         cases.push(
             mixed("3875 §4.1.18", post(twin, HELLO), &[200, 400], &["POST /x"]).then_closed(),
@@ -148,7 +148,7 @@ fn content_length_is_one_number_in_digits() {
         )
         .then_closed(),
     );
-    // The body that a length names is a body, whatever it looks like.
+    // A body of the given length is a body, even if it looks like a request.
     let request = "GET /y HTTP/1.1\r\nHost: a\r\n\r\n";
     let body = post(&format!("Content-Length: {}", request.len()), request);
     let arrives = format!("POST /x {}", request.as_bytes().escape_ascii());
@@ -183,7 +183,7 @@ fn http10_has_lengths_and_no_codings() {
             old("Connection: keep-alive\r\nContent-Length: 5", "hello"),
             &["POST /x hello"],
         ),
-        // An expectation of HTTP/1.0 is none.
+        // A server ignores an expectation in HTTP/1.0.
         mixed(
             "9110 §10.1.1",
             old("Expect: 100-continue\r\nContent-Length: 5", "hello"),
@@ -204,7 +204,7 @@ fn body_belongs_to_its_request_whatever_the_method() {
         forwarded("9110 §9.3.2", with("HEAD", length, "hello"), &["HEAD /x hello"]),
         forwarded("9110 §9.3.2", with("HEAD", chunked, HELLO), &["HEAD /x hello"]),
         forwarded("9110 §9.3.7", with("OPTIONS", length, "hello"), &["OPTIONS /x hello"]),
-        // A body is not announced by anything else.
+        // No other field announces a body.
         mixed(
             "9112 §6.3",
             with("POST", "Content-Type: text/plain", "hello\r\n\r\n"),

@@ -1,5 +1,5 @@
-//! What says who calls, from where, and for what: only Keygate's word reaches the upstream (RFC
-//! 9110 §7.6, RFC 7239 §8).
+//! Only Keygate tells the upstream who the caller is, where the request comes from and what it is
+//! for (RFC 9110 §7.6, RFC 7239 §8).
 
 mod sources;
 
@@ -10,12 +10,12 @@ use sources::{HONEST, SOURCES};
 use super::{Stand, declined};
 use crate::harness::Message;
 
-/// All names of [`SOURCES`], each once.
+/// Returns the distinct names of [`SOURCES`].
 fn overrides() -> BTreeSet<&'static str> {
     SOURCES.iter().flat_map(|(_, names)| names.split_whitespace()).collect()
 }
 
-/// What a request in which nobody tries anything arrives with.
+/// A request without any override, for comparison.
 const PLAIN: &str = "GET /x HTTP/1.1\r\nHost: a\r\nX-Request-Id: one\r\nConnection: close\r\n\r\n";
 
 fn arrived(stand: &Stand, sent: &str) -> Message {
@@ -25,7 +25,7 @@ fn arrived(stand: &Stand, sent: &str) -> Message {
     stand.upstream.last()
 }
 
-/// Field names in the spellings that some servers take for one another (RFC 3875 §4.1.18).
+/// Returns spellings of a field name that some servers treat as the same name (RFC 3875 §4.1.18).
 fn spellings(name: &str) -> BTreeSet<String> {
     let last = |by: &str| {
         name.rsplit_once('-').map_or(name.to_owned(), |(start, end)| format!("{start}{by}{end}"))

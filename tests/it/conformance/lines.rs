@@ -51,8 +51,8 @@ fn first_line_has_one_form() {
         ("9112 §3.2", "GET /\u{7f} HTTP/1.1"),
         ("9112 §3.2", "GET /\u{e9} HTTP/1.1"),
         ("9112 §3.2", "GET /<x> HTTP/1.1"),
-        // A version lost is a version that was never said: HTTP/0.9 has no heads, so a head behind
-        // it is another request.
+        // A request line without a version would be HTTP/0.9, which has no head. The lines after it
+        // would be another request.
         ("9112 §2.3", "GET /x\r\nGET /y HTTP/1.1"),
     ] {
         cases.push(refused(400, section, get(line)));
@@ -64,8 +64,8 @@ fn first_line_has_one_form() {
 #[test]
 fn nothing_stands_before_a_request() {
     let request = get("GET /x HTTP/1.1");
-    // The standard lets a server skip an empty line (§2.2). One that is there was left over by
-    // somebody who counts otherwise.
+    // RFC 9112 §2.2 lets a server ignore an empty line here. An extra line may be left over from a
+    // request that another server framed differently, so it is refused.
     let before = [
         "\r\n",
         "\r\n\r\n",
@@ -134,7 +134,7 @@ fn field_lines_have_one_form() {
     ] {
         cases.push(refused(400, section, with(field)));
     }
-    // Old text in a value is opaque data (§5.5) and passes as it is.
+    // obs-text in a value is opaque data (RFC 9110 §5.5) and is forwarded unchanged.
     for (section, field) in [
         ("9110 §5.5", "X: caf\u{e9}"),
         ("9112 §5", "X:"),

@@ -1,4 +1,4 @@
-//! Several requests on one connection, and requests that ask for another protocol.
+//! Pipelined requests, and requests to upgrade to another protocol.
 
 use super::{Stand, declined, forwarded, mixed, post, refused};
 
@@ -20,7 +20,7 @@ fn pipelined_requests_are_served_in_turn_and_each_on_its_own_merits() {
             format!("{one}{length}{two}{chunked}{three}"),
             &["GET /1", "POST /x hello", "GET /2", "POST /x hello", "GET /3"],
         ),
-        // Refused for what it asks: the ones around it are served.
+        // Refused for its path: the requests around it are served.
         mixed(
             "9112 §9.3.2",
             format!("{one}{}{three}", get("/a/../2", "")),
@@ -57,7 +57,7 @@ fn pipelined_requests_are_served_in_turn_and_each_on_its_own_merits() {
             &[200, 401, 200],
             &["GET /1", "GET /3"],
         ),
-        // Refused because nobody knows where it ends: nothing behind it is looked at.
+        // Refused because its end is ambiguous: everything after it is ignored.
         mixed(
             "9112 §6.3",
             format!("{one}{}{three}", post("Content-Length: 5\r\nContent-Length: 5", "hello")),
@@ -75,7 +75,7 @@ fn pipelined_requests_are_served_in_turn_and_each_on_its_own_merits() {
         .then_closed(),
         mixed("9112 §3", format!("{one}nonsense\r\n\r\n{three}"), &[200, 400], &["GET /1"])
             .then_closed(),
-        // A body is refused with its request, not taken for the next one.
+        // A refused request's body is skipped, not read as the next request.
         mixed(
             "9112 §9.3.2",
             post("Content-Length: 35", &get("/smuggled", "")).replace("/x", "/x/."),
@@ -115,7 +115,7 @@ fn protocol_switch_that_the_upstream_declines_leaves_a_connection_of_requests() 
     let asking = get("/x", upgrade);
     Stand::start().check(&[
         forwarded("9110 §7.8", &asking, &["GET /x and an upgrade"]),
-        // What follows is the next request, judged like any other, and never tunnelled.
+        // What follows is the next request. It is checked like any other and never tunnelled.
         forwarded(
             "9110 §7.8",
             format!("{asking}{}", get("/2", "")),
@@ -134,8 +134,8 @@ fn protocol_switch_that_the_upstream_declines_leaves_a_connection_of_requests() 
             &["GET /x and an upgrade"],
         )
         .then_closed(),
-        // With a body, where the new protocol would begin is anybody's guess: it stays an ordinary
-        // request.
+        // With a body, the start of the new protocol is ambiguous. The request is forwarded without
+        // the upgrade.
         forwarded(
             "9110 §7.8",
             format!("{}hello", get("/x", &format!("{upgrade}Content-Length: 5\r\n"))),
@@ -146,7 +146,7 @@ fn protocol_switch_that_the_upstream_declines_leaves_a_connection_of_requests() 
             format!("{}{HELLO}", get("/x", &format!("{upgrade}Transfer-Encoding: chunked\r\n"))),
             &["GET /x hello"],
         ),
-        // Nor by another method, in HTTP/1.0, or half asked for.
+        // An upgrade requires GET, HTTP/1.1 and both fields.
         forwarded("6455 §4.1", asking.replace("GET", "POST"), &["POST /x"]),
         mixed(
             "9110 §7.8",
@@ -205,8 +205,7 @@ fn only_websockets_are_switched_to() {
         declined(405, "9110 §9.3.8", "TRACE /x HTTP/1.1\r\nHost: a\r\n\r\n"),
         declined(405, "9110 §9.1", "trace /x HTTP/1.1\r\nHost: a\r\n\r\n"),
         declined(405, "9110 §9.1", "Connect a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n"),
-        // Prior knowledge is told from the first bytes of a connection and nowhere else (RFC 9113
-        // §3.3).
+        // Prior knowledge is recognised only in the first bytes of a connection (RFC 9113 §3.3).
         mixed(
             "9113 §3.3",
             format!(

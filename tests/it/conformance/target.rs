@@ -1,4 +1,5 @@
-//! Targets and authorities (RFC 9112 §3.2): what is authorised is what is forwarded, byte for byte.
+//! Targets and authorities (RFC 9112 §3.2): what was authorised is what is forwarded, byte for
+//! byte.
 
 use super::{Case, Stand, declined, forwarded, refused};
 
@@ -240,7 +241,8 @@ fn http10_names_a_host_too() {
     Stand::start().check(&[
         declined(400, "9112 §3.2", old("/x", "")),
         forwarded("9112 §3.2", old("/x", "Host: a\r\n"), &["GET /x"]),
-        // Only there a request without the field is sound, as long as the target says the host.
+        // Only in HTTP/1.0 is a request without `Host` valid, provided that the target contains the
+        // host.
         forwarded("9112 §3.2.2", old("http://a/x", ""), &["GET /x"]),
     ]);
 }

@@ -1,4 +1,5 @@
-//! What can no longer become sound is refused at once: its end is not waited for (RFC 9112 §2.2).
+//! A message that can no longer become valid is refused at once, without waiting for its end (RFC
+//! 9112 §2.2).
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -6,16 +7,16 @@ use std::net::TcpStream;
 use super::{Stand, post};
 use crate::harness::{Answer, Gateway, PATIENCE, upstream_after_head};
 
-/// A bound on the wait that a test can afford, and that is over long before the test gives up.
+/// Timeouts that a test can afford, far below [`PATIENCE`].
 const DEADLINES: &str = "header_timeout = \"4s\"\nbody_timeout = \"4s\"\n";
 
-/// Sends these bytes, in one piece or each by itself, and no end; returns what comes back.
+/// Sends these bytes in pieces of this size, without an end. Returns what is received.
 fn answer_to(gateway: &Gateway, bytes: &[u8], piece: usize) -> String {
     let mut stream = TcpStream::connect(gateway.address()).expect("the gateway accepts");
     stream.set_nodelay(true).expect("a socket");
     stream.set_read_timeout(Some(PATIENCE)).expect("a deadline");
     for piece in bytes.chunks(piece) {
-        // What is refused already is not taken any more.
+        // The gateway stops reading once it has refused.
         if stream.write_all(piece).is_err() {
             break;
         }
@@ -34,7 +35,7 @@ fn refused_at_once(sent: &[String]) {
             assert!(answer.starts_with("HTTP/1.1 400 "), "{bytes:?} by {piece}: {answer:?}");
         }
     }
-    // A body that breaks off may have been sent on in part, but no request arrives whole.
+    // An incomplete body may have been forwarded in part, but no complete request arrives.
     assert!(stand.upstream.requests().is_empty());
 }
 
@@ -106,10 +107,10 @@ fn upstream_that_sends_a_bare_line_end_is_given_up_at_once() {
         let upstream = upstream_after_head(move |stream| {
             let mut stream = stream.into_inner();
             stream.write_all(answer.as_bytes()).expect("it is read");
-            // Nothing more comes, and the connection stays open until the gateway closes it.
+            // Sends nothing more and keeps the connection open until the gateway closes it.
             let _ = stream.read(&mut [0]);
         });
-        // Whoever waits for an end finds none within these times.
+        // These timeouts are too long for a gateway that waits for the end.
         let api = "public = [\"GET /**\"]\nresponse_timeout = \"10min\"\nidle_timeout = \"10min\"";
         let gateway = Gateway::in_front_of_url(&upstream).api(api).start();
         let get = b"GET /x HTTP/1.1\r\nHost: desk.example\r\nConnection: close\r\n\r\n";
@@ -129,7 +130,7 @@ fn upstream_that_sends_a_bare_line_end_is_given_up_at_once() {
     }
 }
 
-/// So many chunks of one byte with this in their first lines, and the last chunk.
+/// Returns `count` chunks of one byte with this chunk-size line, and the last chunk.
 fn chunks(count: usize, line: &str) -> Vec<u8> {
     [format!("{line}\r\nx\r\n").repeat(count).as_bytes(), b"0\r\n\r\n"].concat()
 }
@@ -143,14 +144,14 @@ fn what_is_no_data_in_chunks_is_bounded_over_a_message() {
     for (body, status) in [
         (chunks(16, &extension), 200),
         (chunks(17, &extension), 400),
-        // Leading zeros: 14 in each line.
+        // Each line has 14 leading zeros.
         (chunks(1170, "000000000000001"), 200),
         (chunks(1200, "000000000000001"), 400),
-        // The last chunk has them too.
+        // The last chunk counts too.
         ([&chunks(16, &extension)[..16 * 1006], b"0", &extension.as_bytes()[1..]].concat(), 400),
-        // A twentieth of the data may be extensions, however many there are.
+        // Extensions may amount to a twentieth of the data, however many there are.
         (ended(format!("64;abcd\r\n{}\r\n", "x".repeat(100)).repeat(10_000)), 200),
-        // Digits of the size and line ends are counted nowhere.
+        // The digits of the size and the line ends do not count.
         (chunks(200_000, "1"), 200),
     ] {
         let close = b"GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";

@@ -1,5 +1,4 @@
-//! The disk under the store: one that forgets what was not synced, and fails when it is told to
-//! (`tests/crash/unsynced.c`).
+//! A disk that loses what was not synced, and that fails on demand (`tests/crash/unsynced.c`).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::harness::{Gateway, library};
 
-/// A folder with a `gateway.toml` whose store is `keygate.db`, on such a disk.
+/// A folder on such a disk, with a `gateway.toml` whose store is `keygate.db`.
 pub(super) struct Disk {
     folder: Arc<TempDir>,
 }
@@ -26,22 +25,22 @@ impl Disk {
         self.folder().join("keygate.db")
     }
 
-    /// Starts a gateway that has this disk.
+    /// Starts a gateway on this disk.
     pub(super) fn serve(&self) -> Gateway {
         Gateway::serve_in_with(self.folder.clone(), &self.environment())
     }
 
-    /// Starts one that has an ordinary disk.
+    /// Starts a gateway on an ordinary disk.
     pub(super) fn serve_safely(&self) -> Gateway {
         Gateway::serve_in(self.folder.clone())
     }
 
-    /// What makes a process have this disk.
+    /// Returns the environment variables that put a process on this disk.
     pub(super) fn environment(&self) -> [(&'static str, PathBuf); 2] {
         [("LD_PRELOAD", library("crash/unsynced.c")), ("KEYGATE_TEST_STORE", self.store())]
     }
 
-    /// Lets it fail in one of the ways that `unsynced.c` lists.
+    /// Makes the disk fail in one of the ways that `unsynced.c` lists.
     pub(super) fn fail(&self, how: &str) {
         std::fs::write(self.control(how), "").expect("a control file");
     }

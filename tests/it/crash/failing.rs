@@ -1,4 +1,4 @@
-//! A disk that fails or hangs holds up changes and nothing else.
+//! A disk that fails or hangs delays changes and nothing else.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What is known of a key's use outlives the process, however that ends.
+//! The recorded use of a key outlives the process, however the process ends.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::office::Office;
 use crate::harness::{Key, Message, Request};
 
-/// How late a use may be written down.
+/// The longest that a use may remain unstored.
 const PROMISE: Duration = Duration::from_secs(5);
 
 fn unix() -> i64 {
@@ -35,7 +35,7 @@ fn last_use_of_keys_of_store_and_file_is_exact_and_on_the_disk_within_five_secon
         assert_eq!((send(&of_store.text).status(), send(&of_file.text).status()), (200, 200));
     }
     let (after, used) = (unix(), Instant::now());
-    // Not for luck: this is how late it may be.
+    // Waits for exactly the promised delay, not for an arbitrary time.
     std::thread::sleep(PROMISE.saturating_sub(used.elapsed()));
     let office = office.kill_and_restart();
     for id in [of_store.id.as_str(), "key_file"] {

@@ -1,4 +1,4 @@
-//! A gateway with a store that is asked for one thing at a time.
+//! A gateway with a store, for tests that make one request at a time.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use crate::harness::{
     Client, Gateway, Key, Message, Request, Setup, Upstream, hex_digest, wait_for,
 };
 
-/// A `gateway.toml` with a store and a token that may do everything.
+/// Returns a `gateway.toml` with a store and an admin token of the role `manage`.
 pub(super) fn setup(upstream: &Upstream, operator: &Key) -> Setup {
     let digest = hex_digest(&operator.text);
     Gateway::in_front_of(upstream)
@@ -43,7 +43,7 @@ impl Office {
         Self { gateway: disk.serve(), disk, operator, _upstream: upstream }
     }
 
-    /// Stops the gateway, does something to its files, and starts it again on an ordinary disk.
+    /// Stops the gateway, changes its files, and starts it again on an ordinary disk.
     pub(super) fn restart_after(self, change: impl FnOnce(&Disk)) -> Self {
         assert!(self.gateway.stop().success());
         change(&self.disk);
@@ -89,7 +89,7 @@ impl Office {
         self.ask("POST", &format!("/v1/keys/{}/revoke", key.id), &json!({}))
     }
 
-    /// Copies the store beside itself, by the command that the README names.
+    /// Backs up the store to a file beside it, by the command that the README names.
     #[track_caller]
     pub(super) fn back_up(&self, name: &str) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
@@ -101,14 +101,14 @@ impl Office {
         assert!(output.status.success(), "{output:?}");
     }
 
-    /// The status that a request with this key gets.
+    /// Returns the status of a request with this key.
     pub(super) fn status(&self, key: &Made) -> u16 {
         let request = Request::get("/api/v1/tickets")
             .header("Authorization", &format!("Bearer {}", key.text));
         self.gateway.send(&request).status()
     }
 
-    /// Names this key alone in `[revoked]`, and waits until it is refused.
+    /// Makes this key the only one in `[revoked]`, and waits until it is refused.
     #[track_caller]
     pub(super) fn revoke_in_file(&self, key: &Made) {
         self.gateway.edit(|toml| {
@@ -118,7 +118,7 @@ impl Office {
         wait_for("the edit is in force", || (self.status(key) == 401).then_some(()));
     }
 
-    /// Waits until the store says who has revoked the key.
+    /// Waits until the store has recorded that this actor revoked the key.
     #[track_caller]
     pub(super) fn wait_for_lasting_revocation(&self, key: &Made, actor: &str) {
         wait_for("the store has been told", || {
@@ -129,7 +129,7 @@ impl Office {
         });
     }
 
-    /// The value of a metric without labels.
+    /// Returns the value of a metric without labels.
     pub(super) fn metric(&self, name: &str) -> u64 {
         let page = self.gateway.admin("/metrics").text().to_owned();
         let value =
@@ -137,7 +137,7 @@ impl Office {
         value.unwrap_or_else(|| panic!("no {name} in {page}"))
     }
 
-    /// Names of the keys in the store.
+    /// Returns the names of the keys in the store.
     pub(super) fn names(&self) -> Vec<String> {
         let page = self.ask("GET", "/v1/keys?source=store", &Value::Null).json();
         page["keys"]

@@ -1,4 +1,4 @@
-//! A backup that is put in the store's place, as the README says.
+//! Restoring a backup in place of the store, as the README describes.
 
 use super::office::Office;
 
@@ -15,7 +15,7 @@ fn restored_backup_does_not_revive_what_the_file_revokes() {
 
     let office = office.restart_after(|disk| {
         for suffix in ["-wal", "-shm"] {
-            // A gateway that was stopped leaves none.
+            // A gateway that was stopped leaves neither file.
             let _ = std::fs::remove_file(disk.folder().join(format!("keygate.db{suffix}")));
         }
         std::fs::rename(disk.folder().join("copy.db"), disk.store())

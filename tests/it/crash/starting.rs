@@ -1,4 +1,4 @@
-//! What stops the start, and what a reload refuses.
+//! What prevents a start, and what a reload refuses.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -11,7 +11,7 @@ use super::disk::Disk;
 use super::office::{Made, Office, setup};
 use crate::harness::{Key, Upstream, field, hex_digest, wait_for};
 
-/// Starts the gateway in vain; returns what it says.
+/// Asserts that the gateway refuses to start. Returns what it prints.
 #[track_caller]
 fn refused_start(disk: &Disk) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
@@ -70,14 +70,15 @@ fn store_in_a_folder_that_is_not_there_stops_the_start_and_says_why() {
     );
 }
 
-/// A block for a key of the file, and the line of this setting if it is put at the end of `toml`.
+/// Returns a `[[key]]` block, and the line number of this setting if the block is appended to
+/// `toml`.
 fn block_behind(toml: &str, id: &str, sha256: &str, setting: &str) -> (String, usize) {
     let block = format!("\n[[key]]\nid = \"{id}\"\nname = \"By hand\"\nsha256 = \"{sha256}\"\n");
     let inside = block.lines().position(|line| line.starts_with(setting)).expect("the setting");
     (block, toml.lines().count() + inside + 1)
 }
 
-/// A key of the store, imported under this id with this text.
+/// Imports a key into the store, with this id and this text.
 fn import(office: &Office, id: &str, text: &str) -> Made {
     let body =
         json!({ "id": id, "name": id, "sha256": hex_digest(text), "scopes": ["tickets:read"] });

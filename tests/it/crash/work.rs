@@ -1,5 +1,5 @@
-//! Clients of the admin API that make and change keys until the gateway is gone, and know what must
-//! have become of each.
+//! Clients of the admin API that create and change keys until the gateway ends, and that know what
+//! state each key must be in afterwards.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Client, Gateway, Key, Message, Request, hex_digest};
 
-/// A pseudo-random sequence that its seed repeats (xorshift).
+/// A pseudo-random sequence (xorshift), reproducible from its seed.
 pub(super) struct Random(pub(super) u64);
 
 impl Random {
@@ -19,21 +19,21 @@ impl Random {
     }
 }
 
-/// A key as it should be.
+/// The expected state of a key.
 #[derive(Debug, Clone)]
 struct State {
     revision: u64,
-    /// How often it was updated; its name and its limit say so both.
+    /// The number of updates. The key's name and its limit both contain it.
     updates: u64,
     paused: bool,
     revoked: bool,
-    /// The newest first.
+    /// The secrets, newest first.
     secrets: Vec<Secret>,
 }
 
 #[derive(Debug, Clone)]
 struct Secret {
-    /// Nothing: the answer that would have shown it was lost.
+    /// `None` if the response that would have shown the secret was lost.
     text: Option<String>,
     ended: bool,
 }
@@ -57,7 +57,7 @@ impl State {
         }
     }
 
-    /// What each secret that is known is answered with at the data address.
+    /// Returns each known secret, with the status that the data listener must respond to it.
     fn expected(&self) -> impl Iterator<Item = (&str, u16)> {
         let status =
             |secret: &Secret| if secret.ended || self.status() != "active" { 401 } else { 200 };
@@ -88,31 +88,31 @@ fn limit(updates: u64) -> String {
     format!("{}/min", 100_000 + updates)
 }
 
-/// A key, and what may have become of it.
+/// A key and the states that it may be in.
 #[derive(Debug)]
 struct Known {
-    /// The beginning of its name, which no other key has.
+    /// The start of the key's name, unique among all keys.
     stem: String,
-    /// What was acknowledged.
+    /// The state that was acknowledged.
     state: State,
-    /// What it is if the last change was made although its answer was lost.
+    /// The state after the last change, if its response was lost: it may have been made.
     doubtful: Option<State>,
 }
 
-/// One client and its keys, which no other client touches.
+/// A client and its keys, which no other client changes.
 pub(super) struct Worker {
     name: String,
     random: Random,
     made: u64,
     keys: BTreeMap<String, Known>,
-    /// Keys that may have been made although the answer was lost, by the beginning of their names,
-    /// with their texts where they are known.
+    /// Keys that may have been created although the response was lost. Maps the start of the name
+    /// to the key's text, if that is known.
     doubtful: BTreeMap<String, Option<String>>,
-    /// Changes that were.
+    /// The number of acknowledged changes.
     pub(super) acknowledged: u64,
 }
 
-/// The connections of a worker to a gateway that may be gone any time.
+/// A worker's connections to a gateway that may end at any time.
 pub(super) struct Lines {
     admin: Client,
     data: Client,
@@ -138,14 +138,14 @@ impl Lines {
         self.admin.try_send(&request)
     }
 
-    /// The status that a request with this key gets.
+    /// Returns the status of a request with this key, or `None` if there is no response.
     pub(super) fn status(&mut self, text: &str) -> Option<u16> {
         let request =
             Request::get("/api/v1/tickets").header("Authorization", &format!("Bearer {text}"));
         Some(self.data.try_send(&request)?.status())
     }
 
-    /// All keys of the store, by id.
+    /// Returns all keys of the store, by id.
     pub(super) fn keys(&mut self) -> BTreeMap<String, Value> {
         let mut keys = BTreeMap::new();
         let mut after = String::new();
@@ -177,7 +177,8 @@ impl Worker {
         }
     }
 
-    /// Makes changes until there is no answer. What is acknowledged is in force.
+    /// Makes changes until a response is missing. Asserts that each acknowledged change is in
+    /// force.
     pub(super) fn work(&mut self, mut lines: Lines) {
         while self.change_something(&mut lines).is_some() {}
     }
@@ -228,7 +229,8 @@ impl Worker {
         self.take_in(lines, stem, Some(text), &answer)
     }
 
-    /// A key was made, or was not because the disk fails.
+    /// Records a key that was created. A status of 503 means that the disk failed and that the key
+    /// may not have been created.
     fn take_in(
         &mut self,
         lines: &mut Lines,
@@ -270,7 +272,7 @@ impl Worker {
                 ("POST", target(if new.paused { "pause" } else { "resume" }), Value::Null)
             }
             3 => {
-                // At most three secrets work at a time.
+                // At most three secrets are valid at a time.
                 new.secrets.iter_mut().skip(2).for_each(|secret| secret.ended = true);
                 new.secrets.insert(0, Secret { text: None, ended: false });
                 ("POST", target("rotate"), json!({ "grace": "24h" }))
@@ -296,15 +298,15 @@ impl Worker {
                 self.acknowledged += 1;
                 in_force(lines, &new)
             }
-            // What takes access away does so all the same.
+            // A revocation or a pause takes effect even if it cannot be stored.
             503 if new.revoked || (new.paused && !known.state.paused) => in_force(lines, &new),
             503 => Some(()),
             _ => panic!("{method} {target}: {answer:?}"),
         }
     }
 
-    /// Compares what a gateway that was started anew shows and admits. Takes what it has looked at
-    /// out of `found`.
+    /// Compares the expected states with what a restarted gateway shows and admits. Removes the
+    /// keys that it has checked from `found`.
     pub(super) fn check(&mut self, lines: &mut Lines, found: &mut BTreeMap<String, Value>) {
         let stem_of = |record: &Value| {
             record["name"]
@@ -321,7 +323,7 @@ impl Worker {
                 );
             }
         }
-        // The others were not made.
+        // The remaining ones were not created.
         self.doubtful.clear();
         for (id, known) in &mut self.keys {
             let record = found.remove(id).unwrap_or_else(|| panic!("{id} is lost: {known:?}"));
@@ -337,7 +339,8 @@ impl Worker {
     }
 }
 
-/// Asks at the data address.
+/// Asserts that requests with the known secrets get the expected statuses. Returns `None` if there
+/// is no response.
 fn in_force(lines: &mut Lines, state: &State) -> Option<()> {
     for (text, expected) in state.expected() {
         assert_eq!(lines.status(text)?, expected, "{state:?}");

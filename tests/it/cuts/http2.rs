@@ -1,4 +1,4 @@
-//! Over HTTP/2 the stream of the key ends, and the connection lives on.
+//! Over HTTP/2 the stream of an invalid key ends, and the connection persists.
 
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -20,7 +20,7 @@ async fn connect(desk: &Desk) -> Client {
     client
 }
 
-/// Sends the head of a request, with more to follow where it is a POST.
+/// Sends the head of a request. A GET ends with it, and any other request stays open.
 async fn ask(
     client: &Client,
     method: &str,
@@ -49,7 +49,7 @@ async fn within<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, work).await.expect("in time")
 }
 
-/// Reads to the end: an error, or nothing where the end is orderly.
+/// Reads to the end. Returns the error, or `None` if the end is orderly.
 async fn read_on(body: &mut RecvStream, release: bool) -> Option<h2::Error> {
     while let Some(data) = within(body.data()).await {
         match data {
@@ -107,7 +107,7 @@ async fn upload_is_refused_and_its_stream_reset() {
     let client = connect(&desk).await;
     let (answer, mut upload) = ask(&client, "POST", "/upload", &desk.leaked, "text/plain").await;
     upload.send_data("hello".into(), false).unwrap();
-    // The connection is served while it waits.
+    // The connection's task must run while the test waits.
     let heard = tokio::task::spawn_blocking(move || heard.recv_timeout(PATIENCE).map(|_| heard));
     let heard = heard.await.unwrap().expect("the request is at the upstream");
     let in_force = desk.revoke();

@@ -1,4 +1,4 @@
-//! Connections without a request: before the first one, between two, and at a stop.
+//! Connections without a request in flight: before the first one, between two, and during a stop.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! Request bodies: those that stop, trickle, come slowly, and those that are too large.
+//! Request bodies that stop, trickle, are slow, or are too large.
 
 use std::io::{BufReader, Read, Write};
 use std::net::TcpStream;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::{assert_nothing_is_left, connect, figure, open, until_closed};
 use crate::harness::{PATIENCE, upstream_after_head};
 
-/// Reads whole requests and answers them.
+/// Reads a body of ten bytes and then responds.
 fn patient(mut stream: BufReader<TcpStream>) {
     let mut body = [0; 10];
     if stream.read_exact(&mut body).is_ok() {

@@ -1,4 +1,4 @@
-//! Approvals: a key with bare scopes, or the desk's own token or session, which pass through.
+//! Approvals: keys with unprefixed scopes, or the desk's own token or session, which pass through.
 
 use super::Example;
 use crate::harness::{Key, Request};

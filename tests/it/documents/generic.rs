@@ -1,5 +1,5 @@
-//! The generic API: full access, two worlds with an upstream each, restrictions by address,
-//! referrer and endpoint.
+//! The generic API: full access, two environments with an upstream each, and restrictions by
+//! address, referrer and endpoint.
 
 use super::{Example, fields};
 use crate::harness::{Key, Request};

@@ -1,4 +1,4 @@
-//! The five documents that `examples/five-apis/gateway.toml` serves at once, a file each.
+//! The five API documents that `examples/five-apis/gateway.toml` implements, one module each.
 
 mod approvals;
 mod generic;
@@ -8,17 +8,16 @@ mod support_station;
 
 use crate::harness::{Gateway, Key, Message, Request, Upstream, wait_for};
 
-/// The example as it is, in front of two upstreams of the test. Only addresses are changed and keys
-/// added.
+/// The example in front of two upstreams of the test. Only addresses are changed, and keys added.
 struct Example {
     gateway: Gateway,
     upstream: Upstream,
-    /// Behind the test keys of the generic API.
+    /// The upstream of the generic API's test keys.
     sandbox: Upstream,
 }
 
 impl Example {
-    /// With these keys, each for the API of this name.
+    /// Starts the example with these keys, all for the API of this name.
     fn start(api: &str, keys: &[&Key]) -> Self {
         let upstream = Upstream::start();
         let sandbox = Upstream::start();
@@ -41,8 +40,8 @@ impl Example {
         Self { gateway: Gateway::serve(&toml, None), upstream, sandbox }
     }
 
-    /// Revokes a key by its id, as an operator does, and waits until a request is answered with
-    /// 401.
+    /// Revokes a key by its id, as an operator does. Waits until `request` is answered with 401 and
+    /// returns that response.
     #[track_caller]
     fn revoke(&self, id: &str, request: &Request) -> Message {
         self.gateway.edit(|toml| {
@@ -57,7 +56,8 @@ impl Example {
         })
     }
 
-    /// Sends a request that has to reach the upstream and get its answer, and returns both.
+    /// Sends a request that must reach the upstream. Returns the forwarded request and the
+    /// response.
     #[track_caller]
     fn forwarded(&self, request: &Request) -> (Message, Message) {
         let before = self.upstream.requests().len();
@@ -72,7 +72,7 @@ impl Example {
         (self.upstream.last(), answer)
     }
 
-    /// Sends a request that must not reach any upstream, and returns the answer.
+    /// Sends a request that must not reach any upstream. Returns the response.
     #[track_caller]
     fn refused(&self, request: &Request, status: u16) -> Message {
         let before = (self.upstream.requests().len(), self.sandbox.requests().len());
@@ -87,7 +87,7 @@ impl Example {
     }
 }
 
-/// Fields as [`Message::fields`] gives them.
+/// Converts fields to the form of [`Message::fields`].
 fn fields(expected: &[(&str, &str)]) -> Vec<(String, String)> {
     let mut fields: Vec<(String, String)> =
         expected.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -95,7 +95,7 @@ fn fields(expected: &[(&str, &str)]) -> Vec<(String, String)> {
     fields
 }
 
-/// An RFC 9457 body with everything that Keygate's answers have.
+/// Returns the complete RFC 9457 body of a response that Keygate generates.
 fn problem(title: &str, status: u16, detail: &str, code: &str, answer: &Message) -> String {
     let id = answer.header("x-request-id").expect("a request id");
     format!(

@@ -1,10 +1,11 @@
-//! Relay AI: `X-API-Key`, full access, and one 401 whatever the reason, byte for byte.
+//! Relay AI: `X-API-Key`, full access, and a 401 that is the same byte for byte whatever the
+//! reason.
 
 use super::{Example, fields};
 use crate::harness::{Key, Message, Request, wait_for};
 
 const API: &str = "relay-ai";
-/// As the document shows it, without its line breaks.
+/// As in the document, without its line breaks.
 const UNAUTHORIZED: &str = r#"{"detail":"Invalid or missing API key"}"#;
 
 fn request(method: &str, path: &str) -> Request {
@@ -104,7 +105,7 @@ fn keys(method: &str, path: &str, key: &str) -> Request {
     request(method, &format!("/api/v1/auth/api-keys{path}")).header("X-API-Key", key)
 }
 
-/// The text of a member.
+/// Returns the text of a member of the JSON body.
 fn member(answer: &Message, name: &str) -> String {
     answer.json()[name]
         .as_str()

@@ -9,7 +9,7 @@ fn request(method: &str, path: &str) -> Request {
     Request::new(method, path).host("your-domain.com")
 }
 
-/// A key in a form of its own: the document promises no prefix.
+/// Returns a key without a prefix, because the document promises none.
 fn key(id: &str, scopes: &[&str]) -> Key {
     Key::new(id, "").scopes(scopes)
 }

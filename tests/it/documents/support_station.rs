@@ -1,5 +1,5 @@
-//! Support Station: live and test keys of an organisation, four scopes, 100 requests a minute with
-//! headers.
+//! Support Station: live and test keys of an organisation, four scopes, and 100 requests a minute
+//! with rate-limit headers.
 
 use super::Example;
 use crate::harness::{Key, Request};

@@ -31,7 +31,7 @@ fn wall_clock_that_jumps_moves_expiry_and_nothing_else() {
         },
     );
     let address = desk.gateway.address();
-    // A connection of its own each time, so that TLS is tried as well.
+    // Opens a new connection each time, to test TLS as well.
     let send = |key: &Key| {
         let request = Request::get("/api/v1/tickets").bearer(key);
         Client::tls(address, &certificates, "localhost").send(&request).status()
@@ -49,11 +49,11 @@ fn wall_clock_that_jumps_moves_expiry_and_nothing_else() {
     assert_eq!((send(&limited), send(&desk.crm)), (429, 200), "nor has it now");
     assert_eq!(Desk::status_over(&mut open, &desk.crm), 200);
 
-    // Edits are found by what the file is like, whatever time it is.
+    // Edits are detected by the state of the file, whatever the time is.
     desk.revoke_by_file();
     wait_for("the revocation", || (send(&desk.leaked) == 401).then_some(()));
 
-    // Ten years on, the gateway's certificate included.
+    // Ten years ahead by the gateway's clock, with which it also judges its certificate.
     set_clock(10 * 365 * 24 * HOUR);
     wait_for("the key has expired again", || (send(&temporary) == 401).then_some(()));
     assert_eq!((send(&desk.crm), Desk::status_over(&mut open, &desk.crm)), (200, 200));

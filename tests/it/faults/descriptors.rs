@@ -1,4 +1,4 @@
-//! File descriptors run out.
+//! The file descriptors are exhausted.
 
 use std::net::TcpStream;
 use std::process::Command;
@@ -47,7 +47,7 @@ fn clients_cannot_take_the_descriptors_that_edits_and_operators_need() {
     });
 }
 
-/// With one worker, so that one connection to the upstream serves all clients.
+/// Writes the files with one worker, so that one connection to the upstream serves all clients.
 fn one_worker(setup: Setup) -> Arc<TempDir> {
     let folder = setup.write();
     let file = folder.path().join("gateway.toml");
@@ -56,7 +56,7 @@ fn one_worker(setup: Setup) -> Arc<TempDir> {
     folder
 }
 
-/// Sets how many descriptors a process may have, its hard limit aside.
+/// Sets the soft limit of a process's descriptors.
 fn allow(gateway: &Gateway, descriptors: u32) {
     let pid = gateway.process().to_string();
     let set = Command::new("prlimit")
@@ -66,7 +66,7 @@ fn allow(gateway: &Gateway, descriptors: u32) {
     assert!(set.success());
 }
 
-/// Processor time that a process has used so far, in hundredths of a second.
+/// Returns the CPU time that a process has used, in hundredths of a second.
 fn processor_time(gateway: &Gateway) -> u64 {
     let stat =
         std::fs::read_to_string(format!("/proc/{}/stat", gateway.process())).expect("its state");
@@ -84,7 +84,7 @@ fn gateway_without_a_free_descriptor_serves_on_and_goes_back_to_work_when_there_
     let mut waiting = Client::plain(gateway.address());
     wait_for("it is told", || gateway.events("cannot accept connections").pop());
     let (begun, used) = (Instant::now(), processor_time(gateway));
-    // The time is what is measured.
+    // Measures the CPU time that is used during this second.
     std::thread::sleep(Duration::from_secs(1));
     let (used, share) =
         (processor_time(gateway) - used, 30 * begun.elapsed().as_millis() as u64 / 1000);

@@ -71,7 +71,7 @@ impl Unheard {
             .expect("the metric")
     }
 
-    /// Edits full of mistakes, each of which is an event; so often.
+    /// Saves `times` files with 600 errors each, each of which is an event.
     fn make_noise(&self, times: u32) {
         for time in 1..=times {
             let mistakes: String =
@@ -116,7 +116,7 @@ fn closed_standard_error_stops_nothing() {
 #[test]
 fn standard_error_that_nobody_reads_holds_no_revocation_up_and_what_is_lost_is_counted() {
     let gateway = Unheard::start();
-    // A pipe holds 64 KiB, the gateway some thousand events more.
+    // A pipe holds 64 KiB, and the gateway queues about a thousand further events.
     gateway.make_noise(12);
     assert!(gateway.metric("keygate_events_lost_total") > 0.0);
     gateway.serves_revokes_and_stops();

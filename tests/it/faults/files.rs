@@ -1,4 +1,5 @@
-//! `gateway.toml` and what it names turn into something else while the gateway runs.
+//! `gateway.toml` and the files that it names are replaced by something else while the gateway
+//! runs.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -9,7 +10,7 @@ use std::thread;
 use super::{Desk, REVOKED};
 use crate::harness::{Certificates, Client, Gateway, wait_for};
 
-/// What a file turns into, and how.
+/// What a file is replaced by, and how.
 type Fault = (&'static str, fn(&Path));
 
 const FAULTS: [Fault; 12] = [

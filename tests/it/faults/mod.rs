@@ -1,5 +1,5 @@
-//! Whatever breaks in the machine around it, what ran goes on, a key that a later good file revokes
-//! is refused, and somebody is told.
+//! Faults of the operating system: the gateway keeps serving, a key that a later valid file revokes
+//! is refused, and the fault is reported.
 
 mod clock;
 mod descriptors;
@@ -13,7 +13,7 @@ use crate::harness::{Client, Gateway, Key, Request, Setup, Upstream, library, wa
 
 const REVOKED: &str = "\n[revoked]\nkeys = [\"key_leaked\"]\n";
 
-/// A gateway with two keys, of which one is to be revoked.
+/// A gateway with two keys, one of which is revoked during the test.
 struct Desk {
     gateway: Gateway,
     crm: Key,
@@ -21,7 +21,7 @@ struct Desk {
 }
 
 impl Desk {
-    /// `start` starts what `setup` has made of the file.
+    /// Starts a gateway. `setup` changes the settings, and `start` starts it.
     fn open(setup: impl FnOnce(Setup) -> Setup, start: impl FnOnce(Setup) -> Gateway) -> Self {
         let reader = |id| Key::live(id).scopes(&["tickets:read"]);
         let (crm, leaked) = (reader("key_crm"), reader("key_leaked"));
@@ -60,7 +60,8 @@ impl Desk {
     }
 }
 
-/// What makes a process have the faults that `tests/faults/machine.c` finds in this folder.
+/// Returns the environment variables that give a process the faults described in this folder
+/// (`tests/faults/machine.c`).
 fn with_faults(folder: &Path) -> [(&'static str, PathBuf); 2] {
     [("LD_PRELOAD", library("faults/machine.c")), ("KEYGATE_TEST_FAULTS", folder.to_owned())]
 }

@@ -1,5 +1,5 @@
-//! Files that are there and cannot be read for a while: a failing disk, no descriptor left in the
-//! whole system, rights that come late.
+//! Files that exist but cannot be read for a while: a failing disk, no free descriptor in the whole
+//! system, or permissions that are granted late.
 
 use std::fs;
 
@@ -15,7 +15,8 @@ const EMFILE: i32 = 24;
 
 const REFUSED: &str = "the file is refused; what ran before goes on";
 
-/// A desk on a machine on which files that end so cannot be opened while `open` is in the folder.
+/// Starts a desk with fault injection. While the returned folder contains a file `open`, files
+/// whose paths have the suffix in it cannot be opened.
 fn open(setup: impl FnOnce(Setup) -> Setup) -> (Desk, TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let desk = Desk::open(setup, |setup| {

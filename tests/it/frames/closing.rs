@@ -1,4 +1,5 @@
-//! How connections are closed: with GOAWAY, close_notify and FIN, whatever the client does not do.
+//! How connections are closed: with GOAWAY, close_notify and FIN, even if the client does not
+//! respond.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -11,14 +12,14 @@ fn setup(upstream: &Upstream, tls: bool) -> Setup {
     if tls { setup.tls(&["localhost"]) } else { setup }
 }
 
-/// A connection whose client answers nothing.
+/// Opens a connection whose client acknowledges nothing.
 fn open(gateway: &Gateway, tls: bool) -> Wire {
     let mut wire = if tls { Wire::connect_tls(gateway) } else { Wire::connect(gateway) };
     wire.send(&[PREFACE, &settings(&[])].concat());
     wire
 }
 
-/// The codes of the GOAWAY frames that come, and how the connection ends behind them.
+/// Returns the error codes of the received GOAWAY frames, and how the connection ends after them.
 fn ending(wire: &mut Wire) -> (Vec<u32>, Result<(), ErrorKind>) {
     let (codes, end) = wire.ending();
     (codes, end.map_err(|error| error.kind()))
@@ -91,7 +92,7 @@ fn connection_whose_client_leaves_is_answered_in_kind() {
     assert_eq!(ending(&mut wire).1, Ok(()));
 }
 
-/// Waits until so many requests are in flight.
+/// Waits until `number` requests are in flight.
 fn wait_in_flight(gateway: &Gateway, number: f64) {
     wait_for("requests in flight", || {
         (gateway.metric("keygate_requests_in_flight") == Some(number)).then_some(())
@@ -110,7 +111,8 @@ fn clients_that_leave_with_requests_in_flight_are_noticed_even_if_they_read_noth
     });
     for tls in [false, true] {
         let gateway = setup(&upstream, tls).start();
-        // Their input is read to its end, or their window is open and they take nothing.
+        // For `/slow` the gateway waits for the upstream. For `/large` the windows are open, but
+        // the clients read nothing.
         for path in ["/slow", "/large"] {
             let wires: Vec<Wire> = (0..20)
                 .map(|_| {

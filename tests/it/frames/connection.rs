@@ -1,5 +1,5 @@
-//! The start of a connection, what is acknowledged on it, and its orderly end (RFC 9113 §3.4, §6.5,
-//! §6.7 and §6.8).
+//! The start of a connection, acknowledgements, and its orderly end (RFC 9113 §3.4, §6.5, §6.7 and
+//! §6.8).
 
 use std::time::Duration;
 

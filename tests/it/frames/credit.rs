@@ -1,4 +1,5 @@
-//! What a client may send of bodies comes back to it, however its requests end.
+//! Flow-control credit: the gateway returns the connection window for request bodies, however the
+//! requests end.
 
 use std::collections::BTreeMap;
 use std::io::{BufReader, Write};
@@ -10,16 +11,16 @@ use socket2::{Domain, Socket, Type};
 use super::wire::*;
 use crate::harness::{Gateway, Message, Setup};
 
-/// Of a body that is passed on, in bytes.
+/// The size of a forwarded body, in bytes.
 const BODY: usize = 10_000;
 
-/// A client that keeps within its windows (RFC 9113 §5.2).
+/// A client that respects its flow-control windows (RFC 9113 §5.2).
 struct Uploader {
     wire: Wire,
     window: usize,
-    /// Windows of the streams that were opened.
+    /// The windows of the streams that were opened.
     windows: BTreeMap<u32, usize>,
-    /// Statuses of the streams that have an answer, and 0 for those that were reset without one.
+    /// The status of each stream that has a response, or 0 if it was reset without one.
     answers: BTreeMap<u32, u16>,
     next: u32,
 }
@@ -35,7 +36,7 @@ impl Uploader {
         }
     }
 
-    /// Begins a POST.
+    /// Starts a POST request and returns its stream.
     fn post(&mut self, path: &str) -> u32 {
         let stream = self.next;
         self.next += 2;
@@ -44,7 +45,7 @@ impl Uploader {
         stream
     }
 
-    /// Sends so many bytes of a body as the windows allow it.
+    /// Sends `bytes` bytes of a body. Waits for WINDOW_UPDATE frames when a window is exhausted.
     #[track_caller]
     fn send(&mut self, stream: u32, mut bytes: usize, ended: bool) {
         loop {
@@ -96,7 +97,7 @@ impl Uploader {
         }
     }
 
-    /// Has a body passed on to the upstream.
+    /// Sends a request whose body is forwarded to the upstream.
     #[track_caller]
     fn pass_on(&mut self) {
         let stream = self.post("/open/late");
@@ -105,7 +106,7 @@ impl Uploader {
     }
 }
 
-/// A socket whose queue of those who want in is full.
+/// Returns a listening socket whose accept queue is full.
 fn full_queue() -> (Socket, SocketAddr, Vec<Socket>) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
@@ -121,7 +122,7 @@ fn full_queue() -> (Socket, SocketAddr, Vec<Socket>) {
     (socket, address, filling)
 }
 
-/// Answers each request once it has come whole.
+/// Answers each request once it has been received completely.
 fn answer_all(listener: TcpListener) {
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
@@ -137,7 +138,7 @@ fn answer_each(mut stream: TcpStream) {
     }
 }
 
-/// `most`: the size of a body that is still taken.
+/// `most`: the largest request body that is accepted.
 fn setup(url: &str, most: &str) -> Setup {
     Gateway::in_front_of_url(url)
         .api("public = [\"GET /**\", \"POST /open/**\"]\nconnect_timeout = \"1s\"")
@@ -157,7 +158,7 @@ fn uploads_go_on_behind_answers_that_came_because_the_upstream_accepts_nobody() 
         assert_eq!(client.status(stream), 504);
     }
     drop(filling);
-    // With room for more than one in its queue, none of those that follow has to knock twice.
+    // The longer accept queue spares later connections a retransmitted SYN.
     socket.listen(128).unwrap();
     answer_all(socket.into());
     for _ in 0..3 {
@@ -189,24 +190,24 @@ fn uploads_go_on_behind_bodies_that_were_too_large_and_named_no_length() {
 /// How a request ends.
 #[derive(Debug, Clone, Copy)]
 enum End {
-    /// By an answer that comes at once, in the middle, or behind the whole of it.
+    /// A response at once, before the body is complete, or after the whole body.
     Early,
     Late,
-    /// By the gateway, which does not send it on.
+    /// The gateway refuses to forward it.
     Refused,
     TooLarge,
-    /// By the client.
+    /// The client resets the stream.
     Reset,
-    /// By a deadline.
+    /// A timeout expires.
     TimedOut,
-    /// By an upstream that closes the connection.
+    /// The upstream closes the connection.
     Torn,
 }
 
 const ENDS: [End; 7] =
     [End::Early, End::Late, End::Refused, End::TooLarge, End::Reset, End::TimedOut, End::Torn];
 
-/// Ends as their paths say.
+/// Ends each request in the way that its path names.
 fn break_as_told(stream: TcpStream) {
     use std::io::{BufRead as _, Read as _};
     let mut requests = BufReader::new(stream.try_clone().unwrap());
@@ -254,7 +255,7 @@ fn window_of_a_connection_is_whole_again_whatever_ended_its_requests() {
         random ^= random << 17;
         (random % sides) as usize
     };
-    // What is passed on makes the window a megabyte large.
+    // Forwarded bodies make the gateway enlarge the connection window to 1 MiB.
     for _ in 0..110 {
         client.pass_on();
     }
@@ -295,7 +296,7 @@ fn window_of_a_connection_is_whole_again_whatever_ended_its_requests() {
         }
     }
     println!("{seen:?}");
-    // What is given back is told once it is a quarter of the window.
+    // Credit is returned in WINDOW_UPDATE frames only once it amounts to a quarter of the window.
     let whole = (0..40).any(|_| {
         client.pass_on();
         client.window > (1 << 20) - 2 * BODY

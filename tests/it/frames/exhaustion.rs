@@ -1,6 +1,6 @@
-//! Clients that make as much work as they can for as little as they can. Each is sent away within
-//! its budget, while an honest client on another connection sees nothing of it, and nothing is left
-//! behind.
+//! Clients that cause as much work as possible at little cost to themselves. The gateway closes
+//! each connection once its budget is used up. A correct client on another connection is not
+//! affected, and nothing is leaked.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::honest::Honest;
 use super::wire::*;
 use crate::harness::{Answer, Gateway, Upstream, wait_for};
 
-/// How much larger the process may be behind all floods than it was behind a few, in KiB.
+/// The most that the process may grow from the first few floods to the last, in KiB.
 const GROWTH: u64 = 24 << 10;
 
 fn open(upstream: &Upstream) -> Gateway {
@@ -16,7 +16,7 @@ fn open(upstream: &Upstream) -> Gateway {
     Gateway::in_front_of(upstream).server("max_streams = 100").api(public).start()
 }
 
-/// An upstream that answers what is asked for at `/slow` much later.
+/// Starts an upstream that answers requests for `/slow` after three seconds.
 fn slow_upstream() -> Upstream {
     Upstream::answering(|request| {
         let answer = Answer::new("200 OK", &[], b"done");
@@ -24,12 +24,12 @@ fn slow_upstream() -> Upstream {
     })
 }
 
-/// The same for each of so many streams.
+/// Returns what `bytes` returns for each of `streams` streams.
 fn each(streams: u32, bytes: impl Fn(u32) -> Vec<u8>) -> Vec<u8> {
     (0..streams).flat_map(|at| bytes(2 * at + 1)).collect()
 }
 
-/// A request that is answered much later.
+/// Returns a request that is answered after three seconds.
 fn slow(stream: u32) -> Vec<u8> {
     get(stream, "/slow")
 }
@@ -38,8 +38,7 @@ fn slow_post(stream: u32) -> Vec<u8> {
     post(stream, "/slow")
 }
 
-/// Names, and what is sent behind the preface. All of them ask for nothing, or take back what they
-/// asked for.
+/// Returns the name of each flood, and what is sent after the preface.
 fn floods() -> Vec<(&'static str, Vec<u8>)> {
     const MANY: usize = 30_000;
     let reset = |stream| number(RST_STREAM, stream, CANCEL);
@@ -95,7 +94,7 @@ fn floods() -> Vec<(&'static str, Vec<u8>)> {
             }),
         ),
         ("more streams than allowed", each(1000, slow)),
-        // CVE-2025-8671: the client has the gateway reset what it asked for.
+        // CVE-2025-8671: the client provokes the gateway into resetting the streams.
         (
             "resets by an empty WINDOW_UPDATE",
             each(1000, |stream| [slow(stream), number(WINDOW_UPDATE, stream, 0)].concat()),
@@ -138,7 +137,7 @@ fn floods_are_cut_off_while_an_honest_client_sees_nothing_and_nothing_stays() {
     let gateway = open(&upstream);
     let run = |name: &str, flood: &[u8]| {
         let mut wire = Wire::open(&gateway);
-        // The connection may be closed before all of it is sent.
+        // The gateway may close the connection before everything is sent.
         wire.send(flood);
         let code = wire.end();
         assert!(matches!(code, None | Some(ENHANCE_YOUR_CALM)), "{name}: {code:?}");
@@ -192,8 +191,8 @@ fn header_blocks_that_grow_are_refused_and_cost_no_memory() {
     let upstream = Upstream::start();
     let gateway = open(&upstream);
     let mut wire = Wire::open(&gateway);
-    // An entry of nearly 4 KB, named sixteen thousand times in each block (an HPACK bomb): 64 MB
-    // each, were it kept.
+    // An HPACK bomb: an entry of nearly 4 KB, referenced sixteen thousand times in each block,
+    // would take 64 MB per block if it were kept.
     let entry = [vec![0x40, 1, b'x'], text(&[b'y'; 4000])].concat();
     wire.send(&frame(HEADERS, WHOLE, 1, &[request("GET", "/", &[]), entry].concat()));
     assert_eq!(wire.status(1), 200);

@@ -1,4 +1,4 @@
-//! A client that does nothing wrong, on connections of its own, while others do.
+//! A client that behaves correctly, on connections of its own, while others attack.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{Gateway, Request};
 
-/// One request after the other until it is told to stop: over HTTP/2, and over HTTP/1.1 on a new
-/// connection each.
+/// Sends requests until it is stopped, alternately over one HTTP/2 connection and over a new
+/// HTTP/1.1 connection each.
 pub(super) struct Honest {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<(usize, Duration)>,
 }
 
-/// The longest that a request may take on a machine that does much else.
+/// The longest that a pair of requests may take on a busy machine.
 const SLOWEST: Duration = Duration::from_secs(10);
 
 impl Honest {
@@ -49,7 +49,7 @@ impl Honest {
         Self { stop, thread }
     }
 
-    /// How many requests were answered. None may have failed.
+    /// Stops the client. Returns how many requests were answered. Panics if one failed.
     #[track_caller]
     pub(super) fn finish(self) -> usize {
         self.stop.store(true, Ordering::Relaxed);

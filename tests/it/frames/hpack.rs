@@ -1,21 +1,21 @@
-//! Header blocks that are not what they seem (RFC 7541).
+//! Malformed and deceptive header blocks (RFC 7541).
 
 use super::suite::Bench;
 use super::suite::Want::{Goaway, Status};
 use super::suite::case;
 use super::wire::*;
 
-/// A GET whose header block ends with these bytes.
+/// Encodes a GET request whose header block ends with these bytes.
 fn behind(end: &[u8]) -> Vec<u8> {
     frame(HEADERS, WHOLE, 1, &[&request("GET", "/h", &[])[..], end].concat())
 }
 
-/// The same with these bytes before all fields.
+/// Encodes a GET request whose header block begins with these bytes.
 fn before(start: &[u8]) -> Vec<u8> {
     frame(HEADERS, WHOLE, 1, &[start, &request("GET", "/h", &[])].concat())
 }
 
-/// A field whose value is this Huffman string.
+/// Encodes a field whose value is this Huffman-coded string.
 fn huffman(bytes: &[u8]) -> Vec<u8> {
     [&[0, 1, b'x', 0x80 | u8::try_from(bytes.len()).unwrap()], bytes].concat()
 }
@@ -109,7 +109,7 @@ fn header_blocks_that_break_the_grammar_end_the_connection() {
             frame(HEADERS, WHOLE, 1, &request("GET", "/h", &[])[..20]),
             CORRUPT,
         ),
-        // The state of the tables is lost with a block, whatever the stream was.
+        // A malformed block makes the dynamic table unknown, whatever the state of its stream.
         case(
             "RFC 9113 4.3",
             "broken trailers",
@@ -127,8 +127,8 @@ fn entries_stay_in_step_over_refused_reset_and_malformed_requests() {
     let bench = Bench::start();
     let mut wire = Wire::open(&bench.gateway);
     let kept = |name: &str, value: &str| literal_as(0x40, name, value);
-    // Each of these leaves an entry, though nothing comes of it: malformed, not admitted, behind
-    // the end of its stream.
+    // Each of these adds an entry to the table although its request fails: it is malformed, not
+    // admitted, or follows the end of its stream.
     wire.send(&frame(
         HEADERS,
         WHOLE,

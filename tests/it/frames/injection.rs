@@ -1,15 +1,15 @@
-//! Every byte in every place of a request's head: what could end a line or a word of the HTTP/1.1
-//! request that the upstream gets is refused; what is passed on is passed on byte for byte, once.
+//! Every byte in every position of a request's head. A byte that could end a line or a word of the
+//! upstream's HTTP/1.1 request is refused. Everything else is forwarded unchanged and once.
 
 use super::suite::Bench;
 use super::wire::*;
 use crate::harness::Message;
 
-/// How many heads one connection may get wrong before it has used up its budget.
+/// The number of malformed heads that a connection may send within its budget.
 const EACH: usize = 64;
 
-/// Sends a request for each byte in the place that `head` puts it in; says which got an answer that
-/// is no refusal, and what reached the upstream.
+/// Sends one request for each byte, which `head` puts in its position. Returns the bytes that were
+/// answered with 200, and the requests that reached the upstream.
 fn passed(bench: &Bench, head: impl Fn(u8) -> Vec<u8>) -> (Vec<u8>, Vec<Message>) {
     bench.upstream.forget();
     let mut passed = Vec::new();
@@ -38,7 +38,7 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// Each byte as the test's own upstream reads it.
+/// Returns a byte as the test's upstream reads it.
 fn letter(byte: u8) -> char {
     char::from(byte)
 }
@@ -212,7 +212,7 @@ fn bodies_in_pieces_of_every_size_and_padding_arrive_as_they_are() {
                     &[&[padding.len() as u8][..], piece, &padding].concat(),
                 )),
             }
-            // Never more than the windows allow.
+            // Stay within the flow-control windows.
             if sent.len() > 60_000 {
                 wire.send(&std::mem::take(&mut sent));
             }

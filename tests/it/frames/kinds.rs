@@ -1,4 +1,4 @@
-//! Each kind of frame: its place, its size, its flags (RFC 9113 §4 and §6).
+//! Each frame type: its stream, its size and its flags (RFC 9113 §4 and §6).
 
 use super::suite::Want::{Goaway, Nothing, Reset, Status};
 use super::suite::{Bench, case};

@@ -1,6 +1,6 @@
-//! HTTP/2 on bare sockets: frames, states, header blocks and requests as no library would send
-//! them, each with the section that says what must happen; and floods, stalls and other ways to
-//! wear a server out.
+//! HTTP/2 tests that use sockets directly: frames, stream states, header blocks and requests that
+//! no library would send, each with the section that specifies the result; and floods, stalls and
+//! other denial-of-service attacks.
 
 mod closing;
 mod connection;

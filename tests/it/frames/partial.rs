@@ -1,4 +1,4 @@
-//! Frames of which a part has come: each has one deadline, and which one it is stands in a table.
+//! Incomplete frames: a table lists which timeout applies to each.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use crate::harness::{Answer, Gateway, Upstream, wait_for};
 
 const TICK: Duration = Duration::from_millis(200);
 
-/// An upstream that answers `/slow` after four seconds.
+/// Starts an upstream that answers `/slow` after four seconds.
 fn upstream() -> Upstream {
     Upstream::answering(|request| {
         let answer = Answer::new("200 OK", &[], b"done");
@@ -20,7 +20,7 @@ fn open(upstream: &Upstream, times: &str) -> Gateway {
     Gateway::in_front_of(upstream).server(times).api(public).start()
 }
 
-/// The start of a frame: its head, and what is sent of its payload.
+/// Encodes the start of a frame: a head with this length, and the first bytes of the payload.
 fn begin(kind: u8, flags: u8, stream: u32, length: u16, payload: &[u8]) -> Vec<u8> {
     let mut bytes = frame(kind, flags, stream, payload);
     bytes[1..3].copy_from_slice(&length.to_be_bytes());
@@ -69,12 +69,12 @@ fn frame_that_stops_ends_its_stream_alone_and_what_is_left_of_it_may_still_come(
     assert_eq!(wire.status(5), 200, "the connection goes on");
 }
 
-/// Who has to do with a part of a frame that is left to stand.
+/// What ends if a frame stays incomplete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ends {
     /// The connection, after `header_timeout`.
     Connection,
-    /// The stream, after `body_timeout`; and the connection, `header_timeout` later.
+    /// The stream, after `body_timeout`, and the connection `header_timeout` later.
     StreamFirst,
 }
 
@@ -123,8 +123,8 @@ fn partial_frame_has_the_deadline_of_its_kind() {
                 assert_eq!(took < Duration::from_secs(4), ends == Ends::Connection, "{name}");
             });
         }
-        // A stream that the client has reset itself may have no more DATA; one that the gateway
-        // has reset may.
+        // A client may send no more DATA on a stream that it has reset itself, but it may on one
+        // that the gateway has reset.
         scope.spawn(|| {
             let mut wire = Wire::open(&gateway);
             wire.send(&on_closed(0, b"x"));

@@ -1,10 +1,10 @@
-//! Priorities, which RFC 9113 §5.3.2 takes away: nothing is left of them but a mistake.
+//! Priorities, which RFC 9113 §5.3.2 deprecates. Only a stream that depends on itself is an error.
 
 use super::suite::Want::{Goaway, Reset, Status};
 use super::suite::{Bench, case};
 use super::wire::*;
 
-/// The block of a request that depends on this stream.
+/// Returns the payload of a HEADERS frame whose stream depends on this one.
 fn depends_on(stream: u8, path: &str) -> Vec<u8> {
     [&[0, 0, 0, stream, 9][..], &request("GET", path, &[])].concat()
 }

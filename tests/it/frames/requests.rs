@@ -1,11 +1,11 @@
-//! What a header block must say to be a request (RFC 9113 §8.2, §8.3 and §8.5), and what the
-//! upstream gets of it.
+//! What makes a header block a valid request (RFC 9113 §8.2, §8.3 and §8.5), and what is forwarded
+//! to the upstream.
 
 use super::suite::Want::{self, Reset, Status};
 use super::suite::{Bench, Case, case};
 use super::wire::*;
 
-/// A case of a whole request with these fields.
+/// Creates a case with a complete request of these fields.
 fn whole(section: &'static str, name: &'static str, fields: &[(&str, &str)], want: Want) -> Case {
     case(section, name, frame(HEADERS, WHOLE, 1, &block(fields)), want)
 }
@@ -259,7 +259,8 @@ fn cookies_in_crumbs_reach_the_upstream_as_one() {
 fn head_that_is_too_large_gets_431_and_what_it_left_in_the_table_counts_for_the_next() {
     let bench = Bench::start();
     let mut wire = Wire::open(&bench.gateway);
-    // The last field goes into the table, though the block was too large before it came.
+    // The last field is added to the dynamic table, although the block is already too large before
+    // it.
     let large = [
         request("GET", "/large", &[("x-large", &"x".repeat(9000))]),
         literal_as(0x40, "x-kept", "yes"),

@@ -1,5 +1,5 @@
-//! Clients that begin something and let it stand: what they hold is taken from them in time, and
-//! whoever is only slow is left alone.
+//! Clients that begin something and do not finish it. The gateway reclaims what they hold in time,
+//! and does not disconnect clients that are only slow.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -10,18 +10,17 @@ use super::wire::*;
 use crate::harness::{Answer, Gateway, Setup, Upstream, wait_for};
 
 const TICK: Duration = Duration::from_millis(200);
-/// How long anything may stand in these tests, by `gateway.toml`; and when at the latest it must
-/// have been noticed.
+/// The timeouts in `gateway.toml`, and the time after which a stall must have been noticed.
 const SHORT: &str = "body_timeout = \"1s\"\nheader_timeout = \"1s\"\nmin_transfer_rate = \"1KiB\"";
 const SOON: Duration = Duration::from_secs(8);
-/// INITIAL_WINDOW_SIZE (RFC 9113 §6.5.2).
+/// SETTINGS_INITIAL_WINDOW_SIZE (RFC 9113 §6.5.2).
 const WINDOW: u16 = 4;
 
 fn setup(upstream: &str) -> Setup {
     Gateway::in_front_of_url(upstream).server(SHORT).api(r#"public = ["GET /**", "POST /**"]"#)
 }
 
-/// An upstream whose answers are large, or come much later.
+/// Starts an upstream whose responses are 10 kB, 1 MiB (`/large`), or 20 seconds late (`/slow`).
 fn upstream() -> Upstream {
     Upstream::answering(|request| match request.start.split(' ').nth(1) {
         Some("/slow") => Answer::new("200 OK", &[], b"late").after(Duration::from_secs(20)),
@@ -30,7 +29,8 @@ fn upstream() -> Upstream {
     })
 }
 
-/// Sends these bytes again and again until the connection ends; the code of the GOAWAY.
+/// Sends these bytes repeatedly until the connection ends. Returns the error code of its GOAWAY, if
+/// any.
 #[track_caller]
 fn trickle(mut wire: Wire, bytes: &[u8]) -> Option<u32> {
     let begun = Instant::now();
@@ -251,7 +251,7 @@ fn stream_that_is_silent_while_both_sides_are_content_lives_on() {
     });
     let gateway = setup(&url).start();
     let mut wire = Wire::open(&gateway);
-    // The body of the request stays open, as that of a stream in both directions does.
+    // The request body stays open, like that of a bidirectional stream.
     wire.send(&post(1, "/events"));
     let mut come = Vec::new();
     loop {
@@ -293,7 +293,7 @@ fn grpc_stream_of_few_messages_lives_on_though_it_is_below_the_rate() {
     assert_eq!(wire.status(1), 200);
 }
 
-/// Sends as much of a body as the windows allow; how much that was.
+/// Sends as much of a body as the windows allow. Returns how many bytes that was.
 fn fill(wire: &mut Wire, stream: u32) -> usize {
     let (mut room, mut sent) = ([65_535_usize, 512 << 10], 0);
     wire.set_patience(TICK);
@@ -321,7 +321,7 @@ fn bodies_that_the_upstream_does_not_take_are_held_within_the_windows_and_for_a_
     const CLIENTS: usize = 8;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    // It takes connections and nothing else.
+    // The upstream accepts connections and reads nothing.
     std::thread::spawn(move || listener.incoming().collect::<Vec<_>>());
     let gateway = setup(&url).api("response_timeout = \"4s\"").start();
     let before = gateway.memory("VmRSS");
@@ -341,7 +341,7 @@ fn bodies_that_the_upstream_does_not_take_are_held_within_the_windows_and_for_a_
     );
     for wire in &mut wires {
         wire.set_patience(SOON);
-        // The upstream is to blame, or a client that could still have sent.
+        // 504 if the upstream is at fault, 408 if the client could still have sent data.
         assert!(matches!(wire.status(1), 408 | 504));
     }
     wait_for("nothing in flight", || (in_flight(&gateway) == 0).then_some(()));
@@ -376,7 +376,7 @@ fn in_flight(gateway: &Gateway) -> usize {
         .expect("the gauge")
 }
 
-/// The honest client is done, and so is everybody else in time.
+/// Stops the correct client. Asserts that all other requests end in time.
 #[track_caller]
 fn assert_nothing_in_flight(gateway: &Gateway, honest: Honest) {
     let begun = Instant::now();

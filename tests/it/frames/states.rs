@@ -1,4 +1,4 @@
-//! Streams: their ids, their states, their windows (RFC 9113 §5 and §6.9).
+//! Streams: their ids, states and windows (RFC 9113 §5 and §6.9).
 
 use super::suite::Want::{Goaway, Nothing, Reset, Status};
 use super::suite::{Bench, STREAMS, case};
@@ -115,7 +115,7 @@ fn frames_on_streams_in_another_state_are_refused() {
         case("5.1.1", "even id below the last one", get(5, "/five"), Goaway(PROTOCOL_ERROR))
             .then(5, frame(HEADERS, WHOLE, 4, &request("GET", "/four", &[])))
             .arrives(&["GET /five"]),
-        // To have skipped an id closes its stream.
+        // Skipped ids are closed streams.
         case("5.1.1", "id below the last one", get(5, "/five"), Goaway(STREAM_CLOSED))
             .then(5, get(3, "/three"))
             .arrives(&["GET /five"]),
@@ -246,7 +246,7 @@ fn frames_on_streams_in_another_state_are_refused() {
     ]);
 }
 
-/// A POST that says how long its body is.
+/// Encodes the head of a POST request with a `content-length`.
 fn sized(stream: u32, length: &str) -> Vec<u8> {
     frame(HEADERS, END_HEADERS, stream, &request("POST", "/sized", &[("content-length", length)]))
 }
@@ -274,7 +274,7 @@ fn window_of_each_stream_is_kept_to_the_byte_and_may_be_less_than_nothing() {
         (frame.payload.clone(), frame.ends_stream())
     };
     assert_eq!(data(&mut wire), (b"0123".to_vec(), false));
-    // Two bytes are owed now, and one more may come once they are paid.
+    // The window is now −2. The two updates raise it to 0 and then to 1.
     wire.send(
         &[settings(&[(4, 2)]), number(WINDOW_UPDATE, 1, 2), frame(PING, 0, 0, b"in order")]
             .concat(),

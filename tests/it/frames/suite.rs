@@ -1,4 +1,4 @@
-//! What a table of cases is, and how one is run.
+//! Tables of cases, and how a case is run.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -6,37 +6,37 @@ use std::time::Duration;
 use super::wire::{Frame, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE, Wire, get};
 use crate::harness::{Gateway, Upstream, wait_for};
 
-/// What must come of a case.
+/// The required outcome of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Want {
-    /// The connection ends with this code.
+    /// The connection ends with this error code.
     Goaway(u32),
-    /// The stream is reset with this code, without an answer; the connection goes on.
+    /// The stream is reset with this error code, without a response. The connection stays open.
     Reset(u32, u32),
-    /// The stream gets an answer with this status; the connection goes on.
+    /// The stream gets a response with this status. The connection stays open.
     Status(u32, u16),
-    /// Nothing comes of it; the connection goes on.
+    /// The gateway ignores it. The connection stays open.
     Nothing,
 }
 
-/// What a client does.
+/// An action of the client.
 #[derive(Debug, Clone)]
 pub(super) enum Step {
     Send(Vec<u8>),
-    /// Waits until the answer on this stream has ended.
+    /// Waits until the response on this stream has ended.
     Await(u32),
 }
 
-/// One thing that a client may do behind the preface and its SETTINGS.
+/// What a client sends after the preface and its SETTINGS.
 pub(super) struct Case {
     name: &'static str,
-    /// What decides: a section of RFC 9113, unless another one is named.
+    /// The section of RFC 9113 that decides, unless another document is named.
     section: &'static str,
     steps: Vec<Step>,
     want: Want,
-    /// Methods and targets of the requests that reach the upstream whole.
+    /// Methods and targets of the requests that reach the upstream completely.
     arrives: &'static [&'static str],
-    /// Whether they may as well be broken off before.
+    /// Whether they may also be cancelled before they reach the upstream.
     perhaps: bool,
 }
 
@@ -50,7 +50,7 @@ pub(super) fn case(
 }
 
 impl Case {
-    /// Waits for the end of the answer on a stream, and then sends more.
+    /// Waits until the response on a stream has ended, and then sends more.
     pub(super) fn then(mut self, stream: u32, sent: impl Into<Vec<u8>>) -> Self {
         self.steps.extend([Step::Await(stream), Step::Send(sent.into())]);
         self
@@ -61,23 +61,23 @@ impl Case {
         self
     }
 
-    /// The request is whole and was admitted, but what comes behind it may break it off before it
-    /// arrives.
+    /// The request is complete and was admitted, but what follows it may cancel it before it
+    /// reaches the upstream.
     pub(super) fn may_arrive(mut self, requests: &'static [&'static str]) -> Self {
         (self.arrives, self.perhaps) = (requests, true);
         self
     }
 }
 
-/// A gateway that lets much pass without a key, and whatever it passes on.
+/// A gateway that admits GET, POST and OPTIONS requests without a key, and its upstream.
 pub(super) struct Bench {
     pub(super) upstream: Upstream,
     pub(super) gateway: Gateway,
-    /// What earlier cases may still send.
+    /// Requests that earlier cases may still forward.
     late: RefCell<Vec<&'static str>>,
 }
 
-/// Streams at a time.
+/// The limit of concurrent streams.
 pub(super) const STREAMS: u32 = 4;
 const PROBE: u32 = 0x7fff_0001;
 
@@ -153,7 +153,7 @@ impl Bench {
         if !expected {
             return said(format!("{:?} was to come, not {came:?}", case.want));
         }
-        // What was passed on at all was so before the gateway said what came of it.
+        // Whatever is forwarded at all is forwarded before the gateway sends the outcome.
         let arrived = || -> Vec<String> {
             let requests = self
                 .upstream
@@ -181,7 +181,7 @@ impl Bench {
     }
 }
 
-/// What came that says something about a case.
+/// A received frame that determines the outcome of a case.
 #[derive(Debug, PartialEq, Eq)]
 enum Came {
     Goaway(u32),
@@ -190,7 +190,6 @@ enum Came {
 }
 
 impl Came {
-    /// Whether it ends more than a stream that was answered.
     fn is_end(&self) -> bool {
         matches!(self, Self::Goaway(_))
     }
@@ -211,7 +210,7 @@ fn outcome(frames: &[Frame]) -> Vec<Came> {
     came
 }
 
-/// Whether nothing more needs to be read.
+/// Returns whether no more frames need to be read.
 fn is_settled(want: Want, frames: &[Frame]) -> bool {
     let probed = frames.iter().any(|frame| frame.stream == PROBE && frame.ends_stream());
     match want {

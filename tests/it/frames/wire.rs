@@ -1,4 +1,4 @@
-//! HTTP/2 written and read byte by byte, so that a test can send what no library would.
+//! HTTP/2, written and read byte by byte, so that a test can send what no library would.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -23,12 +23,12 @@ pub(super) const CONTINUATION: u8 = 9;
 pub(super) const ACK: u8 = 1;
 pub(super) const END_STREAM: u8 = 1;
 pub(super) const END_HEADERS: u8 = 4;
-/// Of a request without a body that fits into one frame.
+/// The flags of a HEADERS frame that is a complete request without a body.
 pub(super) const WHOLE: u8 = END_STREAM | END_HEADERS;
 pub(super) const PADDED: u8 = 8;
 pub(super) const WITH_PRIORITY: u8 = 0x20;
 
-/// The codes of RFC 9113 §7.
+/// Error codes (RFC 9113 §7).
 pub(super) const PROTOCOL_ERROR: u32 = 1;
 pub(super) const FLOW_CONTROL_ERROR: u32 = 3;
 pub(super) const STREAM_CLOSED: u32 = 5;
@@ -38,18 +38,18 @@ pub(super) const CANCEL: u32 = 8;
 pub(super) const COMPRESSION_ERROR: u32 = 9;
 pub(super) const ENHANCE_YOUR_CALM: u32 = 11;
 
-/// A frame of these parts, whatever they say.
+/// Encodes a frame. The parts need not be valid.
 pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let [_, a, b, c] = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&[a, b, c, kind, flags][..], &stream.to_be_bytes(), payload].concat()
 }
 
-/// A frame whose payload is one number.
+/// Encodes a frame whose payload is one 32-bit number.
 pub(super) fn number(kind: u8, stream: u32, number: u32) -> Vec<u8> {
     frame(kind, 0, stream, &number.to_be_bytes())
 }
 
-/// A SETTINGS frame.
+/// Encodes a SETTINGS frame.
 pub(super) fn settings(values: &[(u16, u32)]) -> Vec<u8> {
     let values: Vec<u8> = values
         .iter()
@@ -58,22 +58,23 @@ pub(super) fn settings(values: &[(u16, u32)]) -> Vec<u8> {
     frame(SETTINGS, 0, 0, &values)
 }
 
-/// A field that no table holds: `form` says how it is to be kept (RFC 7541 §6.2).
+/// Encodes a literal field with a literal name (RFC 7541 §6.2). `form`: the first byte, which says
+/// how the field is indexed.
 pub(super) fn literal_as(form: u8, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Vec<u8> {
     [vec![form], text(name.as_ref()), text(value.as_ref())].concat()
 }
 
-/// The same, not to be kept.
+/// Encodes a literal field without indexing (RFC 7541 §6.2.2).
 pub(super) fn literal(name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Vec<u8> {
     literal_as(0, name, value)
 }
 
-/// A string as it is (RFC 7541 §5.2).
+/// Encodes a string without Huffman coding (RFC 7541 §5.2).
 pub(super) fn text(text: &[u8]) -> Vec<u8> {
     [integer(0, 7, text.len()), text.to_vec()].concat()
 }
 
-/// RFC 7541 §5.1.
+/// Encodes an integer (RFC 7541 §5.1).
 pub(super) fn integer(form: u8, prefix: u32, mut value: usize) -> Vec<u8> {
     let most = (1 << prefix) - 1;
     if value < most {
@@ -89,32 +90,32 @@ pub(super) fn integer(form: u8, prefix: u32, mut value: usize) -> Vec<u8> {
     out
 }
 
-/// A header block of these fields.
+/// Encodes these fields as a header block.
 pub(super) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     fields.iter().flat_map(|(name, value)| literal(name, value)).collect()
 }
 
-/// The pseudo-header fields of a request.
+/// Returns the pseudo-header fields of a request.
 pub(super) fn pseudo<'t>(method: &'t str, path: &'t str) -> [(&'t str, &'t str); 4] {
     [(":method", method), (":scheme", "http"), (":authority", "desk.example"), (":path", path)]
 }
 
-/// The header block of a request with more fields.
+/// Encodes the header block of a request. `more`: the fields after the pseudo-header fields.
 pub(super) fn request(method: &str, path: &str, more: &[(&str, &str)]) -> Vec<u8> {
     [block(&pseudo(method, path)), block(more)].concat()
 }
 
-/// A whole GET.
+/// Encodes a complete GET request.
 pub(super) fn get(stream: u32, path: &str) -> Vec<u8> {
     frame(HEADERS, WHOLE, stream, &request("GET", path, &[]))
 }
 
-/// A POST whose body is to follow.
+/// Encodes the head of a POST request. Its body is sent separately.
 pub(super) fn post(stream: u32, path: &str) -> Vec<u8> {
     frame(HEADERS, END_HEADERS, stream, &request("POST", path, &[]))
 }
 
-/// What came.
+/// A received frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Frame {
     pub(super) kind: u8,
@@ -124,14 +125,14 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// The code of a RST_STREAM or a GOAWAY.
+    /// Returns the error code of a RST_STREAM or GOAWAY frame.
     pub(super) fn code(&self) -> u32 {
         let at = if self.kind == GOAWAY { 4 } else { 0 };
         u32::from_be_bytes(self.payload[at..at + 4].try_into().unwrap())
     }
 
-    /// The status that an answer's header block begins with. The gateway keeps nothing in tables,
-    /// so the block says it alone.
+    /// Returns the status that begins the header block of a response. The gateway adds nothing to
+    /// the dynamic table, so the block can be read without earlier ones.
     pub(super) fn status(&self) -> u16 {
         match self.payload.strip_prefix(b"\x20").unwrap_or(&self.payload) {
             [indexed @ 0x88..=0x8e, ..] => {
@@ -157,13 +158,13 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    /// Connects and says nothing.
+    /// Connects and sends nothing.
     pub(super) fn connect(gateway: &Gateway) -> Self {
         let socket = dial(gateway);
         Self { bytes: Box::new(socket.try_clone().unwrap()), socket }
     }
 
-    /// Connects with TLS and agrees on `h2`.
+    /// Connects with TLS and negotiates `h2`.
     pub(super) fn connect_tls(gateway: &Gateway) -> Self {
         let socket = dial(gateway);
         let mut config = (*gateway.certificates().client_config()).clone();
@@ -181,34 +182,38 @@ impl Wire {
         Self::open_with(gateway, &[])
     }
 
-    /// The same with these settings.
+    /// Connects and sends the preface and these SETTINGS.
     pub(super) fn open_with(gateway: &Gateway, values: &[(u16, u32)]) -> Self {
         let mut wire = Self::connect(gateway);
         wire.send(&[PREFACE, &settings(values)].concat());
         wire
     }
 
-    /// Sends all of it, or what the other side takes of it: its answer is what counts.
+    /// Sends the bytes. Returns `false` if the peer has stopped reading, which callers may ignore:
+    /// only its response counts.
     pub(super) fn send(&mut self, bytes: &[u8]) -> bool {
         self.bytes.write_all(bytes).and_then(|()| self.bytes.flush()).is_ok()
     }
 
-    /// How long reading and writing may take from now on.
+    /// Sets the timeout of each read and write.
     pub(super) fn set_patience(&self, patience: Duration) {
         self.socket.set_read_timeout(Some(patience)).unwrap();
         self.socket.set_write_timeout(Some(patience)).unwrap();
     }
 
-    /// The next frame; nothing once the other side has closed.
+    /// Returns the next frame, or `None` if the peer has closed the connection.
     ///
     /// # Panics
-    /// Nothing comes for too long.
+    /// Panics if no frame arrives within the timeout.
     #[track_caller]
     pub(super) fn read(&mut self) -> Option<Frame> {
         self.try_read().expect("a frame or the end")
     }
 
-    /// The same, where it is no surprise that nothing comes.
+    /// Returns the next frame, or `None` if the peer has closed the connection.
+    ///
+    /// # Errors
+    /// Returns the error of the read, such as a timeout.
     pub(super) fn try_read(&mut self) -> std::io::Result<Option<Frame>> {
         let mut head = [0; 9];
         if !self.fill(&mut head)? {
@@ -220,7 +225,7 @@ impl Wire {
         Ok(whole.then_some(Frame { kind: head[3], flags: head[4], stream, payload }))
     }
 
-    /// Reads so many bytes; false where the other side has closed before.
+    /// Fills the buffer. Returns `false` if the peer closes the connection first.
     fn fill(&mut self, buffer: &mut [u8]) -> std::io::Result<bool> {
         use std::io::ErrorKind::{ConnectionAborted, ConnectionReset, UnexpectedEof};
         match self.bytes.read_exact(buffer) {
@@ -233,7 +238,7 @@ impl Wire {
         }
     }
 
-    /// Reads up to the first frame that is looked for.
+    /// Reads up to the first frame for which `found` returns `true`, and returns it.
     #[track_caller]
     pub(super) fn read_until(&mut self, mut found: impl FnMut(&Frame) -> bool) -> Frame {
         let mut before = Vec::new();
@@ -246,20 +251,20 @@ impl Wire {
         panic!("the connection was closed behind {before:?}");
     }
 
-    /// The status of the answer on a stream.
+    /// Returns the status of the response on a stream.
     #[track_caller]
     pub(super) fn status(&mut self, stream: u32) -> u16 {
         self.read_until(|frame| frame.kind == HEADERS && frame.stream == stream).status()
     }
 
-    /// The code of the GOAWAY that the connection ends with.
+    /// Waits until the connection ends. Returns the error code of its last GOAWAY.
     #[track_caller]
     pub(super) fn goodbye(&mut self) -> u32 {
         self.end().expect("GOAWAY before the end")
     }
 
-    /// Waits for the end; the code of the GOAWAY before it. That one is lost where more was sent
-    /// than the gateway reads behind it.
+    /// Waits until the connection ends. Returns the error code of its last GOAWAY, or `None` if
+    /// none arrived: GOAWAY is lost if the client sent more than the gateway reads after it.
     #[track_caller]
     pub(super) fn end(&mut self) -> Option<u32> {
         std::iter::from_fn(|| self.read())
@@ -268,13 +273,13 @@ impl Wire {
             .map(|frame| frame.code())
     }
 
-    /// Closes this side and goes on listening, as far as the other side can tell.
+    /// Shuts down the sending direction and keeps the receiving direction open.
     pub(super) fn end_sending(&self) {
         self.socket.shutdown(std::net::Shutdown::Write).unwrap();
     }
 
-    /// Waits for the end: the codes of the GOAWAY frames before it, and what is wrong with it, as
-    /// a client sees it that asks for close_notify.
+    /// Waits until the connection ends. Returns the error codes of the GOAWAY frames, and the
+    /// result of the last read, which is an error if a TLS connection ends without close_notify.
     pub(super) fn ending(&mut self) -> (Vec<u32>, std::io::Result<()>) {
         let mut codes = Vec::new();
         let mut all = Vec::new();

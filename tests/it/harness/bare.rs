@@ -1,11 +1,12 @@
-//! Upstreams on bare sockets, for what the one that records requests is too well-behaved to do.
-//! They end with the process.
+//! Upstreams that use sockets directly and do what [`Upstream`](super::Upstream) never does. They
+//! run until the process ends.
 
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 
-/// Each connection is handed to `serve`, on a thread of its own. Returns the URL.
+/// Starts an upstream that passes each connection to `serve`, on a thread of its own. Returns its
+/// URL.
 pub(crate) fn bare_upstream(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -19,7 +20,7 @@ pub(crate) fn bare_upstream(serve: impl Fn(TcpStream) + Send + Sync + 'static) -
     url
 }
 
-/// The same, once the head of a request has been read.
+/// Starts an upstream that reads the head of a request before it passes the connection to `serve`.
 pub(crate) fn upstream_after_head(
     serve: impl Fn(BufReader<TcpStream>) + Send + Sync + 'static,
 ) -> String {

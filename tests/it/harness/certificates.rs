@@ -1,4 +1,4 @@
-//! A certification authority for tests, and a server certificate by it.
+//! A certification authority for tests, and a server certificate that it issued.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustls::pki_types::CertificateDer;
 
-/// A certificate and its key, both in PEM.
+/// Issues a certificate. Returns it and its private key, both in PEM.
 fn issue(
     leaf: CertificateParams,
     authority: &CertifiedIssuer<'static, KeyPair>,
@@ -17,7 +17,7 @@ fn issue(
     (cert.pem(), key.serialize_pem())
 }
 
-/// Made for each gateway that speaks TLS.
+/// A server certificate with its private key and its own authority.
 pub(crate) struct Certificates {
     authority: CertificateDer<'static>,
     authority_pem: String,
@@ -28,12 +28,12 @@ pub(crate) struct Certificates {
 }
 
 impl Certificates {
-    /// A certificate for these names.
+    /// Issues a certificate for these names.
     pub(crate) fn for_names(names: &[String]) -> Self {
         Self::make(names, CertificateParams::new(names.to_vec()).expect("names"))
     }
 
-    /// One that is good for so long from 30 days ago.
+    /// Issues a certificate whose validity began 30 days ago and lasts for `life`.
     pub(crate) fn lasting(names: &[&str], life: Duration) -> Self {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names.clone()).expect("names");
@@ -61,7 +61,7 @@ impl Certificates {
         }
     }
 
-    /// Another certificate by the same authority.
+    /// Issues another certificate by the same authority.
     pub(crate) fn with_same_authority(&self) -> Self {
         let (cert_pem, key_pem) =
             issue(CertificateParams::new(self.names.clone()).expect("names"), &self.issuer);
@@ -75,8 +75,8 @@ impl Certificates {
         }
     }
 
-    /// Puts another certificate by the same authority in the place of the one in this folder, each
-    /// file by renaming.
+    /// Replaces the certificate in this folder by another one of the same authority. Each file is
+    /// replaced by renaming.
     pub(crate) fn renew(&self, folder: &Path) {
         let staged = tempfile::tempdir_in(folder).expect("a folder");
         self.with_same_authority().write(staged.path());
@@ -85,14 +85,14 @@ impl Certificates {
         }
     }
 
-    /// Writes `ca.pem`, `cert.pem` and `key.pem`, the key for its owner's eyes only.
+    /// Writes `ca.pem`, `cert.pem` and `key.pem`. Only the owner may read the key.
     pub(crate) fn write(&self, folder: &Path) {
         std::fs::write(folder.join("ca.pem"), &self.authority_pem)
             .expect("the authority is written");
         self.write_as(folder, "cert.pem", "key.pem");
     }
 
-    /// Writes certificate and key under these names.
+    /// Writes the certificate and the key under these names.
     pub(crate) fn write_as(&self, folder: &Path, cert: &str, key: &str) {
         use std::os::unix::fs::PermissionsExt;
         std::fs::write(folder.join(cert), &self.cert_pem).expect("the certificate is written");
@@ -101,19 +101,20 @@ impl Certificates {
             .expect("the key is private");
     }
 
-    /// The first name of the certificate.
+    /// Returns the first name of the certificate.
     pub(crate) fn name(&self) -> &str {
         &self.names[0]
     }
 
-    /// This authority alone.
+    /// Returns a root store with only this authority.
     pub(crate) fn roots(&self) -> rustls::RootCertStore {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.authority.clone()).expect("the authority is usable");
         roots
     }
 
-    /// For a client that trusts this authority alone and speaks HTTP/1.1.
+    /// Returns the configuration of a client that trusts only this authority and offers only
+    /// HTTP/1.1.
     pub(crate) fn client_config(&self) -> Arc<rustls::ClientConfig> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = rustls::ClientConfig::builder_with_provider(provider)
@@ -124,7 +125,7 @@ impl Certificates {
         Arc::new(config)
     }
 
-    /// For a server with this certificate.
+    /// Returns the configuration of a server with this certificate.
     pub(crate) fn server_config(&self) -> Arc<rustls::ServerConfig> {
         use rustls::pki_types::pem::PemObject;
         let chain = vec![

@@ -1,4 +1,4 @@
-//! A client that sends exactly what it is told and reads exactly what comes back.
+//! A client that sends exactly the bytes it is given and reads exactly the bytes that it receives.
 
 use std::io::{BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -15,7 +15,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// A request with a `Host` of its own, unless [`Self::host`] changes it.
+    /// Creates a request with a default `Host`, which [`Self::host`] replaces.
     pub(crate) fn new(method: &str, target: &str) -> Self {
         Self {
             method: method.into(),
@@ -62,7 +62,7 @@ impl Request {
 trait Stream: Read + Write + Send {}
 impl<S: Read + Write + Send> Stream for S {}
 
-/// One connection.
+/// A connection.
 pub(crate) struct Client {
     stream: BufReader<Box<dyn Stream>>,
 }
@@ -73,7 +73,7 @@ impl Client {
         Self::over(connect(address))
     }
 
-    /// Connects with TLS, asking for `name`.
+    /// Connects with TLS and sends `name` as the server name (SNI).
     pub(crate) fn tls(address: SocketAddr, certificates: &Certificates, name: &str) -> Self {
         let name = name.to_owned().try_into().expect("a server name");
         let session = rustls::ClientConnection::new(certificates.client_config(), name)
@@ -85,28 +85,28 @@ impl Client {
         Self { stream: BufReader::new(Box::new(stream)) }
     }
 
-    /// Sends a request and reads its answer.
+    /// Sends a request and reads its response.
     #[track_caller]
     pub(crate) fn send(&mut self, request: &Request) -> Message {
         self.write(&request.bytes());
         self.read(&request.method)
     }
 
-    /// Sends a request and reads its answer; nothing where there is no whole one, because the other
-    /// side is gone.
+    /// Sends a request and reads its response. Returns `None` if no complete response arrives
+    /// because the peer has closed the connection.
     pub(crate) fn try_send(&mut self, request: &Request) -> Option<Message> {
         self.write(&request.bytes());
         Message::read(&mut self.stream, |answer| answer.status() != 204).ok().flatten()
     }
 
-    /// Sends these bytes. What the other side does not take any more is no matter: its answer is
-    /// what counts.
+    /// Sends these bytes. Ignores write errors: the peer may stop reading once it has responded,
+    /// and only its response counts.
     pub(crate) fn write(&mut self, bytes: &[u8]) {
         let stream = self.stream.get_mut();
         let _ = stream.write_all(bytes).and_then(|()| stream.flush());
     }
 
-    /// Reads the answer to a request with this method, skipping interim ones.
+    /// Reads the response to a request with this method. Skips interim responses other than 101.
     #[track_caller]
     pub(crate) fn read(&mut self, method: &str) -> Message {
         loop {
@@ -122,7 +122,7 @@ impl Client {
         }
     }
 
-    /// Whether the other side has closed, after everything it sent was read.
+    /// Returns whether the peer has closed the connection, after everything that it sent was read.
     pub(crate) fn is_closed(&mut self) -> bool {
         matches!(self.stream.read(&mut [0]), Ok(0) | Err(_))
     }

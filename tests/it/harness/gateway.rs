@@ -1,4 +1,4 @@
-//! The real binary, in a folder of its own.
+//! Runs the real binary in a folder of its own.
 
 mod processes;
 
@@ -19,16 +19,16 @@ use super::{Certificates, Client, Message, Request, Upstream, wait_for};
 
 type Lines = Arc<Mutex<Vec<String>>>;
 
-/// A `gateway.toml` in the making.
+/// A `gateway.toml` that is being built.
 pub(crate) struct Setup {
     server: String,
-    /// Plain settings of the one `[[api]]`.
+    /// Settings of the only `[[api]]`, without its sub-tables.
     api: String,
-    /// Its sub-tables.
+    /// Sub-tables of the `[[api]]`.
     tables: String,
     rest: String,
     certificates: Option<Certificates>,
-    /// More settings of `[server.tls]`.
+    /// Further settings of `[server.tls]`.
     tls: String,
 }
 
@@ -61,21 +61,21 @@ impl Setup {
         self.more(&key.block())
     }
 
-    /// Adds anything behind the `[[api]]`.
+    /// Adds tables after the `[[api]]`.
     pub(crate) fn more(mut self, lines: &str) -> Self {
         self.rest.push_str(lines);
         self.rest.push('\n');
         self
     }
 
-    /// Serves TLS with a certificate for these names.
+    /// Serves TLS with a new certificate for these names.
     pub(crate) fn tls(mut self, names: &[&str]) -> Self {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         self.certificates = Some(Certificates::for_names(&names));
         self
     }
 
-    /// The same with this certificate.
+    /// Serves TLS with this certificate.
     pub(crate) fn tls_with(mut self, certificates: Certificates) -> Self {
         self.certificates = Some(certificates);
         self
@@ -92,13 +92,13 @@ impl Setup {
         Gateway::serve(&toml, certificates)
     }
 
-    /// The same, but nobody reads what the gateway logs.
+    /// Starts the gateway, but does not read its access log (its standard output).
     pub(crate) fn start_with_blocked_log(self) -> Gateway {
         let (toml, certificates) = self.finish();
         Gateway::run(&toml, certificates, false)
     }
 
-    /// A folder with this `gateway.toml`, for a gateway that is started more than once.
+    /// Creates a folder with this `gateway.toml`, for a gateway that is started more than once.
     pub(crate) fn write(self) -> Arc<TempDir> {
         let (toml, certificates) = self.finish();
         Arc::new(Gateway::folder_with(&toml, certificates.as_ref()))
@@ -116,7 +116,7 @@ impl Setup {
     }
 }
 
-/// A running gateway; it is killed when it goes out of scope.
+/// A running gateway. It is killed when it is dropped.
 pub(crate) struct Gateway {
     folder: Arc<TempDir>,
     child: Child,
@@ -128,12 +128,13 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// One API named `desk`, with bearer keys of a live and a test world.
+    /// Returns the settings of one API named `desk`, whose keys have the environments `live` and
+    /// `test`.
     pub(crate) fn in_front_of(upstream: &Upstream) -> Setup {
         Self::in_front_of_url(&upstream.url())
     }
 
-    /// The same, for an upstream that is not one of the harness's.
+    /// Returns the same settings as [`Self::in_front_of`], for an upstream given by its URL.
     pub(crate) fn in_front_of_url(upstream: &str) -> Setup {
         let prefix = |world: &str| format!("sk_{world}_");
         let api = format!(
@@ -172,17 +173,18 @@ impl Gateway {
         folder
     }
 
-    /// Starts the binary in a folder that has all it needs.
+    /// Starts the binary in a folder that already contains its files.
     pub(crate) fn serve_in(folder: impl Into<Arc<TempDir>>) -> Self {
         Self::run_in(folder.into(), None, true, &[])
     }
 
-    /// The same, with more in its environment.
+    /// Starts the binary like [`Self::serve_in`], with additional environment variables.
     pub(crate) fn serve_in_with(folder: Arc<TempDir>, environment: &[(&str, PathBuf)]) -> Self {
         Self::run_in(folder, None, true, environment)
     }
 
-    /// The same, started by a program that takes its place, such as `prlimit`.
+    /// Starts the binary like [`Self::serve_in`], by a program that then executes it, such as
+    /// `prlimit`.
     pub(crate) fn serve_in_by(folder: Arc<TempDir>, starter: &[&str]) -> Self {
         let mut command = Command::new(starter[0]);
         command.args(&starter[1..]).arg(env!("CARGO_BIN_EXE_keygate"));
@@ -195,7 +197,7 @@ impl Gateway {
         read_log: bool,
         environment: &[(&str, PathBuf)],
     ) -> Self {
-        // A name of its own in the folder, so that a test can put another program in its place.
+        // A symbolic link in the folder lets a test replace the program.
         let program = folder.path().join("keygate");
         if !program.exists() {
             std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_keygate"), &program).expect("a link");
@@ -215,7 +217,7 @@ impl Gateway {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the gateway starts");
         let events = collect(child.stderr.take().expect("a pipe"));
-        // A pipe that nobody reads stays open with the child and fills up.
+        // A pipe that is not read stays open as long as the child lives, and fills up.
         let log =
             if read_log { collect(child.stdout.take().expect("a pipe")) } else { Lines::default() };
         wait_for("the gateway is ready", || {
@@ -244,23 +246,23 @@ impl Gateway {
         self.address
     }
 
-    /// The admin listener.
+    /// Returns the address of the admin listener.
     pub(crate) fn admin_address(&self) -> SocketAddr {
         self.admin.expect("an admin listener")
     }
 
-    /// A page of the admin listener, such as `/metrics`.
+    /// Requests a page of the admin listener, such as `/metrics`.
     #[track_caller]
     pub(crate) fn admin(&self, path: &str) -> Message {
         Client::plain(self.admin_address()).send(&Request::get(path).host("localhost"))
     }
 
-    /// What a client needs to believe the gateway.
+    /// Returns the certificates that a client needs to verify the gateway.
     pub(crate) fn certificates(&self) -> &Certificates {
         self.certificates.as_ref().expect("a gateway with TLS")
     }
 
-    /// A new connection, with TLS where the gateway has it.
+    /// Opens a connection, with TLS if the gateway serves TLS.
     pub(crate) fn client(&self) -> Client {
         match &self.certificates {
             Some(certificates) => Client::tls(self.address, certificates, certificates.name()),
@@ -268,7 +270,7 @@ impl Gateway {
         }
     }
 
-    /// A new connection with TLS, asking for this name.
+    /// Opens a connection with TLS and sends this server name (SNI).
     pub(crate) fn client_for(&self, name: &str) -> Client {
         Client::tls(self.address, self.certificates.as_ref().expect("a gateway with TLS"), name)
     }
@@ -279,12 +281,13 @@ impl Gateway {
         self.client().send(request)
     }
 
-    /// `gateway.toml`.
+    /// Returns the path of `gateway.toml`.
     pub(crate) fn file(&self) -> PathBuf {
         self.folder.path().join("gateway.toml")
     }
 
-    /// Changes `gateway.toml` as most editors do: a new file, renamed over the old one.
+    /// Changes `gateway.toml` as most editors do: writes a new file and renames it over the old
+    /// one.
     pub(crate) fn edit(&self, change: impl FnOnce(&mut String)) {
         let mut toml = std::fs::read_to_string(self.file()).expect("gateway.toml is read");
         change(&mut toml);
@@ -300,7 +303,7 @@ impl Gateway {
         std::fs::write(self.file(), toml).expect("gateway.toml is written");
     }
 
-    /// Lines of the access log that have this value.
+    /// Returns the lines of the access log in which the field `name` has this value.
     pub(crate) fn logged(&self, name: &str, value: &str) -> Vec<Value> {
         parse(&self.log)
             .into_iter()
@@ -308,8 +311,8 @@ impl Gateway {
             .collect()
     }
 
-    /// Events whose message is this. They are written by a thread of their own, a moment after what
-    /// they tell of can be seen, so none is believed to be there only after that moment.
+    /// Returns the events with this message. A separate thread writes events shortly after their
+    /// effects are visible, so this method waits up to 300 ms for the first one.
     pub(crate) fn events(&self, message: &str) -> Vec<Value> {
         let deadline = Instant::now() + Duration::from_millis(300);
         loop {
@@ -323,13 +326,13 @@ impl Gateway {
         }
     }
 
-    /// All that was written to either stream.
+    /// Returns everything that was written to either stream.
     pub(crate) fn output(&self) -> String {
         let lines = |lines: &Lines| lines.lock().unwrap().join("\n");
         lines(&self.events) + &lines(&self.log)
     }
 
-    /// The value of a metric, by its name and labels.
+    /// Returns the value of a metric, given by its name and labels, or `None` if it is absent.
     pub(crate) fn metric(&self, series: &str) -> Option<f64> {
         let page = self.admin("/metrics").text().to_owned();
         page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
@@ -363,7 +366,7 @@ fn parse(lines: &Lines) -> Vec<Value> {
     lines.lock().unwrap().iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-/// A field of an event, which may stand beside the message or in a table of its own.
+/// Returns a field of an event, which is at the top level or in the object `fields`.
 pub(crate) fn field<'e>(event: &'e Value, name: &str) -> Option<&'e Value> {
     event.get(name).or_else(|| event.get("fields")?.get(name))
 }

@@ -1,4 +1,4 @@
-//! API keys, made at run time so that no scanner finds one in the source.
+//! API keys. They are created at run time, so that no secret scanner finds one in the source.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 /// A key and its `[[key]]` block.
 #[derive(Debug, Clone)]
 pub(crate) struct Key {
-    /// What a client sends.
+    /// The key as a client sends it.
     pub(crate) text: String,
     lines: String,
 }
@@ -17,7 +17,7 @@ pub(crate) fn hex_digest(text: &str) -> String {
 }
 
 impl Key {
-    /// A key that starts with `prefix`.
+    /// Creates a key that starts with `prefix`.
     pub(crate) fn new(id: &str, prefix: &str) -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let seed =
@@ -30,12 +30,12 @@ impl Key {
         Self { text, lines }
     }
 
-    /// A key of the live world of most APIs.
+    /// Creates a key of the `live` environment of most tests' APIs.
     pub(crate) fn live(id: &str) -> Self {
         Self::new(id, &format!("sk_{}_", "live"))
     }
 
-    /// A key of the test world.
+    /// Creates a key of the `test` environment.
     pub(crate) fn test(id: &str) -> Self {
         Self::new(id, &format!("sk_{}_", "test"))
     }

@@ -1,24 +1,24 @@
-//! HTTP/1.1 messages, read exactly: header fields in their order and spelling, bodies byte for
+//! HTTP/1.1 messages, read exactly: header fields in their order and spelling, and bodies byte for
 //! byte.
 
 use std::io::{self, BufRead, Read};
 
-/// A request or an answer.
+/// A request or a response.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Message {
-    /// Request line or status line.
+    /// The request line or status line.
     pub(crate) start: String,
-    /// In order, as spelled.
+    /// The header fields, in order and as spelled.
     pub(crate) headers: Vec<(String, String)>,
-    /// Without its framing.
+    /// The body, without its framing.
     pub(crate) body: Vec<u8>,
-    /// Fields after a chunked body.
+    /// The trailer fields of a chunked body.
     pub(crate) trailers: Vec<(String, String)>,
 }
 
 impl Message {
-    /// Reads one message. Nothing where the stream ends before it starts. `has_body`: whether its
-    /// kind can have one.
+    /// Reads one message. Returns `None` if the stream ends before the message starts. `has_body`:
+    /// whether a message with this head can have a body.
     pub(crate) fn read(
         stream: &mut impl BufRead,
         has_body: impl Fn(&Self) -> bool,
@@ -65,7 +65,7 @@ impl Message {
         Ok(())
     }
 
-    /// The value of a field; at most one is expected.
+    /// Returns the value of a field, or `None` if it is absent. Panics if the field is repeated.
     #[track_caller]
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let values = self.all(name);
@@ -73,7 +73,7 @@ impl Message {
         values.first().copied()
     }
 
-    /// Every value of a field.
+    /// Returns every value of a field.
     pub(crate) fn all(&self, name: &str) -> Vec<&str> {
         self.headers
             .iter()
@@ -82,12 +82,11 @@ impl Message {
             .collect()
     }
 
-    /// Whether a field is there, whatever its spelling.
     pub(crate) fn has(&self, name: &str) -> bool {
         !self.all(name).is_empty()
     }
 
-    /// The status of an answer.
+    /// Returns the status code of a response.
     pub(crate) fn status(&self) -> u16 {
         self.start
             .split(' ')
@@ -96,19 +95,19 @@ impl Message {
             .unwrap_or_else(|| panic!("no status line: {:?}", self.start))
     }
 
-    /// The body as text.
+    /// Returns the body as text.
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).expect("a body of UTF-8")
     }
 
-    /// The body as JSON.
+    /// Returns the body as JSON.
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|why| panic!("{why}: {:?}", String::from_utf8_lossy(&self.body)))
     }
 
-    /// Every field but date and request id, in lower case and sorted, for comparing the whole head
-    /// at once.
+    /// Returns all fields except `Date` and `X-Request-Id`, sorted and with names in lower case, so
+    /// that whole heads can be compared.
     pub(crate) fn fields(&self) -> Vec<(String, String)> {
         let mut fields: Vec<_> = self
             .but_date_and_id()
@@ -120,7 +119,8 @@ impl Message {
         fields
     }
 
-    /// All of an answer but what differs from one to the next: date and request id.
+    /// Returns a copy of the response without `Date` and `X-Request-Id`, which differ from one
+    /// response to the next.
     pub(crate) fn but_date_and_id(&self) -> Self {
         let mut same = self.clone();
         same.headers.retain(|(name, _)| {

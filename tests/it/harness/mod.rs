@@ -1,4 +1,4 @@
-//! What the tests stand on: the gateway's process, an upstream that records everything, and a
+//! What the tests share: the gateway's process, an upstream that records every request, and a
 //! client that sends and reads exact bytes.
 
 mod bare;
@@ -23,10 +23,10 @@ pub(crate) use websocket::{SWITCH, WebSocket, echo_frames};
 
 use std::time::{Duration, Instant};
 
-/// The longest that any test waits for anything.
+/// The longest that a test waits for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Polls until there is something.
+/// Polls until `look` returns a value. Panics after [`PATIENCE`].
 #[track_caller]
 pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;

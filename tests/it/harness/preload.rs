@@ -1,12 +1,12 @@
-//! Libraries that are loaded before the gateway (`LD_PRELOAD`), so that the machine below it has
-//! faults.
+//! Shared libraries that are loaded before the gateway's own (`LD_PRELOAD`) to inject faults of the
+//! operating system.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-/// The library that a C file of `tests/` comes to; compiled once.
+/// Compiles a C file of `tests/` into a shared library, once per process. Returns its path.
 pub(crate) fn library(source: &str) -> PathBuf {
     static LIBRARIES: OnceLock<Mutex<HashMap<String, PathBuf>>> = OnceLock::new();
     let mut libraries =
@@ -15,7 +15,7 @@ pub(crate) fn library(source: &str) -> PathBuf {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(source);
         let library = Path::new(env!("CARGO_TARGET_TMPDIR"))
             .join(source.with_extension("so").file_name().expect("a file's name"));
-        // Another process may be compiling it, or using it.
+        // Another process may be compiling or using the same library.
         let own = library.with_extension(std::process::id().to_string());
         let mut compiler = Command::new("cc");
         compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&own).arg(source).arg("-ldl");

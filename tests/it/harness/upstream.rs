@@ -1,6 +1,5 @@
-//! A small HTTP/1.1 server that records every request exactly and answers as it is told. It is
-//! written on bare sockets so that nothing between the gateway and the test tidies header fields
-//! up.
+//! A small HTTP/1.1 server that records every request exactly and sends scripted responses. It uses
+//! sockets directly, so that no library normalises header fields between the gateway and the test.
 
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,7 +9,7 @@ use std::time::Duration;
 
 use super::{Message, PATIENCE, wait_for};
 
-/// What the upstream answers.
+/// A response of the upstream.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     bytes: Vec<u8>,
@@ -19,7 +18,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// A status line, fields and a body with its length.
+    /// A response with this status, these fields, this body, and its `Content-Length`.
     pub(crate) fn new(status: &str, headers: &[(&str, &str)], body: &[u8]) -> Self {
         let fields: String =
             headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
@@ -27,18 +26,18 @@ impl Answer {
         Self::raw([head.as_bytes(), body].concat())
     }
 
-    /// Exactly these bytes.
+    /// A response of exactly these bytes.
     pub(crate) fn raw(bytes: impl Into<Vec<u8>>) -> Self {
         Self { bytes: bytes.into(), delay: Duration::ZERO, close: false }
     }
 
-    /// Waits before it answers.
+    /// Waits before the response is sent.
     pub(crate) fn after(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
     }
 
-    /// Closes the connection behind the answer.
+    /// Closes the connection after the response.
     pub(crate) fn then_close(mut self) -> Self {
         self.close = true;
         self
@@ -53,21 +52,21 @@ struct Shared {
     script: Mutex<Arc<Script>>,
 }
 
-/// The server; it ends with the process.
+/// The server. It runs until the process ends.
 pub(crate) struct Upstream {
     address: SocketAddr,
     shared: Arc<Shared>,
 }
 
 impl Upstream {
-    /// One that answers 200 with the body `{"data":[]}`.
+    /// Starts a server that responds 200 with the body `{"data":[]}`.
     pub(crate) fn start() -> Self {
         Self::answering(|_| {
             Answer::new("200 OK", &[("content-type", "application/json")], br#"{"data":[]}"#)
         })
     }
 
-    /// One with a script.
+    /// Starts a server that responds to each request with what `script` returns.
     pub(crate) fn answering(script: impl Fn(&Message) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -88,7 +87,7 @@ impl Upstream {
         Self { address, shared }
     }
 
-    /// Answers differently from now on.
+    /// Replaces the script.
     pub(crate) fn answer(&self, script: impl Fn(&Message) -> Answer + Send + Sync + 'static) {
         *self.shared.script.lock().unwrap() = Arc::new(Box::new(script));
     }
@@ -97,33 +96,33 @@ impl Upstream {
         format!("http://{}", self.address)
     }
 
-    /// Everything received so far.
+    /// Returns the requests received so far.
     pub(crate) fn requests(&self) -> Vec<Message> {
         self.shared.requests.lock().unwrap().clone()
     }
 
-    /// Takes everything received since the last time.
+    /// Removes and returns the requests received since the last call.
     pub(crate) fn take(&self) -> Vec<Message> {
         std::mem::take(&mut self.shared.requests.lock().unwrap())
     }
 
-    /// Lets go of what was received, where a test is long.
+    /// Discards the recorded requests, so that a long test does not accumulate them.
     pub(crate) fn forget(&self) {
         self.shared.requests.lock().unwrap().clear();
     }
 
-    /// The latest request.
+    /// Returns the latest request. Waits for one if there is none.
     #[track_caller]
     pub(crate) fn last(&self) -> Message {
         wait_for("a request at the upstream", || self.requests().pop())
     }
 
-    /// Connections accepted so far.
+    /// Returns the number of connections accepted so far.
     pub(crate) fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
-    /// Nobody has even connected.
+    /// Asserts that no connection was made.
     #[track_caller]
     pub(crate) fn assert_untouched(&self) {
         assert_eq!(
@@ -143,7 +142,8 @@ impl Shared {
         loop {
             let request = match Message::read(&mut stream, |_| true) {
                 Ok(Some(request)) => request,
-                // No gateway may send this.
+                // The gateway must never send this. It is recorded, so that a test which checks the
+                // requests fails.
                 Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
                     let start = "something that is no request".to_owned();
                     return self

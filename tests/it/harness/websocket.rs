@@ -1,17 +1,17 @@
-//! WebSocket messages (RFC 6455 §5.2), short ones only: a client, and an upstream that sends back
-//! what it gets.
+//! WebSocket frames (RFC 6455 §5.2) with payloads of at most 125 bytes: a client, and an upstream
+//! that echoes.
 
 use std::io::{BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use super::{Certificates, Key, Message, PATIENCE};
 
-/// What an upstream answers to an opening handshake.
+/// The upstream's response to an opening handshake.
 pub(crate) const SWITCH: &[u8] =
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
         Sec-WebSocket-Accept: x\r\n\r\n";
 
-/// Sends each message back, until one says that it was the last or the connection ends.
+/// Echoes each frame, until a Close frame or the end of the connection.
 pub(crate) fn echo_frames(stream: &mut BufReader<TcpStream>) -> Option<()> {
     loop {
         let mut head = [0; 6];
@@ -30,7 +30,7 @@ pub(crate) fn echo_frames(stream: &mut BufReader<TcpStream>) -> Option<()> {
 trait Stream: Read + Write + Send {}
 impl<S: Read + Write + Send> Stream for S {}
 
-/// A client of the echo.
+/// A client of the echoing upstream.
 pub(crate) struct WebSocket {
     stream: BufReader<Box<dyn Stream>>,
 }
@@ -79,12 +79,12 @@ impl WebSocket {
         Some((head[0], payload))
     }
 
-    /// Whether a text came back.
+    /// Sends a text message. Returns whether it was echoed.
     pub(crate) fn echo(&mut self, text: &[u8]) -> bool {
         self.send(0x81, text) && self.receive() == Some((0x81, text.to_vec()))
     }
 
-    /// The code with which the other side closes.
+    /// Returns the status code of the Close frame that the peer sends, or `None` if there is none.
     pub(crate) fn closed_with(mut self) -> Option<u16> {
         let (kind, payload) = self.receive()?;
         assert_eq!(kind, 0x88);

@@ -1,5 +1,5 @@
-//! Every series of `/metrics`, as `docs/metrics.txt` lists them: names, types, help, labels and
-//! buckets are an interface, on which people build dashboards and alerts.
+//! Every series of `/metrics`, as `docs/metrics.txt` lists them. Names, types, help texts, labels
+//! and buckets are an interface that dashboards and alerts depend on.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,12 +9,12 @@ use crate::harness::{Certificates, Client, Gateway, Key, Request, Upstream, wait
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.txt");
 
-/// A series that is there a moment after the start, when all keys have been looked at once.
+/// A series that appears shortly after the start, when all keys have been examined once.
 const KEYS_LOOKED_AT: &str = "keygate_keys_expiring_soon{api=\"desk\"}";
 
-/// The families of a page by their names, each as it stands in the golden file: without values, and
-/// without what differs from one run to the next. Families and series may stand in any order;
-/// buckets keep theirs.
+/// Returns the families of a page by name, in the form of the golden file: without values, and
+/// without what differs between runs. The order of families and series is ignored, and that of
+/// buckets is kept.
 fn families(page: &str, folder: &Path) -> BTreeMap<String, Vec<String>> {
     let folder = format!("{}/", folder.display());
     let version = format!("version=\"{}\"", env!("CARGO_PKG_VERSION"));
@@ -49,7 +49,7 @@ fn text<'l>(families: impl Iterator<Item = &'l Vec<String>>) -> String {
     families.flatten().map(|line| format!("{line}\n")).collect()
 }
 
-/// What the golden file says.
+/// Returns the families of the golden file.
 fn golden() -> BTreeMap<String, Vec<String>> {
     let mut families: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let text = std::fs::read_to_string(GOLDEN).expect("docs/metrics.txt");
@@ -63,7 +63,7 @@ fn golden() -> BTreeMap<String, Vec<String>> {
     families
 }
 
-/// `UPDATE_GOLDEN=1` writes the file anew.
+/// `UPDATE_GOLDEN=1` rewrites the file.
 #[test]
 fn metrics_page_has_exactly_the_series_that_docs_list() {
     let (upstream, key) = (Upstream::start(), Key::live("key_crm").scopes(&["tickets:read"]));
@@ -122,7 +122,7 @@ fn metrics_page_stays_the_same_after_an_upgrade_and_without_store_and_certificat
         !name.starts_with("keygate_store_")
             && name != "keygate_certificate_expiry_timestamp_seconds"
     });
-    // What has not happened yet has no series.
+    // Events that have not occurred yet have no series.
     for (family, label) in [
         ("keygate_requests_total", "outcome=\"forwarded\""),
         ("keygate_key_requests_total", "key=\"other\""),

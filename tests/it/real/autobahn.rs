@@ -1,11 +1,13 @@
-//! WebSockets by the Autobahn test suite: every case goes through Keygate as it goes without it.
+//! WebSockets under the Autobahn test suite: every case has the same result through Keygate as
+//! without it.
 
 use std::process::Command;
 
 use super::super::harness::Gateway;
 use super::programs::{Server, file, tool};
 
-/// For the cases that are no measurements, and for others, in seconds.
+/// The longest that the suite may run, in seconds: by default, and with the cases of
+/// `KEYGATE_AUTOBAHN`.
 const DEADLINES: [&str; 2] = ["170", "7200"];
 
 #[test]

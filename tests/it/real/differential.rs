@@ -1,11 +1,11 @@
-//! Random requests, mutated, through Keygate to origins of other makers, strict and lenient ones:
-//! whenever something arrives, its method, target, host and body are those that were authorised,
-//! and never does more arrive than that.
+//! Sends random, mutated requests through Keygate to other vendors' origins, strict and lenient
+//! ones. The method, target, host and body of every request that arrives must be those that were
+//! authorised, and nothing else may arrive.
 //!
-//! What was authorised is what Keygate's own codec and rules make of the bytes that were sent, or,
-//! over HTTP/2, what was said in so many words; the origins tell what they understood.
-//! `KEYGATE_DIFFERENTIAL_CASES` says how many cases each origin gets, `KEYGATE_DIFFERENTIAL_SEED`
-//! repeats a run.
+//! Over HTTP/1.1, Keygate's own codec and rules determine what was authorised from the bytes that
+//! were sent. Over HTTP/2, the fields and the body state it directly. The origins report how they
+//! parsed what arrived. `KEYGATE_DIFFERENTIAL_CASES` sets how many cases each origin gets, and
+//! `KEYGATE_DIFFERENTIAL_SEED` repeats a run.
 
 mod answers;
 mod http2;
@@ -22,12 +22,12 @@ use origin::Origin;
 
 use super::super::harness::{Gateway, PATIENCE};
 
-/// How many cases each origin gets in a usual run.
+/// The number of cases for each origin by default.
 const CASES: usize = 400;
-/// Cases between two looks at what has arrived.
+/// The number of cases after which arrivals are checked.
 const BATCH: usize = 50;
 
-/// A request as it is authorised, or as an origin understood it.
+/// A request as it was authorised, or as an origin parsed it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Seen {
     method: String,
@@ -44,10 +44,10 @@ struct Case {
     ended: Ended,
 }
 
-/// Whether all answers are among these bytes.
+/// Returns whether these bytes contain all responses.
 type Ended = Box<dyn Fn(&[u8]) -> bool>;
 
-/// A case of HTTP/1.1.
+/// Creates an HTTP/1.1 case.
 fn http1(random: &mut Random, number: usize) -> Case {
     let bytes = mutation::case(random, number);
     let reading = reference::read(&bytes);
@@ -128,7 +128,7 @@ fn seed() -> u64 {
 
 #[derive(Debug, Default)]
 struct Tally {
-    /// Requests that may arrive, as far as is known here.
+    /// The number of requests that may arrive.
     authorised: usize,
     arrived: usize,
 }
@@ -154,7 +154,7 @@ fn run(origin: &mut Origin, case: fn(&mut Random, usize) -> Case) {
             (0..BATCH).map(|number| case(&mut random, batch * BATCH + number)).collect();
         for case in &sent {
             let come = exchange(&gateway, case);
-            // A client's mistake is not the origin's.
+            // The origin must not be blamed for an error of the client.
             let blames = memchr::memmem::find(&come, b"HTTP/1.1 50").is_some();
             assert!(
                 !blames,
@@ -191,12 +191,12 @@ fn run(origin: &mut Origin, case: fn(&mut Random, usize) -> Case) {
     );
 }
 
-/// Sends a case and reads its answers.
+/// Sends a case and reads its responses.
 fn exchange(gateway: &Gateway, case: &Case) -> Vec<u8> {
     let mut stream = TcpStream::connect(gateway.address()).expect("the gateway accepts");
     stream.set_read_timeout(Some(PATIENCE)).expect("a deadline");
     stream.set_write_timeout(Some(PATIENCE)).expect("a deadline");
-    // What is not taken any more is no matter: the answers count.
+    // The gateway may stop reading once it has refused. Only its responses count.
     let _ = stream.write_all(&case.bytes);
     let mut come = Vec::new();
     let mut buffer = [0; 8192];
@@ -212,13 +212,13 @@ fn exchange(gateway: &Gateway, case: &Case) -> Vec<u8> {
     come
 }
 
-/// How many final answers there are. No origin says these words in a body.
+/// Counts the final responses. No origin sends these words in a body.
 fn answers(come: &[u8]) -> usize {
     let starts = |word: &[u8]| memchr::memmem::find_iter(come, word).count();
     starts(b"HTTP/1.1 ") - starts(b"HTTP/1.1 1")
 }
 
-/// Requests that may arrive, and how often.
+/// The requests that may still arrive, and how often.
 #[derive(Default)]
 struct Open(HashMap<Seen, usize>);
 
@@ -227,8 +227,9 @@ impl Open {
         authorised.into_iter().for_each(|seen| *self.0.entry(seen).or_default() += 1);
     }
 
-    /// Takes those away that have arrived. Returns the first that nobody authorised. Their order is
-    /// not looked at: a request whose stream is reset may be overtaken by the next one.
+    /// Removes the requests that have arrived. Returns the first one that was not authorised.
+    /// Ignores their order, because a request whose stream is reset may be overtaken by the next
+    /// one.
     fn first_stranger<'a>(&mut self, arrived: &'a [Seen]) -> Option<&'a Seen> {
         arrived.iter().find(|seen| match self.0.get_mut(seen) {
             Some(left) if *left > 0 => {

@@ -1,5 +1,5 @@
-//! Programs that are not ours: servers that run while a test does, and clients that say by their
-//! exit what they saw.
+//! External programs: servers that run during a test, and clients whose exit status reports the
+//! result.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -11,17 +11,17 @@ use std::time::{Duration, Instant};
 
 use tempfile::NamedTempFile;
 
-/// For a server to come up, the setting up of a database included.
+/// The longest that a server may take to start, including the setup of a database.
 const START: Duration = Duration::from_secs(180);
-/// For all checks of a client program, in seconds.
+/// The longest that a client program may run, in seconds.
 const CLIENT: &str = "180";
 
-/// A file of the project.
+/// Returns the path of a file of the project.
 pub(super) fn file(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// Something that `scripts/setup.sh` brings.
+/// Returns the path of a tool that `scripts/setup.sh` installs.
 #[track_caller]
 pub(super) fn tool(path: &str) -> PathBuf {
     let tool = file("target/test-tools").join(path);
@@ -29,14 +29,14 @@ pub(super) fn tool(path: &str) -> PathBuf {
     tool
 }
 
-/// Writes what only its owner may read.
+/// Writes a new file that only its owner may read.
 pub(super) fn write_private(path: &Path, text: &str) {
     let mut file =
         File::options().write(true).create_new(true).mode(0o600).open(path).expect("a new file");
     file.write_all(text.as_bytes()).expect("it is written");
 }
 
-/// A server on a free port; it is killed when it goes out of scope.
+/// A server on a free port. It is killed when it is dropped.
 pub(super) struct Server {
     pub(super) port: u16,
     child: Child,
@@ -44,15 +44,15 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// One of `tests/real/servers`.
+    /// Starts a server of `tests/real/servers`.
     pub(super) fn python(name: &str) -> Self {
         let mut command = Command::new(tool("python/bin/python"));
         command.arg(file("tests/real/servers").join(name));
         Self::start(command, "listening", "listening ")
     }
 
-    /// Starts a program and waits until it has said, in a line with `marker`, on which port it
-    /// listens: the digits behind `before`.
+    /// Starts a program and waits until it prints the port that it listens on: the digits after
+    /// `before`, in a line that contains `marker`.
     pub(super) fn start(mut command: Command, marker: &str, before: &str) -> Self {
         let output = NamedTempFile::new().expect("a file for its output");
         // Both streams append, so that neither overwrites the other.
@@ -78,7 +78,7 @@ impl Server {
         server
     }
 
-    /// Where what it says is collected.
+    /// Returns the path of the file that collects the server's output.
     pub(super) fn output(&self) -> &Path {
         self.output.path()
     }
@@ -99,7 +99,7 @@ impl Drop for Server {
 }
 
 fn port(said: &str, marker: &str, before: &str) -> Option<u16> {
-    // A line is whole only when its end is there.
+    // A line is complete only with its line end.
     let line = said
         .split_inclusive('\n')
         .filter(|line| line.ends_with('\n'))
@@ -108,7 +108,7 @@ fn port(said: &str, marker: &str, before: &str) -> Option<u16> {
     rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-/// One of `tests/real/clients`.
+/// A client program of `tests/real/clients`.
 pub(super) struct Program {
     command: Command,
 }
@@ -118,14 +118,15 @@ impl Program {
         Self::new(&tool("python/bin/python"), name)
     }
 
-    /// One that needs sslyze, which has an environment of its own: it wants other versions of what
-    /// the others need.
+    /// Runs in the environment of sslyze, whose dependencies conflict with those of the other
+    /// clients.
     pub(super) fn sslyze(name: &str) -> Self {
         Self::new(&tool("sslyze/bin/python"), name)
     }
 
     pub(super) fn node(name: &str) -> Self {
-        // "localhost" may be an IPv6 address first, where the gateway of a test does not listen.
+        // `localhost` may resolve to an IPv6 address first, on which the gateway of a test does not
+        // listen.
         Self::new(Path::new("node"), name).env("NODE_OPTIONS", "--dns-result-order=ipv4first")
     }
 
@@ -144,7 +145,7 @@ impl Program {
         self
     }
 
-    /// Runs it to its end; it must succeed and have checked something.
+    /// Runs the program. Asserts that it succeeds and that it has checked something.
     #[track_caller]
     pub(super) fn run(mut self) {
         let output = self.command.stdin(Stdio::null()).output().expect("the client starts");

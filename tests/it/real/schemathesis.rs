@@ -1,11 +1,12 @@
-//! The admin API against its own description, by a program that knows nothing else of it.
+//! Tests the admin API against its OpenAPI description with Schemathesis, which knows only the
+//! description.
 
 use std::process::Command;
 
 use super::super::harness::{Gateway, Key, Upstream, hex_digest};
 use super::programs::{file, tool};
 
-/// For all phases; a run takes about a minute.
+/// The longest that all phases may run, in seconds. A run takes about a minute.
 const DEADLINE: &str = "240";
 
 #[test]
@@ -32,8 +33,8 @@ fn schemathesis_finds_nothing_in_any_phase() {
             "--phases",
             "examples,coverage,fuzzing,stateful",
         ])
-        // Which process serves is no matter of the description, and the harness follows one that it
-        // knows of.
+        // Which process serves is not part of the description, and the harness must know which one
+        // does.
         .args(["--exclude-path", "/v1/upgrade"])
         .args([
             "--checks",

@@ -1,4 +1,4 @@
-//! sslyze, which scans servers, holds the gateway's TLS against Mozilla's guidelines.
+//! Checks the gateway's TLS against Mozilla's guidelines with the scanner sslyze.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::harness::{Certificates, Gateway, Upstream};
 
 #[track_caller]
 fn passes(profile: &str) {
-    // The guidelines say how long a certificate may live, too.
+    // The guidelines also limit the lifetime of a certificate.
     let certificates = Certificates::lasting(&["localhost"], Duration::from_secs(90 * 86_400));
     let setup = Gateway::in_front_of(&Upstream::start()).tls_with(certificates);
     let gateway = setup.tls_settings(&format!("profile = \"{profile}\"")).start();

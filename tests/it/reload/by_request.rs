@@ -1,4 +1,4 @@
-//! A reload by request: who may ask for one, and what it says.
+//! A reload by request: who may request it, and what the response says.
 
 use serde_json::Value;
 

@@ -22,7 +22,7 @@ fn renewed_certificate_is_served_without_dropping_a_connection() {
     renewed.write(staged.path());
     let place =
         |file: &str, folder: &Path| fs::copy(staged.path().join(file), folder.join(file)).unwrap();
-    // Half-way through, the old pair goes on.
+    // With only one of the two files replaced, the old pair stays in use.
     place("cert.pem", &folder);
     wait_for("the complaint", || {
         (!gateway.events("changed certificate cannot be used; the one before goes on").is_empty())
@@ -75,7 +75,7 @@ fn revocation_does_not_wait_for_a_half_done_certificate_renewal() {
         .start();
     let request = Request::get("/").bearer(&key);
     assert_eq!(gateway.send(&request).status(), 200);
-    // The new certificate is there, its key is not yet.
+    // The new certificate is in place, but its key is not.
     let renewed = tempfile::tempdir().unwrap();
     Certificates::for_names(&["localhost".to_owned()]).write(renewed.path());
     fs::copy(renewed.path().join("cert.pem"), gateway.file().with_file_name("cert.pem")).unwrap();

@@ -1,4 +1,4 @@
-//! A mistake elsewhere in the file does not hold a revocation back.
+//! An error elsewhere in the file does not delay a revocation.
 
 use std::fs;
 use std::io::Write as _;
@@ -10,7 +10,7 @@ use crate::harness::{field, wait_for};
 
 const LEAKED: &str = "\n[revoked]\nkeys = [\"key_leaked\"]\n";
 
-/// A member of the event that tells of the last refused file.
+/// Returns a field of the event about the latest refused file, or an empty text.
 fn told(desk: &Desk, name: &str) -> String {
     let events = desk.gateway.events(REFUSED);
     let found = events.last().and_then(|event| field(event, name));
@@ -38,12 +38,12 @@ fn mistake_elsewhere_does_not_hold_a_revocation_back() {
         assert!(errors.contains("gateway.toml:"), "{errors}");
         desk.gateway.signal("HUP");
 
-        // Another mistake, and another key: what was in force stays so.
+        // With another error and another key, the earlier revocation remains in force.
         desk.gateway.edit(|toml| *toml = toml.replace("key_leaked\"]", "key_crm\"]"));
         desk.wait_for_status(&desk.crm.text, 401);
         assert_eq!(desk.status_of(&desk.leaked.text), 401, "{mistake}");
 
-        // A good file that does not name it ends it.
+        // A valid file that does not name the key ends its revocation.
         desk.gateway.edit(|toml| toml.clone_from(&good));
         desk.wait_for_status(&desk.leaked.text, 200);
         wait_for("the log says so", || {
@@ -65,7 +65,7 @@ fn reload_of_a_file_with_mistakes_tells_what_is_in_force_and_what_is_not() {
     desk.assert_unseen(&desk.leaked.text);
     assert_eq!(desk.config()["revoked_keys"], json!(["key_leaked"]));
     let errors = answer.json()["errors"].to_string();
-    // The watch may have been faster.
+    // The file watch may have been faster.
     let in_the_log = desk.changes("in force although the file is refused");
     assert_eq!(in_the_log, ["revoked key_leaked"], "{errors}");
 

@@ -1,4 +1,4 @@
-//! A secret that somebody pasted into the wrong place of `gateway.toml` is repeated nowhere.
+//! A secret that was pasted into the wrong place of `gateway.toml` is never repeated.
 
 use std::fs;
 use std::ops::Range;
@@ -10,7 +10,8 @@ use serde_json::json;
 
 use crate::harness::{Certificates, Client, Gateway, Key, Message, Request, hex_digest};
 
-/// The example with everything switched on, and what it needs to run in this folder.
+/// Returns `gateway.toml.example` with everything enabled, and writes the files that it needs to
+/// this folder.
 fn everything(folder: &Path, certificates: &Certificates, operator: &Key) -> String {
     fs::create_dir(folder.join("tls")).expect("a folder");
     for name in ["", "admin-", "other-", "admin-other-"] {
@@ -41,7 +42,7 @@ fn everything(folder: &Path, certificates: &Certificates, operator: &Key) -> Str
         .replace("\nhosts = []", "\nhosts = [\"admin.example.com\"]")
 }
 
-/// Where a secret can stand: in place of each text, and of each name of a setting or table.
+/// Returns where a secret can be: in place of each text, and of each name of a setting or table.
 fn places(text: &str) -> Vec<Range<usize>> {
     let mut places = Vec::new();
     let mut start = 0;
@@ -117,7 +118,7 @@ fn secret_in_any_place_of_the_file_is_shown_by_nobody() {
         assert_eq!(check.status.success(), reload.status() == 200, "{seen:?}");
         secrets.push((secret, line));
     }
-    // A header for the upstream, and `[revoked]`.
+    // Accepted are the value of an upstream header, and entries of `[revoked]`.
     assert!((2..=4).contains(&accepted), "{accepted} are accepted");
     let audit = ask("GET", "/v1/audit", None).text().to_owned();
     let output = gateway.output();

@@ -56,8 +56,8 @@ fn connection_that_the_upstream_closed_is_no_reason_to_fail() {
     let counted = served.clone();
     let upstream = bare_upstream(move |stream| {
         let mut stream = BufReader::new(stream);
-        // Every connection answers one request, promises to stay, and is gone when the next one
-        // comes.
+        // Each connection answers one request without announcing its close, and is closed when the
+        // next request arrives.
         read_head(&mut stream);
         counted.fetch_add(1, Ordering::SeqCst);
         stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").unwrap();
@@ -82,7 +82,7 @@ fn request_that_may_have_had_an_effect_is_not_sent_twice() {
         read_head(&mut stream);
         stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").unwrap();
         if read_head(&mut stream).starts_with("post") {
-            counted.fetch_add(1, Ordering::SeqCst); // read, and no answer
+            counted.fetch_add(1, Ordering::SeqCst); // received, but not answered
         }
     });
     let (setup, key) = open(Gateway::in_front_of_url(&upstream));

@@ -42,7 +42,7 @@ fn upstream_with_tls_is_believed_only_under_the_configured_authority() {
             let session = rustls::ServerConnection::new(server.clone()).unwrap();
             let mut stream = BufReader::new(rustls::StreamOwned::new(session, stream));
             if read_head(&mut stream).is_empty() {
-                continue; // the handshake failed, as it should in the second part
+                continue; // the handshake failed, as it must in the second part
             }
             stream
                 .get_mut()
@@ -82,7 +82,7 @@ fn http2_upstream_gets_and_sends_trailers() {
     assert_eq!(answer.header("x-host"), Some("desk.example"), "the authority is the client's host");
 }
 
-/// Echoes bodies with a trailer, over HTTP/2 without TLS.
+/// Echoes bodies with a trailer field, over HTTP/2 without TLS.
 fn serve_http2(listener: TcpListener) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     listener.set_nonblocking(true).unwrap();

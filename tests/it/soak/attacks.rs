@@ -1,4 +1,4 @@
-//! What comes from clients who mean no good, each attack for a moment only.
+//! Attacks by hostile clients, each for a moment only.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -26,7 +26,7 @@ const ATTACKS: [fn(&Scene, u64); 12] = [
     connections,
 ];
 
-/// One after the other, until it is over.
+/// Runs one random attack after the other until the test is over.
 pub(super) fn all(scene: &Scene) {
     let mut random: u64 = 0x9e37_79b9_7f4a_7c15 ^ scene.tally.attacks.load(Ordering::Relaxed);
     while !scene.is_over() {
@@ -62,7 +62,7 @@ fn tls(scene: &Scene, protocol: &[u8]) -> Tls {
     stream
 }
 
-/// Sends what the other side takes of it, and reads what comes for a moment.
+/// Sends what the peer accepts of these bytes.
 fn send(stream: &mut Tls, bytes: &[u8]) {
     let _ = stream.write_all(bytes).and_then(|()| stream.flush());
 }
@@ -184,7 +184,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// A connection over HTTP/2, with these settings.
+/// Opens an HTTP/2 connection with this SETTINGS payload.
 fn http2(scene: &Scene, settings: &[u8]) -> Tls {
     let mut stream = tls(scene, b"h2");
     send(
@@ -194,7 +194,8 @@ fn http2(scene: &Scene, settings: &[u8]) -> Tls {
     stream
 }
 
-/// The head of a GET request: everything of it stands in the static table but host and key.
+/// Encodes a GET request. Only the values of `:authority` and `authorization` are not in the static
+/// table.
 fn get(scene: &Scene, stream: u32) -> Vec<u8> {
     let bearer = format!("Bearer {}", scene.all.text);
     let literal = |index: u8, value: &str| [&[index, value.len() as u8], value.as_bytes()].concat();
@@ -224,7 +225,7 @@ fn http2_resets(scene: &Scene, _: u64) {
     listen(&mut stream);
 }
 
-/// Asks and lets nothing of the answer through.
+/// Sends requests with a stream window of 0, so that no response body can be sent.
 fn http2_without_room(scene: &Scene, _: u64) {
     let mut stream = http2(scene, &[0, 4, 0, 0, 0, 0]);
     let requests: Vec<u8> = (0..50).flat_map(|number| get(scene, 2 * number + 1)).collect();

@@ -1,4 +1,4 @@
-//! Clients who do nothing wrong, and look at every answer.
+//! Clients that behave correctly and check every response.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,7 +11,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use super::Scene;
 use crate::harness::{Key, Message, Request, WebSocket};
 
-/// Whether this is the echo of the request.
+/// Checks that this is the upstream's echo of the request.
 fn is_echo(answer: &Message, asked: &str, by: &str, body: &[u8]) -> Result<(), String> {
     let echo =
         (answer.status(), answer.header("x-asked"), answer.header("x-by"), answer.body == body);
@@ -22,7 +22,8 @@ fn is_echo(answer: &Message, asked: &str, by: &str, body: &[u8]) -> Result<(), S
     }
 }
 
-/// Sends request after request, on the same connection for as long as it is offered.
+/// Sends one request after the other, on the same connection for as long as it persists, but at
+/// most 200 requests.
 fn converse(
     scene: &Scene,
     what: &str,
@@ -50,7 +51,7 @@ fn converse(
     }
 }
 
-/// Small requests over HTTP/1.1.
+/// Sends small requests over HTTP/1.1.
 pub(super) fn http1(scene: &Scene) {
     let target = |number| format!("/api/tickets/{number}?page={number}");
     let ask = |number| Request::get(&target(number)).bearer(&scene.all);
@@ -59,7 +60,7 @@ pub(super) fn http1(scene: &Scene) {
     });
 }
 
-/// Bodies up to 200 KB.
+/// Sends bodies of less than 200 KB.
 pub(super) fn bodies(scene: &Scene) {
     let body = |number: u64| -> Vec<u8> {
         (0..number * 7919 % 200_000).map(|at| (at * number) as u8).collect()
@@ -70,13 +71,13 @@ pub(super) fn bodies(scene: &Scene) {
     });
 }
 
-/// A key with a limit, as often as it goes.
+/// Sends requests with a rate-limited key.
 pub(super) fn limited(scene: &Scene) {
     let ask = |_| Request::get("/api/limited").bearer(&scene.limited);
     converse(scene, "limited", ask, |_, answer| {
         match answer.status() {
             200 => _ = scene.tally.admitted.fetch_add(1, Ordering::Relaxed),
-            // Wait a little, but not as long as told.
+            // Wait a little, but less than `Retry-After` says.
             429 if answer.has("retry-after") => std::thread::sleep(Duration::from_millis(3)),
             _ => return Err(answer.start.clone()),
         }
@@ -84,7 +85,7 @@ pub(super) fn limited(scene: &Scene) {
     });
 }
 
-/// Keys that nobody made.
+/// Sends requests with unknown keys.
 pub(super) fn strangers(scene: &Scene) {
     converse(
         scene,
@@ -97,8 +98,7 @@ pub(super) fn strangers(scene: &Scene) {
     );
 }
 
-/// Requests to the upstream that fails: what comes back whole is right, and the rest is said to be
-/// the upstream's fault.
+/// Sends requests to the upstream that fails. A complete response must be the right one or 502.
 pub(super) fn shaky(scene: &Scene) {
     let mut number = 0;
     while !scene.is_over() {
@@ -107,14 +107,14 @@ pub(super) fn shaky(scene: &Scene) {
         let outcome = match scene.gateway.client().try_send(&Request::get(&target)) {
             Some(answer) if answer.status() == 502 => Ok(()),
             Some(answer) => is_echo(&answer, &format!("GET {target} HTTP/1.1"), "nobody", b""),
-            None => Ok(()), // broken off, as it came
+            None => Ok(()), // truncated by the upstream
         };
         scene.tally.note("shaky", outcome);
         std::thread::sleep(Duration::from_millis(2));
     }
 }
 
-/// Eight requests at a time over HTTP/2.
+/// Sends eight requests at a time over HTTP/2.
 pub(super) fn http2(scene: &Scene) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -168,7 +168,7 @@ async fn look_http2(
 ) -> Result<(), String> {
     let answer = match answer.await {
         Ok(answer) => answer,
-        // It was never sent: the connection had been told to go in between.
+        // The request was never sent, because GOAWAY had arrived in the meantime.
         Err(error) if error.is_canceled() => return Ok(()),
         Err(error) => return Err(format!("request {number}: {error:?}")),
     };
@@ -186,7 +186,7 @@ async fn look_http2(
     if right { Ok(()) } else { Err(format!("request {number} got {status}")) }
 }
 
-/// Messages there and back on one connection after the other.
+/// Echoes messages on one WebSocket connection after the other.
 pub(super) fn websocket(scene: &Scene) {
     while !scene.is_over() {
         let mut socket = WebSocket::open(

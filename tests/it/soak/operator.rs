@@ -1,4 +1,4 @@
-//! Who changes things meanwhile: edits of the file, keys that are made and revoked.
+//! Changes during the soak test: edits of the file, and keys that are created and revoked.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -9,14 +9,14 @@ use super::{Scene, TOKEN};
 use crate::harness::{Client, Message, Request};
 
 const REVOKED: &str = "\n[revoked]\nkeys = [\"key_leaked\"]\n";
-/// How long an edit may take to be in force while everything else goes on.
+/// The longest that an edit may take until it is in force under load.
 const IN_FORCE: Duration = Duration::from_secs(10);
 
-/// Edits between two upgrades.
+/// The number of edits between two upgrades.
 const ROUNDS: u64 = 50;
 
-/// Revokes a key in the file and takes that back, and saves half a file in between. Now and then
-/// another process takes over.
+/// Revokes a key in the file and restores it, and saves a truncated file in between. Starts an
+/// upgrade from time to time.
 pub(super) fn edits(scene: &Scene) {
     for round in 1.. {
         if scene.is_over() {
@@ -50,7 +50,7 @@ pub(super) fn edits(scene: &Scene) {
     }
 }
 
-/// Makes a key, uses it, revokes it: the next request is refused.
+/// Creates a key, uses it and revokes it. The next request with it must be refused.
 pub(super) fn keys(scene: &Scene) {
     while !scene.is_over() {
         scene.tally.note("keys", one_key(scene));

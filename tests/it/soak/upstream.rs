@@ -1,5 +1,5 @@
-//! What stands behind the gateway: an upstream that says what it was asked, and one that fails in
-//! every way.
+//! The upstreams of the soak test: one that reports what it was asked, and one that fails in many
+//! ways.
 
 use std::io::{BufReader, Write};
 use std::net::TcpStream;
@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use crate::harness::{Message, SWITCH, bare_upstream, echo_frames};
 
-/// Answers with what it was asked, by whom, and the body as it came; echoes WebSocket frames.
+/// Starts an upstream that responds with the request line and the key id in fields, and with the
+/// request's body. It echoes WebSocket frames.
 pub(super) fn echo() -> String {
     bare_upstream(|stream| {
         let _ = stream.set_nodelay(true);
@@ -34,7 +35,8 @@ fn answer(request: &Message) -> Vec<u8> {
     [head.as_bytes(), &request.body].concat()
 }
 
-/// Answers, stalls for a moment, closes, resets, breaks off or talks nonsense, in turn.
+/// Starts an upstream that in turn responds, pauses, closes, resets, truncates, or sends invalid
+/// bytes.
 pub(super) fn shaky() -> String {
     static TURN: AtomicUsize = AtomicUsize::new(0);
     bare_upstream(|stream| {

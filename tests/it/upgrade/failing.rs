@@ -1,4 +1,4 @@
-//! An upgrade that fails: the process before goes on, with its store, its counts and its addresses.
+//! An upgrade that fails: the old process continues with its store, its counts and its addresses.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{STORE, ask, get, make, token};
 use crate::harness::{Gateway, Key, Upstream, field, hex_digest, send_signal, wait_for};
 
-/// A gateway with a store, a key in it and a limited one in the file, of whose limit one request is
+/// A gateway with a key in its store, and a limited key in its file, with one request of its limit
 /// left.
 struct Desk {
     gateway: Gateway,
@@ -28,7 +28,7 @@ impl Desk {
         Self { gateway, stored, limited, _upstream: upstream }
     }
 
-    /// Puts a script in the program's place.
+    /// Replaces the program by a script.
     fn replace_program(&self, script: &str) {
         let beside = self.gateway.program().with_extension("new");
         std::fs::write(&beside, script.replace("PROGRAM", env!("CARGO_BIN_EXE_keygate"))).unwrap();
@@ -36,7 +36,7 @@ impl Desk {
         std::fs::rename(beside, self.gateway.program()).unwrap();
     }
 
-    /// The upgrade is refused for this reason, and everything is as it was.
+    /// Asserts that the upgrade is refused for this reason and that nothing has changed.
     #[track_caller]
     fn assert_refused(&self, why: &str) {
         let before = self.gateway.process();
@@ -76,7 +76,7 @@ fn program_that_is_none_or_ends_at_once_changes_nothing() {
     desk.assert_refused("the program cannot be started");
     std::fs::remove_file(desk.gateway.program()).unwrap();
     desk.assert_refused("the program cannot be started");
-    // Once it is a good one again, it takes over.
+    // Once the program is valid again, it takes over.
     desk.replace_program("#!/bin/sh\nexec PROGRAM \"$@\"\n");
     desk.gateway.upgrade();
     desk.assert_serves();
@@ -145,7 +145,7 @@ fn new_process_that_is_killed_at_any_moment_changes_nothing_or_has_taken_over() 
                 .then_some(())
         });
         if desk.gateway.process() != before {
-            // It was killed after it had taken over: as any gateway that is killed.
+            // The process was killed after it had taken over, like any gateway that is killed.
             return;
         }
         refused += 1;

@@ -1,4 +1,4 @@
-//! Clients of every kind that do not stop asking, and check every answer.
+//! Clients of every kind that send requests without a break and check every response.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,8 +12,7 @@ use crate::harness::{
     Certificates, Client, Gateway, Key, PATIENCE, Request, SWITCH, WebSocket, echo_frames, wait_for,
 };
 
-/// An upstream that answers each request with its target, and sends back what comes over a
-/// WebSocket.
+/// An upstream that answers each request with its target and echoes WebSocket frames.
 pub(super) struct World {
     address: SocketAddr,
 }
@@ -55,7 +54,7 @@ fn serve(stream: TcpStream) -> Option<()> {
     }
 }
 
-/// What the clients have seen.
+/// Counts of what the clients have seen.
 #[derive(Default)]
 struct Tally {
     http1: AtomicUsize,
@@ -83,7 +82,7 @@ fn add(count: &AtomicUsize) {
     count.fetch_add(1, Ordering::SeqCst);
 }
 
-/// The limited key's requests in all.
+/// The number of requests that the limited key is allowed.
 const LIMIT: usize = 2000;
 
 /// A gateway with TLS, and its clients.
@@ -136,7 +135,8 @@ impl Load {
         Self { gateway, clients, tally }
     }
 
-    /// Lets the clients go on for a while, and sees that all of them do.
+    /// Lets the clients run for a while. Asserts that every kind makes progress and that nothing
+    /// has gone wrong.
     pub(super) fn run_for(&self, time: Duration) {
         let counts = || {
             [&self.tally.http1, &self.tally.http2, &self.tally.frames]
@@ -155,7 +155,7 @@ impl Load {
         });
     }
 
-    /// A semantic change of the file that concerns no client.
+    /// Makes a semantic change to the file that affects no client.
     pub(super) fn edit(&self, round: usize) {
         self.gateway.edit(|toml| {
             let end = toml.find("\n# round").unwrap_or(toml.len());
@@ -167,13 +167,13 @@ impl Load {
         });
     }
 
-    /// Another certificate of the same authority.
+    /// Replaces the certificate by another one of the same authority.
     pub(super) fn swap_certificate(&self) {
         let folder = self.gateway.file().parent().unwrap().to_owned();
         self.gateway.certificates().renew(&folder);
     }
 
-    /// A figure of `/metrics`.
+    /// Returns a value of `/metrics`.
     pub(super) fn figure(&self, series: &str) -> usize {
         let page = self.gateway.admin("/metrics").text().to_owned();
         let figure = page
@@ -208,9 +208,9 @@ impl Load {
         )
     }
 
-    /// Ends the clients; nothing was lost or wrong.
+    /// Stops the clients. Asserts that no response was lost or wrong.
     pub(super) fn finish(mut self) {
-        // The limit is used up, whatever has happened.
+        // Waits until the limit is used up, but no longer than `PATIENCE`.
         let end = Instant::now() + PATIENCE;
         while self.tally.over.load(Ordering::SeqCst) == 0 && Instant::now() < end {
             sleep(Duration::from_millis(20));
@@ -229,7 +229,7 @@ impl Load {
     }
 }
 
-/// One request after the other, on a connection for as long as it lasts.
+/// Sends one request after the other, on the same connection for as long as it persists.
 fn http1(
     address: SocketAddr,
     certificates: &Certificates,
@@ -267,7 +267,7 @@ fn http1(
     }
 }
 
-/// Requests of a key that is limited or revoked.
+/// Sends requests with a key that is limited or revoked.
 fn judged(
     address: SocketAddr,
     certificates: &Certificates,
@@ -297,7 +297,7 @@ fn judged(
     }
 }
 
-/// Ten requests at a time, on a connection for as long as it lasts.
+/// Sends ten requests at a time, on the same connection for as long as it persists.
 fn http2(
     address: SocketAddr,
     certificates: &Certificates,
@@ -316,7 +316,7 @@ fn http2(
             let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
             tokio::spawn(connection);
             add(&tally.connections);
-            // It is not ready any more once it has been told to go.
+            // The client is no longer ready once it has received GOAWAY.
             while tally.goes_on() && std::future::poll_fn(|cx| client.poll_ready(cx)).await.is_ok()
             {
                 let mut answers = Vec::new();
@@ -328,7 +328,7 @@ fn http2(
                         .unwrap();
                     match client.send_request(request, true) {
                         Ok((answer, _)) => answers.push(answer),
-                        // It has been told to go in between: this one was not sent.
+                        // GOAWAY has arrived in the meantime. This request was not sent.
                         Err(_) => break,
                     }
                 }
@@ -360,7 +360,7 @@ fn http2(
     });
 }
 
-/// Messages back and forth, on a connection that outlives an upgrade or several.
+/// Echoes messages on connections that outlive one or more upgrades.
 fn websocket(
     address: SocketAddr,
     certificates: &Certificates,

@@ -1,5 +1,5 @@
-//! Another process takes over: nothing is lost, nothing is judged wrongly, and where it cannot, the
-//! one before goes on.
+//! Another process takes over: no request is lost, none is judged wrongly, and if the takeover
+//! fails, the old process continues.
 
 mod failing;
 mod load;
@@ -16,7 +16,7 @@ use crate::harness::{
 const TOKEN: &str = "token-of-a-test-of-upgrades";
 const REVOKED: &str = "\n[revoked]\nkeys = [\"key_leaked\"]\n";
 
-/// How often, or by default so many times.
+/// Returns the number in this environment variable, or `default`.
 fn rounds(variable: &str, default: usize) -> usize {
     std::env::var(variable).ok().map_or(default, |text| text.parse().expect("a number"))
 }
@@ -40,7 +40,7 @@ fn ask(gateway: &Gateway, method: &str, path: &str, body: &Value) -> Message {
     Client::plain(gateway.admin_address()).send(&request)
 }
 
-/// Makes a key in the store; its id and its text.
+/// Creates a key in the store. Returns its id and its text.
 #[track_caller]
 fn make(gateway: &Gateway) -> (String, String) {
     let answer = ask(gateway, "POST", "/v1/keys", &json!({ "name": "one", "scopes": ["*"] }));
@@ -63,7 +63,7 @@ fn limit_is_kept_to_the_request_while_two_processes_serve() {
     let mut gateway = Gateway::in_front_of(&upstream).key(&limited).start();
     let request = get(&limited.text);
     let mut old: Vec<Client> = (0..30).map(|_| gateway.client()).collect();
-    // A request on each, so that the connection is surely with the process that is relieved.
+    // A request on each connection ensures that the old process has accepted it.
     let first: Vec<u16> =
         old.iter_mut().take(5).map(|client| client.send(&request).status()).collect();
     assert_eq!(first, [200; 5]);
@@ -117,8 +117,8 @@ fn counts_pass_through_several_generations_that_serve_at_once() {
         gateway.upgrade();
     }
     clients.extend((0..4).map(|_| gateway.client()));
-    // Twelve were admitted; eight are left, whichever of the four processes a connection belongs
-    // to.
+    // Twelve requests were admitted. Eight are left, whichever of the four processes a connection
+    // belongs to.
     let statuses: Vec<u16> =
         clients.iter_mut().map(|client| client.send(&request).status()).collect();
     assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 8, "{statuses:?}");
@@ -141,7 +141,7 @@ fn process_that_was_relieved_twice_over_goes_on_while_a_later_one_has_nothing_le
     for _ in 0..3 {
         gateway.upgrade();
     }
-    // The processes in between would have ended by now, had they only themselves to think of.
+    // By now the processes in between would have ended if they did not wait for older processes.
     std::thread::sleep(Duration::from_millis(500));
     assert!(cut.echo(b"one") && kept.echo(b"one"));
     assert_eq!(ask(&gateway, "POST", "/v1/keys/key_leaked/revoke", &json!({})).status(), 200);
@@ -278,7 +278,7 @@ fn key_made_while_the_old_process_drains_is_known_to_it_and_its_uses_are_written
     assert_eq!(old.send(&Request::get("/x")).status(), 401);
     gateway.upgrade();
     let (id, key) = make(&gateway);
-    // Its one more request, so there is one try.
+    // The old connection serves only one more request, so there is only one attempt.
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(old.send(&get(&key)).status(), 200, "the old process knows it");
     wait_for("its use is written down by the new one", || {
@@ -317,7 +317,8 @@ fn old_process_stops_when_the_new_one_is_gone() {
     assert_eq!(gateway.first_process_ended().code(), Some(0));
 }
 
-/// `KEYGATE_UPGRADES=20 cargo test --test it upgrades_under_load -- --nocapture`
+/// For twenty upgrades: `KEYGATE_UPGRADES=20 cargo test --test it upgrades_under_load --
+/// --nocapture`
 #[test]
 fn upgrades_under_load_lose_and_misjudge_nothing() {
     let load = Load::start();
@@ -331,9 +332,9 @@ fn upgrades_under_load_lose_and_misjudge_nothing() {
     load.finish();
 }
 
-/// Each edit is in force before the next, and each certificate: these take a second or two, as they
-/// are looked at each second. `KEYGATE_RELOADS=1000 KEYGATE_SWAPS=1000 cargo test --test it
-/// reloads_and_certificate_swaps -- --nocapture` takes half an hour.
+/// Each edit, and each certificate, is in force before the next one. Certificates are checked every
+/// second, so each takes a second or two. `KEYGATE_RELOADS=1000 KEYGATE_SWAPS=1000 cargo test
+/// --test it reloads_and_certificate_swaps -- --nocapture` takes half an hour.
 #[test]
 fn reloads_and_certificate_swaps_under_load_lose_and_misjudge_nothing() {
     let load = Load::start();

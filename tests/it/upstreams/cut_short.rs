@@ -1,4 +1,4 @@
-//! Answers that end in their middle are no successes: the log and the metrics say who ended them.
+//! Truncated responses do not count as successes: the log and the metrics say who ended them.
 
 use std::io::{BufReader, Read, Write};
 use std::net::TcpStream;
@@ -12,7 +12,8 @@ use crate::harness::{
     upstream_after_head, wait_for,
 };
 
-/// The end of an answer over HTTP/2: what came of it, and whether it is whole.
+/// Sends a request over HTTP/2. Returns the number of received body bytes, and whether the body is
+/// complete.
 async fn ask_over_http2(gateway: &Gateway) -> (usize, Result<(), h2::Error>) {
     let stream = tokio::net::TcpStream::connect(gateway.address()).await.unwrap();
     let (client, connection) = h2::client::handshake(stream).await.unwrap();
@@ -36,7 +37,7 @@ fn run<T>(work: impl Future<Output = T>) -> T {
     runtime.block_on(async { tokio::time::timeout(PATIENCE, work).await.expect("in time") })
 }
 
-/// So many requests ended like this, and none as a success.
+/// Asserts that `requests` requests had this outcome, and that none was a success.
 #[track_caller]
 fn assert_ended(gateway: &Gateway, outcome: &str, requests: usize) {
     let lines = wait_for(outcome, || {
@@ -57,7 +58,7 @@ fn assert_ended(gateway: &Gateway, outcome: &str, requests: usize) {
     );
 }
 
-/// Both protocols' clients see that the answer of this upstream is not whole.
+/// Asserts that clients of both protocols see that this upstream's response is truncated.
 fn assert_truncated(setup: Setup) {
     let gateway = setup.start();
     let (seen, all) = ask(&gateway, GET);
@@ -101,12 +102,12 @@ fn answer_over_tls_whose_end_is_not_authentic_is_no_success() {
                 read.extend(byte);
             }
             let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.flush());
-            // Without an alert.
+            // Closes without close_notify.
         });
         let url = url.replace("http://127.0.0.1", "https://localhost");
         let ca = folder.path().join("ca.pem");
         let gateway = impatient(&url).api(&format!("upstream_ca = {ca:?}")).start();
-        // The upstream's name is resolved a moment after the start.
+        // The upstream's name is resolved shortly after the start.
         wait_for("an answer over TLS", || ask(&gateway, GET).1.contains("\r\nha").then_some(()));
         assert_ended(&gateway, "upstream_truncated", 1);
     }
@@ -125,7 +126,7 @@ fn answer_of_an_http2_upstream_that_is_reset_in_its_middle_is_no_success() {
     }
 }
 
-/// Sends without an end.
+/// Starts an upstream whose response never ends.
 fn endless() -> String {
     upstream_after_head(|mut stream| {
         let mut sent =
@@ -155,13 +156,13 @@ fn client_that_leaves_in_the_middle_of_its_answer_is_no_success() {
         let mut body = answer.await.unwrap().into_body();
         body.data().await.unwrap().unwrap();
         asked.send_reset(h2::Reason::CANCEL);
-        // The connection itself lives on until the reset is out.
+        // The connection must persist until the reset is sent.
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     });
     assert_ended(&gateway, "client_left", 2);
 }
 
-/// The whole of it has been read from the upstream, but not been taken.
+/// The gateway has read the whole response, but the client has not.
 #[test]
 fn client_that_leaves_before_it_has_taken_the_rest_is_no_success() {
     const SIZE: usize = 32 << 20;

@@ -1,4 +1,4 @@
-//! Each fault of an upstream in turn, by itself and for several clients at once.
+//! Each fault of an upstream in turn, with several clients at once.
 
 use std::io::{BufReader, Read, Write};
 use std::net::TcpStream;
@@ -94,7 +94,7 @@ const CASES: &[Case] = &[
         "resets in a body",
         |stream| {
             say(stream, "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nha", Next::Close);
-            // The reset overtakes what was sent.
+            // A reset discards what the peer has not yet read.
             std::thread::sleep(Duration::from_millis(50));
             Next::Reset
         },
@@ -262,7 +262,7 @@ fn whatever_an_upstream_does_the_client_sees_it_as_it_is_and_the_next_request_is
     let descriptors = gateway.descriptors_at_rest();
     for (name, fault, expected) in CASES {
         for request in [GET, POST] {
-            // So that there is a connection to be used again, which the fault befalls.
+            // Leaves a pooled connection, which the fault then affects.
             upstream.heal();
             for _ in 0..3 {
                 let (seen, all) = ask(&gateway, GET);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// What becomes of a connection.
+/// What happens to the connection after a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
     Request,
@@ -14,7 +14,7 @@ pub(super) enum Next {
     Reset,
 }
 
-/// What is done about a request.
+/// Handles a request.
 pub(super) type Fault = fn(&mut BufReader<TcpStream>) -> Next;
 
 struct Shared {
@@ -23,13 +23,13 @@ struct Shared {
     open: Mutex<Vec<TcpStream>>,
 }
 
-/// The server; it ends with the process unless it is killed.
+/// The server. It runs until it is killed or the process ends.
 pub(super) struct Faulty {
     address: SocketAddr,
     shared: Arc<Shared>,
 }
 
-/// Says this.
+/// Sends this text and returns `next`.
 pub(super) fn say(stream: &mut BufReader<TcpStream>, text: &str, next: Next) -> Next {
     let _ = stream.get_mut().write_all(text.as_bytes());
     next
@@ -40,12 +40,12 @@ fn well(stream: &mut BufReader<TcpStream>) -> Next {
 }
 
 impl Faulty {
-    /// One that is well.
+    /// Starts a server that answers correctly.
     pub(super) fn start() -> Self {
         Self::at("127.0.0.1:0".parse().unwrap())
     }
 
-    /// The same, here.
+    /// Starts a server that answers correctly, at this address.
     pub(super) fn at(address: SocketAddr) -> Self {
         let listener = TcpListener::bind(address).expect("the address is free");
         let address = listener.local_addr().unwrap();
@@ -71,12 +71,12 @@ impl Faulty {
         format!("http://{}", self.address)
     }
 
-    /// From now on every request is treated like this.
+    /// Handles every request with `fault` from now on.
     pub(super) fn break_with(&self, fault: Fault) {
         *self.shared.fault.lock().unwrap() = fault;
     }
 
-    /// From now on every request is answered well.
+    /// Answers every request correctly from now on.
     pub(super) fn heal(&self) {
         self.break_with(well);
     }
@@ -84,7 +84,7 @@ impl Faulty {
     /// Closes the listener and all connections.
     pub(super) fn kill(self) {
         self.shared.killed.store(true, Ordering::SeqCst);
-        // Wakes whoever accepts.
+        // Wakes the accepting thread.
         let _ = TcpStream::connect(self.address);
         for stream in self.shared.open.lock().unwrap().drain(..) {
             let _ = stream.shutdown(std::net::Shutdown::Both);
@@ -113,7 +113,7 @@ impl Shared {
                 }
             }
         }
-        // The other handle of it would keep it open.
+        // The clone in `open` would keep the connection open.
         let port = stream.get_ref().peer_addr().ok();
         self.open.lock().unwrap().retain(|other| other.peer_addr().ok() != port);
     }

@@ -1,4 +1,4 @@
-//! The same for upstreams that speak HTTP/2.
+//! Failing upstreams that speak HTTP/2.
 
 use std::io::{BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -12,12 +12,12 @@ use h2::{Reason, RecvStream};
 use super::{GET, POST, Seen, ask, assert_back_to, figure, impatient};
 use crate::harness::{Message, Request, wait_for};
 
-/// How much a client announces, in bytes.
+/// The announced size of an upload, in bytes.
 const UPLOAD: usize = 256 * 1024 * 1024;
 
 pub(super) type Respond = SendResponse<Bytes>;
 
-/// Answers each request like this, once it has come whole.
+/// Starts an upstream that calls `answer` for each request, once it has been received completely.
 pub(super) fn upstream(answer: impl AsyncFn(Respond) + Send + Sync + 'static) -> String {
     upstream_behind(0, read_whole(answer))
 }
@@ -31,8 +31,8 @@ fn read_whole(
     }
 }
 
-/// Answers each request like this, whose body may still be on its way, behind so many connections
-/// on which nothing is said.
+/// Starts an upstream that calls `answer` for each request, whose body may be incomplete. It
+/// accepts `silent` connections first, on which it sends nothing.
 fn upstream_behind(
     silent: usize,
     answer: impl AsyncFn(RecvStream, Respond) + Send + Sync + 'static,
@@ -64,7 +64,7 @@ fn upstream_behind(
     url
 }
 
-/// Begins an answer, of this length if there is one.
+/// Begins a response, with this `content-length` if there is one.
 pub(super) fn begin(respond: &mut Respond, length: Option<u64>) -> h2::SendStream<Bytes> {
     let mut head = http::Response::builder().status(200);
     if let Some(length) = length {
@@ -176,7 +176,7 @@ fn unused_connection_is_closed_but_not_one_that_is_answering() {
     assert_back_to(&gateway, descriptors);
 }
 
-/// RFC 9110 §6.4.1: whatever the upstream sends behind such a head.
+/// The response has no content (RFC 9110 §6.4.1), whatever the upstream sends after such a head.
 #[test]
 fn answer_that_has_no_content_has_none_for_clients_of_either_protocol() {
     for (method, status) in [("GET", 204), ("GET", 304), ("HEAD", 200), ("GET", 205)] {
@@ -186,7 +186,7 @@ fn answer_that_has_no_content_has_none_for_clients_of_either_protocol() {
             let _ = stream.send_data(Bytes::from_static(b"content"), true);
         });
         let gateway = impatient(&url).start();
-        // RFC 9112 §6.3 frames a 205 like any other.
+        // RFC 9112 §6.3 frames a 205 response like any other.
         let content: &[u8] = if status == 205 { b"content" } else { b"" };
         let mut client = gateway.client();
         for _ in 0..2 {
@@ -216,7 +216,7 @@ fn answer_that_has_no_content_has_none_for_clients_of_either_protocol() {
     }
 }
 
-/// The upstream answers at once and still takes whatever comes.
+/// The upstream responds at once and still reads the body.
 #[test]
 fn upload_ends_with_an_early_answer_that_has_no_content() {
     for (method, status, ended) in

@@ -1,5 +1,5 @@
-//! What an HTTP/2 upstream has refused it has not processed, so it is sent once more (RFC 9113
-//! §8.7): a server that restarts costs nobody an error.
+//! An HTTP/2 upstream has not processed a request that it refuses, so the gateway sends it once
+//! more (RFC 9113 §8.7). A server that restarts causes no error.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -22,7 +22,7 @@ const WINDOW_UPDATE: u8 = 8;
 const END_STREAM: u8 = 1;
 const REFUSED_STREAM: u32 = 7;
 
-/// A connection to an upstream, frame by frame.
+/// The upstream's end of a connection, frame by frame.
 struct Wire(TcpStream);
 
 impl Wire {
@@ -32,7 +32,7 @@ impl Wire {
         let _ = self.0.write_all(&frame);
     }
 
-    /// The next frame: its kind, flags, stream and payload.
+    /// Returns the kind, flags, stream and payload of the next frame, or `None` at the end.
     fn read(&mut self) -> Option<(u8, u8, u32, Vec<u8>)> {
         let mut head = [0; 9];
         self.0.read_exact(&mut head).ok()?;
@@ -41,7 +41,7 @@ impl Wire {
         Some((head[3], head[4], u32::from_be_bytes([head[5], head[6], head[7], head[8]]), payload))
     }
 
-    /// Answers 200 with this body.
+    /// Responds 200 with this body.
     fn answer(&mut self, stream: u32, body: &[u8]) {
         self.send(HEADERS, 4, stream, &[0x88]);
         for part in body.chunks(16_384) {
@@ -50,20 +50,21 @@ impl Wire {
         self.send(DATA, END_STREAM, stream, &[]);
     }
 
-    /// No stream after `last` is served.
+    /// Sends GOAWAY: no stream after `last` is served.
     fn go_away(&mut self, last: u32) {
         self.send(GOAWAY, 0, 0, &[&last.to_be_bytes()[..], &[0; 4]].concat());
     }
 }
 
-/// What a script does about a stream, when it has begun and when it has ended. `false`: it closes.
+/// What the upstream does when a stream has begun and when it has ended. Returns `false` to close
+/// the connection.
 type Script = dyn Fn(&mut Wire, Stream<'_>) -> bool + Send + Sync;
 
 struct Stream<'s> {
-    /// Connections are counted from 0.
+    /// The number of the connection, from 0.
     connection: usize,
     id: u32,
-    /// None until all of it has come.
+    /// The body, or `None` until it is complete.
     body: Option<&'s [u8]>,
 }
 
@@ -139,7 +140,7 @@ fn request_that_is_refused_is_sent_again_whole_on_a_new_connection() {
     for (refuse, (method, body)) in
         [reset, go_away].into_iter().flat_map(|refuse| requests.map(|request| (refuse, request)))
     {
-        // Before its body has come, and behind it.
+        // The upstream refuses before the body has arrived, or after it.
         for early in [true, false] {
             let upstream = upstream(move |wire, Stream { connection, id, body }| {
                 match (connection, body) {
@@ -170,7 +171,7 @@ fn request_that_is_refused_twice_is_a_502_and_so_is_one_that_may_have_been_proce
         wire.send(RST_STREAM, 0, id, &2u32.to_be_bytes());
         true
     });
-    // It is covered by the last stream.
+    // The stream is covered by the last stream id of GOAWAY, so it may have been processed.
     let leaves = upstream(|wire, Stream { id, body, .. }| {
         if body.is_some() {
             wire.go_away(id);
@@ -201,13 +202,13 @@ fn request_of_whose_body_too_much_is_gone_is_not_sent_again() {
     let gateway = gateway(&upstream);
     assert_eq!(gateway.send(&Request::new("POST", "/x").body(&[7; 70_000])).status(), 502);
     assert_eq!(upstream.connections.load(Ordering::SeqCst), 1);
-    // What was kept is let go of with the request.
+    // The buffered part of the body is freed with the request.
     wait_for("nothing in flight", || {
         (figure(&gateway, "keygate_requests_in_flight") == 0.0).then_some(())
     });
 }
 
-/// Every connection serves some requests and refuses those that are under way by then.
+/// Each connection serves some requests and refuses those that are then in flight.
 #[test]
 fn restarts_under_load_cost_no_error() {
     let served = Arc::new(Mutex::new(std::collections::HashMap::<usize, u32>::new()));
@@ -218,7 +219,7 @@ fn restarts_under_load_cost_no_error() {
         if *served == 0 || id <= *served {
             wire.answer(id, body);
         }
-        // Nothing is expected of a new connection until it has shown that it answers.
+        // A new connection may send GOAWAY only after it has answered a request.
         if id >= 21 && *served == 0 {
             *served = id;
             wire.go_away(id);
@@ -229,7 +230,8 @@ fn restarts_under_load_cost_no_error() {
     assert!(upstream.connections.load(Ordering::SeqCst) > 4, "there were restarts");
 }
 
-/// The same with a real server, which says first that it is going and then how far it got.
+/// Uses a real server, which first announces the shutdown and then the last stream that it
+/// processed.
 #[test]
 fn graceful_restarts_of_a_real_server_cost_no_error() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -274,7 +276,7 @@ fn graceful_restarts_of_a_real_server_cost_no_error() {
     assert!(restarts.load(Ordering::SeqCst) > 4, "there were restarts");
 }
 
-/// Eight clients at once; each gets back what it sends, each time.
+/// Runs eight clients at once. Asserts that each request gets its own body back.
 #[track_caller]
 fn load(url: &str, rounds: usize) {
     let gateway = impatient(url).start();

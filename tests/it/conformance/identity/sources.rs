@@ -1,7 +1,7 @@
-//! Names by which some server, framework or proxy is told another caller, address, host, method or
-//! path, each with the document that says so.
+//! Header fields that make some server, framework or proxy assume another caller, address, host,
+//! method or path, each with the document that says so.
 
-/// Documents, and the names of headers that each gives.
+/// Documents, and the field names that each one lists.
 pub(super) const SOURCES: &[(&str, &str)] = &[
     (
         "Keygate, README",
@@ -193,7 +193,7 @@ pub(super) const SOURCES: &[(&str, &str)] = &[
     ("Elasticsearch, Run as", "es-security-runas-user _xpack_security_authentication"),
 ];
 
-/// What honest clients send, however near to the names above.
+/// Fields that legitimate clients send although their names resemble those above.
 pub(super) const HONEST: &str = "\
     X-Keygates X-Keygate X-Forward X-Original X-Amzn-Trace-Id X-Amz-Date X-Amz-Security-Token \
     X-Authors X-Auth-Token X-Auth-Key X-Auth-User X-Auth-Email X-User-Agent X-User-Id \

@@ -1,4 +1,4 @@
-//! The processes of a gateway: the one that was started, and those that take over.
+//! The processes of a gateway: the one that was started, and those that took over from it.
 
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
@@ -9,11 +9,11 @@ use serde_json::Value;
 use super::{Gateway, field, parse};
 use crate::harness::wait_for;
 
-/// What a process says that another one has taken over from.
+/// The message of the event that a process logs when another one has taken over from it.
 const TAKEN_OVER: &str =
     "upgrade: the new process has taken over; serving open connections to their end";
 
-/// Sends a signal. The process may have ended.
+/// Sends a signal. The process may already have ended.
 pub(crate) fn send_signal(name: &str, process: u32) {
     let _ = Command::new("sh")
         .args(["-c", &format!("kill -{name} {process} 2>/dev/null")])
@@ -22,24 +22,24 @@ pub(crate) fn send_signal(name: &str, process: u32) {
 }
 
 impl Gateway {
-    /// The program that an upgrade starts.
+    /// Returns the path of the program that an upgrade starts.
     pub(crate) fn program(&self) -> PathBuf {
         self.folder.path().join("keygate")
     }
 
-    /// The process that serves: the one that was started, or that has taken over last.
+    /// Returns the process that serves: the one that took over last, or the one that was started.
     pub(crate) fn process(&self) -> u32 {
         let ready = self.events("ready").pop().and_then(|event| field(&event, "process")?.as_u64());
         ready.and_then(|process| u32::try_from(process).ok()).unwrap_or(self.child.id())
     }
 
-    /// Hands over to another process and waits until that serves.
+    /// Triggers an upgrade and waits until another process serves.
     #[track_caller]
     pub(crate) fn upgrade(&self) {
         let before = self.process();
         self.signal("USR2");
         wait_for("another process serves", || (self.process() != before).then_some(()));
-        // Both have said so by then, in either order.
+        // The old and the new process log their events in either order.
         wait_for("the process before has heard of it", || {
             let told = |event: &Value| {
                 field(event, "process").and_then(Value::as_u64) == Some(self.process().into())
@@ -53,7 +53,7 @@ impl Gateway {
         send_signal(name, self.process());
     }
 
-    /// The figure of this line of `/proc/PID/status`, in kibibytes.
+    /// Returns the value of this line of `/proc/PID/status`, in kibibytes.
     pub(crate) fn memory(&self, line: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process()))
             .expect("its status");
@@ -63,23 +63,25 @@ impl Gateway {
         figure.expect("the line")
     }
 
-    /// How much time of processors it has used.
+    /// Returns the CPU time that the process has used.
     pub(crate) fn cpu(&self) -> Duration {
         let stat =
             std::fs::read_to_string(format!("/proc/{}/stat", self.process())).expect("its state");
-        // proc(5): utime and stime, in hundredths of a second; its name may hold spaces.
+        // proc(5): utime and stime, in hundredths of a second. The name before them may contain
+        // spaces.
         let fields: Vec<&str> =
             stat.rsplit_once(") ").expect("a name").1.split(' ').skip(11).take(2).collect();
         let ticks: u64 = fields.iter().map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
         Duration::from_millis(ticks * 10)
     }
 
-    /// How many files and sockets it has open.
+    /// Returns how many file descriptors, including sockets, the process has open.
     pub(crate) fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.process())).expect("its descriptors").count()
     }
 
-    /// The same, once no thread is still starting.
+    /// Returns the number of file descriptors once it has been constant for 300 ms, because
+    /// starting threads open some.
     pub(crate) fn descriptors_at_rest(&self) -> usize {
         let mut seen = (self.descriptors(), Instant::now());
         wait_for("a steady number of descriptors", || {
@@ -91,25 +93,25 @@ impl Gateway {
         })
     }
 
-    /// Sends SIGTERM and waits for the end.
+    /// Sends SIGTERM and waits until all processes have ended.
     pub(crate) fn stop(self) -> ExitStatus {
         self.signal("TERM");
         self.ended()
     }
 
-    /// Waits for the end of every process; returns how the first one has ended.
+    /// Waits until every process has ended. Returns the exit status of the first one.
     pub(crate) fn ended(mut self) -> ExitStatus {
         let status = wait_for("the gateway stops", || self.child.try_wait().expect("its state"));
         wait_for("all of its processes stop", || self.successors().is_empty().then_some(()));
         status
     }
 
-    /// Waits for the end of the process that was started, while another one serves.
+    /// Waits until the process that was started has ended, while another one serves.
     pub(crate) fn first_process_ended(&mut self) -> ExitStatus {
         wait_for("the first process ends", || self.child.try_wait().expect("its state"))
     }
 
-    /// Processes besides the first that were started for this gateway and live.
+    /// Returns the live processes of this gateway, except the one that was started.
     pub(super) fn successors(&self) -> Vec<u32> {
         let named =
             parse(&self.events).into_iter().filter_map(|event| field(&event, "process")?.as_u64());

@@ -1,5 +1,5 @@
-//! The same for answers: random ones, mutated, on their way back. What the client gets is what the
-//! codec makes of them, or 502, or an answer that is cut; and the next request gets its own answer.
+//! Sends random, mutated responses through Keygate. The client gets what the codec parses, or 502,
+//! or a truncated response. The next request gets its own response.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -13,15 +13,15 @@ use super::super::super::harness::{Answer, Gateway, Message, PATIENCE, Upstream}
 use super::mutation::{self, Random};
 use super::{CASES, number, seed};
 
-/// As the gateway has it.
+/// The gateway's limits for response heads.
 const LARGEST_HEAD: usize = 128 * 1024;
 const MOST_FIELDS: usize = 256;
 
-/// What stands at the start of an upstream's bytes.
+/// What the upstream's bytes begin with.
 #[derive(Debug, PartialEq, Eq)]
 enum Reading {
     Whole(u16, Vec<u8>),
-    /// The head and a part of the body, at whose end something is wrong or missing.
+    /// The head and part of the body, after which the response is malformed or incomplete.
     Part(u16, Vec<u8>),
     Nonsense,
 }
@@ -34,7 +34,7 @@ fn read(mut bytes: &[u8]) -> Reading {
         let Ok((status, version)) = http1::response(&mut head, MOST_FIELDS, &mut fields) else {
             return Reading::Nonsense;
         };
-        // Nobody asks for a switch here.
+        // No request here asks for an upgrade.
         if status == StatusCode::SWITCHING_PROTOCOLS {
             return Reading::Nonsense;
         }
@@ -47,7 +47,7 @@ fn read(mut bytes: &[u8]) -> Reading {
         let (status, mut body) = (status.as_u16(), Vec::new());
         while !framing.is_done() {
             match framing.read(rest) {
-                // The upstream closes where more would have to come.
+                // The upstream closes the connection although the body is incomplete.
                 Ok((read, Piece::More)) if read == rest.len() => {
                     return if framing.close() {
                         Reading::Whole(status, body)
@@ -68,7 +68,8 @@ fn read(mut bytes: &[u8]) -> Reading {
     }
 }
 
-/// Whether the bytes end before the answer does, so that somebody has to close.
+/// Returns whether the response ends only when the connection does, so that the upstream must
+/// close.
 fn waits(bytes: &[u8]) -> bool {
     read(bytes) != read(&[bytes, b"\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"].concat())
         || !matches!(read(bytes), Reading::Whole(..))
@@ -126,7 +127,7 @@ fn answers_are_passed_back_as_they_are_read_and_never_to_another_request() {
                 whole += 1;
             }
             (Reading::Nonsense, Ok(Some(answer))) => assert_eq!(answer.status(), 502, "{}", told()),
-            // Cut where it broke: it does not look whole.
+            // Truncated at the error, so that it does not look complete.
             (Reading::Part(status, _), Err(_)) => {
                 assert!(come.starts_with(format!("HTTP/1.1 {status} ").as_bytes()), "{}", told())
             }

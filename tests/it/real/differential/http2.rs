@@ -1,9 +1,9 @@
-//! Clients of HTTP/2, whose names and values can hold anything that would be syntax in HTTP/1.1.
+//! HTTP/2 clients, whose field names and values may contain any syntax of HTTP/1.1.
 
 use super::mutation::{PIECES, Random, target};
 use super::{Case, Seen};
 
-/// Fields that clients of HTTP/1.1 have used for smuggling and spoofing, and honest ones.
+/// Fields that HTTP/1.1 clients have used for smuggling and spoofing, and harmless ones.
 const FIELDS: [(&[u8], &[u8]); 34] = [
     (b"transfer-encoding", b"chunked"),
     (b"content-length", b"5"),
@@ -41,7 +41,7 @@ const FIELDS: [(&[u8], &[u8]); 34] = [
     (b"accept", b"*/*"),
 ];
 
-/// RFC 9113 §3.4, and settings without any.
+/// The preface (RFC 9113 §3.4) and an empty SETTINGS frame.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -50,7 +50,7 @@ const GOAWAY: u8 = 7;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-/// One request on a connection of its own.
+/// Returns the case of one request on a connection of its own.
 pub(super) fn case(random: &mut Random, number: usize) -> Case {
     let method = random.pick(&["GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]);
     let host = format!("h{number}.example");
@@ -94,8 +94,8 @@ pub(super) fn case(random: &mut Random, number: usize) -> Case {
     };
     let host = first(b":authority").or(first(b"host"));
     let seen = match (first(b":method"), first(b":path"), host) {
-        // A length of nothing is believed before the stream has ended. What comes beyond it goes
-        // nowhere.
+        // With `content-length: 0` the request is forwarded before its stream has ended. Excess
+        // data is discarded.
         (Some(method), Some(target), Some(host))
             if first(b"content-length").as_deref() == Some("0") =>
         {
@@ -130,7 +130,7 @@ fn mutate(random: &mut Random, fields: &mut Vec<(Vec<u8>, Vec<u8>)>) {
     }
 }
 
-/// A string of RFC 7541 §5.2, as it is.
+/// Encodes a string without Huffman coding (RFC 7541 §5.2).
 fn text(text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     match u8::try_from(text.len()).ok().filter(|length| *length < 127) {
@@ -154,7 +154,7 @@ fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
     [&[a, b, c, kind, flags, 0, 0, 0, 1][..], payload].concat()
 }
 
-/// Whether the stream or the connection has ended.
+/// Returns whether the stream or the connection has ended.
 fn has_ended(mut come: &[u8]) -> bool {
     while let Some((head, rest)) = come.split_first_chunk::<9>() {
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;

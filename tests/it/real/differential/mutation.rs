@@ -1,6 +1,6 @@
-//! Requests and what can be done to them.
+//! Random requests and responses, and their mutations.
 
-/// Numbers that look random and can be had again (Steele, Lea and Flood, SplitMix64).
+/// A reproducible pseudo-random sequence (SplitMix64, by Steele, Lea and Flood).
 pub(super) struct Random(u64);
 
 impl Random {
@@ -24,7 +24,7 @@ impl Random {
     }
 }
 
-/// Header lines that have been used for smuggling, spoofing and worse, and honest ones.
+/// Header lines that have been used for smuggling, spoofing and other attacks, and harmless ones.
 const LINES: [&[u8]; 72] = [
     b"Transfer-Encoding: chunked",
     b"Transfer-Encoding : chunked",
@@ -100,7 +100,7 @@ const LINES: [&[u8]; 72] = [
     b"A: b\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a",
 ];
 
-/// What stands behind a path.
+/// What follows the path.
 const ENDS: [&str; 24] = [
     "",
     "",
@@ -128,7 +128,7 @@ const ENDS: [&str; 24] = [
     "/~!$&'()*+,;=:@",
 ];
 
-/// Pieces that are put somewhere.
+/// Byte sequences to insert at random positions.
 pub(super) const PIECES: [&[u8]; 40] = [
     b" ",
     b"\t",
@@ -172,8 +172,8 @@ pub(super) const PIECES: [&[u8]; 40] = [
     b"chunked",
 ];
 
-/// The bytes of the case with this number: up to three requests on one connection, mutated up to
-/// four times.
+/// Returns the bytes of the case with this number: up to three requests on one connection, mutated
+/// up to four times.
 pub(super) fn case(random: &mut Random, number: usize) -> Vec<u8> {
     let mut bytes: Vec<u8> =
         (0..=random.below(3)).flat_map(|part| request(random, number, part)).collect();
@@ -183,7 +183,8 @@ pub(super) fn case(random: &mut Random, number: usize) -> Vec<u8> {
     bytes
 }
 
-/// An answer of an upstream, mutated up to three times, perhaps with another one behind it.
+/// Returns an upstream's response, mutated up to three times, in some cases followed by another
+/// one.
 pub(super) fn answer(random: &mut Random) -> Vec<u8> {
     let mut bytes = Vec::new();
     if random.below(8) == 0 {
@@ -219,7 +220,7 @@ pub(super) fn answer(random: &mut Random) -> Vec<u8> {
     bytes
 }
 
-/// A target that names its case.
+/// Returns a target that identifies its case.
 pub(super) fn target(random: &mut Random, number: usize, part: usize) -> String {
     format!("/c{number}-{part}{}", random.pick(&ENDS))
 }
@@ -234,7 +235,7 @@ fn request(random: &mut Random, number: usize, part: usize) -> Vec<u8> {
     let mut out =
         format!("{method} {form}{target} HTTP/{version}\r\nHost: {host}\r\n").into_bytes();
     for _ in 0..random.below(3) {
-        // Mostly honest: mutations add the others.
+        // Mostly harmless lines. Mutations add the others.
         out.extend_from_slice(random.pick(&[
             &b"Accept: */*"[..],
             b"X-A: b",
@@ -257,7 +258,7 @@ fn request(random: &mut Random, number: usize, part: usize) -> Vec<u8> {
     out
 }
 
-/// Ends the head, and adds the body: none, with its length, or in chunks.
+/// Ends the head and adds the body: none, with `Content-Length`, or chunked.
 fn frame(random: &mut Random, out: &mut Vec<u8>, body: &[u8]) {
     match random.below(4) {
         0 => out.extend_from_slice(b"\r\n"),
@@ -290,7 +291,8 @@ fn mutate(random: &mut Random, bytes: &mut Vec<u8>) {
     let line_ends: Vec<usize> = memchr::memmem::find_iter(&bytes[..], b"\r\n").collect();
     let line = (!line_ends.is_empty()).then(|| random.below(line_ends.len()));
     match (random.below(12), line) {
-        // A line more, a line twice, a line less, a line in other letters, another line end.
+        // Insert a line, duplicate a line, delete a line, change the case of a line, or change a
+        // line end.
         (0..=2, Some(line)) => {
             let more = [&b"\r\n"[..], random.pick(&LINES)].concat();
             bytes.splice(line_ends[line]..line_ends[line], more);
@@ -323,7 +325,7 @@ fn mutate(random: &mut Random, bytes: &mut Vec<u8>) {
             ]);
             bytes.splice(line_ends[line]..line_ends[line] + 2, end.iter().copied());
         }
-        // Pieces put in, bytes changed and taken out, parts copied, the end cut off.
+        // Insert a piece, change a byte, delete a byte, truncate, or copy a part.
         (7 | 8, _) => drop(bytes.splice(at..at, random.pick(&PIECES).iter().copied())),
         (9, _) if !bytes.is_empty() => bytes[at] = random.pick(&PIECES)[0],
         (10, _) if !bytes.is_empty() => drop(bytes.remove(at)),

@@ -1,6 +1,6 @@
-//! Servers of other makers that tell how they understand requests. nginx and HAProxy pass them on
-//! with what they understood in fields of their own, to a server that records it; Node and Python
-//! say it in a line of JSON.
+//! Other vendors' servers that report how they parse requests. nginx and HAProxy add what they have
+//! parsed as header fields and forward the request to a recording server. Node and Python print a
+//! line of JSON.
 
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
@@ -100,7 +100,8 @@ backend recorder
         })
     }
 
-    /// A proxy with these settings, on a socket in its folder, in front of a recorder.
+    /// Starts a proxy with these settings, on a socket in its folder, in front of a recording
+    /// server.
     fn passing_on(
         name: &'static str,
         settings: impl Fn(&str, &str) -> String,
@@ -150,13 +151,13 @@ backend recorder
         self.name
     }
 
-    /// As `upstream` names it.
+    /// Returns the URL for `upstream`.
     pub(super) fn url(&self) -> &str {
         &self.url
     }
 
-    /// All that has arrived since the last call, until a request with this target, which is left
-    /// out.
+    /// Returns everything that has arrived since the last call. Waits for a request with this
+    /// target, which is left out.
     pub(super) fn arrived_until(&mut self, target: &str) -> Vec<Seen> {
         let mut arrived: Vec<Seen> = Vec::new();
         wait_for(target, || {
@@ -193,7 +194,7 @@ impl Drop for Origin {
     }
 }
 
-/// What a proxy understood, by the fields that it added.
+/// Returns what a proxy parsed, from the fields that it added.
 fn recorded(request: &Message) -> Seen {
     assert_eq!(request.all("x-keygate-auth"), ["public"], "{request:?}");
     let field = |name| request.all(name).concat();
@@ -205,7 +206,7 @@ fn recorded(request: &Message) -> Seen {
     }
 }
 
-/// What a server says that it understood.
+/// Returns what a server reports that it parsed.
 fn told(line: &str) -> Seen {
     let said: serde_json::Value =
         serde_json::from_str(line).unwrap_or_else(|why| panic!("{why}: {line}"));

@@ -1,4 +1,4 @@
-//! What Keygate's codec and rules make of bytes, without any connection.
+//! How Keygate's codec and rules parse bytes, without any connection.
 
 use http::{Method, Version};
 use keygate::http1::{self, Piece, find_end};
@@ -6,16 +6,16 @@ use keygate::policy::{Fields, HeaderKind, check_path, host_of};
 
 use super::Seen;
 
-/// As in the configuration: its defaults.
+/// The defaults of the configuration.
 const LARGEST_HEAD: usize = 32 * 1024;
 const MOST_FIELDS: usize = 100;
 
-/// What comes of a connection's bytes.
+/// What the bytes of a connection contain.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
-    /// The requests that may arrive, in their order.
+    /// The requests that may arrive, in order.
     pub(super) authorised: Vec<Seen>,
-    /// How many final answers the client gets.
+    /// The number of final responses to the client.
     pub(super) answers: usize,
 }
 
@@ -52,12 +52,12 @@ pub(super) fn read(bytes: &[u8]) -> Reading {
 }
 
 enum Next {
-    /// A whole request. `seen`: nothing where it is refused for what it asks. `behind`: the length
-    /// of its body as sent.
+    /// A complete request. `seen`: `None` if it is refused for its content. `behind`: the length of
+    /// its body as sent.
     Request { seen: Option<Seen>, behind: usize, goes_on: bool },
-    /// More would have to come.
+    /// The request is incomplete.
     Unfinished,
-    /// Where it ends is not known.
+    /// The end of the request is unknown.
     Refused,
 }
 
