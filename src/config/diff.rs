@@ -1,4 +1,4 @@
-//! What an edit changes, in words that an operator can check against what was meant.
+//! Describes the changes of an edit, so that an operator can compare them with the intended ones.
 
 mod apis;
 mod keys;
@@ -13,19 +13,19 @@ pub use touched::touched_keys;
 
 use super::{Config, Known};
 
-/// What an edit changes. It names no secret.
+/// The changes of an edit. They contain no secret.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Diff {
-    /// What is in force at once.
+    /// Changes that take effect immediately.
     pub changes: Vec<String>,
-    /// What is not in force before a restart.
+    /// Changes that take effect after a restart.
     pub needs_restart: Vec<String>,
-    /// How many lost access: keys and organizations newly revoked, keys removed or with a secret
-    /// less.
+    /// The number of keys and organisations that lose access: newly revoked keys and organisations,
+    /// removed keys, and keys with a secret removed.
     pub revoked: usize,
 }
 
-/// What `new` changes about `old`, where there are no keys besides those of the files.
+/// Returns the changes from `old` to `new`, with no keys besides those of the files.
 #[must_use]
 pub fn diff(old: &Config, new: &Config) -> Diff {
     let known =
@@ -33,7 +33,7 @@ pub fn diff(old: &Config, new: &Config) -> Diff {
     diff_beside(old, new, &known)
 }
 
-/// What `new` changes about `old`, beside the keys that there are.
+/// Returns the changes from `old` to `new`. `known`: the existing keys and organisations.
 #[must_use]
 pub fn diff_beside(old: &Config, new: &Config, known: &Known<'_>) -> Diff {
     let (mut changes, mut needs_restart) = (Vec::new(), Vec::new());

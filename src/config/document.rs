@@ -1,4 +1,4 @@
-//! A reader over the TOML tree that reports every mistake with its place and carries on.
+//! Reads the TOML tree. Every error is reported with its position, and reading continues.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use super::kinds::{Kind, ROOT};
 use super::report::Report;
 use super::{secret, units};
 
-/// Settings that hold secrets or their digests, or into which a secret is pasted in a hurry. They
-/// are shown nowhere.
+/// Settings that contain digests, or into which secrets may be pasted by mistake. Their values are
+/// never displayed.
 const HIDDEN: [&str; 3] = ["sha256", "keys", "organizations"];
-/// A shorter prefix says nothing of what begins with it.
+/// The length of the shortest prefix that identifies a key, in bytes.
 const SHORTEST_PREFIX: usize = 3;
 
-/// A text of the file and the byte offset where it stands.
+/// A string of the file and the byte offset of its position.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Text<'t> {
     pub(super) value: &'t str,
@@ -29,11 +29,11 @@ pub(super) struct Section<'t> {
     pub(super) report: &'t Report<'t>,
     kind: &'static Kind,
     table: &'t DeTable<'t>,
-    /// Where its header is.
+    /// The byte offset at which problems of the whole table are reported.
     pub(super) at: usize,
 }
 
-/// Reads TOML syntax. What is wrong with it is noted in the report.
+/// Parses TOML. Returns `None` after adding the syntax errors to the report.
 pub(super) fn parse<'t>(text: &'t str, report: &Report<'t>) -> Option<Spanned<DeTable<'t>>> {
     let (tree, mut errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
@@ -47,7 +47,7 @@ pub(super) fn parse<'t>(text: &'t str, report: &Report<'t>) -> Option<Spanned<De
             report.error_with_hint(place(&error), "this name stands twice in the same table", hint);
         } else {
             // The message describes the syntax and never quotes the text, which may be a secret.
-            // What follows a syntax error is often read wrongly, so nothing more is said.
+            // What follows a syntax error is often misread, so further errors are not reported.
             report.error(place(&error), error.message());
             break;
         }
@@ -56,7 +56,7 @@ pub(super) fn parse<'t>(text: &'t str, report: &Report<'t>) -> Option<Spanned<De
 }
 
 impl<'t> Section<'t> {
-    /// Opens a table and reports settings that its kind does not have.
+    /// Opens a table, and reports settings that its kind does not have.
     pub(super) fn open(
         report: &'t Report<'t>,
         kind: &'static Kind,
@@ -71,7 +71,7 @@ impl<'t> Section<'t> {
         Self { report, kind, table, at }
     }
 
-    /// Opens a value, if it is a table.
+    /// Opens a value, or returns `None` if it is not a table.
     pub(super) fn of(
         report: &'t Report<'t>,
         kind: &'static Kind,
@@ -92,7 +92,7 @@ impl<'t> Section<'t> {
         self.table.get(name)
     }
 
-    /// Where a setting's value stands, or the table if it has none.
+    /// Returns the byte offset of a setting's value, or of the table if the setting is absent.
     pub(super) fn at(&self, name: &'static str) -> usize {
         self.value(name).map_or(self.at, |value| value.span().start)
     }
@@ -101,7 +101,7 @@ impl<'t> Section<'t> {
         self.value(name).is_some()
     }
 
-    /// Reports a setting that must be there and is not; says whether it is there.
+    /// Returns whether a setting is present, and reports an error if it is not.
     pub(super) fn require(&self, name: &'static str, hint: &str) -> bool {
         if !self.has(name) {
             self.report.error_with_hint(
@@ -113,8 +113,8 @@ impl<'t> Section<'t> {
         self.has(name)
     }
 
-    /// Whether a value may be shown where others of this setting are; reports one that is like a
-    /// key.
+    /// Returns whether a value may be displayed in logs. Reports an error if the value looks like a
+    /// key and the setting is not one of [`HIDDEN`].
     fn is_plain(&self, name: &str, text: Text<'_>) -> bool {
         HIDDEN.contains(&name) || self.report.is_plain(text.at, text.value)
     }
@@ -140,7 +140,7 @@ impl<'t> Section<'t> {
         })
     }
 
-    /// A whole number within `range`.
+    /// Returns an integer within `range`, or the default if the setting is absent or invalid.
     pub(super) fn number(
         &self,
         name: &'static str,
@@ -164,7 +164,7 @@ impl<'t> Section<'t> {
         }
     }
 
-    /// A length of time with its unit.
+    /// Returns a duration, which has a unit, or the default if the setting is absent or invalid.
     pub(super) fn duration(
         &self,
         name: &'static str,
@@ -182,12 +182,14 @@ impl<'t> Section<'t> {
         })
     }
 
-    /// A share from `1%` to `100%`.
+    /// Returns a percentage from `1%` to `100%`, or the default if the setting is absent or
+    /// invalid.
     pub(super) fn percent(&self, name: &'static str, default: u8) -> u8 {
         self.measure(name, default, units::parse_percent, |_| None)
     }
 
-    /// A number of bytes with its unit.
+    /// Returns a number of bytes, which has a unit, or the default if the setting is absent or
+    /// invalid.
     pub(super) fn size(
         &self,
         name: &'static str,
@@ -226,7 +228,8 @@ impl<'t> Section<'t> {
         default
     }
 
-    /// One of a few words.
+    /// Returns the value of one of several keywords, or the default if the setting is absent or
+    /// invalid.
     pub(super) fn choice<T: Copy>(
         &self,
         name: &'static str,
@@ -243,7 +246,7 @@ impl<'t> Section<'t> {
         default
     }
 
-    /// An array of texts; empty if the setting is absent.
+    /// Returns an array of strings. It is empty if the setting is absent.
     pub(super) fn texts(&self, name: &'static str) -> Vec<Text<'t>> {
         let Some(value) = self.value(name) else { return Vec::new() };
         let Some(array) = value.get_ref().as_array() else {
@@ -270,14 +273,14 @@ impl<'t> Section<'t> {
         texts
     }
 
-    /// Whether the setting is there as a list without entries.
+    /// Returns whether the setting is present with an empty array.
     pub(super) fn is_empty_list(&self, name: &'static str) -> bool {
         self.value(name)
             .and_then(|value| value.get_ref().as_array())
             .is_some_and(|array| array.is_empty())
     }
 
-    /// One text or an array of them; empty if the setting is absent.
+    /// Returns one string or an array of strings. The result is empty if the setting is absent.
     pub(super) fn text_or_texts(&self, name: &'static str) -> Vec<Text<'t>> {
         match self.value(name).and_then(as_text) {
             Some(text) => Vec::from_iter(Some(text).filter(|text| self.is_plain(name, *text))),
@@ -285,12 +288,12 @@ impl<'t> Section<'t> {
         }
     }
 
-    /// The value itself, for the few settings with several forms.
+    /// Returns the value itself, for the few settings that accept several types.
     pub(super) fn raw(&self, name: &'static str) -> Option<&'t Spanned<DeValue<'t>>> {
         self.value(name)
     }
 
-    /// A table of a kind.
+    /// Returns a table of the given kind, or `None` if it is absent or not a table.
     pub(super) fn section(&self, name: &'static str, kind: &'static Kind) -> Option<Section<'t>> {
         let value = self.value(name)?;
         match value.get_ref().as_table() {
@@ -303,7 +306,7 @@ impl<'t> Section<'t> {
         }
     }
 
-    /// The tables of an array of a kind, in file order.
+    /// Returns the tables of an array of tables, in file order.
     pub(super) fn sections(&self, name: &'static str, kind: &'static Kind) -> Vec<Section<'t>> {
         let Some(value) = self.value(name) else { return Vec::new() };
         let wrong = |at| {
@@ -326,7 +329,7 @@ impl<'t> Section<'t> {
         sections
     }
 
-    /// The entries of a table whose names are free, in file order.
+    /// Returns the entries of a table with arbitrary names, in file order.
     pub(super) fn entries(&self, name: &'static str) -> Vec<(Text<'t>, &'t Spanned<DeValue<'t>>)> {
         let Some(value) = self.value(name) else { return Vec::new() };
         let Some(table) = value.get_ref().as_table() else {
@@ -343,7 +346,7 @@ impl<'t> Section<'t> {
     }
 }
 
-/// What the keys of the file's APIs begin with, as far as that can be told of a key.
+/// Returns the key prefixes of the file's APIs that are long enough to identify a key.
 pub(super) fn prefixes(root: Section<'_>) -> Vec<String> {
     let apis = root.table.get("api").and_then(|apis| apis.get_ref().as_array());
     let environments = apis
@@ -358,12 +361,12 @@ pub(super) fn prefixes(root: Section<'_>) -> Vec<String> {
         .collect()
 }
 
-/// The value as a text, if it is one.
+/// Returns the value as a string, or `None` if it has another type.
 pub(super) fn as_text<'t>(value: &'t Spanned<DeValue<'t>>) -> Option<Text<'t>> {
     value.get_ref().as_str().map(|text| Text { value: text, at: value.span().start })
 }
 
-/// What to call a value of the wrong type. The value itself may be a secret.
+/// Returns the name of a type, for values of the wrong type. The value itself may be a secret.
 pub(super) fn type_name(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a text",

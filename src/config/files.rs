@@ -1,33 +1,34 @@
-//! Reading the files that the gateway is configured by. A pipe or a device may never end, and
-//! whoever waits for it sees no later edit, such as a revocation; so only regular files are read,
-//! and none without bound.
+//! Reads the files that configure the gateway. A pipe or a device may never end, and waiting for it
+//! would hold up later edits, such as revocations. Therefore only regular files are read, up to a
+//! size limit.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-/// The most that `gateway.toml` may hold, in bytes: some 300,000 keys. More keys belong in the
-/// store.
+/// The maximum size of `gateway.toml` in bytes, enough for about 300,000 keys. More keys belong in
+/// the store.
 pub const TOML: u64 = 64 << 20;
-/// The same for certificates, private keys and authorities.
+/// The maximum size of a certificate, private key or CA file in bytes.
 pub const PEM: u64 = 4 << 20;
-/// The same for a secret.
+/// The maximum size of a secret's file in bytes.
 pub(super) const SECRET: u64 = 64 << 10;
 
-/// The whole content of a regular file of at most so many bytes.
+/// Returns the content of a regular file of at most `most` bytes.
 ///
 /// # Errors
-/// What the system says, and files of other kinds or sizes.
+/// Returns the error of the operating system, [`io::ErrorKind::InvalidInput`] if the file is not a
+/// regular file, or [`io::ErrorKind::FileTooLarge`] if it is larger than `most`.
 pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    // Opening alone could wait for ever, or do something: a pipe for whoever writes to it, a device
-    // for anything.
+    // Opening alone could block or have side effects: a pipe waits for a writer, and a device may
+    // do anything.
     check(&path.metadata()?, most)?;
     let mut file = File::options()
         .read(true)
         .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
         .open(path)?;
-    // By now it may be another one.
+    // The path may refer to another file by now.
     let metadata = file.metadata()?;
     check(&metadata, most)?;
     let size = usize::try_from(metadata.len()).unwrap_or(0);

@@ -1,6 +1,6 @@
 //! The tables of the file and their settings.
 
-/// A kind of table: how messages name it, and every setting that it may have.
+/// A kind of table: its name in messages, and every setting that it may have.
 #[derive(Debug)]
 pub(super) struct Kind {
     pub(super) label: &'static str,

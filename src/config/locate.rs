@@ -1,43 +1,43 @@
-//! Where something stands in the file, for answers that name the line behind a verdict.
+//! Finds the position of an entry in the file, for messages that name the line behind a decision.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// Something that a file can hold. A setting may be a table, too, such as `key_api` of an API.
+/// An entry of the file. A setting may also be a table, such as `key_api` of an API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entry<'a> {
-    /// A table that there is once, such as `[server]`, or one of its settings.
+    /// A table that occurs once, such as `[server]`, or one of its settings.
     Table {
-        /// `server`, `admin`, `log`, `store`, `reload`, `revoked`.
+        /// `server`, `admin`, `log`, `store`, `reload` or `revoked`.
         name: &'a str,
-        /// None: the table itself.
+        /// The setting. `None`: the table itself.
         setting: Option<&'a str>,
     },
     /// An `[[api]]`, or one of its settings.
     Api {
-        /// Its name.
+        /// The name of the API.
         name: &'a str,
-        /// None: the block itself.
+        /// The setting. `None`: the table itself.
         setting: Option<&'a str>,
     },
     /// `[api.scopes."…"]`.
     Scope {
-        /// The name of its API.
+        /// The name of the API.
         api: &'a str,
-        /// Its own name.
+        /// The name of the scope.
         scope: &'a str,
     },
     /// A `[[key]]`, or one of its settings.
     Key {
-        /// Its id.
+        /// The id of the key.
         id: &'a str,
-        /// None: the block itself.
+        /// The setting. `None`: the table itself.
         setting: Option<&'a str>,
     },
 }
 
-/// The line where it stands, from 1; nothing if it is not in the file, or if the file is not TOML.
-/// Reads the whole text, so it is not for what happens often.
+/// Returns the line of an entry, starting at 1, or `None` if the entry is not in the file or the
+/// file is not valid TOML. Parses the whole text, so it is not for frequent use.
 #[must_use]
 pub fn locate(text: &str, entry: &Entry<'_>) -> Option<usize> {
     let tree = DeTable::parse(text).ok()?;
@@ -55,7 +55,7 @@ pub fn locate(text: &str, entry: &Entry<'_>) -> Option<usize> {
 
 type Value<'t> = Spanned<DeValue<'t>>;
 
-/// What a table has under this name.
+/// Returns the value of a name in a table.
 fn table<'a, 't>(value: &'a Value<'t>, name: &str) -> Option<&'a Value<'t>> {
     value.get_ref().as_table()?.get(name)
 }
@@ -64,7 +64,7 @@ fn setting_of<'a, 't>(value: &'a Value<'t>, setting: Option<&str>) -> Option<&'a
     setting.map_or(Some(value), |name| table(value, name))
 }
 
-/// The element of an array of tables that is known by this name.
+/// Returns the table of an array whose setting `named_by` is `name`.
 fn block<'a, 't>(
     root: &'a DeTable<'t>,
     array: &str,

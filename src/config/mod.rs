@@ -1,7 +1,7 @@
-//! `gateway.toml`: read, checked as a whole, and turned into what the two planes work with.
+//! `gateway.toml`: read, validated as a whole, and converted to what the data plane and the control
+//! plane use.
 //!
-//! [`load`] returns either a [`Config`] in which everything has been checked, or every mistake at
-//! once.
+//! [`load`] returns either a fully validated [`Config`] or all errors at once.
 
 mod diff;
 mod document;
@@ -40,18 +40,18 @@ use std::time::Duration;
 
 use crate::policy::{AddressRange, ApiDefinition, Digest, KeyId, Limit, Restrictions};
 
-/// A whole `gateway.toml`, checked.
+/// A whole `gateway.toml`, validated.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `[server]`.
     pub server: Server,
-    /// `[server.tls]`; none: plain HTTP.
+    /// `[server.tls]`. `None`: plain HTTP.
     pub tls: Option<Tls>,
-    /// `[admin]`; none: no admin address.
+    /// `[admin]`. `None`: no admin listener.
     pub admin: Option<Admin>,
     /// `[log]`.
     pub log: Log,
-    /// `[store]`; none: every key is in the file.
+    /// `[store]`. `None`: every key is in the file.
     pub store: Option<Store>,
     /// `[reload]`.
     pub reload: Reload,
@@ -59,14 +59,15 @@ pub struct Config {
     pub apis: Vec<Arc<ApiConfig>>,
     /// `[[key]]`, in file order.
     pub keys: Vec<Arc<KeyConfig>>,
-    /// `[revoked]`: none of what it names is good, wherever it is kept.
+    /// `[revoked]`: keys and organisations that are refused, whether they are in the file or in the
+    /// store.
     pub revoked: Revoked,
-    /// What is allowed but probably not meant.
+    /// Warnings: settings that are valid but probably unintended.
     pub warnings: Vec<Problem>,
 }
 
 impl Config {
-    /// Whether `[revoked]` names a key or its organization.
+    /// Returns whether `[revoked]` names a key or its organisation.
     #[must_use]
     pub fn revokes(&self, key: &KeyConfig) -> bool {
         let of_organization = || {
@@ -82,93 +83,96 @@ impl Config {
 pub struct Server {
     /// Addresses to accept connections on. A change needs a restart.
     pub listen: Vec<SocketAddr>,
-    /// Whose `X-Forwarded-*` are believed.
+    /// Proxies whose `X-Forwarded-*` fields are trusted.
     pub trusted_proxies: Vec<AddressRange>,
-    /// Worker threads; 0: one per core. A change needs a restart.
+    /// The number of worker threads. 0: one per core. A change needs a restart.
     pub workers: usize,
-    /// Connections open at once, over all workers.
+    /// The most open connections of all workers.
     pub max_connections: usize,
-    /// Of these, from one address (IPv6: one /64 network) that is no trusted proxy's; 0: as many as
-    /// there are.
+    /// The most of these connections from one address (IPv6: one /64 network) that is not a trusted
+    /// proxy. 0: no separate limit.
     pub max_connections_per_address: usize,
-    /// For the TLS handshake.
+    /// The timeout of the TLS handshake.
     pub handshake_timeout: Duration,
-    /// For a whole request head.
+    /// The timeout for a complete request head.
     pub header_timeout: Duration,
-    /// For a connection between two requests.
+    /// How long a connection may be idle between two requests.
     pub idle_timeout: Duration,
-    /// How long a client may keep a request waiting: for the next part of its body, or by not
-    /// taking the answer.
+    /// How long a client may delay a request: by not sending the next part of its body, or by not
+    /// reading the response.
     pub body_timeout: Duration,
-    /// Bytes a second that a client is to send or to take while it is waited for; 0: any number
-    /// will do.
+    /// The minimum rate in bytes per second at which a client must send or read while the gateway
+    /// waits for it. 0: no minimum.
     pub min_transfer_rate: usize,
-    /// How long the gateway serves on after it was told to stop, while `/readyz` says that it will.
+    /// How long the gateway continues to serve requests after it was told to stop, while `/readyz`
+    /// reports that it is not ready.
     pub shutdown_delay: Duration,
-    /// For requests in flight when the gateway is told to stop.
+    /// How long requests in flight may continue when the gateway is told to stop.
     pub drain_timeout: Duration,
-    /// For connections that are open when another process takes over.
+    /// How long open connections may continue when another process takes over.
     pub upgrade_drain_timeout: Duration,
-    /// Size of a request head, in bytes.
+    /// The maximum size of a request head, in bytes.
     pub max_header_size: usize,
-    /// Header fields in a request.
+    /// The most header fields of a request.
     pub max_headers: usize,
-    /// Requests at once on one HTTP/2 connection.
+    /// The most concurrent streams of an HTTP/2 connection.
     pub max_streams: u32,
-    /// Frames that one HTTP/2 connection may send at once without asking for anything.
+    /// The budget of an HTTP/2 connection for frames that make no request. Half of it is refilled
+    /// per second.
     pub http2_frame_budget: usize,
-    /// Whether the process may leave its memory in a file when it crashes. A change needs a
-    /// restart.
+    /// Whether the process may write a core dump when it crashes. A change needs a restart.
     pub core_dumps: bool,
 }
 
 /// `[server.tls]` and `[admin.tls]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
-    /// Which versions are spoken.
+    /// The supported TLS versions.
     pub profile: TlsProfile,
-    /// Served where none is for the name that a client asks for.
+    /// The certificate for clients that send no server name (SNI), or one that no certificate
+    /// matches.
     pub default: TlsFiles,
-    /// `[[server.tls.certificate]]`: further ones, in file order.
+    /// `[[server.tls.certificate]]` or `[[admin.tls.certificate]]`: further certificates, in file
+    /// order.
     pub further: Vec<TlsFiles>,
 }
 
 impl Tls {
-    /// All of them, the default first.
+    /// Returns all certificates, the default first.
     pub fn certificates(&self) -> impl Iterator<Item = &TlsFiles> {
         std::iter::once(&self.default).chain(&self.further)
     }
 }
 
-/// What Mozilla's guidelines for servers call a configuration.
+/// A configuration of Mozilla's Server Side TLS guidelines.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum TlsProfile {
     /// TLS 1.2 and 1.3.
     #[default]
     Intermediate,
-    /// TLS 1.3 alone.
+    /// TLS 1.3 only.
     Modern,
 }
 
 /// The PEM files of one certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// Certificate chain, the server's own first.
+    /// The certificate chain, the end-entity certificate first.
     pub cert: PathBuf,
-    /// Private key.
+    /// The private key.
     pub key: PathBuf,
 }
 
 /// `[admin]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
-    /// A change needs a restart.
+    /// The address to listen on. A change needs a restart.
     pub listen: SocketAddr,
-    /// Required where the address is not loopback.
+    /// TLS settings. Required if the address is not loopback.
     pub tls: Option<Tls>,
     /// `[[admin.token]]`.
     pub tokens: Vec<AdminToken>,
-    /// Host names, besides addresses and `localhost`, under which token-protected calls are
+    /// Host names, besides addresses and `localhost`, under which requests with a token are
     /// accepted.
     pub hosts: Vec<String>,
 }
@@ -176,13 +180,13 @@ pub struct Admin {
 /// `[[admin.token]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdminToken {
-    /// For logs.
+    /// The name, for logs.
     pub name: String,
-    /// Of the token.
+    /// The SHA-256 digest of the token.
     pub digest: Digest,
-    /// Whether it may change anything (`role = "manage"`) or only look (`"read"`).
+    /// Whether the token permits changes (`role = "manage"`) or only reading (`"read"`).
     pub may_manage: bool,
-    /// Narrows it to one organisation.
+    /// The organisation to which the token is restricted. `None`: no restriction.
     pub organization: Option<String>,
 }
 
@@ -191,19 +195,19 @@ pub struct AdminToken {
 pub struct Log {
     /// Whether each request is logged.
     pub requests: bool,
-    /// How lines look. A change needs a restart.
+    /// The format of lines. A change needs a restart.
     pub format: LogFormat,
 }
 
 /// `[log] format`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// Text on a terminal, else JSON.
+    /// Text on a terminal, JSON otherwise.
     #[default]
     Auto,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// For people.
+    /// Text for people.
     Text,
 }
 
@@ -214,62 +218,67 @@ pub struct Store {
     pub path: PathBuf,
     /// How long entries of the audit log are kept.
     pub audit_retention: Duration,
-    /// For how long memory can still say of a key that it was revoked or has expired; from then on
-    /// it is one that nobody knows. The store refuses it for good.
+    /// How long a refusal can state that a key of the store was revoked or has expired. After that,
+    /// the key counts as unknown. The store refuses it permanently.
     pub revoked_retention: Duration,
-    /// How many keys an organization may have in the store, unless it has a number of its own.
+    /// The most keys that an organisation may have in the store, unless it has its own limit.
     pub keys_per_organization: u32,
 }
 
 /// `[reload]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reload {
-    /// Of the running file's keys, how many per cent an edit may drop; 100: all of them.
+    /// The most keys of the running file that an edit may remove, in per cent. 100: all of them.
     pub max_removed_percent: u8,
 }
 
-/// `[[api]]`: what the decision needs, and how to reach what is behind it.
+/// `[[api]]`: what the decision needs, and how to reach the upstream.
 #[derive(Debug, Clone)]
 pub struct ApiConfig {
-    /// For the decision.
+    /// What the decision needs.
     pub definition: ApiDefinition,
-    /// Distinct upstreams; the first is for traffic without a key.
+    /// Distinct upstreams. The first one receives requests without a key.
     pub upstreams: Vec<Upstream>,
     /// For each environment of the definition, an index into `upstreams`. Empty: always the first.
     pub upstream_by_environment: Vec<usize>,
-    /// `host_header = "upstream"`: the upstream sees its own name instead of the client's.
+    /// Whether the upstream receives its own name as `Host` instead of the client's
+    /// (`host_header = "upstream"`).
     pub rewrite_host: bool,
-    /// For a connection to the upstream, TLS included.
+    /// The timeout of connecting to the upstream, including TLS.
     pub connect_timeout: Duration,
-    /// From the request's end, or from the last progress of its body, to the answer's head.
+    /// The timeout from the end of the request, or from the last progress of its body, to the
+    /// response head.
     pub response_timeout: Duration,
-    /// How long an unused connection to the upstream is kept.
+    /// How long an idle connection to the upstream is kept.
     pub keep_alive: Duration,
-    /// How long an answer that has begun, or a WebSocket, may go on without a byte in either
+    /// How long a response that has begun, or a WebSocket, may transfer no bytes in either
     /// direction.
     pub idle_timeout: Duration,
-    /// For a request from its head to the end of its answer.
+    /// The timeout of a request, from its head to the end of its response.
     pub request_timeout: Duration,
-    /// Size of a request's body, in bytes.
+    /// The maximum size of a request body, in bytes.
     pub max_body_size: usize,
-    /// Requests at once that were sent on and whose answers have not ended, over all workers.
+    /// The most concurrent forwarded requests of all workers. A request counts until its response
+    /// has ended.
     pub max_requests: usize,
 }
 
-/// Where requests go.
+/// The destination of requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
-    /// How to speak to it.
+    /// The protocol.
     pub protocol: Protocol,
-    /// Where it is.
+    /// The address.
     pub place: Place,
-    /// What its `Host` is where the client's is not kept, and the name in its certificate.
+    /// The authority for `Host` if the client's is not kept. Its host is also the expected name in
+    /// the certificate.
     pub authority: Arc<str>,
-    /// PEM file of the authorities that its certificate is checked against; none: the system's.
+    /// The PEM file of the CA certificates that verify the upstream's certificate. `None`: those of
+    /// the system.
     pub ca: Option<PathBuf>,
 }
 
-/// How to speak to an upstream.
+/// The protocol of an upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     /// `http://`, `unix:`: HTTP/1.1.
@@ -282,37 +291,38 @@ pub enum Protocol {
     Http2Tls,
 }
 
-/// Where an upstream is.
+/// The address of an upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// A host name or address without brackets, and a port.
+    /// A host name or IP address without brackets, and a port.
     Tcp(Arc<str>, u16),
-    /// A Unix socket.
+    /// The path of a Unix domain socket.
     Unix(PathBuf),
 }
 
-/// `[[key]]`, checked.
+/// `[[key]]`, validated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyConfig {
-    /// Unique.
+    /// The unique id.
     pub id: KeyId,
-    /// For people.
+    /// The display name.
     pub name: Box<str>,
-    /// Whose it is.
+    /// The organisation that owns the key.
     pub organization: Option<Arc<str>>,
     /// Indices into [`Config::apis`].
     pub apis: Vec<usize>,
-    /// The world that it belongs to, for those who list keys: a digest does not tell. Requests are
-    /// told by what they present.
+    /// The environment, for lists of keys, because a digest does not reveal it. The environment of
+    /// a request is determined by the key that it presents.
     pub environment: Option<Box<str>>,
-    /// One, or two while rotating.
+    /// One digest, or two during a rotation.
     pub digests: Vec<Digest>,
-    /// Names, as in the file.
+    /// Names of the scopes, as in the file.
     pub scopes: Arc<[Box<str>]>,
-    /// Seconds since the Unix epoch.
+    /// The time from which the key is refused, in seconds since the Unix epoch. `None`: it does not
+    /// expire.
     pub expires_at: Option<i64>,
-    /// Addresses, referrers, endpoints.
+    /// Permitted addresses, referrers and endpoints.
     pub restrictions: Restrictions,
-    /// Instead of the APIs'; empty: no limit.
+    /// Rate limits that replace those of the APIs. `None`: the APIs' limits apply. Empty: no limit.
     pub rate_limit: Option<Arc<[Limit]>>,
 }

@@ -1,4 +1,4 @@
-//! What names may look like: APIs, keys, scopes, hosts, paths and header fields.
+//! The syntax of names: APIs, keys, scopes, hosts, paths and header fields.
 
 use std::net::Ipv6Addr;
 
@@ -10,16 +10,16 @@ use super::secret::{self, quote};
 use crate::policy::{KeyId, hyphened, is_gateway_header};
 use crate::text::{self, fault_in_name};
 
-/// Header fields that no setting may name, besides those that are Keygate's own to say.
+/// Header fields that no setting may name, besides those that Keygate sets itself.
 const RESERVED_HEADERS: [&str; 3] = ["content-encoding", "trailer", "date"];
 
-/// Whether a header field is one that no setting may name, in whichever spelling servers take for
-/// it.
+/// Returns whether no setting may name a header field. A spelling that some servers treat as the
+/// same name counts as that name.
 pub(super) fn is_reserved_header(name: &HeaderName) -> bool {
     is_gateway_header(name) || RESERVED_HEADERS.contains(&same_header(name).as_str())
 }
 
-/// The name as servers see it that read others like it.
+/// Returns the name as some servers see it, which do not distinguish `_` and `.` from `-`.
 pub(super) fn same_header(name: &HeaderName) -> String {
     hyphened(name.as_str())
 }
@@ -29,38 +29,39 @@ fn is_plain(text: &str, longest: usize, extra: &[u8]) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || extra.contains(&byte))
 }
 
-/// API names stand in metrics and challenges.
+/// Returns whether a text can be the name of an API, which metrics and challenges contain.
 pub(super) fn is_api_name(text: &str) -> bool {
     is_plain(text, 64, b"._-")
 }
 
-/// Names of environments stand in headers.
+/// Returns whether a text can be the name of an environment, which header fields contain.
 pub(super) fn is_environment_name(text: &str) -> bool {
     is_plain(text, 64, b"._-")
 }
 
-/// Whether a text can be the id of a key.
+/// Returns whether a text can be the id of a key.
 pub(super) fn is_key_id(text: &str) -> bool {
     KeyId::parse(text).is_ok()
 }
 
-/// RFC 6749 §3.3 `scope-token`.
+/// Returns whether a text is a `scope-token` (RFC 6749 §3.3).
 pub(super) fn is_scope_name(text: &str) -> bool {
     (1..=128).contains(&text.len())
         && text.bytes().all(|byte| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~'))
 }
 
-/// What keys start with: characters that RFC 6750 §2.1 allows in a token.
+/// Returns whether a text can be a key prefix: characters that RFC 6750 §2.1 allows in a token.
 pub(super) fn is_prefix(text: &str) -> bool {
     is_plain(text, 64, b"-._~+/")
 }
 
-/// RFC 6265 §4.1.1 `cookie-name`, an RFC 9110 token.
+/// Returns whether a text is a `cookie-name` (RFC 6265 §4.1.1), which is a token of RFC 9110.
 pub(super) fn is_cookie_name(text: &str) -> bool {
     is_plain(text, 128, b"!#$%&'*+-.^_`|~")
 }
 
-/// Text for people: names and descriptions. Reports what hides others and excessive length.
+/// Returns a text for people, such as a name or a description. Reports an error if it contains
+/// characters that hide others, or if it is longer than 1024 bytes.
 pub(super) fn free_text<'t>(report: &Report<'_>, name: &str, text: Text<'t>) -> &'t str {
     if let Some(fault) = fault_in_name(text.value) {
         let plain: String = text.value.chars().filter(|char| text::is_plain(*char)).collect();
@@ -77,7 +78,8 @@ pub(super) fn free_text<'t>(report: &Report<'_>, name: &str, text: Text<'t>) -> 
     text.value
 }
 
-/// A host name in lower case, without port; reports what could be read in two ways.
+/// Returns a host name in lower case, without port. Reports an error if the text is ambiguous or
+/// not a host name.
 pub(super) fn host(report: &Report<'_>, text: Text<'_>) -> Option<Box<str>> {
     let lower = text.value.to_ascii_lowercase();
     let fault = |message: String, hint: String| {
@@ -132,7 +134,8 @@ pub(super) fn host(report: &Report<'_>, text: Text<'_>) -> Option<Box<str>> {
     Some(lower.into())
 }
 
-/// `/`, or segments of plain characters without a final `/`; reports anything else.
+/// Returns a path: `/`, or segments of plain characters without a trailing `/`. Reports an error
+/// for anything else.
 pub(super) fn base_path(report: &Report<'_>, name: &str, text: Text<'_>) -> Option<Box<str>> {
     let path = text.value;
     let good = path == "/"

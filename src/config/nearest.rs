@@ -1,12 +1,12 @@
-//! The name that was probably meant.
+//! Suggests the name that was probably meant.
 
 use std::cell::Cell;
 
-/// How many names are compared over a whole file, so that a huge file full of mistakes is still
-/// read in no time.
+/// The most names to compare for a whole file, so that a large file with many errors is still read
+/// quickly.
 const COMPARISONS: usize = 300_000;
 
-/// Finds the nearest of several names, as long as there are comparisons left.
+/// Finds the most similar of several names, until the comparisons are used up.
 #[derive(Debug)]
 pub(super) struct Nearest {
     comparisons: Cell<usize>,
@@ -19,8 +19,8 @@ impl Default for Nearest {
 }
 
 impl Nearest {
-    /// ``; did you mean `x`?`` for the candidate that differs least from `name`, or nothing if none
-    /// is close.
+    /// Returns ``; did you mean `x`?`` for the candidate that is most similar to `name`, or an
+    /// empty string if none is similar enough.
     pub(super) fn did_you_mean<'c>(
         &self,
         name: &str,
@@ -30,7 +30,7 @@ impl Nearest {
             .map_or(String::new(), |nearest| format!("; did you mean `{nearest}`?"))
     }
 
-    /// The candidate that differs least from `name`, if it is close enough to be meant.
+    /// Returns the candidate that is most similar to `name`, or `None` if none is similar enough.
     fn nearest<'c>(
         &self,
         name: &str,

@@ -1,4 +1,4 @@
-//! What is wrong with a file, all at once, as compilers say it.
+//! Collects all problems of a file, and displays them as compilers do.
 
 use std::cell::{OnceCell, RefCell};
 use std::fmt;
@@ -8,39 +8,39 @@ use std::sync::Arc;
 use super::nearest::Nearest;
 use super::secret;
 
-/// How many problems are listed; a file with more gets one line that counts the rest.
+/// The most problems to list. One more line counts the others.
 const LISTED: usize = 500;
 
-/// Whether a problem keeps the file from being used.
+/// Whether a problem prevents the use of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// The file is refused.
     Error,
-    /// The file is used, but probably does not say what was meant.
+    /// The file is used, but is probably not as intended.
     Warning,
 }
 
-/// One thing that is wrong, and where. It never quotes a secret.
+/// One problem and its position. It never quotes a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The file, as it was named to the program.
+    /// The file, as named to the program.
     pub file: Arc<Path>,
-    /// From 1; 0 where the problem is about the whole file.
+    /// The line, starting at 1. 0: the problem concerns the whole file.
     pub line: usize,
-    /// In characters, from 1; 0 where the problem is about the whole file.
+    /// The column in characters, starting at 1. 0: the problem concerns the whole file.
     pub column: usize,
-    /// Whether the file can be used all the same.
+    /// Whether the file can be used nevertheless.
     pub severity: Severity,
-    /// What is wrong.
+    /// A description of the problem.
     pub message: String,
-    /// What to do about it.
+    /// How to solve the problem.
     pub hint: Option<String>,
-    /// Whether it is that a file could not be read, so that it may be gone without an edit.
+    /// Whether the problem may pass without an edit, because a file could not be read or used.
     pub may_pass: bool,
 }
 
 impl Problem {
-    /// An error that is about a whole file.
+    /// Returns an error that concerns the whole file.
     #[must_use]
     pub fn of_file(file: &Path, message: impl Into<String>) -> Self {
         Self {
@@ -70,8 +70,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong with a file, in file order; at least one [`Severity::Error`] is among
-/// it.
+/// All problems of a file, in file order. At least one of them is a [`Severity::Error`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems(pub Vec<Problem>);
 
@@ -94,13 +93,13 @@ impl std::error::Error for Problems {}
 pub(super) struct Report<'t> {
     text: &'t str,
     file: Arc<Path>,
-    /// Byte offset of each line's start, once somebody asks for a line.
+    /// The byte offset of each line, computed on first use.
     lines: OnceCell<Vec<usize>>,
-    /// Where the parts of what is being read begin in it, and in the file.
+    /// The offset of each part of the current text, in that text and in the file.
     places: RefCell<Vec<(usize, usize)>>,
     found: RefCell<Vec<Found>>,
     nearest: Nearest,
-    /// What the keys of the file's APIs begin with.
+    /// The key prefixes of the file's APIs.
     prefixes: RefCell<Vec<String>>,
 }
 
@@ -126,20 +125,20 @@ impl<'t> Report<'t> {
         }
     }
 
-    /// From now on byte offsets are those of another text, whose parts begin at these offsets in
-    /// it, and at those in the file.
+    /// Makes later byte offsets refer to another text. `places`: the offset of each of its parts,
+    /// in that text and in the file.
     pub(super) fn reads(&self, places: &[(usize, usize)]) {
         let mut current = self.places.borrow_mut();
         current.clear();
         current.extend_from_slice(places);
     }
 
-    /// From now on texts that begin like this and go on like a key are taken for one.
+    /// Makes [`Self::is_plain`] recognise keys with these prefixes.
     pub(super) fn keys_begin_with(&self, prefixes: Vec<String>) {
         self.prefixes.replace(prefixes);
     }
 
-    /// Whether a text may stand where it would be shown; notes an error if it is like a key.
+    /// Returns whether a text may be displayed. Reports an error if it looks like a key.
     pub(super) fn is_plain(&self, at: usize, text: &str) -> bool {
         let prefixes = self.prefixes.borrow();
         let like_a_key = secret::is_like_a_key(text, prefixes.iter().map(String::as_str));
@@ -154,7 +153,7 @@ impl<'t> Report<'t> {
         !like_a_key
     }
 
-    /// The byte offset in the file.
+    /// Converts a byte offset to one in the file.
     fn in_file(&self, at: usize) -> usize {
         let places = self.places.borrow();
         let part = places
@@ -164,12 +163,12 @@ impl<'t> Report<'t> {
         part.map_or(at, |(start, in_file)| at - start + in_file)
     }
 
-    /// Notes an error at a byte offset.
+    /// Adds an error at a byte offset.
     pub(super) fn error(&self, at: usize, message: impl Into<String>) {
         self.note(at, Severity::Error, message.into(), None);
     }
 
-    /// Notes that a file that is named at a byte offset cannot be used.
+    /// Adds an error: the file that is named at a byte offset cannot be used.
     pub(super) fn unusable(&self, at: usize, message: impl Into<String>) {
         self.note(at, Severity::Error, message.into(), None);
         if let Some(found) = self.found.borrow_mut().last_mut() {
@@ -177,7 +176,7 @@ impl<'t> Report<'t> {
         }
     }
 
-    /// Notes an error and what to do about it.
+    /// Adds an error with a hint at a byte offset.
     pub(super) fn error_with_hint(
         &self,
         at: usize,
@@ -187,7 +186,7 @@ impl<'t> Report<'t> {
         self.note(at, Severity::Error, message.into(), Some(hint.into()));
     }
 
-    /// Notes a warning.
+    /// Adds a warning at a byte offset.
     pub(super) fn warn(&self, at: usize, message: impl Into<String>, hint: Option<String>) {
         self.note(at, Severity::Warning, message.into(), hint);
     }
@@ -202,17 +201,17 @@ impl<'t> Report<'t> {
         });
     }
 
-    /// The line that a byte offset lies in, from 1.
+    /// Returns the line of a byte offset, starting at 1.
     pub(super) fn line(&self, at: usize) -> usize {
         self.place(self.in_file(at)).0
     }
 
-    /// Line and column of a byte offset.
+    /// Returns the line and column of a byte offset, starting at 1.
     pub(super) fn place_of(&self, at: usize) -> (usize, usize) {
         self.place(self.in_file(at))
     }
 
-    /// Line and column of a byte offset in the file.
+    /// Returns the line and column of a byte offset in the file, starting at 1.
     fn place(&self, at: usize) -> (usize, usize) {
         let starts = || {
             std::iter::once(0)
@@ -224,8 +223,8 @@ impl<'t> Report<'t> {
         (line, self.text.get(lines[line - 1]..at).map_or(0, |before| before.chars().count()) + 1)
     }
 
-    /// ``; did you mean `x`?`` for the candidate that differs least from `name`, or nothing if none
-    /// is close.
+    /// Returns ``; did you mean `x`?`` for the candidate that is most similar to `name`, or an
+    /// empty string if none is similar enough.
     pub(super) fn did_you_mean<'c>(
         &self,
         name: &str,
@@ -234,13 +233,13 @@ impl<'t> Report<'t> {
         self.nearest.did_you_mean(name, candidates)
     }
 
-    /// All problems in file order, and whether there is an error among them.
+    /// Returns all problems in file order, and whether one of them is an error.
     pub(super) fn finish(self) -> (Vec<Problem>, bool) {
         let mut found = self.found.take();
         found.sort_by_key(|problem| problem.at);
         let failed = found.iter().any(|problem| problem.severity == Severity::Error);
         if found.len() > LISTED {
-            // Errors first: a flood of warnings must not hide the one error.
+            // Errors take precedence, so that many warnings cannot hide a single error.
             found.sort_by_key(|problem| problem.severity);
             let rest = found.split_off(LISTED);
             let errors = rest.iter().filter(|problem| problem.severity == Severity::Error).count();

@@ -1,4 +1,5 @@
-//! From the text of a file to a [`Config`]: every table in turn, then what holds between them.
+//! Converts the text of a file to a [`Config`]: each table separately, then the relations between
+//! them.
 
 mod api;
 mod context;
@@ -34,26 +35,26 @@ use super::pieces::{self, Pieces};
 use super::report::{Problem, Problems, Report};
 use super::{Config, KeyConfig, Log, LogFormat, Reload, Revoked, TlsFiles};
 
-/// A text that was read, and what it says; kept so that what an edit leaves alone need not be read
-/// again.
+/// A text and its configuration, kept so that unchanged parts need not be parsed again after an
+/// edit.
 pub struct Reading {
-    /// What it says.
+    /// The configuration.
     pub config: Arc<Config>,
-    /// It may hold secrets for upstreams.
+    /// The text, which may contain secrets for upstreams.
     text: Zeroizing<String>,
-    /// Where each key of the configuration stands; nothing if the text was read as a whole.
+    /// The range of each key of the configuration. Empty if the text was parsed as a whole.
     keys: Vec<Range<usize>>,
 }
 
 impl Reading {
-    /// The text that was read.
+    /// Returns the text.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 }
 
-/// Without the text.
+/// Omits the text.
 impl fmt::Debug for Reading {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Reading").field("config", &self.config).finish_non_exhaustive()
@@ -63,36 +64,37 @@ impl fmt::Debug for Reading {
 /// A file that cannot be used.
 #[derive(Debug)]
 pub struct Mistaken {
-    /// Everything that is wrong with it, at once.
+    /// All problems of the file.
     pub problems: Problems,
-    /// What its `[revoked]` names, if that can be read by itself.
+    /// The contents of its `[revoked]` table, if that can be read by itself.
     pub revoked: Result<Revoked, NotAlone>,
 }
 
 impl Mistaken {
-    /// A file of which nothing is known.
+    /// Returns a file that could not be read at all.
     #[must_use]
     pub fn unreadable(problem: Problem) -> Self {
         Self { problems: Problems(vec![problem]), revoked: Err(NotAlone::Unreadable) }
     }
 }
 
-/// Reads and checks a file, with the files and environment variables that it names.
+/// Reads and validates a file, with the files and environment variables that it names.
 ///
 /// # Errors
-/// Everything that is wrong with it, at once.
+/// Returns all problems at once if the file has errors.
 pub fn load(path: &Path) -> Result<Config, Problems> {
     let text = read_text(std::fs::read(path), path).map_err(|mistaken| mistaken.problems)?;
     parse(&text, path)
 }
 
-/// The same with what came of reading the file, for a gateway that serves with the certificates
-/// `in_use`: when their files cannot be used just now, that is a warning only. A renewal that is
-/// half done must not keep a revocation back. The outcome is the same with and without an earlier
-/// reading, but what is new is read much faster where most is known.
+/// Validates the content of a file, like [`load`], for a gateway that already serves the
+/// certificates `in_use`. If the files of these certificates cannot be used, that is only a
+/// warning, because an incomplete renewal must not delay a revocation. The result is the same with
+/// and without an earlier reading in `before`, which makes parsing much faster if most of the text
+/// is unchanged.
 ///
 /// # Errors
-/// Everything else that is wrong with it, at once.
+/// Returns all problems at once if the file has other errors.
 pub fn load_while_serving(
     content: std::io::Result<Vec<u8>>,
     path: &Path,
@@ -105,7 +107,10 @@ pub fn load_while_serving(
     Ok(Reading { config: Arc::new(config), text, keys })
 }
 
-/// It may hold secrets.
+/// Converts the content to text, in memory that is wiped because it may contain secrets.
+///
+/// # Errors
+/// Returns an error if the file could not be read or is not valid UTF-8.
 fn read_text(
     content: std::io::Result<Vec<u8>>,
     path: &Path,
@@ -125,22 +130,22 @@ fn read_text(
     })
 }
 
-/// Checks the text of a file that is or would be at `path`.
+/// Validates the text of a file that has, or would have, the path `path`.
 ///
 /// # Errors
-/// Everything that is wrong with it, at once.
+/// Returns all problems at once if the text has errors.
 pub fn parse(text: &str, path: &Path) -> Result<Config, Problems> {
     check(text, path, &[], None).map(|(config, _)| config)
 }
 
-/// The configuration, and where its keys stand if that is known.
+/// Returns the configuration, and the ranges of its keys if they are known.
 fn check(
     text: &str,
     path: &Path,
     in_use: &[TlsFiles],
     before: Option<&Reading>,
 ) -> Result<(Config, Vec<Range<usize>>), Problems> {
-    // What is wrong with a file is found by reading it as a whole.
+    // Errors are found by parsing the whole file.
     match check_pieces(text, path, in_use, before) {
         Some(found) => Ok(found),
         None => check_whole(text, path, in_use).map(|config| (config, Vec::new())),
@@ -177,7 +182,8 @@ pub(super) fn check_whole(
     }
 }
 
-/// The same, key by key. Nothing: the file is not fine, or is better read as a whole.
+/// Validates the text key by key. Returns `None` if it has errors, or if it must be parsed as a
+/// whole.
 pub(super) fn check_pieces(
     text: &str,
     path: &Path,
@@ -203,7 +209,8 @@ pub(super) fn check_pieces(
     (!failed).then_some((Config { warnings, ..config }, pieces.keys))
 }
 
-/// Reads the blocks at these places, but for those that have been read before.
+/// Parses the tables in these ranges, except those that an earlier reading contains. Returns `None`
+/// if the file must be parsed as a whole.
 fn read_keys(
     text: &str,
     places: &[Range<usize>],
@@ -215,7 +222,7 @@ fn read_keys(
     let mut found = Vec::with_capacity(places.len());
     for place in places {
         let block = &text[place.clone()];
-        // The place of a warning is not kept.
+        // The position of a warning is not kept.
         let same = known
             .as_mut()
             .and_then(|known| known.find(block))
@@ -232,10 +239,10 @@ fn read_keys(
     Some(found)
 }
 
-/// The blocks of an earlier reading.
+/// The `[[key]]` tables of an earlier reading.
 struct Known<'r> {
     reading: &'r Reading,
-    /// Behind the last one that was found: most files are in the same order as before.
+    /// The index after the last table that was found. Most files keep the order of their tables.
     next: usize,
     by_text: OnceCell<HashMap<&'r str, usize>>,
 }
@@ -265,7 +272,7 @@ impl<'r> Known<'r> {
     }
 }
 
-/// Reads all tables; `read_keys` the keys.
+/// Reads all tables. `read_keys` reads the keys.
 fn resolve<'t>(
     context: Context<'t>,
     root: Section<'t>,

@@ -1,68 +1,70 @@
-//! `[revoked]`: what is refused whatever else is said of it. Whoever writes there is in a hurry and
-//! may have pasted the leaked key itself, so no value is ever shown.
+//! `[revoked]`: keys and organisations that are refused regardless of other settings. In a hurry,
+//! an operator may paste the leaked key itself, so values are never displayed.
 
 use std::collections::BTreeMap;
 
 use super::names::is_key_id;
 use crate::policy::{Digest, Hidden};
 
-/// All that `[revoked]` names.
+/// The contents of `[revoked]`.
 #[derive(Debug, Clone, Default)]
 pub struct Revoked {
     keys: BTreeMap<Hidden, Mark>,
-    /// The same values, read as digests and as keys.
+    /// The values of `keys` as digests: each value read as a digest, and the digest of each value.
     digests: BTreeMap<Digest, Mark>,
     organizations: BTreeMap<Hidden, Mark>,
 }
 
-/// Where a value stands in the file, and how long it holds.
+/// The position of a value in the file, and how long it applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
-    /// From 1.
+    /// The line, starting at 1.
     pub line: usize,
-    /// In characters, from 1.
+    /// The column in characters, starting at 1.
     pub column: usize,
-    /// How long it holds.
+    /// How long the value applies.
     pub hold: Hold,
 }
 
-/// How long a value of `[revoked]` holds.
+/// How long a value of `[revoked]` applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hold {
-    /// As long as a file names it, and for good in the store: the file that names it is in force,
-    /// or only the guard holds it back.
+    /// As long as a file contains the value, and permanently for keys of the store. The file that
+    /// contains it is in force, or only the guard of `[reload]` prevents that.
     Lasting,
-    /// In memory, until there is a good file: the file that names it has mistakes elsewhere.
+    /// In memory, until a valid file is read. The file that contains the value has errors
+    /// elsewhere.
     UntilGoodFile,
 }
 
-/// A value of `[revoked] keys`. It is an id, a digest or a key: all three are tried.
+/// A value of `[revoked] keys`. It may be an id, a digest or a key, so all three are tried.
 #[derive(Debug, Clone, Copy)]
 pub struct RevokedKey<'r> {
     text: &'r Hidden,
-    /// Where it stands.
+    /// The position of the value.
     pub mark: Mark,
 }
 
-/// What a value of `[revoked]` is to the key that it finds.
+/// How a value of `[revoked]` denotes a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NamedBy {
-    /// Its id, as it should be.
+    /// By its id, as intended.
     Id,
-    /// The SHA-256 of one of its secrets.
+    /// By the SHA-256 digest of one of its secrets.
     Digest,
-    /// One of its secrets.
+    /// By one of its secrets.
     Secret,
 }
 
 impl RevokedKey<'_> {
-    /// The value as an id, if it can be one.
+    /// Returns the value as an id, or `None` if it cannot be one.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
         Some(text(self.text)).filter(|text| is_key_id(text))
     }
 
-    /// The digests that a key would have which the value names by its digest or as it is.
+    /// Returns the digests of the secrets that the value may denote: the value read as a digest,
+    /// and the digest of the value read as a secret.
     pub fn digests(&self) -> impl Iterator<Item = (NamedBy, Digest)> + use<> {
         let hex = Digest::from_hex(&text(self.text).to_ascii_lowercase());
         let by_digest = hex.map(|digest| (NamedBy::Digest, digest));
@@ -71,13 +73,13 @@ impl RevokedKey<'_> {
 }
 
 impl Revoked {
-    /// Whether it names nothing.
+    /// Returns whether `[revoked]` has no values.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty() && self.organizations.is_empty()
     }
 
-    /// Adds a value of `keys`, unless it is there already. Space around it is not part of it.
+    /// Adds a value of `keys`, unless it is present. Surrounding whitespace is removed.
     pub(super) fn add_key(&mut self, value: &str, mark: Mark) {
         let hidden = Hidden::of(&[value.trim().as_bytes()]);
         let mark = *self.keys.entry(hidden.clone()).or_insert(mark);
@@ -86,22 +88,24 @@ impl Revoked {
         }
     }
 
-    /// Adds a value of `organizations`, unless it is there already.
+    /// Adds a value of `organizations`, unless it is present.
     pub(super) fn add_organization(&mut self, name: &str, mark: Mark) {
         self.organizations.entry(Hidden::of(&[name.as_bytes()])).or_insert(mark);
     }
 
-    /// Every value of `keys`.
+    /// Returns every value of `keys`.
     pub fn keys(&self) -> impl Iterator<Item = RevokedKey<'_>> {
         self.keys.iter().map(|(text, mark)| RevokedKey { text, mark: *mark })
     }
 
-    /// Every value of `organizations`. One that nobody has may be a secret.
+    /// Returns every value of `organizations`. A value that is not the name of an organisation may
+    /// be a secret.
     pub fn organizations(&self) -> impl Iterator<Item = (&str, Mark)> {
         self.organizations.iter().map(|(name, mark)| (text(name), *mark))
     }
 
-    /// Where a key is named that has this id or one of these digests.
+    /// Returns the value that denotes a key with this id or one of these digests, or `None` if none
+    /// does.
     pub fn key(&self, id: &str, digests: impl IntoIterator<Item = Digest>) -> Option<Mark> {
         if self.keys.is_empty() {
             return None;
@@ -110,13 +114,13 @@ impl Revoked {
             .or_else(|| digests.into_iter().find_map(|digest| self.digests.get(&digest)).copied())
     }
 
-    /// Whether it has the same value.
+    /// Returns whether `keys` contains the same value.
     #[must_use]
     pub fn has(&self, key: &RevokedKey<'_>) -> bool {
         self.keys.contains_key(key.text)
     }
 
-    /// The values of `keys` that hold for good and did not in `before`.
+    /// Returns the values of `keys` that are [`Hold::Lasting`] here but not in `before`.
     pub fn newly_lasting<'r>(&'r self, before: &'r Self) -> impl Iterator<Item = RevokedKey<'r>> {
         let lasting = |mark: &Mark| mark.hold == Hold::Lasting;
         self.keys().filter(move |key| {
@@ -124,27 +128,28 @@ impl Revoked {
         })
     }
 
-    /// Where a key with this id is named by it.
+    /// Returns the value of `keys` that is this id, or `None` if there is none.
     #[must_use]
     pub fn id(&self, id: &str) -> Option<Mark> {
         self.keys.get(id.as_bytes()).copied()
     }
 
-    /// Where an organization is named.
+    /// Returns the value that names an organisation, or `None` if there is none.
     #[must_use]
     pub fn organization(&self, name: &str) -> Option<Mark> {
         self.organizations.get(name.as_bytes()).copied()
     }
 
-    /// Whether both name the same.
+    /// Returns whether both have the same values.
     #[must_use]
     pub fn names_the_same(&self, other: &Self) -> bool {
         self.keys.keys().eq(other.keys.keys())
             && self.organizations.keys().eq(other.organizations.keys())
     }
 
-    /// All this and what another file names, which holds as long as `hold` says; `None` if that is
-    /// nothing new.
+    /// Returns the values of both files, or `None` if the other one adds nothing. The added values
+    /// apply as long as `hold` says. [`Hold::Lasting`] also replaces the hold of a value that is
+    /// present.
     #[must_use]
     pub fn with(&self, other: &Self, hold: Hold) -> Option<Self> {
         let mut all = self.clone();
@@ -167,7 +172,7 @@ impl Revoked {
     }
 }
 
-/// Values come from a text.
+/// Returns a value as text. It was made from a string.
 fn text(hidden: &Hidden) -> &str {
     std::str::from_utf8(hidden.show()).unwrap_or_default()
 }

@@ -1,5 +1,4 @@
-//! What is to be said of `[revoked]`: values that find nothing, and secrets that should not stand
-//! there.
+//! Warns of values of `[revoked]` that match nothing, and of secrets among them.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -10,32 +9,32 @@ use super::report::{Problem, Severity};
 use super::revoked::{Mark, NamedBy, RevokedKey};
 use crate::policy::Digest;
 
-/// A key that a value of `[revoked]` finds.
+/// A key that a value of `[revoked]` denotes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// Its id.
+    /// The id of the key.
     pub id: Box<str>,
-    /// What the value is to it.
+    /// How the value denotes the key.
     pub by: NamedBy,
-    /// Whether the store keeps it, and not the file.
+    /// Whether the key is in the store instead of the file.
     pub stored: bool,
 }
 
-/// The keys and organizations that there are.
+/// The existing keys and organisations.
 pub struct Known<'k> {
-    /// The keys that a value finds.
+    /// Returns the keys that a value denotes.
     pub keys: &'k dyn Fn(&RevokedKey<'_>) -> Vec<Found>,
-    /// Whether a value that finds nothing is a secret of one that is refused already, of which
-    /// nothing else is known.
+    /// Returns whether a value that denotes no key is a secret of a key that is already refused,
+    /// and of which nothing else is known.
     pub dead: &'k dyn Fn(&RevokedKey<'_>) -> bool,
-    /// Whether there is an organization of this name.
+    /// Returns whether an organisation of this name exists.
     pub organization: &'k dyn Fn(&str) -> bool,
-    /// Whether these are all that there are, and not those of the file alone.
+    /// Whether these are all existing keys and organisations, instead of only those of the file.
     pub all: bool,
 }
 
 impl Config {
-    /// What is to be said of `[revoked]`, in file order.
+    /// Returns the warnings about `[revoked]`, in file order.
     #[must_use]
     pub fn revoked_warnings(&self, file: &Path, known: &Known<'_>) -> Vec<Problem> {
         let nearest = Nearest::default();
@@ -84,7 +83,7 @@ impl Config {
         warnings
     }
 
-    /// The same as far as the file alone can tell.
+    /// Returns the warnings about `[revoked]` that can be determined from the file alone.
     #[must_use]
     pub fn revoked_warnings_of_file(&self, file: &Path) -> Vec<Problem> {
         if self.revoked.is_empty() {

@@ -1,31 +1,31 @@
-//! From names to what the decision works with: what a key's rights come to under this
-//! configuration.
+//! Converts names to what the decision uses: the grants of a key under this configuration.
 
 use std::sync::Arc;
 
 use super::Config;
 use crate::policy::{Api, EmptyScopes, Grant, Grants, Limit, Routes, ScopeSet};
 
-/// What a key may do, in names: it outlives every edit of the file.
+/// The rights of a key, as names, so that they remain valid after any edit of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Rights {
-    /// The APIs that it opens.
+    /// The APIs that the key opens.
     pub apis: Vec<Arc<str>>,
-    /// The scopes that it holds, in order.
+    /// The scopes that the key holds, in order.
     pub scopes: Arc<[Box<str>]>,
-    /// Instead of the APIs'; empty: no limit.
+    /// Rate limits that replace those of the APIs. `None`: the APIs' limits apply. Empty: no limit.
     pub rate_limit: Option<Arc<[Limit]>>,
 }
 
 impl Config {
-    /// What these rights come to, API by API. APIs that are not in the file are left out.
+    /// Returns the grant for each API. APIs that are not in the file are omitted.
     #[must_use]
     pub fn grants(&self, rights: &Rights) -> Grants {
         let index_of = |name: &str| self.apis.iter().position(|api| &*api.definition.name == name);
         rights.apis.iter().filter_map(|name| Some(self.grant(index_of(name)?, rights))).collect()
     }
 
-    /// Only what the API itself knows counts there and is told to its upstream.
+    /// Returns the grant for one API. Scopes that the API does not define are omitted, so that they
+    /// have no effect and are not disclosed to its upstream.
     fn grant(&self, index: usize, rights: &Rights) -> Grant {
         let api = &self.apis[index].definition;
         let held = &rights.scopes;
@@ -44,7 +44,7 @@ impl Config {
         Grant::new(index, scopes, everything, &names, limits).managing_keys(manages_keys)
     }
 
-    /// The APIs, and how requests find them.
+    /// Returns the APIs and the routes to them.
     #[must_use]
     pub fn routes(&self) -> Routes {
         let apis = self.apis.iter().map(|api| Api::new(api.definition.clone())).collect();

@@ -1,17 +1,18 @@
-//! What could be a secret, and so is never repeated: not in a message, and not as a name that logs
-//! and metrics would show.
+//! Recognises texts that could be secrets. They are never repeated in messages, nor used as names
+//! that logs and metrics would display.
 
 use crate::policy::is_new_key;
 
-/// How long a key is behind its prefix, at least.
+/// The minimum length of a key after its prefix, in bytes.
 const KEY_BODY: usize = 20;
-/// How long a word is that nobody would write, in characters.
+/// The length in characters from which a word counts as a secret, because nobody writes such words.
 const LONG_WORD: usize = 20;
-/// How many characters of words that mix letters and digits are enough for a secret.
+/// The number of characters in words that mix letters and digits, or upper and lower case, from
+/// which a text counts as a secret.
 const MIXED: usize = 8;
 
-/// Whether a text is a key by its looks: it has the form of a new one, or begins like the keys of
-/// an API of the file and goes on as no name does.
+/// Returns whether a text looks like a key: it has the form of a new key, or it begins with the key
+/// prefix of one of the file's APIs and continues unlike a name.
 pub(super) fn is_like_a_key<'p>(text: &str, mut prefixes: impl Iterator<Item = &'p str>) -> bool {
     let goes_on = |rest: &str| {
         rest.len() >= KEY_BODY
@@ -22,8 +23,8 @@ pub(super) fn is_like_a_key<'p>(text: &str, mut prefixes: impl Iterator<Item = &
         || prefixes.any(|prefix| text.strip_prefix(prefix).is_some_and(goes_on))
 }
 
-/// Whether a text could be a secret: it has a very long word, or words in which letters and digits
-/// or upper and lower case are mixed as in no name.
+/// Returns whether a text could be a secret: it contains a very long word, or words that mix
+/// letters and digits or upper and lower case unlike a name.
 pub(super) fn could_be(text: &str) -> bool {
     let mut mixed = 0;
     for word in text.split(|char: char| !char.is_alphanumeric()) {
@@ -47,7 +48,7 @@ fn is_mixed(word: &str) -> bool {
     kinds.iter().all(|kind| word.chars().any(kind)) || upper_after_lower.count() > 1
 }
 
-/// A text of the file as a message quotes it: `…` stands for what could be a secret.
+/// Quotes a text of the file for a message. `…` replaces a text that could be a secret.
 pub(super) fn quote(text: &str) -> String {
     if could_be(text) { "`…`".to_owned() } else { format!("`{}`", text.escape_debug()) }
 }

@@ -1,4 +1,4 @@
-//! One test for each rule. In the texts, `⟦` marks where a problem is expected.
+//! One test per rule. In the texts, `⟦` marks the expected position of a problem.
 
 mod api;
 mod changes;
@@ -23,12 +23,12 @@ const SERVER: &str = "[server]\nlisten = \"127.0.0.1:0\"\n";
 const API: &str = "[[api]]\nname = \"desk\"\nupstream = \"http://127.0.0.1:3000\"\n";
 const SCOPES: &str = "[api.scopes.\"tickets:read\"]\nallows = [\"GET /tickets/**\"]\n";
 
-/// A file with one API that has these settings.
+/// Returns a file with one API that has these settings.
 fn with_api(settings: &str) -> String {
     format!("{SERVER}{API}{settings}\n")
 }
 
-/// A file with one API, a scope `tickets:read`, and one key that has these settings.
+/// Returns a file with one API, a scope `tickets:read`, and one key that has these settings.
 fn with_key(settings: &str) -> String {
     format!(
         "{SERVER}{API}{SCOPES}[[key]]\nid = \"key_a\"\nsha256 = \"{}\"\n{settings}\n",
@@ -36,7 +36,7 @@ fn with_key(settings: &str) -> String {
     )
 }
 
-/// The digest of `the key NAME`.
+/// Returns the digest of `the key NAME`.
 fn digest(name: &str) -> String {
     Digest::of(format!("the key {name}").as_bytes()).to_string()
 }
@@ -49,7 +49,7 @@ fn rejected(text: &str) -> Problems {
     parse(text, Path::new("gateway.toml")).map(drop).expect_err("the file should be refused")
 }
 
-/// Asserts that the file is refused for exactly these reasons, one at each mark.
+/// Asserts that the file is refused with exactly these errors, one at each mark.
 #[track_caller]
 fn refused(marked: &str, reasons: &[&str]) {
     let problems = rejected(&marked.replace('⟦', ""));
@@ -77,7 +77,7 @@ fn assert_problems(found: &[&Problem], marked: &str, reasons: &[&str]) {
     assert_eq!(marks(marked).len(), reasons.len(), "one mark for each reason");
 }
 
-/// Line and column of each mark.
+/// Returns the line and column of each mark.
 fn marks(marked: &str) -> Vec<(usize, usize)> {
     let mut places = Vec::new();
     for (index, line) in marked.lines().enumerate() {

@@ -1,4 +1,4 @@
-//! Certificates, keys and authorities from PEM files.
+//! Reads certificates, private keys and CA certificates from PEM files.
 
 mod validity;
 
@@ -17,23 +17,24 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use super::{TlsFiles, files};
 
-/// A certificate chain with its private key, ready to be served with.
+/// A certificate chain with its private key, ready to be served.
 #[derive(Debug, Clone)]
 pub struct Certificate {
-    /// For the handshake.
+    /// The certificate chain and key for the handshake.
     pub key: Arc<CertifiedKey>,
-    /// The DNS names that it is for, in lower case; a wildcard starts with `*.` (RFC 9525 §6.3).
+    /// The DNS names of the certificate, in lower case. A wildcard starts with `*.` (RFC 9525
+    /// §6.3).
     pub names: Arc<[Box<str>]>,
-    /// From when until when it is good, in Unix seconds.
+    /// The validity period of the first certificate, in Unix seconds.
     pub validity: Range<i64>,
 }
 
 /// A file of certificates or keys that cannot be used.
 #[derive(Debug)]
 pub struct BadCertificate {
-    /// The file at fault.
+    /// The file.
     pub file: PathBuf,
-    /// Why, for people.
+    /// The reason, as words for people.
     pub reason: String,
 }
 
@@ -56,18 +57,18 @@ impl BadCertificate {
             pem::Error::NoItemsFound => {
                 Self::new(file, format_args!("there is no {what} in it (PEM)"))
             }
-            // The library's texts quote the file, which may hold the private key.
+            // The library's messages quote the file, which may contain the private key.
             _ => Self::new(file, "it is not valid PEM"),
         }
     }
 }
 
 impl Certificate {
-    /// Reads a certificate chain and the private key that belongs to it.
+    /// Reads a certificate chain and its private key.
     ///
     /// # Errors
-    /// A file that cannot be read or holds nothing of the kind, or a key that is not the
-    /// certificate's.
+    /// Returns an error if a file cannot be read or contains no certificate or key, or if the key
+    /// does not belong to the certificate.
     pub fn read(files: &TlsFiles) -> Result<Self, BadCertificate> {
         let chain = certificates(&files.cert)?;
         let first = chain.first().cloned().unwrap_or_else(|| Vec::new().into());
@@ -94,7 +95,10 @@ impl Certificate {
     }
 }
 
-/// Our copy of the text is wiped; what the cryptographic library keeps of it is its own to wipe.
+/// Reads a private key. Our copies are wiped. The cryptographic library is responsible for its own.
+///
+/// # Errors
+/// Returns an error if the file cannot be read or contains no private key of a supported type.
 fn private_key(file: &Path) -> Result<Arc<dyn SigningKey>, BadCertificate> {
     let text = Zeroizing::new(
         files::read(file, files::PEM).map_err(|error| BadCertificate::new(file, error))?,
@@ -106,11 +110,12 @@ fn private_key(file: &Path) -> Result<Arc<dyn SigningKey>, BadCertificate> {
     loaded.map_err(|_| BadCertificate::new(file, "this private key cannot be used"))
 }
 
-/// The authorities that an upstream's certificate is checked against: those of a PEM file, or the
-/// system's.
+/// Returns the root store that verifies an upstream's certificate: the CA certificates of a PEM
+/// file, or those of the system.
 ///
 /// # Errors
-/// A file that cannot be read or holds no certificate; no authorities in the system.
+/// Returns an error if the file cannot be read or contains no certificate, or if the system has no
+/// CA certificates.
 pub fn root_store(ca: Option<&Path>) -> Result<RootCertStore, BadCertificate> {
     let mut store = RootCertStore::empty();
     match ca {

@@ -13,20 +13,20 @@ const LIMIT_FORM: &str = "write `N/s`, `N/min`, `N/hour`, `N/day` or with a long
 const PERCENT_FORM: &str = "write a whole number from 1 to 100 with its sign: `\"50%\"`";
 const NANOSECONDS: u64 = 1_000_000_000;
 const LONGEST_WINDOW: u64 = 31 * 86_400;
-/// How many windows one key can be counted in.
+/// The most rate-limit windows of a key.
 pub const MAX_LIMITS: usize = 4;
 
-/// Digits, then a unit.
+/// Splits digits from the unit that follows them.
 fn split_number(text: &str) -> Option<(u64, &str)> {
     let end = text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(end);
     Some((digits.parse().ok()?, unit))
 }
 
-/// Reads `250ms`, `10s`, `5min`, `1h`, `14d`.
+/// Parses a duration: `250ms`, `10s`, `5min`, `1h`, `14d`.
 ///
 /// # Errors
-/// How it should be written.
+/// Returns a description of the format if the text does not have it.
 pub fn parse_duration(text: &str) -> Result<Duration, &'static str> {
     let (number, unit) = split_number(text).ok_or(DURATION_FORM)?;
     let milliseconds = match unit {
@@ -40,7 +40,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, &'static str> {
     number.checked_mul(milliseconds).map(Duration::from_millis).ok_or(DURATION_FORM)
 }
 
-/// The duration as [`parse_duration`] reads it.
+/// Formats a duration so that [`parse_duration`] can read it.
 pub fn show_duration(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
     let units = [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000)];
@@ -51,19 +51,19 @@ pub fn show_duration(duration: Duration) -> String {
     format!("{}{unit}", milliseconds / size)
 }
 
-/// Reads `50%`.
+/// Parses a percentage: `50%`.
 ///
 /// # Errors
-/// How it should be written.
+/// Returns a description of the format if the text does not have it.
 pub(super) fn parse_percent(text: &str) -> Result<u8, &'static str> {
     let (number, "%") = split_number(text).ok_or(PERCENT_FORM)? else { return Err(PERCENT_FORM) };
     u8::try_from(number).ok().filter(|percent| (1..=100).contains(percent)).ok_or(PERCENT_FORM)
 }
 
-/// Reads `512B`, `32KiB`, `1MiB`, `1GiB`.
+/// Parses a size: `512B`, `32KiB`, `1MiB`, `1GiB`.
 ///
 /// # Errors
-/// How it should be written.
+/// Returns a description of the format if the text does not have it.
 pub(super) fn parse_size(text: &str) -> Result<usize, &'static str> {
     let (number, unit) = split_number(text).ok_or(SIZE_FORM)?;
     let bytes = match unit {
@@ -76,7 +76,7 @@ pub(super) fn parse_size(text: &str) -> Result<usize, &'static str> {
     number.checked_mul(bytes).and_then(|bytes| usize::try_from(bytes).ok()).ok_or(SIZE_FORM)
 }
 
-/// The size as [`parse_size`] reads it.
+/// Formats a size so that [`parse_size`] can read it.
 pub(super) fn show_size(bytes: usize) -> String {
     let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
     let whole = units.into_iter().find(|(_, bits)| bytes > 0 && bytes.is_multiple_of(1 << bits));
@@ -84,10 +84,11 @@ pub(super) fn show_size(bytes: usize) -> String {
     format!("{}{unit}", bytes >> bits)
 }
 
-/// Reads one limit such as `100/min` or `5/10s`.
+/// Parses one limit, such as `100/min` or `5/10s`.
 ///
 /// # Errors
-/// How it should be written, or what is out of range.
+/// Returns a description of the format if the text does not have it, or the range if a number is
+/// out of range.
 pub fn parse_limit(text: &str) -> Result<Limit, &'static str> {
     let (count, window) = text.split_once('/').ok_or(LIMIT_FORM)?;
     let (count, "") = split_number(count).ok_or(LIMIT_FORM)? else { return Err(LIMIT_FORM) };

@@ -1,4 +1,4 @@
-//! A copy of the store while it is in use.
+//! Copies the store while it is in use.
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
@@ -11,15 +11,18 @@ use rusqlite::backup::{Backup, StepResult};
 use super::error::Unavailable;
 use super::open::sync_folder;
 
-/// How many pages of 4 KiB are copied between two looks at what else there is to do: about a
-/// millisecond's worth.
+/// The pages of 4 KiB that are copied in one step, before waiting commands have their turn. A step
+/// takes about a millisecond.
 const PAGES: i32 = 256;
-/// After how many steps the copy is synced: all of a large one at its end would hold up changes for
-/// seconds.
+/// The steps after which the copy is synced. Syncing a large copy only at its end would delay
+/// changes for seconds.
 const STEPS_A_SYNC: u32 = 4;
 
-/// Copies page by page. SQLite repeats in the copy what changes meanwhile, since it is the same
-/// connection that changes it.
+/// Copies page by page. `from` is also the connection that changes the store, so SQLite repeats in
+/// the copy every change that is made meanwhile. Calls `let_others_go_first` after each step.
+///
+/// # Errors
+/// Returns an error if `to` exists or cannot be written. No partial copy is left behind.
 pub(super) fn write(
     from: &Connection,
     to: &Path,
@@ -34,13 +37,13 @@ pub(super) fn write(
         Ok(sync_folder(to)?)
     });
     if written.is_err() {
-        // There may be none, and there is nothing more to be done about it.
+        // The file may not exist, and a failure to remove it cannot be handled further.
         let _ = std::fs::remove_file(&beside);
     }
     written
 }
 
-/// The name of the copy until it is complete.
+/// Returns the name of the copy until it is complete.
 fn beside(to: &Path) -> PathBuf {
     let mut name = to.file_name().map_or_else(OsString::new, OsString::from);
     name.push(".partial");
@@ -54,8 +57,7 @@ fn copy(
 ) -> Result<(), Unavailable> {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(beside)?;
     let mut copy = Connection::open(beside)?;
-    // The copy counts only when it is complete, so it needs no journal of its own; it is synced at
-    // the end.
+    // An incomplete copy is discarded, so it needs no journal. It is synced at the end.
     copy.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")?;
     let backup = Backup::new(from, &mut copy)?;
     let mut steps = 0;

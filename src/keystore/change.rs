@@ -1,47 +1,50 @@
-//! How the store is changed.
+//! Changes of the store.
 
 use super::record::{Idempotency, Revocation, StoredKey, StoredOrganization};
 use crate::policy::Digest;
 
-/// A change that is made in whole or not at all.
+/// A change, made completely or not at all.
 #[derive(Debug, Clone)]
 pub enum Change {
-    /// A new key. Its revocation and last uses are not written.
+    /// Creates a key. Its revocation and last uses are not written.
     Create {
-        /// Its record.
+        /// The record of the key.
         key: Box<StoredKey>,
-        /// How many keys that are not revoked its organisation may have; a key without organisation
-        /// is under no cap.
+        /// The most keys that are not revoked that its organisation may have. Ignored for a key
+        /// without organisation.
         cap: Option<u32>,
-        /// The request that asks for it.
+        /// The request that asks for the key. `None`: the request has no `Idempotency-Key`.
         idempotency: Option<Idempotency>,
     },
-    /// A key's record anew, but for what never changes (organisation, maker and parent), its
-    /// revocation and its last uses. Its revision must be one more than what is stored.
+    /// Replaces the record of a key, except its organisation, creation time, creator, parent,
+    /// revocation and last uses. The new revision must be the stored one plus 1.
     Update(Box<StoredKey>),
-    /// Refuses ids for good, whether or not they are keys of the store. Keys' revisions rise by
-    /// one; what was revoked before stays as it is.
+    /// Revokes ids permanently, whether or not keys of the store have them. The revision of a key
+    /// that is newly revoked is incremented. An id that was revoked before keeps its first
+    /// revocation.
     Revoke {
         /// The ids.
         ids: Vec<String>,
-        /// Secrets of those that are keys of the file, each with its key's id: no key may ever have
-        /// them again. Those of keys of the store are here already.
+        /// The secrets of those keys that are in the configuration file, each with the id of its
+        /// key. No key may ever have them again. The secrets of keys of the store are already
+        /// known.
         secrets: Vec<(String, Digest)>,
-        /// The same for all of them.
+        /// The revocation, recorded for each id.
         revocation: Revocation,
     },
-    /// An organisation's settings. Its revision must be one more than what is stored, which is 0
-    /// where nothing is.
+    /// Writes the settings of an organisation. The new revision must be the stored one plus 1. It
+    /// is 1 if no settings are stored.
     Organization(StoredOrganization),
 }
 
-/// How much history goes.
+/// The times before which history is deleted.
 #[derive(Debug, Clone, Copy)]
 pub struct Prune {
-    /// Audit entries from before this moment (seconds since the Unix epoch).
+    /// Deletes audit entries from before this time, in seconds since the Unix epoch.
     pub audit_before: i64,
-    /// Counts of days before this one (days since the Unix epoch).
+    /// Deletes the counts of days before this one, in days since the Unix epoch.
     pub uses_before_day: i64,
-    /// Creations from before this moment can no longer be repeated.
+    /// Deletes the idempotency records of creations from before this time, in seconds since the
+    /// Unix epoch.
     pub idempotency_before: i64,
 }

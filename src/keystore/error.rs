@@ -1,4 +1,4 @@
-//! What can go wrong.
+//! Errors of the store.
 
 use std::io;
 
@@ -7,35 +7,35 @@ use thiserror::Error;
 
 use super::query::UseNote;
 
-/// Why a store cannot be opened.
+/// The reason why a store cannot be opened.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    /// Another process, or this one, has it open.
+    /// The store is already open in another process or in this one.
     #[error("it is open in another process; only one gateway can use a store")]
     InUse,
-    /// The file is open to other users.
+    /// Other users have permissions on the file.
     #[error("other users may open it (its mode is {mode:04o}); run `chmod 600` on it first")]
     Permissions {
-        /// The bits of its mode.
+        /// The permission bits of the file.
         mode: u32,
     },
-    /// It is something else.
+    /// The file is not a store of Keygate.
     #[error("it is not a store of Keygate")]
     NotAStore,
-    /// A newer Keygate has written it.
+    /// A newer version of Keygate has written the file.
     #[error(
         "a newer Keygate has written it (version {version}; this one knows versions up to {known})"
     )]
     Newer {
-        /// Its version.
+        /// The schema version of the file.
         version: i64,
-        /// The newest one that this program knows.
+        /// The newest schema version that this program supports.
         known: i64,
     },
-    /// SQLite says no.
+    /// SQLite returned an error.
     #[error("{0}")]
     Sqlite(rusqlite::Error),
-    /// The system says no.
+    /// The operating system returned an error.
     #[error("{0}")]
     Io(#[from] io::Error),
 }
@@ -50,7 +50,7 @@ impl From<rusqlite::Error> for OpenError {
     }
 }
 
-/// The store could not do it. Nothing of it was done.
+/// The store could not carry out the operation.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the store is unavailable: {0}")]
 pub struct Unavailable(pub String);
@@ -67,42 +67,43 @@ impl From<io::Error> for Unavailable {
     }
 }
 
-/// Why a change was not made.
+/// The reason why a change was not made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommitError {
-    /// The disk does not do its part. The same change may work later.
+    /// The store could not be written. The same change may succeed later.
     Unavailable(Unavailable),
-    /// The change does not fit what is stored.
+    /// The change conflicts with the contents of the store.
     Conflict(Conflict),
 }
 
-/// Why a change does not fit what is stored.
+/// The conflict of a change with the contents of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Conflict {
-    /// Another key has the id, or it was revoked.
+    /// Another key has the id, or the id was revoked.
     IdTaken,
-    /// A key has one of the secrets, or had it when it was revoked.
+    /// A key has one of the secrets, or had it when the key was revoked.
     DigestTaken {
-        /// That key.
+        /// The id of that key.
         key_id: String,
     },
-    /// Somebody else has changed it.
+    /// The stored revision is not the expected one, because of another change.
     Stale,
-    /// The organisation has as many keys as it may have.
+    /// The organisation already has the most keys that it may have.
     CapReached(u32),
     /// The `Idempotency-Key` was used within the last 24 hours.
     IdempotencyKeyUsed,
-    /// The key is revoked, which is final.
+    /// The key is revoked, which is permanent.
     Revoked,
-    /// There is no such key.
+    /// No key of the store has the id.
     NotFound,
 }
 
-/// Use that was not written down.
+/// Uses of keys that were not recorded.
 #[derive(Debug)]
 pub struct NotNoted {
-    /// Why.
+    /// The reason.
     pub cause: Unavailable,
-    /// What was not; what is missing here was.
+    /// The notes that were not written. Notes that are absent here were written, unless the store
+    /// was closed: then this is empty.
     pub notes: Vec<UseNote>,
 }

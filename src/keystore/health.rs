@@ -1,12 +1,12 @@
-//! How the store does, for metrics and alerts.
+//! The health of the store, for metrics and alerts.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// A store that is at one thing for longer than this hangs.
+/// An operation that takes longer than this hangs.
 const HANG: Duration = Duration::from_secs(5);
 
-/// Shared between the store's thread, which writes it, and whoever reports it.
+/// The health of the store. The store's thread updates it, and other threads read it.
 #[derive(Debug)]
 pub struct Health {
     started: Instant,
@@ -15,7 +15,7 @@ pub struct Health {
     last_failure: AtomicI64,
     failing: AtomicBool,
     queued: AtomicU64,
-    /// When it began what it is at, in milliseconds since `started`; 0: it is at nothing.
+    /// When the current operation began, in milliseconds since `started`. 0: no operation runs.
     busy_since: AtomicU64,
 }
 
@@ -34,34 +34,37 @@ impl Default for Health {
 }
 
 impl Health {
-    /// Transactions that were committed.
+    /// Returns the number of committed transactions.
     pub fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
     }
 
-    /// Transactions that failed because of the disk, not because of what they asked for.
+    /// Returns the number of transactions that failed because of the disk, not because of a
+    /// conflict.
     pub fn failures(&self) -> u64 {
         self.failures.load(Ordering::Relaxed)
     }
 
-    /// When the last of those failed, in seconds since the Unix epoch.
+    /// Returns when a transaction last failed because of the disk, in seconds since the Unix epoch,
+    /// or `None` if none has.
     pub fn last_failure(&self) -> Option<i64> {
         Some(self.last_failure.load(Ordering::Relaxed)).filter(|_| self.failures() > 0)
     }
 
-    /// Whether the last write was written, and nothing hangs. A store that cannot write finds out
-    /// within a second that it can again.
+    /// Returns whether the last write succeeded and no operation hangs. A store whose last write
+    /// failed tries to write every second.
     pub fn is_healthy(&self) -> bool {
         !self.failing.load(Ordering::Relaxed) && !self.hangs()
     }
 
-    /// Whether the disk does not answer.
+    /// Returns whether the current operation has taken longer than 5 seconds.
     pub fn hangs(&self) -> bool {
         let since = self.busy_since.load(Ordering::Relaxed);
         since > 0 && self.started.elapsed() > Duration::from_millis(since) + HANG
     }
 
-    /// Commands that are waiting; a task that is done in steps is among them until it is done.
+    /// Returns the number of waiting commands. A command that is carried out in steps counts until
+    /// its last step.
     pub fn queued(&self) -> u64 {
         self.queued.load(Ordering::Relaxed)
     }
@@ -74,13 +77,13 @@ impl Health {
         self.queued.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Something begins that may hang.
+    /// Notes that an operation begins that may hang.
     pub(super) fn begin(&self) {
         let since = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.busy_since.store(since.max(1), Ordering::Relaxed);
     }
 
-    /// It has ended.
+    /// Notes that the operation has ended.
     pub(super) fn end(&self) {
         self.busy_since.store(0, Ordering::Relaxed);
     }

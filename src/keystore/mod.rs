@@ -1,19 +1,20 @@
-//! The durable store of keys: SQLite on a thread of its own, so that a hung disk holds up changes
-//! and nothing else.
+//! The durable store of keys: SQLite on a separate thread, so that a hung disk delays changes and
+//! nothing else.
 //!
-//! [`KeyStore`] is the handle. The thread does changes and reads in the order in which they come.
-//! Everything that may take long (noting use, pruning, a backup) is done in small steps, and
-//! whatever waits goes first between two of them.
+//! [`KeyStore`] is the handle. The thread carries out changes and reads in the order in which they
+//! arrive. Operations that may take long (recording uses, pruning, a backup) are split into short
+//! steps. Waiting commands are carried out between two steps.
 //!
-//! | file | what is there |
+//! | file | contents |
 //! |---|---|
 //! | `store.rs` | the handle |
-//! | `record.rs`, `query.rs`, `change.rs` | what is kept, what is asked for, what is changed |
-//! | `error.rs` | what can go wrong |
+//! | `record.rs`, `query.rs`, `change.rs` | records, queries, changes |
+//! | `error.rs` | errors |
 //! | `schema.rs` | the tables and their versions |
-//! | `open.rs` | opening the file, and reading all keys at the start |
-//! | `thread.rs` | what is done when, and what happens after a write that failed |
-//! | `write.rs`, `read.rs`, `rows.rs`, `backup.rs` | what is done |
+//! | `open.rs` | opening the file, and reading all keys at startup |
+//! | `place.rs` | whether the files are still in place |
+//! | `thread.rs` | the order of work, and recovery after a failed write |
+//! | `write.rs`, `read.rs`, `rows.rs`, `backup.rs` | the operations |
 //! | `health.rs` | figures for metrics and alerts |
 
 mod backup;

@@ -1,4 +1,4 @@
-//! Opening the file, and reading all of it once.
+//! Opens the file and reads all of it once.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -14,27 +14,31 @@ use super::rows::{self, COLUMNS};
 use super::{read, schema, write};
 use crate::policy::Digest;
 
-/// What an open store holds besides keys.
+/// The contents of an open store besides its keys.
 #[derive(Debug)]
 pub struct Found {
-    /// Ids that were revoked and are not those of keys of the store.
+    /// Revoked ids that no key of the store has.
     pub revocations: Vec<String>,
-    /// Secrets of keys of the file that were revoked.
+    /// Secrets of revoked keys of the configuration file.
     pub revoked_secrets: Vec<Digest>,
-    /// Organisations of which something is kept.
+    /// Organisations that have settings.
     pub organizations: Vec<StoredOrganization>,
 }
 
-/// Opens the file for this process alone and brings it to the newest version.
+/// Opens the file exclusively for this process, and migrates it to the newest version.
+///
+/// # Errors
+/// Returns an error if the file is not a store of this version or an older one, is accessible to
+/// other users, is open elsewhere, or cannot be read or written.
 pub(super) fn connect(path: &Path) -> Result<Connection, OpenError> {
     secure(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    // Whoever has the file open has it until they end, so waiting is of no use.
+    // A process that has the file open keeps it open until it ends, so waiting is useless.
     connection.busy_timeout(Duration::ZERO)?;
     connection.set_prepared_statement_cache_capacity(64);
-    // Exclusive before WAL: so the lock is held for good, and the index of the WAL is in memory
-    // instead of a file.
+    // Exclusive mode must precede WAL mode. SQLite then holds the lock permanently, and keeps the
+    // WAL index in heap memory instead of a file.
     connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE")?;
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))?;
     if mode != "wal" {
@@ -45,27 +49,27 @@ pub(super) fn connect(path: &Path) -> Result<Connection, OpenError> {
     connection.execute_batch(
         "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = 67108864",
     )?;
-    // Uses are noted all over the file. What is written again before the WAL has this many pages
-    // goes into the file only once.
+    // Recorded uses are spread over the whole file. A page that is changed repeatedly before the
+    // WAL has this many pages is written to the file only once.
     connection.execute_batch("PRAGMA wal_autocheckpoint = 4000")?;
     schema::migrate(&connection, schema::MIGRATIONS)?;
-    // What a killed process had written and not synced is taken for committed now, and whoever sees
-    // it may rely on it. Writing it anew makes it durable even where the system has forgotten that
-    // it was not. It also shows that the disk can be written.
+    // SQLite treats transactions that a killed process wrote but did not sync as committed, and
+    // readers may rely on them. Rewriting them makes them durable even if the kernel no longer
+    // knows that they were not synced. It also shows that the disk can be written.
     write::beat(&connection)?;
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?;
     Ok(connection)
 }
 
-/// Makes the file where there is none, and sees that nobody else can read it. An existing file is
-/// not opened here: closing it would let go of the locks that SQLite may hold on it in this
-/// process. The WAL gets the mode of the file from SQLite.
+/// Creates the file if it does not exist. Otherwise checks that only its owner can access it. An
+/// existing file is not opened here, because closing it would release the locks that SQLite may
+/// hold on it in this process. SQLite gives the WAL the mode of the file.
 fn secure(path: &Path) -> Result<(), OpenError> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(file) => {
             file.sync_all()?;
             sync_folder(path)?;
-            // Whoever expected keys in it has mistaken the path, or lost a disk.
+            // If keys were expected, the path is wrong or a disk is missing.
             tracing::warn!(path = %path.display(), "there was no store here: a new one is made, \
                 with no keys in it");
             Ok(())
@@ -78,15 +82,15 @@ fn secure(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Makes a new name durable.
+/// Syncs the directory of a file, which makes a new name durable.
 pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     let folder =
         path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
 }
 
-/// Hands over all keys, ordered by id; returns what else the start needs. Four scans in the same
-/// order run side by side, because a look-up for each of a million keys would take seconds.
+/// Passes all keys to `each_key`, ordered by id, and returns the other contents. Merges four scans
+/// in the same order, because a look-up for each of a million keys would take seconds.
 pub(super) fn read_all(
     connection: &Connection,
     mut each_key: impl FnMut(StoredKey),
@@ -135,7 +139,7 @@ pub(super) fn read_all(
     Ok(Found { revocations, revoked_secrets, organizations })
 }
 
-/// Rows of one table in the order of keys' ids.
+/// Rows of one table, ordered by key id.
 struct Scan<'s, T, F> {
     rows: Rows<'s>,
     decode: F,
@@ -156,7 +160,7 @@ impl<'s, T, F: Fn(&Row<'_>) -> rusqlite::Result<T>> Scan<'s, T, F> {
         Ok(())
     }
 
-    /// Moves what belongs to this key, and skips what belongs to none before it.
+    /// Appends the rows of this key to `found`. Skips rows before it that belong to no key.
     fn take(&mut self, id: &str, found: &mut Vec<T>) -> rusqlite::Result<()> {
         if !self.started {
             self.started = true;

@@ -1,8 +1,8 @@
-//! Whether the store's files are still where they were.
+//! Detects whether the store's files were moved or deleted.
 //!
-//! SQLite goes on with the files that it has opened, whatever becomes of their names. Somebody who
-//! deletes the store, or puts a backup in its place, while the gateway runs would make every later
-//! change one that is acknowledged and gone after the next start.
+//! SQLite continues to use the files that it has opened, even if their names are removed. If the
+//! store is deleted or replaced by a backup while the gateway runs, every later change would be
+//! acknowledged and then lost at the next start.
 
 use std::fs::Metadata;
 use std::io;
@@ -11,12 +11,13 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::ffi;
 
-/// The files of an open store, each with the device and number that it had when it was opened.
+/// The files of an open store, each with the device and inode numbers that it had when it was
+/// opened.
 #[derive(Debug)]
 pub(super) struct Place([(PathBuf, (u64, u64)); 2]);
 
 impl Place {
-    /// Of the store that has been opened at `path`, with its WAL.
+    /// Returns the files of the store at `path`, which must be open: the database and its WAL.
     pub(super) fn of(path: &Path) -> io::Result<Self> {
         let mut wal = path.as_os_str().to_owned();
         wal.push("-wal");
@@ -24,13 +25,15 @@ impl Place {
         Ok(Self([known(path.to_owned())?, known(wal.into())?]))
     }
 
+    /// Checks that the files are in place.
+    ///
     /// # Errors
-    /// A file is gone, or another one has its name.
+    /// Returns an error if a file was deleted, or if its name now refers to another file.
     pub(super) fn check(&self) -> rusqlite::Result<()> {
         for (path, known) in &self.0 {
             let there = match std::fs::metadata(path) {
                 Ok(file) => identity(&file) == *known,
-                // What cannot be looked at may be there all the same.
+                // A file that cannot be examined may still exist.
                 Err(error) => error.kind() != io::ErrorKind::NotFound,
             };
             if !there {

@@ -1,61 +1,63 @@
-//! What the store is asked for.
+//! Queries of the store.
 
 use std::sync::Arc;
 
 use crate::policy::Digest;
 
-/// Whether a key is accepted, as far as its record tells. The first that holds, from the bottom up.
+/// The status of a key, as far as its record determines it. If several apply, the last one in this
+/// list takes precedence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
-    /// It is.
+    /// The key is accepted.
     Active,
-    /// Not until it is resumed.
+    /// The key is refused until it is resumed.
     Paused,
-    /// Its time is over.
+    /// The key has expired.
     Expired,
-    /// Never again.
+    /// The key is refused permanently.
     Revoked,
 }
 
-/// Which keys, ordered by id. What is `None` does not narrow.
+/// Selects keys, ordered by id. A criterion that is `None` matches every key.
 #[derive(Debug, Clone, Default)]
 pub struct KeyQuery {
-    /// Keys of this organisation.
+    /// The organisation of the keys.
     pub organization: Option<String>,
-    /// Keys that open this API.
+    /// An API that the keys open.
     pub api: Option<String>,
-    /// Keys of this environment.
+    /// The environment of the keys.
     pub environment: Option<String>,
-    /// Keys that this key made.
+    /// The id of the key that created the keys.
     pub parent: Option<String>,
-    /// Part of the name, in any letter case.
+    /// A part of the name, in any letter case.
     pub name: Option<String>,
-    /// Keys in this condition at `now`.
+    /// The status of the keys at `now`.
     pub condition: Option<Condition>,
-    /// Leaves revoked keys out; of no effect together with a condition.
+    /// Whether to omit revoked keys. Ignored if `condition` is set.
     pub without_revoked: bool,
-    /// Seconds since the Unix epoch.
+    /// The current time, in seconds since the Unix epoch.
     pub now: i64,
-    /// Keys behind this id, for the next page.
+    /// The id after which the page begins. `None`: the first page.
     pub after: Option<String>,
-    /// How many at most.
+    /// The most keys to return.
     pub limit: usize,
 }
 
-/// Which entries of the audit log, the newest first. What is `None` does not narrow.
+/// Selects entries of the audit log, the newest first. A criterion that is `None` matches every
+/// entry.
 #[derive(Debug, Clone, Default)]
 pub struct AuditQuery {
-    /// Entries that concern this organisation.
+    /// The organisation that the entries concern.
     pub organization: Option<String>,
-    /// Entries about this key id or organisation.
+    /// The key id or organisation that the entries are about.
     pub subject: Option<String>,
-    /// Entries older than this sequence number, for the next page.
+    /// The sequence number before which the page begins. `None`: the first page.
     pub before: Option<u64>,
-    /// How many at most.
+    /// The most entries to return.
     pub limit: usize,
 }
 
-/// Which ids and secrets keys of the store have, the revoked ones too.
+/// Ids and secrets that keys of the store have, revoked keys included.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Taken {
     /// Ids of keys of the store.
@@ -64,15 +66,16 @@ pub struct Taken {
     pub secrets: Vec<(Digest, String)>,
 }
 
-/// Requests of one key that are to be written down.
+/// Requests of one key to record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UseNote {
-    /// Of the store or of the file.
+    /// The id of the key, which is in the store or in the configuration file.
     pub key_id: Arc<str>,
-    /// The secret that was presented, and when last (seconds since the Unix epoch).
+    /// The digest of the secret that was presented, and the time of its last use in seconds since
+    /// the Unix epoch.
     pub secret: Option<(Digest, i64)>,
-    /// Days since the Unix epoch, in UTC.
+    /// The day of the requests in UTC, in days since the Unix epoch.
     pub day: i64,
-    /// How many are to be added to the day's.
+    /// The number of requests to add to the count of the day.
     pub requests: u64,
 }

@@ -1,4 +1,4 @@
-//! What the store answers.
+//! Reads from the store.
 
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params_from_iter};
@@ -10,8 +10,8 @@ use crate::policy::Digest;
 
 /// How long an `Idempotency-Key` is remembered, in seconds.
 pub(super) const REPLAYABLE: i64 = 24 * 60 * 60;
-/// How many keys one command looks through: a few milliseconds, after which whatever waits has its
-/// turn.
+/// The most keys that one command examines. This takes a few milliseconds. Then waiting commands
+/// have their turn.
 const LOOKED_THROUGH: usize = 5000;
 
 pub(super) fn key(connection: &Connection, id: &str) -> Result<Option<StoredKey>> {
@@ -24,7 +24,7 @@ pub(super) fn key(connection: &Connection, id: &str) -> Result<Option<StoredKey>
     Ok(Some(key))
 }
 
-/// Adds secrets, last uses and revocation.
+/// Adds secrets, last uses and revocation to the record.
 fn complete(connection: &Connection, key: &mut StoredKey) -> Result<()> {
     let mut secrets = connection.prepare_cached(
         "SELECT secrets.digest, created_at, ends_at, used_at FROM secrets
@@ -46,13 +46,13 @@ pub(super) fn key_by_digest(connection: &Connection, digest: &Digest) -> Result<
     holder(connection, digest)?.map_or(Ok(None), |id| key(connection, &id))
 }
 
-/// Id of the key of the store that has this secret.
+/// Returns the id of the key of the store that has this secret.
 fn holder(connection: &Connection, digest: &Digest) -> Result<Option<String>> {
     let mut holder = connection.prepare_cached("SELECT key_id FROM secrets WHERE digest = ?1")?;
     holder.query_row([digest], |row| row.get(0)).optional()
 }
 
-/// Which of these ids are those of keys.
+/// Returns which of the ids belong to keys of the store.
 pub(super) fn taken_ids(connection: &Connection, ids: Vec<String>) -> Result<Vec<String>> {
     let mut key = connection.prepare_cached("SELECT 1 FROM keys WHERE id = ?1")?;
     let mut taken = Vec::new();
@@ -64,7 +64,7 @@ pub(super) fn taken_ids(connection: &Connection, ids: Vec<String>) -> Result<Vec
     Ok(taken)
 }
 
-/// Which of these secrets a key of the store has, each with its key's id.
+/// Returns which of the secrets belong to keys of the store, each with the id of its key.
 pub(super) fn taken_secrets(
     connection: &Connection,
     digests: &[Digest],
@@ -76,7 +76,8 @@ pub(super) fn taken_secrets(
     Ok(taken)
 }
 
-/// Id of the key that has this secret, or had it in the file when it was revoked.
+/// Returns the id of the key that has this secret, or that had it in the configuration file when it
+/// was revoked.
 pub(super) fn owner(connection: &Connection, digest: &Digest) -> Result<Option<String>> {
     let mut owner = connection.prepare_cached(
         "SELECT key_id FROM secrets WHERE digest = ?1
@@ -85,8 +86,8 @@ pub(super) fn owner(connection: &Connection, digest: &Digest) -> Result<Option<S
     owner.query_row([digest], |row| row.get(0)).optional()
 }
 
-/// Some of the keys, and the query for the rest of them where the limit is not reached and there
-/// may be more.
+/// Returns some of the keys, and the query for the rest. The query is `None` if the limit is
+/// reached or if there are no more keys.
 pub(super) fn keys(
     connection: &Connection,
     mut query: KeyQuery,
@@ -135,8 +136,8 @@ pub(super) fn keys(
     Ok((found, last.map(|last| KeyQuery { after: Some(last), ..query })))
 }
 
-/// Whether a row is asked for. It is found out here and not in SQL, where letter case and lists are
-/// different in each database.
+/// Returns whether a row matches the query. SQL does not evaluate this, because databases differ in
+/// how they treat letter case and lists.
 fn fits(row: &Row<'_>, query: &KeyQuery, is_revoked: bool, name: Option<&str>) -> Result<bool> {
     let text = |column| row.get_ref(column).map(|value| value.as_str().unwrap_or_default());
     let is_expired = row.get::<_, Option<i64>>(14)?.is_some_and(|at| at <= query.now);
@@ -204,7 +205,7 @@ pub(super) fn organizations(
     statement.query_map((after, signed(limit as u64)), organization_row)?.collect()
 }
 
-/// Organisations that have settings.
+/// Returns the organisations that have settings.
 pub(super) fn kept_organizations(connection: &Connection) -> Result<Vec<StoredOrganization>> {
     let mut statement =
         connection.prepare(&format!("{ORGANIZATION} WHERE revision > 0 ORDER BY name"))?;
@@ -292,7 +293,7 @@ pub(super) fn last_used(
     Ok(found)
 }
 
-/// The revocations of these ids.
+/// Returns the revocations of these ids.
 pub(super) fn revocations(
     connection: &Connection,
     ids: &[String],

@@ -1,125 +1,128 @@
-//! What the store keeps, in its own words: names instead of indices, so that a record outlives
-//! every edit of `gateway.toml`.
+//! Records of the store. They contain names instead of indices, so that a record remains valid
+//! after any edit of `gateway.toml`.
 
 use serde::{Deserialize, Serialize};
 
 use crate::policy::Digest;
 
-/// A key of the store. Times are seconds since the Unix epoch.
+/// A key of the store. Times are in seconds since the Unix epoch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredKey {
-    /// Unique over store and file; never changes.
+    /// The id, unique among the keys of the store and the configuration file. It never changes.
     pub id: String,
-    /// For people.
+    /// The display name.
     pub name: String,
-    /// Whose it is; never changes.
+    /// The organisation that owns the key. It never changes.
     pub organization: Option<String>,
-    /// Names of the APIs that it opens; at least one.
+    /// Names of the APIs that the key opens, at least one.
     pub apis: Vec<String>,
-    /// What people are shown of the key: its first characters.
+    /// The first characters of the key, for display.
     pub prefix: String,
-    /// The world that it belongs to, where its API has several.
+    /// The environment of the key, if its API has several.
     pub environment: Option<String>,
-    /// Names of the scopes that it holds, in order.
+    /// Names of the scopes that the key holds, in order.
     pub scopes: Vec<String>,
-    /// As in `gateway.toml`; empty: no restriction.
+    /// Permitted client addresses, as in `gateway.toml`. Empty: no restriction.
     pub allow_ips: Vec<String>,
-    /// As in `gateway.toml`; empty: no restriction.
+    /// Permitted referrers, as in `gateway.toml`. Empty: no restriction.
     pub allow_referrers: Vec<String>,
-    /// As in `gateway.toml`; empty: no restriction.
+    /// Permitted endpoints, as in `gateway.toml`. Empty: no restriction.
     pub allow_endpoints: Vec<String>,
-    /// Instead of the API's, such as `100/min`; an empty list: no limit.
+    /// Rate limits that replace those of the API, such as `100/min`. `None`: the API's limits
+    /// apply. An empty list: no limit.
     pub rate_limit: Option<Vec<String>>,
-    /// When it was made or imported.
+    /// When the key was created or imported.
     pub created_at: i64,
-    /// Who made it: `token NAME` or `key ID`.
+    /// Who created the key: `token NAME` or `key ID`.
     pub created_by: String,
-    /// The key that made it, by a key endpoint.
+    /// The id of the key that created this one at a key endpoint.
     pub parent: Option<String>,
-    /// From then on it is refused.
+    /// The time from which the key is refused. `None`: it does not expire.
     pub expires_at: Option<i64>,
-    /// Whether it is refused for the time being.
+    /// Whether the key is temporarily refused.
     pub paused: bool,
-    /// Counts the changes; the first version is 1.
+    /// The number of the current version. It begins at 1, and each change increments it.
     pub revision: u64,
-    /// What callers may present, the newest first.
+    /// The secrets that callers may present, the newest first.
     pub secrets: Vec<StoredSecret>,
-    /// Nothing: it is not revoked.
+    /// The revocation. `None`: the key is not revoked.
     pub revocation: Option<Revocation>,
 }
 
-/// One secret of a key.
+/// One secret of a key. Times are in seconds since the Unix epoch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredSecret {
-    /// Of the whole key text.
+    /// The SHA-256 digest of the complete key.
     pub digest: Digest,
-    /// When it was made or imported.
+    /// When the secret was created or imported.
     pub created_at: i64,
-    /// When the grace period after a rotation ends.
+    /// When the grace period after a rotation ends. `None`: the secret has not been replaced.
     pub ends_at: Option<i64>,
-    /// When it was last presented, as far as it is written down.
+    /// When the secret was last presented, as far as recorded.
     pub last_used: Option<i64>,
 }
 
-/// Why a key is refused for good.
+/// The reason why a key is refused permanently.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revocation {
-    /// When.
+    /// When the key was revoked, in seconds since the Unix epoch.
     pub at: i64,
-    /// Who did it: `token NAME`, `key ID` or `gateway.toml`.
+    /// Who revoked the key: `token NAME`, `key ID` or `gateway.toml`.
     pub by: String,
-    /// In their words.
+    /// The reason that they gave.
     pub reason: Option<String>,
 }
 
-/// What is kept of an organisation besides its keys.
+/// The settings of an organisation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StoredOrganization {
-    /// Its name, as in the keys.
+    /// The name, as in the keys.
     pub name: String,
-    /// Since when all of its keys are refused.
+    /// The time from which all keys of the organisation are refused, in seconds since the Unix
+    /// epoch. `None`: it is not suspended.
     pub suspended_at: Option<i64>,
-    /// How many keys it may have; nothing: the file's default.
+    /// The most keys that it may have. `None`: the default of the configuration file applies.
     pub key_cap: Option<u32>,
-    /// Counts the changes; 0: nothing is kept of it yet.
+    /// The number of the current version. Each change increments it. 0: no settings are stored.
     pub revision: u64,
 }
 
-/// A line of the audit log.
+/// An entry of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEntry {
-    /// Rises from one entry to the next; 0 before it is written.
+    /// The sequence number, which increases from entry to entry. 0 before the entry is written.
     pub sequence: u64,
-    /// When.
+    /// When the change was made, in seconds since the Unix epoch.
     pub at: i64,
-    /// Who: `token NAME`, `key ID` or `gateway.toml`.
+    /// Who made the change: `token NAME`, `key ID` or `gateway.toml`.
     pub actor: String,
-    /// What, such as `key.create`.
+    /// The kind of change, such as `key.create`.
     pub action: String,
-    /// The key's id or the organisation's name.
+    /// The id of the key or the name of the organisation.
     pub subject: String,
     /// The organisation concerned.
     pub organization: Option<String>,
-    /// What changed, as JSON. No secret.
+    /// The change, as JSON. It contains no secret.
     pub detail: String,
 }
 
-/// The request for which a key was made, so that the same request does not make another one.
+/// The request that created a key, so that repeating it does not create another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idempotency {
-    /// Whose key it is: the name of the admin token.
+    /// The name of the admin token that sent the `Idempotency-Key`. Different tokens may use the
+    /// same one.
     pub token: String,
     /// The `Idempotency-Key`.
     pub key: String,
-    /// Of the request's meaning.
+    /// The digest of the request in canonical form: white space and member order do not count.
     pub body: Digest,
 }
 
-/// Requests of one key in one day.
+/// The number of requests of one key on one day.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DayUse {
-    /// Days since the Unix epoch, in UTC.
+    /// The day in UTC, in days since the Unix epoch.
     pub day: i64,
-    /// How many.
+    /// The number of requests.
     pub requests: u64,
 }

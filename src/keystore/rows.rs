@@ -1,4 +1,4 @@
-//! From rows of the tables to records.
+//! Converts rows of the tables to records.
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Result, Row};
@@ -11,7 +11,7 @@ pub(super) const COLUMNS: &str = "id, name, organization, apis, prefix, environm
     allow_ips, allow_referrers, \
      allow_endpoints, rate_limit, created_at, created_by, parent, expires_at, paused, revision";
 
-/// Reads [`COLUMNS`]; secrets and revocation are left empty.
+/// Reads [`COLUMNS`]. The record has no secrets and no revocation.
 pub(super) fn bare_key(row: &Row<'_>) -> Result<StoredKey> {
     let text = |column| row.get::<_, Option<String>>(column);
     Ok(StoredKey {
@@ -37,7 +37,7 @@ pub(super) fn bare_key(row: &Row<'_>) -> Result<StoredKey> {
     })
 }
 
-/// Reads `digest, created_at, ends_at`.
+/// Reads `digest, created_at, ends_at`, beginning at column `from`.
 pub(super) fn secret(row: &Row<'_>, from: usize) -> Result<StoredSecret> {
     Ok(StoredSecret {
         digest: digest(row, from)?,
@@ -47,7 +47,7 @@ pub(super) fn secret(row: &Row<'_>, from: usize) -> Result<StoredSecret> {
     })
 }
 
-/// Reads `revoked_at, revoked_by, reason`.
+/// Reads `revoked_at, revoked_by, reason`, beginning at column `from`.
 pub(super) fn revocation(row: &Row<'_>, from: usize) -> Result<Revocation> {
     Ok(Revocation { at: row.get(from)?, by: row.get(from + 1)?, reason: row.get(from + 2)? })
 }
@@ -58,8 +58,8 @@ pub(super) fn digest(row: &Row<'_>, column: usize) -> Result<Digest> {
 
 pub(super) fn list(row: &Row<'_>, column: usize) -> Result<Vec<String>> {
     let text = row.get_ref(column)?.as_str().map_err(|error| broken(column, error))?;
-    // A million keys have five million lists, so the usual ones take the short way: empty, or one
-    // text without escapes.
+    // A million keys have five million lists. The usual ones therefore need no JSON parser: an
+    // empty list, or one string without escapes.
     let only = text
         .strip_prefix("[\"")
         .and_then(|text| text.strip_suffix("\"]"))
@@ -75,7 +75,7 @@ fn broken(column: usize, error: impl std::error::Error + Send + Sync + 'static) 
     rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
 }
 
-/// Counts are never negative; SQL has no unsigned numbers.
+/// Converts a count, which is never negative. SQL has no unsigned integers.
 pub(super) fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }

@@ -1,38 +1,38 @@
-//! The tables, and how they came to be.
+//! The tables and their migrations.
 //!
-//! | table | a row is | key |
+//! | table | row | key |
 //! |---|---|---|
-//! | `keys` | a key, but for what the next four tables say | `id` |
+//! | `keys` | a key, except for the contents of the next four tables | `id` |
 //! | `secrets` | one secret of a key; `position` 0 is the newest | `key_id, position` |
-//! | `revocations` | an id that is refused for good, also without a row in `keys` | `id` |
-//! | `revoked_secrets` | a secret of a key of the file that was revoked | `digest` |
+//! | `revocations` | a permanently refused id, even without a row in `keys` | `id` |
+//! | `revoked_secrets` | a secret of a revoked key of the configuration file | `digest` |
 //! | `last_uses` | the last use of a secret, and its requests on that day | `key_id, digest` |
-//! | `uses` | the requests of a key in a day, without those in `last_uses` | `key_id, day` |
+//! | `uses` | the requests of a key on a day, except those in `last_uses` | `key_id, day` |
 //! | `organizations` | an organisation; `live_keys` counts keys that are not revoked | `name` |
 //! | `idempotency` | a creation that may be repeated within a day | `token, request` |
 //! | `audit` | an entry of the audit log | `sequence` |
-//! | `heartbeat` | one row, written to find out whether writing works | |
+//! | `heartbeat` | a single row, written to test whether the disk can be written | |
 //!
-//! A digest is unique in `secrets`, where those of revoked keys of the store stay. Uses are of
-//! keys of the store and of the file.
+//! A digest is unique in `secrets`, which retains the secrets of revoked keys. `last_uses` and
+//! `uses` also contain keys of the configuration file.
 //!
-//! The requests of a day stand beside the last use until there are some of a later day, so that
-//! noting a use writes one row. With many keys each row is in another page, and pages are what
-//! writing costs.
+//! The requests of a day are kept with the last use until a request of a later day is recorded.
+//! Recording a use therefore writes one row. With many keys, each row is in a different page, and
+//! the number of pages determines the cost of a write.
 //!
-//! Moments are seconds and days are days since the Unix epoch. Lists are JSON texts, `[]` where
-//! they are empty. The key itself is nowhere. Everything is plain enough for PostgreSQL: there,
-//! `WITHOUT ROWID` goes away, `BLOB` is `bytea`, `AUTOINCREMENT` is an identity column, and texts
-//! need `COLLATE "C"`, because pages and the start rely on the order of bytes.
+//! Times are in seconds and days are in days since the Unix epoch. Lists are JSON arrays of
+//! strings, `[]` if empty. The key itself is never stored. The schema can be ported to PostgreSQL:
+//! remove `WITHOUT ROWID`, use `bytea` for `BLOB` and an identity column for `AUTOINCREMENT`, and
+//! give text columns `COLLATE "C"`, because pagination and startup rely on byte order.
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::error::OpenError;
 
-/// "Keyg": marks a SQLite file as ours.
+/// The application id of a store, "Keyg" in ASCII.
 pub(super) const APPLICATION: i64 = 0x4b65_7967;
 
-/// One for each version, in order; what was released never changes.
+/// The migrations, one per version, in order. A released migration never changes.
 pub(super) const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3];
 
 const VERSION_1: &str = "
@@ -136,7 +136,11 @@ CREATE TABLE revoked_secrets (
 ) WITHOUT ROWID;
 ";
 
-/// Makes sure that the file is ours, and brings it to the newest version.
+/// Checks that the file is a store or empty, and migrates it to the newest version.
+///
+/// # Errors
+/// Returns [`OpenError::NotAStore`] for any other file, and [`OpenError::Newer`] for the file of a
+/// newer program. Returns the error of SQLite if the file cannot be read or migrated.
 pub(super) fn migrate(connection: &Connection, migrations: &[&str]) -> Result<(), OpenError> {
     let number = |sql| connection.query_row(sql, (), |row| row.get::<_, i64>(0));
     let application = number("PRAGMA application_id")?;
@@ -152,7 +156,7 @@ pub(super) fn migrate(connection: &Connection, migrations: &[&str]) -> Result<()
     for (version, migration) in
         (1..).zip(migrations).skip(usize::try_from(version).map_err(|_| OpenError::NotAStore)?)
     {
-        // Dropped without a commit, it is rolled back.
+        // If the transaction is dropped without a commit, it is rolled back.
         let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
         transaction.execute_batch(migration)?;
         transaction.execute_batch(&format!(

@@ -1,5 +1,4 @@
-//! The handle of the store: each of its methods sends a command to the thread and waits for the
-//! answer.
+//! The handle of the store. Each method sends a command to the thread and waits for its result.
 
 use std::path::Path;
 use std::sync::{Arc, mpsc};
@@ -17,35 +16,35 @@ use super::thread::{self, Command, Task};
 use super::{open, read};
 use crate::policy::Digest;
 
-/// How many ids or secrets one command looks for: a few milliseconds, after which whatever waits
-/// has its turn.
+/// The most ids or secrets that one command looks up. This takes a few milliseconds. Then waiting
+/// commands have their turn.
 const LOOKED_FOR: usize = 1000;
 
-/// The handle of the store; cheap to clone. When the last one is dropped, the thread does what was
-/// queued and ends.
+/// The handle of the store, cheap to clone. When the last handle is dropped, the thread completes
+/// the queued commands and ends.
 #[derive(Debug, Clone)]
 pub struct KeyStore {
     commands: mpsc::Sender<Command>,
     health: Arc<Health>,
 }
 
-/// An open store and what it holds besides keys.
+/// An open store and its contents besides keys.
 #[derive(Debug)]
 pub struct Opened {
     /// The handle.
     pub store: KeyStore,
-    /// What it holds.
+    /// The contents besides keys.
     pub found: open::Found,
 }
 
 impl KeyStore {
-    /// Opens the store, makes or migrates it where need be, and hands over every key once, ordered
-    /// by id. Secrets that have ended are among them. It takes the time that the disk takes; the
-    /// thread is started when it is done.
+    /// Opens the store, after creating or migrating it if necessary. Passes every key once to
+    /// `each_key`, ordered by id; the keys include secrets that have ended. Blocks until the disk
+    /// has been read, then starts the thread.
     ///
     /// # Errors
-    /// Fails if the file is not a store of this version or an older one, is open to other users or
-    /// open in another process, or cannot be read or written.
+    /// Returns an error if the file is not a store of this version or an older one, is accessible
+    /// to other users, is open in another process, or cannot be read or written.
     pub fn open(path: &Path, each_key: impl FnMut(StoredKey)) -> Result<Opened, OpenError> {
         let connection = open::connect(path)?;
         let found = open::read_all(&connection, each_key)?;
@@ -59,101 +58,107 @@ impl KeyStore {
         Ok(Self { commands, health })
     }
 
-    /// Figures for metrics and alerts.
+    /// Returns figures for metrics and alerts.
     #[must_use]
     pub fn health(&self) -> Arc<Health> {
         self.health.clone()
     }
 
-    /// Makes a change together with its entry in the audit log. It is on the disk when this
-    /// returns.
+    /// Makes a change and writes its entry in the audit log, in one transaction. Both are durable
+    /// when this returns.
     ///
     /// # Errors
-    /// Nothing was changed.
+    /// Returns an error if the change conflicts with the contents of the store, or if the store
+    /// cannot be written. Nothing was changed then.
     pub async fn commit(&self, change: Change, entry: AuditEntry) -> Result<(), CommitError> {
         let answer = self.ask(|answer| Command::Commit(Box::new((change, entry)), answer)).await;
         answer.unwrap_or_else(|closed| Err(CommitError::Unavailable(closed)))
     }
 
-    /// Adds to the counts of days and raises last uses, in transactions of 500 between which
-    /// changes go first.
+    /// Adds to the counts of days and updates last uses, in transactions of 500 notes. Changes have
+    /// priority between two transactions.
     ///
     /// # Errors
-    /// Hands back what was not written.
+    /// Returns an error with the notes that were not written if the store cannot be written.
+    /// Returns an error without notes if the store is closed.
     pub async fn note_use(&self, notes: Vec<UseNote>) -> Result<(), NotNoted> {
         let answer = self.ask(|answer| Command::Later(Task::NoteUse(notes, answer))).await;
         answer.unwrap_or_else(|cause| Err(NotNoted { cause, notes: Vec::new() }))
     }
 
-    /// Deletes old history, in small steps.
+    /// Deletes old history in small steps.
     ///
     /// # Errors
-    /// Some of it may be deleted.
+    /// Returns an error if the store cannot be written or is closed. Some history may have been
+    /// deleted.
     pub async fn prune(&self, prune: Prune) -> Result<(), Unavailable> {
         self.ask(|answer| Command::Later(Task::Prune(prune, answer)))
             .await
             .and_then(|answer| answer)
     }
 
-    /// Writes a copy of the store as of the moment when it is done, while changes go on. The copy
-    /// is complete and on the disk once it has its name; nobody but the owner can read it. To
-    /// restore it, put it in the place of a store that is not open, and remove that store's `-wal`,
-    /// which a gateway leaves only if it was killed: SQLite would take it for the copy's.
+    /// Writes a copy of the store as of the end of the backup. Changes can be made meanwhile. The
+    /// copy is complete and durable once it has its final name, and only its owner can read it.
+    ///
+    /// To restore it, put it in the place of a store that is not open, and remove the `-wal` file
+    /// of that store. The gateway leaves this file only if it was killed, and SQLite would treat it
+    /// as the WAL of the copy.
     ///
     /// # Errors
-    /// Fails if the destination exists or cannot be written.
+    /// Returns an error if the destination exists or cannot be written, or if the store is closed.
     pub async fn backup(&self, to: &Path) -> Result<(), Unavailable> {
         let to = to.to_owned();
         self.ask(|answer| Command::Backup(to, answer)).await.and_then(|answer| answer)
     }
 
-    /// Lets the thread do what was queued, and waits until the file is closed. Other handles can do
-    /// nothing from then on.
+    /// Waits until the thread has completed the queued commands and closed the file. From then on,
+    /// other handles return errors.
     pub async fn close(self) {
-        // An answer is never sent: the thread drops its end when it is done.
+        // No result is sent. The thread drops its sender when the file is closed.
         let _ = self.ask(Command::Close).await;
     }
 
-    /// Lets the thread do what was queued, and closes the file, so that another process may open
-    /// it. What is asked from then on waits until [`Self::reclaim`] or [`Self::close`].
+    /// Completes the queued commands and closes the file, so that another process can open it.
+    /// Later commands wait until [`Self::reclaim`] or [`Self::close`].
     ///
     /// # Errors
-    /// The store is closed already.
+    /// Returns an error if the store is closed.
     pub async fn release(&self) -> Result<(), Unavailable> {
         self.order(Command::Release).await
     }
 
-    /// Opens the file at `path` again after [`Self::release`].
+    /// Reopens the file at `path` after [`Self::release`].
     ///
     /// # Errors
-    /// It cannot be opened; it may be tried again.
+    /// Returns an error if the file cannot be opened, after which this may be called again, or if
+    /// the store is closed.
     pub async fn reclaim(&self, path: &Path) -> Result<(), OpenError> {
         let path = path.to_owned();
         let answer = self.order(|answer| Command::Reclaim(path, answer)).await;
         answer.unwrap_or_else(|closed| Err(OpenError::Io(std::io::Error::other(closed.0))))
     }
 
-    /// The key with this id.
+    /// Returns the key with this id.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// Returns an error if the file cannot be read or the store is closed.
     pub async fn key(&self, id: &str) -> Result<Option<StoredKey>, Unavailable> {
         let id = id.to_owned();
         self.read(move |connection| read::key(connection, &id)).await
     }
 
-    /// The key that has this secret, ended or not.
+    /// Returns the key that has this secret, even if the secret has ended.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// Returns an error if the file cannot be read or the store is closed.
     pub async fn key_by_digest(&self, digest: Digest) -> Result<Option<StoredKey>, Unavailable> {
         self.read(move |connection| read::key_by_digest(connection, &digest)).await
     }
 
-    /// Which of these ids and secrets keys of the store have, the revoked ones too.
+    /// Returns which of the ids and secrets belong to keys of the store, revoked keys included.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// Returns an error if the file cannot be read or the store is closed.
     pub async fn taken(
         &self,
         ids: Vec<String>,
@@ -171,11 +176,12 @@ impl KeyStore {
         Ok(taken)
     }
 
-    /// A page of keys. Organisation and parent are found by index; for the rest, keys are looked
-    /// through, a few thousand at a time, with other commands in between.
+    /// Returns a page of keys. Indexes find keys by organisation and parent. For other criteria,
+    /// keys are examined in groups of a few thousand, and waiting commands have their turn after
+    /// each group.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// Returns an error if the file cannot be read or the store is closed.
     pub async fn keys(&self, query: KeyQuery) -> Result<Vec<StoredKey>, Unavailable> {
         let mut found = Vec::new();
         let mut query = Some(query);
@@ -187,19 +193,20 @@ impl KeyStore {
         Ok(found)
     }
 
-    /// The keys that this one made, those that they made, and so on; the revoked ones too.
+    /// Returns the ids of the keys that this key created, directly or through other keys, revoked
+    /// keys included.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// Returns an error if the file cannot be read or the store is closed.
     pub async fn descendants(&self, id: &str) -> Result<Vec<String>, Unavailable> {
         let id = id.to_owned();
         self.read(move |connection| read::descendants(connection, &id)).await
     }
 
-    /// How many keys of the store the organisation has, revoked ones left out.
+    /// Returns the number of keys of the organisation in the store, without revoked keys.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// Returns an error if the file cannot be read or the store is closed.
     pub async fn count_keys(&self, organization: &str) -> Result<u64, Unavailable> {
         let name = organization.to_owned();
         self.read(move |connection| {
@@ -208,11 +215,12 @@ impl KeyStore {
         .await
     }
 
-    /// Organisations that have keys in the store or settings, ordered by name, each with the number
-    /// of its keys that are not revoked.
+    /// Returns the organisations that have, or had, keys in the store, or that have settings. They
+    /// are ordered by name, each with the number of its keys that are not revoked. `after`: the
+    /// name after which the page begins.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// Returns an error if the file cannot be read or the store is closed.
     pub async fn organizations(
         &self,
         after: Option<&str>,
@@ -222,10 +230,11 @@ impl KeyStore {
         self.read(move |connection| read::organizations(connection, &after, limit)).await
     }
 
-    /// What is kept of an organisation, and the number of its keys that are not revoked.
+    /// Returns the settings of an organisation and the number of its keys that are not revoked, or
+    /// `None` if it never had keys in the store or settings.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// Returns an error if the file cannot be read or the store is closed.
     pub async fn organization(
         &self,
         name: &str,
@@ -234,11 +243,11 @@ impl KeyStore {
         self.read(move |connection| read::organization(connection, &name)).await
     }
 
-    /// Requests of a key of the store or the file from one day to another, both included; days
-    /// without any are left out.
+    /// Returns the daily requests of a key of the store or the configuration file, from `from_day`
+    /// to `to_day` inclusive. Days without requests are omitted.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// Returns an error if the file cannot be read or the store is closed.
     pub async fn uses(
         &self,
         key_id: &str,
@@ -249,19 +258,20 @@ impl KeyStore {
         self.read(move |connection| read::uses(connection, &id, from_day, to_day)).await
     }
 
-    /// Entries of the audit log.
+    /// Returns entries of the audit log.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// Returns an error if the file cannot be read or the store is closed.
     pub async fn audit(&self, query: AuditQuery) -> Result<Vec<AuditEntry>, Unavailable> {
         self.read(move |connection| read::audit(connection, &query)).await
     }
 
-    /// What a creation with this `Idempotency-Key` in the last 24 hours was for: its body and the
-    /// key's id.
+    /// Returns the creation with this `Idempotency-Key` in the last 24 hours: the digest of its
+    /// body and the id of the key. Returns `None` if there was none. `now`: the current time, in
+    /// seconds since the Unix epoch.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// Returns an error if the file cannot be read or the store is closed.
     pub async fn replay(
         &self,
         token: &str,
@@ -272,11 +282,11 @@ impl KeyStore {
         self.read(move |connection| read::replay(connection, &token, &key, now)).await
     }
 
-    /// When secrets of these keys were last presented: for keys of the file, whose records are not
-    /// here.
+    /// Returns when the secrets of these keys were last presented, in seconds since the Unix epoch.
+    /// Used for keys of the configuration file, whose records are not in the store.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// Returns an error if the file cannot be read or the store is closed.
     pub async fn last_used(
         &self,
         ids: Vec<String>,
@@ -284,11 +294,11 @@ impl KeyStore {
         self.read(move |connection| read::last_used(connection, &ids)).await
     }
 
-    /// Who revoked these ids, when and why, whether or not they are keys of the store; those that
-    /// are not revoked are left out.
+    /// Returns who revoked these ids, when and why, whether or not keys of the store have them. Ids
+    /// that are not revoked are omitted.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// Returns an error if the file cannot be read or the store is closed.
     pub async fn revocations(
         &self,
         ids: Vec<String>,
@@ -302,14 +312,14 @@ impl KeyStore {
     ) -> Result<T, Unavailable> {
         let answer = self.ask(|answer: oneshot::Sender<rusqlite::Result<T>>| {
             Command::Read(Box::new(move |connection| {
-                // Whoever asked may have left.
+                // The caller may have stopped waiting.
                 let _ = answer.send(read(connection));
             }))
         });
         answer.await?.map_err(Unavailable::from)
     }
 
-    /// Sends what is not counted among the commands that wait.
+    /// Sends a command that is not counted among the waiting ones.
     async fn order<T>(
         &self,
         command: impl FnOnce(oneshot::Sender<T>) -> Command,

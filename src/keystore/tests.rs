@@ -1,4 +1,4 @@
-//! Against real files.
+//! Tests of the store with real files.
 
 mod changes;
 mod crash;
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::policy::Digest;
 
-/// A store in a folder of its own.
+/// A store in its own temporary directory.
 struct Fixture {
     folder: TempDir,
     store: KeyStore,
@@ -92,7 +92,7 @@ fn digest(text: &str) -> Digest {
     Digest::of(text.as_bytes())
 }
 
-/// A key with little set, whose secret's digest is that of its id.
+/// Returns a key with few fields set. The digest of its secret is that of its id.
 fn plain(id: &str) -> StoredKey {
     StoredKey {
         id: id.to_owned(),
@@ -121,7 +121,7 @@ fn secret(text: &str) -> StoredSecret {
     StoredSecret { digest: digest(text), created_at: NOON, ends_at: None, last_used: None }
 }
 
-/// A key with everything set.
+/// Returns a key with every field set.
 fn full(id: &str) -> StoredKey {
     let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
     StoredKey {

@@ -1,14 +1,14 @@
-//! The thread: what is done when, and what happens after a write that failed.
+//! The store's thread: the order of its work, and recovery after a failed write.
 //!
-//! # After a write that failed
+//! # Recovery after a failed write
 //!
-//! SQLite rolls its own state back. But where only the `fsync` failed, the transaction stands
-//! complete behind the end of the WAL: it is overwritten by the next transaction, and whoever opens
-//! the file before that takes it for committed. So the next transaction comes at once, before the
-//! failure is told, and means nothing (a "heartbeat"). Nothing else is written until a heartbeat
-//! has been; while none is, the thread tries one each second and before each change. There is no
-//! need to open the file again: whatever the system's cache has lost was not yet acknowledged, and
-//! the heartbeat writes those pages anew.
+//! SQLite rolls back its own state. If only the `fsync` failed, though, the complete transaction is
+//! in the WAL file after the valid frames. The next transaction overwrites it, but a process that
+//! opens the file before then treats it as committed. The thread therefore writes a transaction
+//! without effect (a "heartbeat") at once, before it reports the failure. It writes nothing else
+//! until a heartbeat has succeeded. Until then, it tries one every second and before each write.
+//! The file need not be reopened: data that the page cache has lost was not yet acknowledged, and
+//! the heartbeat writes those pages again.
 
 use std::collections::VecDeque;
 use std::io;
@@ -29,9 +29,9 @@ use super::record::AuditEntry;
 use super::write::{self, Refused};
 use super::{backup, open};
 
-/// How many rows a step of a background task writes.
+/// The most rows that one step of a background task writes.
 const STEP: usize = 500;
-/// How often a store that cannot write tries whether it can.
+/// How often a store that cannot be written is tested.
 const RETRY: Duration = Duration::from_secs(1);
 
 pub(super) enum Command {
@@ -39,16 +39,16 @@ pub(super) enum Command {
     Commit(Box<(Change, AuditEntry)>, Sender<Result<(), CommitError>>),
     Later(Task),
     Backup(PathBuf, Sender<Result<(), Unavailable>>),
-    /// The sender is dropped when the file is closed.
+    /// Closes the file. The sender is dropped when this is done.
     Close(Sender<()>),
-    /// The file is closed for another process, after what was sent before. What is sent behind
-    /// waits.
+    /// Completes earlier commands and closes the file, so that another process can open it. Later
+    /// commands wait.
     Release(Sender<()>),
-    /// The file is opened again.
+    /// Reopens the file.
     Reclaim(PathBuf, Sender<Result<(), OpenError>>),
 }
 
-/// What has time, and is done in steps.
+/// Background work, carried out in steps.
 pub(super) enum Task {
     NoteUse(Vec<UseNote>, Sender<Result<(), NotNoted>>),
     Prune(Prune, Sender<Result<(), Unavailable>>),
@@ -75,7 +75,7 @@ pub(super) fn start(
             run(&writer, &mut queue);
             let Some(released) = queue.releasing.take() else { break };
             let health = writer.health.clone();
-            // The file is closed before whoever waits for it hears of it.
+            // The file must be closed before the caller learns of it.
             drop(writer);
             let _ = released.send(());
             let Some((connection, place)) = queue.wait_for_reclaim() else { return };
@@ -97,7 +97,7 @@ fn run(writer: &Writer, queue: &mut Queue) {
                 queue.tasks.push_front(rest);
             }
         } else if let Some((to, answer)) = queue.backups.pop_front() {
-            // Whoever asked may have left; the backup is made all the same.
+            // The backup is made even if the caller has stopped waiting.
             writer.health.dequeue();
             let copied = backup::write(&writer.connection, &to, || {
                 queue.let_others_go_first(writer);
@@ -111,14 +111,17 @@ fn run(writer: &Writer, queue: &mut Queue) {
     }
 }
 
-/// Opens a store again that this process has released.
+/// Reopens a store that this process has released.
+///
+/// # Errors
+/// Returns an error if the file cannot be opened.
 fn reopen(path: &Path) -> Result<(Connection, Place), OpenError> {
     let connection = open::connect(path)?;
     Ok((connection, Place::of(path)?))
 }
 
-/// Commands in the order in which they are done: all that is urgent, a step of a task, a step of a
-/// backup.
+/// Commands in the order in which they are carried out: all urgent ones, one step of a task, one
+/// step of a backup.
 struct Queue {
     receiver: Receiver<Command>,
     urgent: VecDeque<Command>,
@@ -129,7 +132,7 @@ struct Queue {
 }
 
 impl Queue {
-    /// Keeps what comes until the file is open again. Nothing: it never will be.
+    /// Queues commands until the file is open again. Returns `None` if the store is closed instead.
     fn wait_for_reclaim(&mut self) -> Option<(Connection, Place)> {
         loop {
             match self.receiver.recv().ok()? {
@@ -146,16 +149,17 @@ impl Queue {
         }
     }
 
-    /// Takes what was sent. True: nothing more will be.
+    /// Queues the commands that were sent. Returns whether the thread must stop once they are
+    /// completed, because the store is released or closed or all handles were dropped.
     fn collect(&mut self) -> bool {
         loop {
-            // What comes after the release waits where it is.
+            // Commands after the release remain in the channel.
             if self.releasing.is_some() {
                 return true;
             }
             match self.receiver.try_recv() {
                 Ok(command) if self.closing.is_empty() => self.sort(command),
-                // What comes after the close is dropped, and so its senders hear that the store is
+                // Commands after the close are dropped, which tells their senders that the store is
                 // closed.
                 Ok(_) => {}
                 Err(TryRecvError::Empty) => return !self.closing.is_empty(),
@@ -168,7 +172,7 @@ impl Queue {
         match command {
             Command::Later(mut task) => {
                 if let Task::NoteUse(notes, _) = &mut task {
-                    // Neighbours in the file are written together.
+                    // Rows that are adjacent in the file are written together.
                     notes.sort_unstable_by(|left, right| left.key_id.cmp(&right.key_id));
                 }
                 self.tasks.push_back(task);
@@ -176,7 +180,7 @@ impl Queue {
             Command::Backup(to, answer) => self.backups.push_back((to, answer)),
             Command::Close(answer) => self.closing.push(answer),
             Command::Release(answer) => self.releasing = Some(answer),
-            // It is open.
+            // The store is open already.
             Command::Reclaim(_, answer) => drop(answer.send(Ok(()))),
             urgent @ (Command::Read(_) | Command::Commit(..)) => self.urgent.push_back(urgent),
         }
@@ -191,7 +195,7 @@ impl Queue {
         match received {
             Ok(command) => self.sort(command),
             Err(RecvTimeoutError::Timeout) => drop(writer.heal()),
-            // The next `collect` sees it too.
+            // The next `collect` returns the same.
             Err(RecvTimeoutError::Disconnected) => {}
         }
     }
@@ -208,7 +212,7 @@ impl Queue {
     }
 }
 
-/// The connection, and how it does.
+/// The connection and its health.
 struct Writer {
     connection: Connection,
     place: Place,
@@ -229,7 +233,7 @@ impl Writer {
                 let result = self.transact(|connection| write::change(connection, &change, &entry));
                 let _ = answer.send(result);
             }
-            // These have queues of their own.
+            // These commands have their own queues.
             Command::Later(_)
             | Command::Backup(..)
             | Command::Close(_)
@@ -238,8 +242,8 @@ impl Writer {
         }
     }
 
-    /// Does a part of a task and returns the rest of it. Whoever asked may have left; it is done
-    /// all the same.
+    /// Carries out one step of a task and returns the rest of it, or `None` if it has ended. A task
+    /// is completed even if the caller has stopped waiting.
     fn step(&self, task: Task) -> Option<Task> {
         match task {
             Task::NoteUse(mut notes, answer) => {
@@ -279,7 +283,11 @@ impl Writer {
         })
     }
 
-    /// Writes in one transaction, which is on the disk when this returns.
+    /// Writes in one transaction, which is durable when this returns.
+    ///
+    /// # Errors
+    /// Returns an error if the change conflicts with the contents of the store, or if the store
+    /// cannot be written. Nothing was written then.
     fn transact(
         &self,
         write: impl FnOnce(&Connection) -> Result<(), Refused>,
@@ -299,8 +307,8 @@ impl Writer {
             Err(Refused::Sqlite(error)) => {
                 tracing::error!(%error, "the store cannot write");
                 self.health.note_failure();
-                // Overwrites what was written in vain; see above. Whether it succeeds is the
-                // business of the next change.
+                // Overwrites the failed transaction (see the module documentation). If this fails
+                // too, the next write tries again.
                 let _ = self.heal();
                 Err(CommitError::Unavailable(error.into()))
             }
@@ -317,7 +325,8 @@ impl Writer {
         result
     }
 
-    /// Dropping a transaction rolls it back.
+    /// Begins, writes and commits a transaction. An error drops the transaction, which rolls it
+    /// back.
     fn write_transaction(
         &self,
         write: impl FnOnce(&Connection) -> Result<(), Refused>,
@@ -329,7 +338,10 @@ impl Writer {
         Ok(transaction.commit()?)
     }
 
-    /// Writes a heartbeat; the store is healthy again if it is on the disk.
+    /// Writes a heartbeat. If it is durable, the store is healthy again.
+    ///
+    /// # Errors
+    /// Returns an error if the heartbeat cannot be written.
     fn heal(&self) -> rusqlite::Result<()> {
         match self.attempt(|connection| Ok(write::beat(connection)?)) {
             Ok(()) => {

@@ -1,4 +1,4 @@
-//! Changes to the store, each within a transaction that the caller opens.
+//! Writes to the store, each within a transaction that the caller opens.
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
@@ -12,7 +12,7 @@ use super::record::{
 use super::rows::signed;
 use crate::policy::Digest;
 
-/// Why a transaction is rolled back.
+/// The reason why a transaction is rolled back.
 #[derive(Debug)]
 pub(super) enum Refused {
     Conflict(Conflict),
@@ -116,7 +116,7 @@ fn create(
     insert_secrets(connection, &key.id, &key.secrets)
 }
 
-/// Remembers what the request made, so that it can be repeated without making another.
+/// Records the request that creates a key, so that repeating it does not create another one.
 fn remember(
     connection: &Connection,
     idempotency: &Idempotency,
@@ -298,7 +298,8 @@ pub(super) fn note_use(connection: &Connection, notes: &[UseNote]) -> Result<()>
                 raise.execute(params![note.key_id, digest, at, note.day, signed(note.requests)])?
                     == 1;
         }
-        // Of no secret, or of a day before the last one: the clock was put back.
+        // The use has no secret, or it is of an earlier day than the last one because the clock was
+        // set back.
         if !counted {
             count.execute(params![note.key_id, note.day, signed(note.requests)])?;
         }
@@ -306,8 +307,9 @@ pub(super) fn note_use(connection: &Connection, notes: &[UseNote]) -> Result<()>
     Ok(())
 }
 
-/// Deletes at most this many rows of each table; tells whether there may be more. Audit entries go
-/// from the oldest on, so that none is missing between two that are there.
+/// Deletes at most `rows` rows of each table. Returns whether there may be more to delete. Audit
+/// entries are deleted in sequence order, so that the log has no gaps unless the clock was set
+/// back.
 pub(super) fn prune(connection: &Connection, prune: Prune, rows: i64) -> Result<bool> {
     let delete = |sql: &str, before: i64| connection.prepare_cached(sql)?.execute([before, rows]);
     let entries = delete(
@@ -329,13 +331,12 @@ pub(super) fn prune(connection: &Connection, prune: Prune, rows: i64) -> Result<
     Ok(entries + days + requests > 0)
 }
 
-/// Writes something that means nothing.
+/// Writes the heartbeat row, whose value is unused.
 pub(super) fn beat(connection: &Connection) -> Result<()> {
     connection.prepare_cached("UPDATE heartbeat SET beats = beats + 1")?.execute(()).map(drop)
 }
 
 fn list(texts: &[String]) -> String {
-    // Texts always have a JSON form.
     if texts.is_empty() {
         "[]".to_owned()
     } else {

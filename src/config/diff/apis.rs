@@ -1,4 +1,4 @@
-//! `[[api]]`.
+//! Changes of `[[api]]`.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub(super) fn apis(old: &Config, new: &Config, lines: &mut Vec<String>) {
     }
 }
 
-// Longer than 60 lines: each setting once.
+// Exceeds 60 lines because it lists every setting once.
 fn api(old: &ApiConfig, new: &ApiConfig, all: &mut Vec<String>) {
     fn debug<T: Debug>(value: &T) -> String {
         format!("{value:?}").to_lowercase()
@@ -149,7 +149,7 @@ fn key_api(key_api: &KeyApi) -> String {
     )
 }
 
-/// Only names: the values are secrets.
+/// Lists only names, because the values are secrets.
 fn upstream_headers(old: &ApiDefinition, new: &ApiDefinition, lines: &mut Vec<String>) {
     for (name, value) in &new.upstream_headers {
         match old.upstream_headers.iter().find(|(known, _)| known == name) {

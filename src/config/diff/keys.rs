@@ -1,4 +1,4 @@
-//! `[[key]]` and what `[revoked]` makes of the keys.
+//! Changes of `[[key]]`, and the effects of `[revoked]` on keys.
 
 use std::sync::Arc;
 
@@ -10,21 +10,21 @@ use super::touched::{same_apis, touched_keys};
 use crate::config::{Config, KeyConfig, Known};
 use crate::policy::{EmptyScopes, Limit};
 
-/// One pass over both lists, whatever their length. Returns the lines, and how many lost access:
-/// keys and organizations.
+/// Returns the lines, and the number of keys and organisations that lose access. Takes
+/// one pass over both lists.
 pub(super) fn keys(old: &Config, new: &Config, known: &Known<'_>) -> (Vec<String>, usize) {
     let (touched, touched_now) = touched_keys(old, new);
     let before: HashSet<&str> = touched.iter().map(|key| &*key.id).collect();
     let after: HashMap<&str, &KeyConfig> = touched_now.iter().map(|key| (&*key.id, *key)).collect();
     let mut lines = Lines::default();
     let mut lost = 0;
-    // While the APIs keep their places, equal keys need no closer look.
+    // If the list of APIs is the same, equal keys have no changes.
     let same_apis = same_apis(old, new);
 
-    // What an operator in a hurry looks for comes first.
+    // Revocations come first, because they are urgent.
     lost += revocations(old, new, known, (&touched, &touched_now), &mut lines);
     for key in touched {
-        // A key that was revoked before it was removed lost its access then.
+        // A key that was revoked before its removal has already lost access.
         let had_access = !old.revokes(key);
         match after.get(&*key.id) {
             None => {
@@ -51,7 +51,7 @@ pub(super) fn keys(old: &Config, new: &Config, known: &Known<'_>) -> (Vec<String
     (lines.finish(), lost)
 }
 
-// Longer than 60 lines: each setting of a key once.
+// Exceeds 60 lines because it lists every setting of a key once.
 fn key_changes(
     (old_config, old): (&Config, &KeyConfig),
     (new_config, new): (&Config, &KeyConfig),
@@ -72,7 +72,7 @@ fn key_changes(
                 .collect::<Vec<_>>(),
         )
     };
-    // Indices are those of another list, so names are compared.
+    // The indices refer to different lists, so names are compared.
     let same_apis = old.apis.len() == new.apis.len()
         && old.apis.iter().zip(&new.apis).all(|(old, new)| {
             old_config.apis[*old].definition.name == new_config.apis[*new].definition.name

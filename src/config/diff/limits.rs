@@ -1,12 +1,12 @@
-//! Deadlines and caps, and what an edit makes of them.
+//! Changes of timeouts and limits.
 
 use crate::config::units::{show_duration, show_size};
 use crate::config::{ApiConfig, Server};
 
-/// A setting's name and its value as the file has it.
+/// The name of a setting, and its value as written in the file.
 type Shown = (&'static str, String);
 
-/// Those of `[server]`.
+/// Returns the timeouts and limits of `[server]`.
 pub(super) fn of_server(server: &Server) -> Vec<Shown> {
     vec![
         ("server.max_connections", server.max_connections.to_string()),
@@ -26,7 +26,7 @@ pub(super) fn of_server(server: &Server) -> Vec<Shown> {
     ]
 }
 
-/// Those of an `[[api]]`.
+/// Returns the timeouts and limits of an `[[api]]`.
 pub(super) fn of_api(api: &ApiConfig) -> Vec<Shown> {
     vec![
         ("connect_timeout", show_duration(api.connect_timeout)),
@@ -39,7 +39,7 @@ pub(super) fn of_api(api: &ApiConfig) -> Vec<Shown> {
     ]
 }
 
-/// Notes each whose value is not the same.
+/// Appends a line for each value that differs.
 pub(super) fn compare(old: &[Shown], new: &[Shown], lines: &mut Vec<String>) {
     let changed = old.iter().zip(new).filter(|(old, new)| old != new);
     lines.extend(changed.map(|((name, old), (_, new))| format!("{name} {old} → {new}")));

@@ -1,5 +1,5 @@
-//! `[revoked]`: keys are named by their ids, however the file names them, and what finds no key is
-//! not said to be revoked.
+//! Changes of `[revoked]`. Keys are listed by id, however the file names them. A value that matches
+//! no key is not reported as revoked.
 
 use std::collections::BTreeSet;
 
@@ -8,8 +8,9 @@ use hashbrown::{HashMap, HashSet};
 use super::show::Lines;
 use crate::config::{Config, Found, KeyConfig, Known, Revoked};
 
-/// Notes what is revoked and what no longer is; returns how many of it lost access. `touched`: the
-/// keys of the old file and of the new one that are not the same in the other.
+/// Lists what is newly revoked and what is no longer revoked. Returns the number of keys and
+/// organisations that lose access. `touched`: the keys of the old file and of the new one that are
+/// absent or different in the other.
 pub(super) fn revocations(
     old: &Config,
     new: &Config,
@@ -32,7 +33,7 @@ pub(super) fn revocations(
         old.keys.iter().chain(&new.keys).filter_map(|key| key.organization.as_deref()).collect();
     let is_there = |name: &str| here.contains(name) || (known.organization)(name);
     let organizations = |revoked: &Revoked| -> BTreeSet<Box<str>> {
-        // The name of another may be a secret.
+        // A name that no organisation has may be a secret.
         let names = revoked.organizations().map(|(name, _)| name);
         names.filter(|name| is_there(name)).map(Box::from).collect()
     };
@@ -49,9 +50,9 @@ pub(super) fn revocations(
     news.len() + closed.len()
 }
 
-/// The ids of the keys that were revoked by the old file, and of those that are by the new one. A
-/// key that is in one of the files alone counts as what it is there, so that adding or removing it
-/// is no revocation.
+/// Returns the ids of the keys that the old file revokes, and of those that the new file revokes. A
+/// key that is in only one of the files is compared with itself, so that its addition or removal
+/// does not count as a revocation.
 fn keys(
     old: &Config,
     new: &Config,

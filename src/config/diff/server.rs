@@ -1,12 +1,13 @@
-//! `[server]`, `[admin]`, `[log]`, `[store]` and `[reload]`.
+//! Changes of `[server]`, `[admin]`, `[log]`, `[store]` and `[reload]`.
 
 use super::show::{displayed, setting};
 use super::{limits, tls};
 use crate::config::units::show_duration;
 use crate::config::{Config, Store};
 
-/// `restart`: what is not in force before one; `lines`: what is at once.
-// Longer than 60 lines: each setting once.
+/// Appends the changes that need a restart to `restart`, and those that take effect immediately to
+/// `lines`.
+// Exceeds 60 lines because it lists every setting once.
 pub(super) fn server(
     old: &Config,
     new: &Config,

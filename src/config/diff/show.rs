@@ -1,11 +1,11 @@
-//! How what is different is said.
+//! The format of changes.
 
 use std::fmt::Display;
 
-/// How many lines about keys there are; the rest is counted.
+/// The most lines about keys. Further lines are only counted.
 const KEY_LINES: usize = 50;
 
-/// Notes a setting whose value is not the same.
+/// Appends a line if the value of a setting differs.
 pub(super) fn setting<T: PartialEq>(
     lines: &mut Vec<String>,
     name: &str,
@@ -30,7 +30,7 @@ pub(super) fn displayed<T: Display>(items: &[T]) -> String {
     list(items, T::to_string)
 }
 
-/// Lines about keys, the first ones in full.
+/// Lines about keys: the first ones in full, and the number of the others by kind.
 #[derive(Default)]
 pub(super) struct Lines {
     shown: Vec<String>,

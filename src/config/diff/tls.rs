@@ -1,11 +1,11 @@
-//! `[server.tls]` and `[admin.tls]`.
+//! Changes of `[server.tls]` and `[admin.tls]`.
 
 use std::path::Path;
 
 use super::show::setting;
 use crate::config::{Tls, TlsFiles, TlsProfile};
 
-/// `prefix`: what tells one listener from the other.
+/// Appends the changes. `prefix` distinguishes the listeners.
 pub(super) fn tls(prefix: &str, old: Option<&Tls>, new: Option<&Tls>, lines: &mut Vec<String>) {
     let path = |tls: Option<&Tls>, pick: fn(&TlsFiles) -> &Path| {
         tls.map_or("none".to_owned(), |tls| pick(&tls.default).display().to_string())

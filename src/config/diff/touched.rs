@@ -1,4 +1,4 @@
-//! Which keys an edit touches.
+//! Finds the keys that an edit changes.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 
 use crate::config::{Config, KeyConfig};
 
-/// Whether indices of APIs mean the same in both.
+/// Returns whether indices of APIs have the same meaning in both configurations.
 pub(super) fn same_apis(old: &Config, new: &Config) -> bool {
     let names = |config: &'_ Config| {
         config.apis.iter().map(|api| api.definition.name.clone()).collect::<Vec<_>>()
@@ -14,8 +14,8 @@ pub(super) fn same_apis(old: &Config, new: &Config) -> bool {
     names(old) == names(new)
 }
 
-/// The keys of `old` that are gone or different in `new`, and the keys of `new` that are new or
-/// different, both in file order.
+/// Returns the keys of `old` that are absent or different in `new`, and the keys of `new` that are
+/// absent or different in `old`, both in file order. If the list of APIs changed, returns all keys.
 #[must_use]
 pub fn touched_keys<'c>(
     old: &'c Config,
@@ -28,7 +28,7 @@ pub fn touched_keys<'c>(
             after.iter().map(|key| &**key).collect(),
         );
     }
-    // What was not read again is the same piece of memory.
+    // Keys that were not read again share their allocation.
     let first = before.iter().zip(after).take_while(|(old, new)| Arc::ptr_eq(old, new)).count();
     (before, after) = (&before[first..], &after[first..]);
     let last = before

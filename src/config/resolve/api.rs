@@ -1,4 +1,4 @@
-//! `[[api]]`.
+//! Reads `[[api]]`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -277,7 +277,7 @@ fn check_names(context: Context<'_>, apis: &[ResolvedApi<'_>]) {
     }
 }
 
-/// Two APIs must not claim the same paths on the same host.
+/// Reports APIs that claim the same paths on the same host.
 fn check_places(context: Context<'_>, apis: &[ResolvedApi<'_>]) {
     let mut known: HashMap<(Option<&str>, String), Vec<&ResolvedApi<'_>>> = HashMap::new();
     for api in apis {

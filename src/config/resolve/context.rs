@@ -1,4 +1,4 @@
-//! What the parts of a file are read with, and what several of them have.
+//! Shared by the modules that read the parts of a file.
 
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -10,29 +10,30 @@ use crate::config::secret::{self, quote};
 use crate::config::{BadCertificate, TlsFiles, names};
 use crate::policy::{AddressRange, Digest};
 
-/// What the parts of a file are read with.
+/// The context in which the parts of a file are read.
 #[derive(Clone, Copy)]
 pub(super) struct Context<'t> {
     pub(super) report: &'t Report<'t>,
-    /// What relative paths start from.
+    /// The directory that relative paths start from.
     pub(super) folder: &'t Path,
-    /// Certificates that are being served with.
+    /// Certificates that are currently served.
     pub(super) in_use: &'t [TlsFiles],
 }
 
 impl Context<'_> {
-    /// What is wrong with a file that is named so; without its path if that could be a secret.
+    /// Returns the fault of a file that the setting names as `named`. Omits the path if it could be
+    /// a secret.
     pub(super) fn of_file(&self, named: &str, bad: &BadCertificate) -> String {
         if secret::could_be(named) { bad.reason.clone() } else { bad.to_string() }
     }
 }
 
-/// What a timeout may be.
+/// The range of timeouts.
 pub(super) const TIMEOUTS: RangeInclusive<Duration> =
     Duration::from_millis(1)..=Duration::from_secs(86_400);
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
-/// A digest. What stands in its place may be a secret, so it is never repeated.
+/// Reads a digest. The text may be a secret, so messages never quote it.
 pub(super) fn digest(report: &Report<'_>, text: Text<'_>) -> Option<Digest> {
     let digest = Digest::from_hex(text.value);
     if digest.is_none() {

@@ -1,4 +1,4 @@
-//! `[api.cors]`.
+//! Reads `[api.cors]`.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use crate::config::names;
 use crate::config::secret::quote;
 use crate::policy::{CorsDefinition, CredentialPlace};
 
-/// What most APIs have.
+/// The default of `methods`.
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// What is said of pages of other origins; nothing without the table.
-// Longer than 60 lines: each setting once, with what browsers make of it.
+/// Reads the CORS settings. Returns `None` without the table.
+// Exceeds 60 lines because it reads every setting once, with its checks.
 pub(super) fn cors(
     api: Section<'_>,
     credentials: &[CredentialPlace],
@@ -88,8 +88,9 @@ pub(super) fn cors(
     })
 }
 
-/// An origin as browsers write it (RFC 6454 §6.2): they are compared byte by byte.
-// Longer than 60 lines: each way in which a text is no origin, with its hint.
+/// Reads an origin in the form that browsers send (RFC 6454 §6.2), because origins are compared
+/// byte by byte.
+// Exceeds 60 lines because every fault of an origin has its own hint.
 fn origin(section: Section<'_>, text: Text<'_>) -> Option<Box<str>> {
     let report = section.report;
     let fault = |message: &str, hint: String| {
@@ -170,7 +171,7 @@ fn methods(section: Section<'_>) -> Vec<Box<str>> {
     methods
 }
 
-/// Names of header fields, or the usual ones where the setting is absent.
+/// Returns the names of header fields, or the default if the setting is absent.
 fn names_or(
     section: Section<'_>,
     setting: &'static str,

@@ -1,4 +1,4 @@
-//! Where keys and other credentials stand in a request.
+//! Reads the locations of keys and other credentials in a request.
 
 use http::{HeaderName, header};
 
@@ -7,7 +7,7 @@ use crate::config::names;
 use crate::config::secret::quote;
 use crate::policy::{CredentialPlace, PassThrough};
 
-/// `credentials`; at least one, by default `bearer`.
+/// Reads `credentials`. Returns at least one location, by default `bearer`.
 pub(super) fn credentials(api: Section<'_>) -> Vec<CredentialPlace> {
     let report = api.report;
     let mut places: Vec<CredentialPlace> = Vec::new();
@@ -51,7 +51,7 @@ pub(super) fn credentials(api: Section<'_>) -> Vec<CredentialPlace> {
     if places.is_empty() { vec![CredentialPlace::Bearer] } else { places }
 }
 
-/// `pass_through`, which must not overlap with the places for keys.
+/// Reads `pass_through`, which must not overlap with `credentials`.
 pub(super) fn pass_through(api: Section<'_>, credentials: &[CredentialPlace]) -> Vec<PassThrough> {
     let report = api.report;
     let mut places: Vec<PassThrough> = Vec::new();
@@ -112,7 +112,7 @@ pub(super) fn pass_through(api: Section<'_>, credentials: &[CredentialPlace]) ->
     places
 }
 
-/// A header that may carry a credential.
+/// Reads the name of a header field that may carry a credential.
 fn header(api: Section<'_>, text: Text<'_>, name: &str) -> Option<HeaderName> {
     let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else {
         api.report.error_with_hint(

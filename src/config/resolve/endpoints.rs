@@ -1,22 +1,22 @@
-//! Endpoint patterns: reading them, and finding those that can never match.
+//! Reads endpoint patterns, and finds those that can never match.
 
 use crate::config::document::{Section, Text};
 use crate::config::secret::quote;
 use crate::policy::{ApiDefinition, Pattern};
 
-/// A pattern and where it stands.
+/// A pattern and its position.
 #[derive(Debug, Clone)]
 pub(super) struct Endpoint<'t> {
     pub(super) pattern: Pattern,
     pub(super) text: Text<'t>,
 }
 
-/// Why a pattern never matches in an API.
+/// The reason why a pattern never matches in an API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unreachable {
-    /// No path under the API's base path fits it.
+    /// No path below the API's base path matches it.
     OutsideBasePath,
-    /// Every path that fits it belongs to the API at this index, whose base path is longer.
+    /// Every path that matches it belongs to the API at this index, whose base path is longer.
     BelongsTo(usize),
 }
 
@@ -35,8 +35,10 @@ pub(super) fn endpoints<'t>(section: Section<'t>, name: &'static str) -> Vec<End
     endpoints
 }
 
-/// Whether some request reaches the API at `index` with a path that fits the pattern, which is
-/// well-formed.
+/// Checks that a request to the API at `index` can match the pattern, which must be well-formed.
+///
+/// # Errors
+/// Returns the reason if no request can.
 pub(super) fn reach(
     pattern: &str,
     index: usize,
@@ -47,7 +49,8 @@ pub(super) fn reach(
     if !shape.can_lie_under(&mine.base_path, mine.case_insensitive_paths) {
         return Err(Unreachable::OutsideBasePath);
     }
-    // An API for any host keeps every path on all the hosts that nobody names.
+    // An API without `hosts` serves the hosts that no other API names. Only another API without
+    // `hosts` can own its paths.
     let owner_on = |host: Option<&str>| {
         apis.iter().position(|other| {
             let same_host = host.map_or(other.hosts.is_empty(), |host| {
@@ -71,7 +74,7 @@ pub(super) fn reach(
     owner.map_or(Ok(()), |owner| Err(Unreachable::BelongsTo(owner)))
 }
 
-/// Why a pattern never matches in the API at `index`.
+/// Explains why a pattern never matches in the API at `index`.
 pub(super) fn explain(why: Unreachable, index: usize, apis: &[&ApiDefinition]) -> String {
     match why {
         Unreachable::OutsideBasePath => {
@@ -89,7 +92,7 @@ pub(super) fn explain(why: Unreachable, index: usize, apis: &[&ApiDefinition]) -
     }
 }
 
-/// Whether every request that fits `narrow` also fits `wide`.
+/// Returns whether every request that matches `narrow` also matches `wide`.
 pub(super) fn covers(wide: &str, narrow: &str, ignore_case: bool) -> bool {
     let method = |text: &str| text.split(' ').next().unwrap_or_default().to_owned();
     let same_method =
@@ -110,7 +113,7 @@ pub(super) fn covers(wide: &str, narrow: &str, ignore_case: bool) -> bool {
         && wide.segments.iter().zip(&narrow.segments).all(fits)
 }
 
-/// Whether every path that fits the pattern is `path` or lies below it.
+/// Returns whether every path that matches the pattern is `path` or below it.
 pub(super) fn always_lies_under(pattern: &str, path: &str, ignore_case: bool) -> bool {
     let shape = Shape::of(pattern);
     let mut segments = shape.segments.iter();
@@ -118,7 +121,7 @@ pub(super) fn always_lies_under(pattern: &str, path: &str, ignore_case: bool) ->
         .all(|base| segments.next().is_some_and(|segment| same(segment, base, ignore_case)))
 }
 
-/// The path of a pattern that is known to be well-formed.
+/// The path of a pattern, which must be well-formed.
 struct Shape<'p> {
     segments: Vec<&'p str>,
     rest: bool,
@@ -135,7 +138,7 @@ impl<'p> Shape<'p> {
         Self { segments, rest }
     }
 
-    /// Whether a path that fits it can be the base path or lie below it.
+    /// Returns whether a matching path can be the base path or below it.
     fn can_lie_under(&self, base_path: &str, ignore_case: bool) -> bool {
         let mut segments = self.segments.iter();
         base_segments(base_path).all(|base| match segments.next() {
@@ -144,13 +147,13 @@ impl<'p> Shape<'p> {
         })
     }
 
-    /// Whether every path that fits it is the other API's base path or lies below it.
+    /// Returns whether every matching path is the base path of the other API or below it.
     fn always_lies_under(&self, other: &ApiDefinition, ignore_case: bool) -> bool {
         let mut segments = self.segments.iter();
         base_segments(&other.base_path).all(|base| {
             segments.next().is_some_and(|segment| {
-                // Where only this API ignores case, the other one does not own the path in all its
-                // spellings.
+                // If only this API ignores case, the other one does not own all spellings of the
+                // path.
                 let other_spellings = ignore_case
                     && !other.case_insensitive_paths
                     && base.bytes().any(|byte| byte.is_ascii_alphabetic());

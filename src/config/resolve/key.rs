@@ -1,4 +1,4 @@
-//! `[[key]]`.
+//! Reads `[[key]]`.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -16,23 +16,23 @@ use crate::config::secret::quote;
 use crate::config::{ApiConfig, KeyConfig, names};
 use crate::policy::{ApiDefinition, Digest, KeyId, Limit, ReferrerPattern, Restrictions, Scope};
 
-/// Reads the keys of a file, one after the other.
+/// Reads the keys of a file, one by one.
 pub(super) struct Keys<'a> {
     apis: &'a [ResolvedApi<'a>],
     definitions: Vec<&'a ApiDefinition>,
     api_indices: HashMap<&'a str, usize>,
-    /// Of all keys, and where they stand.
+    /// The ids of all keys so far, with their positions.
     ids: HashMap<KeyId, usize>,
     digests: HashMap<Digest, usize>,
-    /// Equal lists and names are kept once.
+    /// Equal lists and names are stored once.
     scope_lists: HashSet<Arc<[Box<str>]>>,
     organizations: HashSet<Arc<str>>,
-    /// Seconds since the Unix epoch.
+    /// The current time, in seconds since the Unix epoch.
     now: i64,
 }
 
 impl<'a> Keys<'a> {
-    /// For about this many keys.
+    /// Returns a reader for about `count` keys.
     pub(super) fn new(apis: &'a [ResolvedApi<'a>], count: usize) -> Self {
         let now =
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
@@ -52,7 +52,8 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// Whether all that was fine and said of keys under these APIs is so here.
+    /// Returns whether every key that is valid without warnings under these earlier APIs is the
+    /// same under the current ones.
     pub(super) fn hold_under(&self, apis: &[Arc<ApiConfig>]) -> bool {
         apis.len() == self.definitions.len()
             && apis
@@ -61,12 +62,13 @@ impl<'a> Keys<'a> {
                 .all(|(before, now)| keys_hold(&before.definition, now))
     }
 
-    /// Whether there is something to say of a key that is fine.
+    /// Returns whether a valid key needs a warning, because it has expired.
     pub(super) fn is_to_be_warned_of(&self, key: &KeyConfig) -> bool {
         key.expires_at.is_some_and(|expires_at| expires_at <= self.now)
     }
 
-    /// Takes in a key that was read before. Nothing: its id or one of its digests is another's.
+    /// Adds a key that was read before. Returns `None` if another key has its id or one of its
+    /// digests.
     pub(super) fn take_in(&mut self, key: &KeyConfig, at: usize) -> Option<()> {
         if let Some(name) = &key.organization
             && !self.organizations.contains(name)
@@ -79,7 +81,7 @@ impl<'a> Keys<'a> {
         (is_new && digests_are_new).then_some(())
     }
 
-    /// Reads the next key. `None`: it has no id that could be one.
+    /// Reads the next key. Returns `None` if it has no valid id.
     pub(super) fn key(&mut self, section: Section<'_>) -> Option<KeyConfig> {
         let report = section.report;
         let id = self.id(section);
@@ -115,7 +117,7 @@ impl<'a> Keys<'a> {
             endpoints: endpoints.into_iter().map(|endpoint| endpoint.pattern).collect(),
         };
         for name in ["allow_ips", "allow_referrers", "allow_endpoints"] {
-            // An empty list could mean nobody or everybody.
+            // An empty list is ambiguous: it could permit nothing or everything.
             if section.is_empty_list(name) {
                 report.error_with_hint(
                     section.at(name),
@@ -212,7 +214,7 @@ impl<'a> Keys<'a> {
                 .flat_map(|index| &self.apis[*index].config.definition.environments)
                 .map(|known| &*known.name)
         };
-        // Where the APIs are unknown, there is nothing to compare with.
+        // If the APIs are unknown, there is nothing to compare with.
         if !apis.is_empty() && !environments().any(|name| name == text.value) {
             let nearest = report.did_you_mean(text.value, environments());
             report.error(
@@ -259,7 +261,7 @@ impl<'a> Keys<'a> {
                 api.scopes.contains_key(text.value)
                     || key_api.is_some_and(|key_api| key_api.scope.as_deref() == Some(text.value))
             };
-            // Where the APIs are unknown, there is nothing to compare with.
+            // If the APIs are unknown, there is nothing to compare with.
             if text.value != "*" && !apis.is_empty() && !apis.iter().any(defined) {
                 let known = apis
                     .iter()
@@ -300,10 +302,11 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// Whether an edit of an API leaves all keys that were fine what they are.
+/// Returns whether an edit of an API leaves all valid keys unchanged.
 fn keys_hold(before: &ApiDefinition, now: &ApiDefinition) -> bool {
     let remains = |scope: &Scope| now.scopes.iter().any(|other| other.name == scope.name);
-    // What no key is checked against. Anything else matters, settings that are yet to come too.
+    // Settings that do not affect the validity of keys. All other settings do, including those
+    // added in the future.
     let before_but_for_these = ApiDefinition {
         scopes: now.scopes.clone(),
         credentials: now.credentials.clone(),
@@ -326,7 +329,7 @@ fn keys_hold(before: &ApiDefinition, now: &ApiDefinition) -> bool {
     before_but_for_these == *now && before.scopes.iter().all(remains)
 }
 
-/// To look a list of scopes up without making one.
+/// Looks up a list of scopes without allocating one.
 #[derive(Hash)]
 struct ScopeNames<'l>(&'l [&'l str]);
 
@@ -337,7 +340,7 @@ impl Equivalent<Arc<[Box<str>]>> for ScopeNames<'_> {
     }
 }
 
-/// A name that is one of the key's secrets would be shown in logs.
+/// Reports a name that is one of the key's secrets, because names are displayed in logs.
 fn check_for_secret(section: Section<'_>, name: &'static str, digests: &[Digest]) {
     let Some(text) = section.raw(name).and_then(as_text) else { return };
     if digests.contains(&Digest::of(text.value.as_bytes())) {
@@ -360,7 +363,7 @@ fn referrers(section: Section<'_>) -> Vec<ReferrerPattern> {
     referrers
 }
 
-/// The key's own limits; `"none"` is an empty list.
+/// Reads the limits of the key. `"none"` is an empty list.
 fn rate_limit(section: Section<'_>) -> Option<Arc<[Limit]>> {
     if !section.has("rate_limit") {
         return None;

@@ -1,4 +1,4 @@
-//! `[api.key_api]`.
+//! Reads `[api.key_api]`.
 
 use super::context::Context;
 use super::endpoints;
@@ -39,7 +39,7 @@ pub(super) fn key_api(root: Section<'_>, api: Section<'_>) -> Option<KeyApi> {
     Some(KeyApi { path, style, scope: scope.map(|scope| scope.value.into()), create })
 }
 
-/// What can be said about the paths of key endpoints once all APIs are known.
+/// Checks the paths of key endpoints, which requires all APIs.
 pub(super) fn check(context: Context<'_>, apis: &[ResolvedApi<'_>]) {
     let definitions: Vec<&ApiDefinition> = apis.iter().map(|api| &api.config.definition).collect();
     for (index, api) in apis.iter().enumerate() {

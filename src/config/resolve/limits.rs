@@ -1,4 +1,4 @@
-//! Rate limits of an API or a key.
+//! Reads the rate limits of an API or a key.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::config::secret::quote;
 use crate::config::units;
 use crate::policy::Limit;
 
-/// Limits of different windows.
+/// Reads limits, which must have different windows.
 pub(super) fn limits(section: Section<'_>, texts: &[Text<'_>]) -> Arc<[Limit]> {
     let report = section.report;
     let mut limits: Vec<Limit> = Vec::new();

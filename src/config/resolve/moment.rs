@@ -1,4 +1,4 @@
-//! `expires_at`.
+//! Reads `expires_at`.
 
 use jiff::civil;
 use jiff::tz::Offset;
@@ -8,7 +8,7 @@ use toml::value::{Datetime, Offset as TomlOffset};
 use crate::config::document::type_name;
 use crate::config::report::Report;
 
-/// A moment as seconds since the Unix epoch.
+/// Reads a date and time with offset as seconds since the Unix epoch.
 pub(super) fn instant(report: &Report<'_>, at: usize, value: &DeValue<'_>) -> Option<i64> {
     let form = "write it without quotes, with its offset from UTC: `2027-03-31T23:59:59Z`";
     let DeValue::Datetime(moment) = value else {
@@ -46,7 +46,7 @@ fn unix_seconds(moment: Datetime) -> Option<i64> {
         i8::try_from(date.day).ok()?,
     )
     .ok()?;
-    // A leap second ends with the second before it.
+    // A leap second counts as the second before it.
     let second = time.second.unwrap_or(0).min(59);
     let time = civil::Time::new(
         i8::try_from(time.hour).ok()?,

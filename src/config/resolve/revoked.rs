@@ -1,4 +1,4 @@
-//! `[revoked]`, in a good file and in one that has mistakes elsewhere.
+//! Reads `[revoked]`, from a valid file or from one with errors elsewhere.
 
 use std::fmt;
 use std::ops::Range;
@@ -9,12 +9,12 @@ use crate::config::kinds::REVOKED;
 use crate::config::report::Report;
 use crate::config::revoked::{Hold, Mark, Revoked};
 
-/// What the table names.
+/// Returns the contents of the table.
 pub(super) fn revoked(root: Section<'_>) -> Revoked {
     root.section("revoked", &REVOKED).map_or_else(Revoked::default, |section| read(section, 0))
 }
 
-/// `lines_before`: how many lines of the file stand before the text that is read.
+/// Reads the table. `lines_before`: the number of lines of the file before the text.
 fn read(section: Section<'_>, lines_before: usize) -> Revoked {
     let report = section.report;
     let mark = |at| {
@@ -29,7 +29,7 @@ fn read(section: Section<'_>, lines_before: usize) -> Revoked {
         if text.value.is_empty() {
             report.error(text.at, "an organization's name is empty");
         }
-        // Names that were taken before others were refused must stay revocable.
+        // Rules for new names are stricter. Names that were accepted before must remain revocable.
         if text.value.chars().any(char::is_control) {
             report.error(text.at, "`organizations` holds a control character");
         }
@@ -38,18 +38,18 @@ fn read(section: Section<'_>, lines_before: usize) -> Revoked {
     revoked
 }
 
-/// Why `[revoked]` of a file with mistakes cannot be read by itself.
+/// The reason why the `[revoked]` table of a file with errors cannot be read by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotAlone {
     /// The file cannot be read at all.
     Unreadable,
-    /// Nobody knows whether its writer is done.
+    /// The file may not be completely written.
     HalfWritten,
-    /// There is no such line.
+    /// The file has no line `[revoked]`.
     Missing,
-    /// There is more than one such line.
+    /// The file has more than one line `[revoked]`.
     Repeated,
-    /// What stands below the line has a mistake, or the line stands within a text.
+    /// The lines after `[revoked]` have an error, or the line is inside a string.
     Broken,
 }
 
@@ -65,12 +65,12 @@ impl fmt::Display for NotAlone {
     }
 }
 
-/// Reads `[revoked]` of a file that has mistakes elsewhere. It can be read if its line stands there
-/// once, and what follows up to the next line that begins with `[` is TOML by itself and names
-/// nothing but `keys` and `organizations`.
+/// Reads the `[revoked]` table of a file that has errors elsewhere. This requires that exactly one
+/// line is `[revoked]`, and that the text up to the next line that begins with `[` is valid TOML
+/// with no settings except `keys` and `organizations`.
 ///
 /// # Errors
-/// It cannot be read so.
+/// Returns the reason why the table cannot be read by itself.
 pub fn revoked_alone(content: &[u8]) -> Result<Revoked, NotAlone> {
     let mut header: Option<Range<usize>> = None;
     for line in lines(content).filter(|line| is_header(&content[line.clone()])) {
@@ -97,7 +97,7 @@ pub fn revoked_alone(content: &[u8]) -> Result<Revoked, NotAlone> {
     revoked.filter(|_| !failed).ok_or(NotAlone::Broken)
 }
 
-/// Each line with its end.
+/// Returns the range of each line, including its line ending.
 fn lines(content: &[u8]) -> impl Iterator<Item = Range<usize>> {
     let mut start = 0;
     std::iter::from_fn(move || {
@@ -107,7 +107,7 @@ fn lines(content: &[u8]) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// Whether this line is `[revoked]`, perhaps with a comment.
+/// Returns whether the line is `[revoked]`, optionally with a comment.
 fn is_header(line: &[u8]) -> bool {
     let line = line.trim_ascii();
     line.strip_prefix(b"[revoked]").is_some_and(|rest| {
@@ -116,8 +116,8 @@ fn is_header(line: &[u8]) -> bool {
     })
 }
 
-/// Whether a line probably stands within a text of several lines: one is open before it, and is
-/// closed behind it.
+/// Returns whether a line is probably inside a multi-line string: one that is open before the line
+/// and closed after it.
 fn is_within(content: &[u8], line: &Range<usize>, quotes: &[u8]) -> bool {
     let count = |part: &[u8]| memchr::memmem::find_iter(part, quotes).count();
     count(&content[..line.start]) % 2 == 1 && count(&content[line.end..]) > 0
@@ -173,7 +173,7 @@ mod tests {
         }
     }
 
-    /// What damage may be done to a line.
+    /// A random edit of the lines of a file.
     #[derive(Debug, Clone)]
     enum Damage {
         Remove(Index),
@@ -210,7 +210,7 @@ mod tests {
         ]
     }
 
-    /// The lines after the damage.
+    /// Applies the edits.
     fn damaged(text: &str, damage: &[Damage]) -> String {
         let mut lines: Vec<String> = text.split('\n').map(str::to_owned).collect();
         for damage in damage {
@@ -241,7 +241,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(3000))]
 
-        /// Damage that leaves the section's own lines and what follows them directly alone.
+        /// The damage spares the lines of the section and the next header.
         #[test]
         fn damage_elsewhere_never_yields_a_revocation_that_the_file_does_not_name(
             before in vec(damage(), 0..4),
@@ -249,7 +249,7 @@ mod tests {
         ) {
             let section = "[revoked]\nkeys = [\"key_a\", \"key_b\"]\norganizations = [\"org\"]\n";
             let named = alone(section).expect("it can be read");
-            // The damage behind it begins after the next header.
+            // The damage begins after the next header.
             let after = format!("[[key]]\n{}", damaged(AFTER, &after));
             let text = format!("{}\n{section}{after}", damaged(BEFORE, &before));
             if let Ok(found) = alone(&text) {

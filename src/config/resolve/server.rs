@@ -1,4 +1,4 @@
-//! `[server]`, `[admin]` and `[store]`.
+//! Reads `[server]`, `[admin]` and `[store]`.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -79,7 +79,6 @@ pub(super) fn server<'t>(context: Context<'t>, root: Section<'t>) -> (Server, Op
         section.duration("drain_timeout", server.drain_timeout, from_zero.clone());
     server.upgrade_drain_timeout =
         section.duration("upgrade_drain_timeout", server.upgrade_drain_timeout, from_zero);
-    // The HTTP engine's buffers are never smaller than 8 KiB.
     server.max_header_size =
         section.size("max_header_size", server.max_header_size, 8 << 10..=1 << 20);
     server.max_headers = section.number("max_headers", server.max_headers, 10..=10_000);

@@ -1,5 +1,5 @@
-//! `[server.tls]` and `[admin.tls]`. The files are read too, so that a mistake in them is found
-//! now.
+//! Reads `[server.tls]` and `[admin.tls]`. Also reads the files that they name, so that their
+//! faults are found immediately.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -9,7 +9,8 @@ use crate::config::document::Section;
 use crate::config::kinds::Kind;
 use crate::config::{Certificate, Tls, TlsFiles, TlsProfile};
 
-/// `kind`: of the table itself; `of_certificate`: of the tables of further certificates.
+/// Reads the table. `kind`: its kind. `of_certificate`: the kind of the tables of further
+/// certificates.
 pub(super) fn tls<'t>(
     context: Context<'t>,
     parent: Section<'t>,
@@ -35,7 +36,8 @@ pub(super) fn tls<'t>(
     Some(Tls { profile, default: first?.0, further })
 }
 
-/// Complains of a certificate that nobody would ever be shown. `known`: names of those before it.
+/// Reports a certificate that no client would receive. `known`: the names of the certificates
+/// before it.
 fn check_names(
     context: Context<'_>,
     section: Section<'_>,
@@ -61,7 +63,7 @@ fn check_names(
     }
 }
 
-/// The files, and what is in them if that can be used.
+/// Returns the files, and their certificate if it can be used.
 fn files<'t>(
     context: Context<'t>,
     section: Section<'t>,

@@ -1,4 +1,4 @@
-//! Where an API's requests go, and what is added to them.
+//! Reads the destinations of an API's requests, and the header fields that are added to them.
 
 use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
@@ -16,8 +16,8 @@ use crate::policy::{CredentialPlace, Environment, Hidden, PassThrough, is_proxy_
 const FORMS: &str =
     "write `http://127.0.0.1:3000`, `https://name`, `h2c://…`, `h2://…` or `unix:/path/of/socket`";
 
-/// Distinct upstreams, the one for traffic without a key first, and which of them each environment
-/// has.
+/// Returns the distinct upstreams, beginning with the one for requests without a key, and the index
+/// of the upstream of each environment.
 pub(super) fn upstreams(
     context: Context<'_>,
     api: Section<'_>,
@@ -101,13 +101,13 @@ fn table(
         }))
     };
     index_of("live");
-    // A missing one has been reported.
+    // A missing entry has been reported.
     let by_environment = names().map(|name| index_of(name).unwrap_or(0)).collect();
     (upstreams, by_environment)
 }
 
-/// Reads an upstream's URL. It is quoted in no message, as it may hold a password.
-// Longer than 60 lines: each part of the URL once, with its hint.
+/// Reads the URL of an upstream. Messages never quote it, because it may contain a password.
+// Exceeds 60 lines because every part of the URL has its own hint.
 fn upstream(context: Context<'_>, text: Text<'_>, ca: Option<&PathBuf>) -> Option<Upstream> {
     let fault = |message: &str, hint: &str| {
         context.report.error_with_hint(text.at, message, hint);
@@ -177,7 +177,7 @@ fn upstream(context: Context<'_>, text: Text<'_>, ca: Option<&PathBuf>) -> Optio
     })
 }
 
-/// `[api.upstream_headers]`. No message says a value.
+/// Reads `[api.upstream_headers]`. Messages never quote a value.
 pub(super) fn headers(
     context: Context<'_>,
     api: Section<'_>,
@@ -236,7 +236,7 @@ pub(super) fn headers(
     headers
 }
 
-/// `proxy_headers`: what trusted proxies say and the upstream wants to hear.
+/// Reads `proxy_headers`: fields that are forwarded only from trusted proxies.
 pub(super) fn proxy_headers(root: Section<'_>, api: Section<'_>) -> Vec<HeaderName> {
     let report = api.report;
     let mut headers: Vec<HeaderName> = Vec::new();
@@ -281,7 +281,10 @@ pub(super) fn proxy_headers(root: Section<'_>, api: Section<'_>) -> Vec<HeaderNa
     headers
 }
 
-/// What a file holds, without its final newline.
+/// Returns the content of a file without its final newlines.
+///
+/// # Errors
+/// Returns an error if the file cannot be read or is not valid UTF-8.
 fn secret(path: &Path) -> std::io::Result<Zeroizing<String>> {
     let content = Zeroizing::new(files::read(path, files::SECRET)?);
     let text = std::str::from_utf8(&content).map_err(|_| {
@@ -290,7 +293,7 @@ fn secret(path: &Path) -> std::io::Result<Zeroizing<String>> {
     Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
-/// A value as it is, or from `env:NAME` or `file:PATH`.
+/// Returns a literal value, or one from `env:NAME` or `file:PATH`.
 fn header_value(context: Context<'_>, text: Text<'_>) -> Option<Zeroizing<String>> {
     let report = context.report;
     let value = if let Some(name) = text.value.strip_prefix("env:") {
@@ -329,7 +332,7 @@ fn header_value(context: Context<'_>, text: Text<'_>) -> Option<Zeroizing<String
     } else {
         Zeroizing::new(text.value.to_owned())
     };
-    // RFC 9110 §5.5, without what is not ASCII.
+    // A field value (RFC 9110 §5.5), without `obs-text`.
     let sound = |byte: u8| matches!(byte, b' '..=b'~' | b'\t');
     if value.trim().is_empty() || !value.trim().bytes().all(sound) {
         report.error(

@@ -85,11 +85,11 @@ fn key_is_named_by_its_id_however_the_file_revokes_it() {
         assert!(accepted(&revoked(way)).revokes(&accepted(&text).keys[0]));
     }
     assert_changes(&text, &revoked("key_y"), &[]);
-    // The key goes, then comes back while it is revoked.
+    // The key is removed, then added again while it is revoked.
     let without = format!("[revoked]\nkeys = [\"{}\"]\n{}", ways[0], with_keys(""));
     assert_changes(&revoked(&ways[0]), &without, &["- key key_x"]);
     assert_changes(&without, &revoked(&ways[0]), &["+ key key_x (CRM Integration), revoked"]);
-    // The leaked secret is taken out of the key.
+    // The leaked secret is removed from the key.
     let other = revoked(&ways[0]).replace(
         &format!("sha256 = \"{}\"", digest("key_x")),
         &format!("sha256 = \"{}\"", digest("other")),
@@ -199,7 +199,7 @@ fn hundred_thousand_keys_are_read_and_compared_in_linear_time() {
     let new = accepted(&format!("[revoked]\nkeys = [\"key_99999x\", \"key_5\"]\n{text}"));
     let found = diff(&old, &new);
     assert_eq!((old.keys.len(), found.revoked), (100_000, 1), "one of the two is nobody's");
-    // Measured: one to two seconds, most of it making the text; a quadratic step would take
+    // Measured: one to two seconds, mostly to generate the text. A quadratic step would take
     // minutes.
     let elapsed = start.elapsed();
     assert!(elapsed < std::time::Duration::from_secs(30), "{elapsed:?}");

@@ -16,7 +16,7 @@ fn example() -> String {
     std::fs::read_to_string(in_project("gateway.toml.example")).expect("the example")
 }
 
-/// The example with everything switched on: a setting that is off starts with `#` and no space.
+/// Returns the example with every setting enabled. A disabled setting starts with `#` and no space.
 fn switched_on() -> String {
     let on = |line: &str| match line.strip_prefix('#') {
         Some(rest) if !rest.is_empty() && !rest.starts_with(' ') => format!("{rest}\n"),
@@ -45,7 +45,7 @@ fn example_loads_with_everything_switched_on() {
     write_certificate(folder.path(), "tls/admin-cert");
     write_certificate_for(folder.path(), "tls/other-cert", &["other.example"]);
     write_certificate_for(folder.path(), "tls/admin-other-cert", &["other.example"]);
-    // Cargo sets the variable.
+    // Cargo sets `CARGO_MANIFEST_DIR`.
     let text = switched_on()
         .replace("tls/key.pem", "tls/cert-key.pem")
         .replace("tls/admin-key.pem", "tls/admin-cert-key.pem")
@@ -161,7 +161,7 @@ fn five_apis_have_the_scopes_and_limits_that_their_documents_promise() {
 }
 
 proptest! {
-    /// Half-written files are the usual thing while an editor saves.
+    /// Files are often incomplete while an editor saves them.
     #[test]
     fn no_edit_makes_the_reader_panic(
         cut in 0..20_000_usize,

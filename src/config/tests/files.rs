@@ -12,7 +12,7 @@ pub(super) fn write_certificate(folder: &Path, name: &str) {
     write_certificate_for(folder, name, &["localhost"]);
 }
 
-/// The same, for these names.
+/// Writes a certificate for these DNS names, and its private key.
 pub(super) fn write_certificate_for(folder: &Path, name: &str, names: &[&str]) {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let made = rcgen::generate_simple_self_signed(names).expect("a certificate");

@@ -7,7 +7,7 @@ fn key(config: &Config) -> &crate::config::KeyConfig {
     &config.keys[0]
 }
 
-/// A file with two APIs, `desk` and `shop`, and one key with these settings.
+/// Returns a file with two APIs, `desk` and `shop`, and one key with these settings.
 fn with_two_apis(settings: &str) -> String {
     let shop = "[[api]]\nname = \"shop\"\nbase_path = \"/shop\"\nupstream = \"unix:/s\"\n\
         [api.scopes.\"orders:read\"]\nallows = [\"GET /shop/orders\"]\n";
@@ -34,7 +34,7 @@ fn names_that_hide_or_turn_around_others_are_refused_and_those_that_languages_ne
         for name in ["name", "organization"] {
             refused(&with_key(&format!("{name} = ⟦\"a{bad}b\"")), &[&hint]);
         }
-        // What was given such a name before can still be taken away.
+        // An organisation that already has such a name can still be revoked.
         accepted(&format!("[revoked]\norganizations = [\"a{bad}b\"]\n{}", with_key("")));
     }
     for good in ["\u{646}\u{6cc}\u{200c}\u{62e}", "\u{5e9}\u{5dc}", "a\u{2067}b\u{2069}"] {

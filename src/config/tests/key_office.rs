@@ -7,7 +7,7 @@ use crate::policy::{KeyApi, KeyApiStyle};
 
 const STORE: &str = "[store]\npath = \"keygate.db\"\n";
 
-/// A file with a store and one API that has these settings.
+/// Returns a file with a store and one API that has these settings.
 fn with_store(settings: &str) -> String {
     format!("{STORE}{}", with_api(settings))
 }

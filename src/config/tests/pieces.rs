@@ -1,4 +1,4 @@
-//! Reading a file piece by piece says exactly what reading it as a whole says.
+//! Parsing a file in pieces gives the same result as parsing it as a whole.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use super::{API, SCOPES, SERVER, accepted, digest};
 use crate::config::resolve::{check_pieces, check_whole};
 use crate::config::{Problems, Reading, load_while_serving};
 
-/// No two of them are alike enough for one to be suggested for another.
+/// The names differ so much that none is suggested for another.
 const NAMES: [&str; 6] = ["alpha", "bravo", "charlie", "delta", "echo", "foxtrot"];
 
-/// What may stand where it was not expected: headers, and what opens or closes a text or a list.
+/// Lines in unexpected places: headers, and delimiters of strings and arrays.
 const HOSTILE: &[&str] = &[
     "[[key]]",
     "  [[key]] # a comment",
@@ -62,7 +62,7 @@ fn read(text: &str, before: Option<&Reading>) -> Option<Reading> {
     load_while_serving(Ok(text.as_bytes().to_vec()), path(), &[], before).ok()
 }
 
-/// Asserts that the ways to read a text agree; returns whether it could be read in pieces.
+/// Asserts that all ways to parse a text agree. Returns whether it could be parsed in pieces.
 fn assert_same(text: &str, before: Option<&Reading>) -> bool {
     let whole = format!("{:#?}", check_whole(text, path(), &[]));
     let read = load_while_serving(Ok(text.as_bytes().to_vec()), path(), &[], before);
@@ -104,7 +104,7 @@ fn block() -> impl Strategy<Value = String> {
     ]
 }
 
-/// A change of the lines of a text.
+/// An edit of the lines of a text.
 #[derive(Debug, Clone)]
 enum Edit {
     Insert(Index, &'static str),
@@ -169,7 +169,7 @@ proptest! {
         for (block, place) in others.into_iter().zip(places) {
             blocks.insert(place.index(blocks.len() + 1), block);
         }
-        // One edit of what is known, then one of what may have become of it.
+        // First an edit of a known file, then an edit of the result.
         let text = file(&blocks);
         assert_same(&text, before.as_ref());
         let between = read(&text, before.as_ref());
@@ -185,7 +185,7 @@ fn block_within_a_text_or_a_list_is_no_key() {
         format!("{open}name = \"\"\"\n{hidden}\"\"\"\n"),
         format!("{open}name = '''\n{hidden}'''\n"),
         format!("{open}[revoked]\norganizations = [\"\"\"\n{hidden}[[key]]\n\"\"\"]\n"),
-        // Taken apart, each part but the first would be TOML.
+        // After a split, every part but the first would be valid TOML.
         format!(
             "[api.scopes.x]\nallows = [\"GET /\"]\ndescription = '''\n{hidden}[api.scopes.'''\n\
                 {open}"

@@ -40,7 +40,7 @@ fn upstream_header_values_are_sensitive_and_never_repeated() {
         b"authorization: Basic hunter2\r\n"
     );
     assert!(!format!("{config:?}").contains("hunter2"));
-    // Nor as a list of bytes.
+    // The bytes must not be listed as numbers either.
     let bytes = format!("{:?}", b"hunter2");
     let shown = format!("{:?} {:?}", config.routes(), config.apis[0].definition);
     assert!(
@@ -67,6 +67,6 @@ fn environment_variable_that_is_not_set_is_refused() {
         "[api.upstream_headers]\nX-A = ⟦\"env:KEYGATE_TEST_NEVER_SET\"\nX-B = ⟦\"env:a-b\"",
     );
     refused(&text, &["`KEYGATE_TEST_NEVER_SET` is not set", "name of an environment variable"]);
-    // Cargo sets this one.
+    // Cargo sets `CARGO_MANIFEST_DIR`.
     accepted(&with_api("[api.upstream_headers]\nX-A = \"env:CARGO_MANIFEST_DIR\""));
 }

@@ -1,5 +1,6 @@
-//! From when until when a certificate is good (RFC 5280 §4.1.2.5). The TLS library checks this of
-//! others' certificates only, and does not tell; it takes no more than a walk to one field.
+//! Reads the validity period of a certificate (RFC 5280 §4.1.2.5). The TLS library checks only that
+//! of peers' certificates, and does not expose it. A walk to one field of the DER encoding
+//! suffices.
 
 use std::ops::Range;
 
@@ -12,14 +13,14 @@ const VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
-/// In Unix seconds; nothing where this is no X.509 certificate.
+/// Returns the validity period in Unix seconds, or `None` if this is not an X.509 certificate.
 pub(super) fn read(der: &[u8]) -> Option<Range<i64>> {
     let (certificate, _) = expect(SEQUENCE, der)?;
     let (mut fields, _) = expect(SEQUENCE, certificate)?;
     if fields.first() == Some(&VERSION) {
         fields = element(fields)?.2;
     }
-    // Serial number, signature algorithm, issuer.
+    // Skips the serial number, the signature algorithm and the issuer.
     for _ in 0..3 {
         fields = element(fields)?.2;
     }
@@ -29,13 +30,14 @@ pub(super) fn read(der: &[u8]) -> Option<Range<i64>> {
     Some(time(start_tag, start)?..time(end_tag, end)?)
 }
 
-/// The content of an element that has to have this tag, and what follows it.
+/// Returns the content of the first element and what follows it, or `None` if the element does not
+/// have this tag.
 fn expect(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
     let (found, content, rest) = element(der)?;
     (found == tag).then_some((content, rest))
 }
 
-/// The first element's tag and content, and what follows it (X.690 §8.1).
+/// Returns the tag and content of the first element, and what follows it (X.690 §8.1).
 fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (tag, rest) = der.split_first()?;
     let (first, rest) = rest.split_first()?;
@@ -51,7 +53,8 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((*tag, content, rest))
 }
 
-/// `YYMMDDHHMMSSZ` until 2049, `YYYYMMDDHHMMSSZ` from then on.
+/// Reads a `UTCTime` (`YYMMDDHHMMSSZ`, years 1950 to 2049) or a `GeneralizedTime`
+/// (`YYYYMMDDHHMMSSZ`).
 fn time(tag: u8, text: &[u8]) -> Option<i64> {
     let digits = text.strip_suffix(b"Z")?;
     let (year, rest) = digits.split_at_checked(if tag == GENERALIZED_TIME { 4 } else { 2 })?;
@@ -67,8 +70,8 @@ fn time(tag: u8, text: &[u8]) -> Option<i64> {
     let moment =
         DateTime::new(year, part(month)?, part(day)?, part(hour)?, part(minute)?, part(second)?, 0)
             .ok()?;
-    // "No end" is the last second of the year 9999, a little beyond what can be counted with time
-    // zones.
+    // A certificate without expiry ends with the last second of the year 9999 (RFC 5280 §4.1.2.5).
+    // That is later than `Timestamp::MAX`, which leaves room for time zone offsets.
     Some(
         moment
             .to_zoned(TimeZone::UTC)

@@ -1,9 +1,9 @@
-//! Killed again and again, on a disk that forgets what was not synced (`tests/crash/unsynced.c`),
-//! the store keeps its word.
+//! The store keeps what it acknowledged when its process is killed repeatedly, on a disk that loses
+//! unsynced writes (`tests/crash/unsynced.c`).
 //!
-//! The test starts itself as another process, in which the store is written to by several tasks
-//! that say on standard output what was acknowledged and what failed. `KEYGATE_CRASH_ROUNDS` says
-//! how often it is killed, `KEYGATE_CRASH_SEED` repeats a run.
+//! The test starts itself as another process, in which several tasks write to the store and report
+//! on standard output what was acknowledged and what failed. `KEYGATE_CRASH_ROUNDS` sets how often
+//! it is killed. `KEYGATE_CRASH_SEED` repeats a run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
@@ -13,9 +13,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::*;
 
-/// Set in the process that is killed, to what makes its ids different from those of other rounds.
+/// The environment variable of the killed process that makes its ids differ from those of other
+/// rounds.
 const ROUND: &str = "KEYGATE_CRASH_ROUND";
-/// A new store is begun after so many rounds, so that looking through it stays quick.
+/// The rounds after which a new store is created, so that checking it stays fast.
 const ROUNDS_A_STORE: u64 = 50;
 
 #[test]
@@ -73,7 +74,7 @@ impl Random {
     }
 }
 
-/// In the process that is killed: several tasks, each with keys of its own.
+/// Runs in the killed process: several tasks, each with its own keys.
 fn write_until_killed(round: &str) {
     let path = PathBuf::from(std::env::var("KEYGATE_TEST_STORE").expect("the path of the store"));
     let store = KeyStore::open(&path, |_| ()).expect("a store that opens").store;
@@ -128,12 +129,13 @@ async fn work(store: KeyStore, name: String) {
             }
         }
         let note = UseNote { key_id: id.as_str().into(), secret: None, day: 1, requests: 1 };
-        // A note may get lost; it is only there to be in the way.
+        // The note may be lost. It only adds concurrent work.
         let _ = store.note_use(vec![note]).await;
     }
 }
 
-/// Makes a change and says how it went, in one line that is written at once.
+/// Makes a change and reports the result in one line, which is written at once. Returns `false` if
+/// the store was unavailable.
 async fn tell(store: &KeyStore, change: Change, what: &str) -> bool {
     match store.commit(change, entry("test")).await {
         Ok(()) => println!("{what}"),
@@ -147,14 +149,14 @@ async fn tell(store: &KeyStore, change: Change, what: &str) -> bool {
     true
 }
 
-/// What the process said.
+/// The reports of the process.
 #[derive(Default)]
 struct Told {
     acknowledged: u64,
-    /// The last revision of a key that was acknowledged.
+    /// The last acknowledged revision of each key.
     revisions: BTreeMap<String, u64>,
     revoked: BTreeSet<String>,
-    /// Changes that failed and were not tried again, by key and revision.
+    /// Changes that failed and were not retried, by key and revision.
     failed: BTreeSet<(String, u64)>,
 }
 
@@ -167,7 +169,7 @@ impl Told {
                 ["failed", _, id, revision] => {
                     self.failed.insert((id.to_owned(), revision.parse().expect("a revision")));
                 }
-                // From here on, it may be made without being acknowledged.
+                // From here on, the change may be made without being acknowledged.
                 ["retrying", id, revision] => {
                     self.failed.remove(&(id.to_owned(), revision.parse().expect("a revision")));
                 }
@@ -179,7 +181,7 @@ impl Told {
                         self.revoked.insert(id.to_owned());
                     }
                 }
-                // The test runner has things to say, too; the last line may have been cut.
+                // The test runner prints lines, too, and the last line may be incomplete.
                 _ => {}
             }
         }
@@ -228,7 +230,7 @@ impl Crash {
         Process::new(command.spawn().expect("this program starts"))
     }
 
-    /// Kills the process at a random moment; in some rounds the disk fails before.
+    /// Kills the process at a random moment. In some rounds, the disk fails first.
     fn round(&mut self, round: u64, random: &mut Random) {
         let process = self.start(round);
         process.wait_for_lines("created ", 1);
@@ -246,13 +248,13 @@ impl Crash {
         }
         let lines = process.kill();
         if has_fault {
-            // It may have ended before.
+            // The fault may already be removed.
             let _ = std::fs::remove_file(&fault);
         }
         self.told.listen(&lines);
     }
 
-    /// Opens what is left on the disk, and compares.
+    /// Opens the remaining files and compares them with the reports.
     fn check(&self) {
         let mut keys = BTreeMap::new();
         let opened = KeyStore::open(&self.path(), |key| drop(keys.insert(key.id.clone(), key)))
@@ -326,7 +328,7 @@ impl Process {
         }
     }
 
-    /// Ends it with SIGKILL; returns all that it said.
+    /// Ends the process with SIGKILL and returns its complete output.
     fn kill(mut self) -> Vec<String> {
         self.child.kill().expect("it runs until it is killed");
         self.child.wait().expect("it ends");

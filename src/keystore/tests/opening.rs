@@ -128,7 +128,7 @@ fn migrations_that_are_missing_are_run_in_order_and_one_that_fails_leaves_the_ve
     assert_eq!(rows, 1, "what was migrated is not migrated again");
 }
 
-/// The fixture is what version 1 wrote; it stays as it is when newer versions come.
+/// Version 1 wrote the fixture, which newer versions must not change.
 #[tokio::test]
 async fn store_of_version_1_opens_with_all_it_holds() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -176,7 +176,7 @@ async fn store_of_version_1_opens_with_all_it_holds() {
     assert_eq!(entries, [AuditEntry { sequence: 41, ..entry("key.create") }]);
 }
 
-/// What was written then would be gone after the next start.
+/// Such writes would be lost at the next start.
 #[tokio::test]
 async fn nothing_is_acknowledged_while_the_files_are_not_where_they_were() {
     for name in ["keys.db", "keys.db-wal"] {

@@ -90,7 +90,7 @@ async fn pages_neither_repeat_nor_miss_a_key_while_others_come_and_go() {
         )
         .await;
         let Some(last) = page.last().cloned() else { break };
-        // Behind the page and before it: neither moves what is still to come.
+        // Keys that are added or revoked meanwhile do not move the keys of later pages.
         fixture.create(plain(&format!("{last}_x"))).await.expect("room for it");
         fixture.create(plain(&format!("key_{}", seen.len() + 100))).await.expect("room for it");
         fixture.revoke(&[&page[0]], NOON).await.expect("a revocation");

@@ -69,8 +69,8 @@ async fn backup_holds_every_change_that_was_acknowledged_before_it_ended() {
 
     let mut keys = Vec::new();
     let restored = KeyStore::open(&copy, |key| keys.push(key)).expect("the copy is a store").store;
-    // One may have waited while the copy was synced, and one more have been asked for before its
-    // end was heard of.
+    // One change may have waited while the copy was synced. Another may have been requested before
+    // the end of the backup was noticed.
     assert!(keys.len() + 2 >= during, "{} of {during}", keys.len());
     assert_eq!(restored.uses("key_49999", 1, 1).await, Ok(vec![DayUse { day: 1, requests: 1 }]));
     assert_eq!(
