@@ -13,7 +13,7 @@ use super::{secret, units};
 /// Settings that contain digests, or into which secrets may be pasted by mistake. Their values are
 /// never displayed.
 const HIDDEN: [&str; 3] = ["sha256", "keys", "organizations"];
-/// The length of the shortest prefix that identifies a key, in bytes.
+/// The length of the shortest prefix that identifies a key.
 const SHORTEST_PREFIX: usize = 3;
 
 /// A string of the file and the byte offset of its position.
@@ -182,8 +182,7 @@ impl<'t> Section<'t> {
         })
     }
 
-    /// Returns a percentage from `1%` to `100%`, or the default if the setting is absent or
-    /// invalid.
+    /// Returns a percentage, `1%` to `100%`, or the default if the setting is absent or invalid.
     pub(super) fn percent(&self, name: &'static str, default: u8) -> u8 {
         self.measure(name, default, units::parse_percent, |_| None)
     }

@@ -33,7 +33,7 @@ use super::document::{self, Section};
 use super::kinds::{KEY, LOG, RELOAD, ROOT};
 use super::pieces::{self, Pieces};
 use super::report::{Problem, Problems, Report};
-use super::{Config, KeyConfig, Log, LogFormat, Reload, Revoked, TlsFiles};
+use super::{Config, KeyConfig, Log, LogFormat, Reload, Revoked, TlsFiles, files};
 
 /// A text and its configuration, kept so that unchanged parts need not be parsed again after an
 /// edit.
@@ -83,7 +83,8 @@ impl Mistaken {
 /// # Errors
 /// Returns all problems at once if the file has errors.
 pub fn load(path: &Path) -> Result<Config, Problems> {
-    let text = read_text(std::fs::read(path), path).map_err(|mistaken| mistaken.problems)?;
+    let content = files::read(path, files::TOML);
+    let text = read_text(content, path).map_err(|mistaken| mistaken.problems)?;
     parse(&text, path)
 }
 

@@ -2,7 +2,8 @@
 //! line of the file or the record of the store behind each check.
 
 mod dead;
-mod ground;
+mod file;
+mod reason;
 
 pub(super) use dead::dead_key;
 
@@ -10,6 +11,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
 
+use file::{File, running_file};
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -129,22 +131,6 @@ pub(super) enum NoExplanation {
     Config(Problems),
 }
 
-/// The file whose lines are named, or `None` if its text is not known.
-struct File {
-    text: Option<String>,
-}
-
-impl File {
-    fn line(&self, entry: &Entry<'_>) -> Option<usize> {
-        locate(self.text.as_deref()?, entry)
-    }
-
-    /// Returns the line of a value of `[revoked]`, or `None` if the text is not known.
-    fn line_of(&self, mark: Mark) -> Option<usize> {
-        self.text.as_ref().map(|_| mark.line)
-    }
-}
-
 /// The key and the configuration that a question is about.
 struct Case<'c> {
     snapshot: &'c Snapshot,
@@ -162,6 +148,7 @@ struct Case<'c> {
 ///
 /// # Errors
 /// Returns why there is no explanation.
+// Longer than 60 lines: the steps of one answer, in order.
 pub(super) fn explain(
     question: &Question,
     stored: Option<&StoredKey>,
@@ -209,7 +196,7 @@ pub(super) fn explain(
             let config = Arc::new(parse(text, path).map_err(NoExplanation::Config)?);
             let trial =
                 registry.look(|table| table.trial(&config, question.key.as_deref(), stored));
-            (trial, File { text: Some(text.clone()) }, Vec::new())
+            (trial, File::of(text.clone()), Vec::new())
         }
         None => {
             let (file, notes) = running_file(path, digest);
@@ -225,22 +212,6 @@ pub(super) fn explain(
     let record = record.as_ref();
     Case { snapshot: &snapshot, config: &config, file, record, revocation, now }
         .of_a_request(question, notes)
-}
-
-/// Returns the text of the file if its digest is that of the running configuration. Otherwise
-/// returns no text, and a note that says so.
-fn running_file(path: &Path, digest: Option<[u8; 32]>) -> (File, Vec<String>) {
-    use sha2::Digest as _;
-    let text = std::fs::read_to_string(path).ok();
-    let same =
-        |text: &String| digest.is_some() && digest == Some(sha2::Sha256::digest(text).into());
-    match text.filter(same) {
-        Some(text) => (File { text: Some(text) }, Vec::new()),
-        None => (
-            File { text: None },
-            vec!["the file is not the one that runs, so its lines are not told".to_owned()],
-        ),
-    }
 }
 
 impl Case<'_> {
@@ -366,7 +337,7 @@ impl Case<'_> {
                 _ if passes(check) => Verdict::Passed,
                 _ => Verdict::NotApplicable,
             };
-            let (detail, source, line) = self.ground(check, verdict, facts, api, refusal);
+            let (detail, source, line) = self.reason(check, verdict, facts, api, refusal);
             CheckView { check: check.code(), verdict, detail, source, line }
         });
         let distinguishes = api.is_none_or(|api| api.definition().errors_distinguish);

@@ -176,7 +176,7 @@ impl Controller {
         tasks.spawn(relay.clone().run(self.keys.clone(), key_calls));
         let mut of_store = Vec::new();
         if let Some(health) = metrics.store.clone() {
-            of_store.push(tasks.spawn(tell_of_hanging_store(health)));
+            of_store.push(tasks.spawn(warn_of_hanging_store(health)));
         }
         if let Some((store, settings)) = self.store.clone().zip(self.file.config.store.clone()) {
             of_store.push(tasks.spawn(usage_recorder::prune(metrics.clone(), store, settings)));
@@ -290,7 +290,7 @@ impl Controller {
                     }
                     self.look_at_certificates();
                     self.retry().await;
-                    self.keys.note_revoked_in_file(self.registry.take_untold());
+                    self.keys.note_revoked_in_file(self.registry.take_unrecorded());
                     self.registry.sweep();
                     self.registry.forget_dead(self.shared.clock.now().unix);
                     self.metrics.forget(self.registry.forget_collected());
@@ -337,7 +337,7 @@ async fn ask_for_upgrades(mut signal: Signal, requests: mpsc::Sender<UpgradeRequ
 
 /// Logs when the store hangs and when it responds again. The store logs its other failures itself.
 /// Never returns.
-async fn tell_of_hanging_store(health: Arc<Health>) {
+async fn warn_of_hanging_store(health: Arc<Health>) {
     let mut hung = false;
     let mut second = tokio::time::interval(INTERVAL);
     loop {

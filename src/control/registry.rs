@@ -214,8 +214,8 @@ impl Registry {
     }
 
     /// Takes the names of revoked keys that the store is yet to record.
-    pub(super) fn take_untold(&self) -> Vec<KeyName> {
-        self.inner().table.take_untold()
+    pub(super) fn take_unrecorded(&self) -> Vec<KeyName> {
+        self.inner().table.take_unrecorded()
     }
 
     /// Publishes another TLS configuration for the data listener.

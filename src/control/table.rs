@@ -50,7 +50,7 @@ pub(super) struct Table {
     revoked_secrets: HashSet<Digest>,
     /// Revocations by `[revoked]` that the store has yet to be told of: names that match no key in
     /// memory, and keys of the store that were added after `[revoked]` named them.
-    untold: Vec<KeyName>,
+    unrecorded: Vec<KeyName>,
     /// Keys of the store that `[revoked]` names and of which only tombstones are left.
     named_dead: NamedDead,
     departed: Departed,
@@ -77,7 +77,7 @@ impl Table {
             suspended: HashSet::new(),
             revoked: HashSet::new(),
             revoked_secrets: HashSet::new(),
-            untold: Vec::new(),
+            unrecorded: Vec::new(),
             named_dead: NamedDead::default(),
             departed: Departed::default(),
         }
@@ -112,10 +112,10 @@ impl Table {
         if by_file.is_some_and(|mark| mark.hold == Hold::Lasting)
             && self.revoked.insert(key.id.as_str().into())
         {
-            self.untold.push(KeyName::Id(key.id.clone()));
+            self.unrecorded.push(KeyName::Id(key.id.clone()));
         }
         self.replace(vec![Arc::new(KeyRecord::new(definition))], &[], 0);
-        self.unearth(key.secrets.iter().map(|secret| secret.digest));
+        self.remove_tombstones(key.secrets.iter().map(|secret| secret.digest));
     }
 
     /// Revokes keys permanently by their ids, known or not.

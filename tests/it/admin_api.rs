@@ -8,7 +8,7 @@ use crate::harness::{Client, Gateway, Key, Message, Request, Upstream, hex_diges
 
 /// A gateway with a store, a key in its file, and four admin tokens, whose names say what they may
 /// do.
-struct Office {
+struct KeyAdmin {
     gateway: Gateway,
     upstream: Upstream,
     file_key: Key,
@@ -21,7 +21,7 @@ fn token(name: &str, role: &str, more: &str) -> String {
     )
 }
 
-impl Office {
+impl KeyAdmin {
     fn open() -> Self {
         Self::open_with("\n[store]\npath = \"keygate.db\"\n")
     }
@@ -138,8 +138,8 @@ fn ids(page: &Value) -> Vec<&str> {
 
 #[test]
 fn created_key_works_at_once_and_is_shown_once() {
-    let office = Office::open();
-    let answer = office.ask(
+    let admin = KeyAdmin::open();
+    let answer = admin.ask(
         "ops",
         &post(
             "/v1/keys",
@@ -158,8 +158,8 @@ fn created_key_works_at_once_and_is_shown_once() {
         key.starts_with(&format!("sk_{}_", "live"))
             && key.starts_with(created["prefix"].as_str().unwrap())
     );
-    assert_eq!(office.tickets(key), 200);
-    let shown = office.ask("viewer", &Request::get(&location));
+    assert_eq!(admin.tickets(key), 200);
+    let shown = admin.ask("viewer", &Request::get(&location));
     assert_eq!((shown.status(), shown.header("etag")), (200, Some("\"1\"")));
     let shown = shown.json();
     assert_eq!(
@@ -167,49 +167,49 @@ fn created_key_works_at_once_and_is_shown_once() {
         (&json!("active"), &json!("store"), &json!("token ops"))
     );
     assert!(shown.get("key").is_none());
-    assert!(!office.gateway.output().contains(key), "the key is not logged");
-    office.upstream.last();
+    assert!(!admin.gateway.output().contains(key), "the key is not logged");
+    admin.upstream.last();
 }
 
 #[test]
 fn repeated_creation_makes_one_key_and_does_not_show_it_again() {
-    let office = Office::open();
+    let admin = KeyAdmin::open();
     let request = |name: &str| {
         post("/v1/keys", &json!({"name": name})).header("Idempotency-Key", "order-4711")
     };
-    let first = office.ask("ops", &request("CRM"));
-    let again = office.ask("ops", &request("CRM"));
+    let first = admin.ask("ops", &request("CRM"));
+    let again = admin.ask("ops", &request("CRM"));
     assert_eq!((first.status(), again.status()), (201, 201), "{again:?}");
     let (first, again) = (first.json(), again.json());
     assert_eq!(first["id"], again["id"]);
     assert_eq!((again.get("key"), &again["key_shown"]), (None, &json!(true)));
     assert!(first["key"].is_string() && first.get("key_shown").is_none());
-    assert_eq!(code(&office.ask("ops", &request("ERP"))), (422, "idempotency_key_reused".into()));
-    assert_eq!(ids(&office.get("/v1/keys?source=store")).len(), 1);
+    assert_eq!(code(&admin.ask("ops", &request("ERP"))), (422, "idempotency_key_reused".into()));
+    assert_eq!(ids(&admin.get("/v1/keys?source=store")).len(), 1);
     let odd = post("/v1/keys", &json!({"name": "CRM"})).header("Idempotency-Key", "with space");
-    assert_eq!(code(&office.ask("ops", &odd)), (400, "invalid_idempotency_key".into()));
+    assert_eq!(code(&admin.ask("ops", &odd)), (400, "invalid_idempotency_key".into()));
 }
 
 #[test]
 fn update_needs_the_current_etag_where_one_is_sent() {
-    let office = Office::open();
-    let created = office.create("CRM");
+    let admin = KeyAdmin::open();
+    let created = admin.create("CRM");
     let target = format!("/v1/keys/{}", id(&created));
     let rename = |name: &str| patch(&target, &json!({"name": name}));
-    let changed = office.ask("ops", &rename("ERP").header("If-Match", "\"1\""));
+    let changed = admin.ask("ops", &rename("ERP").header("If-Match", "\"1\""));
     assert_eq!((changed.status(), changed.header("etag")), (200, Some("\"2\"")));
     assert_eq!(changed.json()["name"], "ERP");
     assert_eq!(
-        code(&office.ask("ops", &rename("Shop").header("If-Match", "\"1\""))),
+        code(&admin.ask("ops", &rename("Shop").header("If-Match", "\"1\""))),
         (412, "stale".into())
     );
     assert_eq!(
-        code(&office.ask("ops", &rename("Shop").header("If-Match", "1"))),
+        code(&admin.ask("ops", &rename("Shop").header("If-Match", "1"))),
         (400, "invalid_if_match".into())
     );
-    assert_eq!(office.ask("ops", &rename("Shop").header("If-Match", "*")).status(), 200);
-    assert_eq!(office.ask("ops", &rename("Desk")).status(), 200);
-    let limited = office
+    assert_eq!(admin.ask("ops", &rename("Shop").header("If-Match", "*")).status(), 200);
+    assert_eq!(admin.ask("ops", &rename("Desk")).status(), 200);
+    let limited = admin
         .ask(
             "ops",
             &patch(
@@ -223,13 +223,13 @@ fn update_needs_the_current_etag_where_one_is_sent() {
         (&json!(["1/hour"]), &json!("2099-01-01T00:00:00Z"))
     );
     let freed =
-        office.ask("ops", &patch(&target, &json!({"rate_limit": null, "expires_at": null}))).json();
+        admin.ask("ops", &patch(&target, &json!({"rate_limit": null, "expires_at": null}))).json();
     assert_eq!(
         (&freed["rate_limit"], &freed["expires_at"], &freed["name"]),
         (&Value::Null, &Value::Null, &json!("Desk"))
     );
     for member in ["name", "scopes", "allow_ips", "allow_referrers", "allow_endpoints"] {
-        let nothing = office.ask("ops", &patch(&target, &json!({member: null})));
+        let nothing = admin.ask("ops", &patch(&target, &json!({member: null})));
         assert_eq!(
             (code(&nothing).0, &nothing.json()["errors"][0]["member"]),
             (422, &json!(member)),
@@ -240,45 +240,44 @@ fn update_needs_the_current_etag_where_one_is_sent() {
 
 #[test]
 fn paused_rotated_and_revoked_keys_stop_when_they_should() {
-    let office = Office::open();
-    let created = office.create("CRM");
+    let admin = KeyAdmin::open();
+    let created = admin.create("CRM");
     let (target, key) = (format!("/v1/keys/{}", id(&created)), created["key"].as_str().unwrap());
-    assert_eq!(office.post(&format!("{target}/pause"))["status"], "paused");
-    assert_eq!(office.tickets(key), 401);
-    assert_eq!(office.post(&format!("{target}/resume"))["status"], "active");
-    assert_eq!(office.tickets(key), 200);
+    assert_eq!(admin.post(&format!("{target}/pause"))["status"], "paused");
+    assert_eq!(admin.tickets(key), 401);
+    assert_eq!(admin.post(&format!("{target}/resume"))["status"], "active");
+    assert_eq!(admin.tickets(key), 200);
 
     let rotated =
-        office.ask("ops", &post(&format!("{target}/rotate"), &json!({"grace": "1h"}))).json();
+        admin.ask("ops", &post(&format!("{target}/rotate"), &json!({"grace": "1h"}))).json();
     let newer = rotated["key"].as_str().expect("the new key");
     assert_eq!(
         (rotated["id"].as_str(), rotated["secrets"].as_array().map(Vec::len)),
         (Some(id(&created)), Some(2))
     );
-    assert_eq!((office.tickets(key), office.tickets(newer)), (200, 200));
-    let last =
-        office.ask("ops", &post(&format!("{target}/rotate"), &json!({"grace": "0s"}))).json();
+    assert_eq!((admin.tickets(key), admin.tickets(newer)), (200, 200));
+    let last = admin.ask("ops", &post(&format!("{target}/rotate"), &json!({"grace": "0s"}))).json();
     let last = last["key"].as_str().expect("the new key");
-    assert_eq!((office.tickets(newer), office.tickets(last)), (401, 200));
+    assert_eq!((admin.tickets(newer), admin.tickets(last)), (401, 200));
 
     let revoked =
-        office.ask("ops", &post(&format!("{target}/revoke"), &json!({"reason": "leaked"})));
+        admin.ask("ops", &post(&format!("{target}/revoke"), &json!({"reason": "leaked"})));
     assert_eq!((revoked.status(), revoked.json()), (200, json!({"revoked": [id(&created)]})));
-    assert_eq!(office.tickets(last), 401);
-    let record = office.get(&target);
+    assert_eq!(admin.tickets(last), 401);
+    let record = admin.get(&target);
     assert_eq!(
         (&record["status"], &record["revoked_because"], &record["revoked_by"]),
         (&json!("revoked"), &json!("leaked"), &json!("token ops"))
     );
     assert_eq!(
-        code(&office.ask("ops", &Request::new("POST", &format!("{target}/resume")))),
+        code(&admin.ask("ops", &Request::new("POST", &format!("{target}/resume")))),
         (409, "key_revoked".into())
     );
 }
 
 #[test]
 fn imported_key_of_any_format_works() {
-    let office = Office::open();
+    let admin = KeyAdmin::open();
     let text = format!("sk_{}_of-an-older-gateway", "live");
     let body = json!({
         "id": "key_old",
@@ -286,34 +285,33 @@ fn imported_key_of_any_format_works() {
         "name": "Old",
         "scopes": ["tickets:read"],
     });
-    let answer = office.ask("ops", &post("/v1/keys/import", &body));
+    let answer = admin.ask("ops", &post("/v1/keys/import", &body));
     assert_eq!(
         (answer.status(), answer.header("location")),
         (201, Some("/v1/keys/key_old")),
         "{answer:?}"
     );
-    assert_eq!(office.tickets(&text), 200);
-    assert_eq!(office.ask("ops", &post("/v1/keys/import", &body)).status(), 409);
+    assert_eq!(admin.tickets(&text), 200);
+    assert_eq!(admin.ask("ops", &post("/v1/keys/import", &body)).status(), 409);
     let taken =
-        json!({"id": "key_other", "sha256": hex_digest(&office.file_key.text), "name": "Other"});
+        json!({"id": "key_other", "sha256": hex_digest(&admin.file_key.text), "name": "Other"});
     assert_eq!(
-        code(&office.ask("ops", &post("/v1/keys/import", &taken))),
+        code(&admin.ask("ops", &post("/v1/keys/import", &taken))),
         (409, "key_taken".into())
     );
 }
 
 #[test]
 fn list_is_filtered_and_paged() {
-    let office = Office::open();
-    let made: Vec<Value> =
-        (0..5).map(|number| office.create(&format!("Client {number}"))).collect();
-    office.ask("ops", &post("/v1/keys", &json!({"name": "Other", "organization": "org_other"})));
-    let all = office.get("/v1/keys");
+    let admin = KeyAdmin::open();
+    let made: Vec<Value> = (0..5).map(|number| admin.create(&format!("Client {number}"))).collect();
+    admin.ask("ops", &post("/v1/keys", &json!({"name": "Other", "organization": "org_other"})));
+    let all = admin.get("/v1/keys");
     assert_eq!((ids(&all).len(), ids(&all)[0]), (7, "key_file"));
     let mut found = Vec::new();
     let mut target = "/v1/keys?organization=org_acme&limit=2".to_owned();
     loop {
-        let page = office.get(&target);
+        let page = admin.get(&target);
         assert!(ids(&page).len() <= 2);
         found.extend(ids(&page).into_iter().map(str::to_owned));
         let Some(next) = page["next"].as_str() else { break };
@@ -322,14 +320,14 @@ fn list_is_filtered_and_paged() {
     let mut expected: Vec<String> = made.iter().map(|key| id(key).to_owned()).collect();
     expected.sort();
     assert_eq!(found, expected);
-    assert_eq!(ids(&office.get("/v1/keys?name=CLIENT%203")), [id(&made[3])]);
-    assert_eq!(ids(&office.get("/v1/keys?source=file&api=desk&status=active")), ["key_file"]);
-    assert_eq!(ids(&office.get("/v1/keys?environment=test")), Vec::<&str>::new());
+    assert_eq!(ids(&admin.get("/v1/keys?name=CLIENT%203")), [id(&made[3])]);
+    assert_eq!(ids(&admin.get("/v1/keys?source=file&api=desk&status=active")), ["key_file"]);
+    assert_eq!(ids(&admin.get("/v1/keys?environment=test")), Vec::<&str>::new());
     for query in
         ["limit=0", "limit=1001", "limit=many", "status=lost", "colour=red", "limit=1&limit=2"]
     {
         assert_eq!(
-            code(&office.ask("ops", &Request::get(&format!("/v1/keys?{query}")))),
+            code(&admin.ask("ops", &Request::get(&format!("/v1/keys?{query}")))),
             (400, "invalid_query".into()),
             "{query}"
         );
@@ -338,25 +336,25 @@ fn list_is_filtered_and_paged() {
 
 #[test]
 fn organizations_are_suspended_resumed_and_capped() {
-    let office = Office::open();
-    let created = office.create("CRM");
+    let admin = KeyAdmin::open();
+    let created = admin.create("CRM");
     let key = created["key"].as_str().unwrap();
-    assert_eq!(office.post("/v1/organizations/org_acme/suspend")["name"], "org_acme");
-    assert_eq!(office.tickets(key), 401);
-    assert_eq!(office.get(&format!("/v1/keys/{}", id(&created)))["status"], "suspended");
-    assert_eq!(office.post("/v1/organizations/org_acme/resume")["suspended_at"], Value::Null);
-    assert_eq!(office.tickets(key), 200);
-    let current = office.ask("ops", &Request::get("/v1/organizations/org_acme"));
+    assert_eq!(admin.post("/v1/organizations/org_acme/suspend")["name"], "org_acme");
+    assert_eq!(admin.tickets(key), 401);
+    assert_eq!(admin.get(&format!("/v1/keys/{}", id(&created)))["status"], "suspended");
+    assert_eq!(admin.post("/v1/organizations/org_acme/resume")["suspended_at"], Value::Null);
+    assert_eq!(admin.tickets(key), 200);
+    let current = admin.ask("ops", &Request::get("/v1/organizations/org_acme"));
     let etag = current.header("etag").expect("an ETag").to_owned();
     let cap = |value: Value| patch("/v1/organizations/org_acme", &json!({"key_cap": value}));
-    let capped = office.ask("ops", &cap(json!(1)).header("If-Match", &etag));
+    let capped = admin.ask("ops", &cap(json!(1)).header("If-Match", &etag));
     assert_eq!((capped.status(), &capped.json()["key_cap"]), (200, &json!(1)), "{capped:?}");
-    assert_eq!(office.ask("ops", &cap(json!(2)).header("If-Match", &etag)).status(), 412);
+    assert_eq!(admin.ask("ops", &cap(json!(2)).header("If-Match", &etag)).status(), 412);
     let one_more = post("/v1/keys", &json!({"name": "ERP", "organization": "org_acme"}));
-    assert_eq!(code(&office.ask("ops", &one_more)), (409, "key_cap_reached".into()));
-    assert_eq!(office.ask("ops", &cap(Value::Null)).status(), 200);
-    assert_eq!(office.ask("ops", &one_more).status(), 201);
-    let names = office.get("/v1/organizations");
+    assert_eq!(code(&admin.ask("ops", &one_more)), (409, "key_cap_reached".into()));
+    assert_eq!(admin.ask("ops", &cap(Value::Null)).status(), 200);
+    assert_eq!(admin.ask("ops", &one_more).status(), 201);
+    let names = admin.get("/v1/organizations");
     assert!(
         names["organizations"]
             .as_array()

@@ -116,3 +116,46 @@ fn lines_have_at_most_100_columns_and_files_at_most_400_lines() {
         }
     }
 }
+
+/// The name and the length of each function in a source that rustfmt has formatted, without those
+/// that say why they are long.
+fn functions_without_a_reason(source: &str) -> impl Iterator<Item = (&str, usize)> {
+    let lines: Vec<&str> = source.lines().collect();
+    (0..lines.len()).filter_map(move |first| {
+        let line = lines[first];
+        let indent = line.len() - line.trim_start().len();
+        let words = line.split_whitespace().take_while(|word| *word != "fn");
+        let name = line.split_once("fn ")?.1.split(['(', '<']).next()?;
+        let is_function = words.clone().all(|word| {
+            word.starts_with("pub") || word.starts_with("in") || ["const", "async"].contains(&word)
+        });
+        if !is_function || words.count() == line.split_whitespace().count() {
+            return None;
+        }
+        // rustfmt puts the closing brace below the first character of the declaration.
+        let rest = lines[first..].iter();
+        let ends = |line: &&str| line.trim_end_matches(';').ends_with('}') || line.ends_with(';');
+        let at = |line: &&&str| line.len() - line.trim_start().len() == indent && ends(line);
+        let length = 1 + rest.take_while(|line| !at(line)).count();
+        let before = lines[..first].iter().rev();
+        let mut comments = before.take_while(|line| line.trim_start().starts_with(['/', '#']));
+        (!comments.any(|line| line.contains("Longer than 60 lines"))).then_some((name, length))
+    })
+}
+
+#[test]
+fn functions_of_more_than_60_lines_say_why() {
+    let mut found = Vec::new();
+    for folder in ["src", "tests", "benches", "fuzz"] {
+        files(&project().join(folder), &mut found);
+    }
+    let mut functions = 0;
+    for path in found.iter().filter(|path| !path.iter().any(|part| part == "target")) {
+        let source = std::fs::read_to_string(path).expect("a source file");
+        for (name, length) in functions_without_a_reason(&source) {
+            functions += 1;
+            assert!(length <= 60, "{}: {name} has {length} lines", path.display());
+        }
+    }
+    assert!(functions > 1000, "{functions} functions were found");
+}

@@ -162,6 +162,7 @@ fn created_key_stands_alone_on_stdout_and_opens_the_api_at_once() {
 }
 
 #[test]
+// Longer than 60 lines: each option once.
 fn key_gets_what_the_command_line_says() {
     let desk = Desk::open();
     let lists = [

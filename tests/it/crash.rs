@@ -2,8 +2,8 @@
 
 mod disk;
 mod failing;
+mod key_service;
 mod last_used;
-mod office;
 mod restoring;
 mod starting;
 mod work;
@@ -75,7 +75,7 @@ impl Site {
         let upstream = Upstream::start();
         let (operator, customer) =
             (Key::new("ops", "token_"), Key::live("key_file").scopes(&["tickets:read"]));
-        let folder = office::setup(&upstream, &operator).key(&customer).write();
+        let folder = key_service::setup(&upstream, &operator).key(&customer).write();
         let workers = (0..WORKERS)
             .map(|index| Worker::new(format!("client{index}"), random.below(u64::MAX)))
             .collect();

@@ -116,6 +116,7 @@ fn every_check_is_told_in_order_with_its_line_and_no_quota_is_spent() {
 }
 
 #[test]
+// Longer than 60 lines: one table of cases.
 fn first_check_that_refuses_is_named_and_those_behind_it_are_not_reached() {
     let upstream = Upstream::start();
     let (gateway, _) = desk(&upstream);

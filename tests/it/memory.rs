@@ -27,14 +27,14 @@ const SLACK: u64 = 1024;
 const ROUNDS: usize = 8;
 const CLIENTS: usize = 4;
 
-struct Office<'g> {
+struct KeyAdmin<'g> {
     gateway: &'g Gateway,
     admin: Client,
     data: Client,
     token: &'g Key,
 }
 
-impl<'g> Office<'g> {
+impl<'g> KeyAdmin<'g> {
     fn open(gateway: &'g Gateway, token: &'g Key) -> Self {
         let admin = Client::plain(gateway.admin_address());
         Self { gateway, admin, data: gateway.client(), token }
@@ -82,8 +82,8 @@ fn make_and_revoke(gateway: &Gateway, token: &Key, keys: Range<usize>) {
         for client in 0..CLIENTS {
             let keys = keys.clone().skip(client).step_by(CLIENTS);
             scope.spawn(move || {
-                let mut office = Office::open(gateway, token);
-                keys.for_each(|number| office.make_and_revoke(number));
+                let mut service = KeyAdmin::open(gateway, token);
+                keys.for_each(|number| service.make_and_revoke(number));
             });
         }
     });

@@ -72,6 +72,7 @@ static TURN: Mutex<()> = Mutex::new(());
 
 /// Runs an attack of this kind. Meanwhile, other clients send requests on new and persistent
 /// connections.
+// Longer than 60 lines: the attack and the other clients share what is measured.
 fn withstands(attack: &[&str]) {
     let _turn = TURN.lock();
     // The test process needs one descriptor for each connection of the attack. The gateway inherits

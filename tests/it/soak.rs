@@ -116,6 +116,7 @@ fn for_desk(key: &Key) -> Key {
 }
 
 #[test]
+// Longer than 60 lines: the start and the end of each kind of traffic.
 fn good_traffic_comes_to_no_harm_and_nothing_is_left_over() {
     let time =
         std::env::var("KEYGATE_SOAK_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(8);

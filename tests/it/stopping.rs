@@ -79,6 +79,7 @@ async fn http2_client_is_told_to_go_away_and_its_request_is_finished() {
 }
 
 #[test]
+// Longer than 60 lines: one conversation, in order.
 fn websocket_passes_and_is_closed_with_a_reason() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

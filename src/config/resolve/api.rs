@@ -32,6 +32,7 @@ pub(super) fn apis<'t>(context: Context<'t>, root: Section<'t>) -> Vec<ResolvedA
     apis
 }
 
+// Longer than 60 lines: each setting once.
 fn api<'t>(context: Context<'t>, root: Section<'t>, section: Section<'t>) -> ResolvedApi<'t> {
     let report = context.report;
     let mut all = Vec::new();

@@ -45,8 +45,11 @@ pub enum NotAlone {
     Unreadable,
     /// The file may not be completely written.
     HalfWritten,
-    /// The file has no line `[revoked]`.
+    /// The file does not mention the table.
     Missing,
+    /// The file has no line `[revoked]`, but perhaps the table in another form, such as
+    /// `[ revoked ]` or `revoked.keys`.
+    OtherForm,
     /// The file has more than one line `[revoked]`.
     Repeated,
     /// The lines after `[revoked]` have an error, or the line is inside a string.
@@ -59,6 +62,9 @@ impl fmt::Display for NotAlone {
             Self::Unreadable => "the file cannot be read",
             Self::HalfWritten => "the file is being written to, and is read when that is done",
             Self::Missing => "the file has no line `[revoked]`",
+            Self::OtherForm => {
+                "the file has no line `[revoked]`, which it needs while there are mistakes"
+            }
             Self::Repeated => "the line `[revoked]` stands there more than once",
             Self::Broken => "the lines below `[revoked]` cannot be understood by themselves",
         })
@@ -78,7 +84,10 @@ pub fn revoked_alone(content: &[u8]) -> Result<Revoked, NotAlone> {
             return Err(NotAlone::Repeated);
         }
     }
-    let header = header.ok_or(NotAlone::Missing)?;
+    let Some(header) = header else {
+        let named = lines(content).any(|line| is_other_form(&content[line]));
+        return Err(if named { NotAlone::OtherForm } else { NotAlone::Missing });
+    };
     if [&b"\"\"\""[..], b"'''"].iter().any(|quotes| is_within(content, &header, quotes)) {
         return Err(NotAlone::Broken);
     }
@@ -113,6 +122,15 @@ fn is_header(line: &[u8]) -> bool {
     line.strip_prefix(b"[revoked]").is_some_and(|rest| {
         let rest = rest.trim_ascii_start();
         rest.is_empty() || rest.starts_with(b"#")
+    })
+}
+
+/// Returns whether the line probably begins the table in another form than [`is_header`].
+fn is_other_form(line: &[u8]) -> bool {
+    let bare = line.iter().position(|byte| !b" \t[\"'".contains(byte)).unwrap_or(line.len());
+    line[bare..].split_at_checked(7).is_some_and(|(name, rest)| {
+        let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        name.eq_ignore_ascii_case(b"revoked") && !rest.first().is_some_and(in_name)
     })
 }
 
@@ -157,8 +175,13 @@ mod tests {
     fn section_that_is_not_whole_or_not_alone_is_not_read() {
         for (text, why) in [
             ("", NotAlone::Missing),
-            ("[[revoked]]\nkeys = [\"a\"]\n", NotAlone::Missing),
-            ("revoked.keys = [\"a\"]\n", NotAlone::Missing),
+            ("[store]\nrevoked_retention = \"1d\"\n# [ revoked ]\n", NotAlone::Missing),
+            ("[[revoked]]\nkeys = [\"a\"]\n", NotAlone::OtherForm),
+            ("revoked.keys = [\"a\"]\n", NotAlone::OtherForm),
+            ("revoked = { keys = [\"a\"] }\n", NotAlone::OtherForm),
+            (" [ revoked ]\nkeys = [\"a\"]\n", NotAlone::OtherForm),
+            ("[\"revoked\"]\nkeys = [\"a\"]\n", NotAlone::OtherForm),
+            ("[Revoked]\nkeys = [\"a\"]\n", NotAlone::OtherForm),
             ("[revoked]\nkeys = [\"a\"]\n[revoked]\n", NotAlone::Repeated),
             ("[revoked]\nkeys = [\"a\"", NotAlone::Broken),
             ("[revoked]\nkeys = [\"a\", 5]", NotAlone::Broken),

@@ -14,6 +14,8 @@ use crate::config::{Admin, AdminToken, Server, Store, Tls, names};
 use crate::policy::Digest;
 
 const SECOND: Duration = Duration::from_secs(1);
+
+// Longer than 60 lines: each setting once.
 pub(super) fn server<'t>(context: Context<'t>, root: Section<'t>) -> (Server, Option<Tls>) {
     let mut server = Server {
         listen: Vec::new(),

@@ -19,8 +19,6 @@ pub(super) const SHOWN: usize = 8;
 const ANY_PREFIX: &str = "key_";
 /// Number of random characters in a generated id: 119 bits.
 const ID_CHARACTERS: usize = 20;
-/// Limit of an `Idempotency-Key`, in bytes.
-const LONGEST_IDEMPOTENCY_KEY: usize = 255;
 
 impl KeyOperations {
     pub(in crate::control) async fn create(
@@ -269,14 +267,6 @@ impl Actor {
 }
 
 fn idempotent(actor: &Actor, key: &str, new: &NewKey) -> Result<Idempotency> {
-    if !(1..=LONGEST_IDEMPOTENCY_KEY).contains(&key.len())
-        || !key.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
-    {
-        return Err(ServiceError::invalid(
-            "Idempotency-Key",
-            format!("it has 1 to {LONGEST_IDEMPOTENCY_KEY} printable characters"),
-        ));
-    }
     // Serialised again, so that whitespace and the order of members do not matter.
     let body = serde_json::to_vec(&(&actor.name, new)).map_err(|_| ServiceError::Unavailable)?;
     Ok(Idempotency { token: actor.name.clone(), key: key.to_owned(), body: Digest::of(&body) })

@@ -66,11 +66,6 @@ impl ServiceError {
         Self::Invalid(vec![Violation { member: member.to_owned(), message: message.into() }])
     }
 
-    /// Converts an error of a revocation, which is put in force before the store is asked.
-    pub(super) fn of_revocation(self) -> Self {
-        if self == Self::Unavailable { Self::Unrecorded } else { self }
-    }
-
     pub(super) fn cap_reached(cap: u32) -> Self {
         Self::Conflict(
             Conflict::CapReached,

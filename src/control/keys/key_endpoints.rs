@@ -248,12 +248,12 @@ impl KeyOperations {
     ) -> Result<(KeyView, String)> {
         let Caller { config, api, .. } = *caller;
         let _lock = self.lock().await?;
-        // The caller may have been revoked during the wait for the lock. If its descendants were
+        // The caller may have been revoked or paused during the wait for the lock. If its descendants were
         // revoked too, the new key must not escape that.
         if self.registry.key(&caller.key.id).is_none_or(|key| key.is_revoked() || key.is_paused()) {
             return Err(ServiceError::Conflict(
                 Conflict::KeyRevoked,
-                "The calling key has been revoked.".into(),
+                "The calling key is no longer in force.".into(),
             ));
         }
         let maker = self.own_record(config, &caller.key.id).await?;

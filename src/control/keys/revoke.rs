@@ -65,7 +65,7 @@ impl KeyOperations {
                 );
             }
             self.record_later(ids.into_iter().map(KeyName::Id), &revocation);
-            return Err(error.of_revocation());
+            return Err(error);
         }
         self.retire(&ids, &revocation).await;
         Ok(Revoked { revoked: ids })

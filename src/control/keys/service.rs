@@ -81,17 +81,21 @@ impl KeyService {
     ///
     /// # Errors
     /// Returns the errors of [`Self::change`], but [`ServiceError::Unrecorded`] in place of
-    /// [`ServiceError::Unavailable`]: the key is refused although the store failed.
+    /// [`ServiceError::Unavailable`] if the key is refused although the store failed.
     pub(in crate::control) async fn revoke(
         &self,
         actor: &Actor,
         id: &str,
         order: RevocationOrder,
     ) -> Result<Revoked> {
-        let (actor, id) = (actor.clone(), id.to_owned());
-        self.change(|keys| async move { keys.revoke(&actor, &id, order).await })
-            .await
-            .map_err(ServiceError::of_revocation)
+        let (actor, owned) = (actor.clone(), id.to_owned());
+        let done = self.change(|keys| async move { keys.revoke(&actor, &owned, order).await });
+        done.await.map_err(|error| match error {
+            ServiceError::Unavailable if self.operations.registry.is_revoked(id) => {
+                ServiceError::Unrecorded
+            }
+            error => error,
+        })
     }
 
     /// Copies the store, while it is in use, to a new file. There is no timeout, because a large

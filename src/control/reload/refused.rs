@@ -49,8 +49,8 @@ impl Controller {
         };
         let revoking = Arc::new(Config { revoked: all, ..Config::clone(&self.file.config) });
         let difference = self.difference(&revoking);
-        let untold = self.registry.follow_revoked(&revoking);
-        self.keys.note_revoked_in_file(untold);
+        let unrecorded = self.registry.follow_revoked(&revoking);
+        self.keys.note_revoked_in_file(unrecorded);
         self.note_revocation(&difference, edited);
         // Computed after the revocation is in force, because comparing the values with all ids
         // takes long.

@@ -95,7 +95,7 @@ impl Table {
     }
 
     /// Removes the tombstones of these secrets, because their key is admitted again.
-    pub(super) fn unearth(&mut self, secrets: impl Iterator<Item = Digest>) {
+    pub(super) fn remove_tombstones(&mut self, secrets: impl Iterator<Item = Digest>) {
         let retired = secrets.filter(|digest| self.snapshot.tombstones.find(digest).is_some());
         let edits: Vec<TombstoneEdit> = retired.map(TombstoneEdit::Remove).collect();
         if !edits.is_empty() {

@@ -103,7 +103,7 @@ impl Table {
         // The lifetime of an expired key may be extended until the store has recorded its
         // revocation.
         if cause == Cause::Expired && mark.hold == Hold::Lasting {
-            self.untold.push(KeyName::Id(id.to_owned()));
+            self.unrecorded.push(KeyName::Id(id.to_owned()));
         }
     }
 
@@ -126,12 +126,12 @@ impl Table {
             .collect();
         self.revoked.extend(news.iter().cloned());
         let news = news.into_iter().map(|id| KeyName::Id(id.into()));
-        self.take_untold().into_iter().chain(news).collect()
+        self.take_unrecorded().into_iter().chain(news).collect()
     }
 
     /// Takes the revocations that the store has yet to be told of.
-    pub(in crate::control) fn take_untold(&mut self) -> Vec<KeyName> {
-        std::mem::take(&mut self.untold)
+    pub(in crate::control) fn take_unrecorded(&mut self) -> Vec<KeyName> {
+        std::mem::take(&mut self.unrecorded)
     }
 
     /// Notes what the file revokes permanently and `before` did not, if it matches no key in
@@ -141,10 +141,10 @@ impl Table {
         self.named_dead.keep(&config.revoked);
         for value in config.revoked.newly_lasting(before) {
             let id = value.id().filter(|id| self.key(id).is_none());
-            self.untold.extend(id.map(|id| KeyName::Id(id.to_owned())));
+            self.unrecorded.extend(id.map(|id| KeyName::Id(id.to_owned())));
             let digests = value.digests().map(|(_, digest)| digest);
             let unknown: Vec<_> = digests.filter(|it| self.key_of(it).is_none()).collect();
-            self.untold.extend(unknown.into_iter().map(KeyName::Secret));
+            self.unrecorded.extend(unknown.into_iter().map(KeyName::Secret));
         }
     }
 

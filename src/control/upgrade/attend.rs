@@ -33,11 +33,11 @@ pub(in crate::control) async fn attend(
             () = state.stops() => return None,
         };
         let outcome = {
-            let conducting = state.conduct(request.waiting);
-            tokio::pin!(conducting);
+            let takeover = state.run_takeover(request.waiting);
+            tokio::pin!(takeover);
             loop {
                 tokio::select! {
-                    outcome = &mut conducting => break outcome,
+                    outcome = &mut takeover => break outcome,
                     Some(other) = requests.recv() => {
                         let _ = other.answer.send(Err(Refused::UnderWay));
                     }
@@ -66,7 +66,7 @@ pub(in crate::control) async fn attend(
 }
 
 impl HandoverState {
-    async fn conduct(&self, waiting: usize) -> Result<(u32, JoinHandle<()>), Failed> {
+    async fn run_takeover(&self, waiting: usize) -> Result<(u32, JoinHandle<()>), Failed> {
         let program = self.handover.program.as_ref().ok_or(Failed::NoProgram)?;
         let (mut child, stream) = program.start().map_err(Failed::NotStarted)?;
         let process = child.id();

@@ -93,6 +93,7 @@ type Heard = (Vec<(usize, Exchange)>, Vec<u8>);
 
 /// Responds to each request with the response of the exchange that its field `x-number` names.
 /// `cut`: how many bytes are read at once.
+// Longer than 60 lines: one loop over the kinds of events.
 async fn serve(mut stream: tokio::io::DuplexStream, exchanges: Vec<Exchange>, cut: usize) -> Heard {
     let limits = Limits { streams: 1000, size: 1 << 20, fields: 1000, budget: 10_000 };
     let (mut connection, mut block) = (Connection::<()>::new(limits, 0), Block::default());

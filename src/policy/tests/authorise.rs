@@ -14,6 +14,7 @@ struct Broken {
 }
 
 #[test]
+// Longer than 60 lines: one step for each check, in order.
 fn checks_refuse_in_the_documented_order() {
     let good = key_text("live", "crm");
     let mut broken = Broken {

@@ -33,6 +33,7 @@ fn assert_not_poisoned(stand: &Stand, before: usize, what: &str) {
 }
 
 #[test]
+// Longer than 60 lines: one table of cases.
 fn malformed_answers_give_502_and_poison_nothing() {
     let stand = Stand::start();
     let smuggled = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil";

@@ -55,6 +55,7 @@ fn without_the_table_a_preflight_is_a_request_like_any_other() {
 }
 
 #[test]
+// Longer than 60 lines: one table of requests and answers.
 fn preflight_is_answered_without_a_key_without_quota_and_without_the_upstream() {
     let upstream = Upstream::start();
     let gateway = desk(&upstream)

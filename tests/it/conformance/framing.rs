@@ -6,6 +6,7 @@ use super::{Case, SMUGGLED, Stand, forwarded, mixed, post, refused};
 const HELLO: &str = "5\r\nhello\r\n0\r\n\r\n";
 
 #[test]
+// Longer than 60 lines: one table of cases.
 fn transfer_encoding_has_one_value_and_stands_alone() {
     let mut cases: Vec<Case> = Vec::new();
     for (section, lines) in [
@@ -84,6 +85,7 @@ fn transfer_encoding_has_one_value_and_stands_alone() {
 }
 
 #[test]
+// Longer than 60 lines: one table of cases.
 fn content_length_is_one_number_in_digits() {
     let mut cases: Vec<Case> = Vec::new();
     for (section, value) in [

@@ -9,6 +9,7 @@ fn get(path: &str, lines: &str) -> String {
 const HELLO: &str = "5\r\nhello\r\n0\r\n\r\n";
 
 #[test]
+// Longer than 60 lines: one table of cases.
 fn pipelined_requests_are_served_in_turn_and_each_on_its_own_merits() {
     let [one, two, three] = ["/1", "/2", "/3"].map(|path| get(path, ""));
     let length = post("Content-Length: 5", "hello");

@@ -8,6 +8,7 @@ fn get(target: &str) -> String {
 }
 
 #[test]
+// Longer than 60 lines: one table of cases.
 fn paths_that_two_servers_could_read_differently_are_declined() {
     let mut cases: Vec<Case> = Vec::new();
     for (section, path) in [
@@ -138,6 +139,7 @@ fn what_has_one_reading_is_forwarded_byte_for_byte() {
 }
 
 #[test]
+// Longer than 60 lines: one table of cases.
 fn request_names_one_host() {
     let with = |target: &str, lines: &str| format!("GET {target} HTTP/1.1\r\n{lines}\r\n");
     let mut cases: Vec<Case> = Vec::new();

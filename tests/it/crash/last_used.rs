@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use super::office::Office;
+use super::key_service::KeyAdmin;
 use crate::harness::{Key, Message, Request};
 
 /// The longest that a use may remain unstored.
@@ -15,18 +15,18 @@ fn unix() -> i64 {
     i64::try_from(now.as_secs()).expect("a time before the end")
 }
 
-fn record(office: &Office, id: &str) -> Value {
-    office.ask("GET", &format!("/v1/keys/{id}"), &Value::Null).json()
+fn record(admin: &KeyAdmin, id: &str) -> Value {
+    admin.ask("GET", &format!("/v1/keys/{id}"), &Value::Null).json()
 }
 
 #[test]
 fn last_use_of_keys_of_store_and_file_is_exact_and_on_the_disk_within_five_seconds() {
     let of_file = Key::live("key_file").scopes(&["tickets:read"]);
-    let office = Office::open_with(|setup| setup.key(&of_file));
-    let of_store = office.create("of the store");
-    let idle = office.create("idle");
+    let admin = KeyAdmin::open_with(|setup| setup.key(&of_file));
+    let of_store = admin.create("of the store");
+    let idle = admin.create("idle");
     let send = |key: &str| -> Message {
-        office.gateway.send(
+        admin.gateway.send(
             &Request::get("/api/v1/tickets").header("Authorization", &format!("Bearer {key}")),
         )
     };
@@ -37,14 +37,14 @@ fn last_use_of_keys_of_store_and_file_is_exact_and_on_the_disk_within_five_secon
     let (after, used) = (unix(), Instant::now());
     // Waits for exactly the promised delay, not for an arbitrary time.
     std::thread::sleep(PROMISE.saturating_sub(used.elapsed()));
-    let office = office.kill_and_restart();
+    let admin = admin.kill_and_restart();
     for id in [of_store.id.as_str(), "key_file"] {
-        let view = record(&office, id);
+        let view = record(&admin, id);
         let told: jiff::Timestamp =
             view["last_used_at"].as_str().expect("a last use").parse().expect("a moment");
         assert!((before..=after).contains(&told.as_second()), "{before}..={after}: {view:#}");
         assert_eq!(view["secrets"][0]["last_used_at"], view["last_used_at"]);
-        let days = office.ask("GET", &format!("/v1/keys/{id}/use"), &Value::Null).json();
+        let days = admin.ask("GET", &format!("/v1/keys/{id}/use"), &Value::Null).json();
         let requests: u64 = days["days"]
             .as_array()
             .expect("days")
@@ -53,5 +53,5 @@ fn last_use_of_keys_of_store_and_file_is_exact_and_on_the_disk_within_five_secon
             .sum();
         assert_eq!(requests, 3, "{days:#}");
     }
-    assert_eq!(record(&office, &idle.id)["last_used_at"], Value::Null);
+    assert_eq!(record(&admin, &idle.id)["last_used_at"], Value::Null);
 }

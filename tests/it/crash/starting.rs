@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use serde_json::json;
 
 use super::disk::Disk;
-use super::office::{Made, Office, setup};
+use super::key_service::{KeyAdmin, Made, setup};
 use crate::harness::{Key, Upstream, field, hex_digest, wait_for};
 
 /// Asserts that the gateway refuses to start. Returns what it prints.
@@ -79,19 +79,19 @@ fn block_behind(toml: &str, id: &str, sha256: &str, setting: &str) -> (String, u
 }
 
 /// Imports a key into the store, with this id and this text.
-fn import(office: &Office, id: &str, text: &str) -> Made {
+fn import(admin: &KeyAdmin, id: &str, text: &str) -> Made {
     let body =
         json!({ "id": id, "name": id, "sha256": hex_digest(text), "scopes": ["tickets:read"] });
-    let answer = office.ask("POST", "/v1/keys/import", &body);
+    let answer = admin.ask("POST", "/v1/keys/import", &body);
     assert_eq!(answer.status(), 201, "{answer:?}");
     Made { id: id.to_owned(), text: text.to_owned() }
 }
 
 #[test]
 fn key_of_the_file_that_clashes_with_one_of_the_store_is_an_error_that_names_both() {
-    let office = Office::open();
-    let key = import(&office, "key_store", &Key::live("a secret").text);
-    let original = std::fs::read_to_string(office.gateway.file()).expect("gateway.toml");
+    let admin = KeyAdmin::open();
+    let key = import(&admin, "key_store", &Key::live("a secret").text);
+    let original = std::fs::read_to_string(admin.gateway.file()).expect("gateway.toml");
     let other = hex_digest(&Key::live("another secret").text);
     let cases = [
         ("key_store", other, "id", "a key in the store has the id `key_store` too"),
@@ -105,22 +105,22 @@ fn key_of_the_file_that_clashes_with_one_of_the_store_is_an_error_that_names_bot
     for (id, sha256, setting, message) in &cases {
         let (block, line) = block_behind(&original, id, sha256, setting);
         let revoking = original.replace("keys = []", "keys = [\"key_store\"]");
-        office.gateway.edit(|toml| *toml = revoking + &block);
-        let event = wait_for("the edit is refused", || office.gateway.events(message).pop());
+        admin.gateway.edit(|toml| *toml = revoking + &block);
+        let event = wait_for("the edit is refused", || admin.gateway.events(message).pop());
         assert_eq!(field(&event, "line"), Some(&json!(line)), "{event}");
         assert_eq!(
-            (office.status(&key), office.metric("keygate_config_file_differs")),
+            (admin.status(&key), admin.metric("keygate_config_file_differs")),
             (401, 1),
             "what ran goes on, but for what the file revokes"
         );
     }
-    office.gateway.edit(|toml| *toml = original.clone());
+    admin.gateway.edit(|toml| *toml = original.clone());
     wait_for("the file is what runs again", || {
-        (office.metric("keygate_config_file_differs") == 0).then_some(())
+        (admin.metric("keygate_config_file_differs") == 0).then_some(())
     });
-    assert_eq!(office.status(&key), 200, "the store has not been told");
-    let disk = &office.disk;
-    assert!(office.gateway.stop().success());
+    assert_eq!(admin.status(&key), 200, "the store has not been told");
+    let disk = &admin.disk;
+    assert!(admin.gateway.stop().success());
     for (id, sha256, setting, message) in &cases {
         let (block, line) = block_behind(&original, id, sha256, setting);
         std::fs::write(disk.folder().join("gateway.toml"), original.clone() + &block)

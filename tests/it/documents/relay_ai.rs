@@ -114,6 +114,7 @@ fn member(answer: &Message, name: &str) -> String {
 }
 
 #[test]
+// Longer than 60 lines: each endpoint of the document once, in its order.
 fn key_endpoints_answer_byte_for_byte_as_documented() {
     let maker = key("key_maker");
     let example = Example::start(API, &[&maker]);

@@ -235,6 +235,7 @@ fn break_as_told(stream: TcpStream) {
 }
 
 #[test]
+// Longer than 60 lines: one upstream for all ways of ending, and one list of them.
 fn window_of_a_connection_is_whole_again_whatever_ended_its_requests() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

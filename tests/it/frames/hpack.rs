@@ -21,6 +21,7 @@ fn huffman(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+// Longer than 60 lines: one table of cases.
 fn header_blocks_that_break_the_grammar_end_the_connection() {
     const CORRUPT: super::suite::Want = Goaway(COMPRESSION_ERROR);
     let passes = |section, name, sent: Vec<u8>| {

@@ -5,6 +5,7 @@ use super::suite::{Bench, case};
 use super::wire::*;
 
 #[test]
+// Longer than 60 lines: one table of cases.
 fn frames_of_the_wrong_size_or_in_the_wrong_place_end_the_connection() {
     let too_large = |kind| frame(kind, 0, 1, &[0; 16_385]);
     Bench::start().run(vec![

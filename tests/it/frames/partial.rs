@@ -79,6 +79,7 @@ enum Ends {
 }
 
 #[test]
+// Longer than 60 lines: one table of cases.
 fn partial_frame_has_the_deadline_of_its_kind() {
     let upstream = upstream();
     let gateway = open(&upstream, "header_timeout = \"1s\"\nbody_timeout = \"1s\"");

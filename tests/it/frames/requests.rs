@@ -27,6 +27,7 @@ fn replaced(name: &str, value: &'static str) -> Vec<(&'static str, &'static str)
 }
 
 #[test]
+// Longer than 60 lines: one table of cases.
 fn requests_with_wrong_fields_are_reset_or_refused() {
     let post =
         |more: (&'static str, &'static str)| [&[(":method", "POST")], &GET[1..], &[more]].concat();

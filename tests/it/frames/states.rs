@@ -6,6 +6,7 @@ use super::wire::*;
 use crate::harness::{Answer, Gateway, Upstream};
 
 #[test]
+// Longer than 60 lines: one table of cases.
 fn frames_on_streams_in_another_state_are_refused() {
     let data = |stream| frame(DATA, 0, stream, b"x");
     let cancel = |stream| number(RST_STREAM, stream, CANCEL);

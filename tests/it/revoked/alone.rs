@@ -85,6 +85,7 @@ fn revocations_that_cannot_be_read_alone_are_said_not_to_be_in_force() {
     let sections = [
         "\n[lgo]\n[revoked]\nkeys = [\"key_crm\"]\n\n[revoked]\nkeys = [\"key_leaked\"]\n",
         "\n[lgo]\n[revoked]\nkeys = [\"key_leaked\"\n",
+        "\n[lgo]\n[ revoked ]\nkeys = [\"key_leaked\"]\n",
         "\n[lgo]\n[revoked]\nkyes = [\"key_leaked\"]\nkeys = [\"key_leaked\"]\n",
         "\n[lgo]\ndescription = \"\"\"\n[revoked]\nkeys = [\"key_leaked\"]\n[x]\"\"\"\n",
     ];

@@ -298,6 +298,7 @@ fn judged(
 }
 
 /// Sends ten requests at a time, on the same connection for as long as it persists.
+// Longer than 60 lines: one client's loop, with each fault that it may see.
 fn http2(
     address: SocketAddr,
     certificates: &Certificates,

@@ -12,6 +12,7 @@ use crate::client::{Target, head, read_answer};
 pub const DOWNLOAD: usize = 1 << 20;
 const UPLOAD: usize = 64 << 20;
 
+// Longer than 60 lines: the set-up and the loop share all that is measured.
 pub async fn run(options: &Options) {
     let (target, keys, path) =
         (Target::new(options), options.keys(), options.text("path").to_owned());

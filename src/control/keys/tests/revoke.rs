@@ -286,6 +286,21 @@ async fn key_that_was_refused_for_longer_than_is_remembered_is_unknown_and_never
 }
 
 #[tokio::test]
+async fn revocation_that_could_not_begin_does_not_claim_to_be_in_force() {
+    let fixture = Fixture::open();
+    let expiring = NewKey { expires_at: Some("2026-11-22T01:00:00Z".into()), ..of_acme("one") };
+    let (key, _) = fixture.make(expiring).await;
+    fixture.pass(3600);
+    fixture.service.retire_expired(&[(&*key.id).into()], fixture.unix());
+    fixture.break_store().await;
+    // Only the store knows whether there is such a key.
+    assert_eq!(
+        fixture.service.revoke(&operator(), &key.id, order("leaked")).await,
+        Err(ServiceError::Unavailable)
+    );
+}
+
+#[tokio::test]
 async fn expired_key_leaves_memory_and_comes_back_when_it_is_given_more_time() {
     let fixture = Fixture::open();
     let expiring = NewKey { expires_at: Some("2026-11-22T01:00:00Z".into()), ..of_acme("one") };

@@ -19,7 +19,7 @@ pub(super) fn setup(upstream: &Upstream, operator: &Key) -> Setup {
 }
 
 /// A running gateway on a disk that may fail.
-pub(super) struct Office {
+pub(super) struct KeyAdmin {
     pub(super) gateway: Gateway,
     pub(super) disk: Disk,
     operator: Key,
@@ -32,7 +32,7 @@ pub(super) struct Made {
     pub(super) text: String,
 }
 
-impl Office {
+impl KeyAdmin {
     pub(super) fn open() -> Self {
         Self::open_with(|setup| setup.more("[revoked]\nkeys = []"))
     }

@@ -1,4 +1,4 @@
-//! Describes the ground of each check: the reason in words, and where its rule is written.
+//! Describes the reason of each check in words, and where its rule is written.
 
 use super::{Case, Facts, Keeper, Verdict};
 use crate::config::Entry;
@@ -6,19 +6,19 @@ use crate::keystore::Revocation;
 use crate::policy::{Api, Check, Closed, Grant, KeyRecord, Refusal, Restrictions};
 
 /// The description, where the rule is kept, and the line of `gateway.toml`.
-type Ground = (String, Option<Keeper>, Option<usize>);
+type Reason = (String, Option<Keeper>, Option<usize>);
 
 impl Case<'_> {
-    /// Returns the ground of a check.
+    /// Returns the reason of a check.
     // Longer than 60 lines: one arm for each check, in the documented order.
-    pub(super) fn ground(
+    pub(super) fn reason(
         &self,
         check: Check,
         verdict: Verdict,
         facts: &Facts<'_>,
         api: Option<&Api>,
         refusal: Option<Refusal>,
-    ) -> Ground {
+    ) -> Reason {
         let nothing = |detail: String| (detail, None, None);
         if verdict == Verdict::NotReached {
             return nothing(String::new());
@@ -69,21 +69,21 @@ impl Case<'_> {
             Check::Scope => self.scope(refused, facts, api, refusal),
             Check::KnownKey if refused => nothing(reason()),
             _ => match self.record {
-                Some(record) => self.ground_of_key(check, refused, record, name, &reason()),
+                Some(record) => self.reason_of_key(check, refused, record, name, &reason()),
                 None => nothing(String::new()),
             },
         }
     }
 
     // Longer than 60 lines for the same reason.
-    fn ground_of_key(
+    fn reason_of_key(
         &self,
         check: Check,
         refused: bool,
         record: &KeyRecord,
         api: &str,
         reason: &str,
-    ) -> Ground {
+    ) -> Reason {
         let id = record.id();
         // Only a key of the file has lines.
         let of_key = |detail: String, setting: Option<&str>| match record.is_stored() {
@@ -193,7 +193,7 @@ impl Case<'_> {
         facts: &Facts<'_>,
         api: Option<&Api>,
         refusal: Option<Refusal>,
-    ) -> Ground {
+    ) -> Reason {
         let (Some(api), Some(record)) = (api, self.record) else {
             return (String::new(), None, None);
         };
@@ -249,7 +249,7 @@ impl Case<'_> {
         api: Option<&Api>,
         of_api: &Entry<'_>,
         refusal: Option<Refusal>,
-    ) -> Ground {
+    ) -> Reason {
         let (Some(api), Some(record)) = (api, self.record) else {
             return ("there is no limit".to_owned(), None, None);
         };
