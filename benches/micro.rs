@@ -13,12 +13,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use decision::*;
 use http::{Method, Version};
 use keygate::policy::*;
 use keygate::stats::{ApiStats, LATENCY_BOUNDS, WorkerStats, seconds_of};
 use metrics::{counter, histogram, with_local_recorder};
 use metrics_exporter_prometheus::PrometheusBuilder;
+
+use self::decision::*;
 
 /// A small random number generator (SplitMix64), so that the benchmark measures the look-up and not
 /// the generator.

@@ -19,8 +19,8 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
-use writer::EventWriter;
 
+use self::writer::EventWriter;
 use crate::config::LogFormat;
 use crate::text::{clipped, is_plain};
 

@@ -1,7 +1,5 @@
 //! The composition root. Starts, stops and hands over the log, the workers and the control plane.
 
-use crate::config::{Config, LogFormat, Server};
-pub use crate::control::Program;
 use std::io::IsTerminal;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -15,11 +13,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use crate::config::{Config, LogFormat, Server};
 use crate::control::{self, Handover, Inheritance, Purpose};
 use crate::events;
 use crate::proxy::{self, LogWriter, bind};
 use crate::state::{Phase, Shared};
 use crate::systemd::notify;
+
+pub use crate::control::Program;
 
 /// Timeout for writing the remaining lines of the log.
 const LAST_LINES: Duration = Duration::from_secs(2);
@@ -196,7 +197,7 @@ fn listen(
 /// ends the delay.
 async fn leave(shared: &Shared, terminate: &mut Signal, interrupt: &mut Signal) {
     notify("STOPPING=1");
-    let delay = shared.published().site.server.shutdown_delay;
+    let delay = shared.published().runtime.server.shutdown_delay;
     if delay.is_zero() {
         return;
     }
@@ -222,7 +223,7 @@ async fn relieved(shared: &Shared, workers: &Workers) {
     };
     tokio::select! {
         () = served => {}
-        () = sleep(shared.published().site.server.upgrade_drain_timeout) => {}
+        () = sleep(shared.published().runtime.server.upgrade_drain_timeout) => {}
         _ = phase.wait_for(|phase| *phase >= Phase::Draining) => {}
     }
 }

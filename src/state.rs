@@ -7,7 +7,7 @@ mod descriptors;
 mod refused;
 
 pub use connections::{Admitted, Connections, TooMany};
-pub use counting::{Clerk, Counting};
+pub use counting::{CountRelay, Counting};
 pub use descriptors::{Descriptors, UpstreamPlace};
 pub use refused::{RefusedKey, RefusedRequest, RefusedRequests};
 
@@ -24,6 +24,7 @@ use http::{Method, StatusCode};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::{ApiConfig, Server, Upstream};
+use crate::handover::{Order, Outcome};
 use crate::policy::{KeyRecord, Now, Refusal, Routes, Snapshot};
 use crate::stats::{ApiStats, WorkerStats};
 
@@ -35,12 +36,12 @@ pub struct Published {
     pub snapshot: Snapshot,
     /// Everything else. Changes to keys leave it as it is. A long request can therefore hold it
     /// without keeping all keys in memory.
-    pub site: Arc<Site>,
+    pub runtime: Arc<Runtime>,
 }
 
 /// What requests are served with, except for the keys.
 #[derive(Debug)]
-pub struct Site {
+pub struct Runtime {
     /// The routes of the snapshot.
     pub routes: Arc<Routes>,
     /// How to reach the upstreams of each API, in the snapshot's order.
@@ -252,6 +253,18 @@ impl Shared {
         let before = self.published.swap(published);
         self.generation.send_modify(|generation| *generation += 1);
         before
+    }
+
+    /// Counts a request that another process has authorised. Returns `None` if the key or the API
+    /// is unknown.
+    pub fn charge(&self, order: &Order) -> Option<Outcome> {
+        let published = self.published();
+        let snapshot = &published.snapshot;
+        let record = snapshot.keyring.find(&order.digest)?;
+        let apis = snapshot.routes.apis();
+        let api = apis.iter().find(|api| *api.definition().name == *order.api)?;
+        let (name, now) = (&api.definition().name, self.clock.now().monotonic);
+        Some(record.account().charge(name, &order.digest, &order.limits, now))
     }
 
     /// Returns the current configuration.

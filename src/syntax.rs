@@ -1,5 +1,17 @@
 //! The syntax that HTTP/1.1 and HTTP/2 share (RFC 9110 §5 and §8.6): which bytes a token, a field
-//! value, a length and a request target may contain.
+//! value, a length and a request target may contain, and which responses have content.
+
+use http::StatusCode;
+
+/// Returns whether a response may have content, whatever length its head declares (RFC 9110
+/// §6.4.1). A 205 must not have any, but is framed as if it could (RFC 9112 §6.3). `to_head`:
+/// whether it responds to a HEAD request.
+#[must_use]
+pub fn has_content(status: StatusCode, to_head: bool) -> bool {
+    !to_head
+        && !status.is_informational()
+        && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
 
 /// Returns whether a token may contain the byte (RFC 9110 §5.6.2).
 #[must_use]

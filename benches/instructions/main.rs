@@ -10,9 +10,10 @@ mod decision;
 use std::hint::black_box;
 use std::process::ExitCode;
 
-use decision::*;
 use http::{Method, Version};
 use keygate::policy::*;
+
+use self::decision::*;
 
 const ID: &str = "0123456789abcdef0123456789abcdef";
 const NOW: Now = Now { monotonic: 1_000 * SECOND, unix: 1_800_000_000 };

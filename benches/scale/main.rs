@@ -20,27 +20,30 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use gateway::Gateway;
-use report::Report;
 use tokio::net::TcpListener;
 use tokio::runtime::LocalOptions;
 
+use self::gateway::Gateway;
+use self::report::Report;
+
 const FEW: usize = 1000;
 
-fn main() {
+fn main() -> ExitCode {
     let keys = std::env::var("KEYGATE_SCALE_KEYS")
         .ok()
         .map_or(1_000_000, |keys| keys.parse().expect("KEYGATE_SCALE_KEYS is a number"));
     assert!(keys >= FEW, "KEYGATE_SCALE_KEYS is at least {FEW}");
     let mut builder = tokio::runtime::Builder::new_current_thread();
-    builder
+    let kept = builder
         .enable_all()
         .build_local(LocalOptions::default())
         .expect("a runtime")
         .block_on(run(keys));
+    if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-async fn run(keys: usize) {
+/// Returns whether all promises were kept.
+async fn run(keys: usize) -> bool {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port for the upstream");
     let upstream = listener.local_addr().expect("an address");
@@ -79,7 +82,7 @@ async fn run(keys: usize) {
     changes::start_with_revoked(&mut report, &many).await;
     fill::revoke_one_in(1, &many.join("keygate.db"), keys);
     changes::start_with_dead(&mut report, &many, keys, nothing).await;
-    report.write(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("scale.json"), keys);
+    report.write(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("scale.json"), keys)
 }
 
 fn mebibytes(path: &Path) -> u64 {

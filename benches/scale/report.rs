@@ -43,8 +43,8 @@ impl Report {
         println!("{what:66} {figure:10.2} {unit:3}  {verdict}");
     }
 
-    /// Writes all lines to a file as JSON.
-    pub(crate) fn write(&self, path: &Path, keys: usize) {
+    /// Writes all lines to a file as JSON. Returns whether all promises were kept.
+    pub(crate) fn write(&self, path: &Path, keys: usize) -> bool {
         let lines = self.0.iter().map(|Line { what, figure, unit, promise }| {
             let kept = promise.map(|promise| *figure <= promise);
             serde_json::json!({
@@ -60,6 +60,7 @@ impl Report {
             .count();
         let promised = self.0.iter().filter(|line| line.promise.is_some()).count();
         println!("{kept} of {promised} promises kept; the same as JSON: {}", path.display());
+        kept == promised
     }
 }
 

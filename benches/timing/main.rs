@@ -21,9 +21,10 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use decision::*;
 use http::Method;
 use keygate::policy::*;
+
+use self::decision::*;
 
 const NOW: Now = Now { monotonic: 1_000 * SECOND, unix: 1_800_000_000 };
 const BOUND: f64 = 4.5;

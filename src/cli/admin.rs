@@ -12,21 +12,21 @@ pub(super) use answer::Answer;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use address::Address;
-use answer::TOKEN_HINT;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::Args;
-use exchange::{Content, exchange};
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue, Method, Uri};
 use hyper::client::conn::http1::SendRequest;
-use proof::Unproven;
 use serde_json::Value;
 use thiserror::Error;
 use tokio::runtime::Runtime;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use zeroize::Zeroizing;
 
+use self::address::Address;
+use self::answer::TOKEN_HINT;
+use self::exchange::{Content, exchange};
+use self::proof::Unproven;
 use super::defaults::DEFAULT_CONFIG;
 use super::error::with_hint;
 

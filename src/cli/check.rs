@@ -1,7 +1,7 @@
 //! `keygate check`.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::Args;
@@ -34,10 +34,22 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
         Err(Problems(problems)) => {
             problems.iter().for_each(complain);
+            revocations(&arguments.file).iter().for_each(complain);
             let errors =
                 problems.iter().filter(|problem| problem.severity == Severity::Error).count();
             bail!("{file} has {}", count(errors, "mistake"))
         }
+    }
+}
+
+/// Returns what a running gateway would do with `[revoked]` of a file that has mistakes, or `None`
+/// if the file does not mention it.
+fn revocations(file: &Path) -> Option<String> {
+    match config::revoked_alone(&config::read_file(file, config::MOST_TOML).ok()?) {
+        Ok(revoked) if revoked.is_empty() => None,
+        Ok(_) => Some("in force in spite of the mistakes: what [revoked] newly revokes".to_owned()),
+        Err(config::NotAlone::Missing) => None,
+        Err(why) => Some(format!("not in force: whatever this file newly revokes ({why})")),
     }
 }
 

@@ -25,9 +25,9 @@ mod upgrade;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use error::{BadUsage, Refused};
-use output::complain;
 
+use self::error::{BadUsage, Refused};
+use self::output::complain;
 use crate::config::Problems;
 
 /// Keygate stands in front of an HTTP API and gives it API keys, scopes, restrictions and rate

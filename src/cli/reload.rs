@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::admin::{Admin, Answer, Connection};
-use super::output::{complain, print};
+use super::output::{complain, plain, print};
 
 /// Make the running gateway read its file now, and report what changed or what is wrong
 ///
@@ -45,14 +45,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 fn report(answer: Answer) -> anyhow::Result<()> {
     if answer.status == StatusCode::UNPROCESSABLE_ENTITY {
         // They begin with their position in the file, like those of `keygate check`.
-        answer.mistakes().iter().for_each(|mistake| complain(&mistake.message));
+        answer.mistakes().iter().for_each(|mistake| complain(plain(&mistake.message)));
         bail!("the gateway refused the file and goes on with what it had");
     }
     let Reloaded { mut changes, needs_restart, warnings } = answer.accepted()?.read()?;
-    warnings.iter().for_each(complain);
+    warnings.iter().for_each(|warning| complain(plain(warning)));
     if changes.is_empty() && needs_restart.is_empty() {
         changes.push("the file is what runs already".to_owned());
     }
     changes.extend(needs_restart.into_iter().map(|change| format!("needs a restart: {change}")));
+    let changes: Vec<String> = changes.iter().map(|change| plain(change)).collect();
     print(changes.join("\n"))
 }

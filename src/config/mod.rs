@@ -278,6 +278,23 @@ pub struct Upstream {
     pub ca: Option<PathBuf>,
 }
 
+impl Upstream {
+    /// Returns the upstream as it is written in the file.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let scheme = match self.protocol {
+            Protocol::Http1 => "http",
+            Protocol::Http1Tls => "https",
+            Protocol::Http2 => "h2c",
+            Protocol::Http2Tls => "h2",
+        };
+        match &self.place {
+            Place::Tcp(..) => format!("{scheme}://{}", self.authority),
+            Place::Unix(path) => format!("unix:{}", path.display()),
+        }
+    }
+}
+
 /// The protocol of an upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {

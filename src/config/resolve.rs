@@ -24,11 +24,11 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use context::Context;
 use hashbrown::HashMap;
-use key::Keys;
 use zeroize::Zeroizing;
 
+use self::context::Context;
+use self::key::Keys;
 use super::document::{self, Section};
 use super::kinds::{KEY, LOG, RELOAD, ROOT};
 use super::pieces::{self, Pieces};

@@ -11,16 +11,24 @@ const LONG_WORD: usize = 20;
 /// which a text counts as a secret.
 const MIXED: usize = 8;
 
-/// Returns whether a text looks like a key: it has the form of a new key, or it begins with the key
-/// prefix of one of the file's APIs and continues unlike a name.
-pub(super) fn is_like_a_key<'p>(text: &str, mut prefixes: impl Iterator<Item = &'p str>) -> bool {
+/// Returns whether a text looks like a key or contains one, for example in a path or a URL: a part
+/// has the form of a new key, or it begins with one of these key prefixes and continues unlike a
+/// name.
+pub(super) fn is_like_a_key<'p>(
+    text: &str,
+    prefixes: impl Iterator<Item = &'p str> + Clone,
+) -> bool {
     let goes_on = |rest: &str| {
         rest.len() >= KEY_BODY
             && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte))
             && could_be(rest)
     };
-    is_new_key(text.as_bytes())
-        || prefixes.any(|prefix| text.strip_prefix(prefix).is_some_and(goes_on))
+    let is_key = |part: &str| {
+        is_new_key(part.as_bytes())
+            || prefixes.clone().any(|prefix| part.strip_prefix(prefix).is_some_and(goes_on))
+    };
+    let separates = |char: char| !char.is_ascii_alphanumeric() && !"-._~+".contains(char);
+    is_key(text) || text.split(separates).any(is_key)
 }
 
 /// Returns whether a text could be a secret: it contains a very long word, or words that mix
@@ -106,6 +114,10 @@ mod tests {
         let digits = "a1".repeat(18);
         assert!(is_like_a_key(&format!("sk_live_{digits}"), prefixes()));
         assert!(!is_like_a_key(&format!("sk_test_{digits}"), prefixes()));
+        for around in ["GET /x/{}", "https://desk.example/{}*", "header:{}", "unix:/run/{}.sock"] {
+            let text = around.replace("{}", &format!("sk_live_{digits}"));
+            assert!(is_like_a_key(&text, prefixes()), "{around}");
+        }
     }
 
     proptest! {

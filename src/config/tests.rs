@@ -7,7 +7,7 @@ mod document;
 mod examples;
 mod files;
 mod key;
-mod key_office;
+mod key_endpoints;
 mod locate;
 mod pieces;
 mod server;

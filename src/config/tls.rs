@@ -12,6 +12,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SigningKey};
+use thiserror::Error;
 use webpki::EndEntityCert;
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -30,21 +31,14 @@ pub struct Certificate {
 }
 
 /// A file of certificates or keys that cannot be used.
-#[derive(Debug)]
+#[derive(Debug, Error)]
+#[error("{}: {reason}", .file.display())]
 pub struct BadCertificate {
     /// The file.
     pub file: PathBuf,
     /// The reason, as words for people.
     pub reason: String,
 }
-
-impl fmt::Display for BadCertificate {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}: {}", self.file.display(), self.reason)
-    }
-}
-
-impl std::error::Error for BadCertificate {}
 
 impl BadCertificate {
     fn new(file: &Path, reason: impl fmt::Display) -> Self {

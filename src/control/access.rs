@@ -204,6 +204,9 @@ mod tests {
         assert_eq!(verdict(&[HERE, ("authorization", "Basic b3Bz")]), Err(Denied::MissingToken));
         assert_eq!(verdict(&[HERE, OPS, OPS]), Err(Denied::MissingToken));
         assert_eq!(verdict(&[HERE, ("authorization", "Bearer nobody")]), Err(Denied::UnknownToken));
+        // RFC 9110 §11.4 allows spaces only.
+        let with_tab = ("authorization", "Bearer\tops");
+        assert_eq!(verdict(&[HERE, with_tab]), Err(Denied::MalformedToken));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Serves the connections of the admin address. `api` handles their requests.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,9 +11,9 @@ use axum::Router;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
@@ -26,6 +28,8 @@ const CLIENT_TIMEOUT: Duration = BODY_TIMEOUT;
 const ROOM_INTERVAL: Duration = Duration::from_millis(50);
 /// How long to wait for the first request of a connection after the gate has closed.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_millis(500);
+/// Timeout for sending a TLS alert and a FIN.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(200);
 /// Timeout for connections to finish when the process stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -33,6 +37,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 struct Open {
     /// Whether a request is in progress.
     busy: Arc<AtomicBool>,
+    /// Notified when the connection is to close to make room for another one.
+    evicted: Arc<Notify>,
     task: AbortHandle,
 }
 
@@ -41,16 +47,18 @@ struct Open {
 struct Connections(VecDeque<Open>);
 
 impl Connections {
-    /// Makes room for one more connection. If the limit is reached, closes the oldest connection
-    /// without a request in progress: idle connections, however many, must not keep anyone from the
-    /// metrics. Returns whether there is room.
+    /// Returns whether there is room for one more connection. If there is not, has the oldest
+    /// connection without a request in progress close: idle connections, however many, must not
+    /// keep anyone from the metrics.
     fn make_room(&mut self) -> bool {
         self.0.retain(|open| !open.task.is_finished());
         if self.0.len() < CONNECTIONS {
             return true;
         }
-        let silent = self.0.iter().position(|open| !open.busy.load(Ordering::Relaxed));
-        silent.and_then(|at| self.0.remove(at)).inspect(|open| open.task.abort()).is_some()
+        if let Some(silent) = self.0.iter().find(|open| !open.busy.load(Ordering::Relaxed)) {
+            silent.evicted.notify_one();
+        }
+        false
     }
 }
 
@@ -115,17 +123,19 @@ pub(super) async fn serve(
             _ = gate.wait_for(|gate| *gate == Gate::Shut) => break,
         }
         let busy = Arc::new(AtomicBool::new(false));
+        let evicted = Arc::new(Notify::new());
         let (state, router, gate, answering) =
             (state.clone(), router.clone(), gate.clone(), answering.clone());
-        let task = tasks.spawn(serve_client(
+        let client = serve_client(
             stream,
             loopback,
             state,
             router,
             gate,
             (busy.clone(), answering),
-        ));
-        connections.0.push_back(Open { busy, task });
+            evicted.clone(),
+        );
+        connections.0.push_back(Open { busy, evicted, task: tasks.spawn(client) });
     }
     drop(listener);
     let _ = timeout(STOP_TIMEOUT, async { while tasks.join_next().await.is_some() {} }).await;
@@ -142,15 +152,21 @@ async fn serve_client(
     router: Router,
     gate: watch::Receiver<Gate>,
     answered: Answered,
+    evicted: Arc<Notify>,
 ) {
     let tls = state.settings.load().tls.clone();
     let arrival = Arrival { encrypted: tls.is_some(), loopback };
     match tls {
-        None => serve_http(stream, arrival, router, gate, answered).await,
+        None => serve_http(stream, arrival, router, gate, answered, &evicted).await,
         Some(config) => {
             let handshake = tokio_rustls::TlsAcceptor::from(config).accept(stream);
-            if let Ok(Ok(stream)) = timeout(CLIENT_TIMEOUT, handshake).await {
-                serve_http(stream, arrival, router, gate, answered).await;
+            let handshake = timeout(CLIENT_TIMEOUT, handshake);
+            let accepted = tokio::select! {
+                accepted = handshake => accepted,
+                () = evicted.notified() => return,
+            };
+            if let Ok(Ok(stream)) = accepted {
+                serve_http(stream, arrival, router, gate, answered, &evicted).await;
             }
         }
     }
@@ -162,6 +178,7 @@ async fn serve_http(
     router: Router,
     mut gate: watch::Receiver<Gate>,
     (busy, all): Answered,
+    evicted: &Notify,
 ) {
     let router = TowerToHyperService::new(router);
     let asked = gate.clone();
@@ -171,29 +188,36 @@ async fn serve_http(
         request.extensions_mut().insert(arrival);
         let (router, mut gate, busy, all) =
             (router.clone(), asked.clone(), busy.clone(), all.clone());
-        async move {
+        Box::pin(async move {
             // A request that arrives during a handover of the store waits. Nothing may change
             // meanwhile.
             let _ = gate.wait_for(|gate| *gate != Gate::Closed).await;
             let _answering = Answering::begin(&busy, &all);
             router.call(request).await.map(api::finish)
-        }
+        })
     });
-    let connection = hyper::server::conn::http1::Builder::new()
+    let mut connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(CLIENT_TIMEOUT)
         .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
     let closed = async {
         let _ = gate.wait_for(|gate| *gate != Gate::Open).await;
         // Without this delay, a new connection would be closed at once, although its first request
         // may be on its way.
         let _ = timeout(FIRST_REQUEST_TIMEOUT, begun.wait_for(|begun| *begun)).await;
     };
-    tokio::select! {
+    let is_finishing = tokio::select! {
         // Ignore a broken connection. It concerns only its client.
-        _ = connection.as_mut() => return,
-        () = closed => connection.as_mut().graceful_shutdown(),
+        _ = poll_fn(|cx| connection.poll_without_shutdown(cx)) => false,
+        () = evicted.notified() => false,
+        () = closed => true,
+    };
+    if is_finishing {
+        Pin::new(&mut connection).graceful_shutdown();
+        let _ = poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
     }
-    let _ = connection.await;
+    // hyper drops a connection whose client was idle for too long. With TLS, the client could not
+    // tell that from an attack that truncates the connection (RFC 8446 §6.1).
+    let mut stream = connection.into_parts().io.into_inner();
+    let _ = timeout(CLOSE_TIMEOUT, stream.shutdown()).await;
 }

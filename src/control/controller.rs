@@ -16,7 +16,7 @@ use super::files::FileEvents;
 use super::keys::KeyService;
 use super::metrics::Metrics;
 use super::registry::Registry;
-use super::site::SiteBuilder;
+use super::runtime::RuntimeBuilder;
 use super::table::KeyName;
 use super::tls::{ListenerTls, TlsMaker};
 use super::upgrade::Purpose;
@@ -31,7 +31,7 @@ use crate::state::{KeyRequest, Shared};
 pub struct Controller {
     pub(super) shared: Arc<Shared>,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) builder: SiteBuilder,
+    pub(super) builder: RuntimeBuilder,
     pub(super) registry: Arc<Registry>,
     pub(super) keys: KeyService,
     pub(super) store: Option<KeyStore>,

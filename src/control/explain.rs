@@ -1,6 +1,7 @@
 //! Explains why a request is refused or admitted. Runs the decision with a trace, and names the
 //! line of the file or the record of the store behind each check.
 
+mod case;
 mod dead;
 mod file;
 mod reason;
@@ -11,19 +12,20 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
 
-use file::{File, running_file};
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use self::case::{Case, Facts, Keeper, Verdict};
+use self::file::{File, running_file};
 use super::keys::Actor;
 use super::registry::Registry;
 use super::table::Trial;
-use crate::config::{Config, Entry, Mark, Problems, locate, parse};
-use crate::keystore::{Revocation, StoredKey};
+use crate::config::{Problems, parse};
+use crate::keystore::StoredKey;
 use crate::policy::{
-    Api, Caller, Check, Fields, Head, KeyRecord, Now, Peer, Permit, Refusal, Refused, Snapshot,
-    StandIn, Target, authorise_traced,
+    Api, Caller, Check, Fields, Head, KeyRecord, Now, Peer, Permit, Refusal, Refused, StandIn,
+    Target, authorise_traced,
 };
 use crate::state::{RefusedKey, RefusedRequest, Shared};
 
@@ -97,27 +99,6 @@ struct CheckView {
     line: Option<usize>,
 }
 
-/// How a check went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum Verdict {
-    Passed,
-    Refused,
-    /// An earlier check has refused.
-    NotReached,
-    /// There is nothing to check.
-    NotApplicable,
-}
-
-/// Where something is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-enum Keeper {
-    #[serde(rename = "gateway.toml")]
-    File,
-    #[serde(rename = "store")]
-    Store,
-}
-
 /// Why there is no explanation.
 #[derive(Debug)]
 pub(super) enum NoExplanation {
@@ -129,17 +110,6 @@ pub(super) enum NoExplanation {
     UnknownRequest,
     /// The text of `config` has mistakes.
     Config(Problems),
-}
-
-/// The key and the configuration that a question is about.
-struct Case<'c> {
-    snapshot: &'c Snapshot,
-    config: &'c Config,
-    file: File,
-    record: Option<&'c Arc<KeyRecord>>,
-    /// The store's record of the key's revocation, if any.
-    revocation: Option<&'c Revocation>,
-    now: Now,
 }
 
 /// Answers a question. `stored`: the store's record of the [`dead_key`], if any. `digest`: the
@@ -353,14 +323,6 @@ impl Case<'_> {
             notes,
         }
     }
-}
-
-/// The facts about the request.
-struct Facts<'f> {
-    method: &'f Method,
-    path: &'f str,
-    host: &'f str,
-    address: IpAddr,
 }
 
 fn position(check: Check) -> usize {

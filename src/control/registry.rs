@@ -11,7 +11,7 @@ use super::table::{KeyName, Table};
 use crate::config::Config;
 use crate::keystore::{StoredKey, Taken};
 use crate::policy::{AccountState, Digest, KeyRecord, Now};
-use crate::state::{DeferredDrop, Published, Shared, Site};
+use crate::state::{DeferredDrop, Published, Runtime, Shared};
 
 /// The configuration in force. Only tasks of the control thread change it, and no task holds the
 /// lock across an await point.
@@ -21,14 +21,14 @@ pub(super) struct Registry {
     inner: Mutex<Inner>,
     /// Previous processes that still serve open connections. They are notified of the changes that
     /// their own `gateway.toml` does not tell them.
-    followers: Mutex<Vec<mpsc::UnboundedSender<Change>>>,
+    followers: Mutex<Vec<mpsc::UnboundedSender<KeyUpdate>>>,
     /// The group of tombstones that the next call of [`Self::forget_dead`] checks.
     groups: AtomicUsize,
 }
 
 /// A change of keys by request of a client.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) enum Change {
+pub(super) enum KeyUpdate {
     /// A key of the store was created or changed.
     Put(Box<StoredKey>),
     /// Keys with these ids were revoked.
@@ -40,16 +40,16 @@ pub(super) enum Change {
 #[derive(Debug)]
 struct Inner {
     table: Table,
-    site: Arc<Site>,
+    runtime: Arc<Runtime>,
     deferred: DeferredDrop,
 }
 
 impl Registry {
     /// Creates the registry of what has already been published.
-    pub(super) fn new(shared: Arc<Shared>, table: Table, site: Arc<Site>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, table: Table, runtime: Arc<Runtime>) -> Self {
         Self {
             shared,
-            inner: Mutex::new(Inner { table, site, deferred: DeferredDrop::default() }),
+            inner: Mutex::new(Inner { table, runtime, deferred: DeferredDrop::default() }),
             followers: Mutex::default(),
             groups: AtomicUsize::new(0),
         }
@@ -71,7 +71,8 @@ impl Registry {
     }
 
     fn publish(&self, inner: &mut Inner) {
-        let published = Published { snapshot: inner.table.snapshot(), site: inner.site.clone() };
+        let published =
+            Published { snapshot: inner.table.snapshot(), runtime: inner.runtime.clone() };
         let before = self.shared.publish(Arc::new(published));
         inner.deferred.add(before);
     }
@@ -132,30 +133,30 @@ impl Registry {
     /// Publishes a key of the store. Replaces the one with the same id.
     pub(super) fn put(&self, key: &StoredKey) {
         self.change(|inner| inner.table.put(key));
-        self.notify_followers(|| Change::Put(Box::new(key.clone())));
+        self.notify_followers(|| KeyUpdate::Put(Box::new(key.clone())));
     }
 
     /// Revokes these keys, known or not.
     pub(super) fn revoke<'i>(&self, ids: impl Iterator<Item = &'i str> + Clone) {
         self.change(|inner| inner.table.revoke(ids.clone()));
-        self.notify_followers(|| Change::Revoke(ids.map(str::to_owned).collect()));
+        self.notify_followers(|| KeyUpdate::Revoke(ids.map(str::to_owned).collect()));
     }
 
     /// Suspends or resumes an organisation, and with it all of its keys.
     pub(super) fn suspend(&self, organization: &str, suspended: bool) {
         self.change(|inner| inner.table.suspend(organization, suspended));
-        self.notify_followers(|| Change::Suspend(organization.to_owned(), suspended));
+        self.notify_followers(|| KeyUpdate::Suspend(organization.to_owned(), suspended));
     }
 
     /// Returns a receiver of all later changes by request. Dropping the receiver ends the
     /// subscription.
-    pub(super) fn follow_changes(&self) -> mpsc::UnboundedReceiver<Change> {
+    pub(super) fn follow_changes(&self) -> mpsc::UnboundedReceiver<KeyUpdate> {
         let (sender, receiver) = mpsc::unbounded_channel();
         self.followers.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
         receiver
     }
 
-    fn notify_followers(&self, change: impl FnOnce() -> Change) {
+    fn notify_followers(&self, change: impl FnOnce() -> KeyUpdate) {
         let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
         if !followers.is_empty() {
             let change = change();
@@ -164,11 +165,11 @@ impl Registry {
     }
 
     /// Applies a change of another process's registry.
-    pub(super) fn repeat(&self, change: &Change) {
+    pub(super) fn repeat(&self, change: &KeyUpdate) {
         match change {
-            Change::Put(key) => self.put(key),
-            Change::Revoke(ids) => self.revoke(ids.iter().map(String::as_str)),
-            Change::Suspend(organization, suspended) => self.suspend(organization, *suspended),
+            KeyUpdate::Put(key) => self.put(key),
+            KeyUpdate::Revoke(ids) => self.revoke(ids.iter().map(String::as_str)),
+            KeyUpdate::Suspend(organization, suspended) => self.suspend(organization, *suspended),
         }
     }
 
@@ -184,17 +185,17 @@ impl Registry {
     }
 
     /// Returns everything in force except the keys.
-    pub(super) fn site(&self) -> Arc<Site> {
-        self.inner().site.clone()
+    pub(super) fn runtime(&self) -> Arc<Runtime> {
+        self.inner().runtime.clone()
     }
 
     /// Publishes an edit of the file. Returns the keys that it revokes and whose revocation the
     /// store has not recorded.
-    pub(super) fn follow(&self, config: &Arc<Config>, site: Site) -> Vec<KeyName> {
+    pub(super) fn follow(&self, config: &Arc<Config>, runtime: Runtime) -> Vec<KeyName> {
         let now = self.shared.clock.now().monotonic;
         self.change(|inner| {
-            inner.table.follow(config, site.routes.clone(), now);
-            inner.site = Arc::new(site);
+            inner.table.follow(config, runtime.routes.clone(), now);
+            inner.runtime = Arc::new(runtime);
             inner.table.keep_revoked()
         })
     }
@@ -203,7 +204,7 @@ impl Registry {
     pub(super) fn follow_revoked(&self, config: &Arc<Config>) -> Vec<KeyName> {
         let now = self.shared.clock.now().monotonic;
         self.change(|inner| {
-            inner.table.follow(config, inner.site.routes.clone(), now);
+            inner.table.follow(config, inner.runtime.routes.clone(), now);
             inner.table.keep_revoked()
         })
     }
@@ -221,15 +222,15 @@ impl Registry {
     /// Publishes another TLS configuration for the data listener.
     pub(super) fn renew(&self, tls: Arc<rustls::ServerConfig>) {
         self.change(|inner| {
-            let site = &*inner.site;
+            let runtime = &*inner.runtime;
             let (routes, apis, server) =
-                (site.routes.clone(), site.apis.clone(), site.server.clone());
-            inner.site = Arc::new(Site {
+                (runtime.routes.clone(), runtime.apis.clone(), runtime.server.clone());
+            inner.runtime = Arc::new(Runtime {
                 routes,
                 apis,
                 server,
                 tls: Some(tls),
-                log_requests: site.log_requests,
+                log_requests: runtime.log_requests,
             });
         });
     }

@@ -11,8 +11,7 @@ pub(super) use report::log;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use refused::Revocations;
-
+use self::refused::Revocations;
 use super::api::{ReloadReport, Settings};
 use super::controller::{Controller, Retry};
 use super::guard;
@@ -22,7 +21,7 @@ use super::watch::{Identity, Moment};
 use crate::config::{
     BadCertificate, Config, Hold, Mistaken, NotAlone, Problem, Reading, Revoked, diff,
 };
-use crate::state::Site;
+use crate::state::Runtime;
 
 /// Limit of attempts to read a file that changes during the read, and the pause between them.
 const ATTEMPTS: u32 = 10;
@@ -51,7 +50,7 @@ impl Settled {
 
 /// Everything whose construction can fail, ready to be put in force.
 struct Built {
-    site: Site,
+    runtime: Runtime,
     server_tls: Option<ListenerTls>,
     admin_tls: Option<ListenerTls>,
 }
@@ -286,11 +285,11 @@ impl Controller {
             // Only a restart closes the address. Until then it remains encrypted.
             None => self.tls.admin.clone(),
         };
-        let running = self.registry.site();
+        let running = self.registry.runtime();
         let handshakes = server_tls.as_ref().map(ListenerTls::config);
-        let site =
+        let runtime =
             self.builder.build(config, Arc::new(config.routes()), handshakes, Some(&running))?;
-        Ok(Built { site, server_tls, admin_tls })
+        Ok(Built { runtime, server_tls, admin_tls })
     }
 
     fn refuse_certificate(
@@ -323,8 +322,8 @@ impl Controller {
         // Compare with the configuration at the start: a setting that needs a restart stays pending
         // until then.
         let needs_restart = diff(&self.file.started, &without_keys(config)).needs_restart;
-        let Built { site, server_tls, admin_tls } = built;
-        let revoked = self.registry.follow(config, site);
+        let Built { runtime, server_tls, admin_tls } = built;
+        let revoked = self.registry.follow(config, runtime);
         self.keys.note_revoked_in_file(revoked);
         self.admin.settings.store(Arc::new(Settings {
             admin: config.admin.clone(),

@@ -34,7 +34,7 @@ pub(super) async fn run(shared: Arc<Shared>, settled: watch::Sender<bool>) {
         publications.mark_unchanged();
         let published = shared.published();
         let upstreams: HashMap<u64, Arc<UpstreamState>> = published
-            .site
+            .runtime
             .apis
             .iter()
             .flat_map(|api| &api.upstreams)

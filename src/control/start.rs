@@ -14,14 +14,14 @@ use super::keys::KeyService;
 use super::load::load;
 use super::metrics::Metrics;
 use super::registry::Registry;
-use super::site::SiteBuilder;
+use super::runtime::RuntimeBuilder;
 use super::table::{Clash, Loader};
 use super::tls::{ListenerTls, TlsMaker};
 use super::upgrade::{Inheritance, Purpose};
 use super::{reload, watch};
 use crate::config::{BadCertificate, Config, Problems, Reading};
 use crate::keystore::{KeyStore, OpenError};
-use crate::state::{Clock, Descriptors, Published, Shared, Site};
+use crate::state::{Clock, Descriptors, Published, Runtime, Shared};
 
 /// Everything that the process starts with.
 #[derive(Debug)]
@@ -44,8 +44,8 @@ pub struct Prepared {
     workers: usize,
     descriptors: Arc<Descriptors>,
     clock: Clock,
-    builder: SiteBuilder,
-    site: Arc<Site>,
+    builder: RuntimeBuilder,
+    runtime: Arc<Runtime>,
     tls: TlsMaker,
     server_tls: Option<ListenerTls>,
     admin_tls: Option<ListenerTls>,
@@ -88,9 +88,9 @@ pub fn prepare(
         .transpose()
         .map_err(StartError::Certificate)?;
     let descriptors = Arc::new(Descriptors::claim(workers));
-    let mut builder = SiteBuilder::new(workers, descriptors.clients);
+    let mut builder = RuntimeBuilder::new(workers, descriptors.clients);
     let handshakes = server_tls.as_ref().map(ListenerTls::config);
-    let site = Arc::new(
+    let runtime = Arc::new(
         builder
             .build(config, Arc::new(config.routes()), handshakes, None)
             .map_err(StartError::Certificate)?,
@@ -111,7 +111,7 @@ pub fn prepare(
         descriptors,
         clock,
         builder,
-        site,
+        runtime,
         tls,
         server_tls,
         admin_tls,
@@ -142,11 +142,11 @@ impl Prepared {
             descriptors,
             clock,
             builder,
-            site,
+            runtime,
             ..
         } = self;
         let config = reading.config.clone();
-        let mut loader = Loader::new(&config, site.routes.clone(), clock.now().unix);
+        let mut loader = Loader::new(&config, runtime.routes.clone(), clock.now().unix);
         let store = open_store(&config, &mut loader)?;
         let mut table = loader.finish().map_err(|clashes| {
             let problem = |clash: &Clash| clash.problem(&path, reading.text());
@@ -154,13 +154,13 @@ impl Prepared {
         })?;
         let revoked_in_file = table.keep_revoked();
         let (shared, key_calls) = Shared::new(
-            Published { snapshot: table.snapshot(), site: site.clone() },
+            Published { snapshot: table.snapshot(), runtime: runtime.clone() },
             workers,
             clock,
             descriptors,
         );
         let metrics = Arc::new(Metrics::new(shared.clone(), store.as_ref().map(KeyStore::health)));
-        let registry = Arc::new(Registry::new(shared.clone(), table, site));
+        let registry = Arc::new(Registry::new(shared.clone(), table, runtime));
         let clock = shared.clone();
         let keys = KeyService::new(registry.clone(), store.clone(), move || clock.clock.now().unix);
         let handshakes = self.admin_tls.as_ref().map(ListenerTls::config);

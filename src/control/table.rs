@@ -3,6 +3,7 @@
 
 mod clash;
 mod define;
+mod key_name;
 mod loader;
 mod named_dead;
 mod retire;
@@ -13,8 +14,8 @@ use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
-use named_dead::NamedDead;
 
+use self::named_dead::NamedDead;
 use super::grants::GrantsTable;
 use crate::config::{Config, Hold, touched_keys};
 use crate::keystore::StoredKey;
@@ -24,9 +25,9 @@ use crate::policy::{
 };
 
 pub(super) use clash::Clash;
+pub(super) use key_name::KeyName;
 pub(super) use loader::Loader;
 pub(super) use retire::expired_at;
-pub(super) use revoked::KeyName;
 pub(super) use trial::Trial;
 
 /// All keys, and the indexes that are needed to change one of them.

@@ -209,5 +209,4 @@ impl Watch {
 }
 
 #[cfg(test)]
-#[path = "watch_tests.rs"]
 mod tests;

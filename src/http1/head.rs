@@ -177,10 +177,8 @@ pub fn request_body(version: Version, fields: &Fields<'_>) -> Result<Body, Malfo
 /// Returns [`Malformed::Framing`] if the framing is ambiguous.
 pub fn response_body(head: &ResponseHead<'_, '_>, to_head: bool) -> Result<Body, Malformed> {
     let framing = framing(head.fields, head.version)?;
-    let bodiless = to_head
-        || head.status.is_informational()
-        || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    Ok(if bodiless { Body::NONE } else { framing.unwrap_or(Body::UNTIL_CLOSE) })
+    let has_content = syntax::has_content(head.status, to_head);
+    Ok(if has_content { framing.unwrap_or(Body::UNTIL_CLOSE) } else { Body::NONE })
 }
 
 /// Returns the framing that the fields declare, or `None` if they declare none.

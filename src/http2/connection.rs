@@ -14,7 +14,7 @@ const LAST_ID: u32 = (1 << 31) - 1;
 /// The payload of the PING frames that follow the first GOAWAY, and of those that check whether the
 /// client is alive.
 pub(super) const WINDING_DOWN: [u8; 8] = *b"goodbye.";
-const THERE: [u8; 8] = *b"are you?";
+const PING_DATA: [u8; 8] = *b"are you?";
 
 /// What the client must send next.
 #[derive(Debug, PartialEq, Eq)]
@@ -224,7 +224,7 @@ impl<T> Connection<T> {
 
     /// Writes a PING, which the client must acknowledge if it is alive.
     pub fn ping(&mut self) {
-        frame::ping(&mut self.out, 0, THERE);
+        frame::ping(&mut self.out, 0, PING_DATA);
     }
 
     /// Begins a graceful shutdown. The connection ends after all requests have been answered,

@@ -108,7 +108,7 @@ impl ReceiveWindow {
     /// Returns the bytes that the client may still send, those not yet announced, and the size of
     /// the window.
     #[cfg(test)]
-    pub(super) fn figures(&self) -> (usize, usize, usize) {
+    pub(super) fn state(&self) -> (usize, usize, usize) {
         (self.left, self.ledger.due.get(), self.ledger.window.get())
     }
 }

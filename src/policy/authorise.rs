@@ -263,6 +263,13 @@ pub fn authorise_traced<'s>(
     if repeats_pass_through(api, head.fields) {
         return Err(refused(Refusal::AmbiguousCredential));
     }
+    // A proxy that appends its own line leaves the client's in place, and the upstream could read
+    // either. From anyone else, these fields are not forwarded.
+    if head.repeats_one_of(&api.definition.proxy_headers)
+        && routes.trusted_proxies.iter().any(|range| range.contains(head.peer.address))
+    {
+        return Err(refused(Refusal::RepeatedHeader));
+    }
     let key_endpoint = api.is_key_endpoint(path);
     let claims =
         if key_endpoint { Claims::default() } else { api.endpoints.claims(head.method, path) };

@@ -114,8 +114,9 @@ pub fn query_holds_key(api: &Api, query: &str) -> bool {
     query.split(['&', ';']).any(|parameter| {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         if environments.is_empty() {
-            let by_name =
-                |known: &str| decoded(name).map(|byte| byte.to_ascii_lowercase()).eq(known.bytes());
+            let by_name = |known: &str| {
+                decoded(name.as_bytes()).map(|byte| byte.to_ascii_lowercase()).eq(known.bytes())
+            };
             let own = api.definition.credentials.iter().filter_map(|place| match place {
                 CredentialPlace::Header(header) => Some(header.as_str()),
                 CredentialPlace::Bearer => None,
@@ -123,7 +124,7 @@ pub fn query_holds_key(api: &Api, query: &str) -> bool {
             !value.is_empty() && KEY_PARAMETERS.into_iter().chain(own).any(by_name)
         } else {
             let begins_with_key = |component: &str| {
-                let text = decoded(component).skip_while(u8::is_ascii_whitespace);
+                let text = decoded(component.as_bytes()).skip_while(u8::is_ascii_whitespace);
                 // The complete header value may have been pasted, scheme included.
                 let scheme = text.clone().take(6).map(|byte| byte.to_ascii_lowercase());
                 let skipped = if scheme.eq(*b"bearer") { 6 } else { 0 };
@@ -140,8 +141,8 @@ pub fn query_holds_key(api: &Api, query: &str) -> bool {
 }
 
 /// Decodes the percent-encoding of a query component.
-fn decoded(component: &str) -> impl Iterator<Item = u8> + Clone {
-    let mut rest = component.as_bytes();
+fn decoded(component: &[u8]) -> impl Iterator<Item = u8> + Clone {
+    let mut rest = component;
     std::iter::from_fn(move || {
         let first = *rest.first()?;
         let (byte, taken) = match first {
@@ -171,7 +172,20 @@ pub fn contains_key(apis: &[Api], text: &str) -> bool {
         };
         prefixes.into_iter().any(holds)
     };
-    // A reader of the log could undo a percent-encoding, too.
-    holds_key(text.as_bytes())
-        || (text.contains('%') && holds_key(&decoded(text).collect::<Vec<_>>()))
+    if holds_key(text.as_bytes()) {
+        return true;
+    }
+    // A reader of the log could undo a percent-encoding, too, and one within it.
+    let mut rest = text.as_bytes().to_vec();
+    while rest.contains(&b'%') {
+        let inner: Vec<u8> = decoded(&rest).collect();
+        if holds_key(&inner) {
+            return true;
+        }
+        if inner.len() == rest.len() {
+            break;
+        }
+        rest = inner;
+    }
+    false
 }

@@ -1,6 +1,6 @@
 //! The head of a request.
 
-use http::Method;
+use http::{HeaderName, Method};
 
 use super::fields::{Fields, HeaderKind, Target};
 use super::peer::Peer;
@@ -34,6 +34,13 @@ impl<'h> Head<'h> {
         }
         check_path(self.target.path).map_err(Refusal::MalformedTarget)?;
         host_of(&self.target, self.fields).map_err(|_| Refusal::MalformedHost)
+    }
+
+    /// Returns whether one of these fields is repeated. `Forwarded` may be, because it is a list
+    /// (RFC 7239 §4).
+    pub(super) fn repeats_one_of(&self, names: &[HeaderName]) -> bool {
+        let is_repeated = |name: &HeaderName| self.fields.named(name.as_str()).nth(1).is_some();
+        names.iter().any(|name| name != "forwarded" && is_repeated(name))
     }
 }
 

@@ -139,6 +139,7 @@ impl HeaderKind {
             Some(b"iv") => &["iv-"],
             Some(b"l5") => &["l5d-"],
             Some(b"me") => &["mellon-"],
+            Some(b"ms") => &["ms-aspnetcore-"],
             Some(b"ng") => &["ngrok-auth-"],
             Some(b"oa") => &["oam-"],
             Some(b"oi") => &["oidc-"],
@@ -174,12 +175,14 @@ impl HeaderKind {
             "keygate" if name.len() > word.len() => return Self::Keygate,
             "forwarded" | "forward" | "original" | "remote" | "envoy" | "accel" | "webauth"
             | "authenticated" | "consumer" | "credential" | "pomerium" | "authentik" | "vouch"
-            | "appengine" | "teleport" => name.len() > word.len(),
+            | "appengine" | "teleport" | "spinnaker" => name.len() > word.len(),
             "userinfo" => rest.is_empty(),
-            "amzn" => begins(&["oidc-", "mtls-", "lattice-", "vpc"]),
+            "amzn" => {
+                begins(&["oidc-", "mtls-", "lattice-", "vpc", "request-context", "lambda-context"])
+            }
             "anonymous" => rest == "consumer",
             "auth" => {
-                begins(&["request-"])
+                begins(&["request-", "couchdb-"])
                     || matches!(rest, "userid" | "username" | "roles" | "groups" | "subject")
             }
             "client" => begins(&["cert", "verify"]) || rest == "dn",

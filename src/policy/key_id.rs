@@ -5,13 +5,16 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use thiserror::Error;
+
 /// The id of a key: 1 to 128 of letters, digits, `.`, `_`, `:` and `-`, because it stands in logs,
 /// metrics and headers. It is no secret.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId(Arc<str>);
 
 /// A text that cannot be the id of a key. It may be a key, so it is not repeated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("an id has 1 to {} of letters, digits, `.`, `_`, `:` and `-`", KeyId::LONGEST)]
 pub struct BadKeyId;
 
 impl KeyId {
@@ -64,14 +67,6 @@ impl fmt::Debug for KeyId {
         self.0.fmt(out)
     }
 }
-
-impl fmt::Display for BadKeyId {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "an id has 1 to {} of letters, digits, `.`, `_`, `:` and `-`", KeyId::LONGEST)
-    }
-}
-
-impl std::error::Error for BadKeyId {}
 
 #[cfg(test)]
 mod tests {

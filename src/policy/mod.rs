@@ -82,7 +82,7 @@ pub use scope::{Scope, ScopeSet};
 pub use snapshot::{Closed, Routes, Snapshot};
 pub use target::{BadTarget, Host, check_path, host_of};
 pub use tombstones::{Cause, Tombstone, TombstoneEdit, Tombstones};
-pub use trailers::{prepare_answer_trailers, prepare_trailers};
+pub use trailers::{prepare_response_trailers, prepare_trailers};
 pub use withheld::{is_gateway_header, is_proxy_header};
 
 /// The time at which a request is decided on, read once per request.

@@ -365,7 +365,7 @@ impl Refusal {
 
     /// Returns whether the reason can end a request while its response is being sent.
     #[must_use]
-    pub fn can_end_answer(self) -> bool {
+    pub fn can_end_response(self) -> bool {
         self.is_invalid_token()
             || self.is_about_time()
             || matches!(self, Self::ClientAborted | Self::BodyTooLarge)

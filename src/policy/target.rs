@@ -101,7 +101,7 @@ fn check_escape(rest: &[u8]) -> Result<(), BadTarget> {
         0..=0x1f | 0x7f | b'/' | b'\\' | b'-' | b'.' | b'_' => true,
         // `%25` is a literal percent sign, unless decoding it yields another escape.
         b'%' => rest.len() >= 5 && rest[3].is_ascii_hexdigit() && rest[4].is_ascii_hexdigit(),
-        0xc0 | 0xc1 | 0xe0 | 0xf0 => is_overlong(byte, &rest[3..]),
+        0xc0 | 0xc1 | 0xe0 | 0xf0 | 0xf8 | 0xfc => is_overlong(byte, &rest[3..]),
         other => other.is_ascii_alphanumeric(),
     };
     if refused { Err(BadTarget::Encoded) } else { Ok(()) }
@@ -113,6 +113,9 @@ fn is_overlong(first: u8, rest: &[u8]) -> bool {
     let longest_wrong = match first {
         0xe0 => 0x9f,
         0xf0 => 0x8f,
+        // Sequences of five and six bytes, which old decoders still read.
+        0xf8 => 0x87,
+        0xfc => 0x83,
         _ => 0xbf,
     };
     rest.first() == Some(&b'%')

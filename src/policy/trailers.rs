@@ -38,7 +38,7 @@ pub fn prepare_trailers(trailers: &mut HeaderMap, api: &Api) {
 
 /// Removes an upstream's trailers that the client must not receive. These are fields that must not
 /// be trailers, the limit headers and `X-Keygate-*`.
-pub fn prepare_answer_trailers(trailers: &mut HeaderMap) {
+pub fn prepare_response_trailers(trailers: &mut HeaderMap) {
     drop_where(trailers, |kind, _| {
         matches!(kind, HeaderKind::XRateLimit | HeaderKind::RateLimit | HeaderKind::Keygate)
     });

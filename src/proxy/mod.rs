@@ -17,11 +17,10 @@ use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use downstream::accept::accept;
-use upstream::pool::Pool;
-use worker::current::Current;
-use worker::run::Serve;
-
+use self::downstream::accept::accept;
+use self::upstream::pool::Pool;
+use self::worker::current::Current;
+use self::worker::run::Serve;
 use crate::policy::Now;
 use crate::state::Shared;
 

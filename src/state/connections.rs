@@ -10,7 +10,7 @@ use crate::config::Server;
 
 /// Connections beyond `max_connections` that stay open long enough to receive an error response:
 /// this fraction of the limit, and at least this many.
-const SURPLUS: (usize, usize) = (8, 16);
+const OVERFLOW: (usize, usize) = (8, 16);
 
 /// The open connections.
 #[derive(Debug, Default)]
@@ -50,7 +50,7 @@ impl Connections {
     /// # Errors
     /// Fails if there are too many, and then leaves the count unchanged.
     pub fn admit(&self, address: IpAddr, server: &Server) -> Result<Admitted, TooMany> {
-        let (part, least) = SURPLUS;
+        let (part, least) = OVERFLOW;
         let most = server.max_connections;
         let before = self.open.fetch_add(1, Ordering::Relaxed);
         let mut admitted = Admitted { overflow: before >= most, address: None };

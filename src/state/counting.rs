@@ -1,13 +1,12 @@
 //! Selects where requests are counted: in this process, or in the one that takes over from it.
 //!
-//! Workers and clerks switch one by one, each between two requests. Once all have switched, the
+//! Workers and relays switch one by one, each between two requests. Once all have switched, the
 //! counts of this process no longer change.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use super::Shared;
 use crate::handover::{Link, Order, Outcome};
 
 /// The state of a switch.
@@ -19,7 +18,7 @@ pub struct Counting {
     switches: watch::Sender<u64>,
     /// The number of workers that have taken their link since the last switch.
     switched: watch::Sender<usize>,
-    clerks: Mutex<Vec<Arc<Clerk>>>,
+    relays: Mutex<Vec<Arc<CountRelay>>>,
 }
 
 impl Counting {
@@ -28,14 +27,14 @@ impl Counting {
             links: Mutex::new((0..workers).map(|_| None).collect()),
             switches: watch::Sender::new(0),
             switched: watch::Sender::new(workers),
-            clerks: Mutex::default(),
+            relays: Mutex::default(),
         }
     }
 
     /// Returns the number of links that a switch needs.
     #[must_use]
     pub fn parties(&self) -> usize {
-        self.links().len() + self.clerks().len()
+        self.links().len() + self.relays().len()
     }
 
     /// Counts requests over these links from now on, and in this process where links are missing.
@@ -50,8 +49,8 @@ impl Counting {
             places.len()
         };
         self.switches.send_modify(|switches| *switches += 1);
-        for clerk in self.clerks().iter() {
-            *clerk.link() = links.next();
+        for relay in self.relays().iter() {
+            *relay.link() = links.next();
         }
         let mut switched = self.switched.subscribe();
         // The sender lives in `self`, so there is no error.
@@ -72,51 +71,41 @@ impl Counting {
         link
     }
 
-    /// Registers a clerk, which counts for another process.
+    /// Registers a relay, which counts for another process.
     #[must_use]
-    pub fn employ(&self) -> Arc<Clerk> {
-        let clerk = Arc::new(Clerk::default());
-        self.clerks().push(clerk.clone());
-        clerk
+    pub fn add_relay(&self) -> Arc<CountRelay> {
+        let relay = Arc::new(CountRelay::default());
+        self.relays().push(relay.clone());
+        relay
     }
 
-    /// Removes a clerk whose process has ended.
-    pub fn dismiss(&self, clerk: &Arc<Clerk>) {
-        self.clerks().retain(|known| !Arc::ptr_eq(known, clerk));
+    /// Removes a relay whose process has ended.
+    pub fn remove_relay(&self, relay: &Arc<CountRelay>) {
+        self.relays().retain(|known| !Arc::ptr_eq(known, relay));
     }
 
     fn links(&self) -> MutexGuard<'_, Vec<Option<Link>>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn clerks(&self) -> MutexGuard<'_, Vec<Arc<Clerk>>> {
-        self.clerks.lock().unwrap_or_else(PoisonError::into_inner)
+    fn relays(&self) -> MutexGuard<'_, Vec<Arc<CountRelay>>> {
+        self.relays.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Counts requests of one worker of the process before this one.
 #[derive(Debug, Default)]
-pub struct Clerk {
+pub struct CountRelay {
     /// The link to the process that takes over from this one in turn. Locked while a request is
     /// counted.
     link: Mutex<Option<Link>>,
 }
 
-impl Clerk {
-    /// Counts a request. Returns `None` if the key or the API is unknown.
-    pub fn count(&self, order: &Order, shared: &Shared) -> Option<Outcome> {
-        Link::count(&mut self.link(), order, || {
-            let published = shared.published();
-            let record = published.snapshot.keyring.find(&order.digest)?;
-            let api = published
-                .snapshot
-                .routes
-                .apis()
-                .iter()
-                .find(|api| *api.definition().name == *order.api)?;
-            let now = shared.clock.now().monotonic;
-            Some(record.account().charge(&api.definition().name, &order.digest, &order.limits, now))
-        })
+impl CountRelay {
+    /// Counts a request over the link, or by `here` without one. Returns `None` if the key or the
+    /// API is unknown.
+    pub fn count(&self, order: &Order, here: impl FnOnce() -> Option<Outcome>) -> Option<Outcome> {
+        Link::count(&mut self.link(), order, here)
     }
 
     fn link(&self) -> MutexGuard<'_, Option<Link>> {

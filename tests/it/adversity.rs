@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
 use keygate::policy::{Keyring, Routes, Snapshot, Tombstones};
 use keygate::proxy::{LogWriter, bind};
-use keygate::state::{Phase, Published, Site};
+use keygate::state::{Phase, Published, Runtime};
 
 use crate::harness::{Answer, Client, Gateway, Key, Request, Setup, Upstream, wait_for};
 
@@ -171,7 +171,7 @@ fn old_configuration_is_freed_while_connections_from_its_time_stay_open() {
     let mut client = Client::plain(address);
     assert_eq!(client.send(&Request::get("/")).status(), 401);
 
-    let server = shared.published().site.server.clone();
+    let server = shared.published().runtime.server.clone();
     let routes = Arc::new(Routes::new(Vec::new(), Vec::new()));
     let snapshot = Snapshot {
         routes: routes.clone(),
@@ -180,8 +180,9 @@ fn old_configuration_is_freed_while_connections_from_its_time_stay_open() {
         tombstones: Tombstones::default(),
         closed: Arc::default(),
     };
-    let site = Arc::new(Site { routes, apis: Vec::new(), server, tls: None, log_requests: false });
-    let next = Published { snapshot, site };
+    let runtime =
+        Arc::new(Runtime { routes, apis: Vec::new(), server, tls: None, log_requests: false });
+    let next = Published { snapshot, runtime };
     let old = Arc::downgrade(&shared.publish(Arc::new(next)));
     wait_for("the old configuration is freed", || (old.strong_count() == 0).then_some(()));
     assert_eq!(

@@ -5,7 +5,7 @@ mod source;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use source::{Module, Sources, Uses};
+use self::source::{Module, Sources, Uses};
 
 fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -114,6 +114,48 @@ fn lines_have_at_most_100_columns_and_files_at_most_400_lines() {
             let is_short = line.chars().count() <= 100;
             assert!(is_short, "{}:{} is too wide", path.display(), number + 1);
         }
+    }
+}
+
+/// The blocks of a source's imports: each path's first name.
+fn imports(source: &str) -> Vec<Vec<&str>> {
+    let mut blocks: Vec<Vec<&str>> = Vec::new();
+    let mut is_inside = false;
+    for line in source.lines().filter(|line| !line.starts_with([' ', '}', '#'])) {
+        if let Some(path) = line.strip_prefix("use ") {
+            let first = path.split([':', ';']).next().unwrap_or(path);
+            match blocks.last_mut().filter(|_| is_inside) {
+                Some(block) => block.push(first),
+                None => blocks.push(vec![first]),
+            }
+        }
+        is_inside = line.starts_with("use ");
+    }
+    blocks
+}
+
+#[test]
+fn imports_stand_in_three_blocks_of_std_other_crates_and_our_own() {
+    let mut found = Vec::new();
+    for folder in ["src", "tests", "benches", "fuzz"] {
+        files(&project().join(folder), &mut found);
+    }
+    for path in found.iter().filter(|path| !path.iter().any(|part| part == "target")) {
+        let source = std::fs::read_to_string(path).expect("a source file");
+        let kinds = imports(&source).into_iter().map(|block| {
+            let kind = |first: &str| match first {
+                "std" => 0,
+                "crate" | "super" | "self" => 2,
+                _ => 1,
+            };
+            let kind_of_first = kind(block[0]);
+            let is_one = block.iter().all(|first| kind(first) == kind_of_first);
+            assert!(is_one, "{}: {block:?} stand in one block", path.display());
+            kind_of_first
+        });
+        let kinds: Vec<i32> = kinds.collect();
+        let is_sorted = kinds.is_sorted_by(|left, right| left < right);
+        assert!(is_sorted, "{}: imports in the order {kinds:?}", path.display());
     }
 }
 

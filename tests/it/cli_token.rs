@@ -294,6 +294,24 @@ fn gateway_is_believed_by_its_certificate_over_tls_and_nobody_else() {
     let without = keygate(home.path(), &["keys", "list"]);
     assert_code(&without, 1);
     assert!(stderr(&without).contains("[admin.tls]"), "{}", stderr(&without));
+
+    // A key that was pasted in the place of a file is not repeated.
+    let pasted = Key::live("key_pasted").text;
+    let text = toml(&address.to_string()).replace("cert.pem", &pasted);
+    std::fs::write(&file, text).expect("a file");
+    let output = keygate(home.path(), &["keys", "list"]);
+    assert_code(&output, 1);
+    assert!(!stderr(&output).contains(&pasted), "it is repeated");
+}
+
+#[test]
+fn token_leaves_this_machine_over_tls_only() {
+    let home = tempfile::tempdir().expect("a folder");
+    for address in ["http://192.0.2.1:9190", "gateway.example:9190", "http://[2001:db8::1]:9190"] {
+        let output = keygate(home.path(), &["keys", "list", "--admin", address]);
+        assert_code(&output, 1);
+        assert!(stderr(&output).contains("over TLS only"), "{}", stderr(&output));
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! partial message look complete (RFC 8446 §6.1, RFC 9112 §8, §9.8).
 
 use std::io::{BufReader, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::harness::{
@@ -35,7 +35,11 @@ enum Line {
 
 impl Line {
     fn open(gateway: &Gateway, tls: bool) -> Self {
-        let stream = TcpStream::connect(gateway.address()).unwrap();
+        Self::open_at(gateway.address(), gateway, tls)
+    }
+
+    fn open_at(address: SocketAddr, gateway: &Gateway, tls: bool) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         if !tls {
@@ -377,4 +381,20 @@ fn websocket_ends_as_its_other_side_has_ended() {
         assert!(close.ends_with("the gateway is stopping"), "{close}");
         assert_eq!(end, End::Orderly, "TLS: {tls}");
     }
+}
+
+/// The admin address serves 64 connections at a time, and closes the oldest idle one for another.
+#[test]
+fn idle_connection_of_the_admin_address_is_told_of_its_end() {
+    let tables = "[admin.tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"";
+    let gateway = setup(true).more(tables).start();
+    let open = || Line::open_at(gateway.admin_address(), &gateway, true);
+    let ask = |line: &mut Line| {
+        line.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        line.read_past("\r\n\r\n")
+    };
+    let mut lines: Vec<Line> = (0..64).map(|_| open()).collect();
+    lines.iter_mut().for_each(|line| assert!(ask(line).starts_with(b"HTTP/1.1 200 ")));
+    assert!(ask(&mut open()).starts_with(b"HTTP/1.1 200 "));
+    assert_eq!(lines[0].ending().1, End::Orderly);
 }

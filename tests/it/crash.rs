@@ -12,9 +12,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use disk::Disk;
-use work::{Lines, Random, Worker};
-
+use self::disk::Disk;
+use self::work::{Lines, Random, Worker};
 use crate::harness::{Gateway, Key, Request, Upstream};
 
 /// The number of rounds after which a new store is begun, so that checking it stays fast.
@@ -35,11 +34,11 @@ fn acknowledged_changes_survive_killing_the_gateway() {
     println!("KEYGATE_CRASH_SEED={}", random.0);
     let (mut total, mut ends) = (0, [0; 3]);
     for first in (0..rounds).step_by(ROUNDS_A_STORE as usize) {
-        let mut site = Site::new(&mut random);
+        let mut scene = Scene::new(&mut random);
         for _ in first..rounds.min(first + ROUNDS_A_STORE) {
-            ends[site.round(&mut random) as usize] += 1;
+            ends[scene.round(&mut random) as usize] += 1;
         }
-        total += site.finish();
+        total += scene.finish();
         println!(
             "{} rounds, {total} acknowledged changes so far",
             rounds.min(first + ROUNDS_A_STORE)
@@ -62,7 +61,7 @@ enum End {
 }
 
 /// A gateway's folder, which outlives its processes, and the clients that use the gateway.
-struct Site {
+struct Scene {
     disk: Disk,
     upstream: Upstream,
     operator: Key,
@@ -70,7 +69,7 @@ struct Site {
     workers: Vec<Worker>,
 }
 
-impl Site {
+impl Scene {
     fn new(random: &mut Random) -> Self {
         let upstream = Upstream::start();
         let (operator, customer) =

@@ -10,13 +10,13 @@ mod sslyze;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use programs::{Program, Server, file, tool};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, KeyUsagePurpose,
 };
 use tempfile::TempDir;
 
+use self::programs::{Program, Server, file, tool};
 use super::harness::{Client, Gateway, Key, Message, Request, Upstream, wait_for};
 
 #[test]

@@ -11,8 +11,8 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use faulty::{Faulty, Next, say};
-
+use self::Seen::{Status, Torn};
+use self::faulty::{Faulty, Next, say};
 use crate::harness::{Gateway, PATIENCE, Setup, wait_for};
 
 /// What the client must see.
@@ -23,7 +23,6 @@ enum Seen {
     /// A truncated response, recognisable as such.
     Torn,
 }
-use Seen::{Status, Torn};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 

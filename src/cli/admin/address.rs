@@ -1,6 +1,6 @@
 //! The gateway's admin address, and how its identity is checked.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub(super) struct Address {
 
 /// Why a file does not yield the address.
 #[derive(Debug, Error)]
-enum Untold {
+enum NoAddress {
     #[error("cannot be read: {0}")]
     Unreadable(#[from] std::io::Error),
     #[error("is not TOML from line {0} on")]
@@ -96,7 +96,11 @@ impl Address {
                 Some(pinned::client(&folder.join(PathBuf::from(cert)))?)
             }
         };
-        Ok(Self { authority: reachable(listen).to_string(), tls })
+        let address = reachable(listen);
+        if tls.is_none() {
+            ensure_loopback(&address.ip().to_string())?;
+        }
+        Ok(Self { authority: address.to_string(), tls })
     }
 
     fn from_uri(uri: &Uri) -> anyhow::Result<Self> {
@@ -108,7 +112,10 @@ impl Address {
             wrong(uri)
         );
         let (tls, port) = match uri.scheme_str() {
-            None | Some("http") => (None, 80),
+            None | Some("http") => {
+                ensure_loopback(authority.host())?;
+                (None, 80)
+            }
             Some("https") => {
                 let roots = config::root_store(None)
                     .context("cannot check the admin address's certificate")?;
@@ -146,17 +153,33 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// Reads `[admin]` of the file, and the `listen` in it.
-fn section(file: &Path) -> Result<(SocketAddr, toml::Value), Untold> {
+fn section(file: &Path) -> Result<(SocketAddr, toml::Value), NoAddress> {
     let text = std::fs::read_to_string(file)?;
     // The parser's error quotes the line, which may contain a secret.
     let file: File = toml::from_str(&text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start.min(text.len()));
-        Untold::NotToml(text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1)
+        NoAddress::NotToml(text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1)
     })?;
-    let admin = file.admin.filter(toml::Value::is_table).ok_or(Untold::NoAdmin)?;
-    let listen = admin.get("listen").ok_or(Untold::NoListen)?;
+    let admin = file.admin.filter(toml::Value::is_table).ok_or(NoAddress::NoAdmin)?;
+    let listen = admin.get("listen").ok_or(NoAddress::NoListen)?;
     let listen = listen.as_str().and_then(|listen| listen.parse().ok());
-    Ok((listen.ok_or(Untold::NotAnAddress)?, admin))
+    Ok((listen.ok_or(NoAddress::NotAnAddress)?, admin))
+}
+
+/// Fails for a host that is not this machine: without TLS, the token could be read on the way.
+fn ensure_loopback(host: &str) -> anyhow::Result<()> {
+    let bare = host.trim_matches(['[', ']']);
+    let is_loopback = match bare.parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => bare == "localhost" || bare.ends_with(".localhost"),
+    };
+    if is_loopback {
+        return Ok(());
+    }
+    Err(with_hint(
+        format_args!("`{host}` is not this machine, so the token is sent over TLS only"),
+        "call it by https",
+    ))
 }
 
 fn wrong(text: impl std::fmt::Display) -> anyhow::Error {

@@ -5,10 +5,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::anyhow;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{self, CryptoProvider, aws_lc_rs};
-use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
@@ -17,8 +17,14 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, Signa
 /// # Errors
 /// Fails if the file cannot be read or has no certificate.
 pub(super) fn client(file: &Path) -> anyhow::Result<Arc<ClientConfig>> {
-    let certificate = CertificateDer::from_pem_file(file)
-        .with_context(|| format!("cannot read the admin certificate {}", file.display()))?;
+    // Neither the path nor what the library quotes is repeated: a key may have been pasted as either.
+    let certificate = CertificateDer::from_pem_file(file).map_err(|error| {
+        let why = match error {
+            pem::Error::Io(error) => error.to_string(),
+            _ => "it has no certificate (PEM)".to_owned(),
+        };
+        anyhow!("cannot read the file that `cert` in [admin.tls] names: {why}")
+    })?;
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = Pinned { certificate, provider: provider.clone() };
     let config = ClientConfig::builder_with_provider(provider)

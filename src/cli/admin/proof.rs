@@ -45,7 +45,11 @@ impl Unproven {
     /// Returns what to do about it.
     pub(super) fn hint(&self) -> String {
         match self {
-            Self::TooOften => "try again in a minute".to_owned(),
+            Self::TooOften => {
+                "try again in a minute; a key is also revoked by its id in [revoked] of \
+                gateway.toml, which needs no token"
+                    .to_owned()
+            }
             Self::Closed => "call it directly, and not through a proxy, or over TLS".to_owned(),
             Self::NoTokens => TOKEN_HINT.to_owned(),
             Self::NotShown => format!(

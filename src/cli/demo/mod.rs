@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
-use plan::{Demo, Keys};
 use zeroize::Zeroizing;
 
+use self::plan::{Demo, Keys};
 use super::error::with_hint;
 use super::output::print;
 use crate::policy::new_key;

@@ -16,9 +16,10 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use records::{Customers, Desk, Invalid, Tickets};
 use serde::Serialize;
 use tokio::net::TcpListener;
+
+use self::records::{Customers, Desk, Invalid, Tickets};
 
 /// Limit of a request body, in bytes.
 const LONGEST_BODY: usize = 64 * 1024;

@@ -13,7 +13,8 @@ mod update;
 mod usage;
 
 use clap::Subcommand;
-use record::One;
+
+use self::record::One;
 
 /// Create and manage keys, and print the digests of existing ones
 ///

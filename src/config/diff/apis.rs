@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::limits;
 use super::show::{displayed, list, setting};
 use crate::config::units::show_duration;
-use crate::config::{ApiConfig, Config, Place, Protocol, Upstream};
+use crate::config::{ApiConfig, Config, Upstream};
 use crate::policy::{
     ApiDefinition, CredentialPlace, KeyApi, KeyApiStyle, PassThrough, Pattern, Scope,
 };
@@ -26,7 +26,7 @@ pub(super) fn apis(old: &Config, new: &Config, lines: &mut Vec<String>) {
     }
 }
 
-// Exceeds 60 lines because it lists every setting once.
+// Longer than 60 lines: every setting once.
 fn api(old: &ApiConfig, new: &ApiConfig, all: &mut Vec<String>) {
     fn debug<T: Debug>(value: &T) -> String {
         format!("{value:?}").to_lowercase()
@@ -100,24 +100,12 @@ fn api(old: &ApiConfig, new: &ApiConfig, all: &mut Vec<String>) {
 }
 
 fn upstreams(api: &ApiConfig) -> String {
-    let show = |upstream: &Upstream| {
-        let scheme = match upstream.protocol {
-            Protocol::Http1 => "http",
-            Protocol::Http1Tls => "https",
-            Protocol::Http2 => "h2c",
-            Protocol::Http2Tls => "h2",
-        };
-        match &upstream.place {
-            Place::Tcp(..) => format!("{scheme}://{}", upstream.authority),
-            Place::Unix(path) => format!("unix:{}", path.display()),
-        }
-    };
     if api.upstream_by_environment.is_empty() {
-        return list(&api.upstreams, show);
+        return list(&api.upstreams, Upstream::url);
     }
     let by_name = api.definition.environments.iter().zip(&api.upstream_by_environment);
     let named = by_name.filter_map(|(environment, index)| {
-        Some(format!("{} {}", environment.name, show(api.upstreams.get(*index)?)))
+        Some(format!("{} {}", environment.name, api.upstreams.get(*index)?.url()))
     });
     named.collect::<Vec<_>>().join(", ")
 }

@@ -51,7 +51,7 @@ pub(super) fn keys(old: &Config, new: &Config, known: &Known<'_>) -> (Vec<String
     (lines.finish(), lost)
 }
 
-// Exceeds 60 lines because it lists every setting of a key once.
+// Longer than 60 lines: every setting of a key once.
 fn key_changes(
     (old_config, old): (&Config, &KeyConfig),
     (new_config, new): (&Config, &KeyConfig),

@@ -7,7 +7,7 @@ use crate::config::{Config, Store};
 
 /// Appends the changes that need a restart to `restart`, and those that take effect immediately to
 /// `lines`.
-// Exceeds 60 lines because it lists every setting once.
+// Longer than 60 lines: every setting once.
 pub(super) fn server(
     old: &Config,
     new: &Config,

@@ -15,7 +15,7 @@ const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// Reads the CORS settings. Returns `None` without the table.
-// Exceeds 60 lines because it reads every setting once, with its checks.
+// Longer than 60 lines: every setting once, with its checks.
 pub(super) fn cors(
     api: Section<'_>,
     credentials: &[CredentialPlace],
@@ -90,7 +90,7 @@ pub(super) fn cors(
 
 /// Reads an origin in the form that browsers send (RFC 6454 §6.2), because origins are compared
 /// byte by byte.
-// Exceeds 60 lines because every fault of an origin has its own hint.
+// Longer than 60 lines: every fault of an origin has its own hint.
 fn origin(section: Section<'_>, text: Text<'_>) -> Option<Box<str>> {
     let report = section.report;
     let fault = |message: &str, hint: String| {

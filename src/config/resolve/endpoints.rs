@@ -79,14 +79,16 @@ pub(super) fn explain(why: Unreachable, index: usize, apis: &[&ApiDefinition]) -
     match why {
         Unreachable::OutsideBasePath => {
             format!(
-                "it is outside of the `base_path` of `{}`, `{}`, which is part of the pattern",
-                apis[index].name, apis[index].base_path
+                "it is outside of the `base_path` of {}, {}, which is part of the pattern",
+                quote(&apis[index].name),
+                quote(&apis[index].base_path)
             )
         }
         Unreachable::BelongsTo(other) => {
             format!(
-                "such a path belongs to `{}`, whose `base_path` `{}` is longer",
-                apis[other].name, apis[other].base_path
+                "such a path belongs to {}, whose `base_path` {} is longer",
+                quote(&apis[other].name),
+                quote(&apis[other].base_path)
             )
         }
     }

@@ -107,7 +107,7 @@ fn table(
 }
 
 /// Reads the URL of an upstream. Messages never quote it, because it may contain a password.
-// Exceeds 60 lines because every part of the URL has its own hint.
+// Longer than 60 lines: every part of the URL has its own hint.
 fn upstream(context: Context<'_>, text: Text<'_>, ca: Option<&PathBuf>) -> Option<Upstream> {
     let fault = |message: &str, hint: &str| {
         context.report.error_with_hint(text.at, message, hint);

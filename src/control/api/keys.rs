@@ -209,7 +209,11 @@ async fn update_key(
     post,
     path = "/v1/keys/{id}/pause",
     tag = "keys",
-    params(("id" = String, Path, description = "The key's id.")),
+    params(
+        ("id" = String, Path, description = "The key's id."),
+        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant \
+            for; without one, or with `*`, whichever there is."),
+    ),
     responses((
         status = OK,
         description = "The record; the key is refused.",
@@ -220,9 +224,10 @@ async fn update_key(
 async fn pause_key(
     call: ManagerCall,
     Parameters(Nothing {}): Parameters<Nothing>,
+    IfMatch(revision): IfMatch,
 ) -> Answer<Tagged<KeyView>> {
     let change = |keys: Arc<KeyOperations>, actor: Actor, id: String| async move {
-        keys.set_paused(&actor, &id, true, None).await
+        keys.set_paused(&actor, &id, true, revision).await
     };
     call.change("key.pause", change).await
 }
@@ -232,7 +237,11 @@ async fn pause_key(
     post,
     path = "/v1/keys/{id}/resume",
     tag = "keys",
-    params(("id" = String, Path, description = "The key's id.")),
+    params(
+        ("id" = String, Path, description = "The key's id."),
+        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant \
+            for; without one, or with `*`, whichever there is."),
+    ),
     responses((
         status = OK,
         description = "The record; the key is accepted.",
@@ -243,9 +252,10 @@ async fn pause_key(
 async fn resume_key(
     call: ManagerCall,
     Parameters(Nothing {}): Parameters<Nothing>,
+    IfMatch(revision): IfMatch,
 ) -> Answer<Tagged<KeyView>> {
     let change = |keys: Arc<KeyOperations>, actor: Actor, id: String| async move {
-        keys.set_paused(&actor, &id, false, None).await
+        keys.set_paused(&actor, &id, false, revision).await
     };
     call.change("key.resume", change).await
 }
@@ -257,7 +267,11 @@ async fn resume_key(
     post,
     path = "/v1/keys/{id}/rotate",
     tag = "keys",
-    params(("id" = String, Path, description = "The key's id.")),
+    params(
+        ("id" = String, Path, description = "The key's id."),
+        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant \
+            for; without one, or with `*`, whichever there is."),
+    ),
     request_body = Option<Rotation>,
     responses((
         status = OK,
@@ -269,10 +283,11 @@ async fn resume_key(
 async fn rotate_key(
     call: ManagerCall,
     Parameters(Nothing {}): Parameters<Nothing>,
+    IfMatch(revision): IfMatch,
     OptionalJson(rotation): OptionalJson<Rotation>,
 ) -> Answer<Tagged<CreatedKey>> {
     let rotate = |keys: Arc<KeyOperations>, actor: Actor, id: String| async move {
-        keys.rotate(&actor, &id, rotation, None).await
+        keys.rotate(&actor, &id, rotation, revision).await
     };
     call.change("key.rotate", rotate).await
 }

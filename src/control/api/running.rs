@@ -6,8 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::config::{
-    ApiConfig, Config, LogFormat, Place, Protocol, Tls, TlsFiles, TlsProfile, Upstream,
-    show_duration,
+    ApiConfig, Config, LogFormat, Tls, TlsFiles, TlsProfile, Upstream, show_duration,
 };
 use crate::control::revoked::RevokedView;
 use crate::policy::{
@@ -275,7 +274,7 @@ fn api(config: &ApiConfig) -> ApiView {
         name: api.name.to_string(),
         hosts: texts(&api.hosts),
         base_path: api.base_path.to_string(),
-        upstreams: config.upstreams.iter().map(upstream).collect(),
+        upstreams: config.upstreams.iter().map(Upstream::url).collect(),
         credentials: api.credentials.iter().map(credential).collect(),
         environments: api
             .environments
@@ -347,19 +346,6 @@ fn api(config: &ApiConfig) -> ApiView {
         keep_alive: show_duration(config.keep_alive),
         max_body_size: config.max_body_size,
         max_requests: config.max_requests,
-    }
-}
-
-fn upstream(upstream: &Upstream) -> String {
-    let scheme = match upstream.protocol {
-        Protocol::Http1 => "http",
-        Protocol::Http1Tls => "https",
-        Protocol::Http2 => "h2c",
-        Protocol::Http2Tls => "h2",
-    };
-    match &upstream.place {
-        Place::Tcp(..) => format!("{scheme}://{}", upstream.authority),
-        Place::Unix(path) => format!("unix:{}", path.display()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Describes the reason of each check in words, and where its rule is written.
 
-use super::{Case, Facts, Keeper, Verdict};
+use super::case::{Case, Facts, Keeper, Verdict};
 use crate::config::Entry;
 use crate::keystore::Revocation;
 use crate::policy::{Api, Check, Closed, Grant, KeyRecord, Refusal, Restrictions};

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::error::Category;
 
 use super::error::{Result, ServiceError};
 use super::model::KeyView;
@@ -92,8 +93,14 @@ pub(super) fn read(body: &[u8]) -> Result<KeyRequest> {
     if body.trim_ascii_start().first() == Some(&b'[') {
         return Err(ServiceError::invalid("body", "it is not as it should be: expected an object"));
     }
+    // The parser's message would quote values, and one of them may be a key.
     let request: KeyRequest = serde_json::from_slice(body).map_err(|why| {
-        ServiceError::invalid("body", format!("it is not as it should be: {why}"))
+        let what = match why.classify() {
+            Category::Syntax | Category::Eof | Category::Io => "it is no JSON",
+            Category::Data => "a member has a wrong type, is unknown, or is missing",
+        };
+        let message = format!("it is not as it should be: {what} (column {})", why.column());
+        ServiceError::invalid("body", message)
     })?;
     let mut checks = Validation::default();
     checks.name(&request.name);

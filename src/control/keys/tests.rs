@@ -18,7 +18,7 @@ use super::error::Conflict;
 use super::*;
 use crate::config::parse;
 use crate::control::registry::Registry;
-use crate::control::site::SiteBuilder;
+use crate::control::runtime::RuntimeBuilder;
 use crate::control::table::Loader;
 use crate::keystore::{self, Change, KeyStore, Revocation, StoredKey};
 use crate::policy::{Digest, Now, Refusal};
@@ -97,22 +97,26 @@ impl Fixture {
     fn start(folder: TempDir, now: Arc<AtomicI64>, file: &str) -> Self {
         let config =
             Arc::new(parse(file, &folder.path().join("gateway.toml")).expect("a good file"));
-        let site =
-            SiteBuilder::new(1, usize::MAX).build(&config, Arc::new(config.routes()), None, None);
-        let site = Arc::new(site.expect("no authorities"));
+        let runtime = RuntimeBuilder::new(1, usize::MAX).build(
+            &config,
+            Arc::new(config.routes()),
+            None,
+            None,
+        );
+        let runtime = Arc::new(runtime.expect("no authorities"));
         let unix = now.load(Ordering::Relaxed);
-        let mut loader = Loader::new(&config, site.routes.clone(), unix);
+        let mut loader = Loader::new(&config, runtime.routes.clone(), unix);
         let opened = KeyStore::open(&folder.path().join("keygate.db"), |key| loader.add(&key))
             .expect("a store");
         loader.add_state(opened.found);
         let table = loader.finish().expect("no clashes");
         let (shared, _) = Shared::new(
-            Published { snapshot: table.snapshot(), site: site.clone() },
+            Published { snapshot: table.snapshot(), runtime: runtime.clone() },
             1,
             Clock::default(),
             Arc::new(Descriptors::claim(1)),
         );
-        let registry = Arc::new(Registry::new(shared, table, site));
+        let registry = Arc::new(Registry::new(shared, table, runtime));
         let clock = now.clone();
         let service = KeyService::new(registry.clone(), Some(opened.store.clone()), move || {
             clock.load(Ordering::Relaxed)

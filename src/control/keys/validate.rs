@@ -6,7 +6,7 @@ use super::model::{KeyChange, NewKey};
 use super::timestamp;
 use crate::config::{Config, MAX_LIMITS, parse_limit};
 use crate::keystore::StoredKey;
-use crate::policy::{AddressRange, ApiDefinition, Digest, Pattern, ReferrerPattern};
+use crate::policy::{AddressRange, ApiDefinition, Digest, Pattern, ReferrerPattern, is_new_key};
 use crate::text::fault_in_name;
 
 /// Limit of a name, in characters.
@@ -15,6 +15,12 @@ const LONGEST_NAME: usize = 200;
 const LONGEST_ORGANIZATION: usize = 1024;
 /// Limit of the entries in a list of restrictions. Each request is checked against all of them.
 const LONGEST_LIST: usize = 100;
+
+/// Returns whether a word of the text has the form of a key that was made here.
+fn contains_new_key(text: &str) -> bool {
+    let separates = |char: char| !char.is_ascii_alphanumeric() && char != '_' && char != '-';
+    text.split(separates).any(|word| is_new_key(word.as_bytes()))
+}
 
 /// The settings of a key, validated.
 #[derive(Debug, Clone, Default)]
@@ -53,6 +59,8 @@ impl Validation {
             self.fault("name", format!("a name has 1 to {LONGEST_NAME} characters"));
         } else if let Some(fault) = fault_in_name(name) {
             self.fault("name", format!("the name {fault}"));
+        } else if contains_new_key(name) {
+            self.fault("name", "the name contains a key, and names are shown in logs");
         }
     }
 
@@ -63,6 +71,8 @@ impl Validation {
             self.fault("organization", message);
         } else if let Some(fault) = fault_in_name(name) {
             self.fault("organization", format!("the name of the organization {fault}"));
+        } else if contains_new_key(name) {
+            self.fault("organization", "the name contains a key, and names are shown in logs");
         }
     }
 

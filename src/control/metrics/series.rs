@@ -12,7 +12,7 @@ const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// Writes all series.
 pub(super) fn write(page: &mut Page, metrics: &Metrics, published: &Published) {
-    let apis = &published.site.apis;
+    let apis = &published.runtime.apis;
     requests(page, metrics, apis);
     in_flight(page, metrics, apis);
     cuts(page, metrics);
@@ -97,7 +97,7 @@ fn cuts(page: &mut Page, metrics: &Metrics) {
         "Requests that ended in the middle, by reason: their key had lost its right, their time \
             was up, their body could not go on, the upstream broke off, or the client left.",
     );
-    for refusal in Refusal::ALL.into_iter().filter(|refusal| refusal.can_end_answer()) {
+    for refusal in Refusal::ALL.into_iter().filter(|refusal| refusal.can_end_response()) {
         page.sample(
             &[("outcome", refusal.code())],
             sum(&metrics.shared.workers, |stats| &stats.cuts[refusal.index()]),

@@ -157,7 +157,7 @@ mod tests {
 
     use super::*;
     use crate::config::parse;
-    use crate::control::site::SiteBuilder;
+    use crate::control::runtime::RuntimeBuilder;
     use crate::control::table::Table;
     use crate::policy::{Digest, KeyDefinition, KeyId, Restrictions, Secret};
     use crate::state::{Clock, Descriptors, Published};
@@ -166,12 +166,16 @@ mod tests {
         let file = "[server]\nlisten = \"127.0.0.1:0\"\n[[api]]\nname = \"desk\"\n\
             upstream = \"http://127.0.0.1:3000\"\n";
         let config = Arc::new(parse(file, Path::new("gateway.toml")).expect("a good file"));
-        let site =
-            SiteBuilder::new(1, usize::MAX).build(&config, Arc::new(config.routes()), None, None);
-        let site = Arc::new(site.expect("no authorities"));
-        let snapshot = Table::new(&config, site.routes.clone()).snapshot();
+        let runtime = RuntimeBuilder::new(1, usize::MAX).build(
+            &config,
+            Arc::new(config.routes()),
+            None,
+            None,
+        );
+        let runtime = Arc::new(runtime.expect("no authorities"));
+        let snapshot = Table::new(&config, runtime.routes.clone()).snapshot();
         let (shared, _) = Shared::new(
-            Published { snapshot, site },
+            Published { snapshot, runtime },
             1,
             Clock::default(),
             Arc::new(Descriptors::claim(1)),

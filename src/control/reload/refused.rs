@@ -16,6 +16,8 @@ use crate::control::guard::Objection;
 pub(super) enum Revocations {
     /// Everything that it newly revokes is in force. `warnings` are about its values.
     InForce { changes: Vec<String>, warnings: Vec<Problem> },
+    /// It has no values.
+    Nothing,
     /// It is not in force, for this reason.
     NotInForce(NotAlone),
 }
@@ -27,6 +29,7 @@ impl fmt::Display for Revocations {
                 out.write_str("in force as before: the file newly revokes no key that there is")
             }
             Self::InForce { changes, .. } => write!(out, "in force: {}", changes.join(", ")),
+            Self::Nothing => out.write_str("in force as before: the file revokes nothing"),
             Self::NotInForce(why) => {
                 write!(out, "not in force: whatever this file newly revokes ({why})")
             }
@@ -43,6 +46,9 @@ impl Controller {
         hold: Hold,
         edited: SystemTime,
     ) -> Revocations {
+        if revoked.is_empty() {
+            return Revocations::Nothing;
+        }
         let Some(all) = self.file.config.revoked.with(revoked, hold) else {
             let warnings = self.warnings_of(revoked);
             return Revocations::InForce { changes: Vec::new(), warnings };
@@ -126,6 +132,9 @@ impl Controller {
         let mut lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         match revocations {
             Revocations::InForce { changes, warnings } => {
+                if changes.is_empty() {
+                    lines.push(format!("[revoked]: {revocations}"));
+                }
                 for change in changes {
                     tracing::warn!(change, "in force although the file is refused");
                     lines.push(format!("in force although the file is refused: {change}"));
@@ -134,7 +143,7 @@ impl Controller {
                 lines.extend(warnings.iter().map(ToString::to_string));
             }
             // Most files have no `[revoked]`.
-            Revocations::NotInForce(NotAlone::Missing) => {}
+            Revocations::Nothing | Revocations::NotInForce(NotAlone::Missing) => {}
             Revocations::NotInForce(_) => lines.push(revocations.to_string()),
         }
         lines

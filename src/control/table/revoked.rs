@@ -4,18 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Table;
+use super::key_name::KeyName;
 use crate::config::{Found, Hold, NamedBy, Revoked, RevokedKey};
 use crate::keystore::Taken;
 use crate::policy::{Cause, Digest, KeyRecord};
-
-/// What identifies a key.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::control) enum KeyName {
-    /// Its id.
-    Id(String),
-    /// The digest of one of its secrets.
-    Secret(Digest),
-}
 
 impl Table {
     /// Returns whether the key with this id is permanently revoked.

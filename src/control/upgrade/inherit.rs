@@ -97,10 +97,10 @@ impl Inheritance {
             }
         }
         for link in std::mem::take(&mut self.links) {
-            let (shared, clerk) = (shared.clone(), shared.counting.employ());
-            thread::Builder::new().name("clerk".to_owned()).spawn(move || {
-                handover::serve(&link, |order| clerk.count(order, &shared));
-                shared.counting.dismiss(&clerk);
+            let (shared, relay) = (shared.clone(), shared.counting.add_relay());
+            thread::Builder::new().name("count-relay".to_owned()).spawn(move || {
+                handover::serve(&link, |order| relay.count(order, || shared.charge(order)));
+                shared.counting.remove_relay(&relay);
             })?;
         }
         Ok(())

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use crate::control::registry::Change;
+use crate::control::registry::KeyUpdate;
 use crate::keystore::UseNote;
 use crate::policy::{AccountState, Digest};
 use crate::state::{KeyAnswer, KeyCall};
@@ -62,7 +62,7 @@ pub(super) enum ToPredecessor {
     /// This process ends for this reason.
     Failed(String),
     /// Keys have changed.
-    Changed(Change),
+    Changed(KeyUpdate),
     /// The response to the key endpoints' request with this number, or `None` if there is none.
     KeyAnswer(u64, Option<WireAnswer>),
 }

@@ -86,7 +86,7 @@ fn feed(peer: &mut Peer, bytes: &[u8], cut: usize) -> Result<(), Reason> {
 }
 
 fn check(peer: &Peer) {
-    let (left, due, window) = peer.connection.receives.figures();
+    let (left, due, window) = peer.connection.receives.state();
     assert_eq!(left + due + peer.held(), window, "what is held takes up room, and nothing else");
 }
 
@@ -168,7 +168,7 @@ proptest! {
         for (_, key) in open(&peer) {
             peer.on(key, |sender, _| sender.reset(Reason::CANCEL));
         }
-        let (left, due, window) = peer.connection.receives.figures();
+        let (left, due, window) = peer.connection.receives.state();
         prop_assert_eq!(left + due, window);
     }
 }

@@ -291,6 +291,24 @@ fn named_headers_of_proxies_pass_from_trusted_ones_only() {
 }
 
 #[test]
+fn named_header_of_a_proxy_stands_once() {
+    let names = ["cf-connecting-ip", "forwarded"].map(HeaderName::from_static);
+    let snapshot = |trusted: &[AddressRange]| {
+        let definition = ApiDefinition { proxy_headers: names.to_vec(), ..api() };
+        let routes = Routes::new(vec![Api::new(definition.clone())], trusted.to_vec());
+        Snapshot { routes: Arc::new(routes), ..snapshot(definition, [key(&good())]) }
+    };
+    let trusted = snapshot(&[AddressRange::parse("198.51.100.0/24").expect("a range")]);
+    let once = by_key().header("cf-connecting-ip", "203.0.113.1");
+    let twice = once.clone().header("cf-connecting-ip", "192.0.2.1");
+    let list = by_key().header("forwarded", "for=a").header("forwarded", "for=b");
+    assert_eq!(once.refusal(&trusted), None);
+    assert_eq!(list.refusal(&trusted), None);
+    assert_eq!(twice.refusal(&trusted), Some(Refusal::RepeatedHeader));
+    assert_eq!(twice.refusal(&snapshot(&[])), None, "it is not forwarded");
+}
+
+#[test]
 fn login_in_front_can_be_what_the_upstream_checks() {
     let name = "cf-access-jwt-assertion";
     let place = PassThrough::Header(HeaderName::from_static(name));

@@ -76,7 +76,8 @@ pub(in crate::proxy) async fn accept(pool: Rc<Pool>, listener: TcpListener) {
             }
         };
         worker.stats().connections.add(1);
-        let admitted = worker.shared().connections.admit(peer.ip(), &worker.current().site.server);
+        let admitted =
+            worker.shared().connections.admit(peer.ip(), &worker.current().runtime.server);
         match admitted {
             Ok(admitted) => {
                 worker.stats().connections_refused[TooMany::InAll as usize]

@@ -14,6 +14,7 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use crate::policy::Peer;
 use crate::proxy::downstream::http1;
 use crate::proxy::downstream::http2;
 use crate::proxy::upstream::pool::Pool;
@@ -21,8 +22,6 @@ use crate::proxy::worker::closing::{Closing, READ_ON_TIME, close};
 use crate::proxy::worker::context::Worker;
 use crate::proxy::worker::deadline::{Deadline, LAST_HEAD_TIMEOUT, OVERFLOW_HEAD_TIMEOUT};
 use crate::proxy::worker::stream::Stream;
-
-use crate::policy::Peer;
 
 /// Start of an HTTP/2 connection preface (RFC 9113 §3.4). No HTTP/1.1 request starts with it.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0";
@@ -52,12 +51,12 @@ async fn begin(pool: &Rc<Pool>, stream: TcpStream, peer: IpAddr, overflow: bool)
     let worker = pool.worker();
     let _ = stream.set_nodelay(true);
     let current = worker.current();
-    let server = &current.site.server;
+    let server = &current.runtime.server;
     let (handshake, mut header) = (server.handshake_timeout, server.header_timeout);
     if overflow {
         header = header.min(OVERFLOW_HEAD_TIMEOUT);
     }
-    let tls = current.site.tls.clone();
+    let tls = current.runtime.tls.clone();
     drop(current);
     let now = Instant::now();
     let Some(tls) = tls else {

@@ -72,7 +72,9 @@ async fn serve_requests(connection: &Rc<Connection>, client: &Rc<Client>, until:
     while let Some(arrived) = head(worker, client, &mut deadline, first).await {
         first = false;
         match exchange(connection, client, arrived, &mut deadline).await {
-            Next::Request => deadline.set(worker.soon(worker.current().site.server.idle_timeout)),
+            Next::Request => {
+                deadline.set(worker.soon(worker.current().runtime.server.idle_timeout))
+            }
             Next::End(end) => return end,
         }
     }
@@ -91,7 +93,7 @@ async fn head(
     poll_fn(|cx| {
         let limits = {
             let current = worker.current();
-            let server = &current.site.server;
+            let server = &current.runtime.server;
             Limits { size: server.max_header_size, fields: server.max_headers }
         };
         if let Poll::Ready(arrived) = client.poll_head(cx, limits) {
@@ -99,7 +101,7 @@ async fn head(
         }
         if !begun && client.has_begun() {
             begun = true;
-            deadline.set(Instant::now() + worker.current().site.server.header_timeout);
+            deadline.set(Instant::now() + worker.current().runtime.server.header_timeout);
         }
         // While another process takes over, a connection may have one more request: closing it
         // could lose a request in transit.
@@ -162,7 +164,7 @@ fn read<'c>(
     let mut fields = Fields::new();
     let head = arrived.and_then(|arrived| {
         let (head, rest) = buffer.split_at_mut(arrived.head);
-        let head = http1::request(head, current.site.server.max_headers, &mut fields)?;
+        let head = http1::request(head, current.runtime.server.max_headers, &mut fields)?;
         Ok((head, &rest[..arrived.filled - arrived.head]))
     });
     let judged = match head {

@@ -1,5 +1,6 @@
 //! A client's HTTP/2 connection: one task reads from it, serves its streams and writes to it.
 
+mod client;
 pub(in crate::proxy) mod ready_set;
 pub(in crate::proxy) mod responder;
 pub(in crate::proxy) mod stream;
@@ -11,70 +12,24 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::AsyncWrite as _;
-use tokio::time::Instant;
 
-use crate::http2::{self, Event, Limits, Reason};
+use crate::http2::{Event, Reason};
 use crate::policy::Peer;
-use crate::proxy::downstream::http2::ready_set::ReadySet;
+use crate::proxy::downstream::http2::client::Client;
 use crate::proxy::downstream::http2::responder::Responder;
-use crate::proxy::downstream::http2::stream::{FULL, Slot, Tools};
+use crate::proxy::downstream::http2::stream::{Slot, Tools};
 use crate::proxy::request::connection::Connection;
 use crate::proxy::upstream::pool::Pool;
 use crate::proxy::worker::closing::{Closing, READ_ON_TIME, close};
-use crate::proxy::worker::deadline::{Deadline, OVERFLOW_HEAD_TIMEOUT, TransferTimeout};
-use crate::proxy::worker::stream::Stream;
-use crate::proxy::worker::stream::poll_read;
+use crate::proxy::worker::deadline::OVERFLOW_HEAD_TIMEOUT;
+use crate::proxy::worker::stream::{FULL, Stream, poll_read};
 
-/// Timeout for a client to answer a PING.
-const PING_TIMEOUT: Duration = Duration::from_secs(20);
-/// Longest time that a closing connection stays open without a request in flight, to write what is
-/// left.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Reads of at most this many bytes may hold a header block, and are wiped.
 const SMALL: usize = 4096;
-/// Time without a request after which a connection releases the memory that it keeps for the next
-/// one.
-const TIDY: Duration = Duration::from_secs(2);
-
-/// One connection.
-struct Client {
-    connection: Rc<Connection>,
-    stream: Stream,
-    /// HTTP/2 state. A slot is `None` only until the header block that opened its stream has been
-    /// read.
-    http: http2::Connection<Option<Slot>>,
-    /// Received bytes of an incomplete frame.
-    rest: Vec<u8>,
-    /// When reading was last suspended because the client does not read either, in monotonic
-    /// nanoseconds.
-    unread: u64,
-    /// Number of bytes of the output buffer that have been sent.
-    sent: usize,
-    ready: Arc<ReadySet>,
-    /// Wakers of the streams, by slab key.
-    wakers: Vec<Waker>,
-    /// Idle responders.
-    responders: Vec<Responder>,
-    /// Slab key of the stream that is served first.
-    turn: usize,
-    /// Timeout for the client to take what is sent. `None` until the client has first blocked a
-    /// write.
-    write_timeout: Option<TransferTimeout>,
-    /// When to check all timeouts.
-    deadline: Deadline,
-    /// When bytes were last received, and when an unanswered PING was sent, in monotonic
-    /// nanoseconds.
-    heard: u64,
-    asked: Option<u64>,
-    /// Whether the connection closes as soon as everything has been sent.
-    told: bool,
-}
-
 /// Serves a connection until it closes or the gateway has drained.
 pub(in crate::proxy) async fn serve(pool: &Rc<Pool>, stream: Stream, peer: Peer, overflow: bool) {
     let worker = pool.worker();
@@ -86,50 +41,13 @@ pub(in crate::proxy) async fn serve(pool: &Rc<Pool>, stream: Stream, peer: Peer,
 }
 
 impl Client {
-    fn new(connection: Rc<Connection>, stream: Stream) -> Self {
-        let worker = &connection.worker;
-        let now = worker.now().monotonic;
-        let current = worker.current();
-        let server = &current.site.server;
-        let limits = Limits {
-            streams: server.max_streams,
-            size: server.max_header_size,
-            fields: server.max_headers,
-            budget: server.http2_frame_budget as u64,
-        };
-        Self {
-            stream,
-            http: http2::Connection::new(limits, now),
-            rest: Vec::new(),
-            unread: now,
-            sent: 0,
-            ready: ReadySet::new(server.max_streams as usize),
-            wakers: Vec::new(),
-            responders: Vec::new(),
-            turn: 0,
-            write_timeout: None,
-            deadline: Deadline::new(
-                Instant::now() + server.idle_timeout.min(server.header_timeout).min(TIDY),
-            ),
-            heard: now,
-            asked: None,
-            told: false,
-            connection,
-        }
-    }
-
-    /// Returns the byte stream. Drops all HTTP/2 streams.
-    fn into_stream(self) -> Stream {
-        self.stream
-    }
-
     /// Serves the connection. Resolves with how to close it.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Closing> {
         self.ready.serve_on(cx);
         self.http.set_time(self.connection.worker.recent().monotonic);
         loop {
             let mut again = false;
-            while !self.told {
+            while !self.is_closing {
                 // Do not read from a client that does not read its responses.
                 if self.http.out.len() >= FULL {
                     self.unread = self.connection.worker.recent().monotonic;
@@ -153,9 +71,9 @@ impl Client {
             {
                 self.wind_down();
             }
-            self.told |= self.http.is_over();
+            self.is_closing |= self.http.is_over();
             match self.poll_out(cx) {
-                Poll::Ready(Ok(())) if self.told => return Poll::Ready(self.finished()),
+                Poll::Ready(Ok(())) if self.is_closing => return Poll::Ready(self.finished()),
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(Closing::Abandoned),
                 Poll::Pending => {
@@ -168,12 +86,12 @@ impl Client {
             }
         }
         while self.deadline.poll(cx).is_ready() {
-            if let Some(end) = self.look_after() {
+            if let Some(end) = self.check_timeouts() {
                 return Poll::Ready(end);
             }
             match self.poll_out(cx) {
                 Poll::Ready(Err(_)) => return Poll::Ready(Closing::Abandoned),
-                Poll::Ready(Ok(())) if self.told => return Poll::Ready(self.finished()),
+                Poll::Ready(Ok(())) if self.is_closing => return Poll::Ready(self.finished()),
                 _ => {}
             }
         }
@@ -183,7 +101,7 @@ impl Client {
     /// Returns how to close once everything has been sent. We do not linger for a client that has
     /// fallen silent.
     fn finished(&self) -> Closing {
-        let silent = self.connection.worker.recent().monotonic.saturating_sub(self.heard);
+        let silent = self.connection.worker.recent().monotonic.saturating_sub(self.received_at);
         if Duration::from_nanos(silent) < OVERFLOW_HEAD_TIMEOUT {
             Closing::Lingering(READ_ON_TIME)
         } else {
@@ -213,11 +131,11 @@ impl Client {
         }
         buffer[..before].copy_from_slice(&self.rest);
         self.rest.clear();
-        self.heard = worker.now().monotonic;
-        self.asked = None;
+        self.received_at = worker.now().monotonic;
+        self.pinged_at = None;
         let mut input = &buffer[..before + read];
         loop {
-            let next = self.http.read(input, &mut worker.block(), self.heard)?;
+            let next = self.http.read(input, &mut worker.block(), self.received_at)?;
             let Some((length, event)) = next else { break };
             input = &input[length..];
             self.take(event);
@@ -268,7 +186,7 @@ impl Client {
             }
             Event::Window { key: None } => {
                 for (key, slot) in self.http.streams() {
-                    if slot.as_ref().is_some_and(Slot::is_answering) {
+                    if slot.as_ref().is_some_and(Slot::is_responding) {
                         self.ready.add(key);
                     }
                 }

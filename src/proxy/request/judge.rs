@@ -21,17 +21,17 @@ use crate::state::{KeyCall, RefusedKey, RefusedRequest};
 
 /// A judged request, without its head.
 pub(in crate::proxy) struct Judged<'s> {
-    pub(in crate::proxy) outcome: Outcome<'s>,
+    pub(in crate::proxy) disposition: Disposition<'s>,
     pub(in crate::proxy) entry: LogEntry,
     pub(in crate::proxy) reply: ResponseContext<'s>,
 }
 
 /// What to do with a judged request.
-pub(in crate::proxy) enum Outcome<'s> {
+pub(in crate::proxy) enum Disposition<'s> {
     /// Forward the request to the upstream.
     Forward(Admission<'s>, Outbound),
     /// Answer the request with Keygate's own key endpoints.
-    /// Boxed, because it is rare and would make every request's outcome larger.
+    /// Boxed, because it is rare and would make every request's disposition larger.
     KeyEndpoint(Admission<'s>, Box<KeyCall>),
     /// Answer a browser's CORS preflight with these header lines.
     Preflight(&'s [u8]),
@@ -68,32 +68,32 @@ pub(in crate::proxy) fn judge<'s>(
             Err(refusal) => Err(permit.refused(refusal, now)),
         }
     });
-    let outcome = match admitted {
+    let disposition = match admitted {
         Ok((admission, body)) => {
             note_admitted(worker, head, &admission, &mut entry, &mut reply);
             let request_id = reply.request_id.as_str();
             match admission.responder() {
                 Responder::Upstream => {
                     match Outbound::new(current, &admission, head, version, body, request_id) {
-                        Ok(outbound) => Outcome::Forward(admission, outbound),
-                        Err(refusal) => Outcome::Refused(admission.refused(refusal)),
+                        Ok(outbound) => Disposition::Forward(admission, outbound),
+                        Err(refusal) => Disposition::Refused(admission.refused(refusal)),
                     }
                 }
                 Responder::KeyEndpoints => {
                     let call = key_endpoint::call(&admission, head, request_id);
-                    Outcome::KeyEndpoint(admission, Box::new(call))
+                    Disposition::KeyEndpoint(admission, Box::new(call))
                 }
                 Responder::Preflight => {
-                    Outcome::Preflight(admission.api().preflight_lines(head.fields))
+                    Disposition::Preflight(admission.api().preflight_lines(head.fields))
                 }
             }
         }
         Err(refused) => {
             note_refused(worker, head, &refused, &mut entry, &mut reply);
-            Outcome::Refused(refused)
+            Disposition::Refused(refused)
         }
     };
-    Judged { outcome, entry, reply }
+    Judged { disposition, entry, reply }
 }
 
 fn note_admitted<'s>(
@@ -139,7 +139,7 @@ fn has_room(
     body: Length,
 ) -> Result<(), Refusal> {
     let forwarded = permit.responder() == Responder::Upstream;
-    let Some(api) = current.site.apis.get(permit.api_index()).filter(|_| forwarded) else {
+    let Some(api) = current.runtime.apis.get(permit.api_index()).filter(|_| forwarded) else {
         return Ok(());
     };
     if let Length::Exact(length) = body
@@ -159,7 +159,7 @@ fn has_room(
 /// Keeps what is needed to explain later why a request was refused.
 fn remember(worker: &Worker, head: &Head<'_>, refused: &Refused<'_>, request_id: &str, now: Now) {
     let current = worker.current();
-    let apis = current.site.routes.apis();
+    let apis = current.runtime.routes.apis();
     let safe = |text| redacted(text, |text| contains_key(apis, text));
     let field = |name| {
         head.fields
@@ -179,7 +179,7 @@ fn remember(worker: &Worker, head: &Head<'_>, refused: &Refused<'_>, request_id:
     ];
     let api = refused.api.map(|(_, api)| api.definition().name.clone());
     let address =
-        client_address(head.peer.address, head.fields, current.site.routes.trusted_proxies())
+        client_address(head.peer.address, head.fields, current.runtime.routes.trusted_proxies())
             .unwrap_or(head.peer.address);
     let known = refused.key.map(|record| RefusedKey::Known(record.clone()));
     let dead = || match (refused.refusal, refused.api) {

@@ -10,11 +10,11 @@ use http::Version;
 
 use crate::policy::{Digest, Head, HeaderKind, KeyRecord, Now, Refusal, contains_key, field_text};
 use crate::proxy::request::connection::Connection;
-use crate::proxy::worker::current::{Current, CurrentSite};
-use crate::proxy::worker::in_flight::Entry;
+use crate::proxy::worker::current::{Current, CurrentRuntime};
+use crate::proxy::worker::in_flight::InFlightRequest;
 use crate::proxy::worker::log::{LONGEST_HOST, LONGEST_METHOD, LONGEST_PATH, Logged, redacted};
 use crate::proxy::worker::request_id::RequestId;
-use crate::proxy::worker::request_state::{Outcome, RequestState};
+use crate::proxy::worker::request_state::{RequestOutcome, RequestState};
 use crate::stats::{ApiStats, CutShort};
 use crate::text::clipped;
 
@@ -22,7 +22,7 @@ use crate::text::clipped;
 /// or earlier if the client leaves.
 pub(in crate::proxy) struct LogEntry {
     connection: Rc<Connection>,
-    site: CurrentSite,
+    runtime: CurrentRuntime,
     /// When the request's head was read, in monotonic nanoseconds and in Unix seconds.
     started: (u64, i64),
     api: Option<usize>,
@@ -61,7 +61,7 @@ impl LogEntry {
     ) -> Self {
         connection.request_started();
         connection.worker.stats().requests_in_flight.add(1);
-        let line = current.site.log_requests.then(|| {
+        let line = current.runtime.log_requests.then(|| {
             let host = head.fields.first(HeaderKind::Host).and_then(field_text);
             let host = host.or(head.target.authority);
             Box::new(Line {
@@ -76,7 +76,7 @@ impl LogEntry {
         });
         Self {
             connection: connection.clone(),
-            site: current.site.clone(),
+            runtime: current.runtime.clone(),
             started: (now.monotonic, now.unix),
             api: None,
             status: 0,
@@ -112,9 +112,9 @@ impl LogEntry {
         state: &Rc<RequestState>,
     ) {
         let worker = &self.connection.worker;
-        let entry = Entry {
+        let entry = InFlightRequest {
             digest,
-            site: self.site.clone(),
+            runtime: self.runtime.clone(),
             api,
             state: state.clone(),
             began: worker.soon(Duration::ZERO),
@@ -127,7 +127,7 @@ impl LogEntry {
 
     /// Returns this worker's counters for the API.
     fn api_stats(&self) -> Option<&ApiStats> {
-        self.site.apis.get(self.api?)?.stats.get(self.connection.worker.index())
+        self.runtime.apis.get(self.api?)?.stats.get(self.connection.worker.index())
     }
 
     /// Returns the request's state, or `None` before it is forwarded.
@@ -166,7 +166,7 @@ impl LogEntry {
     /// do.
     pub(in crate::proxy) fn errors_distinguish(&self) -> bool {
         self.api
-            .and_then(|api| self.site.routes.apis().get(api))
+            .and_then(|api| self.runtime.routes.apis().get(api))
             .is_none_or(|api| api.definition().errors_distinguish)
     }
 
@@ -254,9 +254,9 @@ impl LogEntry {
         match (self.refusal, self.state().map(|state| state.outcome())) {
             (Some(refusal), _) => Ended::Refused(refusal),
             (None, None) => Ended::Answered,
-            (None, Some(Outcome::Whole)) => Ended::Forwarded,
-            (None, Some(Outcome::Cut(refusal))) => Ended::Cut(refusal),
-            (None, Some(Outcome::CutShort(why))) => Ended::CutShort(why),
+            (None, Some(RequestOutcome::Whole)) => Ended::Forwarded,
+            (None, Some(RequestOutcome::Cancelled(refusal))) => Ended::Cut(refusal),
+            (None, Some(RequestOutcome::CutShort(why))) => Ended::CutShort(why),
         }
     }
 
@@ -289,8 +289,8 @@ impl LogEntry {
     }
 
     fn log(&self, line: &Line, ended: Ended, duration: u64) {
-        let api = self.api.and_then(|api| self.site.apis.get(api));
-        let apis = self.site.routes.apis();
+        let api = self.api.and_then(|api| self.runtime.apis.get(api));
+        let apis = self.runtime.routes.apis();
         let safe = |text| redacted(text, |text| contains_key(apis, text));
         let logged = Logged {
             time: self.started.1,

@@ -5,10 +5,11 @@ use http::StatusCode;
 
 use crate::policy::{Now, Refusal, Refused, Sink as _, refuse};
 use crate::proxy::request::log_entry::LogEntry;
-use crate::proxy::request::response::{Response, ResponseHeader, has_content};
+use crate::proxy::request::response::{Response, ResponseHeader};
 use crate::proxy::request::response_body::Content;
 use crate::proxy::worker::body::Length;
 use crate::proxy::worker::request_id::RequestId;
+use crate::syntax::has_content;
 
 /// What a response depends on besides its content.
 pub(in crate::proxy) struct ResponseContext<'s> {

@@ -10,11 +10,11 @@ use http::StatusCode;
 
 use crate::http1::ResponseHead;
 use crate::policy::{Admission, Caller, HeaderKind, Refusal, Refused, prepare_response};
-use crate::proxy::request::judge::{Judged, Outcome};
+use crate::proxy::request::judge::{Disposition, Judged};
 use crate::proxy::request::key_endpoint;
 use crate::proxy::request::log_entry::LogEntry;
 use crate::proxy::request::reply::{ResponseContext, preflight_response, refusal_response};
-use crate::proxy::request::response::{Response, ResponseHeader, has_content};
+use crate::proxy::request::response::{Response, ResponseHeader};
 use crate::proxy::request::response_body::Content;
 use crate::proxy::upstream::forward::forward;
 use crate::proxy::upstream::outbound::ReadHead;
@@ -27,6 +27,7 @@ use crate::proxy::worker::context::Worker;
 use crate::proxy::worker::current::Current;
 use crate::proxy::worker::deadline::Deadline;
 use crate::proxy::worker::request_state::RequestState;
+use crate::syntax::has_content;
 
 /// Answers a judged request. `body` is the client's. `deadline` holds the timeouts until the
 /// response begins.
@@ -38,18 +39,18 @@ pub(in crate::proxy) async fn respond(
     deadline: &mut Deadline,
 ) -> Response {
     let worker = pool.worker();
-    let Judged { outcome, mut entry, reply } = judged;
-    match outcome {
-        Outcome::Refused(refused) => refusal_response(&refused, &reply, entry),
-        Outcome::Preflight(lines) => preflight_response(lines, &reply, entry),
-        Outcome::KeyEndpoint(admission, call) => {
+    let Judged { disposition, mut entry, reply } = judged;
+    match disposition {
+        Disposition::Refused(refused) => refusal_response(&refused, &reply, entry),
+        Disposition::Preflight(lines) => preflight_response(lines, &reply, entry),
+        Disposition::KeyEndpoint(admission, call) => {
             // Boxed, because it is rare and would make every request's future larger.
             Box::pin(key_endpoint::answer(worker, &admission, *call, body, &reply, entry)).await
         }
-        Outcome::Forward(admission, outbound) => {
+        Disposition::Forward(admission, outbound) => {
             let body = RequestBody::new(
                 body,
-                &current.site,
+                &current.runtime,
                 admission.api_index(),
                 reply.grpc && outbound.is_http2(),
             );
@@ -129,11 +130,11 @@ impl ReadHead for HeadReader<'_, '_> {
     fn read(&self, head: &ResponseHead<'_, '_>) -> ResponseHeader {
         self.came.set(self.worker.now().monotonic);
         self.state.moved(self.worker.soon(Duration::ZERO));
-        answer_head(head, self.admission, self.reply)
+        response_header(head, self.admission, self.reply)
     }
 }
 
-fn answer_head(
+fn response_header(
     head: &ResponseHead<'_, '_>,
     admission: &Admission<'_>,
     reply: &ResponseContext<'_>,

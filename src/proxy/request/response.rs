@@ -75,11 +75,3 @@ impl Response {
         Self { head, body: ResponseBody::new(content, entry, grpc), close: false }
     }
 }
-
-/// Returns whether a response may have content, whatever length its head declares (RFC 9110
-/// §6.4.1). A 205 must not have any, but is framed as if it could (RFC 9112 §6.3).
-pub(in crate::proxy) fn has_content(status: StatusCode, to_head: bool) -> bool {
-    !to_head
-        && !status.is_informational()
-        && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-}

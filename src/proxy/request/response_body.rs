@@ -4,7 +4,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
-use crate::policy::{Refusal, grpc_trailers, prepare_answer_trailers};
+use crate::policy::{Refusal, grpc_trailers, prepare_response_trailers};
 use crate::proxy::request::log_entry::LogEntry;
 use crate::proxy::upstream::http1::Exchange;
 use crate::proxy::upstream::response::{Part, UpstreamBody};
@@ -73,7 +73,7 @@ impl ResponseBody {
         };
         let part = match part {
             Ok(Part::Trailers(mut trailers)) => {
-                prepare_answer_trailers(&mut trailers);
+                prepare_response_trailers(&mut trailers);
                 if trailers.is_empty() {
                     return Poll::Ready(None);
                 }

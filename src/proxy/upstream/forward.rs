@@ -204,8 +204,8 @@ fn answered<R: ReadHead>(
     reader: &R,
 ) -> Result<(R::Kept, UpstreamBody), Refusal> {
     let (parts, body) = response.into_parts();
-    // HTTP/2 has no 101 response (RFC 9113 §8.6).
-    if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+    // HTTP/2 has no 101 response (RFC 9113 §8.6), and no status is above 599 (RFC 9110 §15).
+    if parts.status == StatusCode::SWITCHING_PROTOCOLS || parts.status.as_u16() > 599 {
         return Err(Refusal::UpstreamFailed);
     }
     let fields = Fields::from(&parts.headers);

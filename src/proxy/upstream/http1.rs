@@ -11,7 +11,7 @@ use http::{Method, StatusCode};
 use tokio::io::AsyncWrite as _;
 
 use crate::http1::{self, Body, LAST_CHUNK, Limits, Piece, ResponseHead, find_end, keeps_alive};
-use crate::policy::{Fields, wipe};
+use crate::policy::{Fields, HeaderKind, wipe};
 use crate::proxy::upstream::failed::{Failed, Unanswered};
 use crate::proxy::upstream::outbound::{Asked, ReadHead, names_websocket};
 use crate::proxy::upstream::pool::Pool;
@@ -21,7 +21,7 @@ use crate::proxy::worker::stream::Stream;
 use crate::proxy::worker::stream::poll_read;
 
 /// Limits on the upstream's response head.
-const ANSWER: Limits = Limits { size: 128 * 1024, fields: 256 };
+const RESPONSE_LIMITS: Limits = Limits { size: 128 * 1024, fields: 256 };
 /// Most interim responses (RFC 9110 §15.2) before the final one.
 const MOST_INTERIM: u32 = 32;
 
@@ -224,7 +224,8 @@ impl Exchange {
         let Reading::Head { searched, interim } = &mut self.reading else {
             return Err(Failed::Upstream(io::ErrorKind::InvalidInput.into()));
         };
-        let Some(end) = find_end(received, *searched, ANSWER.size).map_err(Failed::malformed)?
+        let Some(end) =
+            find_end(received, *searched, RESPONSE_LIMITS.size).map_err(Failed::malformed)?
         else {
             *searched = received.len();
             return Ok(Parsed::Partial);
@@ -232,8 +233,8 @@ impl Exchange {
         *searched = 0;
         let (head, rest) = received.split_at_mut(end);
         let mut fields = Fields::new();
-        let (status, version) =
-            http1::response(head, ANSWER.fields, &mut fields).map_err(Failed::malformed)?;
+        let (status, version) = http1::response(head, RESPONSE_LIMITS.fields, &mut fields)
+            .map_err(Failed::malformed)?;
         let head = ResponseHead { status, version, fields: &fields };
         let switches = status == StatusCode::SWITCHING_PROTOCOLS;
         // A protocol switch must have been asked for, and must name the protocol (RFC 9110
@@ -250,7 +251,17 @@ impl Exchange {
         }
         let body =
             http1::response_body(&head, asked.method == Method::HEAD).map_err(Failed::malformed)?;
-        let reusable = !switches && keeps_alive(version, &fields);
+        // Such a 204 or 304 promises content that it must not have (RFC 9110 §8.6, RFC 9112 §6.1).
+        // If the content came late, it would look like the next response.
+        let promises_content = match status {
+            StatusCode::NO_CONTENT => {
+                fields.has(HeaderKind::TransferEncoding)
+                    || fields.all(HeaderKind::ContentLength).any(|length| length != b"0")
+            }
+            StatusCode::NOT_MODIFIED => fields.has(HeaderKind::TransferEncoding),
+            _ => false,
+        };
+        let reusable = !switches && !promises_content && keeps_alive(version, &fields);
         self.reading = Reading::Body { body, reusable };
         self.rest.extend_from_slice(rest);
         let kept = reader.read(&head);

@@ -117,7 +117,7 @@ pub(in crate::proxy) fn destination<'c>(
 ) -> Option<(&'c ApiConfig, &'c UpstreamState)> {
     let environment =
         if let Caller::Key { environment, .. } = admission.caller() { environment } else { None };
-    let api = current.site.apis.get(admission.api_index())?;
+    let api = current.runtime.apis.get(admission.api_index())?;
     Some((&api.config, api.upstream(environment)?))
 }
 

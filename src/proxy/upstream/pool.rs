@@ -111,7 +111,7 @@ impl Pool {
         if unused.len() < MOST_UNUSED {
             unused.push(one);
         } else {
-            one.stream.say_goodbye();
+            one.stream.start_shutdown();
         }
     }
 
@@ -136,7 +136,7 @@ impl Pool {
     pub(in crate::proxy) fn close_unused(&self, current: &Published, now: u64) {
         let longest = |id: u64| {
             let api = current
-                .site
+                .runtime
                 .apis
                 .iter()
                 .find(|api| api.upstreams.iter().any(|upstream| upstream.id == id))?;
@@ -149,7 +149,7 @@ impl Pool {
                     .is_some_and(|longest| now.saturating_sub(unused.since) < longest)
                     && unused.is_good();
                 if !is_kept {
-                    unused.stream.say_goodbye();
+                    unused.stream.start_shutdown();
                 }
                 is_kept
             });
@@ -171,7 +171,7 @@ impl Pool {
             .max_by_key(|unused| unused.len())
             .and_then(|unused| (!unused.is_empty()).then(|| unused.remove(0)));
         if let Some(mut longest) = longest {
-            longest.stream.say_goodbye();
+            longest.stream.start_shutdown();
         }
     }
 

@@ -13,15 +13,15 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::policy::{Refusal, prepare_trailers};
 use crate::proxy::worker::body::{Broken, ClientBody, cancelled};
-use crate::proxy::worker::current::CurrentSite;
+use crate::proxy::worker::current::CurrentRuntime;
 use crate::proxy::worker::deadline::TransferTimeout;
 use crate::proxy::worker::request_state::RequestState;
 
 /// A client's body on its way to the upstream.
 pub(in crate::proxy) struct RequestBody {
-    /// The site and the index of the API in it, which decide which trailers may pass. `None` if
+    /// The runtime and the index of the API in it, which decide which trailers may pass. `None` if
     /// there is no body.
-    api: Option<(CurrentSite, usize)>,
+    api: Option<(CurrentRuntime, usize)>,
     /// Number of bytes that the API still accepts.
     room: usize,
     state: Rc<RequestState>,
@@ -36,19 +36,19 @@ impl RequestBody {
     /// messages, which may have long pauses.
     pub(in crate::proxy) fn new(
         incoming: Option<Rc<dyn ClientBody>>,
-        site: &CurrentSite,
+        runtime: &CurrentRuntime,
         api: usize,
         messages: bool,
     ) -> Self {
         let incoming = incoming.filter(|incoming| !incoming.is_done());
-        let room = site.apis.get(api).map_or(0, |api| api.config.max_body_size);
+        let room = runtime.apis.get(api).map_or(0, |api| api.config.max_body_size);
         let timeout = if messages {
-            TransferTimeout::with_messages(&site.server)
+            TransferTimeout::with_messages(&runtime.server)
         } else {
-            TransferTimeout::new(&site.server)
+            TransferTimeout::new(&runtime.server)
         };
         Self {
-            api: incoming.is_some().then(|| (site.clone(), api)),
+            api: incoming.is_some().then(|| (runtime.clone(), api)),
             room,
             state: RequestState::new(incoming, timeout),
             first: None,
@@ -82,7 +82,7 @@ impl RequestBody {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let Some((site, api)) = &self.api else { return Poll::Ready(None) };
+        let Some((runtime, api)) = &self.api else { return Poll::Ready(None) };
         let state = &self.state;
         let incoming = state.incoming();
         let Some(incoming) =
@@ -118,7 +118,7 @@ impl RequestBody {
                     }
                 }
                 if let (Some(trailers), Some(api)) =
-                    (frame.trailers_mut(), site.routes.apis().get(*api))
+                    (frame.trailers_mut(), runtime.routes.apis().get(*api))
                 {
                     prepare_trailers(trailers, api);
                 }
@@ -236,7 +236,7 @@ impl Kept {
 /// Handle to send a body again that an upstream has refused. The copy is kept while the handle
 /// exists.
 pub(in crate::proxy) struct Resend {
-    api: Option<(CurrentSite, usize)>,
+    api: Option<(CurrentRuntime, usize)>,
     /// Number of bytes that the API accepts in total.
     room: usize,
     state: Rc<RequestState>,

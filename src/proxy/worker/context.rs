@@ -71,8 +71,8 @@ impl Worker {
         getrandom::fill(&mut start).map_err(|error| io::Error::other(error.to_string()))?;
         let mut reader = shared.reader();
         let published = reader.load().clone();
-        let site = Rc::new(published.site.clone());
-        let current = Rc::new(Held { published, site });
+        let runtime = Rc::new(published.runtime.clone());
+        let current = Rc::new(Held { published, runtime });
         let now = shared.clock.now();
         Ok(Self {
             index,
@@ -99,10 +99,13 @@ impl Worker {
         let (reader, current) = &mut *self.reader.borrow_mut();
         let published = reader.load();
         if !Arc::ptr_eq(published, &current.published) {
-            let same_site = Arc::ptr_eq(&published.site, &current.site);
-            let site =
-                if same_site { current.site.clone() } else { Rc::new(published.site.clone()) };
-            *current = Rc::new(Held { published: published.clone(), site });
+            let same_runtime = Arc::ptr_eq(&published.runtime, &current.runtime);
+            let runtime = if same_runtime {
+                current.runtime.clone()
+            } else {
+                Rc::new(published.runtime.clone())
+            };
+            *current = Rc::new(Held { published: published.clone(), runtime });
         }
         current.clone()
     }

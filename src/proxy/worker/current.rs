@@ -3,20 +3,20 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::state::{Published, Site};
+use crate::state::{Published, Runtime};
 
 /// Published state that a request is judged by. Its reference count belongs to this worker alone.
 pub(in crate::proxy) type Current = Rc<Held>;
 
-/// Published state and its site. Whatever outlives the decision holds only the site, so that a long
+/// Published state and its runtime. Whatever outlives the decision holds only the runtime, so that a long
 /// stream does not keep all keys in memory.
 pub(in crate::proxy) struct Held {
     pub(in crate::proxy) published: Arc<Published>,
-    pub(in crate::proxy) site: CurrentSite,
+    pub(in crate::proxy) runtime: CurrentRuntime,
 }
 
 /// Routes, APIs and settings, without the keys.
-pub(in crate::proxy) type CurrentSite = Rc<Arc<Site>>;
+pub(in crate::proxy) type CurrentRuntime = Rc<Arc<Runtime>>;
 
 impl std::ops::Deref for Held {
     type Target = Published;

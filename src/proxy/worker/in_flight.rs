@@ -16,7 +16,7 @@ use slab::Slab;
 use tokio::time::Instant;
 
 use crate::policy::{Digest, Now, Refusal, Snapshot};
-use crate::proxy::worker::current::CurrentSite;
+use crate::proxy::worker::current::CurrentRuntime;
 use crate::proxy::worker::request_state::RequestState;
 use crate::stats::CutShort;
 
@@ -27,17 +27,17 @@ pub(in crate::proxy) const CANCEL_GRACE: Duration = Duration::from_millis(500);
 /// Requests in flight on one worker.
 #[derive(Default)]
 pub(in crate::proxy) struct InFlight {
-    entries: RefCell<Slab<Entry>>,
+    entries: RefCell<Slab<InFlightRequest>>,
     /// The request added since the guard last looked. It belongs to the running task.
     entered: Cell<Option<Rc<RequestState>>>,
 }
 
 /// A request in flight, and what it was admitted by.
-pub(in crate::proxy) struct Entry {
+pub(in crate::proxy) struct InFlightRequest {
     /// Digest of the presented secret, or `None` if the request needs no key.
     pub(in crate::proxy) digest: Option<Digest>,
-    pub(in crate::proxy) site: CurrentSite,
-    /// Index of the API in the site.
+    pub(in crate::proxy) runtime: CurrentRuntime,
+    /// Index of the API in the runtime.
     pub(in crate::proxy) api: usize,
     pub(in crate::proxy) state: Rc<RequestState>,
     pub(in crate::proxy) began: Instant,
@@ -45,7 +45,7 @@ pub(in crate::proxy) struct Entry {
 
 impl InFlight {
     /// Adds a request and returns its slab key. Call it on the task that serves the request.
-    pub(in crate::proxy) fn add(&self, entry: Entry) -> usize {
+    pub(in crate::proxy) fn add(&self, entry: InFlightRequest) -> usize {
         self.entered.set(Some(entry.state.clone()));
         self.entries.borrow_mut().insert(entry)
     }
@@ -78,11 +78,11 @@ impl InFlight {
         mut on_cancel: impl FnMut(Refusal),
     ) {
         for (_, entry) in &*self.entries.borrow() {
-            let Entry { digest, site, api, state, began } = entry;
+            let InFlightRequest { digest, runtime, api, state, began } = entry;
             if state.cancelled().is_some() {
                 continue;
             }
-            let Some(api) = site.apis.get(*api) else { continue };
+            let Some(api) = runtime.apis.get(*api) else { continue };
             let verdict = digest
                 .and_then(|digest| snapshot.verdict_on(&digest, &api.config.definition.name, now));
             let overdue =

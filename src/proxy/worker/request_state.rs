@@ -50,10 +50,10 @@ enum Receiving {
 
 /// How a forwarded request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::proxy) enum Outcome {
+pub(in crate::proxy) enum RequestOutcome {
     Whole,
     /// Ended during its response, for a reason that has a response of its own.
-    Cut(Refusal),
+    Cancelled(Refusal),
     /// Truncated, for a reason that has no response of its own.
     CutShort(CutShort),
 }
@@ -94,16 +94,16 @@ impl RequestState {
     }
 
     /// Returns how the request ended, if nothing more happens to it.
-    pub(in crate::proxy) fn outcome(&self) -> Outcome {
+    pub(in crate::proxy) fn outcome(&self) -> RequestOutcome {
         match (self.cancelled.get(), self.sending.get(), self.receiving.get()) {
-            (Some(refusal), ..) => Outcome::Cut(refusal),
-            (None, _, Receiving::Whole) => Outcome::Whole,
+            (Some(refusal), ..) => RequestOutcome::Cancelled(refusal),
+            (None, _, Receiving::Whole) => RequestOutcome::Whole,
             // The upstream will not get the rest of the body, so we do not wait for its response
             // either.
-            (None, Sending::Failed { refusal, .. }, _) => Outcome::Cut(refusal),
-            (None, _, Receiving::CutShort(why)) => Outcome::CutShort(why),
+            (None, Sending::Failed { refusal, .. }, _) => RequestOutcome::Cancelled(refusal),
+            (None, _, Receiving::CutShort(why)) => RequestOutcome::CutShort(why),
             (None, _, Receiving::Head | Receiving::Body { .. }) => {
-                Outcome::CutShort(CutShort::ClientLeft)
+                RequestOutcome::CutShort(CutShort::ClientLeft)
             }
         }
     }

@@ -64,7 +64,7 @@ async fn serve_all<S: Serve>(
     let mut phase = worker.shared().phase();
     let too_late = async {
         let _ = phase.wait_for(|phase| *phase >= Phase::Draining).await;
-        tokio::time::sleep(worker.current().site.server.drain_timeout).await;
+        tokio::time::sleep(worker.current().runtime.server.drain_timeout).await;
     };
     tokio::select! {
         () = worker.all_closed() => {}
@@ -108,7 +108,7 @@ async fn upkeep<S: Serve>(worker: Rc<Worker>, service: S) {
                 |refusal| worker.stats().cuts[refusal.index()].add(1),
             );
         }
-        for api in &current.site.apis {
+        for api in &current.runtime.apis {
             if let Some(stats) = api.stats.get(worker.index()) {
                 stats.elsewhere.set(api.in_flight().saturating_sub(stats.in_flight.value()));
             }

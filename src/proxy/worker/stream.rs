@@ -10,6 +10,10 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::state::UpstreamPlace;
 
+/// Number of bytes that are collected before they are sent to a client: four TLS records (RFC 8446
+/// §5.1).
+pub(in crate::proxy) const FULL: usize = 64 * 1024;
+
 /// Connection to an upstream or from a client. TLS state is boxed because it is large.
 pub(in crate::proxy) enum Stream {
     Tcp(TcpStream),
@@ -51,7 +55,7 @@ impl Stream {
 
     /// Shuts down the sending side as far as possible without waiting: for a connection with no
     /// request in flight.
-    pub(in crate::proxy) fn say_goodbye(&mut self) {
+    pub(in crate::proxy) fn start_shutdown(&mut self) {
         let _ = Pin::new(self).poll_shutdown(&mut Context::from_waker(Waker::noop()));
     }
 

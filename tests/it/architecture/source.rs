@@ -26,6 +26,8 @@ struct File {
     imports: BTreeMap<String, Import>,
     /// The paths in its code.
     paths: BTreeSet<Vec<String>>,
+    /// The modules in other files that it declares for tests only.
+    test_modules: BTreeSet<String>,
 }
 
 struct Import {
@@ -39,6 +41,7 @@ impl Sources {
     pub(super) fn read(src: &Path) -> Self {
         let mut files = BTreeMap::new();
         read(src, src, &mut files);
+        remove_tests(&mut files);
         Self { files }
     }
 
@@ -46,12 +49,14 @@ impl Sources {
         self.files.keys()
     }
 
-    /// Returns the paths of this crate that a file names, as absolute paths. Re-exports do not
-    /// count.
+    /// Returns the paths of this crate that a file names, as absolute paths. A re-export counts
+    /// only if the file itself uses its name.
     pub(super) fn paths(&self, module: &Module) -> BTreeSet<Vec<String>> {
         let file = &self.files[module];
-        let imported = file.imports.values().filter(|import| !import.is_reexport);
-        let paths = imported.map(|import| &import.path).chain(&file.paths);
+        let names: BTreeSet<&String> = file.paths.iter().filter_map(|path| path.first()).collect();
+        let is_used = |name: &String, import: &Import| !import.is_reexport || names.contains(name);
+        let imported = file.imports.iter().filter(|(name, import)| is_used(name, import));
+        let paths = imported.map(|(_, import)| &import.path).chain(&file.paths);
         paths.filter_map(|path| self.absolute(module, path)).collect()
     }
 
@@ -117,9 +122,16 @@ fn read(src: &Path, folder: &Path, files: &mut BTreeMap<Module, File>) {
             syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         files.insert(module, File::of(&parsed));
     }
-    // Test files are included by `#[cfg(test)] mod …;` in another file, so only their names
-    // identify them.
-    files.retain(|module, _| !module.iter().any(|name| name.ends_with("tests")));
+}
+
+/// Removes the files that others declare as `#[cfg(test)] mod …;`, and the files below them.
+fn remove_tests(files: &mut BTreeMap<Module, File>) {
+    let declared = |(module, file): (&Module, &File)| {
+        let below = |name: &String| [&module[..], std::slice::from_ref(name)].concat();
+        file.test_modules.iter().map(below).collect::<Vec<_>>()
+    };
+    let tests: Vec<Module> = files.iter().flat_map(declared).collect();
+    files.retain(|module, _| !tests.iter().any(|test| module.starts_with(test)));
 }
 
 impl File {
@@ -170,6 +182,11 @@ impl<'ast> Visit<'ast> for File {
             _ => (&[], None),
         };
         if attributes.iter().any(is_test) {
+            if let Item::Mod(module) = item
+                && module.content.is_none()
+            {
+                self.test_modules.insert(module.ident.to_string());
+            }
             return;
         }
         self.items.extend(name);

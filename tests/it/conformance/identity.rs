@@ -5,8 +5,7 @@ mod sources;
 
 use std::collections::BTreeSet;
 
-use sources::{HONEST, SOURCES};
-
+use self::sources::{HONEST, SOURCES};
 use super::{Stand, declined};
 use crate::harness::Message;
 

@@ -17,9 +17,8 @@ use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 
-use mutation::Random;
-use origin::Origin;
-
+use self::mutation::Random;
+use self::origin::Origin;
 use super::super::harness::{Gateway, PATIENCE};
 
 /// The number of cases for each origin by default.

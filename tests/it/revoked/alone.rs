@@ -6,7 +6,7 @@ use std::io::Write as _;
 use serde_json::{Value, json};
 
 use super::{Desk, REFUSED};
-use crate::harness::{field, wait_for};
+use crate::harness::{Key, Setup, field, wait_for};
 
 const LEAKED: &str = "\n[revoked]\nkeys = [\"key_leaked\"]\n";
 
@@ -119,6 +119,35 @@ fn store_is_not_told_of_a_revocation_by_a_file_with_mistakes_until_a_good_one_na
     desk.gateway.edit(|toml| toml.push_str(&format!("\n[revoked]\nkeys = [\"{text}\"]\n[lgo]\n")));
     desk.wait_for_status(&text, 401);
     desk.gateway.edit(|toml| *toml = toml.replace("[lgo]", ""));
+    desk.wait_for_store(&id);
+    desk.gateway.edit(|toml| toml.clone_from(&good));
+    wait_for("the last file", || {
+        (desk.gateway.metric("keygate_config_file_differs") == Some(0.0)).then_some(())
+    });
+    assert_eq!(desk.status_of(&text), 401, "the store knows");
+}
+
+#[test]
+fn store_is_told_of_a_revocation_by_a_file_that_the_guard_holds_back() {
+    let more = |setup: Setup| {
+        let setup = setup.more("\n[store]\npath = \"keygate.db\"");
+        (0..20).fold(setup, |setup, number| {
+            setup.key(&Key::live(&format!("key_more_{number}")).scopes(&["tickets:read"]))
+        })
+    };
+    let desk = Desk::open(more);
+    let good = desk.file_text();
+    let (id, text) = desk.make();
+    desk.gateway.edit(|toml| {
+        while let Some(at) = toml.find("key_more_") {
+            let start = toml[..at].rfind("[[key]]").expect("its table");
+            let end = toml[at..].find("\n[").map_or(toml.len(), |next| at + next);
+            toml.replace_range(start..end, "");
+        }
+        toml.push_str(&format!("\n[revoked]\nkeys = [\"{text}\"]\n"));
+    });
+    desk.wait_for_status(&text, 401);
+    assert_eq!(desk.gateway.events(REFUSED).len(), 1);
     desk.wait_for_store(&id);
     desk.gateway.edit(|toml| toml.clone_from(&good));
     wait_for("the last file", || {

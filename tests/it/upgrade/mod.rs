@@ -6,9 +6,9 @@ mod load;
 
 use std::time::{Duration, Instant};
 
-use load::{Load, World};
 use serde_json::{Value, json};
 
+use self::load::{Load, World};
 use crate::harness::{
     Client, Gateway, Key, Message, Request, Upstream, WebSocket, field, hex_digest, wait_for,
 };

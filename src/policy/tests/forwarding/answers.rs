@@ -63,6 +63,6 @@ fn trailers_say_nothing_that_a_header_must() {
         trailers.keys().map(|name| name.as_str().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(names(&trailers), ["x-sum", "grpc-status", "etag", "x-ratelimit-limit"]);
-    prepare_answer_trailers(&mut answer);
+    prepare_response_trailers(&mut answer);
     assert_eq!(names(&answer), ["x-sum", "grpc-status", "etag", "x-desk-auth", "x.api.key"]);
 }

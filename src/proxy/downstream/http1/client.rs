@@ -289,7 +289,7 @@ impl Io {
             let now = Instant::now();
             // While a body is unfinished, the peer that does not take it has timeouts of its own.
             let is_too_long = self.body.is_done()
-                && now - *since >= worker.current().site.server.body_timeout
+                && now - *since >= worker.current().runtime.server.body_timeout
                 && self.stream.is_congested();
             if is_too_long || self.stream.is_closed_by_peer() {
                 return Poll::Ready(());

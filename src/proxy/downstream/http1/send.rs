@@ -21,10 +21,8 @@ use crate::proxy::worker::closing::{Closing, READ_ON_BYTES, READ_ON_TIME};
 use crate::proxy::worker::context::Worker;
 use crate::proxy::worker::deadline::{Deadline, TransferTimeout};
 use crate::proxy::worker::in_flight::CANCEL_GRACE;
+use crate::proxy::worker::stream::FULL;
 
-/// Number of response bytes that are collected before they are sent: four TLS records (RFC 8446
-/// §5.1).
-const FULL: usize = 64 * 1024;
 /// Bytes reserved for the head, enough for most responses.
 const ROOM: usize = 1000;
 
@@ -241,7 +239,7 @@ impl BodySender<'_> {
         // Many clients read the response only after they have sent the whole request.
         self.body.send_on(cx);
         let (_, timeout) = self.slow.get_or_insert_with(|| {
-            (self.client.io().taken, TransferTimeout::new(&self.worker.current().site.server))
+            (self.client.io().taken, TransferTimeout::new(&self.worker.current().runtime.server))
         });
         timeout.wait(Instant::now);
         if let Some(end) = timeout.ends() {

@@ -142,11 +142,7 @@ fn judge_head<'s>(
                 None if ended => Length::Absent,
                 None => Length::Unknown,
             };
-            let waits = !ended
-                && head
-                    .fields
-                    .all(HeaderKind::Expect)
-                    .any(|value| value.eq_ignore_ascii_case(b"100-continue"));
+            let waits = !ended && head.fields.lists(HeaderKind::Expect, b"100-continue");
             begin(head.length, waits);
             let http2::RequestHead { method, target, fields, .. } = &head;
             let head = Head { method, target: *target, fields, peer };

@@ -25,9 +25,8 @@ use crate::proxy::worker::context::Worker;
 use crate::proxy::worker::deadline::TransferTimeout;
 use crate::proxy::worker::guard::Guard;
 use crate::proxy::worker::in_flight::CANCEL_GRACE;
+use crate::proxy::worker::stream::FULL;
 
-/// Number of bytes that are collected before they are sent: four TLS records (RFC 8446 §5.1).
-pub(in crate::proxy) const FULL: usize = 64 * 1024;
 /// Fewest bytes of a response that are read at once. Bytes beyond the window are kept.
 const LEAST: usize = 256;
 
@@ -44,7 +43,7 @@ enum Stage {
     /// The responder is working on a response.
     Asked(Responder),
     /// The response is being sent.
-    Answering {
+    Responding {
         body: ResponseBody,
         /// Data that the client's window does not allow yet.
         rest: Bytes,
@@ -55,7 +54,7 @@ enum Stage {
     /// The response has been sent. The rest of the request is read for a while. RFC 9113 §8.1
     /// allows a reset right after the response, but some clients then drop the response and report
     /// a broken connection.
-    Answered {
+    Responded {
         /// Number of bytes that are still read.
         left: usize,
         /// When reading stops, in monotonic nanoseconds.
@@ -68,7 +67,7 @@ enum Stage {
 /// Result of serving a stream.
 enum Step {
     /// The response has been sent.
-    Answered {
+    Responded {
         cancelled: bool,
     },
     Reset(Reason),
@@ -106,7 +105,7 @@ impl Slot {
         credit: Credit,
         ended: bool,
     ) {
-        if let Stage::Answered { left, .. } = &mut self.stage {
+        if let Stage::Responded { left, .. } = &mut self.stage {
             match left.checked_sub(data.len()) {
                 Some(rest) => *left = rest,
                 None => sender.reset(Reason::NO_ERROR),
@@ -130,18 +129,18 @@ impl Slot {
     }
 
     /// Returns whether a response is being sent.
-    pub(in crate::proxy) fn is_answering(&self) -> bool {
-        matches!(self.stage, Stage::Answering { .. })
+    pub(in crate::proxy) fn is_responding(&self) -> bool {
+        matches!(self.stage, Stage::Responding { .. })
     }
 
     /// Returns until when the rest of an answered request is read, in monotonic nanoseconds.
     pub(in crate::proxy) fn reads_until(&self) -> Option<u64> {
-        if let Stage::Answered { until, .. } = self.stage { Some(until) } else { None }
+        if let Stage::Responded { until, .. } = self.stage { Some(until) } else { None }
     }
 
     /// Returns when the timeout for the client to enlarge the window expires.
     pub(in crate::proxy) fn waits_until(&self) -> Option<Instant> {
-        if let Stage::Answering { timeout: Some(timeout), .. } = &self.stage {
+        if let Stage::Responding { timeout: Some(timeout), .. } = &self.stage {
             timeout.ends()
         } else {
             None
@@ -150,13 +149,13 @@ impl Slot {
 
     /// Resets the stream of a client that takes the response too slowly.
     pub(in crate::proxy) fn give_up(&self, sender: &mut Sender<'_>) {
-        self.blame_client();
+        self.note_client_timeout();
         sender.reset(Reason::CANCEL);
     }
 
     /// Notes that a response is truncated because the client does not take it.
-    pub(in crate::proxy) fn blame_client(&self) {
-        if let Stage::Answering { body, .. } = &self.stage {
+    pub(in crate::proxy) fn note_client_timeout(&self) {
+        if let Stage::Responding { body, .. } = &self.stage {
             body.give_up(Refusal::ClientTimeout);
         }
     }
@@ -194,17 +193,17 @@ impl Slot {
                         return Poll::Ready(Step::Malformed);
                     };
                     if send_head(sender, worker, head, body.is_done()) {
-                        return Poll::Ready(answered(body));
+                        return Poll::Ready(responded(body));
                     }
-                    *stage = Stage::Answering { body, rest: Bytes::new(), timeout: None };
+                    *stage = Stage::Responding { body, rest: Bytes::new(), timeout: None };
                 }
                 send(stage, sender, worker, &mut more, cx)
             });
             guard.poll(pin!(work), &mut cx)
         };
         match step {
-            Poll::Ready(Some(Step::Answered { cancelled })) => {
-                self.answered(sender, worker, cancelled)
+            Poll::Ready(Some(Step::Responded { cancelled })) => {
+                self.responded(sender, worker, cancelled)
             }
             Poll::Ready(Some(Step::Reset(reason))) => sender.reset(reason),
             Poll::Ready(Some(Step::Malformed)) => sender.refuse(),
@@ -224,7 +223,7 @@ impl Slot {
     }
 
     /// Enters the stage after the response.
-    fn answered(&mut self, sender: &mut Sender<'_>, worker: &Rc<Worker>, cancelled: bool) {
+    fn responded(&mut self, sender: &mut Sender<'_>, worker: &Rc<Worker>, cancelled: bool) {
         self.stage = Stage::Closing;
         // The guard's grace period does not apply to reading after the response.
         self.guard = Guard::new(worker);
@@ -236,7 +235,7 @@ impl Slot {
             return sender.reset(Reason::NO_ERROR);
         }
         let time = if cancelled { CANCEL_GRACE } else { READ_ON_TIME };
-        self.stage = Stage::Answered {
+        self.stage = Stage::Responded {
             left: READ_ON_BYTES,
             until: worker.recent().monotonic + time.as_nanos() as u64,
         };
@@ -270,7 +269,7 @@ fn send(
     more: &mut bool,
     cx: &mut Context<'_>,
 ) -> Poll<Step> {
-    let Stage::Answering { body, rest, timeout } = stage else { return Poll::Pending };
+    let Stage::Responding { body, rest, timeout } = stage else { return Poll::Pending };
     if body.is_cancelled() {
         // Data beyond the client's window is discarded: a cancellation does not wait for the
         // client.
@@ -285,7 +284,7 @@ fn send(
         if !rest.is_empty() {
             if room == 0 {
                 let timeout = timeout.get_or_insert_with(|| {
-                    Box::new(TransferTimeout::new(&worker.current().site.server))
+                    Box::new(TransferTimeout::new(&worker.current().runtime.server))
                 });
                 timeout.wait(|| worker.soon(Duration::ZERO));
                 return Poll::Pending;
@@ -332,15 +331,15 @@ fn send(
 
 fn end(stage: &mut Stage) -> Step {
     match std::mem::replace(stage, Stage::Closing) {
-        Stage::Answering { body, .. } => answered(body),
-        _ => Step::Answered { cancelled: false },
+        Stage::Responding { body, .. } => responded(body),
+        _ => Step::Responded { cancelled: false },
     }
 }
 
-fn answered(body: ResponseBody) -> Step {
+fn responded(body: ResponseBody) -> Step {
     body.release();
     body.set_delivered();
-    Step::Answered { cancelled: body.is_cancelled() }
+    Step::Responded { cancelled: body.is_cancelled() }
 }
 
 /// Returns the code that a stream is reset with after `error`: the code that the upstream's stream

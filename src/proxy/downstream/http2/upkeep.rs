@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{CLOSE_TIMEOUT, Client, PING_TIMEOUT, TIDY};
 use crate::http2::{Reason, Unfinished};
 use crate::proxy::downstream::http1::client::PRESENCE_INTERVAL;
-use crate::proxy::downstream::http2::stream::{FULL, Slot};
+use crate::proxy::downstream::http2::client::{CLOSE_TIMEOUT, Client, PING_TIMEOUT, RELEASE_AFTER};
+use crate::proxy::downstream::http2::stream::Slot;
 use crate::proxy::worker::closing::Closing;
 use crate::proxy::worker::deadline::{OVERFLOW_HEAD_TIMEOUT, TransferTimeout};
+use crate::proxy::worker::stream::FULL;
 
 /// Returns the longest time that something begun may stay unfinished before the connection ends, or
 /// `None` if another timeout applies.
@@ -38,21 +39,24 @@ impl Client {
     /// Checks all timeouts and sets the deadline of the next check. Returns how to close the
     /// connection if one has expired that ends it at once.
     // Longer than 60 lines: each kind of waiting once, and the earliest deadline of all.
-    pub(in crate::proxy) fn look_after(&mut self) -> Option<Closing> {
+    pub(in crate::proxy) fn check_timeouts(&mut self) -> Option<Closing> {
         let worker = self.connection.worker.clone();
         let now = worker.now().monotonic;
         let current = worker.current();
-        let server = &current.site.server;
+        let server = &current.runtime.server;
         let (idle, header) = (server.idle_timeout, server.header_timeout);
         let since = |moment: u64| Duration::from_nanos(now.saturating_sub(moment));
         let at = worker.soon(Duration::ZERO);
         if self.write_timeout.and_then(|timeout| timeout.ends()).is_some_and(|end| end <= at) {
-            self.http.streams().filter_map(|(_, slot)| slot.as_ref()).for_each(Slot::blame_client);
+            self.http
+                .streams()
+                .filter_map(|(_, slot)| slot.as_ref())
+                .for_each(Slot::note_client_timeout);
             return Some(Closing::Abandoned);
         }
         // This also covers whatever begins after this check.
-        let mut next = idle.min(header).min(self.look_after_unfinished(now, header));
-        next = next.min(self.look_after_streams(now, at));
+        let mut next = idle.min(header).min(self.check_unfinished(now, header));
+        next = next.min(self.check_streams(now, at));
         if let Some(end) = self.write_timeout.and_then(|timeout| timeout.ends()) {
             // Meanwhile we read nothing, so we do not see a FIN either.
             if self.stream.is_closed_by_peer() {
@@ -61,11 +65,11 @@ impl Client {
             next = next.min(end - at).min(PRESENCE_INTERVAL);
         }
         match self.connection.quiet() {
-            Some(quiet) if self.told || self.http.is_winding_down() => {
+            Some(quiet) if self.is_closing || self.http.is_winding_down() => {
                 let last = self.close_timeout();
                 if quiet < last {
                     next = next.min(last - quiet);
-                } else if self.told {
+                } else if self.is_closing {
                     return Some(Closing::Abandoned);
                 } else {
                     // The client has not acknowledged the PING behind the first GOAWAY.
@@ -79,8 +83,8 @@ impl Client {
             }
             Some(quiet) => {
                 next = next.min(idle - quiet);
-                if quiet < TIDY {
-                    next = next.min(TIDY - quiet);
+                if quiet < RELEASE_AFTER {
+                    next = next.min(RELEASE_AFTER - quiet);
                 } else if self.http.is_quiet() {
                     self.wakers = Vec::new();
                     self.responders = Vec::new();
@@ -89,15 +93,15 @@ impl Client {
                 }
             }
             // Detects clients that disappear while a request is in flight.
-            None => match self.asked {
-                Some(asked) if since(asked) >= PING_TIMEOUT => return Some(Closing::Abandoned),
-                Some(asked) => next = next.min(PING_TIMEOUT - since(asked)),
-                None if since(self.heard) >= idle => {
+            None => match self.pinged_at {
+                Some(pinged) if since(pinged) >= PING_TIMEOUT => return Some(Closing::Abandoned),
+                Some(pinged) => next = next.min(PING_TIMEOUT - since(pinged)),
+                None if since(self.received_at) >= idle => {
                     self.http.ping();
-                    self.asked = Some(now);
+                    self.pinged_at = Some(now);
                     next = next.min(PING_TIMEOUT);
                 }
-                None => next = next.min(idle - since(self.heard)),
+                None => next = next.min(idle - since(self.received_at)),
             },
         }
         self.deadline.set(worker.soon(next.max(Duration::from_millis(1))));
@@ -106,8 +110,8 @@ impl Client {
 
     /// Ends the connection if something begun has been unfinished for too long. Returns the time
     /// left.
-    fn look_after_unfinished(&mut self, now: u64, header_timeout: Duration) -> Duration {
-        let is_read = !self.told && self.http.out.len() < FULL;
+    fn check_unfinished(&mut self, now: u64, header_timeout: Duration) -> Duration {
+        let is_read = !self.is_closing && self.http.out.len() < FULL;
         let Some((unfinished, begun)) = self.http.unfinished().filter(|_| is_read) else {
             return Duration::MAX;
         };
@@ -124,7 +128,7 @@ impl Client {
 
     /// Resets streams whose timeouts have expired. Returns the time until the next one expires.
     /// `at` is the same instant as `now`.
-    fn look_after_streams(&mut self, now: u64, at: Instant) -> Duration {
+    fn check_streams(&mut self, now: u64, at: Instant) -> Duration {
         let mut next = Duration::MAX;
         for key in 0..self.wakers.len() {
             self.http.with_stream(key, |sender, slot| {
@@ -149,7 +153,7 @@ impl Client {
         let worker = &self.connection.worker;
         let timeout = self
             .write_timeout
-            .get_or_insert_with(|| TransferTimeout::new(&worker.current().site.server));
+            .get_or_insert_with(|| TransferTimeout::new(&worker.current().runtime.server));
         timeout.wait(|| worker.soon(Duration::ZERO));
         if let Some(end) = timeout.ends() {
             let next = end.min(worker.soon(PRESENCE_INTERVAL));
@@ -163,7 +167,7 @@ impl Client {
     pub(in crate::proxy) fn dismiss(&mut self, reason: Reason) {
         self.http.go_away(reason);
         self.http.abandon_streams();
-        self.told = true;
+        self.is_closing = true;
         self.limit_close();
     }
 

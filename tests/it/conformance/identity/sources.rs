@@ -33,6 +33,16 @@ pub(super) const SOURCES: &[(&str, &str)] = &[
     ("Next.js, CVE-2025-29927", "X-Middleware-Subrequest"),
     ("Rack::Sendfile", "X-Sendfile-Type X-Accel-Mapping"),
     (
+        "CouchDB, Proxy Authentication",
+        "X-Auth-CouchDB-UserName X-Auth-CouchDB-Roles X-Auth-CouchDB-Token",
+    ),
+    (
+        "ASP.NET Core Module, behind IIS",
+        "MS-ASPNETCORE-CLIENTCERT MS-ASPNETCORE-TOKEN MS-ASPNETCORE-WINAUTHTOKEN",
+    ),
+    ("Spinnaker, Gate", "X-Spinnaker-User X-Spinnaker-Accounts"),
+    ("AWS Lambda Web Adapter", "X-Amzn-Request-Context X-Amzn-Lambda-Context"),
+    (
         "Kubernetes, User impersonation",
         "Impersonate-User Impersonate-Group Impersonate-Uid Impersonate-Extra-Scopes",
     ),

@@ -14,11 +14,11 @@ use crate::config::{
     ApiConfig, BadCertificate, Config, MOST_PEM, Protocol, Server, Upstream, read_file, root_store,
 };
 use crate::policy::Routes;
-use crate::state::{ApiState, Site, UpstreamState, api_stats};
+use crate::state::{ApiState, Runtime, UpstreamState, api_stats};
 
-/// Builds every [`Site`]. Lives as long as the process.
+/// Builds every [`Runtime`]. Lives as long as the process.
 #[derive(Debug)]
-pub(super) struct SiteBuilder {
+pub(super) struct RuntimeBuilder {
     workers: usize,
     /// Limit of client connections that the system allows.
     most_connections: usize,
@@ -37,7 +37,7 @@ struct Client {
     config: Arc<ClientConfig>,
 }
 
-impl SiteBuilder {
+impl RuntimeBuilder {
     /// Returns a builder for this many workers and at most this many client connections.
     pub(super) fn new(workers: usize, most_connections: usize) -> Self {
         Self {
@@ -49,7 +49,7 @@ impl SiteBuilder {
         }
     }
 
-    /// Builds the site of a configuration, and reuses parts of the running one. `tls` is the
+    /// Builds the runtime of a configuration, and reuses parts of the running one. `tls` is the
     /// configuration of handshakes.
     ///
     /// # Errors
@@ -59,8 +59,8 @@ impl SiteBuilder {
         config: &Config,
         routes: Arc<Routes>,
         tls: Option<Arc<ServerConfig>>,
-        running: Option<&Site>,
-    ) -> Result<Site, BadCertificate> {
+        running: Option<&Runtime>,
+    ) -> Result<Runtime, BadCertificate> {
         let mut apis = Vec::with_capacity(config.apis.len());
         for api in &config.apis {
             apis.push(self.api_state(api, running)?);
@@ -77,16 +77,16 @@ impl SiteBuilder {
             );
         }
         let server = Server { max_connections: wanted.min(possible), ..config.server.clone() };
-        Ok(Site { routes, apis, server, tls, log_requests: config.log.requests })
+        Ok(Runtime { routes, apis, server, tls, log_requests: config.log.requests })
     }
 
     fn api_state(
         &mut self,
         api: &Arc<ApiConfig>,
-        running: Option<&Site>,
+        running: Option<&Runtime>,
     ) -> Result<ApiState, BadCertificate> {
         let same_name = |known: &&ApiState| known.config.definition.name == api.definition.name;
-        let before = running.and_then(|site| site.apis.iter().find(same_name));
+        let before = running.and_then(|runtime| runtime.apis.iter().find(same_name));
         let stats = before.map_or_else(|| api_stats(self.workers), |before| before.stats.clone());
         let mut upstreams = Vec::with_capacity(api.upstreams.len());
         for settings in &api.upstreams {
@@ -100,7 +100,7 @@ impl SiteBuilder {
     fn upstream_state(
         &mut self,
         settings: &Upstream,
-        running: Option<&Site>,
+        running: Option<&Runtime>,
     ) -> Result<Arc<UpstreamState>, BadCertificate> {
         let tls = match settings.protocol {
             Protocol::Http1 | Protocol::Http2 => None,
@@ -108,7 +108,7 @@ impl SiteBuilder {
             Protocol::Http2Tls => Some(self.client_config(settings, true)?),
         };
         let mut known =
-            running.into_iter().flat_map(|site| &site.apis).flat_map(|api| &api.upstreams);
+            running.into_iter().flat_map(|runtime| &runtime.apis).flat_map(|api| &api.upstreams);
         let same_tls = |other: &UpstreamState| {
             other.tls.as_ref().map(Arc::as_ptr) == tls.as_ref().map(Arc::as_ptr)
         };
