@@ -1,27 +1,27 @@
-//! Ids of keys.
+//! Checks the ids of keys.
 
 use std::borrow::Borrow;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// The id of a key: 1 to 128 of letters, digits, `.`, `_`, `:` and `-`, because it stands in logs,
-/// metrics and headers. It is no secret.
+/// The id of a key: 1 to 128 ASCII letters, digits, `.`, `_`, `:` or `-`. These are safe in logs,
+/// metrics and headers. The id is not a secret.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId(Arc<str>);
 
-/// A text that cannot be the id of a key. It may be a key, so it is not repeated.
+/// A text that is not a valid id. The error omits the text, which may be a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadKeyId;
 
 impl KeyId {
-    /// How many bytes it has at most.
+    /// The maximum length in bytes.
     pub const LONGEST: usize = 128;
 
-    /// Reads an id.
+    /// Parses an id.
     ///
     /// # Errors
-    /// It is empty, too long, or has other characters.
+    /// Returns [`BadKeyId`] if the text is empty, is too long or has other characters.
     pub fn parse(text: &str) -> Result<Self, BadKeyId> {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
         if (1..=Self::LONGEST).contains(&text.len()) && text.bytes().all(fits) {
@@ -31,10 +31,10 @@ impl KeyId {
         }
     }
 
-    /// How many bytes it has.
+    /// Returns the length in bytes.
     pub(super) fn length(&self) -> u8 {
         const { assert!(Self::LONGEST <= u8::MAX as usize) };
-        // No id is longer, so nothing is cut off.
+        // `parse` bounds the length, so the cast is exact.
         self.0.len() as u8
     }
 }
