@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Installs what the tests and `make bench-instructions` need besides Rust, where it is missing: curl,
-# Node, OpenSSL, Valgrind, systemd-analyze, slowhttptest, Prometheus, nginx, HAProxy and Python
-# environments. It looks for Python 2.7, which the Autobahn test suite needs, but cannot install it,
-# because Debian no longer has it.
+# Installs what the tests and `make bench-instructions` need besides Rust, where it is missing:
+# curl, Node, OpenSSL, Valgrind, systemd-analyze, slowhttptest, Prometheus, nginx, HAProxy and
+# Python environments. It looks for Python 2.7, which the Autobahn test suite needs, but cannot
+# install it, because Debian no longer has it.
 # A second run does nothing. Everything that is not a Debian package of general use lies below
 # target/test-tools.
 set -euo pipefail
