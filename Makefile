@@ -31,15 +31,16 @@ advisories:
 fuzz: setup
 	fuzz/run.sh $(or $(FOR),60)
 
-# Everything at once for so many seconds: good traffic, attacks, faults, edits, upgrades. With UPGRADES=0 one process
-# serves to the end, and may grow by 4 MiB at most after a third of the time.
+# Everything at once for so many seconds: good traffic, attacks, faults, edits, upgrades. With
+# UPGRADES=0 one process serves to the end, and may grow by 4 MiB at most after a third of the time.
 soak:
 	KEYGATE_SOAK_SECONDS=$(or $(FOR),1800) KEYGATE_SOAK_UPGRADES=$(or $(UPGRADES),1) cargo test --locked --test it soak -- --nocapture
 
 bench:
 	cargo bench --locked --bench end_to_end --bench micro
 
-# Fails where the decision or a request costs more than 5 % more instructions than the baseline; UPDATE_GOLDEN=1 renews it.
+# Fails where the decision or a request costs more than 5 % more instructions than the baseline;
+# UPDATE_GOLDEN=1 renews it.
 bench-instructions: setup
 	benches/instructions/count.py
 
@@ -47,7 +48,8 @@ bench-instructions: setup
 bench-scale:
 	cargo bench --locked --bench scale
 
-# Keygate against other proxies, which are installed where they are missing: takes about 40 minutes of a machine that is else idle.
+# Keygate against other proxies, which are installed where they are missing: takes about 40 minutes
+# on a machine that is otherwise idle.
 bench-compare:
 	benches/compare/setup.sh
 	cargo build --locked --profile dist

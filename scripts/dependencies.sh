@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Checks licences, bans and sources of all dependencies against deny.toml, with a cargo-deny of its own.
+# Checks licences, bans and sources of all dependencies against deny.toml, with a cargo-deny of its
+# own.
 # Arguments are what to check instead; `advisories` needs the network.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Brings what the tests and `make bench-instructions` need besides Rust, where it is missing: curl, Node, OpenSSL, Valgrind,
-# systemd-analyze, slowhttptest, Prometheus, nginx, HAProxy and Python environments.
-# Python 2.7, which the Autobahn test suite needs, is the one thing that it finds but cannot bring: Debian has none any more.
-# A second run does nothing. Everything that is not a Debian package of general use lies below target/test-tools.
+# Installs what the tests and `make bench-instructions` need besides Rust, where it is missing:
+# curl, Node, OpenSSL, Valgrind, systemd-analyze, slowhttptest, Prometheus, nginx, HAProxy and
+# Python environments. It looks for Python 2.7, which the Autobahn test suite needs, but cannot
+# install it, because Debian no longer has it.
+# A second run does nothing. Everything that is not a Debian package of general use lies below
+# target/test-tools.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=$PWD/target/test-tools
@@ -41,8 +43,9 @@ can_make_venv python3 || missing+=(python3 python3-venv)
 python=python3
 can_make_venv "$python" || python=/usr/bin/python3
 
-# 2. Prometheus: the two programs of the Debian package. They are taken out of it instead of installed, because
-#    installing would start a server and add a user, and the tests start servers of their own.
+# 2. Prometheus: the two programs of the Debian package. They are taken out of it instead of
+#    installed, because installing would start a server and add a user, and the tests start servers
+#    of their own.
 if ! [[ -x $tools/prometheus/promtool ]]; then
     mkdir -p "$tools/prometheus"
     if have prometheus && have promtool; then
@@ -84,7 +87,8 @@ if [[ ${#fetch[@]} -gt 0 ]]; then
     done
 fi
 
-# 4. The Python environments, each made anew when its lists change: `environment NAME REQUIREMENTS CONSTRAINTS [MORE LISTS]`.
+# 4. The Python environments, each made anew when its lists change:
+#    `environment NAME REQUIREMENTS CONSTRAINTS [MORE LISTS]`.
 environment() {
     local place=$tools/$1 wanted
     wanted=$(sha256sum "${@:2}")

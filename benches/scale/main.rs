@@ -17,7 +17,7 @@ mod report;
 mod upstream;
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use tokio::net::TcpListener;

@@ -1,4 +1,4 @@
-//! Tests of heads and bodies, valid and hostile.
+//! Tests of reading and writing heads and bodies, with valid and hostile input.
 
 mod chunks;
 
@@ -247,8 +247,8 @@ proptest! {
         for cuts in [&[1][..], &cuts] {
             let in_pieces = in_pieces(cuts);
             if in_pieces != whole {
-                // A bare CR is refused as soon as it is received. In a complete head it is refused
-                // when the head is read.
+                // A bare CR in an incomplete head is refused at once. In a complete head it is
+                // refused when the head is read.
                 prop_assert_eq!(in_pieces, Err(Malformed::Syntax));
                 let end = whole.unwrap().expect("an end");
                 let mut head = bytes[..end].to_vec();
@@ -281,8 +281,8 @@ proptest! {
         prop_assert!(at <= bytes.len());
     }
 
-    /// `httparse`, which hyper uses, is more lenient. It reads whatever Keygate accepts in the same
-    /// way.
+    /// Compares with `httparse`, which hyper uses and which is more lenient. It must read every
+    /// head that Keygate accepts in the same way.
     #[test]
     fn what_is_accepted_is_read_as_httparse_reads_it(
         method in "[A-Z]{1,7}",

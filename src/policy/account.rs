@@ -1,4 +1,5 @@
-//! The usage counts of a key. They change while its record does not, and outlive every edit of it.
+//! The usage counts of a key. They are separate from its record, so an edit of the record keeps
+//! them.
 
 use std::collections::{HashMap, VecDeque};
 use std::iter::successors;
@@ -11,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::digest::Digest;
 use super::quota::{Allowance, Exhausted, Limit, Quota, WindowCounts};
 
-/// The counts of one key. Only requests with this key access it. It is empty until first use, so
-/// that an idle key costs next to nothing.
+/// The counts of one key. Requests with other keys do not access it. It allocates nothing before
+/// its first use, because many keys are never used.
 #[derive(Debug, Default)]
 pub struct Account {
     state: OnceBox<State>,
@@ -20,12 +21,13 @@ pub struct Account {
 
 #[derive(Debug)]
 struct State {
-    /// Whether the usage recorder has been notified since the last collection.
+    /// Whether the usage recorder was notified after the last collection.
     noted: AtomicBool,
     requests: AtomicU64,
-    /// How many of `requests` were collected. Only the collector accesses it.
+    /// The number of `requests` already collected. Only the collector accesses it.
     collected: AtomicU64,
-    /// Most keys have one API and one secret. Any others are linked from the first.
+    /// The first API and the first secret, inline because most keys have no others. The others are
+    /// in linked lists.
     usage: Usage,
     secret: SecretUse,
 }
@@ -41,9 +43,9 @@ pub(super) struct Usage {
 #[derive(Debug)]
 struct SecretUse {
     digest: Digest,
-    /// Unix seconds, 0 before the first use.
+    /// In Unix seconds; 0 before the first use.
     last_used: AtomicI64,
-    /// The value of `last_used` that was collected last. Only the collector accesses it.
+    /// The last collected value of `last_used`. Only the collector accesses it.
     collected: AtomicI64,
     next: OnceBox<SecretUse>,
 }
@@ -62,48 +64,47 @@ pub struct Collected {
 /// The exported state of an account, for a successor process with the same clock.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountState {
-    /// The counts of each API, by its name.
+    /// The name of each API, with the counts of its windows.
     pub counts: Vec<(String, Vec<WindowCounts>)>,
     /// When each secret was last presented, in Unix seconds; 0 if never.
     pub last_used: Vec<(Digest, i64)>,
 }
 
 impl Account {
-    /// Records a use of the key, which was found valid. Returns whether the usage recorder must be
-    /// notified, which is once between two collections.
+    /// Records a use of the key, which must be valid. The request itself may still be refused.
+    /// Returns whether the caller must notify the usage recorder, once between two collections.
     pub(super) fn note_use(&self, api: &Arc<str>, digest: &Digest, unix: i64) -> bool {
         let state = self.state(api, digest);
         let secret = state.secret.of(digest);
         if secret.last_used.load(Ordering::Relaxed) < unix {
             secret.last_used.fetch_max(unix, Ordering::Relaxed);
         }
-        // Sequentially consistent with `collect`. Otherwise a use could be neither collected nor
-        // cause another notification.
+        // `collect` uses the same ordering. With a weaker one, a use could be missed by the
+        // collection and cause no notification either.
         state.requests.fetch_add(1, Ordering::SeqCst);
-        // The load comes first: the cache line stays shared between cores while nothing changes.
+        // The load avoids most swaps. A swap would take the cache line from other cores.
         !state.noted.load(Ordering::SeqCst) && !state.noted.swap(true, Ordering::SeqCst)
     }
 
-    /// Returns the number of requests with this key that were found valid since the process
-    /// started.
+    /// Returns the number of requests since the process started, while the key was valid.
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.state.get().map_or(0, |state| state.requests.load(Ordering::Relaxed))
     }
 
-    /// Returns when each secret was last presented, in Unix seconds, as far as this process has
-    /// seen it.
+    /// Returns when each secret was last presented, in Unix seconds. Secrets that this process has
+    /// not seen are missing.
     pub fn last_used(&self) -> impl Iterator<Item = (Digest, i64)> {
         let secrets = self.state.get().into_iter().flat_map(|state| state.secret.all());
         secrets.map(|secret| (secret.digest, secret.last_used.load(Ordering::Relaxed)))
     }
 
-    /// Returns the usage since the last call. There must be only one caller.
+    /// Returns the usage since the previous call. There must be only one caller.
     pub fn collect(&self) -> Collected {
         let Some(state) = self.state.get() else {
             return Collected { requests: 0, total: 0, secrets: Vec::new() };
         };
-        // Cleared before the counts are read, so that a use in between causes another notification.
+        // Clear the flag first. A use after this line then causes another notification.
         state.noted.store(false, Ordering::SeqCst);
         let requests = state.requests.load(Ordering::SeqCst);
         let secrets = state.secret.all().filter_map(|secret| {
@@ -119,7 +120,7 @@ impl Account {
         }
     }
 
-    /// Returns the state at `now`, in monotonic nanoseconds, or `None` if the key was never used.
+    /// Returns the state at `now` (monotonic nanoseconds), or `None` if the key was never used.
     #[must_use]
     pub fn export(&self, now: u64) -> Option<AccountState> {
         let state = self.state.get()?;
@@ -130,8 +131,8 @@ impl Account {
         Some(AccountState { counts: counts.collect(), last_used: self.last_used().collect() })
     }
 
-    /// Restores the state of another process, for a key that this process has not seen used yet.
-    /// `name` returns an API's name as requests refer to it.
+    /// Restores the exported state of another process. Call it before the first use of the key.
+    /// `name` returns the shared copy of an API's name.
     pub fn import(&self, known: &AccountState, name: impl Fn(&str) -> Arc<str>) {
         let (Some((first, _)), Some((digest, _))) = (known.counts.first(), known.last_used.first())
         else {
@@ -149,9 +150,9 @@ impl Account {
         }
     }
 
-    /// Counts one request of the secret with this digest in every window, or in no window if one is
-    /// exhausted. `now`: monotonic nanoseconds. Returns what remains, or `None` if there is no
-    /// limit.
+    /// Counts a request in every window, or in none if a window is exhausted. Returns what remains,
+    /// or `None` if there is no limit. `digest`: the digest of the presented secret. `now`:
+    /// monotonic nanoseconds.
     ///
     /// # Errors
     /// Returns [`Exhausted`] if a window is exhausted.
@@ -178,7 +179,7 @@ impl Account {
         }
     }
 
-    /// Returns how long the counts matter after the last use, in nanoseconds.
+    /// Returns the length of the longest window, in nanoseconds.
     fn memory(&self) -> u64 {
         let usages = self.state.get().into_iter().flat_map(|state| state.usage.all());
         usages.map(|usage| usage.lock().memory()).max().unwrap_or(0)
@@ -206,7 +207,7 @@ impl Usage {
         successors(Some(self), |usage| usage.next.get())
     }
 
-    /// Returns the usage in this API.
+    /// Returns the usage in this API. Adds an empty one if there is none.
     fn of(&self, api: &Arc<str>) -> &Self {
         let mut usage = self;
         while !Arc::ptr_eq(&usage.api, api) && usage.api != *api {
@@ -227,7 +228,8 @@ impl Usage {
         self.lock().peek(limits, now)
     }
 
-    /// A panic cannot leave counts that admit more requests, so a poisoned lock is safe to use.
+    /// Locks the counts. Ignores poisoning, because a panic cannot leave counts that admit more
+    /// requests.
     fn lock(&self) -> MutexGuard<'_, Quota> {
         self.quota.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -256,29 +258,32 @@ impl SecretUse {
     }
 }
 
-/// Accounts of removed keys, by id. A key that returns within its window keeps its counts.
+/// The accounts of removed keys. A key that returns within its longest window keeps its counts.
 #[derive(Debug, Default)]
 pub struct Departed {
-    /// Of those that may come back within their windows, by id, with the moment (monotonic
-    /// nanoseconds) since which they are gone: they keep their counts.
+    /// The accounts of keys that may return, by id, each with the time of its removal in monotonic
+    /// nanoseconds.
     accounts: HashMap<Box<str>, (Arc<Account>, u64)>,
-    /// Ids of those that cannot, with their requests and the moment, the earliest first: their last
-    /// uses are yet to be collected.
+    /// The keys that cannot return, until their last uses have been collected: the id, the number
+    /// of requests, and the time of removal in monotonic nanoseconds. The earliest removal comes
+    /// first.
     for_good: VecDeque<(Box<str>, u64, u64)>,
 }
 
-/// After which the last uses of a key have been collected, in nanoseconds.
+/// The time after which all uses of a removed key have been collected, in nanoseconds.
 const COLLECTED: u64 = 5_000_000_000;
 
 impl Departed {
-    /// Adds the account of a key that was removed at `now` (monotonic nanoseconds).
+    /// Adds the account of a key that was removed at `now` (monotonic nanoseconds). Does nothing
+    /// for a key that was never used.
     pub fn add(&mut self, id: &str, account: Arc<Account>, now: u64) {
         if account.state.get().is_some() {
             self.accounts.insert(id.into(), (account, now));
         }
     }
 
-    /// Remembers for a moment that a key that was used is gone since `now` and cannot come back.
+    /// Adds a key that was removed at `now` (monotonic nanoseconds) and cannot return. Does nothing
+    /// for a key that was never used.
     pub fn add_for_good(&mut self, id: &str, account: &Account, now: u64) {
         let requests = account.requests();
         if requests > 0 {
@@ -286,7 +291,7 @@ impl Departed {
         }
     }
 
-    /// Removes and returns the account of a key that returns.
+    /// Removes the account of a key that returns, and returns it.
     pub fn take(&mut self, id: &str) -> Option<Arc<Account>> {
         self.accounts.remove(id).map(|(account, _)| account)
     }
@@ -309,7 +314,8 @@ impl Departed {
             .collect()
     }
 
-    /// Ids of keys that cannot come back and whose uses have been collected, with their requests.
+    /// Removes the keys that cannot return and whose uses have been collected. Returns their ids
+    /// and numbers of requests. `now`: monotonic nanoseconds.
     pub fn forget_collected(&mut self, now: u64) -> Vec<(Box<str>, u64)> {
         let mut collected = Vec::new();
         let over = |gone: &(_, _, u64)| now.saturating_sub(gone.2) > COLLECTED;

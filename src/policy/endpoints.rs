@@ -1,18 +1,18 @@
-//! The endpoint patterns of one API, matched in one walk along the path.
+//! Matches a path against all endpoint patterns of an API at once.
 
 use http::Method;
 
 use super::pattern::{Pattern, allows, compare, split_segment};
 use super::scope::ScopeSet;
 
-/// What the patterns that match an endpoint say about it, combined.
+/// The combined properties of all patterns that match an endpoint.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Claims {
     /// The scopes that allow the endpoint.
     pub scopes: ScopeSet,
     /// Whether the endpoint needs no key.
     pub public: bool,
-    /// Whether a pass-through credential opens the endpoint.
+    /// Whether the endpoint accepts a pass-through credential.
     pub pass_through: bool,
 }
 
@@ -24,8 +24,8 @@ impl Claims {
     }
 }
 
-/// All endpoint patterns of one API, in a tree by segment. A look-up is one walk along the path,
-/// however many patterns there are.
+/// The endpoint patterns of one API, in a tree with one level for each segment. The cost of a
+/// look-up depends on the path and hardly on the number of patterns.
 #[derive(Debug, Default)]
 pub struct EndpointTable {
     root: Node,
@@ -34,17 +34,19 @@ pub struct EndpointTable {
 
 #[derive(Debug, Default)]
 struct Node {
-    /// Sorted by segment, for binary search.
+    /// The children for literal segments, sorted for binary search.
     literals: Vec<(Box<str>, Node)>,
+    /// The child for `*`.
     any: Option<Box<Node>>,
-    /// Claims of patterns that end here.
+    /// The claims of patterns that end here, by method.
     ends: Vec<(Method, Claims)>,
-    /// Claims of patterns that have `**` here.
+    /// The claims of patterns with a final `**` here, by method.
     rests: Vec<(Method, Claims)>,
 }
 
 impl EndpointTable {
-    /// Builds the table. With `ignore_case`, paths match regardless of the case of ASCII letters.
+    /// Builds the table. `ignore_case`: whether paths match regardless of the case of ASCII
+    /// letters.
     #[must_use]
     pub fn new<'a>(
         patterns: impl IntoIterator<Item = (&'a Pattern, Claims)>,

@@ -1,4 +1,4 @@
-//! Secrets in memory.
+//! Erases secrets from memory and keeps them out of logs.
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
@@ -6,15 +6,16 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// Overwrites memory that is about to be freed and may contain a secret. It overwrites the slice as
-/// a whole: byte by byte, as `zeroize` does, takes ten times as long.
+/// Overwrites memory that may contain a secret and is about to be freed or reused.
+///
+/// One fill of the whole slice takes a tenth of the time that `zeroize` takes byte by byte.
 pub fn wipe(bytes: &mut [u8]) {
     bytes.fill(0);
-    // Keeps the compiler from removing the write as dead.
+    // Without this, the compiler could remove the write as dead.
     std::hint::black_box(bytes);
 }
 
-/// A secret, which no log and no error shows. It is overwritten when it is dropped.
+/// A secret. Its `Debug` output hides it, and it is overwritten when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Hidden(Zeroizing<Box<[u8]>>);
 
@@ -22,7 +23,7 @@ impl Hidden {
     /// Concatenates the parts.
     #[must_use]
     pub fn of(parts: &[&[u8]]) -> Self {
-        // Allocated at its final size: growing would leave copies in memory.
+        // Allocate the final size at once, because growing would leave copies in memory.
         let mut bytes = vec![0; parts.iter().map(|part| part.len()).sum()].into_boxed_slice();
         let mut rest = &mut *bytes;
         for part in parts {
@@ -33,7 +34,7 @@ impl Hidden {
         Self(Zeroizing::new(bytes))
     }
 
-    /// Returns the secret, for its intended recipient only.
+    /// Returns the secret. Pass it only to its intended recipient.
     #[must_use]
     pub fn show(&self) -> &[u8] {
         &self.0
@@ -52,7 +53,7 @@ impl PartialOrd for Hidden {
     }
 }
 
-/// To be looked up by what it hides.
+/// Allows a look-up by the bytes of the secret.
 impl Borrow<[u8]> for Hidden {
     fn borrow(&self) -> &[u8] {
         self.show()

@@ -1,4 +1,4 @@
-//! Ids of keys.
+//! Checks the ids of keys.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -7,24 +7,24 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-/// The id of a key: 1 to 128 of letters, digits, `.`, `_`, `:` and `-`, because it stands in logs,
-/// metrics and headers. It is no secret.
+/// The id of a key: 1 to 128 ASCII letters, digits, `.`, `_`, `:` or `-`. These are safe in logs,
+/// metrics and headers. The id is not a secret.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId(Arc<str>);
 
-/// A text that cannot be the id of a key. It may be a key, so it is not repeated.
+/// A text that is not a valid id. The error omits the text, which may be a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("an id has 1 to {} of letters, digits, `.`, `_`, `:` and `-`", KeyId::LONGEST)]
 pub struct BadKeyId;
 
 impl KeyId {
-    /// How many bytes it has at most.
+    /// The maximum length in bytes.
     pub const LONGEST: usize = 128;
 
-    /// Reads an id.
+    /// Parses an id.
     ///
     /// # Errors
-    /// It is empty, too long, or has other characters.
+    /// Returns [`BadKeyId`] if the text is empty, is too long or has other characters.
     pub fn parse(text: &str) -> Result<Self, BadKeyId> {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
         if (1..=Self::LONGEST).contains(&text.len()) && text.bytes().all(fits) {
@@ -34,10 +34,10 @@ impl KeyId {
         }
     }
 
-    /// How many bytes it has.
+    /// Returns the length in bytes.
     pub(super) fn length(&self) -> u8 {
         const { assert!(Self::LONGEST <= u8::MAX as usize) };
-        // No id is longer, so nothing is cut off.
+        // `parse` bounds the length, so the cast is exact.
         self.0.len() as u8
     }
 }

@@ -1,19 +1,18 @@
-//! Rate limits over a rolling window.
+//! Limits requests over a rolling window.
 //!
-//! The promise has two parts. No rolling window of the stated length admits more requests than the
-//! limit. No request is refused unless the limit was used up within the window, to a precision of
-//! 1/60 of it.
+//! No rolling window of the configured length admits more requests than the limit. A request is
+//! refused only if the limit was used up within the window, to a precision of 1/60 of the window.
 //!
-//! Requests are counted in buckets of 1/60 of the window, and the 61 buckets that the window can
-//! overlap are summed. A request expires only when its entire bucket has left the window.
+//! Requests are counted in buckets of 1/60 of the window. A window can overlap 61 buckets, whose
+//! sum is compared with the limit. A request expires when its whole bucket has left the window.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-/// The number of buckets in a window. A request may count for up to this fraction of the window too
-/// long, but never too short.
+/// The number of buckets in a window. A request counts for the length of the window, plus at most
+/// the length of a bucket.
 const PARTS: u64 = 60;
 /// The number of buckets in the ring: the current one and the [`PARTS`] before it, rounded up to a
 /// power of two.
@@ -41,18 +40,18 @@ impl fmt::Display for Limit {
     }
 }
 
-/// What remains after a request, in the window with the least remaining.
+/// The remaining requests in the window that has the fewest left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Allowance {
     /// The limit of that window.
     pub limit: Limit,
-    /// How many more requests it admits now.
+    /// The number of further requests that it admits now.
     pub remaining: u32,
-    /// Nanoseconds until `remaining` next rises; 0 if no request counts.
+    /// Nanoseconds until `remaining` rises, or 0 if no request is counted.
     pub reset: u64,
 }
 
-/// A request that exceeds a limit.
+/// The refusal of a request that exceeds a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exhausted {
     /// The exhausted window.
@@ -66,27 +65,30 @@ pub struct Exhausted {
 pub struct WindowCounts {
     /// The length of the window in nanoseconds.
     pub length: u64,
-    /// The number of the first bucket since the clock's zero. A bucket is a sixtieth of the length,
-    /// rounded up.
+    /// The number of the first bucket, counted from the clock's zero. A bucket is a sixtieth of the
+    /// length, rounded up.
     pub first: u64,
-    /// The requests in that bucket and the following ones, at most 61 buckets.
+    /// The requests in each bucket from the first on, for at most 61 buckets.
     pub counts: Vec<u32>,
 }
 
 /// The counts of one key in one API, for one or more windows.
 ///
-/// It adapts to the limits that each call passes. A window of a new length starts from the counts
-/// of the longest existing window, so that a reload of the configuration forgets nothing.
+/// Each call passes the limits in force. A window of a new length starts with the counts of the
+/// longest existing window, so that a reload of the configuration keeps all counts.
 #[derive(Debug, Default)]
 pub(super) struct Quota {
-    /// Nearly all keys have one limit. Its window is stored inline: following another pointer would
-    /// cost a request more than counting does.
+    /// The first window is inline, because nearly all keys have one limit. Following a pointer
+    /// would cost more than counting does.
     windows: SmallVec<[Window; 1]>,
 }
 
 impl Quota {
-    /// Counts one request in every window if no window is exhausted, and in no window otherwise.
-    /// `now`: monotonic nanoseconds.
+    /// Counts a request in every window, or in none if a window is exhausted. Returns what remains,
+    /// or `None` if there is no limit. `now`: monotonic nanoseconds.
+    ///
+    /// # Errors
+    /// Returns [`Exhausted`] if a window is exhausted.
     pub(super) fn charge(
         &mut self,
         limits: &[Limit],
@@ -110,14 +112,14 @@ impl Quota {
         Ok(self.tightest(limits, now))
     }
 
-    /// Returns what [`Self::charge`] would find, without counting. `now`: monotonic nanoseconds.
+    /// Returns what remains, without counting a request. `now`: monotonic nanoseconds.
     pub(super) fn peek(&mut self, limits: &[Limit], now: u64) -> Option<Allowance> {
         self.follow(limits, now);
         self.tightest(limits, now)
     }
 
-    /// Returns the counts at `now` (monotonic nanoseconds). An empty window is included if another
-    /// one is not empty, because the successor would otherwise seed it from that one.
+    /// Returns the counts at `now` (monotonic nanoseconds), or nothing if all windows are empty.
+    /// Otherwise empty windows are included, so that the successor does not seed them from others.
     pub(super) fn counts(&mut self, now: u64) -> Vec<WindowCounts> {
         self.follow(&[], now);
         if self.windows.iter().all(|window| window.sum == 0) {
@@ -126,8 +128,7 @@ impl Quota {
         self.windows.iter().map(Window::counts).collect()
     }
 
-    /// Restores the counts of another process. Skips inconsistent counts, and windows that exist
-    /// already.
+    /// Restores the counts of another process. Skips invalid counts and windows that already exist.
     pub(super) fn restore(&mut self, counts: &[WindowCounts]) {
         for window in counts.iter().filter_map(Window::restored) {
             if self.windows.iter().all(|known| known.length != window.length) {
@@ -136,19 +137,19 @@ impl Quota {
         }
     }
 
-    /// Returns how long the counts matter, in nanoseconds.
+    /// Returns the length of the longest window in nanoseconds.
     pub(super) fn memory(&self) -> u64 {
         self.windows.iter().map(|window| window.length).max().unwrap_or(0)
     }
 
-    /// Advances every window to `now`, and adds windows so that each limit has one.
+    /// Advances every window to `now`. Adds the windows that `limits` needs.
     fn follow(&mut self, limits: &[Limit], now: u64) {
         for window in &mut self.windows {
             window.advance(now);
         }
         for limit in limits {
             if self.window(*limit).is_none() {
-                // A window without a limit is kept only while it has counts.
+                // Drop windows that have neither a limit nor counts.
                 self.windows.retain(|window| {
                     window.sum > 0 || limits.iter().any(|limit| limit.window == window.length)
                 });
@@ -173,7 +174,7 @@ impl Quota {
                 reset: window.reset(limit.count, now),
             })
         });
-        // Of two equally tight windows, the one that stays tight for longer.
+        // If two windows have the same number left, choose the one with the later reset.
         allowances.min_by_key(|allowance| (allowance.remaining, u64::MAX - allowance.reset))
     }
 }
@@ -182,14 +183,14 @@ impl Quota {
 struct Window {
     /// The length of the window in nanoseconds.
     length: u64,
-    /// The length of a bucket in nanoseconds: a sixtieth of the window, rounded up so that 60
-    /// buckets are never shorter than the window.
+    /// The length of a bucket in nanoseconds: a sixtieth of the window, rounded up. So 60 buckets
+    /// are never shorter than the window.
     width: u64,
-    /// The number of the current bucket since the clock's zero.
+    /// The number of the current bucket, counted from the clock's zero.
     current: u64,
-    /// When the current bucket ends. Nothing changes before, so most requests need no division.
+    /// When the current bucket ends, in monotonic nanoseconds. It spares most requests a division.
     ends: u64,
-    /// The number of the oldest bucket that may have a count.
+    /// The number of the oldest bucket that may have counts.
     oldest: u64,
     /// The sum of all buckets.
     sum: u64,
@@ -197,8 +198,8 @@ struct Window {
 }
 
 impl Window {
-    /// Returns an empty window, or one with the counts of `known`. Each of its requests is placed
-    /// at the latest time that its bucket covers, so that none expires too early.
+    /// Returns a window with the counts of `known`, or an empty one. Places each request at the
+    /// latest time in its old bucket, so that none expires too early.
     fn seeded(length: u64, now: u64, known: Option<&Self>) -> Self {
         let width = length.div_ceil(PARTS).max(1);
         let current = now / width;
@@ -237,7 +238,7 @@ impl Window {
             .ok()
             .filter(|buckets| (1..=PARTS + 1).contains(buckets))?;
         let current = known.first.checked_add(buckets - 1)?;
-        // The latest time in any later calculation must not overflow.
+        // Later calculations add up to this many buckets, and must not overflow.
         current.checked_add(PARTS + 2)?.checked_mul(width)?;
         let (length, ends) = (known.length, (current + 1) * width);
         let mut window =
@@ -249,7 +250,8 @@ impl Window {
         Some(window)
     }
 
-    /// Drops the counts that have left the window. A `now` before the latest one changes nothing.
+    /// Drops the counts that have left the window. Does nothing if `now` is before the end of the
+    /// current bucket.
     fn advance(&mut self, now: u64) {
         if now < self.ends {
             return;
@@ -277,18 +279,18 @@ impl Window {
         self.sum += u64::from(requests);
     }
 
-    /// Returns the nanoseconds until more of `count` remains than now; 0 if no request counts. If a
-    /// lowered limit is exceeded, that takes until after the oldest request has expired.
+    /// Returns the nanoseconds until more of `count` requests remain, or 0 if no request is
+    /// counted. If the sum exceeds a lowered limit, several buckets may have to expire first.
     fn reset(&self, count: u32, now: u64) -> u64 {
         if (1..=u64::from(count)).contains(&self.sum) {
-            // The oldest bucket is not empty. Its count does not matter here, and reading it would
+            // `advance` has skipped empty buckets, so the oldest one has counts. Reading them would
             // cost a cache miss.
             return self.forgotten_at(self.oldest).saturating_sub(now);
         }
         self.wait(u32::try_from(self.sum).map_or(count, |sum| sum.min(count)), now)
     }
 
-    /// Returns the nanoseconds until fewer than `count` requests are counted.
+    /// Returns the nanoseconds until the sum is less than `count`.
     fn wait(&self, count: u32, now: u64) -> u64 {
         let mut left = self.sum;
         for number in self.oldest..=self.current {
@@ -303,8 +305,8 @@ impl Window {
         0
     }
 
-    /// Returns when the requests of a bucket expire: when the bucket 61 positions later becomes the
-    /// current one.
+    /// Returns when the requests of a bucket expire, in monotonic nanoseconds: at the start of the
+    /// bucket 61 positions later.
     fn forgotten_at(&self, number: u64) -> u64 {
         (number + PARTS + 1) * self.width
     }

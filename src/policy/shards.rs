@@ -1,17 +1,16 @@
-//! Shards of a large table behind two levels of pointers: a change copies 64 pointers twice and the
-//! shards that it touches, and two versions of the table share all others.
+//! A large immutable table in shards, behind two levels of pointers. A change copies the shards
+//! that it touches and the 64 pointers of each level above them. Both versions share the rest.
 
 use std::sync::Arc;
 
-/// Both are powers of two.
+/// The number of groups, and of shards in a group. Both are powers of two.
 const GROUPS: usize = 64;
 const SHARDS: usize = 64;
 
-/// The entries of a shard lie right behind the pointer to it.
+/// The shards of a group. One pointer leads to the entries of a shard.
 type Group<T> = [Arc<[T]>];
 
-/// 4,096 shards, each of which is immutable. [`super::Digest::shard`] tells which one a digest is
-/// in.
+/// 4,096 immutable shards. [`super::Digest::shard`] returns the number of a digest's shard.
 #[derive(Debug)]
 pub(super) struct Shards<T>(Arc<[Arc<Group<T>>]>);
 
@@ -22,24 +21,24 @@ impl<T> Clone for Shards<T> {
 }
 
 impl<T> Shards<T> {
-    /// Takes the shards in order from `make`.
+    /// Builds the table. Calls `make` with the number of each shard, in order.
     pub(super) fn new(make: impl FnMut(usize) -> Arc<[T]>) -> Self {
         let mut shards = (0..GROUPS * SHARDS).map(make);
         Self((0..GROUPS).map(|_| shards.by_ref().take(SHARDS).collect()).collect())
     }
 
-    /// The shard of this number.
+    /// Returns the shard with this number.
     pub(super) fn get(&self, number: usize) -> &[T] {
         &self.0[number / SHARDS][number % SHARDS]
     }
 
-    /// All entries, in no order.
+    /// Returns all entries, shard by shard.
     pub(super) fn entries(&self) -> impl Iterator<Item = &T> {
         self.0.iter().flat_map(|group| group.iter()).flat_map(|shard| shard.iter())
     }
 
-    /// The table after these edits, of which `shard_of` tells the shard; edits of one shard keep
-    /// their order. `change` makes the new shard.
+    /// Returns the table after these edits. `shard_of` returns the shard number of an edit.
+    /// `change` makes a new shard from the old one and its edits, which keep their order.
     pub(super) fn with<E>(
         &self,
         edits: &mut [E],
@@ -61,13 +60,13 @@ impl<T> Shards<T> {
         Self(groups.into())
     }
 
-    /// The numbers of the shards in the group of this number; groups are counted round and round.
+    /// Returns the shard numbers of a group. `number`: the number of the group, modulo 64.
     pub(super) fn group(number: usize) -> std::ops::Range<usize> {
         let first = number % GROUPS * SHARDS;
         first..first + SHARDS
     }
 
-    /// How many groups and shards the two have in common.
+    /// Returns the number of groups and the number of shards that both tables share.
     #[cfg(test)]
     pub(super) fn shared_with(&self, other: &Self) -> (usize, usize) {
         let groups = || self.0.iter().zip(other.0.iter());

@@ -1,5 +1,4 @@
-//! The decision in virtual time: what every area promises, over tables, all short inputs and random
-//! ones.
+//! Tests of the decision in virtual time, with tables, with all short inputs and with random ones.
 
 mod authorise;
 mod credential;
@@ -22,11 +21,11 @@ use super::*;
 
 pub(super) const SECOND: u64 = 1_000_000_000;
 pub(super) const MINUTE: u64 = 60 * SECOND;
-/// Some moment in the middle of the clock's range, and not on the edge of any bucket.
+/// A time in the middle of the clock's range that is not at the edge of a bucket.
 pub(super) const NOON: Now =
     Now { monotonic: 1_000_000 * SECOND + 123_456_789, unix: 1_800_000_000 };
 
-/// A key's text; put together here so that no scanner takes it for a leaked one.
+/// Returns the text of a key. It is composed at run time, so that no secret scanner reports it.
 pub(super) fn key_text(world: &str, name: &str) -> String {
     format!("sk_{world}_{name}")
 }
@@ -35,7 +34,7 @@ pub(super) fn pattern(text: &str) -> Pattern {
     Pattern::parse(text).unwrap_or_else(|why| panic!("{text}: {why}"))
 }
 
-/// An API with two scopes, a live and a test world and bearer keys, for any host.
+/// Returns an API for any host, with bearer keys, two scopes, and the environments live and test.
 pub(super) fn definition() -> ApiDefinition {
     let scope = |name: &str, allows: &[&str]| Scope {
         name: name.into(),
@@ -74,7 +73,7 @@ pub(super) fn definition() -> ApiDefinition {
     }
 }
 
-/// A key with rights of its own.
+/// A key, with its own grants.
 #[derive(Debug, Clone)]
 pub(super) struct TestKey {
     pub(super) id: Box<str>,
@@ -110,7 +109,7 @@ impl TestKey {
     }
 }
 
-/// A key that reads tickets in the first API, without a limit.
+/// Returns a key that may read tickets in the first API, without a limit.
 pub(super) fn key(text: &str) -> TestKey {
     TestKey {
         id: "key_crm".into(),
@@ -160,7 +159,7 @@ pub(super) fn snapshot_of(
     }
 }
 
-/// A request, without its body.
+/// A request without a body.
 #[derive(Debug, Clone)]
 pub(super) struct Call {
     pub(super) method: Method,
@@ -202,12 +201,12 @@ impl Call {
         self
     }
 
-    /// Its head; `fields` are its own.
+    /// Returns the head of the request. `fields`: the fields of this request.
     pub(super) fn head<'h>(&'h self, fields: &'h Fields<'h>) -> Head<'h> {
         Head { method: &self.method, target: Target::from(&self.uri), fields, peer: &self.peer }
     }
 
-    /// What becomes of it: `authorise`, then `charge`.
+    /// Judges the request with `authorise` and `charge`.
     pub(super) fn judge<'s>(
         &self,
         snapshot: &'s Snapshot,

@@ -1,8 +1,8 @@
-//! What memory keeps of keys that are refused for good: enough to say why, and no more.
+//! Remembers why revoked and expired keys are refused.
 //!
-//! A digest is cut to 76 bits here, of which twelve are told by the shard. A false match would only
-//! name the wrong reason to somebody who is refused anyway: keys that are in force are looked for
-//! first, in the [`super::Keyring`].
+//! An entry identifies a digest by 76 bits: 64 in its tag and twelve in the number of its shard. A
+//! false match only changes the reason of a refusal, because keys in force are looked up first, in
+//! the [`super::Keyring`].
 
 use std::sync::Arc;
 
@@ -12,17 +12,17 @@ use super::shards::Shards;
 
 const DAY: i64 = 86_400;
 
-/// Why a key is refused.
+/// Why a key is refused permanently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// It was revoked.
+    /// The key was revoked.
     Revoked,
-    /// Its time is over.
+    /// The key has expired.
     Expired,
 }
 
 impl Cause {
-    /// What a caller with such a key is told.
+    /// Returns the refusal for a caller with such a key.
     #[must_use]
     pub fn refusal(self) -> Refusal {
         match self {
@@ -32,22 +32,22 @@ impl Cause {
     }
 }
 
-/// One secret of a key that is refused for good.
+/// A secret of a revoked or expired key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tombstone {
-    /// Of the secret.
+    /// The digest of the secret.
     pub digest: Digest,
-    /// Why it is refused.
+    /// Why the secret is refused.
     pub cause: Cause,
-    /// Since when, in seconds since the Unix epoch.
+    /// When the key was revoked or expired, in Unix seconds.
     pub since: i64,
 }
 
-/// What is kept of a tombstone: 12 bytes.
+/// A tombstone as the table stores it, in 12 bytes.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     tag: [u8; 8],
-    /// Since the Unix epoch.
+    /// Days since the Unix epoch.
     day: u16,
     cause: Cause,
 }
@@ -63,7 +63,7 @@ fn tag(digest: &Digest) -> [u8; 8] {
     digest.hash().to_be_bytes()
 }
 
-/// Days since the Unix epoch, as far as they can be told.
+/// Converts Unix seconds to days since the Unix epoch, limited to the range of `u16`.
 fn day_of(unix: i64) -> u16 {
     u16::try_from(unix.max(0) / DAY).unwrap_or(u16::MAX)
 }
@@ -71,9 +71,9 @@ fn day_of(unix: i64) -> u16 {
 /// A change of the table.
 #[derive(Debug, Clone, Copy)]
 pub enum TombstoneEdit {
-    /// This secret is refused from now on, for this reason.
+    /// Adds a secret, or replaces its cause and its day.
     Add(Tombstone),
-    /// Nothing is known of this secret any more.
+    /// Removes a secret.
     Remove(Digest),
 }
 
@@ -85,8 +85,8 @@ impl TombstoneEdit {
     }
 }
 
-/// Secrets of keys that are refused for good: immutable, in pieces that two versions of the table
-/// can share. Each piece is sorted and has no room to spare.
+/// The secrets of revoked and expired keys. The table is immutable, and two versions of it share
+/// unchanged shards. Each shard is sorted and has no spare capacity.
 #[derive(Debug, Clone)]
 pub struct Tombstones {
     shards: Shards<Entry>,
@@ -100,7 +100,7 @@ impl Default for Tombstones {
 }
 
 impl Tombstones {
-    /// Builds the table; of several tombstones of one secret, the last one counts.
+    /// Builds the table. The last of several tombstones for the same secret counts.
     #[must_use]
     pub fn new(mut tombstones: Vec<Tombstone>) -> Self {
         tombstones.sort_by_key(|tombstone| tombstone.digest.shard());
@@ -122,7 +122,7 @@ impl Tombstones {
         Self { shards, len }
     }
 
-    /// The table after these edits; it shares all shards that they do not touch.
+    /// Returns the table after these edits. It shares all other shards with this one.
     #[must_use]
     pub fn with(&self, edits: impl IntoIterator<Item = TombstoneEdit>) -> Self {
         let mut edits: Vec<TombstoneEdit> = edits.into_iter().collect();
@@ -147,16 +147,17 @@ impl Tombstones {
         Self { shards, len }
     }
 
-    /// Why a key with this secret is refused, if it is one of these.
+    /// Returns why this secret is refused, or `None` if the table does not contain it.
     #[must_use]
     pub fn find(&self, digest: &Digest) -> Option<Cause> {
         let shard = self.shards.get(digest.shard());
         place(shard, tag(digest)).ok().map(|at| shard[at].cause)
     }
 
-    /// The table without what is older than a day (`before`, in seconds since the Unix epoch), in
-    /// one of 64 groups of shards, which are counted round and round. `None`: there is nothing of
-    /// the kind. All of them at once would take milliseconds.
+    /// Removes the entries of a group of shards from days before that of `before`, in Unix seconds.
+    /// Returns `None` if there are none. `group`: the number of the group, modulo 64.
+    ///
+    /// Each call handles one group only, because all groups at once would take milliseconds.
     #[must_use]
     pub fn forget(&self, group: usize, before: i64) -> Option<Self> {
         let before = day_of(before);
@@ -181,20 +182,20 @@ impl Tombstones {
         Some(Self { shards, len })
     }
 
-    /// How many secrets it knows.
+    /// Returns the number of secrets.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether it knows none.
+    /// Returns whether the table is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 }
 
-/// Where the entry with this tag is, or belongs.
+/// Returns the index of the entry with this tag, or the index to insert it at as `Err`.
 fn place(entries: &[Entry], tag: [u8; 8]) -> Result<usize, usize> {
     entries.binary_search_by(|entry| entry.tag.cmp(&tag))
 }
@@ -225,7 +226,7 @@ mod tests {
     #[test]
     fn dead_key_costs_at_most_40_bytes_over_a_million() {
         const DEAD: usize = 1_000_000;
-        /// What the allocator adds to a piece of memory, and the counts in front of a shard.
+        /// The allocator's overhead, and the reference counts of a shard.
         const OVERHEAD: usize = 16 + 16;
         let table =
             Tombstones::new((0..DEAD).map(|number| tombstone(number, Cause::Revoked, 9)).collect());
@@ -234,7 +235,7 @@ mod tests {
             .sum::<usize>()
             * 64;
         assert_eq!(table.len(), DEAD);
-        // Even a key with three secrets stays below.
+        // A key with three secrets stays within the limit, too.
         assert!(3 * bytes / DEAD <= 40, "{} bytes a secret", bytes as f64 / DEAD as f64);
         assert_eq!(table.find(&digest(77)), Some(Cause::Revoked));
         assert_eq!(table.find(&digest(DEAD)), None);

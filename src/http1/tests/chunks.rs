@@ -1,11 +1,11 @@
-//! Tests of bodies, chunked ones above all.
+//! Tests of bodies, most of them chunked.
 
 use proptest::prelude::*;
 
 use super::super::*;
 
-/// Reads a body that is received in pieces of at most `cut` bytes. Returns its data, its trailers
-/// and the bytes that follow it.
+/// Reads a body in pieces of at most `cut` bytes. Returns its data, its trailers and the bytes
+/// after it.
 fn whole_body(
     mut body: Body,
     bytes: &[u8],
@@ -137,12 +137,11 @@ fn what_chunks_hold_besides_data_is_bounded_to_the_byte() {
     assert_eq!(read(&[(&extension, 32), ("1", 8), ("0001", 1)]), Err(Malformed::TooLarge));
 }
 
-/// How a body ends: `Some` with the number of trailer fields and of bytes consumed, `None` if it is
-/// incomplete, or an error.
+/// How a body ends: `Some` with the numbers of trailer fields and of bytes consumed, `None` if the
+/// body is incomplete, or an error.
 type End = Result<Option<(usize, usize)>, Malformed>;
 
-/// Reads a chunked body that is received in pieces of these lengths, repeated. Returns its data and
-/// its end.
+/// Reads a chunked body in pieces whose lengths repeat these. Returns its data and how it ends.
 fn outcome(bytes: &[u8], cuts: &[usize]) -> (Vec<u8>, End) {
     let (mut body, mut data, mut trailers) = (Body::chunked(), Vec::new(), 0);
     let (mut at, mut cuts) = (0, cuts.iter().cycle());
@@ -170,7 +169,7 @@ fn outcome(bytes: &[u8], cuts: &[usize]) -> (Vec<u8>, End) {
     (data, Ok(None))
 }
 
-/// Parts of chunked bodies, and text that resembles them.
+/// Generates parts of chunked bodies, and text that resembles them.
 const PARTS: [&str; 20] = [
     "5\r\nhello\r\n",
     "1\r\nx\r\n",

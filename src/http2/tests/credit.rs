@@ -1,4 +1,4 @@
-//! Received bytes occupy the window, and release it however their stream ends.
+//! Tests that received bytes occupy the window, and release it however their stream ends.
 
 use http::StatusCode;
 use proptest::prelude::*;
@@ -7,7 +7,7 @@ use super::super::frame::{self, END_HEADERS, END_STREAM, PADDED};
 use super::super::{HeaderBlock, Reason, Unfinished};
 use super::peer::{Peer, SECOND, frame, get, number};
 
-/// A step on a connection. Its stream is chosen among the open ones.
+/// A step on a connection. A step on a stream chooses an open one.
 #[derive(Debug, Clone)]
 enum Step {
     Open {
@@ -71,7 +71,7 @@ fn open(peer: &Peer) -> Vec<(u32, usize)> {
     peer.connection.streams.iter().map(|(key, stream)| (stream.state.id, key)).collect()
 }
 
-/// Feeds the bytes in two parts. The first part may end within a frame.
+/// Feeds the bytes in two parts. The first may end within a frame.
 fn feed(peer: &mut Peer, bytes: &[u8], cut: usize) -> Result<(), Reason> {
     let (mut pending, rest) =
         (bytes[..cut.min(bytes.len())].to_vec(), &bytes[cut.min(bytes.len())..]);
@@ -90,7 +90,10 @@ fn check(peer: &Peer) {
     assert_eq!(left + due + peer.held(), window, "what is held takes up room, and nothing else");
 }
 
-/// Takes one step. Returns an error of the connection, which ends it.
+/// Takes a step.
+///
+/// # Errors
+/// Returns the error that ends the connection.
 fn take(peer: &mut Peer, step: Step, next: &mut u32) -> Result<(), Reason> {
     let streams = open(peer);
     let chosen = |stream: usize| streams.get(stream % streams.len().max(1)).copied();
@@ -160,7 +163,7 @@ proptest! {
         for step in steps {
             peer.now += SECOND;
             if take(&mut peer, step, &mut next).is_err() {
-                // The user's data of all streams is dropped with the connection.
+                // Dropping the connection would drop the data of all streams, too.
                 peer.connection.abandon_streams();
                 break;
             }
@@ -191,7 +194,7 @@ fn data_is_given_out_as_it_comes_and_its_frame_is_judged_at_its_start() {
     peer.answer(key);
     assert!(peer.connection.is_quiet(), "both sides have ended it");
 
-    // A frame that exceeds the declared length is refused before its payload is received.
+    // The length in the frame header suffices to refuse a frame that exceeds the declared length.
     let key = peer.open(3, false);
     assert!(peer.on(key, |sender, _| sender.expect(10)));
     let bytes = frame(frame::DATA, 0, 3, &[1; 11]);
@@ -226,7 +229,7 @@ fn what_has_begun_is_known_by_its_kind_and_moment() {
         peer.feed_some(&bytes[read..]).unwrap();
         assert_eq!(peer.connection.unfinished(), Some((expected, 7 * SECOND)), "{bytes:?}");
     }
-    // The timeout starts again when the stream is closed.
+    // The timeout restarts when the stream is closed.
     let mut peer = Peer::new();
     let key = peer.open(1, false);
     peer.feed_some(&begin(frame::DATA, 0, 1)).unwrap();

@@ -1,5 +1,4 @@
-//! Tests with another implementation as the client: requests and responses arrive as they were
-//! sent.
+//! Tests with h2 as the client. Requests and responses must arrive as they were sent.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version};
@@ -88,11 +87,11 @@ pub(super) fn exchange() -> impl Strategy<Value = Exchange> {
     )
 }
 
-/// The requests in the order in which they were received, and all bytes that the client sent.
+/// The requests in the order of their arrival, and all bytes that the client sent.
 type Heard = (Vec<(usize, Exchange)>, Vec<u8>);
 
-/// Responds to each request with the response of the exchange that its field `x-number` names.
-/// `cut`: how many bytes are read at once.
+/// Responds to each request with the response of the exchange that its `x-number` field names.
+/// `cut`: the number of bytes to read at once.
 // Longer than 60 lines: one loop over the kinds of events.
 async fn serve(mut stream: tokio::io::DuplexStream, exchanges: Vec<Exchange>, cut: usize) -> Heard {
     let limits = Limits { streams: 1000, size: 1 << 20, fields: 1000, budget: 10_000 };
@@ -101,7 +100,7 @@ async fn serve(mut stream: tokio::io::DuplexStream, exchanges: Vec<Exchange>, cu
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut buffer = vec![0; cut];
     loop {
-        // Sends as much of the responses as the windows allow.
+        // Send as much of the responses as the windows allow.
         open.retain(|(key, number, sent): &(usize, usize, std::cell::Cell<usize>)| {
             let exchange: &Exchange = &exchanges[*number];
             let (_, _, body, trailers) = &exchange.answer;
@@ -265,10 +264,10 @@ async fn ask(
     tokio::join!(receiving, sending).0
 }
 
-/// The response that h2 received: status, fields, body and trailers.
+/// A response as h2 received it: status, fields, body and trailers.
 type Answered = (StatusCode, HeaderMap, Vec<u8>, HeaderMap);
 
-/// Has h2 send all requests at once.
+/// Sends all requests with h2 at once.
 pub(super) fn converse(exchanges: &[Exchange], cut: usize) -> (Heard, Vec<Answered>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build_local(LocalOptions::default())

@@ -1,4 +1,4 @@
-//! Tests that feed frames to a connection.
+//! Tests of how a connection handles frames.
 
 use http::{HeaderMap, StatusCode};
 use proptest::prelude::*;
@@ -152,7 +152,7 @@ fn mistakes_on_a_stream_reset_only_that() {
         assert!(length.is_none_or(|length| peer.on(key, |sender, _| sender.expect(length))));
         assert_eq!(peer.feed(&bytes), Ok(vec![Seen::Reset(key)]), "{bytes:?}");
         assert_eq!(peer.resets(), [(1, reason)]);
-        // Frames that were already on their way are ignored.
+        // Frames that were already in transit are ignored.
         assert_eq!(peer.feed(&data(END_STREAM, b"late")), Ok(vec![]));
         peer.open(3, true);
     }
@@ -269,7 +269,7 @@ fn connection_winds_down_without_losing_a_request() {
     peer.feed(&frame(frame::PING, ACK, 0, &sent[1].3)).unwrap();
     let sent = peer.sent();
     assert_eq!((sent.len(), sent[0].0), (1, frame::PING), "it is asked once more");
-    // Clients acknowledge a PING ahead of requests in their send queue.
+    // A client may acknowledge a PING before it sends the requests in its queue.
     let third = peer.open(5, true);
     peer.feed(&frame(frame::PING, ACK, 0, &sent[0].3)).unwrap();
     assert_eq!(peer.sent()[0].3[..4], [0, 0, 0, 5]);

@@ -1,5 +1,5 @@
-//! Tests of header blocks: the examples of RFC 7541 Appendix C, malformed blocks, and another
-//! implementation of HPACK.
+//! Tests of header blocks with the examples of RFC 7541 Appendix C, with malformed blocks, and with
+//! another implementation of HPACK.
 
 use proptest::prelude::*;
 
@@ -133,7 +133,7 @@ fn corrupt_blocks_are_refused() {
 fn too_many_bytes_or_fields_are_noticed_and_the_table_stays_in_step() {
     let mut decoder = Decoder::new(100, 10);
     let mut block = Block::default();
-    // Each entry counts 4 + 5 + 32 bytes.
+    // The size of each entry is 4 + 5 + 32 bytes (RFC 7541 §4.1).
     decoder.decode(&bytes("4004 6e61 6d65 0576 616c 7565 bebe"), &mut block).unwrap();
     assert!(block.is_over());
     assert_eq!(text(&block).len(), 2);

@@ -1,4 +1,4 @@
-//! Random changes of what a valid client has sent: the connection either handles the bytes or ends.
+//! Tests with random changes of valid input. The connection must handle the bytes or end.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ fn change() -> impl Strategy<Value = Change> {
 }
 
 fn apply(bytes: &mut Vec<u8>, change: Change) {
-    // The preface stays unchanged: after a wrong one nothing else is read.
+    // Keep the preface, because nothing is read after a wrong one.
     let place =
         |part: f64, bytes: &[u8]| 24 + (part * (bytes.len().saturating_sub(25)) as f64) as usize;
     let range = |at: usize, length: usize, bytes: &[u8]| at..(at + length).min(bytes.len());
@@ -66,8 +66,7 @@ fn apply(bytes: &mut Vec<u8>, change: Change) {
     }
 }
 
-/// A server, which tracks for each key whether the stream is open and whether its request has
-/// ended.
+/// A server. It tracks by slab key whether the stream is open and whether its request has ended.
 struct Server {
     connection: Connection<()>,
     block: Block,

@@ -1,4 +1,4 @@
-//! A connection that tests feed with frames.
+//! A connection for tests, which feed it with frames.
 
 use http::{HeaderMap, StatusCode};
 
@@ -9,7 +9,7 @@ use super::super::{
 
 pub(super) const LIMITS: Limits = Limits { streams: 4, size: 2000, fields: 20, budget: 10_000 };
 pub(super) const SECOND: u64 = 1_000_000_000;
-/// A header block for `GET /`.
+/// A header block for `GET /`, without an authority.
 pub(super) const GET: [u8; 4] = [0x82, 0x87, 0x84, 0x81];
 /// Returns the same block with an authority.
 pub(super) fn get() -> Vec<u8> {
@@ -27,7 +27,7 @@ pub(super) fn number(kind: u8, stream: u32, number: u32) -> Vec<u8> {
     frame(kind, 0, stream, &number.to_be_bytes())
 }
 
-/// A received event, abbreviated.
+/// An event in short form, for comparison.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Seen {
     Request(usize, bool),
@@ -37,7 +37,7 @@ pub(super) enum Seen {
 }
 
 pub(super) struct Peer {
-    /// Stores the credit of received data for each stream until it is passed on or discarded.
+    /// The credit of received data, for each stream, until the data is passed on or discarded.
     pub(super) connection: Connection<Vec<Credit>>,
     pub(super) block: Block,
     pub(super) now: u64,
@@ -53,7 +53,7 @@ impl Peer {
         peer
     }
 
-    /// Reads all bytes. Refuses malformed requests, as the user of a connection does.
+    /// Reads all bytes. Resets the streams of malformed requests, as the data plane does.
     pub(super) fn feed(&mut self, input: &[u8]) -> Result<Vec<Seen>, Reason> {
         let mut seen = Vec::new();
         let read = self.read(input, &mut seen)?;
@@ -61,7 +61,7 @@ impl Peer {
         Ok(seen)
     }
 
-    /// Reads what is complete. Returns the number of bytes consumed.
+    /// Reads as much as is complete. Returns the number of bytes consumed.
     pub(super) fn feed_some(&mut self, input: &[u8]) -> Result<usize, Reason> {
         self.read(input, &mut Vec::new())
     }
@@ -110,7 +110,7 @@ impl Peer {
         });
     }
 
-    /// Drops the credit of a stream, whose bytes were passed on or discarded.
+    /// Drops the credit of a stream, as if its bytes were passed on or discarded.
     pub(super) fn release(&mut self, key: usize, passed_on: bool) {
         self.on(key, |sender, held| {
             held.drain(..).filter(|_| passed_on).for_each(Credit::pass_on);
@@ -119,7 +119,7 @@ impl Peer {
         self.connection.raise_window();
     }
 
-    /// Returns how many bytes of bodies are held.
+    /// Returns the number of body bytes that are held.
     pub(super) fn held(&self) -> usize {
         self.connection.streams().flat_map(|(_, held)| held).map(Credit::bytes).sum()
     }

@@ -1,4 +1,4 @@
-//! Tests of which header blocks are valid requests.
+//! Tests of which header blocks are accepted as requests.
 
 use http::Method;
 

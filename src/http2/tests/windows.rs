@@ -12,8 +12,7 @@ fn more_than_the_windows_allow_is_an_error_and_what_is_taken_is_given_back() {
     let mut peer = Peer::new();
     let key = peer.open(1, false);
     let piece = frame(frame::DATA, 0, 1, &[0; 16_384]);
-    // The body of another stream is passed on, so that the connection's window grows to its
-    // maximum.
+    // Pass on the body of another stream, so that the connection's window grows to its maximum.
     let other = peer.open(3, false);
     for _ in 0..CONNECTION_WINDOW / 16_384 {
         assert_eq!(peer.feed(&frame(frame::DATA, 0, 3, &[0; 16_384])).unwrap().len(), 1);

@@ -1,10 +1,10 @@
-//! The order of the checks, and which API a request is for.
+//! Tests of the order of the checks, and of which API a request belongs to.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// A request and a key that fail every check at once; each step of the table below mends the first
+/// A request and a key that fail every check. Each step of the table below fixes the first check
 /// that fails.
 struct Broken {
     call: Call,
@@ -257,8 +257,8 @@ fn framing_other_than_one_length_or_one_chunked_is_refused() {
     }
 }
 
-/// An API like that of approvals: a key, or a desk's own token or session, on paths in any letter
-/// case.
+/// Returns an API that accepts a key, or a token or session of its own. Its paths match in any
+/// letter case.
 fn approvals() -> ApiDefinition {
     let endpoints = vec![pattern("GET /approvals/**"), pattern("POST /approvals/**")];
     ApiDefinition {

@@ -1,4 +1,4 @@
-//! Where a key is found, and where it must not stand.
+//! Tests of where a key is accepted, and where it is refused.
 
 use Refusal::{
     AmbiguousCredential, KeyInQuery, MalformedCredential, MissingKey, RepeatedHeader, UnknownKey,

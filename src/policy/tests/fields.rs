@@ -1,4 +1,4 @@
-//! The view of a head, and what writes one.
+//! Tests of reading and writing header fields.
 
 use super::*;
 

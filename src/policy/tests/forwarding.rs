@@ -1,4 +1,4 @@
-//! What the upstream gets, whatever the client sends.
+//! Tests of the head that the upstream receives, whatever the client sends.
 
 mod answers;
 mod hostile;
@@ -22,7 +22,7 @@ fn prepare(call: &Call, snapshot: &Snapshot, trusted: &[AddressRange]) -> Header
         None,
         &mut headers,
     );
-    // As lines of HTTP/1.1 it is the same.
+    // Written as HTTP/1.1 lines, the head has the same fields.
     let mut lines = Vec::new();
     prepare_request(
         &call.head(&fields),
@@ -48,7 +48,7 @@ fn values(headers: &HeaderMap, name: &str) -> Vec<String> {
         .collect()
 }
 
-/// An API with every way to send a credential, and a header of its own towards the upstream.
+/// Returns an API with every kind of credential, and a header that it adds for the upstream.
 fn api() -> ApiDefinition {
     ApiDefinition {
         credentials: vec![
@@ -266,7 +266,7 @@ fn te_trailers_is_kept_and_other_connection_fields_go() {
         .header("x-kept", "1");
     let headers = prepare(&call, &snapshot, &[]);
     assert_eq!(values(&headers, "te"), ["trailers"]);
-    // The length is said anew, by whoever frames the body.
+    // Whoever frames the body for the upstream writes a new length.
     for name in ["connection", "x-mine", "keep-alive", "upgrade", "expect", "content-length"] {
         assert!(!headers.contains_key(name), "{name}");
     }

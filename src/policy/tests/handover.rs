@@ -1,4 +1,4 @@
-//! Counts that go from one process to another.
+//! Tests of passing counts from one process to another.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ proptest! {
         for (number, (step, api)) in steps.iter().enumerate() {
             now += step;
             if number == moves {
-                // Through the text that the two processes exchange.
+                // Use the format that the two processes exchange.
                 if let Some(state) = moved.export(now) {
                     let text = serde_json::to_string(&state).unwrap();
                     moved = Account::default();

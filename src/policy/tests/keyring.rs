@@ -1,4 +1,4 @@
-//! The table of keys.
+//! Tests of the table of keys.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ fn table_after_any_edits_is_the_table_that_would_be_built_anew() {
         let mut known: BTreeMap<usize, Arc<KeyRecord>> = BTreeMap::new();
         let mut keyring = Keyring::new([]);
         for (number, action) in edits {
-            // Gone, with one secret, or in rotation with two.
+            // Remove the key, or give it one secret, or two as during a rotation.
             let after = match action {
                 0 => None,
                 1 => Some(record(number, &[1])),
@@ -75,7 +75,7 @@ fn change_of_one_key_leaves_the_other_shards_shared() {
         "a published table has changed"
     );
     assert_eq!(after.len(), before.len());
-    // Its shard is new, and so is its group of shards; the others are the same pieces of memory.
+    // One shard and its group are new. All others are shared.
     assert_eq!(after.shared_with(&before), (63, 4095));
 }
 

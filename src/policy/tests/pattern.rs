@@ -1,4 +1,4 @@
-//! Endpoint patterns, alone and put together in a table.
+//! Tests of endpoint patterns, one at a time and in a table.
 
 use proptest::prelude::*;
 

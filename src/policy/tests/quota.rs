@@ -1,4 +1,4 @@
-//! The limiter against an exact log of what it admitted.
+//! Compares the limiter with an exact log of the requests that it admitted.
 
 mod accounts;
 
@@ -11,12 +11,12 @@ fn limit(count: u32, window: u64) -> Limit {
     Limit { count, window }
 }
 
-/// Every admitted request with its exact moment: what the limiter's buckets stand for.
+/// The exact time of each admitted request, in place of the limiter's buckets.
 #[derive(Debug, Default)]
 struct Log {
     admitted: Vec<u64>,
-    /// The latest clock reading. A thread's reading may lag behind one that was used before it; the
-    /// moment a request is judged at is then the later of the two.
+    /// The latest clock reading. A thread's reading may be older than one that was used before. The
+    /// request is then judged at the later of the two.
     latest: u64,
 }
 
@@ -26,14 +26,14 @@ impl Log {
         self.latest
     }
 
-    /// Requests admitted less than `span` before `now`.
+    /// Returns the number of requests admitted less than `span` before `now`.
     fn within(&self, span: u64, now: u64) -> u64 {
         let recent = self.admitted.iter().filter(|admitted| now - **admitted < span);
         recent.count() as u64
     }
 
-    /// The most that any rolling window holds. A fullest window can be moved until it ends at a
-    /// request.
+    /// Returns the largest number of requests in any rolling window. It suffices to check the
+    /// windows that end at a request.
     fn fullest(&self, window: u64) -> u64 {
         self.admitted
             .iter()
@@ -45,7 +45,7 @@ impl Log {
             .unwrap_or(0)
     }
 
-    /// Nanoseconds until a limiter without buckets would admit the next request.
+    /// Returns the nanoseconds until a limiter without buckets would admit the next request.
     fn exact_wait(&self, limit: Limit, now: u64) -> u64 {
         let nth_last =
             self.admitted.len().checked_sub(limit.count as usize).map(|at| self.admitted[at]);
@@ -53,14 +53,14 @@ impl Log {
     }
 }
 
-/// What a request may be held against its key at most: the window and a sixtieth, and the rounding
-/// of 60 buckets.
+/// Returns the longest time for which a request may count: the window, a sixtieth of it, and the
+/// rounding of its buckets.
 fn longest_memory(window: u64) -> u64 {
     window + window / 60 + 61
 }
 
-/// Steps between requests: bursts, edges of buckets and windows, anything; and clocks that lag a
-/// little.
+/// Generates steps between requests: bursts, edges of buckets and windows, any other times, and
+/// clocks that lag slightly.
 fn steps(windows: Vec<u64>) -> impl Strategy<Value = Vec<i64>> {
     let edge = prop::sample::select(windows.clone()).prop_flat_map(|window| {
         let bucket = window.div_ceil(60);
@@ -102,7 +102,7 @@ fn windows() -> impl Strategy<Value = u64> {
 fn limits() -> impl Strategy<Value = Vec<Limit>> {
     let one = (1..30_u32, windows()).prop_map(|(count, window)| limit(count, window));
     prop::collection::vec(one, 1..4).prop_map(|mut limits| {
-        // As in a configuration: one limit for each length of window.
+        // A configuration has at most one limit for each length of window.
         limits.sort_by_key(|limit| limit.window);
         limits.dedup_by_key(|limit| limit.window);
         limits
@@ -116,7 +116,8 @@ fn limits_and_steps() -> impl Strategy<Value = (Vec<Limit>, Vec<i64>)> {
     })
 }
 
-/// A sequence of clock readings from the steps between them, starting anywhere in a bucket.
+/// Converts steps to clock readings. `start`: an offset, so that the first reading may be anywhere
+/// in a bucket.
 fn readings(start: u64, steps: &[i64]) -> Vec<u64> {
     let mut reading = 10_000 * 3600 * SECOND + start;
     let mut latest = reading;
@@ -177,8 +178,8 @@ proptest! {
                 |exhausted| exhausted.allowance,
                 |allowance| allowance.expect("there are limits"),
             );
-            // What the buckets stand for: everything from the start of the sixtieth bucket before
-            // this one.
+            // The buckets count all requests since the start of the sixtieth bucket before this
+            // one.
             let left = limits.iter().map(|limit| {
                 let bucket = limit.window.div_ceil(60);
                 let kept_from = (now / bucket - 60) * bucket;
@@ -254,8 +255,8 @@ proptest! {
         let together = Usage::default();
         let apart: Vec<Usage> = limits.iter().map(|_| Usage::default()).collect();
         for reading in readings(start, &steps) {
-            // A window charged for a refused request would show less than one that was only charged
-            // for admitted ones.
+            // If a refused request were counted in `together`, it would have less left than
+            // `apart`, which counts admitted requests only.
             if together.charge(&limits, reading).is_ok() {
                 for (usage, limit) in apart.iter().zip(&limits) {
                     prop_assert!(usage.charge(&[*limit], reading).is_ok());
@@ -281,7 +282,7 @@ proptest! {
     ) {
         let usage = Usage::default();
         let mut log = Log::default();
-        // The longest window is always there, so all that any shorter one must know is known.
+        // The longest window always exists, so a new shorter one can take over all its counts.
         let longest = limit(1_000_000, 3600 * SECOND);
         let mut clock = start;
         for (mut limits, steps) in changes {
@@ -337,7 +338,7 @@ fn raised_and_lowered_limits_keep_what_was_counted() {
         usage.charge(&[limit(7, MINUTE)], start).expect("two more").expect("there is a limit");
     assert_eq!(raised.remaining, 1);
     assert!(usage.charge(&[limit(6, MINUTE)], start).is_err());
-    // Another window over the same time knows them too.
+    // New windows of other lengths take over these counts.
     assert!(usage.charge(&[limit(6, 2 * MINUTE)], start + SECOND).is_err());
     assert!(usage.charge(&[limit(6, 10 * SECOND)], start + SECOND).is_err());
 }

@@ -1,4 +1,4 @@
-//! What a request is allowed does not depend on which server reads its path.
+//! Tests that a request needs the same rights however a server reads its path.
 
 use std::sync::LazyLock;
 
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::target::decode;
 use super::*;
 
-/// What lenient servers do to a path before they look at it.
+/// Changes that lenient servers make to a path before they use it.
 const NORMALISERS: [fn(&str) -> String; 9] = [
     |path| String::from_utf8_lossy(&decode(path.as_bytes())).into_owned(),
     |path| path.replace('\\', "/"),
@@ -22,11 +22,11 @@ const NORMALISERS: [fn(&str) -> String; 9] = [
     |path| path.split('\0').next().unwrap_or_default().to_owned(),
     |path| path.replace("/./", "/"),
     without_dot_segments,
-    // What decodes `+` as a form would, and what writes escapes in the other letter case.
+    // Writes percent-encodings in the other letter case.
     |path| path.replace("%c", "%C").replace("%e", "%E"),
 ];
 
-/// RFC 3986 §5.2.4.
+/// Removes dot segments (RFC 3986 §5.2.4).
 fn without_dot_segments(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
     let segments: Vec<&str> = path.split('/').skip(1).collect();
@@ -47,7 +47,7 @@ fn without_dot_segments(path: &str) -> String {
     format!("/{}", kept.join("/"))
 }
 
-/// Paths of pieces that look like endpoints and like tricks.
+/// Generates paths from segments of endpoints and from characters that servers read differently.
 fn tricky_path() -> impl proptest::strategy::Strategy<Value = String> {
     let pieces = [
         "/",
@@ -99,7 +99,7 @@ fn tricky_path() -> impl proptest::strategy::Strategy<Value = String> {
         .prop_map(|parts| format!("/{}", parts.concat()))
 }
 
-/// APIs inside of one another, whose rules are of every kind.
+/// Returns three APIs, two of them below the first, with all kinds of rules.
 fn three_apis(ignore_case: bool) -> Snapshot {
     let scope = |name: &str, allows: &str| Scope {
         name: name.into(),
@@ -124,7 +124,7 @@ fn three_apis(ignore_case: bool) -> Snapshot {
     snapshot_of(vec![api("/"), api("/admin"), api("/tickets/1")], [])
 }
 
-/// Which API a path belongs to, and what its rules allow there.
+/// Returns the index of the API that a path belongs to, and what its rules allow there.
 fn verdict(snapshot: &Snapshot, path: &str) -> Option<(usize, Claims)> {
     let peer = Peer::new([127, 0, 0, 1].into(), false, None);
     let (index, api) =
@@ -135,8 +135,8 @@ fn verdict(snapshot: &Snapshot, path: &str) -> Option<(usize, Claims)> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 20_000, ..ProptestConfig::default() })]
 
-    /// Rules only ever allow, so this is all: what is allowed as it was sent is allowed as any
-    /// server may read it, in the same API.
+    /// If a path is allowed as sent, it is allowed in the same API as any server may read it. This
+    /// suffices, because rules only allow and never deny.
     #[test]
     fn whatever_a_server_makes_of_an_accepted_path_is_allowed_by_the_same_rules(
         path in tricky_path(),

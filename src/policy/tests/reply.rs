@@ -1,11 +1,11 @@
-//! Answers that Keygate gives itself, byte for byte.
+//! Tests of Keygate's own responses, byte for byte.
 
 use http::Response;
 use serde_json::Value;
 
 use super::*;
 
-/// Status, code and gRPC status of every reason, in the order of [`Refusal::ALL`].
+/// The status, the code and the gRPC status of each refusal, in the order of [`Refusal::ALL`].
 const TABLE: [(u16, &str, &str); Refusal::ALL.len()] = [
     (400, "malformed_target", "3"),
     (400, "malformed_host", "3"),

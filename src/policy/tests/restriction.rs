@@ -1,4 +1,4 @@
-//! Addresses, referrers and endpoints that a key is restricted to.
+//! Tests of restricting a key to addresses, referrers and endpoints.
 
 use std::net::IpAddr;
 

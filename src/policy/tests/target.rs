@@ -1,9 +1,9 @@
-//! Paths and hosts: whatever is accepted has one reading.
+//! Tests that an accepted path or host has one reading only.
 
 use super::*;
 use crate::policy::target::decode_escape;
 
-/// Percent-decodes what can be decoded and leaves the rest.
+/// Decodes valid percent-encodings. Leaves everything else unchanged.
 pub(super) fn decode(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut at = 0;
@@ -22,9 +22,9 @@ pub(super) fn decode(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The segments that a server finds which decodes `times`, splits at either slash, drops path
-/// parameters and then resolves dot segments and empty ones. `parameters_first`: they are dropped
-/// before decoding.
+/// Returns the segments that a lenient server finds. It decodes `times` times, splits at slashes
+/// and backslashes, drops path parameters, and resolves dot segments and empty segments.
+/// `parameters_first`: it also drops parameters before decoding.
 fn lenient(path: &[u8], times: usize, parameters_first: bool) -> Vec<Vec<u8>> {
     let without_parameters = |path: Vec<u8>| {
         let segments: Vec<&[u8]> = path
@@ -60,8 +60,8 @@ fn lenient(path: &[u8], times: usize, parameters_first: bool) -> Vec<Vec<u8>> {
     segments
 }
 
-/// The segments as the decision sees them: split at `/`, nothing else; for comparison decoded and
-/// without parameters.
+/// Returns the segments that the decision finds, which splits at `/` only. For the comparison they
+/// are decoded `times` times, and their parameters are dropped.
 fn strict(path: &[u8], times: usize) -> Vec<Vec<u8>> {
     let segment = |segment: &[u8]| {
         let mut text = segment.to_vec();
@@ -86,7 +86,7 @@ fn assert_one_reading(path: &[u8]) {
     }
 }
 
-/// Calls `visit` with every string of up to `length` pieces after a first `/`.
+/// Calls `visit` with `path`, and with every extension of it by up to `length` pieces.
 fn every_path(pieces: &[&[u8]], length: usize, path: &mut Vec<u8>, visit: &mut impl FnMut(&[u8])) {
     visit(path);
     if length == 0 {
@@ -305,12 +305,12 @@ fn missing_repeated_malformed_and_contradictory_hosts_are_refused() {
         "a#b",
         "%61",
     ] {
-        // `name:` is allowed by RFC 3986 §3.2.3 grammar, but two servers may read it differently.
+        // RFC 3986 §3.2.3 allows an empty port, as in `name:`, but servers read it differently.
         assert_eq!(host("/", &[bad]), None, "{bad:?}");
     }
 }
 
-/// The names that careless servers find in a `Host`.
+/// Returns the names that careless servers may find in a `Host`.
 fn careless_names(host: &str) -> Vec<&str> {
     let before =
         |text: &'static str| host.split(|letter| text.contains(letter)).next().unwrap_or_default();

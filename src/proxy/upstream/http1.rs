@@ -73,9 +73,9 @@ pub(in crate::proxy) struct Exchange {
     reading: Reading,
 }
 
-/// What stands at the start of what an upstream has sent.
+/// What the received bytes of a response begin with.
 enum Parsed<T> {
-    /// A part of a head.
+    /// An incomplete head.
     Partial,
     /// An interim response of this length.
     Interim(usize),

@@ -303,7 +303,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns a listener whose backlog is full.
+    /// Returns a listener whose backlog is full, the connections that fill it, and its address.
     fn full() -> (socket2::Socket, Vec<socket2::Socket>, SocketAddr) {
         let socket = |nonblocking| {
             let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)

@@ -18,8 +18,7 @@ use crate::proxy::worker::stream::poll_read;
 pub(in crate::proxy) const READ_ON_BYTES: usize = 256 * 1024;
 pub(in crate::proxy) const READ_ON_TIME: Duration = Duration::from_secs(5);
 
-/// How to close a connection. Every driver of a connection returns one, and [`close`] carries it
-/// out.
+/// How to close a connection. Each driver of a connection ends with one and passes it to [`close`].
 ///
 /// | how the connection ended | closing |
 /// |---|---|

@@ -120,8 +120,8 @@ mod tests {
         TransferTimeout { whole: 10 * SECOND, rate, left: 10 * SECOND, since: None }
     }
 
-    /// Repeats a pause and a transfer of `bytes`. Returns the first round in which the timeout
-    /// expires, or `None` if none of 10,000 does.
+    /// Repeats a pause and a transfer of `bytes`, for up to 10,000 rounds. Returns the first round
+    /// in which the timeout expires, or `None` if it never does.
     fn rounds(mut timeout: TransferTimeout, pause: Duration, bytes: usize) -> Option<u32> {
         let mut now = Instant::now();
         (1..=10_000).find(|_| {

@@ -1,4 +1,5 @@
-//! What the client gets of the upstream's answer, and the trailers of both sides.
+//! Tests of which fields of the upstream's response reach the client, and of trailers in both
+//! directions.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Whatever a client sends, nothing of it passes for what the upstream relies on.
+//! Tests that no client can forge the headers that the upstream relies on.
 
 use proptest::prelude::*;
 
@@ -20,7 +20,7 @@ const OURS: [&str; 13] = [
     "x-desk-auth",
 ];
 
-/// Names that mean something here, in spellings that servers confuse, and others.
+/// Generates field names: known ones, in spellings that servers may confuse, and others.
 fn hostile_name() -> impl Strategy<Value = String> {
     let known: Vec<&str> = OURS
         .into_iter()
@@ -83,9 +83,9 @@ proptest! {
         let plain = if with_key { by_key() } else { Call::new("GET", "/status").bearer(&good()) };
         let mut call = plain.clone();
         for (name, value) in &fields {
-            // The places of the key itself would make the request another one.
+            // Another value in a credential location would change who calls, so these are left out.
             let believed = trusted && name.starts_with("x-forwarded-");
-            // What may stand once is refused where it stands twice.
+            // A repeated `desktoken` would be refused.
             let again = name == "desktoken" && call.headers.contains_key(name);
             if !believed && !again && !["authorization", "x-api-key"].contains(&name.as_str()) {
                 call = call.header(name, value);
@@ -94,7 +94,7 @@ proptest! {
         if !nominated.is_empty() {
             call = call.header("connection", nominated.join(", "));
         }
-        // Copies of the key in the confusable spellings too.
+        // Send the key in confusable spellings of its header, too.
         call = call.header("x_api_key", good()).header("x_api-key", good());
         let range = [AddressRange::parse("198.51.100.0/24").expect("a range")];
         let trusted = if trusted { &range[..] } else { &[] };

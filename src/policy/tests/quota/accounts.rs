@@ -1,4 +1,4 @@
-//! What a key's account counts, remembers and forgets.
+//! Tests of what the account of a key counts, and of how long it is kept.
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -68,7 +68,7 @@ fn five_hundred_requests_at_once_against_a_hundred_admit_exactly_a_hundred() {
             scope.spawn(move || {
                 let call = Call::new("GET", "/api/v1/tickets").bearer(text);
                 gate.wait();
-                // Each thread has read the clock a little earlier or later.
+                // The clock readings of the threads differ slightly.
                 let now = Now { monotonic: NOON.monotonic + number * 7919 % 1000, ..NOON };
                 match call.judge(snapshot, now) {
                     Ok(_) => drop(admitted.fetch_add(1, Ordering::SeqCst)),

@@ -1,4 +1,4 @@
-//! BodySender of responses to HTTP/1.1 clients.
+//! Sending of responses to HTTP/1.1 clients.
 
 use std::future::poll_fn;
 use std::rc::Rc;
