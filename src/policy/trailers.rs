@@ -7,8 +7,9 @@ use http::{HeaderMap, HeaderName};
 use super::api::Api;
 use super::header_kind::{HeaderKind, hyphened};
 
-/// Further names that must not be trailers (RFC 9110 §6.5.1), besides those of [`HeaderKind`]. Fields
-/// about the handling, caching, routing or authenticity of a message must be known before its body.
+/// Further names that must not be trailers (RFC 9110 §6.5.1), besides those of [`HeaderKind`].
+/// Fields about the handling, caching, routing or authenticity of a message must be known before
+/// its body.
 const ONLY_BEFORE: [&str; 16] = [
     "age",
     "cache-control",

@@ -17,7 +17,8 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, Signa
 /// # Errors
 /// Fails if the file cannot be read or has no certificate.
 pub(super) fn client(file: &Path) -> anyhow::Result<Arc<ClientConfig>> {
-    // Neither the path nor what the library quotes is repeated: a key may have been pasted as either.
+    // Neither the path nor what the library quotes is repeated: a key may have been pasted as
+    // either.
     let certificate = CertificateDer::from_pem_file(file).map_err(|error| {
         let why = match error {
             pem::Error::Io(error) => error.to_string(),

@@ -248,8 +248,8 @@ impl KeyOperations {
     ) -> Result<(KeyView, String)> {
         let Caller { config, api, .. } = *caller;
         let _lock = self.lock().await?;
-        // The caller may have been revoked or paused during the wait for the lock. If its descendants were
-        // revoked too, the new key must not escape that.
+        // The caller may have been revoked or paused during the wait for the lock. If its
+        // descendants were revoked too, the new key must not escape that.
         if self.registry.key(&caller.key.id).is_none_or(|key| key.is_revoked() || key.is_paused()) {
             return Err(ServiceError::Conflict(
                 Conflict::KeyRevoked,

@@ -203,4 +203,9 @@ fn texts_that_hold_a_key_are_known_before_they_are_logged() {
     let apis = [Api::new(definition())];
     assert!(contains_key(&apis, &format!("/x/{}", live())));
     assert!(!contains_key(&apis, "/x/skate_live"));
+    // Escapes within escapes.
+    for prefix in ["sk%5Flive_", "sk%255Flive%255F", "s%256b_live_", "%2573k_live_"] {
+        let text = live().replacen("sk_live_", prefix, 1);
+        assert!(contains_key(&apis, &format!("/x/{text}")), "{prefix}");
+    }
 }

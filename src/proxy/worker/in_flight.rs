@@ -68,8 +68,8 @@ impl InFlight {
         }
     }
 
-    /// Cancels every request that would be refused now or is overdue, and calls `on_cancel` with each
-    /// reason. `at` is the same instant as `now`.
+    /// Cancels every request that would be refused now or is overdue, and calls `on_cancel` with
+    /// each reason. `at` is the same instant as `now`.
     pub(in crate::proxy) fn cancel_where_due(
         &self,
         snapshot: &Snapshot,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::faulty::{Faulty, Next, say};
 use super::{GET, OK, POST, Seen, Status, Torn, ask, assert_back_to, figure, impatient};
-use crate::harness::wait_for;
+use crate::harness::{Message, Request, bare_upstream, wait_for};
 
 type Case = (&'static str, fn(&mut BufReader<TcpStream>) -> Next, Seen);
 
@@ -298,4 +298,33 @@ fn whatever_an_upstream_does_the_client_sees_it_as_it_is_and_the_next_request_is
         });
     }
     assert_back_to(&gateway, descriptors);
+}
+
+/// RFC 9110 §8.6, RFC 9112 §6.1: such a response promises content that it must not have. If the
+/// content came late, it would look like the response to the next request.
+#[test]
+fn connection_of_a_response_that_promises_content_in_vain_is_not_used_again() {
+    for head in [
+        "HTTP/1.1 204 No Content\r\ncontent-length: 40\r\n\r\n",
+        "HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked\r\n\r\n",
+        "HTTP/1.1 304 Not Modified\r\ntransfer-encoding: chunked\r\n\r\n",
+    ] {
+        let url = bare_upstream(move |stream| {
+            let mut stream = BufReader::new(stream);
+            let mut first = true;
+            while let Ok(Some(asked)) = Message::read_head(&mut stream) {
+                let answer = match (asked.start.contains("/empty"), first) {
+                    (true, _) => head,
+                    (false, true) => OK,
+                    (false, false) => "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nlate",
+                };
+                first = false;
+                let _ = stream.get_mut().write_all(answer.as_bytes());
+            }
+        });
+        let gateway = impatient(&url).start();
+        let mut client = gateway.client();
+        assert!([204, 304].contains(&client.send(&Request::get("/empty")).status()));
+        assert_eq!(client.send(&Request::get("/next")).text(), "ok", "{head}");
+    }
 }
