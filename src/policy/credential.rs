@@ -175,17 +175,19 @@ pub fn contains_key(apis: &[Api], text: &str) -> bool {
     if holds_key(text.as_bytes()) {
         return true;
     }
+    if !text.contains('%') {
+        return false;
+    }
     // A reader of the log could undo a percent-encoding, too, and one within it.
     let mut rest = text.as_bytes().to_vec();
-    while rest.contains(&b'%') {
+    loop {
         let inner: Vec<u8> = decoded(&rest).collect();
         if holds_key(&inner) {
             return true;
         }
         if inner.len() == rest.len() {
-            break;
+            return false;
         }
         rest = inner;
     }
-    false
 }
