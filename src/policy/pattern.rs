@@ -126,10 +126,12 @@ impl fmt::Display for Pattern {
 
 /// Returns whether a pattern with one method allows another. HEAD is GET without the content, so
 /// `GET` allows both (RFC 9110 §9.3.2).
+#[inline]
 pub(super) fn allows(pattern: &Method, method: &Method) -> bool {
     pattern == method || (pattern == Method::GET && method == Method::HEAD)
 }
 
+#[inline]
 pub(super) fn split_segment(path: &str) -> (&str, Option<&str>) {
     match memchr::memchr(b'/', path.as_bytes()) {
         Some(at) => (&path[..at], Some(&path[at + 1..])),
@@ -137,6 +139,7 @@ pub(super) fn split_segment(path: &str) -> (&str, Option<&str>) {
     }
 }
 
+#[inline]
 pub(super) fn compare(left: &str, right: &str, ignore_case: bool) -> Ordering {
     if ignore_case {
         let lower = |text| str::bytes(text).map(|byte| byte.to_ascii_lowercase());
