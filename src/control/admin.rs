@@ -18,7 +18,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
 use super::api::{self, Arrival, BODY_TIMEOUT, State};
-use super::gate::Gate;
+use super::gate::{Activity, Gate};
 
 /// Limit of concurrent connections.
 const CONNECTIONS: usize = 64;
@@ -27,7 +27,7 @@ const CLIENT_TIMEOUT: Duration = BODY_TIMEOUT;
 /// Interval between attempts to close a connection while all of them are busy.
 const ROOM_INTERVAL: Duration = Duration::from_millis(50);
 /// How long to wait for the first request of a connection after the gate has closed.
-const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_millis(500);
+pub(super) const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_millis(500);
 /// Timeout for sending a TLS alert and a FIN.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(200);
 /// Timeout for connections to finish when the process stops.
@@ -65,13 +65,13 @@ impl Connections {
 /// A request in progress. Counts it until dropped.
 struct Answering {
     busy: Arc<AtomicBool>,
-    all: Arc<watch::Sender<usize>>,
+    all: Arc<Activity>,
 }
 
 impl Answering {
-    fn begin(busy: &Arc<AtomicBool>, all: &Arc<watch::Sender<usize>>) -> Self {
+    fn begin(busy: &Arc<AtomicBool>, all: &Arc<Activity>) -> Self {
         busy.store(true, Ordering::Relaxed);
-        all.send_modify(|answering| *answering += 1);
+        all.requests.send_modify(|requests| *requests += 1);
         Self { busy: busy.clone(), all: all.clone() }
     }
 }
@@ -79,17 +79,33 @@ impl Answering {
 impl Drop for Answering {
     fn drop(&mut self) {
         self.busy.store(false, Ordering::Relaxed);
-        self.all.send_modify(|answering| *answering -= 1);
+        self.all.requests.send_modify(|requests| *requests -= 1);
+    }
+}
+
+/// An accepted connection. Counts it until dropped.
+struct Connected(Arc<Activity>);
+
+impl Connected {
+    fn new(all: &Arc<Activity>) -> Self {
+        all.connections.send_modify(|connections| *connections += 1);
+        Self(all.clone())
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.connections.send_modify(|connections| *connections -= 1);
     }
 }
 
 /// Accepts connections while the gate is open. Returns when the gate is shut and the connections
-/// have finished. `answering` counts the requests in progress.
+/// have finished. `activity` counts the connections and the requests in progress.
 pub(super) async fn serve(
     listener: TcpListener,
     state: Arc<State>,
     mut gate: watch::Receiver<Gate>,
-    answering: Arc<watch::Sender<usize>>,
+    activity: Arc<Activity>,
 ) {
     let mut connections = Connections::default();
     let mut tasks = JoinSet::new();
@@ -97,10 +113,9 @@ pub(super) async fn serve(
     let loopback =
         listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
     loop {
-        match gate.wait_for(|gate| *gate != Gate::Closed).await.as_deref() {
-            Ok(Gate::Open) => {}
-            Ok(Gate::Closed) => continue,
-            Ok(Gate::Shut) | Err(_) => break,
+        let is_settled = |gate: &Gate| matches!(gate, Gate::Open | Gate::Shut);
+        if !gate.wait_for(is_settled).await.is_ok_and(|gate| *gate == Gate::Open) {
+            break;
         }
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -111,6 +126,7 @@ pub(super) async fn serve(
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
+        let connected = Connected::new(&activity);
         while tasks.try_join_next().is_some() {}
         let room = async {
             while !connections.make_room() {
@@ -124,18 +140,22 @@ pub(super) async fn serve(
         }
         let busy = Arc::new(AtomicBool::new(false));
         let evicted = Arc::new(Notify::new());
-        let (state, router, gate, answering) =
-            (state.clone(), router.clone(), gate.clone(), answering.clone());
+        let (state, router, gate, activity) =
+            (state.clone(), router.clone(), gate.clone(), activity.clone());
         let client = serve_client(
             stream,
             loopback,
             state,
             router,
             gate,
-            (busy.clone(), answering),
+            (busy.clone(), activity),
             evicted.clone(),
         );
-        connections.0.push_back(Open { busy, evicted, task: tasks.spawn(client) });
+        let task = tasks.spawn(async move {
+            client.await;
+            drop(connected);
+        });
+        connections.0.push_back(Open { busy, evicted, task });
     }
     drop(listener);
     let _ = timeout(STOP_TIMEOUT, async { while tasks.join_next().await.is_some() {} }).await;
@@ -143,7 +163,7 @@ pub(super) async fn serve(
 
 /// Whether this connection has a request in progress, and the number of requests in progress on all
 /// connections.
-type Answered = (Arc<AtomicBool>, Arc<watch::Sender<usize>>);
+type Answered = (Arc<AtomicBool>, Arc<Activity>);
 
 async fn serve_client(
     stream: TcpStream,

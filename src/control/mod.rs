@@ -45,7 +45,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use self::api::ReloadRequest;
 use self::files::FileEvents;
-use self::gate::Gate;
+use self::gate::{Activity, Gate};
 use self::key_calls::KeyCalls;
 use self::reload::Cause;
 use self::upgrade::{HandoverState, UpgradeRequest};
@@ -87,8 +87,7 @@ struct Background {
 /// The server of the admin address.
 struct AdminServer {
     gate: Arc<channel::Sender<Gate>>,
-    /// The number of requests in progress.
-    answering: Arc<channel::Sender<usize>>,
+    activity: Arc<Activity>,
     task: Option<JoinHandle<()>>,
 }
 
@@ -201,9 +200,9 @@ impl Controller {
         upgrades: mpsc::Sender<UpgradeRequest>,
     ) -> std::io::Result<AdminServer> {
         let gate = Arc::new(channel::Sender::new(Gate::Open));
-        let answering = Arc::new(channel::Sender::new(0));
+        let activity = Arc::<Activity>::default();
         let Some(listener) = self.admin.listener.take() else {
-            return Ok(AdminServer { gate, answering, task: None });
+            return Ok(AdminServer { gate, activity, task: None });
         };
         let listener = TcpListener::from_std(listener)?;
         let state = Arc::new(api::State {
@@ -218,8 +217,8 @@ impl Controller {
             store: self.file.config.store.as_ref().map(|store| store.path.clone()),
             file: self.file.path.clone(),
         });
-        let task = tokio::spawn(admin::serve(listener, state, gate.subscribe(), answering.clone()));
-        Ok(AdminServer { gate, answering, task: Some(task) })
+        let task = tokio::spawn(admin::serve(listener, state, gate.subscribe(), activity.clone()));
+        Ok(AdminServer { gate, activity, task: Some(task) })
     }
 
     fn handover_state(
@@ -239,7 +238,7 @@ impl Controller {
             keys: self.keys.clone(),
             key_calls: background.key_calls.clone(),
             gate: admin.gate.clone(),
-            answering_admin: admin.answering.clone(),
+            admin_activity: admin.activity.clone(),
             tasks: background.of_store.clone(),
         }
     }

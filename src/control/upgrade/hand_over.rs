@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use super::message::{ToPredecessor, ToSuccessor, VERSION};
 use super::request::Failed;
 use super::state::{GivenUp, HandoverState, SETTLE_TIMEOUT};
+use crate::control::admin::FIRST_REQUEST_TIMEOUT;
 use crate::control::gate::Gate;
 use crate::control::usage_recorder;
 use crate::handover::{self, Link};
@@ -83,9 +84,15 @@ impl HandoverState {
         given_up: &mut GivenUp<'e>,
     ) -> Result<(), Failed> {
         given_up.gate_closed = true;
+        // A request that came while the store changes hands would be lost, so first the connections
+        // end that could still bring one. A client that does not read must not hold that up.
+        self.gate.send_replace(Gate::Closing);
+        let mut connections = self.admin_activity.connections.subscribe();
+        let ended = connections.wait_for(|connections| *connections <= waiting);
+        let _ = timeout(2 * FIRST_REQUEST_TIMEOUT, ended).await;
         self.gate.send_replace(Gate::Closed);
-        let mut answering = self.answering_admin.subscribe();
-        let answered = answering.wait_for(|answering| *answering <= waiting);
+        let mut requests = self.admin_activity.requests.subscribe();
+        let answered = requests.wait_for(|requests| *requests <= waiting);
         // The sender lives in `self`, so the timeout is the only error.
         let _ = timeout(SETTLE_TIMEOUT, answered).await.map_err(|_| Failed::AdminCallHangs)?;
         let slots = timeout(SETTLE_TIMEOUT, self.key_calls.close()).await;

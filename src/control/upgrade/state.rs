@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 
 use super::message::Purpose;
 use super::program::Program;
-use crate::control::gate::Gate;
+use crate::control::gate::{Activity, Gate};
 use crate::control::key_calls::KeyCalls;
 use crate::control::keys::KeyService;
 use crate::control::metrics::Metrics;
@@ -44,8 +44,7 @@ pub(in crate::control) struct HandoverState {
     pub(in crate::control) key_calls: Arc<KeyCalls>,
     /// The gate of the admin address.
     pub(in crate::control) gate: Arc<watch::Sender<Gate>>,
-    /// How many admin requests are in progress.
-    pub(in crate::control) answering_admin: Arc<watch::Sender<usize>>,
+    pub(in crate::control) admin_activity: Arc<Activity>,
     /// Tasks that need the store.
     pub(in crate::control) tasks: Vec<AbortHandle>,
 }
