@@ -118,8 +118,9 @@ pub(super) async fn serve(
             break;
         }
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            biased; // accept nothing once the gate is closed, although a connection waits
             _ = gate.wait_for(|gate| *gate != Gate::Open) => continue,
+            accepted = listener.accept() => accepted,
         };
         let Ok((stream, _)) = accepted else {
             // Most likely out of file descriptors. An immediate retry would only spin.
