@@ -86,6 +86,19 @@ fn files(path: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// The project's own files of Rust code, with their texts.
+fn all_sources() -> impl Iterator<Item = (PathBuf, String)> {
+    let mut found = Vec::new();
+    for folder in ["src", "tests", "benches", "fuzz"] {
+        files(&project().join(folder), &mut found);
+    }
+    let own = found.into_iter().filter(|path| !path.iter().any(|part| part == "target"));
+    own.map(|path| {
+        let source = std::fs::read_to_string(&path).expect("a source file");
+        (path, source)
+    })
+}
+
 #[test]
 fn every_file_of_policy_keeps_from_clock_disk_and_network() {
     let mut found = Vec::new();
@@ -123,12 +136,7 @@ fn control_reads_files_within_a_bound_only() {
 
 #[test]
 fn lines_have_at_most_100_columns_and_files_at_most_400_lines() {
-    let mut found = Vec::new();
-    for folder in ["src", "tests", "benches", "fuzz"] {
-        files(&project().join(folder), &mut found);
-    }
-    for path in found.iter().filter(|path| !path.iter().any(|part| part == "target")) {
-        let source = std::fs::read_to_string(path).expect("a source file");
+    for (path, source) in all_sources() {
         assert!(source.lines().count() <= 400, "{} is too long", path.display());
         for (number, line) in source.lines().enumerate() {
             let is_short = line.chars().count() <= 100;
@@ -156,12 +164,7 @@ fn imports(source: &str) -> Vec<Vec<&str>> {
 
 #[test]
 fn imports_stand_in_three_blocks_of_std_other_crates_and_our_own() {
-    let mut found = Vec::new();
-    for folder in ["src", "tests", "benches", "fuzz"] {
-        files(&project().join(folder), &mut found);
-    }
-    for path in found.iter().filter(|path| !path.iter().any(|part| part == "target")) {
-        let source = std::fs::read_to_string(path).expect("a source file");
+    for (path, source) in all_sources() {
         let kinds = imports(&source).into_iter().map(|block| {
             let kind = |first: &str| match first {
                 "std" => 0,
@@ -207,13 +210,8 @@ fn functions_without_a_reason(source: &str) -> impl Iterator<Item = (&str, usize
 
 #[test]
 fn functions_of_more_than_60_lines_say_why() {
-    let mut found = Vec::new();
-    for folder in ["src", "tests", "benches", "fuzz"] {
-        files(&project().join(folder), &mut found);
-    }
     let mut functions = 0;
-    for path in found.iter().filter(|path| !path.iter().any(|part| part == "target")) {
-        let source = std::fs::read_to_string(path).expect("a source file");
+    for (path, source) in all_sources() {
         for (name, length) in functions_without_a_reason(&source) {
             functions += 1;
             assert!(length <= 60, "{}: {name} has {length} lines", path.display());
