@@ -51,6 +51,11 @@ fn modules_import_only_what_the_table_allows() {
     assert_imports(&[], &allowed("| module | may import |"));
 }
 
+#[test]
+fn layers_of_the_proxy_import_only_what_is_below_them() {
+    assert_imports(&["proxy"], &allowed("| layer of `proxy` | may import |"));
+}
+
 /// Returns all files that a file uses, directly or indirectly.
 fn reach<'u>(from: &'u Module, uses: &'u BTreeMap<Module, Uses>) -> BTreeSet<&'u Module> {
     let (mut found, mut open) = (BTreeSet::new(), vec![from]);
