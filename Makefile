@@ -1,12 +1,17 @@
 # What there is to type. `make test` installs what is missing first (as root, or with sudo).
 
-.PHONY: test setup lint format clippy doc dependencies advisories fuzz soak bench bench-scale bench-compare bench-instructions
+.PHONY: test setup lint format clippy doc dependencies advisories fuzz soak bench bench-scale bench-compare bench-instructions screenshots
 
 test: setup
 	cargo test --locked
 
 setup:
 	scripts/setup.sh
+
+# Renews docs/screenshots with the program as it is.
+screenshots: setup
+	cargo build --locked
+	node tests/browser/screenshots.mjs
 
 lint: format clippy doc dependencies
 

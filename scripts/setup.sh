@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests and `make bench-instructions` need besides Rust, where it is missing:
-# curl, Node, OpenSSL, Valgrind, systemd-analyze, slowhttptest, Prometheus, nginx, HAProxy and
-# Python environments. It looks for Python 2.7, which the Autobahn test suite needs, but cannot
-# install it, because Debian no longer has it.
+# curl, Node, Chromium, Firefox, OpenSSL, Valgrind, systemd-analyze, slowhttptest, Prometheus, nginx,
+# HAProxy and Python environments. It looks for Python 2.7, which the Autobahn test suite needs, but
+# cannot install it, because Debian no longer has it.
 # A second run does nothing. Everything that is not a Debian package of general use lies below
 # target/test-tools.
 set -euo pipefail
@@ -34,6 +34,8 @@ have c++ || missing+=(g++)
 have curl || missing+=(curl)
 have node || missing+=(nodejs)
 have npm || missing+=(npm)
+[[ -x /usr/bin/chromium ]] || missing+=(chromium)
+[[ -x /usr/bin/firefox-esr ]] || missing+=(firefox-esr)
 have openssl || missing+=(openssl)
 have valgrind || missing+=(valgrind)
 have systemd-analyze || missing+=(systemd)
@@ -102,13 +104,16 @@ environment() {
 environment python tests/real/requirements.txt tests/real/constraints.txt examples/django-helpdesk/requirements.txt
 environment sslyze tests/real/sslyze.txt tests/real/sslyze-constraints.txt
 
-# 5. Node's packages, beside the programs that import them, because that is where Node looks.
-wanted=$(sha256sum tests/real/package-lock.json)
-if [[ "$(cat tests/real/node_modules/.stamp 2>/dev/null)" != "$wanted" ]]; then
-    say "installing Node's packages"
-    npm ci --prefix tests/real --no-audit --no-fund --silent
-    printf '%s\n' "$wanted" >tests/real/node_modules/.stamp
-fi
+# 5. Node's packages, beside the programs that import them, because that is where Node looks. The
+#    browsers are the system's.
+for place in tests/real tests/browser; do
+    wanted=$(sha256sum "$place/package-lock.json")
+    if [[ "$(cat "$place/node_modules/.stamp" 2>/dev/null)" != "$wanted" ]]; then
+        say "installing Node's packages in $place"
+        PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --prefix "$place" --no-audit --no-fund --silent
+        printf '%s\n' "$wanted" >"$place/node_modules/.stamp"
+    fi
+done
 
 # 6. The Autobahn test suite, for the Python 2.7 that is found.
 is_python2() { "$1" -c 'import sys, pip, ssl; sys.exit(sys.version_info[:2] != (2, 7))' 2>/dev/null; }

@@ -17,3 +17,4 @@ pub mod stats;
 pub mod syntax;
 pub mod systemd;
 pub mod text;
+pub mod words;

@@ -1,18 +1,20 @@
 //! What the control plane and the workers share: the published configuration, which has one writer
 //! and many readers, the clock, and the signals between the planes.
 
+mod calls;
 mod connections;
 mod counting;
 mod descriptors;
 mod refused;
 
+pub use calls::{
+    CallReceivers, CallRequest, KeyAnswer, KeyCall, KeyRequest, PageCall, PageRequest,
+};
 pub use connections::{Admitted, Connections, TooMany};
 pub use counting::{CountRelay, Counting};
 pub use descriptors::{Descriptors, UpstreamPlace};
 pub use refused::{RefusedKey, RefusedRequest, RefusedRequests};
 
-use std::borrow::Cow;
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,9 +22,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, Cache};
 use bytes::Bytes;
-use http::{Method, StatusCode};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
+use self::calls::{WAITING_CALLS, ask};
 use crate::config::{ApiConfig, Server, Upstream};
 use crate::handover::{Order, Outcome};
 use crate::policy::{KeyRecord, Now, Refusal, Routes, Snapshot};
@@ -106,51 +108,6 @@ pub struct UpstreamState {
 /// A cached reader of the current configuration.
 pub type Reader = Cache<Arc<ArcSwap<Published>>, Arc<Published>>;
 
-/// An admitted request to an API's own key endpoints. The control plane handles it.
-#[derive(Debug, Clone)]
-pub struct KeyCall {
-    /// Name of the API.
-    pub api: Arc<str>,
-    /// Id of the calling key.
-    pub key: String,
-    /// Name of the environment that the presented secret belongs to.
-    pub environment: Option<String>,
-    /// The method.
-    pub method: Method,
-    /// The rest of the path after that of the key endpoints: empty, or starting with `/`.
-    pub path: String,
-    /// The whole body.
-    pub body: Bytes,
-    /// The request id that the client receives.
-    pub request_id: String,
-}
-
-/// The response to a [`KeyCall`].
-#[derive(Clone, PartialEq, Eq)]
-pub struct KeyAnswer {
-    /// The status.
-    pub status: StatusCode,
-    /// The media type of the body, or `None` without a body.
-    pub content_type: Option<Cow<'static, str>>,
-    /// The `Allow` field of a 405 (RFC 9110 §15.5.6).
-    pub allow: Option<Cow<'static, str>>,
-    /// The whole body.
-    pub body: Bytes,
-}
-
-/// Leaves out the body, which may hold a new key.
-impl fmt::Debug for KeyAnswer {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("KeyAnswer").field("status", &self.status).finish_non_exhaustive()
-    }
-}
-
-/// A [`KeyCall`] and the sender for its response. The sender is dropped if there will be none.
-pub type KeyRequest = (KeyCall, oneshot::Sender<KeyAnswer>);
-
-/// Limit of key calls that wait for the control plane. Further ones get a 503.
-const KEY_CALLS: usize = 64;
-
 /// Whether the gateway accepts new work. Phases only advance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
@@ -183,6 +140,7 @@ pub struct Shared {
     /// Used keys, which the workers hand over a few times a second.
     used_keys: Mutex<Vec<Arc<KeyRecord>>>,
     key_calls: mpsc::Sender<KeyRequest>,
+    page_calls: mpsc::Sender<PageRequest>,
     /// The process that counts requests.
     pub counting: Counting,
     /// Whether the process before this one still serves connections.
@@ -194,15 +152,16 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Returns the shared state with its first configuration, and the receiver of key calls.
+    /// Returns the shared state with its first configuration, and the receivers of calls.
     #[must_use]
     pub fn new(
         published: Published,
         workers: usize,
         clock: Clock,
         descriptors: Arc<Descriptors>,
-    ) -> (Arc<Self>, mpsc::Receiver<KeyRequest>) {
-        let (key_calls, receiver) = mpsc::channel(KEY_CALLS);
+    ) -> (Arc<Self>, CallReceivers) {
+        let (key_calls, keys) = mpsc::channel(WAITING_CALLS);
+        let (page_calls, pages) = mpsc::channel(WAITING_CALLS);
         let shared = Arc::new(Self {
             published: Arc::new(ArcSwap::from_pointee(published)),
             generation: watch::Sender::new(0),
@@ -212,20 +171,25 @@ impl Shared {
             connections: Connections::default(),
             used_keys: Mutex::default(),
             key_calls,
+            page_calls,
             counting: Counting::new(workers),
             has_predecessor: watch::Sender::new(false),
             refused: (0..workers).map(|_| RefusedRequests::default()).collect(),
             descriptors,
         });
-        (shared, receiver)
+        (shared, CallReceivers { keys, pages })
     }
 
     /// Sends a key call to the control plane and returns the response. Returns `None` if the queue
     /// is full or the call gets no response.
     pub async fn answer(&self, call: KeyCall) -> Option<KeyAnswer> {
-        let (answer, answered) = oneshot::channel();
-        self.key_calls.try_send((call, answer)).ok()?;
-        answered.await.ok()
+        ask(&self.key_calls, call).await
+    }
+
+    /// Sends a request for a page to the control plane and returns the response. Returns `None` if
+    /// the queue is full or the request gets no response.
+    pub async fn page(&self, call: PageCall) -> Option<http::Response<Bytes>> {
+        ask(&self.page_calls, call).await
     }
 
     /// Adds keys whose use is to be recorded. Leaves `keys` empty.
@@ -244,6 +208,18 @@ impl Shared {
         let now = self.clock.now().unix;
         let found = self.refused.iter().filter_map(|refused| refused.find(request_id, now));
         found.max_by_key(|request| request.at)
+    }
+
+    /// Returns the latest refused requests that are remembered with the key that has this id, at
+    /// most so many, the latest first.
+    #[must_use]
+    pub fn refused_with_key(&self, id: &str, most: usize) -> Vec<RefusedRequest> {
+        let now = self.clock.now().unix;
+        let mut found: Vec<_> =
+            self.refused.iter().flat_map(|refused| refused.of_key(id, now, most)).collect();
+        found.sort_by_key(|request| std::cmp::Reverse(request.at));
+        found.truncate(most);
+        found
     }
 
     /// Puts a configuration in force. Every request that starts after this returns is judged by it.

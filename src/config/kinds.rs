@@ -17,7 +17,9 @@ macro_rules! kinds {
 }
 
 kinds! {
-    ROOT = "gateway.toml": ["server", "admin", "log", "store", "reload", "revoked", "api", "key"];
+    ROOT = "gateway.toml": [
+        "server", "admin", "portal", "log", "store", "reload", "revoked", "api", "key"
+    ];
     SERVER = "[server]": [
         "listen", "trusted_proxies", "workers", "max_connections", "handshake_timeout",
         "header_timeout", "idle_timeout", "shutdown_delay", "drain_timeout",
@@ -31,6 +33,7 @@ kinds! {
     ADMIN_TLS = "[admin.tls]": ["cert", "key", "profile", "certificate"];
     ADMIN_CERTIFICATE = "[[admin.tls.certificate]]": ["cert", "key"];
     ADMIN_TOKEN = "[[admin.token]]": ["name", "sha256", "role", "organization"];
+    PORTAL = "[portal]": ["hosts", "return_origins", "texts"];
     LOG = "[log]": ["requests", "format"];
     STORE = "[store]": ["path", "audit_retention", "revoked_retention", "keys_per_organization"];
     RELOAD = "[reload]": ["max_removed_keys"];

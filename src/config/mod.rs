@@ -39,6 +39,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::policy::{AddressRange, ApiDefinition, Digest, KeyId, Limit, Restrictions};
+use crate::words::Texts;
 
 /// A whole `gateway.toml`, validated.
 #[derive(Debug, Clone)]
@@ -49,6 +50,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// `[admin]`. `None`: no admin listener.
     pub admin: Option<Admin>,
+    /// `[portal]`. `None`: no pages for an organisation's own people.
+    pub portal: Option<Portal>,
     /// `[log]`.
     pub log: Log,
     /// `[store]`. `None`: every key is in the file.
@@ -184,10 +187,48 @@ pub struct AdminToken {
     pub name: String,
     /// The SHA-256 digest of the token.
     pub digest: Digest,
-    /// Whether the token permits changes (`role = "manage"`) or only reading (`"read"`).
-    pub may_manage: bool,
+    /// What the token permits.
+    pub role: Role,
     /// The organisation to which the token is restricted. `None`: no restriction.
     pub organization: Option<String>,
+}
+
+/// `[[admin.token]] role`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// `read`: reading only.
+    Read,
+    /// `manage`: reading and changing.
+    Manage,
+    /// `portal`: only creating, listing and ending portal sessions.
+    Portal,
+}
+
+impl Role {
+    /// All roles, each with its name in the file.
+    pub const ALL: [(&str, Self); 3] =
+        [("read", Self::Read), ("manage", Self::Manage), ("portal", Self::Portal)];
+
+    /// Returns the name in the file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Manage => "manage",
+            Self::Portal => "portal",
+        }
+    }
+}
+
+/// `[portal]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Portal {
+    /// The host names under which the pages are served, in lower case and without port.
+    pub hosts: Vec<Box<str>>,
+    /// The origins that the `return_url` of a session may have.
+    pub return_origins: Vec<Box<str>>,
+    /// The words of the hosts that have words of their own.
+    pub texts: Vec<(Box<str>, Arc<Texts>)>,
 }
 
 /// `[log]`.

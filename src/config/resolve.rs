@@ -10,6 +10,8 @@ mod key;
 mod key_api;
 mod limits;
 mod moment;
+mod origin;
+mod portal;
 mod resolved_api;
 mod revoked;
 mod server;
@@ -285,10 +287,12 @@ fn resolve<'t>(
     let admin = server::admin(context, root, &server.listen);
     let apis = api::apis(context, root);
     let keys = read_keys(&mut Keys::new(&apis, count))?;
+    let portal = portal::portal(root, admin.as_ref(), &apis);
     Some(Config {
         server,
         tls,
         admin,
+        portal,
         log: log(root),
         store: server::store(context, root),
         reload: reload(root),

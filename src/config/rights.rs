@@ -48,6 +48,7 @@ impl Config {
     #[must_use]
     pub fn routes(&self) -> Routes {
         let apis = self.apis.iter().map(|api| Api::new(api.definition.clone())).collect();
-        Routes::new(apis, self.server.trusted_proxies.clone())
+        let portal = self.portal.as_ref().map_or(&[][..], |portal| &portal.hosts);
+        Routes::new(apis, self.server.trusted_proxies.clone()).with_portal(portal)
     }
 }

@@ -31,6 +31,8 @@ pub(super) enum Denied {
     UnknownToken,
     /// The token may only read.
     ReadOnly,
+    /// The token is for portal sessions only.
+    PortalOnly,
     /// The token is for one organisation, but the call concerns all.
     Organization,
 }
@@ -40,7 +42,7 @@ impl Denied {
         match self {
             Self::MissingToken | Self::UnknownToken => StatusCode::UNAUTHORIZED,
             Self::MalformedToken => StatusCode::BAD_REQUEST,
-            Self::Host | Self::Origin | Self::ReadOnly | Self::Organization => {
+            Self::Host | Self::Origin | Self::ReadOnly | Self::PortalOnly | Self::Organization => {
                 StatusCode::FORBIDDEN
             }
         }
@@ -54,6 +56,7 @@ impl Denied {
             Self::MalformedToken => "malformed_token",
             Self::UnknownToken => "unknown_token",
             Self::ReadOnly => "read_only_token",
+            Self::PortalOnly => "portal_token",
             Self::Organization => "organization_token",
         }
     }
@@ -68,6 +71,9 @@ impl Denied {
             Self::MalformedToken => "Between Bearer and the admin token stand spaces only.",
             Self::UnknownToken => "The admin token is not known.",
             Self::ReadOnly => "The admin token has the role \"read\"; this needs \"manage\".",
+            Self::PortalOnly => {
+                "The admin token has the role \"portal\": it opens /v1/portal only."
+            }
             Self::Organization => "The admin token is for one organization; this concerns all.",
         }
     }
@@ -162,12 +168,13 @@ fn is_safe(host: &str, listed: &[String]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Role;
 
     fn admin() -> Admin {
         let ops = AdminToken {
             name: "ops".to_owned(),
             digest: Digest::of(b"ops"),
-            may_manage: true,
+            role: Role::Manage,
             organization: None,
         };
         Admin {

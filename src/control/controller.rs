@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use tokio::sync::mpsc;
 
 use super::api::Settings;
 use super::certificate_expiry::Reported;
@@ -24,7 +23,7 @@ use super::watch::{Identity, Watch};
 use crate::config::{Config, Problem, Reading};
 use crate::keystore::KeyStore;
 use crate::policy::AccountState;
-use crate::state::{KeyRequest, Shared};
+use crate::state::{CallReceivers, Shared};
 
 /// The control plane, ready to run.
 #[derive(Debug)]
@@ -37,7 +36,7 @@ pub struct Controller {
     pub(super) store: Option<KeyStore>,
     /// Keys of the store that the file revokes, and that are yet to be revoked in the store.
     pub(super) revoked_in_file: Vec<KeyName>,
-    pub(super) key_calls: Option<mpsc::Receiver<KeyRequest>>,
+    pub(super) calls: Option<CallReceivers>,
     pub(super) file: ConfigFile,
     pub(super) admin: AdminSocket,
     pub(super) tls: ServedTls,

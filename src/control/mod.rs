@@ -5,6 +5,7 @@ mod access;
 mod admin;
 mod api;
 mod busy_keys;
+mod calls;
 mod certificate_expiry;
 mod certificates;
 mod controller;
@@ -14,11 +15,13 @@ mod files;
 mod gate;
 mod grants;
 mod guard;
-mod key_calls;
 mod keys;
 mod load;
 mod metrics;
+mod pages;
 mod pending_usage;
+mod public_origin;
+mod rates;
 mod registry;
 mod reload;
 mod renew;
@@ -37,6 +40,7 @@ use std::os::unix::net::UnixStream as BlockingStream;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::net::{TcpListener, UnixStream};
 use tokio::signal::unix::Signal;
 use tokio::sync::{Mutex, mpsc, watch as channel};
@@ -44,15 +48,17 @@ use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use self::api::ReloadRequest;
+use self::calls::Calls;
 use self::files::FileEvents;
 use self::gate::{Activity, Gate};
-use self::key_calls::KeyCalls;
+use self::pages::Pages;
+use self::rates::{Rate, Rates};
 use self::reload::Cause;
 use self::upgrade::{HandoverState, UpgradeRequest};
 use self::usage_recorder::Destination;
 use self::watch::{Decision, Event};
 use crate::keystore::Health;
-use crate::state::{KeyRequest, Phase, Shared};
+use crate::state::{CallReceivers, KeyAnswer, KeyCall, PageCall, Phase, Shared};
 use crate::systemd;
 
 pub use controller::Controller;
@@ -68,6 +74,10 @@ const FORGET: Duration = Duration::from_secs(60);
 /// Timeout of each step that may hang when the process stops, such as closing the store on a hung
 /// disk.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// The rate of proofs of tokens.
+const PROOFS: Rate = Rate { burst: 32, interval: Duration::from_millis(31) };
+/// The rate of new portal sessions, for each token.
+const MINTING: Rate = Rate::per_minute(60);
 /// Limit of queued reload requests, and of queued upgrade requests.
 const RELOADS: usize = 16;
 
@@ -79,7 +89,8 @@ struct Background {
     of_store: Vec<AbortHandle>,
     /// Where key usage is stored.
     destination: Arc<Mutex<Destination>>,
-    key_calls: Arc<KeyCalls>,
+    key_calls: Arc<Calls<KeyCall, KeyAnswer>>,
+    page_calls: Arc<Calls<PageCall, http::Response<Bytes>>>,
     /// Whether every upstream's name has been looked up once, successfully or not.
     settled: channel::Receiver<bool>,
 }
@@ -124,12 +135,12 @@ impl Controller {
         (mut hangup, upgrade): (Signal, Signal),
         shutdown: impl Future<Output = ()>,
     ) -> std::io::Result<()> {
-        let Some(key_calls) = self.key_calls.take() else { return Ok(()) };
+        let Some(calls) = self.calls.take() else { return Ok(()) };
         self.keys.note_revoked_in_file(std::mem::take(&mut self.revoked_in_file));
         self.warnings().iter().for_each(reload::log);
         let (reload_sender, mut reloads) = mpsc::channel(RELOADS);
         let (upgrade_sender, upgrades) = mpsc::channel(RELOADS);
-        let mut background = self.start_background(key_calls);
+        let mut background = self.start_background(calls);
         let predecessor = self.follow_predecessor()?;
         let admin = self.serve_admin(&background, reload_sender, upgrade_sender.clone())?;
         background.tasks.spawn(ask_for_upgrades(upgrade, upgrade_sender));
@@ -161,18 +172,29 @@ impl Controller {
         Ok(())
     }
 
-    fn start_background(&self, key_calls: mpsc::Receiver<KeyRequest>) -> Background {
+    fn start_background(&self, calls: CallReceivers) -> Background {
         let (settled_sender, settled) = channel::channel(false);
         let (shared, metrics) = (&self.shared, &self.metrics);
         let destination = self.store.clone().map_or(Destination::Nowhere, Destination::Store);
         let destination = Arc::new(Mutex::new(destination));
-        let relay = KeyCalls::new();
+        let (key_calls, page_calls) = (Calls::new(), Calls::new());
         let mut tasks = JoinSet::new();
         tasks.spawn(resolve_upstreams::run(shared.clone(), settled_sender));
         tasks.spawn(follow_wall_clock(shared.clone()));
         tasks.spawn(usage_recorder::run(metrics.clone(), destination.clone()));
         tasks.spawn(expiry::run(metrics.clone(), self.keys.clone()));
-        tasks.spawn(relay.clone().run(self.keys.clone(), key_calls));
+        let keys = self.keys.clone();
+        let answer = move |call| {
+            let keys = keys.clone();
+            async move { keys.answer(call).await }
+        };
+        tasks.spawn(key_calls.clone().run(calls.keys, answer));
+        let pages = Pages::new(self.keys.clone(), shared.clone());
+        let show = move |call| {
+            let pages = pages.clone();
+            async move { pages.answer(call).await }
+        };
+        tasks.spawn(page_calls.clone().run(calls.pages, show));
         let mut of_store = Vec::new();
         if let Some(health) = metrics.store.clone() {
             of_store.push(tasks.spawn(warn_of_hanging_store(health)));
@@ -180,7 +202,7 @@ impl Controller {
         if let Some((store, settings)) = self.store.clone().zip(self.file.config.store.clone()) {
             of_store.push(tasks.spawn(usage_recorder::prune(metrics.clone(), store, settings)));
         }
-        Background { tasks, of_store, destination, key_calls: relay, settled }
+        Background { tasks, of_store, destination, key_calls, page_calls, settled }
     }
 
     /// Starts the exchange of messages with the previous process, which lasts until that one ends.
@@ -210,7 +232,8 @@ impl Controller {
             settings: self.admin.settings.clone(),
             reloads,
             upgrades,
-            proofs: api::ProofRate::default(),
+            proofs: Rates::new(PROOFS),
+            minting: Rates::new(MINTING),
             settled: background.settled.clone(),
             registry: self.registry.clone(),
             keys: self.keys.clone(),
@@ -237,6 +260,7 @@ impl Controller {
             destination: background.destination.clone(),
             keys: self.keys.clone(),
             key_calls: background.key_calls.clone(),
+            page_calls: background.page_calls.clone(),
             gate: admin.gate.clone(),
             admin_activity: admin.activity.clone(),
             tasks: background.of_store.clone(),

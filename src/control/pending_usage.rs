@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::keystore::UseNote;
-use crate::policy::{Collected, Digest};
+use crate::policy::{Collected, Digest, Hours, add_hour};
 
 /// One day in seconds.
 pub(super) const DAY: i64 = 86_400;
@@ -42,7 +44,7 @@ fn merge(notes: &mut Vec<UseNote>) {
     notes.dedup_by(|note, into| {
         let same = what(note) == what(into);
         if same {
-            into.requests += note.requests;
+            note.hours.iter().for_each(|hour| add_hour(&mut into.hours, hour));
             // The digests are equal, so this selects the later time.
             into.secret = into.secret.max(note.secret);
         }
@@ -51,30 +53,45 @@ fn merge(notes: &mut Vec<UseNote>) {
 }
 
 /// Appends the notes of a key's usage that was collected at `unix`, in Unix seconds.
-pub(super) fn notes_of(id: &str, collected: &Collected, unix: i64, notes: &mut Vec<UseNote>) {
+pub(super) fn notes_of(id: &str, collected: Collected, unix: i64, notes: &mut Vec<UseNote>) {
     let key_id: Arc<str> = id.into();
-    let day = unix / DAY;
-    let note = |secret, requests| UseNote { key_id: key_id.clone(), secret, day, requests };
-    // The first secret's note carries all requests. A note without a secret carries them if no last
-    // use has changed since the previous collection: last uses are in whole seconds.
-    let mut requests = collected.requests;
-    for secret in &collected.secrets {
-        notes.push(note(Some(*secret), std::mem::take(&mut requests)));
+    let note = |secret, day, hours| UseNote { key_id: key_id.clone(), secret, day, hours };
+    let mut days: SmallVec<[(i64, Hours); 1]> = SmallVec::new();
+    for hour in collected.hours {
+        let day = i64::from(hour.hour / 24);
+        match days.iter_mut().find(|(known, _)| *known == day) {
+            Some((_, hours)) => hours.push(hour),
+            None => days.push((day, Hours::from_iter([hour]))),
+        }
     }
-    if requests > 0 {
-        notes.push(note(None, requests));
+    // The first secret's note carries the requests of its day, so that one row is written.
+    let mut secrets = collected.secrets.into_iter();
+    let first = secrets.next();
+    let day_of = |(_, at): &(Digest, i64)| at.div_euclid(DAY);
+    let day = first.as_ref().map_or(unix.div_euclid(DAY), day_of);
+    if let Some(first) = first {
+        let with = days.iter().position(|(known, _)| *known == day);
+        let hours = with.map_or_else(Hours::new, |place| days.swap_remove(place).1);
+        notes.push(note(Some(first), day, hours));
     }
+    notes.extend(secrets.map(|secret| note(Some(secret), day_of(&secret), Hours::new())));
+    notes.extend(days.into_iter().map(|(day, hours)| note(None, day, hours)));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::HourCounts;
 
     #[test]
     fn uses_of_the_same_secret_on_the_same_day_become_one_while_they_wait() {
         let digests = [Digest::of(b"one"), Digest::of(b"two")];
+        let hours = |day: i64| {
+            let hour = u32::try_from(day * 24).expect("a day");
+            Hours::from_iter([HourCounts { hour, counts: [1, 0, 0, 0, 0], highest_minute: 1 }])
+        };
         let note =
-            |key: &str, secret, day| UseNote { key_id: key.into(), secret, day, requests: 1 };
+            |key: &str, secret, day| UseNote { key_id: key.into(), secret, day, hours: hours(day) };
         let mut pending = PendingUsage::default();
         for round in 0..i64::try_from(MANY).expect("a small number") {
             pending.add(vec![
@@ -88,7 +105,8 @@ mod tests {
         }
         let mut notes = pending.take();
         merge(&mut notes);
-        let requests: u64 = notes.iter().map(|note| note.requests).sum();
+        let counts = notes.iter().flat_map(|note| &note.hours).map(|hour| hour.counts[0]);
+        let requests: u64 = counts.map(u64::from).sum();
         assert_eq!((notes.len(), requests), (5, 5 * MANY as u64), "nothing is lost");
         let latest = notes.iter().find(|note| {
             note.day == 1 && note.secret.is_some_and(|(digest, _)| digest == digests[0])

@@ -387,6 +387,7 @@ pub(super) fn without_keys(config: &Config) -> Config {
         server: config.server.clone(),
         tls: config.tls.clone(),
         admin: config.admin.clone(),
+        portal: config.portal.clone(),
         log: config.log,
         store: config.store.clone(),
         reload: config.reload,

@@ -153,7 +153,7 @@ impl Prepared {
             StartError::Config(Problems(clashes.iter().map(problem).collect()))
         })?;
         let revoked_in_file = table.keep_revoked();
-        let (shared, key_calls) = Shared::new(
+        let (shared, calls) = Shared::new(
             Published { snapshot: table.snapshot(), runtime: runtime.clone() },
             workers,
             clock,
@@ -172,7 +172,7 @@ impl Prepared {
             keys,
             store,
             revoked_in_file,
-            key_calls: Some(key_calls),
+            calls: Some(calls),
             file: config_file(path, reading, identity, digest, &shared.clock),
             admin: AdminSocket {
                 listener: self.listener,

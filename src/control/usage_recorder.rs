@@ -19,6 +19,8 @@ const EVERY: Duration = Duration::from_secs(2);
 const PRUNE: Duration = Duration::from_secs(3600);
 const FIRST_PRUNE: Duration = Duration::from_secs(60);
 const USES_RETENTION_DAYS: i64 = 400;
+/// How long hourly counts are kept.
+const HOURS_RETENTION_DAYS: i64 = 14;
 /// How long a creation can be repeated with its `Idempotency-Key`, in seconds.
 const IDEMPOTENCY: i64 = DAY;
 
@@ -71,7 +73,9 @@ pub(super) async fn prune(metrics: Arc<Metrics>, store: KeyStore, settings: Stor
         let prune = Prune {
             audit_before: now.saturating_sub(retention),
             uses_before_day: now / DAY - USES_RETENTION_DAYS,
+            hours_before_day: now / DAY - HOURS_RETENTION_DAYS,
             idempotency_before: now - IDEMPOTENCY,
+            sessions_before: now,
         };
         if let Err(error) = store.prune(prune).await {
             tracing::warn!(%error, "old history cannot be deleted; trying again in an hour");

@@ -9,6 +9,8 @@
 //! |---|---|
 //! | `store.rs` | the handle |
 //! | `record.rs`, `query.rs`, `change.rs` | records, queries, changes |
+//! | `sessions.rs`, `session_reads.rs` | portal sessions |
+//! | `uses.rs`, `hours.rs` | requests of keys by day and hour |
 //! | `error.rs` | errors |
 //! | `schema.rs` | the tables and their versions |
 //! | `open.rs` | opening the file, and reading all keys at startup |
@@ -21,6 +23,7 @@ mod backup;
 mod change;
 mod error;
 mod health;
+mod hours;
 mod open;
 mod place;
 mod query;
@@ -28,12 +31,15 @@ mod read;
 mod record;
 mod rows;
 mod schema;
+mod session_reads;
+mod sessions;
 mod store;
 mod thread;
+mod uses;
 mod write;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use change::{Change, Prune};
 pub use error::{CommitError, Conflict, NotNoted, OpenError, Unavailable};
@@ -43,4 +49,5 @@ pub use query::{AuditQuery, Condition, KeyQuery, Taken, UseNote};
 pub use record::{
     AuditEntry, DayUse, Idempotency, Revocation, StoredKey, StoredOrganization, StoredSecret,
 };
+pub use sessions::{OpenedSession, PortalSession, SessionQuery};
 pub use store::{KeyStore, Opened};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::policy::Digest;
+use crate::policy::{Digest, Hours};
 
 /// The status of a key, as far as its record determines it. If several apply, the last one in this
 /// list takes precedence.
@@ -66,7 +66,7 @@ pub struct Taken {
     pub secrets: Vec<(Digest, String)>,
 }
 
-/// Requests of one key to record.
+/// Requests of one key, of one day, to record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UseNote {
     /// The id of the key, which is in the store or in the configuration file.
@@ -76,6 +76,6 @@ pub struct UseNote {
     pub secret: Option<(Digest, i64)>,
     /// The day of the requests in UTC, in days since the Unix epoch.
     pub day: i64,
-    /// The number of requests to add to the count of the day.
-    pub requests: u64,
+    /// The requests to add, by hours of that day.
+    pub hours: Hours,
 }

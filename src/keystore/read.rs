@@ -4,7 +4,7 @@ use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params_from_iter};
 
 use super::query::{AuditQuery, Condition, KeyQuery};
-use super::record::{AuditEntry, DayUse, Revocation, StoredKey, StoredOrganization, StoredSecret};
+use super::record::{AuditEntry, Revocation, StoredKey, StoredOrganization, StoredSecret};
 use super::rows::{COLUMNS, bare_key, digest, list, revocation, secret, signed, unsigned};
 use crate::policy::Digest;
 
@@ -210,25 +210,6 @@ pub(super) fn kept_organizations(connection: &Connection) -> Result<Vec<StoredOr
     let mut statement =
         connection.prepare(&format!("{ORGANIZATION} WHERE revision > 0 ORDER BY name"))?;
     statement.query_map((), |row| Ok(organization_row(row)?.0))?.collect()
-}
-
-pub(super) fn uses(
-    connection: &Connection,
-    key_id: &str,
-    from_day: i64,
-    to_day: i64,
-) -> Result<Vec<DayUse>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT day, sum(requests) FROM (
-             SELECT day, requests FROM uses WHERE key_id = ?1 AND day BETWEEN ?2 AND ?3
-             UNION ALL SELECT day, requests FROM last_uses WHERE key_id = ?1 AND day BETWEEN ?2 \
-             AND ?3 AND requests > 0
-         ) AS counted GROUP BY day ORDER BY day",
-    )?;
-    let days = statement.query_map((key_id, from_day, to_day), |row| {
-        Ok(DayUse { day: row.get(0)?, requests: unsigned(row.get(1)?) })
-    })?;
-    days.collect()
 }
 
 pub(super) fn audit(connection: &Connection, query: &AuditQuery) -> Result<Vec<AuditEntry>> {

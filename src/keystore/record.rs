@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::policy::Digest;
+use crate::policy::{Digest, Hours};
 
 /// A key of the store. Times are in seconds since the Unix epoch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,11 +118,15 @@ pub struct Idempotency {
     pub body: Digest,
 }
 
-/// The number of requests of one key on one day.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The requests of one key on one day.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DayUse {
     /// The day in UTC, in days since the Unix epoch.
     pub day: i64,
-    /// The number of requests.
-    pub requests: u64,
+    /// Requests by class, in the order of [`OutcomeClass::ALL`](crate::policy::OutcomeClass::ALL).
+    pub counts: [u64; 5],
+    /// The most requests within one minute.
+    pub highest_minute: u32,
+    /// The hours with requests, in order. Empty once they are too long ago to be kept.
+    pub hours: Hours,
 }

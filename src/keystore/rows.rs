@@ -71,6 +71,15 @@ pub(super) fn list(row: &Row<'_>, column: usize) -> Result<Vec<String>> {
     }
 }
 
+/// Returns a list as it is stored.
+pub(super) fn listed(texts: &[String]) -> String {
+    if texts.is_empty() {
+        "[]".to_owned()
+    } else {
+        serde_json::Value::from(texts.to_vec()).to_string()
+    }
+}
+
 fn broken(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
 }

@@ -10,20 +10,26 @@
 //! | `uses` | the requests of a key on a day, except those in `last_uses` | `key_id, day` |
 //! | `organizations` | an organisation; `live_keys` counts keys that are not revoked | `name` |
 //! | `idempotency` | a creation that may be repeated within a day | `token, request` |
+//! | `portal_sessions` | a session at the pages, until it ends | `id` |
 //! | `audit` | an entry of the audit log | `sequence` |
 //! | `heartbeat` | a single row, written to test whether the disk can be written | |
 //!
 //! A digest is unique in `secrets`, which retains the secrets of revoked keys. `last_uses` and
 //! `uses` also contain keys of the configuration file.
 //!
+//! `requests` is the sum of all classes; `client`, `limited`, `refused` and `failed` are four of
+//! them, and the rest is `ok`. `hours` holds the same by hours (see `hours.rs`). Counts that are
+//! older than these columns count as `ok`.
+//!
 //! The requests of a day are kept with the last use until a request of a later day is recorded.
 //! Recording a use therefore writes one row. With many keys, each row is in a different page, and
 //! the number of pages determines the cost of a write.
 //!
 //! Times are in seconds and days are in days since the Unix epoch. Lists are JSON arrays of
-//! strings, `[]` if empty. The key itself is never stored. The schema can be ported to PostgreSQL:
-//! remove `WITHOUT ROWID`, use `bytea` for `BLOB` and an identity column for `AUTOINCREMENT`, and
-//! give text columns `COLLATE "C"`, because pagination and startup rely on byte order.
+//! strings, `[]` if empty. No key, code or cookie is stored, only their digests. The schema can be
+//! ported to PostgreSQL: remove `WITHOUT ROWID`, use `bytea` for `BLOB` and an identity column for
+//! `AUTOINCREMENT`, and give text columns `COLLATE "C"`, because pagination and startup rely on
+//! byte order.
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -33,7 +39,7 @@ use super::error::OpenError;
 pub(super) const APPLICATION: i64 = 0x4b65_7967;
 
 /// The migrations, one per version, in order. A released migration never changes.
-pub(super) const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3];
+pub(super) const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3, VERSION_4];
 
 const VERSION_1: &str = "
 CREATE TABLE keys (
@@ -134,6 +140,53 @@ CREATE TABLE revoked_secrets (
     digest BLOB NOT NULL PRIMARY KEY,
     key_id TEXT NOT NULL
 ) WITHOUT ROWID;
+";
+
+const VERSION_4: &str = "
+CREATE TABLE portal_sessions (
+    id TEXT NOT NULL PRIMARY KEY,
+    organization TEXT NOT NULL,
+    actor_id TEXT NOT NULL,
+    actor_name TEXT NOT NULL,
+    token TEXT NOT NULL,
+    token_digest BLOB NOT NULL,
+    permissions TEXT NOT NULL,
+    apis TEXT,
+    environments TEXT,
+    scopes TEXT,
+    max_key_lifetime BIGINT,
+    path TEXT NOT NULL,
+    return_url TEXT,
+    locale TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    code_expires_at BIGINT NOT NULL,
+    code BLOB,
+    secret BLOB,
+    opened_at BIGINT,
+    last_seen BIGINT,
+    network TEXT,
+    agent TEXT,
+    ended_at BIGINT
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX portal_sessions_by_code ON portal_sessions (code);
+CREATE UNIQUE INDEX portal_sessions_by_secret ON portal_sessions (secret);
+CREATE INDEX portal_sessions_by_organization ON portal_sessions (organization, id);
+CREATE INDEX portal_sessions_by_end ON portal_sessions (expires_at);
+
+ALTER TABLE last_uses ADD COLUMN client BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE last_uses ADD COLUMN limited BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE last_uses ADD COLUMN refused BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE last_uses ADD COLUMN failed BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE last_uses ADD COLUMN highest_minute BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE last_uses ADD COLUMN hours BLOB;
+ALTER TABLE uses ADD COLUMN client BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE uses ADD COLUMN limited BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE uses ADD COLUMN refused BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE uses ADD COLUMN failed BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE uses ADD COLUMN highest_minute BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE uses ADD COLUMN hours BLOB;
+CREATE INDEX uses_with_hours ON uses (day) WHERE hours IS NOT NULL;
 ";
 
 /// Checks that the file is a store or empty, and migrates it to the newest version.

@@ -12,8 +12,9 @@ use super::health::Health;
 use super::place::Place;
 use super::query::{AuditQuery, KeyQuery, Taken, UseNote};
 use super::record::{AuditEntry, DayUse, Revocation, StoredKey, StoredOrganization};
+use super::sessions::OpenedSession;
 use super::thread::{self, Command, Task};
-use super::{open, read};
+use super::{open, read, uses};
 use crate::policy::Digest;
 
 /// The most ids or secrets that one command looks up. This takes a few milliseconds. Then waiting
@@ -84,6 +85,15 @@ impl KeyStore {
     pub async fn note_use(&self, notes: Vec<UseNote>) -> Result<(), NotNoted> {
         let answer = self.ask(|answer| Command::Later(Task::NoteUse(notes, answer))).await;
         answer.unwrap_or_else(|cause| Err(NotNoted { cause, notes: Vec::new() }))
+    }
+
+    /// Notes that a page of a portal session was asked for. Does not wait for the store.
+    pub fn note_seen(&self, id: &str, seen: OpenedSession) {
+        self.health.enqueue();
+        let task = Task::NoteSeen(Box::new((id.to_owned(), seen)));
+        if self.commands.send(Command::Later(task)).is_err() {
+            self.health.dequeue();
+        }
     }
 
     /// Deletes old history in small steps.
@@ -255,7 +265,26 @@ impl KeyStore {
         to_day: i64,
     ) -> Result<Vec<DayUse>, Unavailable> {
         let id = key_id.to_owned();
-        self.read(move |connection| read::uses(connection, &id, from_day, to_day)).await
+        self.read(move |connection| uses::of_key(connection, &id, from_day, to_day)).await
+    }
+
+    /// Returns the same as [`Self::uses`] for several keys. Keys without requests are omitted.
+    ///
+    /// # Errors
+    /// Returns an error if the file cannot be read or the store is closed.
+    pub async fn uses_of(
+        &self,
+        ids: Vec<String>,
+        from_day: i64,
+        to_day: i64,
+    ) -> Result<Vec<(String, Vec<DayUse>)>, Unavailable> {
+        let mut found = Vec::new();
+        for ids in ids.chunks(LOOKED_FOR).map(<[_]>::to_vec) {
+            let read =
+                self.read(move |connection| uses::of_keys(connection, ids, from_day, to_day));
+            found.extend(read.await?);
+        }
+        Ok(found)
     }
 
     /// Returns entries of the audit log.
@@ -306,7 +335,7 @@ impl KeyStore {
         self.read(move |connection| read::revocations(connection, &ids)).await
     }
 
-    async fn read<T: Send + 'static>(
+    pub(super) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Unavailable> {

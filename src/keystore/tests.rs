@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
-use crate::policy::Digest;
+use crate::policy::{Digest, HourCounts, Hours};
 
 /// A store in its own temporary directory.
 struct Fixture {
@@ -52,7 +52,9 @@ impl Fixture {
     }
 
     async fn update(&self, key: StoredKey) -> Result<(), CommitError> {
-        self.store.commit(Change::Update(Box::new(key)), entry("key.update")).await
+        self.store
+            .commit(Change::Update { key: Box::new(key), idempotency: None }, entry("key.update"))
+            .await
     }
 
     async fn revoke(&self, ids: &[&str], at: i64) -> Result<(), CommitError> {
@@ -147,4 +149,17 @@ fn full(id: &str) -> StoredKey {
 
 fn of_organization(id: &str, organization: &str) -> StoredKey {
     StoredKey { organization: Some(organization.to_owned()), ..plain(id) }
+}
+
+/// Returns requests in the first hour of a day, all of them `ok`. None if the number is 0.
+pub(crate) fn hours(day: i64, requests: u32) -> Hours {
+    let hour = u32::try_from(day * 24).expect("a day after 1970");
+    let counted = HourCounts { hour, counts: [requests, 0, 0, 0, 0], highest_minute: 0 };
+    Some(counted).filter(|_| requests > 0).into_iter().collect()
+}
+
+/// Returns what is read after these requests, which were noted at once.
+fn day_use(day: i64, requests: u32) -> DayUse {
+    let counts = [requests.into(), 0, 0, 0, 0];
+    DayUse { day, counts, highest_minute: 0, hours: hours(day, requests) }
 }

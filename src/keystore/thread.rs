@@ -26,8 +26,9 @@ use super::health::Health;
 use super::place::Place;
 use super::query::UseNote;
 use super::record::AuditEntry;
+use super::sessions::OpenedSession;
 use super::write::{self, Refused};
-use super::{backup, open};
+use super::{backup, open, sessions, uses};
 
 /// The most rows that one step of a background task writes.
 const STEP: usize = 500;
@@ -51,6 +52,7 @@ pub(super) enum Command {
 /// Background work, carried out in steps.
 pub(super) enum Task {
     NoteUse(Vec<UseNote>, Sender<Result<(), NotNoted>>),
+    NoteSeen(Box<(String, OpenedSession)>),
     Prune(Prune, Sender<Result<(), Unavailable>>),
 }
 
@@ -248,14 +250,19 @@ impl Writer {
         match task {
             Task::NoteUse(mut notes, answer) => {
                 let from = notes.len().saturating_sub(STEP);
-                let result =
-                    self.background(|connection| write::note_use(connection, &notes[from..]));
+                let result = self.background(|connection| uses::note(connection, &notes[from..]));
                 if result.is_ok() && from > 0 {
                     notes.truncate(from);
                     return Some(Task::NoteUse(notes, answer));
                 }
                 self.health.dequeue();
                 let _ = answer.send(result.map_err(|cause| NotNoted { cause, notes }));
+            }
+            Task::NoteSeen(noted) => {
+                let (id, seen) = *noted;
+                // The session counts as idle a little too early if this fails.
+                let _ = self.background(|connection| sessions::note_seen(connection, &id, &seen));
+                self.health.dequeue();
             }
             Task::Prune(prune, answer) => {
                 let mut is_more = false;

@@ -4,12 +4,12 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use super::change::{Change, Prune};
 use super::error::Conflict;
-use super::query::UseNote;
 use super::read::{REPLAYABLE, organization, owner};
 use super::record::{
     AuditEntry, Idempotency, Revocation, StoredKey, StoredOrganization, StoredSecret,
 };
-use super::rows::signed;
+use super::rows::{listed, signed};
+use super::{sessions, uses};
 use crate::policy::Digest;
 
 /// The reason why a transaction is rolled back.
@@ -40,11 +40,23 @@ pub(super) fn change(
         Change::Create { key, cap, idempotency } => {
             create(connection, key, *cap, idempotency.as_ref(), entry.at)?
         }
-        Change::Update(key) => update(connection, key)?,
+        Change::Update { key, idempotency } => {
+            if let Some(idempotency) = idempotency {
+                remember(connection, idempotency, &key.id, entry.at)?;
+            }
+            update(connection, key)?
+        }
         Change::Revoke { ids, secrets, revocation } => {
             revoke(connection, ids, secrets, revocation)?
         }
         Change::Organization(organization) => keep_organization(connection, organization)?,
+        Change::CreateSession { session, code } => sessions::create(connection, session, code)?,
+        Change::OpenSession { code, secret, opened } => {
+            if !sessions::open(connection, code, secret, opened)? {
+                return Err(Conflict::NotFound.into());
+            }
+        }
+        Change::EndSessions(ids) => sessions::end(connection, ids, entry.at)?,
     }
     let mut statement = connection.prepare_cached(
         "INSERT INTO audit (at, actor, action, subject, organization, detail) \
@@ -98,14 +110,14 @@ fn create(
         key.id,
         key.name,
         key.organization,
-        list(&key.apis),
+        listed(&key.apis),
         key.prefix,
         key.environment,
-        list(&key.scopes),
-        list(&key.allow_ips),
-        list(&key.allow_referrers),
-        list(&key.allow_endpoints),
-        key.rate_limit.as_ref().map(|limits| list(limits)),
+        listed(&key.scopes),
+        listed(&key.allow_ips),
+        listed(&key.allow_referrers),
+        listed(&key.allow_endpoints),
+        key.rate_limit.as_ref().map(|limits| listed(limits)),
         key.created_at,
         key.created_by,
         key.parent,
@@ -116,7 +128,7 @@ fn create(
     insert_secrets(connection, &key.id, &key.secrets)
 }
 
-/// Records the request that creates a key, so that repeating it does not create another one.
+/// Records the request that creates or rotates a key, so that repeating it does nothing more.
 fn remember(
     connection: &Connection,
     idempotency: &Idempotency,
@@ -189,33 +201,21 @@ fn update(connection: &Connection, key: &StoredKey) -> std::result::Result<(), R
     update.execute(params![
         key.id,
         key.name,
-        list(&key.apis),
+        listed(&key.apis),
         key.prefix,
         key.environment,
-        list(&key.scopes),
-        list(&key.allow_ips),
-        list(&key.allow_referrers),
-        list(&key.allow_endpoints),
-        key.rate_limit.as_ref().map(|limits| list(limits)),
+        listed(&key.scopes),
+        listed(&key.allow_ips),
+        listed(&key.allow_referrers),
+        listed(&key.allow_endpoints),
+        key.rate_limit.as_ref().map(|limits| listed(limits)),
         key.expires_at,
         key.paused,
         signed(key.revision),
     ])?;
     connection.prepare_cached("DELETE FROM secrets WHERE key_id = ?1")?.execute([&key.id])?;
     insert_secrets(connection, &key.id, &key.secrets)?;
-    let mut put_away = connection.prepare_cached(
-        "INSERT INTO uses (key_id, day, requests)
-         SELECT key_id, day, sum(requests) FROM last_uses
-         WHERE key_id = ?1 AND requests > 0 AND digest NOT IN (SELECT digest FROM secrets WHERE \
-         key_id = ?1) GROUP BY key_id, day
-         ON CONFLICT (key_id, day) DO UPDATE SET requests = uses.requests + excluded.requests",
-    )?;
-    put_away.execute([&key.id])?;
-    let mut forget = connection.prepare_cached(
-        "DELETE FROM last_uses WHERE key_id = ?1 AND digest NOT IN (SELECT digest \
-            FROM secrets WHERE key_id = ?1)",
-    )?;
-    forget.execute([&key.id])?;
+    uses::put_away_former_secrets(connection, &key.id)?;
     Ok(())
 }
 
@@ -269,44 +269,6 @@ fn keep_organization(
     Ok(())
 }
 
-pub(super) fn note_use(connection: &Connection, notes: &[UseNote]) -> Result<()> {
-    let mut count = connection.prepare_cached(
-        "INSERT INTO uses (key_id, day, requests) VALUES (?1, ?2, ?3)
-         ON CONFLICT (key_id, day) DO UPDATE SET requests = uses.requests + excluded.requests",
-    )?;
-    let mut put_away = connection.prepare_cached(
-        "INSERT INTO uses (key_id, day, requests)
-         SELECT key_id, day, requests FROM last_uses WHERE key_id = ?1 AND digest = ?2 AND day < \
-         ?3 AND requests > 0
-         ON CONFLICT (key_id, day) DO UPDATE SET requests = uses.requests + excluded.requests",
-    )?;
-    let mut raise = connection.prepare_cached(
-        "INSERT INTO last_uses (key_id, digest, used_at, day, requests) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT (key_id, digest) DO UPDATE SET
-             used_at = CASE WHEN excluded.used_at > last_uses.used_at THEN excluded.used_at ELSE \
-             last_uses.used_at END,
-             requests = excluded.requests + CASE WHEN last_uses.day = excluded.day THEN \
-             last_uses.requests ELSE 0 END,
-             day = excluded.day
-         WHERE last_uses.day <= excluded.day",
-    )?;
-    for note in notes {
-        let mut counted = note.requests == 0;
-        if let Some((digest, at)) = note.secret {
-            put_away.execute(params![note.key_id, digest, note.day])?;
-            counted |=
-                raise.execute(params![note.key_id, digest, at, note.day, signed(note.requests)])?
-                    == 1;
-        }
-        // The use has no secret, or it is of an earlier day than the last one because the clock was
-        // set back.
-        if !counted {
-            count.execute(params![note.key_id, note.day, signed(note.requests)])?;
-        }
-    }
-    Ok(())
-}
-
 /// Deletes at most `rows` rows of each table. Returns whether there may be more to delete. Audit
 /// entries are deleted in sequence order, so that the log has no gaps unless the clock was set
 /// back.
@@ -328,18 +290,12 @@ pub(super) fn prune(connection: &Connection, prune: Prune, rows: i64) -> Result<
              LIMIT ?2)",
         prune.idempotency_before,
     )?;
-    Ok(entries + days + requests > 0)
+    let hours = uses::prune_hours(connection, prune.hours_before_day, rows)?;
+    let sessions = sessions::prune(connection, prune.sessions_before, rows)?;
+    Ok(entries + days + requests + hours + sessions > 0)
 }
 
 /// Writes the heartbeat row, whose value is unused.
 pub(super) fn beat(connection: &Connection) -> Result<()> {
     connection.prepare_cached("UPDATE heartbeat SET beats = beats + 1")?.execute(()).map(drop)
-}
-
-fn list(texts: &[String]) -> String {
-    if texts.is_empty() {
-        "[]".to_owned()
-    } else {
-        serde_json::Value::from(texts.to_vec()).to_string()
-    }
 }

@@ -10,6 +10,7 @@ use once_cell::race::OnceBox;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
+use super::outcome::{Ended, Hours, OutcomeClass};
 use super::quota::{Allowance, Exhausted, Limit, Quota, WindowCounts};
 
 /// The counts of one key. Requests with other keys do not access it. It allocates nothing before
@@ -26,6 +27,8 @@ struct State {
     requests: AtomicU64,
     /// The number of `requests` already collected. Only the collector accesses it.
     collected: AtomicU64,
+    /// The requests that have ended and were not collected yet.
+    ended: Mutex<Ended>,
     /// The first API and the first secret, inline because most keys have no others. The others are
     /// in linked lists.
     usage: Usage,
@@ -57,6 +60,9 @@ pub struct Collected {
     pub requests: u64,
     /// The number of requests since the process started, including these.
     pub total: u64,
+    /// The requests that have ended, by hour. Requests that were refused although the key was found
+    /// are among them, and those that are in progress are not.
+    pub hours: Hours,
     /// The secrets that were presented, each with the time of its last use in Unix seconds.
     pub secrets: Vec<(Digest, i64)>,
 }
@@ -86,6 +92,21 @@ impl Account {
         !state.noted.load(Ordering::SeqCst) && !state.noted.swap(true, Ordering::SeqCst)
     }
 
+    /// Counts a request that has ended and began at `unix`, in Unix seconds. The key may have been
+    /// invalid. Returns whether the caller must notify the usage recorder, once between two
+    /// collections.
+    pub fn note_end(
+        &self,
+        api: &Arc<str>,
+        digest: &Digest,
+        class: OutcomeClass,
+        unix: i64,
+    ) -> bool {
+        let state = self.state(api, digest);
+        state.ended().count(class, unix);
+        !state.noted.load(Ordering::SeqCst) && !state.noted.swap(true, Ordering::SeqCst)
+    }
+
     /// Returns the number of requests since the process started, while the key was valid.
     #[must_use]
     pub fn requests(&self) -> u64 {
@@ -102,7 +123,7 @@ impl Account {
     /// Returns the usage since the previous call. There must be only one caller.
     pub fn collect(&self) -> Collected {
         let Some(state) = self.state.get() else {
-            return Collected { requests: 0, total: 0, secrets: Vec::new() };
+            return Collected { requests: 0, total: 0, hours: Hours::new(), secrets: Vec::new() };
         };
         // Clear the flag first. A use after this line then causes another notification.
         state.noted.store(false, Ordering::SeqCst);
@@ -116,6 +137,7 @@ impl Account {
         Collected {
             requests: requests - state.collected.swap(requests, Ordering::Relaxed),
             total: requests,
+            hours: state.ended().take(),
             secrets,
         }
     }
@@ -191,10 +213,18 @@ impl Account {
                 noted: AtomicBool::new(false),
                 requests: AtomicU64::new(0),
                 collected: AtomicU64::new(0),
+                ended: Mutex::default(),
                 usage: Usage::new(api),
                 secret: SecretUse::new(digest),
             })
         })
+    }
+}
+
+impl State {
+    /// Locks the counts. A panic cannot leave them half-changed.
+    fn ended(&self) -> MutexGuard<'_, Ended> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -146,15 +146,20 @@ fn is_bearer(value: &[u8]) -> bool {
     value.trim_ascii().get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"))
 }
 
-/// Merges several `Cookie` fields into one (RFC 9113 §8.2.3). If the caller has a key, removes
-/// pass-through cookies. Returns `None` if the cookies need no change.
+/// What the names of the cookies of Keygate's own pages begin with.
+const OWN_COOKIES: &[u8] = b"__Host-keygate";
+
+/// Merges several `Cookie` fields into one (RFC 9113 §8.2.3). Removes the cookies of Keygate's own
+/// pages and, if the caller has a key, pass-through cookies. Returns `None` if the cookies need no
+/// change.
 fn tidied_cookies(fields: &Fields<'_>, api: &ApiDefinition, with_key: bool) -> Option<Vec<u8>> {
     let dropped = |pair: &[u8]| {
-        with_key
-            && api
-                .pass_through
-                .iter()
-                .any(|place| matches!(place, PassThrough::Cookie(name) if is_cookie(pair, name)))
+        // Cookies know no ports, so a browser sends those of the pages to any server of the host.
+        pair.starts_with(OWN_COOKIES)
+            || (with_key
+                && api.pass_through.iter().any(
+                    |place| matches!(place, PassThrough::Cookie(name) if is_cookie(pair, name)),
+                ))
     };
     let mut all = fields.all(HeaderKind::Cookie);
     let first = all.next()?;

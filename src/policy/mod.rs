@@ -29,6 +29,7 @@ mod key_api;
 mod key_format;
 mod key_id;
 mod keyring;
+mod outcome;
 mod pattern;
 mod peer;
 mod quota;
@@ -43,6 +44,7 @@ mod target;
 mod tests;
 mod tombstones;
 mod trailers;
+mod visit;
 mod withheld;
 
 pub use account::{Account, AccountState, Collected, Departed};
@@ -72,6 +74,7 @@ pub use key_api::{KeyApi, KeyApiStyle};
 pub use key_format::{is_new_key, new_key};
 pub use key_id::{BadKeyId, KeyId};
 pub use keyring::{Edit, Keyring};
+pub use outcome::{HourCounts, Hours, OutcomeClass, add_hour};
 pub use pattern::{BadPattern, Pattern};
 pub use peer::Peer;
 pub use quota::{Allowance, Exhausted, Limit, WindowCounts};
@@ -83,6 +86,7 @@ pub use snapshot::{Closed, Routes, Snapshot};
 pub use target::{BadTarget, Host, check_path, host_of};
 pub use tombstones::{Cause, Tombstone, TombstoneEdit, Tombstones};
 pub use trailers::{prepare_response_trailers, prepare_trailers};
+pub use visit::{Visit, visit};
 pub use withheld::{is_gateway_header, is_proxy_header};
 
 /// The time at which a request is decided on, read once per request.

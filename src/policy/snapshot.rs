@@ -25,6 +25,8 @@ pub struct Routes {
     /// Indices of the APIs for any host, longest base path first.
     any_host: Box<[usize]>,
     pub(super) trusted_proxies: Box<[AddressRange]>,
+    /// The hosts under which the portal's pages are.
+    pub(super) portal_hosts: Box<[Box<str>]>,
 }
 
 /// The data on which requests are decided, at one moment. It is immutable. An edit makes a new
@@ -140,7 +142,19 @@ impl Routes {
         let hosts =
             hosts.into_iter().map(|(host, indices)| (host, longest_first(indices))).collect();
         let any_host = longest_first(any_host);
-        Self { apis: apis.into(), hosts, any_host, trusted_proxies: trusted_proxies.into() }
+        Self {
+            apis: apis.into(),
+            hosts,
+            any_host,
+            trusted_proxies: trusted_proxies.into(),
+            portal_hosts: Box::default(),
+        }
+    }
+
+    /// Sets the hosts under which the portal's pages are, in lower case and without port.
+    #[must_use]
+    pub fn with_portal(self, hosts: &[Box<str>]) -> Self {
+        Self { portal_hosts: hosts.into(), ..self }
     }
 
     /// Returns the APIs, in file order.

@@ -132,6 +132,18 @@ impl RefusedRequests {
         };
         lists.iter().flatten().filter(fresh).max_by_key(|request| request.at).cloned()
     }
+
+    /// Returns the latest requests of the last hour with the key that has this id, at most so many,
+    /// the latest first. `now` is in Unix seconds.
+    #[must_use]
+    pub fn of_key(&self, id: &str, now: i64, most: usize) -> Vec<RefusedRequest> {
+        let lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |request: &&RefusedRequest| {
+            matches!(&request.key, Some(RefusedKey::Known(record)) if record.id() == id)
+                && now.saturating_sub(request.at) <= MEMORY
+        };
+        lists[0].iter().rev().filter(fits).take(most).cloned().collect()
+    }
 }
 
 #[cfg(test)]

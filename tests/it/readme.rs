@@ -39,7 +39,8 @@ fn newcomer_who_follows_the_readme_gets_a_protected_api_and_can_revoke_its_key()
     let (_, guide) = text.split_once("## Protect your own API").expect("the guide");
     let [install, certificate, new_key, run, call] =
         blocks(guide, "sh").try_into().expect("five blocks of commands");
-    let [toml, revoke] = blocks(guide, "toml").try_into().expect("two blocks for the file");
+    let [toml, revoke, portal] =
+        blocks(guide, "toml").try_into().expect("three blocks for the file");
     assert_eq!(
         install.trim(),
         "cargo install --path . --locked",
@@ -66,7 +67,12 @@ fn newcomer_who_follows_the_readme_gets_a_protected_api_and_can_revoke_its_key()
     let block = &shown[shown.find("[[key]]").expect("the block to paste")..];
     let id = block.split('"').nth(1).expect("its id").to_owned();
     let file = folder.join("gateway.toml");
-    let with_key = std::fs::read_to_string(&file).expect("gateway.toml") + "\n" + block;
+    let portal = portal.replace("…", &hex_digest("token-of-the-product"));
+    let with_key = std::fs::read_to_string(&file).expect("gateway.toml")
+        + "\n[store]\npath = \"keygate.db\"\n"
+        + &portal
+        + "\n"
+        + block;
     std::fs::write(&file, &with_key).expect("gateway.toml");
 
     let (check, serve) = run.trim().split_once('\n').expect("two commands");

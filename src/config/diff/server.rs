@@ -66,6 +66,24 @@ pub(super) fn server(
     limits::compare(&limits::of_server(before), &limits::of_server(after), lines);
     setting(lines, "log.requests", &old.log.requests, &new.log.requests, bool::to_string);
     tls::tls("", old.tls.as_ref(), new.tls.as_ref(), lines);
+    if old.portal != new.portal {
+        let hosts = |config: &Config| config.portal.as_ref().map(|portal| portal.hosts.clone());
+        let origins = |config: &Config| {
+            config.portal.as_ref().map(|portal| portal.return_origins.clone()).unwrap_or_default()
+        };
+        setting(lines, "portal.hosts", &hosts(old), &hosts(new), |hosts| {
+            hosts.as_ref().map_or("none".into(), |hosts| displayed(hosts))
+        });
+        setting(lines, "portal.return_origins", &origins(old), &origins(new), |origins| {
+            displayed(origins)
+        });
+        let texts = |config: &Config| {
+            config.portal.as_ref().map(|portal| portal.texts.clone()).unwrap_or_default()
+        };
+        if texts(old) != texts(new) {
+            lines.push("portal.texts changed".to_owned());
+        }
+    }
     if let (Some(before), Some(after)) = (&old.admin, &new.admin) {
         tls::tls("admin ", before.tls.as_ref(), after.tls.as_ref(), lines);
         setting(lines, "admin.hosts", &before.hosts, &after.hosts, |hosts| displayed(hosts));

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use http::{HeaderName, Method, header};
 
-use crate::config::document::{Section, Text};
+use super::origin::origin;
+use crate::config::document::Section;
 use crate::config::kinds::CORS;
-use crate::config::names;
 use crate::config::secret::quote;
 use crate::policy::{CorsDefinition, CredentialPlace};
 
@@ -44,7 +44,7 @@ pub(super) fn cors(
     }
     let mut origins: Vec<Box<str>> = Vec::new();
     for text in texts.iter().filter(|text| text.value != "*") {
-        let Some(origin) = origin(section, *text) else { continue };
+        let Some(origin) = origin(report, *text) else { continue };
         if origins.contains(&origin) {
             report.error(text.at, format!("{} stands twice in `origins`", quote(&origin)));
         }
@@ -86,71 +86,6 @@ pub(super) fn cors(
             .as_secs(),
         credentials: may_send_cookies,
     })
-}
-
-/// Reads an origin in the form that browsers send (RFC 6454 §6.2), because origins are compared
-/// byte by byte.
-// Longer than 60 lines: every fault of an origin has its own hint.
-fn origin(section: Section<'_>, text: Text<'_>) -> Option<Box<str>> {
-    let report = section.report;
-    let fault = |message: &str, hint: String| {
-        report.error_with_hint(text.at, message, hint);
-        None
-    };
-    let form = || {
-        "write it as browsers do: `https://app.example.com`, with the port if it is not the usual \
-            one"
-        .to_owned()
-    };
-    if text.value == "null" {
-        return fault(
-            "`null` is no origin of anybody's own",
-            "any page can have it; serve yours from a name".to_owned(),
-        );
-    }
-    let Some((scheme, rest)) = text.value.split_once("://") else {
-        return fault("an origin begins with its scheme", form());
-    };
-    let scheme_is_good = scheme.starts_with(|first: char| first.is_ascii_lowercase())
-        && scheme.bytes().all(|byte| {
-            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte)
-        });
-    if !scheme_is_good {
-        return fault("this is no scheme of an origin", form());
-    }
-    if rest.contains(['/', '?', '#', '@']) {
-        return fault("an origin has no path and no user", form());
-    }
-    let lower = rest.to_ascii_lowercase();
-    if lower != rest {
-        return fault(
-            "browsers write origins in lower case",
-            format!("write {}", quote(&format!("{scheme}://{lower}"))),
-        );
-    }
-    if rest.contains('*') {
-        return fault(
-            "an origin cannot have wildcards",
-            "name each origin; `[\"*\"]` alone is any".to_owned(),
-        );
-    }
-    let (name, port) = match rest.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')) {
-        Some((name, port)) => (name, Some(port)),
-        None => (rest, None),
-    };
-    names::host(report, Text { value: name, at: text.at })?;
-    if let Some(port) = port {
-        if !port.parse::<u16>().is_ok_and(|number| number > 0 && number.to_string() == port) {
-            return fault("the port is not from 1 to 65535", form());
-        }
-        if matches!((scheme, port), ("http", "80") | ("https", "443")) {
-            return fault(
-                "browsers leave the usual port out",
-                format!("write {}", quote(&format!("{scheme}://{name}"))),
-            );
-        }
-    }
-    Some(text.value.into())
 }
 
 fn methods(section: Section<'_>) -> Vec<Box<str>> {

@@ -10,7 +10,7 @@ use crate::config::kinds::{
     ADMIN, ADMIN_CERTIFICATE, ADMIN_TLS, ADMIN_TOKEN, SERVER, SERVER_CERTIFICATE, SERVER_TLS, STORE,
 };
 use crate::config::secret::quote;
-use crate::config::{Admin, AdminToken, Server, Store, Tls, names};
+use crate::config::{Admin, AdminToken, Role, Server, Store, Tls, names};
 use crate::policy::Digest;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -147,7 +147,7 @@ fn tokens(admin: Section<'_>) -> Vec<AdminToken> {
         if !name.is_empty() && tokens.iter().any(|token| token.name == name) {
             report.error(section.at("name"), format!("two admin tokens are named {}", quote(name)));
         }
-        let may_manage = section.choice("role", false, &[("read", false), ("manage", true)]);
+        let role = section.choice("role", Role::Read, &Role::ALL);
         let organization = organization(section).map(str::to_owned);
         section.require("sha256", "the digest of the token: `keygate keys hash` makes it");
         let Some(digest) = section.text("sha256").and_then(|text| digest(report, text)) else {
@@ -160,7 +160,7 @@ fn tokens(admin: Section<'_>) -> Vec<AdminToken> {
         if tokens.iter().any(|token| token.digest == digest) {
             report.error(section.at("sha256"), "two admin tokens have the same digest");
         }
-        tokens.push(AdminToken { name: name.to_owned(), digest, may_manage, organization });
+        tokens.push(AdminToken { name: name.to_owned(), digest, role, organization });
     }
     tokens
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{API, SERVER};
 use crate::config::{
-    Certificate, Config, Problems, Severity, TlsFiles, TlsProfile, load, root_store,
+    Certificate, Config, Problems, Role, Severity, TlsFiles, TlsProfile, load, root_store,
 };
 
 /// Writes a certificate and its private key as `NAME.pem` and `NAME-key.pem`.
@@ -148,7 +148,7 @@ fn admin_beyond_loopback_is_accepted_with_tls_and_a_token() {
     );
     let admin =
         load_in(folder.path(), &text).expect("a good file").admin.expect("an admin address");
-    assert!(admin.tls.is_some() && admin.tokens[0].may_manage);
+    assert!(admin.tls.is_some() && admin.tokens[0].role == Role::Manage);
 }
 
 #[test]

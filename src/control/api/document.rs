@@ -12,9 +12,9 @@ use super::problem;
         description = "Keys, organizations and the gateway itself, for operators and for the \
             admins of organizations. It is served on the \
             admin address. A token is an `[[admin.token]]` of gateway.toml; one with the role \
-            `read` may only look, and one with an \
-            `organization` sees and touches only that one's keys. Every error is \
-            `application/problem+json` with a `code` that never changes.",
+            `read` may only look, one with the role `portal` may only make and end portal \
+            sessions, and one with an `organization` sees and touches only that one's keys. Every \
+            error is `application/problem+json` with a `code` that never changes.",
     ),
     components(schemas(problem::Body, problem::Mistake)),
     security(("token" = [])),
@@ -22,6 +22,7 @@ use super::problem;
         (name = "keys", description = "Keys: those of the store can be changed, those of \
             gateway.toml can be looked at and revoked."),
         (name = "organizations", description = "Organizations, and the log of who changed what."),
+        (name = "portal", description = "Sessions of people at the pages of `[portal]`."),
         (name = "gateway", description = "The gateway as a whole."),
     )
 )]
@@ -64,7 +65,7 @@ const REFUSALS: [(&str, &str, &str); 13] = [
 
 /// Links between operations: the operation and its status, the name of the link, the operation to
 /// call next, its parameter, and the expression for the parameter's value.
-const LINKS: [(&str, &str, &str, &str, &str, &str); 12] = [
+const LINKS: [(&str, &str, &str, &str, &str, &str); 14] = [
     ("create_key", "201", "show", "show_key", "id", "$response.body#/id"),
     ("create_key", "201", "update", "update_key", "id", "$response.body#/id"),
     ("create_key", "201", "pause", "pause_key", "id", "$response.body#/id"),
@@ -84,10 +85,12 @@ const LINKS: [(&str, &str, &str, &str, &str, &str); 12] = [
     ),
     ("list_organizations", "200", "next", "list_organizations", "after", "$response.body#/next"),
     ("audit_log", "200", "next", "audit_log", "before", "$response.body#/next"),
+    ("create_session", "201", "end", "end_session", "id", "$response.body#/id"),
+    ("list_sessions", "200", "next", "list_sessions", "after", "$response.body#/next"),
 ];
 
 /// The request bodies, by the names of their schemas.
-const SENT: [&str; 8] = [
+const SENT: [&str; 11] = [
     "NewKey",
     "ImportedKey",
     "KeyChange",
@@ -96,15 +99,27 @@ const SENT: [&str; 8] = [
     "OrganizationChange",
     "BackupOrder",
     "ProofRequest",
+    "NewSession",
+    "Person",
+    "EndOrder",
 ];
 
 /// Returns the schema keywords for a member of these bodies, according to the validation by the key
 /// service. That also checks what no schema can express: that names exist, and that a time is in
 /// the future.
-fn form(member: &str) -> Value {
+fn form(schema: &str, member: &str) -> Value {
     let name = json!({"minLength": 1, "maxLength": 200, "pattern": PRINTABLE});
     let restrictions = |items: Value| json!({"maxItems": 100, "items": items});
     match member {
+        "id" if schema == "Person" => name,
+        "actor" if schema == "NewSession" => json!({}),
+        "actor" => name,
+        "permissions" => json!({"minItems": 1}),
+        "environments" => json!({"minItems": 1, "items": {"pattern": CONFIGURED_NAME}}),
+        "max_key_lifetime" | "expires_in" => json!({"pattern": "^[0-9]{1,10}(ms|s|min|h|d)$"}),
+        "path" => json!({"maxLength": 2048, "pattern": PAGE}),
+        "return_url" => json!({"maxLength": 2048, "pattern": "^https?://[!-~]+$"}),
+        "locale" => json!({"pattern": "^[A-Za-z0-9-]{2,35}$"}),
         "id" => json!({"pattern": KEY_ID}),
         "name" => name,
         "organization" => json!({"minLength": 1, "maxLength": 1024, "pattern": PRINTABLE}),
@@ -132,6 +147,8 @@ const KEY_ID: &str = "^[A-Za-z0-9._:-]{1,128}$";
 /// The name of an API or an environment.
 const CONFIGURED_NAME: &str = "^[A-Za-z0-9._-]{1,64}$";
 const RATE_LIMIT: &str = "^[0-9]{1,7}/[0-9]{0,7}(s|min|h|hour|day)$";
+/// A path of the pages, with or without a query. It names no other host.
+const PAGE: &str = "^/([-A-Za-z0-9._~?=&%+][-/A-Za-z0-9._~?=&%+]*)?$";
 /// Text without control characters, and without characters that hide or reorder others, as far as a
 /// pattern can express it.
 const PRINTABLE: &str = concat!(
@@ -162,7 +179,7 @@ fn imported_example() -> Value {
     })
 }
 
-const METHODS: [&str; 3] = ["get", "post", "patch"];
+const METHODS: [&str; 4] = ["get", "post", "patch", "delete"];
 
 /// Returns the document for these routes, as `/openapi.json` serves it.
 pub(super) fn text(routes: utoipa::openapi::OpenApi) -> String {
@@ -193,10 +210,10 @@ fn document(routes: utoipa::openapi::OpenApi) -> Value {
         }
         document["components"]["responses"][name] = refusal;
     }
-    for schema in SENT {
-        let members = document["components"]["schemas"][schema]["properties"].as_object_mut();
+    for name in SENT {
+        let members = document["components"]["schemas"][name]["properties"].as_object_mut();
         for (member, schema) in members.into_iter().flatten() {
-            extend(schema, form(member));
+            extend(schema, form(name, member));
         }
     }
     for (path, example) in [("/v1/keys", example()), ("/v1/keys/import", imported_example())] {
@@ -239,7 +256,7 @@ fn complete(operation: &mut Value, path: &str) {
             "403" | "404" => path.starts_with("/v1/") || path == "/openapi.json",
             "400" | "500" => !is_open || has_body,
             "401" | "409" | "503" => !is_open,
-            "429" => path == "/v1/proof",
+            "429" => path == "/v1/proof" || (path == "/v1/portal/sessions" && has_body),
             "408" | "413" | "415" => has_body,
             "412" => has_if_match,
             _ => has_body || has_parameters,

@@ -17,8 +17,8 @@ use super::request::{
 };
 use super::state::State;
 use crate::control::keys::{
-    Actor, CreatedKey, ImportedKey, KeyChange, KeyFilter, KeyOperations, KeyPage, KeyUse, KeyView,
-    NewKey, RevocationOrder, Revoked, Rotation, Source, Status,
+    Actor, CreatedKey, ImportedKey, KeyChange, KeyFilter, KeyOperations, KeyPage, KeyView, NewKey,
+    RevocationOrder, Revoked, Rotation, Source, Status,
 };
 
 type AppState = axum::extract::State<Arc<State>>;
@@ -32,7 +32,6 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
         .routes(routes!(resume_key))
         .routes(routes!(rotate_key))
         .routes(routes!(revoke_key))
-        .routes(routes!(key_use))
 }
 
 /// Which keys are listed.
@@ -262,7 +261,9 @@ async fn resume_key(
 
 /// Gives a key a new secret.
 ///
-/// The answer shows it, this once. The secret so far goes on working for a while.
+/// The answer shows it, this once. The secret so far goes on working for a while. With an
+/// `Idempotency-Key`, the same request within 24 hours answers with the record, without the key and
+/// with `"key_shown": true`.
 #[utoipa::path(
     post,
     path = "/v1/keys/{id}/rotate",
@@ -271,6 +272,8 @@ async fn resume_key(
         ("id" = String, Path, description = "The key's id."),
         ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant \
             for; without one, or with `*`, whichever there is."),
+        ("Idempotency-Key" = Option<String>, Header, description = "Makes it safe to repeat the \
+            request: 1 to 255 visible ASCII characters.", pattern = "^[!-~]{1,255}$"),
     ),
     request_body = Option<Rotation>,
     responses((
@@ -284,12 +287,18 @@ async fn rotate_key(
     call: ManagerCall,
     Parameters(Nothing {}): Parameters<Nothing>,
     IfMatch(revision): IfMatch,
+    IdempotencyKey(idempotency): IdempotencyKey,
     OptionalJson(rotation): OptionalJson<Rotation>,
 ) -> Answer<Tagged<CreatedKey>> {
-    let rotate = |keys: Arc<KeyOperations>, actor: Actor, id: String| async move {
-        keys.rotate(&actor, &id, rotation, revision).await
-    };
-    call.change("key.rotate", rotate).await
+    let (by, id) = (call.actor.clone(), call.name.clone());
+    let change = call.state.keys.change(|keys| async move {
+        keys.rotate(&by, &id, rotation, revision, idempotency.as_deref()).await
+    });
+    let rotated = change.await?;
+    if !rotated.key_shown {
+        call.actor.log_change("key.rotate", &call.name);
+    }
+    Ok(Tagged(rotated))
 }
 
 /// Refuses a key for good, at once.
@@ -311,36 +320,4 @@ async fn revoke_key(
         call.actor.log_change("key.revoke", id);
     }
     Ok(Body(revoked))
-}
-
-/// Which days.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct UseQuery {
-    /// The first day, such as `2026-11-22`, in UTC.
-    #[param(format = Date)]
-    from: Option<String>,
-    /// The last day.
-    #[param(format = Date)]
-    to: Option<String>,
-}
-
-/// Tells how many requests came with a key, by day.
-#[utoipa::path(
-    get,
-    path = "/v1/keys/{id}/use",
-    tag = "keys",
-    params(("id" = String, Path, description = "The key's id."), UseQuery),
-    responses((status = OK, description = "The days with requests.", body = KeyUse))
-)]
-async fn key_use(
-    call: ReaderCall,
-    Parameters(UseQuery { from, to }): Parameters<UseQuery>,
-) -> Answer<Body<KeyUse>> {
-    let (actor, id) = (call.actor, call.name);
-    let found = call.state.keys.read(|keys| async move {
-        keys.key_use(&actor, &id, from.as_deref(), to.as_deref()).await
-    });
-    Ok(Body(found.await?))
 }

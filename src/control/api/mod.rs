@@ -12,15 +12,15 @@ mod keys;
 mod organizations;
 mod problem;
 mod proof;
-mod proof_rate;
 mod record;
 mod reload;
 mod request;
 mod router;
 mod running;
+mod sessions;
 mod state;
+mod uses;
 
-pub(super) use proof_rate::ProofRate;
 pub(super) use reload::{ReloadReport, ReloadRequest};
 pub(super) use request::{Arrival, BODY_TIMEOUT};
 pub(super) use router::{finish, router};

@@ -55,7 +55,7 @@ async fn prove_tokens(
     state: axum::extract::State<Arc<State>>,
     SmallJson(request): SmallJson<ProofRequest>,
 ) -> Answer<Body<Proofs>> {
-    if !state.proofs.admits(state.metrics.shared.clock.now().monotonic) {
+    if !state.proofs.admits((), state.metrics.shared.clock.now().monotonic) {
         let detail = "Proofs are asked for too often. Ask again in a second.";
         return Err(
             Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_proofs", detail).retry_after(1)

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::problem::{Answer, Problem};
 use super::state::State;
+use crate::config::{AdminToken, Role};
 use crate::control::access::{self, Denied};
 use crate::control::keys::Actor;
 
@@ -48,20 +49,41 @@ impl<const MANAGE: bool, const ALL: bool> FromRequestParts<Arc<State>> for Calle
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<State>) -> Result<Self, Problem> {
-        let settings = state.settings.load();
-        let tokens = settings.admin.as_ref().map_or(&[][..], |admin| &admin.tokens);
-        let token = access::token(&parts.headers, tokens)?;
-        if MANAGE && !token.may_manage {
-            return Err(Denied::ReadOnly.into());
+        let token = token(parts, state)?;
+        match token.role {
+            Role::Portal => return Err(Denied::PortalOnly.into()),
+            Role::Read if MANAGE => return Err(Denied::ReadOnly.into()),
+            Role::Read | Role::Manage => {}
         }
         if ALL && token.organization.is_some() {
             return Err(Denied::Organization.into());
         }
-        Ok(Self(Actor {
-            name: format!("token {}", token.name),
-            organization: token.organization.clone(),
-        }))
+        Ok(Self(Actor::of_token(&token)))
     }
+}
+
+/// The token of a call that concerns portal sessions. With `CHANGE`, its role must be `manage` or
+/// `portal`.
+#[derive(Debug)]
+pub(super) struct SessionToken<const CHANGE: bool>(pub(super) AdminToken);
+
+impl<const CHANGE: bool> FromRequestParts<Arc<State>> for SessionToken<CHANGE> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<State>) -> Result<Self, Problem> {
+        let token = token(parts, state)?;
+        match token.role {
+            Role::Read if CHANGE => Err(Denied::ReadOnly.into()),
+            Role::Read | Role::Manage | Role::Portal => Ok(Self(token)),
+        }
+    }
+}
+
+/// Returns the listed token that a request presents.
+fn token(parts: &Parts, state: &State) -> Result<AdminToken, Denied> {
+    let settings = state.settings.load();
+    let tokens = settings.admin.as_ref().map_or(&[][..], |admin| &admin.tokens);
+    access::token(&parts.headers, tokens).cloned()
 }
 
 /// The parameters of the query. Unknown ones are refused.

@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 use super::problem::{Answer, Problem};
 use super::request::Arrival;
 use super::state::State;
-use super::{document, gateway, keys, organizations, proof};
+use super::{document, gateway, keys, organizations, proof, sessions, uses};
 use crate::control::access;
 
 /// Returns the router for everything that the admin address serves.
@@ -32,7 +32,9 @@ pub(in crate::control) fn router(state: Arc<State>) -> Router {
 /// Returns the routes that exist only if there is an admin token.
 fn guarded_routes() -> OpenApiRouter<Arc<State>> {
     keys::routes()
+        .merge(uses::routes())
         .merge(organizations::routes())
+        .merge(sessions::routes())
         .merge(gateway::routes())
         .merge(proof::routes())
         .routes(routes!(openapi))

@@ -19,6 +19,7 @@ pub(in crate::control) struct RunningConfig {
     server: ServerView,
     tls: Option<TlsView>,
     admin: Option<AdminView>,
+    portal: Option<PortalView>,
     log: LogView,
     store: Option<StoreView>,
     reload: ReloadView,
@@ -91,9 +92,16 @@ struct AdminView {
 #[derive(Debug, Serialize, ToSchema)]
 struct TokenView {
     name: String,
-    /// `read` or `manage`.
+    /// `read`, `manage` or `portal`.
     role: &'static str,
     organization: Option<String>,
+}
+
+/// `[portal]`.
+#[derive(Debug, Serialize, ToSchema)]
+struct PortalView {
+    hosts: Vec<String>,
+    return_origins: Vec<String>,
 }
 
 /// `[log]`.
@@ -197,6 +205,7 @@ struct ScopeView {
 
 impl RunningConfig {
     /// Returns the view of this configuration, and of what its `[revoked]` matches.
+    // Longer than 60 lines: each setting once.
     pub(super) fn of(config: &Config, revoked: RevokedView) -> Self {
         let server = &config.server;
         Self {
@@ -230,10 +239,14 @@ impl RunningConfig {
                     .iter()
                     .map(|token| TokenView {
                         name: token.name.clone(),
-                        role: if token.may_manage { "manage" } else { "read" },
+                        role: token.role.name(),
                         organization: token.organization.clone(),
                     })
                     .collect(),
+            }),
+            portal: config.portal.as_ref().map(|portal| PortalView {
+                hosts: texts(&portal.hosts),
+                return_origins: texts(&portal.return_origins),
             }),
             log: LogView {
                 requests: config.log.requests,

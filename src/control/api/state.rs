@@ -6,11 +6,11 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
 
-use super::proof_rate::ProofRate;
 use super::reload::ReloadRequest;
 use crate::config::Admin;
 use crate::control::keys::KeyService;
 use crate::control::metrics::Metrics;
+use crate::control::rates::Rates;
 use crate::control::registry::Registry;
 use crate::control::upgrade::UpgradeRequest;
 
@@ -31,7 +31,11 @@ pub(in crate::control) struct State {
     pub(in crate::control) settings: Arc<ArcSwap<Settings>>,
     pub(in crate::control) reloads: mpsc::Sender<ReloadRequest>,
     pub(in crate::control) upgrades: mpsc::Sender<UpgradeRequest>,
-    pub(in crate::control) proofs: ProofRate,
+    /// The rate limit for proofs, shared by all clients. A proof needs no token, so strangers could
+    /// otherwise cause any amount of computation.
+    pub(in crate::control) proofs: Rates<()>,
+    /// The rate limits for new portal sessions, by the name of the token.
+    pub(in crate::control) minting: Rates<String>,
     /// Whether the name of every upstream has been resolved, or at least tried.
     pub(in crate::control) settled: watch::Receiver<bool>,
     pub(in crate::control) registry: Arc<Registry>,

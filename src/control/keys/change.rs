@@ -3,14 +3,15 @@
 use serde_json::json;
 
 use super::actor::Actor;
-use super::create::{SHOWN, new_text};
+use super::create::{SHOWN, idempotent, new_text};
 use super::error::{Conflict, Result, ServiceError};
 use super::model::{CreatedKey, KeyChange, KeyView, Rotation};
 use super::operations::KeyOperations;
+use super::permission::Permission;
 use super::validate::{Validation, api_named};
 use super::{rights, timestamp, view};
 use crate::config::parse_duration;
-use crate::keystore::{Change, StoredKey, StoredSecret};
+use crate::keystore::{Change, Idempotency, StoredKey, StoredSecret};
 use crate::policy::{ApiDefinition, Digest};
 
 /// How long the former secrets work after a rotation by default, in seconds.
@@ -28,15 +29,18 @@ impl KeyOperations {
         change: KeyChange,
         if_match: Option<u64>,
     ) -> Result<KeyView> {
+        actor.must(Permission::UpdateKeys)?;
         let _lock = self.lock().await?;
         let old = self.changeable(actor, id, if_match).await?;
         let config = self.registry.config();
         let mut checks = Validation::default();
         let new = checks.changed(&config, &old, change, self.now());
         checks.finish()?;
+        self.check_narrowing(actor, &config, &new)?;
         let detail = view::difference(&old, &new);
         let narrower = rights::only_narrower(&config, &new, &old);
-        let key = self.replace(actor, old, new, narrower, "key.update", detail).await?;
+        let audit = (actor, "key.update", detail);
+        let key = self.replace(audit, old, new, narrower, None).await?;
         Ok(self.view(&config, &key))
     }
 
@@ -47,11 +51,15 @@ impl KeyOperations {
         paused: bool,
         if_match: Option<u64>,
     ) -> Result<KeyView> {
+        actor.must(Permission::UpdateKeys)?;
         let _lock = self.lock().await?;
         let old = self.changeable(actor, id, if_match).await?;
         let new = StoredKey { paused, ..old.clone() };
+        if !paused {
+            self.check_narrowing(actor, &self.registry.config(), &new)?;
+        }
         let action = if paused { "key.pause" } else { "key.resume" };
-        let key = self.replace(actor, old, new, paused, action, json!({})).await?;
+        let key = self.replace((actor, action, json!({})), old, new, paused, None).await?;
         Ok(self.view(&self.registry.config(), &key))
     }
 
@@ -61,22 +69,19 @@ impl KeyOperations {
         id: &str,
         rotation: Rotation,
         if_match: Option<u64>,
+        idempotency: Option<&str>,
     ) -> Result<CreatedKey> {
-        let grace = match rotation.grace.as_deref() {
-            None => GRACE,
-            Some(text) => {
-                let duration =
-                    parse_duration(text).map_err(|why| ServiceError::invalid("grace", why))?;
-                let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
-                if seconds > LONGEST_GRACE {
-                    return Err(ServiceError::invalid("grace", "the longest is 90 days, `90d`"));
-                }
-                seconds
-            }
-        };
+        actor.must(Permission::RotateKeys)?;
+        let grace = grace(&rotation)?;
+        let request = idempotency.map(|key| idempotent(actor, key, &(id, grace))).transpose()?;
         let _lock = self.lock().await?;
-        let old = self.changeable(actor, id, if_match).await?;
         let now = self.now();
+        if let Some(request) = &request
+            && let Some(id) = self.replayed(request, now).await?
+        {
+            return self.shown_before(actor, &id).await;
+        }
+        let old = self.changeable(actor, id, if_match).await?;
         if old.expires_at.is_some_and(|at| at <= now) {
             return Err(ServiceError::Conflict(
                 Conflict::KeyExpired,
@@ -109,20 +114,21 @@ impl KeyOperations {
             "fingerprint": view::fingerprint(&digest),
             "former_secrets_end_at": timestamp::format(ends_at),
         });
-        let key = self.replace(actor, old, new, false, "key.rotate", detail).await?;
+        self.check_narrowing(actor, &config, &new)?;
+        let key = self.replace((actor, "key.rotate", detail), old, new, false, request).await?;
         Ok(CreatedKey { record: self.view(&config, &key), key: Some(text), key_shown: false })
     }
 
-    /// Commits a changed key and puts it in force. `narrower`: the change only removes access, and
-    /// is put in force before it is committed. The caller holds the lock on changes.
+    /// Commits a changed key and puts it in force. The audit log gets the actor, the action and the
+    /// detail. `narrower`: the change only removes access, and is put in force before it is
+    /// committed. The caller holds the lock on changes.
     async fn replace(
         &self,
-        actor: &Actor,
+        (actor, action, detail): (&Actor, &str, serde_json::Value),
         old: StoredKey,
         mut new: StoredKey,
         narrower: bool,
-        action: &str,
-        detail: serde_json::Value,
+        idempotency: Option<Idempotency>,
     ) -> Result<StoredKey> {
         if new == old {
             // A change that the store did not accept may be in force. Publish the stored record
@@ -135,11 +141,25 @@ impl KeyOperations {
         if narrower {
             self.registry.put(&new);
         }
-        let entry = self.entry(&actor.name, action, &new.id, new.organization.as_deref(), detail);
-        self.commit(Change::Update(Box::new(new.clone())), entry).await?;
+        let entry = self.entry(actor, action, &new.id, new.organization.as_deref(), detail);
+        self.commit(Change::Update { key: Box::new(new.clone()), idempotency }, entry).await?;
         self.registry.put(&new);
         Ok(new)
     }
+}
+
+/// Returns how long the former secrets work, in seconds.
+///
+/// # Errors
+/// Returns [`ServiceError::Invalid`] if the time cannot be read or is too long.
+fn grace(rotation: &Rotation) -> Result<i64> {
+    let Some(text) = rotation.grace.as_deref() else { return Ok(GRACE) };
+    let duration = parse_duration(text).map_err(|why| ServiceError::invalid("grace", why))?;
+    let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    if seconds > LONGEST_GRACE {
+        return Err(ServiceError::invalid("grace", "the longest is 90 days, `90d`"));
+    }
+    Ok(seconds)
 }
 
 /// Returns whether an API accepts keys with the prefix of this one.

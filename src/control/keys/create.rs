@@ -1,5 +1,6 @@
 //! Creates keys, and imports existing ones.
 
+use serde::Serialize;
 use serde_json::json;
 
 use super::actor::Actor;
@@ -7,6 +8,7 @@ use super::error::{Conflict, Result, ServiceError};
 use super::found::Found;
 use super::model::{CreatedKey, ImportedKey, KeyView, NewKey};
 use super::operations::KeyOperations;
+use super::permission::Permission;
 use super::validate::{CheckedKey, Validation, api_named};
 use super::view;
 use crate::config::Config;
@@ -27,23 +29,16 @@ impl KeyOperations {
         mut new: NewKey,
         idempotency: Option<&str>,
     ) -> Result<CreatedKey> {
-        let store = self.store()?;
+        actor.must(Permission::CreateKeys)?;
+        self.store()?;
         new.organization = actor.place(new.organization)?;
         let idempotency = idempotency.map(|key| idempotent(actor, key, &new)).transpose()?;
         let _lock = self.lock().await?;
         let now = self.now();
         if let Some(request) = &idempotency
-            && let Some((body, id)) = store.replay(&request.token, &request.key, now).await?
+            && let Some(id) = self.replayed(request, now).await?
         {
-            if body != request.body {
-                return Err(ServiceError::IdempotencyReused);
-            }
-            // The actor may no longer be allowed to see the key.
-            return Ok(CreatedKey {
-                record: self.key(actor, &id).await?,
-                key: None,
-                key_shown: true,
-            });
+            return self.shown_before(actor, &id).await;
         }
         let config = self.registry.config();
         let mut checks = Validation::default();
@@ -51,6 +46,55 @@ impl KeyOperations {
         checks.finish()?;
         let (key, text) = self.make(actor, &config, checked, None, idempotency).await?;
         Ok(CreatedKey { record: self.view(&config, &key), key: Some(text), key_shown: false })
+    }
+
+    /// Checks what [`Self::create`] checks before it makes a key.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Self::create`], but those of the store.
+    pub(in crate::control) async fn check_new_key(&self, actor: &Actor, new: NewKey) -> Result<()> {
+        actor.must(Permission::CreateKeys)?;
+        let config = self.registry.config();
+        let mut checks = Validation::default();
+        let checked = checks.new_key(&config, new, self.now());
+        checks.finish()?;
+        let key = self.stored(actor, checked, String::new(), Digest::of(b""), String::new());
+        self.check_narrowing(actor, &config, &key)
+    }
+
+    /// Returns the key that this request made or rotated before, or `None` if it is new.
+    ///
+    /// # Errors
+    /// Returns [`ServiceError::IdempotencyReused`] if another request had the same
+    /// `Idempotency-Key`.
+    pub(super) async fn replayed(&self, request: &Idempotency, now: i64) -> Result<Option<String>> {
+        match self.store()?.replay(&request.token, &request.key, now).await? {
+            Some((body, _)) if body != request.body => Err(ServiceError::IdempotencyReused),
+            before => Ok(before.map(|(_, id)| id)),
+        }
+    }
+
+    /// Returns the key that a form with this `Idempotency-Key` made or rotated before, or `None` if
+    /// none did.
+    ///
+    /// # Errors
+    /// Fails if the store does, or if the actor may no longer see the key.
+    pub(in crate::control) async fn made_before(
+        &self,
+        actor: &Actor,
+        idempotency: &str,
+    ) -> Result<Option<KeyView>> {
+        let owner = actor.idempotency_owner();
+        match self.store()?.replay(&owner, idempotency, self.now()).await? {
+            Some((_, id)) => self.visible_key(actor, &id).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns the answer to a repeated request, which does not show the key again. The actor may
+    /// no longer be allowed to see the key.
+    pub(super) async fn shown_before(&self, actor: &Actor, id: &str) -> Result<CreatedKey> {
+        Ok(CreatedKey { record: self.visible_key(actor, id).await?, key: None, key_shown: true })
     }
 
     /// Creates a key, commits it and puts it in force. Returns its record and its text. The caller
@@ -73,6 +117,7 @@ impl KeyOperations {
         let prefix = text.chars().take(SHOWN).collect();
         let mut key = self.stored(actor, checked, id, Digest::of(text.as_bytes()), prefix);
         key.parent = parent.map(str::to_owned);
+        self.check_narrowing(actor, config, &key)?;
         self.keep(actor, config, &key, "key.create", idempotency).await?;
         Ok((key, text))
     }
@@ -83,6 +128,7 @@ impl KeyOperations {
         actor: &Actor,
         imported: ImportedKey,
     ) -> Result<KeyView> {
+        actor.must(Permission::CreateKeys)?;
         self.store()?;
         let ImportedKey {
             id, sha256, prefix, name, organization, apis, environment, scopes, ..
@@ -141,8 +187,23 @@ impl KeyOperations {
             ));
         }
         let key = self.stored(actor, checked, id, digest, prefix.unwrap_or_default());
+        self.check_narrowing(actor, &config, &key)?;
         self.keep(actor, &config, &key, "key.import", None).await?;
         Ok(self.view(&config, &key))
+    }
+
+    /// Checks that a key means no more than a portal session allows.
+    ///
+    /// # Errors
+    /// Returns [`ServiceError::Invalid`] if it does.
+    pub(super) fn check_narrowing(
+        &self,
+        actor: &Actor,
+        config: &Config,
+        key: &StoredKey,
+    ) -> Result<()> {
+        let now = self.now();
+        actor.narrowing().map_or(Ok(()), |narrowing| narrowing.check(config, key, now))
     }
 
     /// Checks that a secret is new.
@@ -221,13 +282,8 @@ impl KeyOperations {
     ) -> Result<()> {
         let cap = self.cap(config, key.organization.as_deref()).await?;
         let organization = key.organization.as_deref();
-        let entry = self.entry(
-            &actor.name,
-            action,
-            &key.id,
-            organization,
-            json!({ "key": view::settings(key) }),
-        );
+        let entry =
+            self.entry(actor, action, &key.id, organization, json!({ "key": view::settings(key) }));
         self.commit(Change::Create { key: Box::new(key.clone()), cap, idempotency }, entry).await?;
         self.registry.put(key);
         Ok(())
@@ -266,10 +322,20 @@ impl Actor {
     }
 }
 
-fn idempotent(actor: &Actor, key: &str, new: &NewKey) -> Result<Idempotency> {
+/// Returns the record of a request with an `Idempotency-Key`.
+///
+/// # Errors
+/// Fails if the request cannot be serialised.
+pub(super) fn idempotent(
+    actor: &Actor,
+    key: &str,
+    request: &impl Serialize,
+) -> Result<Idempotency> {
     // Serialised again, so that whitespace and the order of members do not matter.
-    let body = serde_json::to_vec(&(&actor.name, new)).map_err(|_| ServiceError::Unavailable)?;
-    Ok(Idempotency { token: actor.name.clone(), key: key.to_owned(), body: Digest::of(&body) })
+    let body =
+        serde_json::to_vec(&(&actor.name, request)).map_err(|_| ServiceError::Unavailable)?;
+    let token = actor.idempotency_owner();
+    Ok(Idempotency { token, key: key.to_owned(), body: Digest::of(&body) })
 }
 
 /// Returns the text of a new key, which starts with the prefix of its environment.
@@ -283,6 +349,14 @@ pub(super) fn new_text(apis: &[&ApiDefinition], environment: Option<&str>) -> Re
     random_text(prefix.unwrap_or(ANY_PREFIX))
 }
 
+/// Returns a random `Idempotency-Key` for a form.
+///
+/// # Errors
+/// Fails if the system gives no random bytes.
+pub(in crate::control) fn new_idempotency_key() -> Result<String> {
+    random_text("")
+}
+
 /// Returns a new id: `key_` and random characters. An id is not secret.
 fn new_id() -> Result<String> {
     let mut id = random_text(ANY_PREFIX)?;
@@ -290,7 +364,7 @@ fn new_id() -> Result<String> {
     Ok(id)
 }
 
-fn random_text(prefix: &str) -> Result<String> {
+pub(super) fn random_text(prefix: &str) -> Result<String> {
     let mut random = [0; 64];
     getrandom::fill(&mut random).map_err(|_| ServiceError::Unavailable)?;
     new_key(prefix, &random).ok_or(ServiceError::Unavailable)

@@ -30,6 +30,8 @@ pub(in crate::control) enum ServiceError {
     FileKey,
     /// `gateway.toml` has no `[store]`.
     NoStore,
+    /// `gateway.toml` has no `[portal]`.
+    NoPortal,
     /// The store failed or did not respond. A change that only removes access is in force
     /// nevertheless, until the process ends.
     Unavailable,
@@ -58,6 +60,8 @@ pub(in crate::control) enum Conflict {
     CapReached,
     /// The path of a backup already exists.
     FileExists,
+    /// The organisation is suspended or revoked.
+    OrganizationClosed,
 }
 
 impl ServiceError {
@@ -80,7 +84,9 @@ impl ServiceError {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Invalid(_) | Self::IdempotencyReused => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Conflict(..) | Self::FileKey | Self::NoStore => StatusCode::CONFLICT,
+            Self::Conflict(..) | Self::FileKey | Self::NoStore | Self::NoPortal => {
+                StatusCode::CONFLICT
+            }
             Self::Stale => StatusCode::PRECONDITION_FAILED,
             Self::Unavailable | Self::Unrecorded => StatusCode::SERVICE_UNAVAILABLE,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
@@ -98,10 +104,12 @@ impl ServiceError {
             Self::Conflict(Conflict::KeyExpired, _) => "key_expired",
             Self::Conflict(Conflict::CapReached, _) => "key_cap_reached",
             Self::Conflict(Conflict::FileExists, _) => "file_exists",
+            Self::Conflict(Conflict::OrganizationClosed, _) => "organization_closed",
             Self::Stale => "stale",
             Self::IdempotencyReused => "idempotency_key_reused",
             Self::FileKey => "key_of_the_file",
             Self::NoStore => "no_store",
+            Self::NoPortal => "no_portal",
             Self::Unavailable | Self::Unrecorded => "store_unavailable",
             Self::Forbidden(_) => "forbidden",
         }
@@ -129,6 +137,7 @@ impl ServiceError {
             Self::NoStore => "gateway.toml has no [store], so keys can be kept in the file \
                 only."
                 .into(),
+            Self::NoPortal => "gateway.toml has no [portal], so there are no pages.".into(),
             Self::Unavailable => "The store cannot be written to or read just now, so nothing was \
                 acknowledged. Try again later."
                 .into(),

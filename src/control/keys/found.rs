@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use super::actor::Actor;
 use super::error::{Conflict, Result, ServiceError};
 use super::operations::KeyOperations;
+use super::view::as_stored;
 use crate::config::{Config, Revoked};
 use crate::control::table::{Clash, KeyName};
 use crate::keystore::{StoredKey, Taken};
@@ -87,7 +88,27 @@ impl KeyOperations {
             (None, Some(store)) => store.key(id).await?.map(|key| Found::Dead(Box::new(key))),
             (None, None) => None,
         };
-        found.filter(|key| actor.sees(key.organization())).ok_or(ServiceError::NotFound)
+        let found =
+            found.filter(|key| actor.sees(key.organization())).ok_or(ServiceError::NotFound)?;
+        if actor.partial_sight().is_some() && !self.is_inside(actor, &found).await? {
+            return Err(ServiceError::NotFound);
+        }
+        Ok(found)
+    }
+
+    /// Returns whether a key is among those that a portal session sees.
+    async fn is_inside(&self, actor: &Actor, found: &Found) -> Result<bool> {
+        let record = match found {
+            Found::Dead(key) => return Ok(actor.sees_key(key)),
+            Found::Known(record) => record,
+        };
+        if record.is_stored() {
+            let stored = self.store()?.key(record.id()).await?;
+            return Ok(stored.is_some_and(|key| actor.sees_key(&key)));
+        }
+        let config = self.registry.config();
+        let mut keys = config.keys.iter().filter(|key| *key.id == *record.id());
+        Ok(keys.any(|key| actor.sees_key(&as_stored(&config, key, |_| None, None))))
     }
 
     /// Returns a key of the store for a change.

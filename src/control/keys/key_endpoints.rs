@@ -98,7 +98,7 @@ impl KeyOperations {
     ) -> Result<Done> {
         let key = self.own_record(config, &call.key).await?;
         let caller = Caller { config, api, environment: call.environment.as_deref(), key };
-        let actor = Actor { name: format!("key {}", call.key), organization: None };
+        let actor = Actor::of_key(&call.key);
         match call.path.strip_prefix('/') {
             None if call.method == Method::POST => {
                 let request = key_bodies::read(&call.body)?;

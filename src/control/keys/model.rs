@@ -296,22 +296,6 @@ pub(in crate::control) struct OrganizationPage {
     pub(in crate::control) next: Option<String>,
 }
 
-/// Requests of one key in one day.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub(in crate::control) struct DayUseView {
-    /// In UTC, such as `2026-11-22`.
-    pub(in crate::control) day: String,
-    pub(in crate::control) requests: u64,
-}
-
-/// A key's use.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub(in crate::control) struct KeyUse {
-    pub(in crate::control) id: String,
-    /// Days without requests are left out; the oldest first.
-    pub(in crate::control) days: Vec<DayUseView>,
-}
-
 /// An entry of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(in crate::control) struct AuditView {

@@ -1,6 +1,6 @@
 //! The state that the operations on keys and organisations share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::{MutexGuard, Notify};
 use tokio::time::timeout;
 
+use super::actor::Actor;
 use super::error::{Result, ServiceError};
 use crate::control::registry::Registry;
 use crate::control::table::KeyName;
@@ -31,6 +32,8 @@ pub(in crate::control) struct KeyOperations {
     pub(super) unrecorded: Mutex<BTreeMap<KeyName, Revocation>>,
     /// Notified when the store has recorded all of them.
     pub(super) recorded: Notify,
+    /// Portal sessions that have ended and that the store has yet to record as ended.
+    pub(super) ended_sessions: Mutex<HashSet<String>>,
     /// Whether another process has taken over the store.
     pub(super) retired: AtomicBool,
 }
@@ -48,6 +51,7 @@ impl KeyOperations {
             clock: Box::new(clock),
             changes: tokio::sync::Mutex::default(),
             unrecorded: Mutex::default(),
+            ended_sessions: Mutex::default(),
             recorded: Notify::new(),
             retired: AtomicBool::new(false),
         }
@@ -77,16 +81,20 @@ impl KeyOperations {
 
     pub(super) fn entry(
         &self,
-        actor: &str,
+        actor: &Actor,
         action: &str,
         subject: &str,
         organization: Option<&str>,
-        detail: serde_json::Value,
+        mut detail: serde_json::Value,
     ) -> AuditEntry {
+        if let (Some((session, person)), Some(detail)) = (actor.person(), detail.as_object_mut()) {
+            detail.insert("session".to_owned(), session.into());
+            detail.insert("person".to_owned(), person.into());
+        }
         AuditEntry {
             sequence: 0,
             at: self.now(),
-            actor: actor.to_owned(),
+            actor: actor.name.clone(),
             action: action.to_owned(),
             subject: subject.to_owned(),
             organization: organization.map(str::to_owned),

@@ -98,7 +98,7 @@ impl KeyOperations {
         let suspended_at = suspended.then(|| self.now());
         let new = StoredOrganization { suspended_at, revision: old.revision + 1, ..old };
         let action = if suspended { "organization.suspend" } else { "organization.resume" };
-        let entry = self.entry(&actor.name, action, name, Some(name), json!({}));
+        let entry = self.entry(actor, action, name, Some(name), json!({}));
         self.commit(Change::Organization(new.clone()), entry).await?;
         self.registry.suspend(name, suspended);
         Ok(view(&config, (new, keys)))
@@ -132,7 +132,7 @@ impl KeyOperations {
         }
         let detail = json!({ "key_cap": { "from": old.key_cap, "to": key_cap } });
         let new = StoredOrganization { key_cap, revision: old.revision + 1, ..old };
-        let entry = self.entry(&actor.name, "organization.update", name, Some(name), detail);
+        let entry = self.entry(actor, "organization.update", name, Some(name), detail);
         self.commit(Change::Organization(new.clone()), entry).await?;
         Ok(view(&config, (new, keys)))
     }

@@ -6,14 +6,19 @@ use super::actor::Actor;
 use super::error::{Conflict, Result, ServiceError};
 use super::found::Found;
 use super::model::{
-    AuditFilter, AuditPage, AuditView, DayUseView, KeyFilter, KeyPage, KeyUse, KeyView, Source,
-    Status,
+    AuditFilter, AuditPage, AuditView, KeyFilter, KeyPage, KeyView, Source, Status,
 };
 use super::operations::KeyOperations;
+use super::permission::Permission;
 use super::timestamp;
 use super::view::{as_stored, condition};
 use crate::config::{Config, KeyConfig};
-use crate::keystore::{AuditQuery, KeyQuery, StoredKey};
+use crate::keystore::{AuditEntry, AuditQuery, KeyQuery, StoredKey};
+use crate::policy::Digest;
+
+/// How often one call reads the audit log again because its entries were not for the caller. The
+/// next page goes on from there.
+const MOST_AUDIT_READS: usize = 20;
 
 /// Where a page begins: after this key of the file, or after all keys of the file and this key of
 /// the store.
@@ -24,6 +29,32 @@ enum After<'a> {
 
 impl KeyOperations {
     pub(in crate::control) async fn key(&self, actor: &Actor, id: &str) -> Result<KeyView> {
+        actor.must(Permission::ReadKeys)?;
+        self.visible_key(actor, id).await
+    }
+
+    /// Returns the key that has, or had, this secret.
+    ///
+    /// # Errors
+    /// Returns [`ServiceError::NotFound`] if there is none that the actor may see.
+    pub(in crate::control) async fn find_secret(
+        &self,
+        actor: &Actor,
+        digest: Digest,
+    ) -> Result<KeyView> {
+        actor.must(Permission::ReadKeys)?;
+        let id = match (self.registry.key_of(&digest), &self.store) {
+            (Some(record), _) => record.id().to_owned(),
+            (None, Some(store)) => {
+                store.key_by_digest(digest).await?.ok_or(ServiceError::NotFound)?.id
+            }
+            (None, None) => return Err(ServiceError::NotFound),
+        };
+        self.visible_key(actor, &id).await
+    }
+
+    /// Returns a key that the actor may see, also if it has no permission to look at keys.
+    pub(super) async fn visible_key(&self, actor: &Actor, id: &str) -> Result<KeyView> {
         let found = self.find(actor, id).await?;
         let config = self.registry.config();
         match found {
@@ -45,6 +76,7 @@ impl KeyOperations {
         after: Option<&str>,
         limit: usize,
     ) -> Result<KeyPage> {
+        actor.must(Permission::ReadKeys)?;
         let after = after.map(After::read).transpose()?.unwrap_or(After::File(""));
         let limit = limit.max(1);
         let nothing = KeyPage { keys: Vec::new(), next: None };
@@ -52,11 +84,11 @@ impl KeyOperations {
         filter.organization = organization;
         let config = self.registry.config();
         let (mut keys, behind) = match after {
-            After::File(id) => (self.list_file(&config, &filter, id, limit + 1).await, ""),
+            After::File(id) => (self.list_file(actor, &config, &filter, id, limit + 1).await, ""),
             After::Store(id) => (Vec::new(), id),
         };
         if keys.len() <= limit && filter.source != Some(Source::File) && self.store.is_some() {
-            let rest = self.list_store(&filter, behind, limit + 1 - keys.len()).await?;
+            let rest = self.list_store(actor, &filter, behind, limit + 1 - keys.len()).await?;
             keys.extend(rest.iter().map(|key| self.view(&config, key)));
         }
         let more = keys.len() > limit;
@@ -70,6 +102,7 @@ impl KeyOperations {
 
     async fn list_file(
         &self,
+        actor: &Actor,
         config: &Config,
         filter: &KeyFilter,
         after: &str,
@@ -84,10 +117,14 @@ impl KeyOperations {
             *key.id > *after
                 && organization.is_none_or(|wanted| key.organization.as_deref() == Some(wanted))
                 && part.as_ref().is_none_or(|part| key.name.to_lowercase().contains(part))
-                && (filter.api.is_none() && filter.environment.is_none() && filter.status.is_none()
+                && (filter.api.is_none()
+                    && filter.environment.is_none()
+                    && filter.status.is_none()
+                    && actor.partial_sight().is_none()
                     || {
                         let key = as_stored(config, key, |_| None, None);
-                        filter.api.as_ref().is_none_or(|wanted| key.apis.contains(wanted))
+                        actor.sees_key(&key)
+                            && filter.api.as_ref().is_none_or(|wanted| key.apis.contains(wanted))
                             && filter
                                 .environment
                                 .as_ref()
@@ -105,6 +142,7 @@ impl KeyOperations {
     /// its results are filtered again here.
     async fn list_store(
         &self,
+        actor: &Actor,
         filter: &KeyFilter,
         after: &str,
         limit: usize,
@@ -135,6 +173,7 @@ impl KeyOperations {
                     store.keys(KeyQuery { organization: Some(name), ..query.clone() }).await?,
                 );
             }
+            found.retain(|key| actor.sees_key(key));
             found.sort_unstable_by(|left, right| left.id.cmp(&right.id));
             found.truncate(limit);
             return Ok(found);
@@ -145,34 +184,14 @@ impl KeyOperations {
             query.after = page.last().map(|key| key.id.clone());
             found.extend(
                 page.into_iter()
-                    .filter(|key| filter.status.is_none_or(|wanted| self.status(key) == wanted)),
+                    .filter(|key| filter.status.is_none_or(|wanted| self.status(key) == wanted))
+                    .filter(|key| actor.sees_key(key)),
             );
             if is_last || found.len() >= limit {
                 found.truncate(limit);
                 return Ok(found);
             }
         }
-    }
-
-    pub(in crate::control) async fn key_use(
-        &self,
-        actor: &Actor,
-        id: &str,
-        from: Option<&str>,
-        to: Option<&str>,
-    ) -> Result<KeyUse> {
-        self.find(actor, id).await?;
-        let day = |member, text: Option<&str>, default| {
-            let wrong = || ServiceError::invalid(member, "write a day such as `2026-11-22`");
-            text.map_or(Ok(default), |text| timestamp::parse_day(text).ok_or_else(wrong))
-        };
-        let (from, to) = (day("from", from, 0)?, day("to", to, timestamp::day_of(self.now()))?);
-        let days = self.store()?.uses(id, from, to).await?;
-        let days = days
-            .into_iter()
-            .map(|day| DayUseView { day: timestamp::format_day(day.day), requests: day.requests })
-            .collect();
-        Ok(KeyUse { id: id.to_owned(), days })
     }
 
     pub(in crate::control) async fn audit(
@@ -182,19 +201,16 @@ impl KeyOperations {
         before: Option<&str>,
         limit: usize,
     ) -> Result<AuditPage> {
+        actor.must(Permission::ReadAudit)?;
         let wrong = || ServiceError::invalid("before", "take it from `next` of the page before");
         let before = before.map(|text| text.parse().map_err(|_| wrong())).transpose()?;
-        let store = self.store()?;
         let Some(organization) = actor.narrow(filter.organization) else {
             return Ok(AuditPage { entries: Vec::new(), next: None });
         };
         let limit = limit.max(1);
-        let mut found = store
-            .audit(AuditQuery { organization, subject: filter.subject, before, limit: limit + 1 })
-            .await?;
-        let more = found.len() > limit;
-        found.truncate(limit);
-        let next = found.last().filter(|_| more).map(|last| last.sequence.to_string());
+        let query = AuditQuery { organization, subject: filter.subject, before, limit: limit + 1 };
+        let (found, next) = self.entries(actor, query).await?;
+        let next = next.map(|before| before.to_string());
         let entries = found.into_iter().map(|entry| AuditView {
             sequence: entry.sequence,
             at: timestamp::format(entry.at),
@@ -205,6 +221,49 @@ impl KeyOperations {
             detail: serde_json::from_str(&entry.detail).unwrap_or_default(),
         });
         Ok(AuditPage { entries: entries.collect(), next })
+    }
+
+    /// Returns entries of the audit log that the actor may see, one less than the query's limit at
+    /// most, and where the next page begins, or `None` if there is none.
+    async fn entries(
+        &self,
+        actor: &Actor,
+        mut query: AuditQuery,
+    ) -> Result<(Vec<AuditEntry>, Option<u64>)> {
+        let limit = query.limit - 1;
+        let mut found = Vec::new();
+        for _ in 0..MOST_AUDIT_READS {
+            let mut entries = self.store()?.audit(query.clone()).await?.into_iter().peekable();
+            let mut examined = 0;
+            while examined < limit && found.len() < limit {
+                let Some(entry) = entries.next() else { return Ok((found, None)) };
+                query.before = Some(entry.sequence);
+                examined += 1;
+                if self.shows(actor, &entry).await? {
+                    found.push(entry);
+                }
+            }
+            if entries.peek().is_none() {
+                return Ok((found, None));
+            }
+            if found.len() == limit {
+                break;
+            }
+        }
+        Ok((found, query.before))
+    }
+
+    /// Returns whether the actor may see an entry of the audit log of its organisation. A portal
+    /// session that does not see all keys sees the entries of its own keys only.
+    async fn shows(&self, actor: &Actor, entry: &AuditEntry) -> Result<bool> {
+        if actor.partial_sight().is_none() {
+            return Ok(true);
+        }
+        match self.find(actor, &entry.subject).await {
+            Ok(_) => Ok(true),
+            Err(ServiceError::NotFound) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     pub(super) async fn backup(&self, actor: &Actor, path: &Path) -> Result<()> {
@@ -240,7 +299,7 @@ impl<'a> After<'a> {
 impl Actor {
     /// Returns the organisation to filter by if `wanted` is asked for. `Some(None)` means all
     /// organisations. `None` means that the actor may see nothing of `wanted`.
-    fn narrow(&self, wanted: Option<String>) -> Option<Option<String>> {
+    pub(super) fn narrow(&self, wanted: Option<String>) -> Option<Option<String>> {
         match (&self.organization, wanted) {
             (None, wanted) => Some(wanted),
             (Some(own), Some(wanted)) if *own != wanted => None,

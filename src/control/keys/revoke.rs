@@ -10,6 +10,7 @@ use super::error::{Result, ServiceError};
 use super::found::Found;
 use super::model::{RevocationOrder, Revoked};
 use super::operations::KeyOperations;
+use super::permission::Permission;
 use super::view::THE_FILE;
 use crate::control::table::KeyName;
 use crate::keystore::{Change, Revocation};
@@ -28,6 +29,7 @@ impl KeyOperations {
         id: &str,
         order: RevocationOrder,
     ) -> Result<Revoked> {
+        actor.must(Permission::RevokeKeys)?;
         let known = self.find(actor, id).await?;
         let long = |reason: &String| {
             reason.chars().count() > LONGEST_REASON || fault_in_name(reason).is_some()
@@ -48,12 +50,7 @@ impl KeyOperations {
             Revocation { at: self.now(), by: actor.name.clone(), reason: order.reason };
         let mut ids = vec![id.to_owned()];
         let done = self
-            .revoke_in_store(
-                &mut ids,
-                &revocation,
-                order.descendants.then_some(actor),
-                known.organization(),
-            )
+            .revoke_in_store(actor, &mut ids, &revocation, order.descendants, known.organization())
             .await;
         if let Err(error) = done {
             for id in &ids {
@@ -71,19 +68,20 @@ impl KeyOperations {
         Ok(Revoked { revoked: ids })
     }
 
-    /// Commits the revocation of the first of these ids. With `descendants_for`, also revokes those
-    /// of its descendants that this actor may see, and adds them to `ids`. The actor may not see
-    /// all of them, because a key of the file may have moved between organisations.
+    /// Commits the revocation of the first of these ids. With `descendants`, also revokes those of
+    /// its descendants that this actor may see, and adds them to `ids`. The actor may not see all
+    /// of them, because a key of the file may have moved between organisations.
     async fn revoke_in_store(
         &self,
+        actor: &Actor,
         ids: &mut Vec<String>,
         revocation: &Revocation,
-        descendants_for: Option<&Actor>,
+        descendants: bool,
         organization: Option<&str>,
     ) -> Result<()> {
         let _lock = self.lock().await?;
         let store = self.store()?;
-        if let Some(actor) = descendants_for {
+        if descendants {
             for id in store.descendants(&ids[0]).await? {
                 match self.find(actor, &id).await {
                     Ok(_) => ids.push(id),
@@ -96,7 +94,7 @@ impl KeyOperations {
             return Ok(());
         }
         let detail = json!({ "reason": revocation.reason, "descendants": ids[1..] });
-        let entry = self.entry(&revocation.by, "key.revoke", &ids[0], organization, detail);
+        let entry = self.entry(actor, "key.revoke", &ids[0], organization, detail);
         let (ids, secrets) = (ids.clone(), self.secrets_of_file(ids));
         self.commit(Change::Revoke { ids, secrets, revocation: revocation.clone() }, entry).await
     }
@@ -214,7 +212,8 @@ impl KeyOperations {
             },
         };
         let id = &*id;
-        let known = match self.find(&Actor::file(), id).await {
+        let actor = Actor::named(&revocation.by);
+        let known = match self.find(&actor, id).await {
             Ok(known) => Some(known),
             // The file may name ids that no key has.
             Err(ServiceError::NotFound) if revocation.by == THE_FILE => return Ok(()),
@@ -223,15 +222,8 @@ impl KeyOperations {
         };
         let organization = known.as_ref().and_then(Found::organization);
         let mut ids = vec![id.to_owned()];
-        self.revoke_in_store(&mut ids, revocation, None, organization).await?;
+        self.revoke_in_store(&actor, &mut ids, revocation, false, organization).await?;
         self.retire(&ids, revocation).await;
         Ok(())
-    }
-}
-
-impl Actor {
-    /// Returns the actor of revocations by the file.
-    fn file() -> Self {
-        Self { name: THE_FILE.to_owned(), organization: None }
     }
 }

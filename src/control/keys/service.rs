@@ -41,6 +41,11 @@ impl KeyService {
         Self { operations: Arc::new(KeyOperations::new(registry, store, clock)) }
     }
 
+    /// Returns the running configuration.
+    pub(in crate::control) fn config(&self) -> Arc<Config> {
+        self.operations.registry.config()
+    }
+
     /// Returns the operations, without timeouts and tasks of their own.
     #[cfg(test)]
     pub(super) fn operations(&self) -> Arc<KeyOperations> {

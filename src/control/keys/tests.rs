@@ -16,10 +16,11 @@ use tempfile::TempDir;
 
 use super::error::Conflict;
 use super::*;
-use crate::config::parse;
+use crate::config::{AdminToken, Role, parse};
 use crate::control::registry::Registry;
 use crate::control::runtime::RuntimeBuilder;
 use crate::control::table::Loader;
+use crate::keystore::tests::hours;
 use crate::keystore::{self, Change, KeyStore, Revocation, StoredKey};
 use crate::policy::{Digest, Now, Refusal};
 use crate::state::{Clock, Descriptors, KeyAnswer, KeyCall, Published, Shared};
@@ -206,11 +207,21 @@ impl Fixture {
 }
 
 fn operator() -> Actor {
-    Actor { name: "token ops".into(), organization: None }
+    token("ops", None)
 }
 
 fn acme() -> Actor {
-    Actor { name: "token acme".into(), organization: Some("org_acme".into()) }
+    token("acme", Some("org_acme"))
+}
+
+/// Returns the owner of a token that may change keys.
+fn token(name: &str, organization: Option<&str>) -> Actor {
+    Actor::of_token(&AdminToken {
+        name: name.to_owned(),
+        digest: Digest::of(name.as_bytes()),
+        role: Role::Manage,
+        organization: organization.map(str::to_owned),
+    })
 }
 
 fn texts(texts: &[&str]) -> Vec<String> {

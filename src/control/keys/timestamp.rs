@@ -9,14 +9,14 @@ const DAY: i64 = 86_400;
 const LAST: i64 = 253_402_300_799;
 
 /// Formats a time as RFC 3339 in UTC, to the second.
-pub(super) fn format(unix: i64) -> String {
+pub(in crate::control) fn format(unix: i64) -> String {
     Timestamp::from_second(unix.clamp(0, LAST))
         .map_or_else(|_| String::new(), |moment| moment.to_string())
 }
 
 /// Parses an RFC 3339 §5.6 `date-time`. Drops fractions of a second. Returns `None` for other text,
 /// and for a time before 1970 or after [`LAST`].
-pub(super) fn parse(text: &str) -> Option<i64> {
+pub(in crate::control) fn parse(text: &str) -> Option<i64> {
     // jiff accepts more than RFC 3339.
     let plain = text.len() <= 40
         && text.bytes().all(|byte| byte.is_ascii_digit() || b"-:.+TZtz".contains(&byte));

@@ -55,16 +55,21 @@ impl Validation {
     }
 
     pub(super) fn name(&mut self, name: &str) {
-        if !(1..=LONGEST_NAME).contains(&name.chars().count()) {
-            self.fault("name", format!("a name has 1 to {LONGEST_NAME} characters"));
-        } else if let Some(fault) = fault_in_name(name) {
-            self.fault("name", format!("the name {fault}"));
-        } else if contains_new_key(name) {
-            self.fault("name", "the name contains a key, and names are shown in logs");
+        self.text_for_people("name", name);
+    }
+
+    /// Checks a text that people and logs are shown.
+    pub(super) fn text_for_people(&mut self, member: &str, text: &str) {
+        if !(1..=LONGEST_NAME).contains(&text.chars().count()) {
+            self.fault(member, format!("a name has 1 to {LONGEST_NAME} characters"));
+        } else if let Some(fault) = fault_in_name(text) {
+            self.fault(member, format!("the name {fault}"));
+        } else if contains_new_key(text) {
+            self.fault(member, "the name contains a key, and names are shown in logs");
         }
     }
 
-    fn organization(&mut self, name: &str) {
+    pub(super) fn organization(&mut self, name: &str) {
         if !(1..=LONGEST_ORGANIZATION).contains(&name.len()) {
             let message =
                 format!("the name of an organization has 1 to {LONGEST_ORGANIZATION} bytes");
@@ -78,7 +83,11 @@ impl Validation {
 
     /// Returns the definitions of the APIs with these names. `names` may be `None` only while there
     /// is one API.
-    fn apis<'c>(&mut self, config: &'c Config, names: Option<&[String]>) -> Vec<&'c ApiDefinition> {
+    pub(super) fn apis<'c>(
+        &mut self,
+        config: &'c Config,
+        names: Option<&[String]>,
+    ) -> Vec<&'c ApiDefinition> {
         let all = || config.apis.iter().map(|api| &api.definition);
         let Some(names) = names else {
             if config.apis.len() > 1 {

@@ -123,7 +123,7 @@ impl Metrics {
                 self.used.fetch_add(1, Ordering::Relaxed);
             }
             busy_keys.count(key.id(), collected.requests, collected.total);
-            notes_of(key.id(), &collected, unix, &mut notes);
+            notes_of(key.id(), collected, unix, &mut notes);
         }
         self.pending_usage().add(notes);
     }

@@ -108,8 +108,9 @@ impl HandoverState {
         self.gate.send_replace(Gate::Shut);
         self.tasks.iter().for_each(AbortHandle::abort);
         self.keys.retire();
-        let ((uses_sender, uses), (key_sender, key_calls)) =
-            (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+        let (uses_sender, uses) = mpsc::unbounded_channel();
+        let (key_sender, key_calls) = mpsc::unbounded_channel();
+        let (page_sender, page_calls) = mpsc::unbounded_channel();
         if let Some(mut destination) = given_up.destination {
             *destination = Destination::Successor(uses_sender);
         }
@@ -117,7 +118,8 @@ impl HandoverState {
             tokio::spawn(store.close());
         }
         self.key_calls.send_elsewhere(key_sender);
-        drop(given_up.key_calls);
+        self.page_calls.send_elsewhere(page_sender);
+        drop(given_up.calls);
         // Nothing else in this process waits for the child.
         let waiting = std::thread::Builder::new().name("successor".to_owned());
         drop(waiting.spawn(move || {
@@ -127,7 +129,7 @@ impl HandoverState {
         }));
         tokio::spawn(relay::relieved(
             stream,
-            Outbox { uses, key_calls },
+            Outbox { uses, key_calls, page_calls },
             self.registry.clone(),
             self.shared.clone(),
         ))
@@ -152,7 +154,7 @@ impl HandoverState {
                 }
             }
         }
-        drop((given_up.destination, given_up.changes, given_up.key_calls));
+        drop((given_up.destination, given_up.changes, given_up.calls));
         if given_up.gate_closed {
             self.gate.send_replace(Gate::Open);
         }

@@ -95,8 +95,9 @@ impl HandoverState {
         let answered = requests.wait_for(|requests| *requests <= waiting);
         // The sender lives in `self`, so the timeout is the only error.
         let _ = timeout(SETTLE_TIMEOUT, answered).await.map_err(|_| Failed::AdminCallHangs)?;
-        let slots = timeout(SETTLE_TIMEOUT, self.key_calls.close()).await;
-        given_up.key_calls = Some(slots.map_err(|_| Failed::KeyCallHangs)?);
+        let calls = async { [self.key_calls.close().await, self.page_calls.close().await] };
+        let slots = timeout(SETTLE_TIMEOUT, calls).await;
+        given_up.calls = Some(slots.map_err(|_| Failed::KeyCallHangs)?);
         let settled = timeout(SETTLE_TIMEOUT, self.keys.recorded()).await;
         settled.map_err(|_| Failed::RevocationsUnstored)?;
         let changes = timeout(SETTLE_TIMEOUT, self.keys.lock_changes()).await;

@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 
+use super::page_message::{WirePage, WirePageAnswer};
 use crate::control::registry::KeyUpdate;
 use crate::keystore::UseNote;
-use crate::policy::{AccountState, Digest};
+use crate::policy::{AccountState, Digest, HourCounts};
 use crate::state::{KeyAnswer, KeyCall};
 
 /// The version of this protocol.
@@ -42,10 +43,14 @@ pub(super) enum ToSuccessor {
     Counted,
     /// Take over.
     Start,
-    /// Key usage to be stored.
+    /// Key usage to be stored, from a process that does not count by hours.
     Uses(Vec<WireUse>),
+    /// Key usage to be stored.
+    Notes(Vec<WireNote>),
     /// A request to key endpoints, with its number.
     KeyCall(u64, WireCall),
+    /// A request for a page, with its number.
+    PageCall(u64, WirePage),
 }
 
 /// A message from the process that takes over.
@@ -65,22 +70,38 @@ pub(super) enum ToPredecessor {
     Changed(KeyUpdate),
     /// The response to the key endpoints' request with this number, or `None` if there is none.
     KeyAnswer(u64, Option<WireAnswer>),
+    /// The response to the request for a page with this number, or `None` if there is none.
+    PageAnswer(u64, Option<WirePageAnswer>),
 }
 
-/// A [`UseNote`]: the key's id, the secret with the time of its last use, the day, and the
-/// requests.
+/// A [`UseNote`] of a process that does not count by hours: the key's id, the secret with the time
+/// of its last use, the day, and the requests.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct WireUse(String, Option<(Digest, i64)>, i64, u64);
 
-impl From<UseNote> for WireUse {
-    fn from(note: UseNote) -> Self {
-        Self(note.key_id.as_ref().to_owned(), note.secret, note.day, note.requests)
+impl From<WireUse> for UseNote {
+    fn from(WireUse(id, secret, day, requests): WireUse) -> Self {
+        let ok = u32::try_from(requests).unwrap_or(u32::MAX);
+        let hour = u32::try_from(day.saturating_mul(24)).unwrap_or(0);
+        let counted = HourCounts { hour, counts: [ok, 0, 0, 0, 0], highest_minute: 0 };
+        let hours = Some(counted).filter(|_| ok > 0).into_iter().collect();
+        Self { key_id: id.into(), secret, day, hours }
     }
 }
 
-impl From<WireUse> for UseNote {
-    fn from(WireUse(id, secret, day, requests): WireUse) -> Self {
-        Self { key_id: id.into(), secret, day, requests }
+/// A [`UseNote`]: the key's id, the secret with the time of its last use, the day, and the hours.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct WireNote(String, Option<(Digest, i64)>, i64, Vec<HourCounts>);
+
+impl From<UseNote> for WireNote {
+    fn from(note: UseNote) -> Self {
+        Self(note.key_id.as_ref().to_owned(), note.secret, note.day, note.hours.into_vec())
+    }
+}
+
+impl From<WireNote> for UseNote {
+    fn from(WireNote(id, secret, day, hours): WireNote) -> Self {
+        Self { key_id: id.into(), secret, day, hours: hours.into() }
     }
 }
 

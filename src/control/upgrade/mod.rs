@@ -23,7 +23,7 @@
 //! | `state.rs` | the handover state |
 //! | `request.rs` | requests for an upgrade, and errors |
 //! | `program.rs` | the program to start |
-//! | `message.rs` | the messages between the two |
+//! | `message.rs`, `page_message.rs` | the messages between the two |
 //! | `inherit.rs` | the new process |
 //! | `relay.rs` | both processes after the takeover |
 
@@ -31,6 +31,7 @@ mod attend;
 mod hand_over;
 mod inherit;
 mod message;
+mod page_message;
 mod program;
 mod relay;
 mod request;

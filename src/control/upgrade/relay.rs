@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http::Response;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
@@ -13,19 +15,27 @@ use crate::control::metrics::Metrics;
 use crate::control::registry::Registry;
 use crate::handover;
 use crate::keystore::UseNote;
-use crate::state::{KeyAnswer, KeyRequest, Phase, Shared};
+use crate::state::{KeyAnswer, KeyRequest, PageRequest, Phase, Shared};
 
 /// What the old process sends to the new one.
 #[derive(Debug)]
 pub(super) struct Outbox {
     pub(super) uses: UnboundedReceiver<Vec<UseNote>>,
     pub(super) key_calls: UnboundedReceiver<KeyRequest>,
+    pub(super) page_calls: UnboundedReceiver<PageRequest>,
 }
 
-/// Runs in the old process: sends key usage and requests to key endpoints, and applies the new
-/// process's changes.
+/// A call that waits for its response.
+enum Waiting {
+    Key(oneshot::Sender<KeyAnswer>),
+    Page(oneshot::Sender<Response<Bytes>>),
+}
+
+/// Runs in the old process: sends key usage and requests to key endpoints and for pages, and
+/// applies the new process's changes.
 ///
 /// Stops this process when the new one is gone: no one could then notify it of a revocation.
+// Longer than 60 lines: each message once.
 pub(super) async fn relieved(
     stream: UnixStream,
     mut outbox: Outbox,
@@ -42,7 +52,7 @@ pub(super) async fn relieved(
             }
         }
     });
-    let mut waiting: HashMap<u64, oneshot::Sender<KeyAnswer>> = HashMap::new();
+    let mut waiting: HashMap<u64, Waiting> = HashMap::new();
     let mut number = 0;
     let outcome: io::Result<()> = async {
         loop {
@@ -51,8 +61,18 @@ pub(super) async fn relieved(
                     Some(ToPredecessor::Changed(change)) => registry.repeat(&change),
                     Some(ToPredecessor::KeyAnswer(number, answer)) => {
                         let answer = answer.and_then(|answer| answer.read());
-                        if let Some((waiting, answer)) = waiting.remove(&number).zip(answer) {
+                        if let Some((Waiting::Key(waiting), answer)) =
+                            waiting.remove(&number).zip(answer)
+                        {
                             // The client may have disconnected.
+                            let _ = waiting.send(answer);
+                        }
+                    }
+                    Some(ToPredecessor::PageAnswer(number, answer)) => {
+                        let answer = answer.and_then(|answer| answer.read());
+                        if let Some((Waiting::Page(waiting), answer)) =
+                            waiting.remove(&number).zip(answer)
+                        {
                             let _ = waiting.send(answer);
                         }
                     }
@@ -62,15 +82,21 @@ pub(super) async fn relieved(
                 uses = outbox.uses.recv() => match uses {
                     Some(uses) => {
                         let uses = uses.into_iter().map(Into::into).collect();
-                        handover::send(&mut outgoing, &ToSuccessor::Uses(uses)).await?;
+                        handover::send(&mut outgoing, &ToSuccessor::Notes(uses)).await?;
                     }
                     // This process is about to end.
                     None => return Ok(()),
                 },
                 Some((call, answer)) = outbox.key_calls.recv() => {
                     number += 1;
-                    waiting.insert(number, answer);
+                    waiting.insert(number, Waiting::Key(answer));
                     let call = ToSuccessor::KeyCall(number, call.into());
+                    handover::send(&mut outgoing, &call).await?;
+                }
+                Some((call, answer)) = outbox.page_calls.recv() => {
+                    number += 1;
+                    waiting.insert(number, Waiting::Page(answer));
+                    let call = ToSuccessor::PageCall(number, call.into());
                     handover::send(&mut outgoing, &call).await?;
                 }
             }
@@ -85,7 +111,7 @@ pub(super) async fn relieved(
 }
 
 /// Runs in the new process: sends changes to the old one, handles its requests to key endpoints and
-/// stores its key usage.
+/// for pages, and stores its key usage.
 pub(in crate::control) async fn follow(
     stream: UnixStream,
     registry: Arc<Registry>,
@@ -101,6 +127,9 @@ pub(in crate::control) async fn follow(
                 ToSuccessor::Uses(uses) => {
                     metrics.pending_usage().add(uses.into_iter().map(Into::into).collect())
                 }
+                ToSuccessor::Notes(notes) => {
+                    metrics.pending_usage().add(notes.into_iter().map(Into::into).collect())
+                }
                 ToSuccessor::KeyCall(number, call) => {
                     let (metrics, answer) = (metrics.clone(), answer.clone());
                     tokio::spawn(async move {
@@ -110,6 +139,17 @@ pub(in crate::control) async fn follow(
                         };
                         let _ =
                             answer.send(ToPredecessor::KeyAnswer(number, answered.map(Into::into)));
+                    });
+                }
+                ToSuccessor::PageCall(number, call) => {
+                    let (metrics, answer) = (metrics.clone(), answer.clone());
+                    tokio::spawn(async move {
+                        let answered = match call.read() {
+                            Some(call) => metrics.shared.page(call).await,
+                            None => None,
+                        };
+                        let answered = answered.map(Into::into);
+                        let _ = answer.send(ToPredecessor::PageAnswer(number, answered));
                     });
                 }
                 _ => {}

@@ -5,19 +5,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::Response;
 use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard, SemaphorePermit, watch};
 use tokio::task::AbortHandle;
 
 use super::message::Purpose;
 use super::program::Program;
+use crate::control::calls::Calls;
 use crate::control::gate::{Activity, Gate};
-use crate::control::key_calls::KeyCalls;
 use crate::control::keys::KeyService;
 use crate::control::metrics::Metrics;
 use crate::control::registry::Registry;
 use crate::control::usage_recorder::Destination;
 use crate::keystore::KeyStore;
-use crate::state::{Phase, Shared};
+use crate::state::{KeyAnswer, KeyCall, PageCall, Phase, Shared};
 
 /// Timeout for calls in progress to finish.
 pub(super) const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,7 +43,8 @@ pub(in crate::control) struct HandoverState {
     pub(in crate::control) store: Option<(KeyStore, PathBuf)>,
     pub(in crate::control) destination: Arc<Mutex<Destination>>,
     pub(in crate::control) keys: KeyService,
-    pub(in crate::control) key_calls: Arc<KeyCalls>,
+    pub(in crate::control) key_calls: Arc<Calls<KeyCall, KeyAnswer>>,
+    pub(in crate::control) page_calls: Arc<Calls<PageCall, Response<Bytes>>>,
     /// The gate of the admin address.
     pub(in crate::control) gate: Arc<watch::Sender<Gate>>,
     pub(in crate::control) admin_activity: Arc<Activity>,
@@ -53,7 +56,7 @@ pub(in crate::control) struct HandoverState {
 #[derive(Default)]
 pub(super) struct GivenUp<'e> {
     pub(super) gate_closed: bool,
-    pub(super) key_calls: Option<SemaphorePermit<'e>>,
+    pub(super) calls: Option<[SemaphorePermit<'e>; 2]>,
     /// The lock on changes, which continue even if their client has disconnected.
     pub(super) changes: Option<MutexGuard<'e, ()>>,
     pub(super) destination: Option<OwnedMutexGuard<Destination>>,

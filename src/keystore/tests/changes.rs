@@ -126,7 +126,7 @@ async fn rotation_keeps_the_last_use_of_secrets_that_stay() {
         key_id: "key_a".into(),
         secret: Some((digest(text), at)),
         day: 1,
-        requests: 1,
+        hours: hours(1, 1),
     };
     fixture
         .store

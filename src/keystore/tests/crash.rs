@@ -108,7 +108,7 @@ async fn work(store: KeyStore, name: String) {
             };
             while !tell(
                 &store,
-                Change::Update(Box::new(key.clone())),
+                Change::Update { key: Box::new(key.clone()), idempotency: None },
                 &format!("updated {id} {revision}"),
             )
             .await
@@ -123,12 +123,15 @@ async fn work(store: KeyStore, name: String) {
                 revocation: revocation(NOON),
             };
             if tell(&store, revoke, &format!("revoked {id} 4")).await {
-                let revive = Change::Update(Box::new(StoredKey { revision: 5, ..key }));
+                let revive = Change::Update {
+                    key: Box::new(StoredKey { revision: 5, ..key }),
+                    idempotency: None,
+                };
                 let refused = store.commit(revive, entry("key.update")).await;
                 assert!(refused.is_err(), "a revoked key was changed");
             }
         }
-        let note = UseNote { key_id: id.as_str().into(), secret: None, day: 1, requests: 1 };
+        let note = UseNote { key_id: id.as_str().into(), secret: None, day: 1, hours: hours(1, 1) };
         // The note may be lost. It only adds concurrent work.
         let _ = store.note_use(vec![note]).await;
     }

@@ -165,7 +165,7 @@ async fn store_of_version_1_opens_with_all_it_holds() {
     let store = opened.store;
     assert_eq!(
         store.uses("key_full", 0, 30000).await,
-        Ok(vec![DayUse { day: 20833, requests: 12 }])
+        Ok(vec![DayUse { hours: Hours::new(), ..day_use(20833, 12) }])
     );
     assert_eq!(
         store.replay("ops", "request", NOON).await,

@@ -139,7 +139,7 @@ async fn use_adds_up_by_day_and_the_latest_use_stays_for_keys_of_the_file_too() 
         key_id: id.into(),
         secret: Some((digest(id), at)),
         day,
-        requests,
+        hours: hours(day, requests),
     };
     let notes = vec![
         note("key_a", NOON + 9, 100, 3),
@@ -147,23 +147,20 @@ async fn use_adds_up_by_day_and_the_latest_use_stays_for_keys_of_the_file_too() 
         note("key_a", NOON + 4, 100, 2),
     ];
     fixture.store.note_use(notes).await.expect("written");
-    let unseen = UseNote { key_id: "key_a".into(), secret: None, day: 102, requests: 7 };
+    let unseen = UseNote { key_id: "key_a".into(), secret: None, day: 102, hours: hours(102, 7) };
     fixture
         .store
         .note_use(vec![unseen, note("key_file", NOON + 1, 101, 0)])
         .await
         .expect("written");
-    let days = [DayUse { day: 100, requests: 5 }, DayUse { day: 102, requests: 7 }];
+    let days = [day_use(100, 5), day_use(102, 7)];
     assert_eq!(fixture.store.uses("key_a", 100, 102).await, Ok(days.to_vec()));
     assert_eq!(fixture.store.uses("key_a", 101, 102).await, Ok(days[1..].to_vec()));
     let (fixture, keys, _) = fixture.reopen().await;
     assert_eq!(keys[0].secrets[0].last_used, Some(NOON + 9));
     let last = fixture.store.last_used(vec!["key_file".to_owned(), "nobody".to_owned()]).await;
     assert_eq!(last, Ok(vec![("key_file".to_owned(), digest("key_file"), NOON + 1)]));
-    assert_eq!(
-        fixture.store.uses("key_file", 0, 1000).await,
-        Ok(vec![DayUse { day: 100, requests: 1 }])
-    );
+    assert_eq!(fixture.store.uses("key_file", 0, 1000).await, Ok(vec![day_use(100, 1)]));
 }
 
 #[tokio::test]
@@ -174,11 +171,16 @@ async fn requests_of_a_day_stay_when_a_later_day_begins_and_when_their_secret_go
         let secret = Some((digest("key_a"), NOON + day));
         fixture
             .store
-            .note_use(vec![UseNote { key_id: "key_a".into(), secret, day, requests }])
+            .note_use(vec![UseNote {
+                key_id: "key_a".into(),
+                secret,
+                day,
+                hours: hours(day, requests),
+            }])
             .await
             .expect("written");
     }
-    let days = Ok(vec![DayUse { day: 100, requests: 4 }, DayUse { day: 101, requests: 6 }]);
+    let days = Ok(vec![day_use(100, 4), day_use(101, 6)]);
     assert_eq!(fixture.store.uses("key_a", 0, 200).await, days);
     assert_eq!(fixture.key("key_a").await.secrets[0].last_used, Some(NOON + 101));
     let rotated = StoredKey { revision: 2, secrets: vec![secret("newest")], ..plain("key_a") };

@@ -10,7 +10,7 @@ fn notes(count: usize) -> Vec<UseNote> {
             key_id: id.as_str().into(),
             secret: Some((digest(&id), NOON)),
             day: 1,
-            requests: 1,
+            hours: hours(1, 1),
         }
     };
     (0..count).map(note).collect()
@@ -37,11 +37,8 @@ async fn batch_of_a_hundred_thousand_notes_lets_changes_go_first() {
         "all changes were made before the end of the batch"
     );
     batch.await.expect("it ends");
-    assert_eq!(
-        fixture.store.uses("key_99999", 1, 1).await,
-        Ok(vec![DayUse { day: 1, requests: 1 }])
-    );
-    assert_eq!(fixture.store.uses("key_0", 1, 1).await, Ok(vec![DayUse { day: 1, requests: 1 }]));
+    assert_eq!(fixture.store.uses("key_99999", 1, 1).await, Ok(vec![day_use(1, 1)]));
+    assert_eq!(fixture.store.uses("key_0", 1, 1).await, Ok(vec![day_use(1, 1)]));
     assert_eq!(fixture.store.health().queued(), 0);
 }
 
@@ -72,11 +69,8 @@ async fn backup_holds_every_change_that_was_acknowledged_before_it_ended() {
     // One change may have waited while the copy was synced. Another may have been requested before
     // the end of the backup was noticed.
     assert!(keys.len() + 2 >= during, "{} of {during}", keys.len());
-    assert_eq!(restored.uses("key_49999", 1, 1).await, Ok(vec![DayUse { day: 1, requests: 1 }]));
-    assert_eq!(
-        fixture.store.uses("key_49999", 1, 1).await,
-        Ok(vec![DayUse { day: 1, requests: 1 }])
-    );
+    assert_eq!(restored.uses("key_49999", 1, 1).await, Ok(vec![day_use(1, 1)]));
+    assert_eq!(fixture.store.uses("key_49999", 1, 1).await, Ok(vec![day_use(1, 1)]));
 }
 
 #[tokio::test]
@@ -122,10 +116,15 @@ async fn pruning_takes_what_is_old_and_leaves_the_rest() {
             .await
             .expect("room for it");
     }
-    let use_of = |day| UseNote { key_id: "key_a".into(), secret: None, day, requests: 1 };
+    let use_of = |day| UseNote { key_id: "key_a".into(), secret: None, day, hours: hours(day, 1) };
     fixture.store.note_use((0..2000).map(use_of).collect()).await.expect("written");
-    let prune =
-        Prune { audit_before: NOON + 1100, uses_before_day: 1900, idempotency_before: NOON + 1000 };
+    let prune = Prune {
+        audit_before: NOON + 1100,
+        uses_before_day: 1900,
+        hours_before_day: 0,
+        idempotency_before: NOON + 1000,
+        sessions_before: NOON,
+    };
     fixture.store.prune(prune).await.expect("pruned");
     let entries = fixture
         .store

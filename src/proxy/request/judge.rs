@@ -5,19 +5,20 @@ use std::rc::Rc;
 use http::{Method, Version};
 
 use crate::policy::{
-    Admission, Caller, Head, HeaderKind, Now, Permit, Refusal, Refused, Responder, authorise,
-    client_address, contains_key, digest_presented, is_grpc,
+    Admission, Caller, Head, HeaderKind, Now, Permit, Refusal, Refused, Responder, Visit,
+    authorise, client_address, contains_key, digest_presented, is_grpc, visit,
 };
 use crate::proxy::request::connection::Connection;
 use crate::proxy::request::key_endpoint;
 use crate::proxy::request::log_entry::LogEntry;
+use crate::proxy::request::page;
 use crate::proxy::request::reply::ResponseContext;
 use crate::proxy::upstream::outbound::Outbound;
 use crate::proxy::worker::body::Length;
 use crate::proxy::worker::context::Worker;
 use crate::proxy::worker::current::Current;
 use crate::proxy::worker::log::redacted;
-use crate::state::{KeyCall, RefusedKey, RefusedRequest};
+use crate::state::{KeyCall, PageCall, RefusedKey, RefusedRequest};
 
 /// A judged request, without its head.
 pub(in crate::proxy) struct Judged<'s> {
@@ -33,6 +34,8 @@ pub(in crate::proxy) enum Disposition<'s> {
     /// Answer the request with Keygate's own key endpoints.
     /// Boxed, because it is rare and would make every request's disposition larger.
     KeyEndpoint(Admission<'s>, Box<KeyCall>),
+    /// Answer the request with a page of the portal.
+    Page(Box<PageCall>),
     /// Answer a browser's CORS preflight with these header lines.
     Preflight(&'s [u8]),
     Refused(Refused<'s>),
@@ -61,6 +64,12 @@ pub(in crate::proxy) fn judge<'s>(
         cors: &[],
     };
     let body = if connection.overflow { Err(Refusal::Overloaded) } else { body };
+    if body.is_ok()
+        && let Some(visit) = visit(head, &current.snapshot.routes)
+    {
+        let disposition = page_disposition(visit, head, &mut entry);
+        return Judged { disposition, entry, reply };
+    }
     let admitted = body.map_err(Refused::early).and_then(|body| {
         let permit = authorise(head, &current.snapshot, now)?;
         match has_room(worker, current, &permit, body) {
@@ -94,6 +103,22 @@ pub(in crate::proxy) fn judge<'s>(
         }
     };
     Judged { disposition, entry, reply }
+}
+
+/// Returns what to do with a request for the pages.
+fn page_disposition<'s>(
+    visit: Result<Visit<'_>, Refusal>,
+    head: &Head<'_>,
+    entry: &mut LogEntry,
+) -> Disposition<'s> {
+    let called = visit.and_then(|visit| {
+        entry.set_caller(None, None, Some(visit.client));
+        page::call(head, &visit).ok_or(Refusal::MalformedHead)
+    });
+    match called {
+        Ok(call) => Disposition::Page(Box::new(call)),
+        Err(refusal) => Disposition::Refused(Refused::early(refusal)),
+    }
 }
 
 fn note_admitted<'s>(

@@ -1,15 +1,15 @@
 //! Key endpoints of an API: admitted requests go to the control plane, which answers them.
 
-use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::policy::{Admission, Caller, Fields, Head, Refusal, prepare_response};
 use crate::proxy::request::log_entry::LogEntry;
 use crate::proxy::request::reply::{ResponseContext, own_response, refusal_response};
 use crate::proxy::request::response::{Response, ResponseHeader};
+use crate::proxy::request::whole_body::whole;
 use crate::proxy::worker::body::ClientBody;
 use crate::proxy::worker::body::Length;
 use crate::proxy::worker::context::Worker;
@@ -87,22 +87,9 @@ async fn exchange(
     mut call: KeyCall,
     body: Option<Rc<dyn ClientBody>>,
 ) -> Result<KeyAnswer, Refusal> {
-    let read = tokio::time::timeout(BODY_TIME, whole(body)).await;
+    let read = tokio::time::timeout(BODY_TIME, whole(body, LARGEST_BODY)).await;
     call.body = read.unwrap_or(Err(Refusal::ClientTimeout))?;
     // The store's disk may hang.
     let answer = tokio::time::timeout(ANSWER_TIME, worker.shared().answer(call)).await;
     answer.ok().flatten().ok_or(Refusal::KeyServiceUnavailable)
-}
-
-async fn whole(body: Option<Rc<dyn ClientBody>>) -> Result<Bytes, Refusal> {
-    let Some(body) = body else { return Ok(Bytes::new()) };
-    let mut bytes = BytesMut::new();
-    while let Some(frame) = poll_fn(|cx| body.poll(cx)).await {
-        let Ok(data) = frame.map_err(|_| Refusal::ClientAborted)?.into_data() else { continue };
-        if bytes.len() + data.len() > LARGEST_BODY {
-            return Err(Refusal::BodyTooLarge);
-        }
-        bytes.extend_from_slice(&data);
-    }
-    Ok(bytes.freeze())
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use http::Version;
 
-use crate::policy::{Digest, Head, HeaderKind, KeyRecord, Now, Refusal, contains_key, field_text};
+use crate::policy::{
+    Digest, Head, HeaderKind, KeyRecord, Now, OutcomeClass, Refusal, contains_key, field_text,
+};
 use crate::proxy::request::connection::Connection;
 use crate::proxy::worker::current::{Current, CurrentRuntime};
 use crate::proxy::worker::in_flight::InFlightRequest;
@@ -26,6 +28,8 @@ pub(in crate::proxy) struct LogEntry {
     /// When the request's head was read, in monotonic nanoseconds and in Unix seconds.
     started: (u64, i64),
     api: Option<usize>,
+    /// The key, if one was found, valid or not.
+    key: Option<Arc<KeyRecord>>,
     status: u16,
     refusal: Option<Refusal>,
     upstream: Option<u64>,
@@ -45,7 +49,6 @@ struct Line {
     path: String,
     host: String,
     version: Version,
-    key: Option<Arc<KeyRecord>>,
 }
 
 impl LogEntry {
@@ -71,7 +74,6 @@ impl LogEntry {
                 path: clipped(head.target.path, LONGEST_PATH).into_owned(),
                 host: clipped(host.unwrap_or_default(), LONGEST_HOST).into_owned(),
                 version,
-                key: None,
             })
         });
         Self {
@@ -79,6 +81,7 @@ impl LogEntry {
             runtime: current.runtime.clone(),
             started: (now.monotonic, now.unix),
             api: None,
+            key: None,
             status: 0,
             refusal: None,
             upstream: None,
@@ -96,8 +99,8 @@ impl LogEntry {
         client: Option<IpAddr>,
     ) {
         self.api = api;
+        self.key = key.cloned();
         if let Some(line) = &mut self.line {
-            line.key = key.cloned();
             line.client = client.unwrap_or(line.client);
         }
     }
@@ -209,6 +212,18 @@ enum Ended {
 }
 
 impl Ended {
+    /// Returns the class of a request whose response has this status.
+    fn class(self, status: u16) -> OutcomeClass {
+        match self {
+            Self::Refused(refusal) | Self::Cut(refusal) => OutcomeClass::of_refusal(refusal),
+            Self::Answered | Self::Forwarded => OutcomeClass::of_status(status),
+            Self::CutShort(CutShort::ClientLeft) => OutcomeClass::Client,
+            Self::CutShort(CutShort::UpstreamTruncated | CutShort::GatewayStopped) => {
+                OutcomeClass::Failed
+            }
+        }
+    }
+
     /// Returns the outcome as the log shows it.
     fn code(self) -> &'static str {
         match self {
@@ -243,6 +258,7 @@ impl Drop for LogEntry {
         self.connection.request_ended(now);
         let duration = now.saturating_sub(self.started.0) / 1000;
         self.count(ended, duration);
+        self.count_for_key(ended);
         if let Some(line) = &self.line {
             self.log(line, ended, duration);
         }
@@ -288,6 +304,20 @@ impl LogEntry {
         }
     }
 
+    /// Counts the request for its key.
+    fn count_for_key(&self, ended: Ended) {
+        let Some(key) = &self.key else { return };
+        let api = self.api.and_then(|api| self.runtime.apis.get(api));
+        let secret = key.secrets().next();
+        // A record has a secret, and a key is found in an API only.
+        let Some((api, secret)) = api.zip(secret) else { return };
+        let class = ended.class(self.status);
+        let name = &api.config.definition.name;
+        if key.account().note_end(name, &secret.digest, class, self.started.1) {
+            self.connection.worker.add_used_key(key);
+        }
+    }
+
     fn log(&self, line: &Line, ended: Ended, duration: u64) {
         let api = self.api.and_then(|api| self.runtime.apis.get(api));
         let apis = self.runtime.routes.apis();
@@ -305,7 +335,7 @@ impl LogEntry {
                 _ => "HTTP/1.1",
             },
             api: api.map(|api| api.config.definition.name.as_ref()),
-            key: line.key.as_ref().map(|key| key.id()),
+            key: self.key.as_ref().map(|key| key.id()),
             status: self.status,
             // A truncated response keeps the status that was already sent.
             outcome: ended.code(),

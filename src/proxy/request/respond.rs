@@ -13,6 +13,7 @@ use crate::policy::{Admission, Caller, HeaderKind, Refusal, Refused, prepare_res
 use crate::proxy::request::judge::{Disposition, Judged};
 use crate::proxy::request::key_endpoint;
 use crate::proxy::request::log_entry::LogEntry;
+use crate::proxy::request::page;
 use crate::proxy::request::reply::{ResponseContext, preflight_response, refusal_response};
 use crate::proxy::request::response::{Response, ResponseHeader};
 use crate::proxy::request::response_body::Content;
@@ -47,6 +48,8 @@ pub(in crate::proxy) async fn respond(
             // Boxed, because it is rare and would make every request's future larger.
             Box::pin(key_endpoint::answer(worker, &admission, *call, body, &reply, entry)).await
         }
+        // Boxed for the same reason.
+        Disposition::Page(call) => Box::pin(page::answer(worker, *call, body, &reply, entry)).await,
         Disposition::Forward(admission, outbound) => {
             let body = RequestBody::new(
                 body,

@@ -71,7 +71,7 @@ async fn change_of_another_revision_is_stale() {
         Err(ServiceError::Stale)
     );
     assert_eq!(
-        fixture.operations.rotate(&actor, &key.id, Rotation::default(), Some(1)).await,
+        fixture.operations.rotate(&actor, &key.id, Rotation::default(), Some(1), None).await,
         Err(ServiceError::Stale)
     );
 }
@@ -161,7 +161,7 @@ async fn former_secret_works_until_its_grace_period_ends() {
     let (key, old) = fixture.make(of_acme("one")).await;
     let rotated = fixture
         .operations
-        .rotate(&operator(), &key.id, Rotation { grace: Some("2h".into()) }, Some(1))
+        .rotate(&operator(), &key.id, Rotation { grace: Some("2h".into()) }, Some(1), None)
         .await
         .expect("rotated");
     let new = rotated.key.expect("the new secret");
@@ -194,14 +194,14 @@ async fn former_secret_does_not_outlive_its_key_and_works_for_a_day_where_nothin
         .await;
     let rotated = fixture
         .operations
-        .rotate(&operator(), &soon.id, Rotation::default(), None)
+        .rotate(&operator(), &soon.id, Rotation::default(), None, None)
         .await
         .expect("rotated");
     assert_eq!(rotated.record.secrets[1].ends_at.as_deref(), Some("2026-11-22T01:00:00Z"));
     let (long, _) = fixture.make(of_acme("long")).await;
     let rotated = fixture
         .operations
-        .rotate(&operator(), &long.id, Rotation::default(), None)
+        .rotate(&operator(), &long.id, Rotation::default(), None, None)
         .await
         .expect("rotated");
     assert_eq!(rotated.record.secrets[1].ends_at.as_deref(), Some("2026-11-23T00:00:00Z"));
@@ -212,14 +212,16 @@ async fn former_secret_does_not_outlive_its_key_and_works_for_a_day_where_nothin
     fixture.pass(HOUR);
     assert_eq!(fixture.refusal(&old, "desk"), Some(Refusal::ExpiredKey));
     assert_eq!(
-        conflict(fixture.operations.rotate(&operator(), &soon.id, Rotation::default(), None).await)
-            .0,
+        conflict(
+            fixture.operations.rotate(&operator(), &soon.id, Rotation::default(), None, None).await
+        )
+        .0,
         Conflict::KeyExpired
     );
     for grace in ["soon", "91d", "-1s"] {
         let rotation = Rotation { grace: Some(grace.into()) };
         assert_eq!(
-            members(fixture.operations.rotate(&operator(), &long.id, rotation, None).await),
+            members(fixture.operations.rotate(&operator(), &long.id, rotation, None, None).await),
             ["grace"]
         );
     }
@@ -234,7 +236,7 @@ async fn rotating_again_ends_the_oldest_secret_and_no_grace_ends_all() {
         fixture.pass(1);
         let rotated = fixture
             .operations
-            .rotate(&operator(), &key.id, Rotation::default(), None)
+            .rotate(&operator(), &key.id, Rotation::default(), None, None)
             .await
             .expect("rotated");
         secrets.push(rotated.key.expect("a secret"));
@@ -243,8 +245,11 @@ async fn rotating_again_ends_the_oldest_secret_and_no_grace_ends_all() {
         secrets.iter().map(|secret| fixture.refusal(secret, "desk").is_some()).collect();
     assert_eq!(refused, [true, false, false, false]);
     let rotation = Rotation { grace: Some("0s".into()) };
-    let rotated =
-        fixture.operations.rotate(&operator(), &key.id, rotation, None).await.expect("rotated");
+    let rotated = fixture
+        .operations
+        .rotate(&operator(), &key.id, rotation, None, None)
+        .await
+        .expect("rotated");
     assert_eq!(rotated.record.secrets.len(), 1);
     assert!(secrets.iter().all(|secret| fixture.refusal(secret, "desk").is_some()));
 }
@@ -257,12 +262,12 @@ async fn last_use_is_shown_for_each_secret_and_outlives_it() {
         key_id: (&*key.id).into(),
         secret: Some((Digest::of(old.as_bytes()), START + 7)),
         day: 20_779,
-        requests: 3,
+        hours: hours(20_779, 3),
     };
     fixture.store.note_use(vec![used]).await.expect("noted");
     fixture
         .operations
-        .rotate(&operator(), &key.id, Rotation { grace: Some("1h".into()) }, None)
+        .rotate(&operator(), &key.id, Rotation { grace: Some("1h".into()) }, None, None)
         .await
         .expect("rotated");
     let shown = |view: &KeyView| {
@@ -307,7 +312,7 @@ async fn revoked_key_and_key_of_the_file_cannot_be_changed() {
         Conflict::KeyRevoked
     );
     assert_eq!(
-        conflict(operations.rotate(&operator(), &key.id, Rotation::default(), None).await).0,
+        conflict(operations.rotate(&operator(), &key.id, Rotation::default(), None, None).await).0,
         Conflict::KeyRevoked
     );
     assert_eq!(
@@ -319,7 +324,7 @@ async fn revoked_key_and_key_of_the_file_cannot_be_changed() {
         Err(ServiceError::FileKey)
     );
     assert_eq!(
-        operations.rotate(&operator(), "key_none", Rotation::default(), None).await,
+        operations.rotate(&operator(), "key_none", Rotation::default(), None, None).await,
         Err(ServiceError::NotFound)
     );
 }
@@ -332,7 +337,9 @@ async fn key_whose_environment_is_gone_is_not_rotated_into_one_that_nobody_takes
     fixture.file = FILE.replace(", test = \"kt_\"", "");
     let fixture = fixture.restart().await;
     assert_eq!(
-        members(fixture.operations.rotate(&operator(), &key.id, Rotation::default(), None).await),
+        members(
+            fixture.operations.rotate(&operator(), &key.id, Rotation::default(), None, None).await
+        ),
         ["environment"]
     );
     let stored = fixture.store.key(&key.id).await.expect("a store").expect("a key");

@@ -164,7 +164,7 @@ async fn same_request_makes_one_key_and_another_body_is_refused() {
         operations.create(&operator(), of_acme("two"), Some("abc")).await,
         Err(ServiceError::IdempotencyReused)
     );
-    let other = Actor { name: "token other".into(), organization: None };
+    let other = token("other", None);
     assert_ne!(
         operations.create(&other, of_acme("one"), Some("abc")).await.expect("another's").record.id,
         first.record.id
@@ -324,8 +324,12 @@ async fn organizations_admin_learns_nothing_of_others_keys_by_importing_their_di
 #[tokio::test]
 async fn organizations_admin_does_not_take_over_the_id_of_a_key_that_is_gone() {
     let fixture = Fixture::open();
-    let used =
-        keystore::UseNote { key_id: "key_gone".into(), secret: None, day: 20_000, requests: 7 };
+    let used = keystore::UseNote {
+        key_id: "key_gone".into(),
+        secret: None,
+        day: 20_000,
+        hours: hours(20_000, 7),
+    };
     fixture.store.note_use(vec![used]).await.expect("noted");
     let digest = |text: &str| Digest::of(text.as_bytes()).to_string();
     let import = |id: &str, text| ImportedKey {

@@ -173,7 +173,7 @@ async fn last_use_is_shown() {
         key_id: "key_relay".into(),
         secret: Some((Digest::of(HAND.as_bytes()), START)),
         day: 20_779,
-        requests: 1,
+        hours: hours(20_779, 1),
     };
     fixture.store.note_use(vec![note]).await.expect("noted");
     assert!(
@@ -266,12 +266,15 @@ async fn calls_do_not_pile_up_behind_a_store_that_hangs() {
     const MORE: usize = 10;
     let fixture = Fixture::with(&file_keys());
     let hung = fixture.operations.changes.lock().await;
-    let (calls, receiver) = tokio::sync::mpsc::channel(2 * crate::control::key_calls::KEY_CALLS);
-    let answering = tokio::spawn(
-        crate::control::key_calls::KeyCalls::new().run(fixture.service.clone(), receiver),
-    );
+    let (calls, receiver) = tokio::sync::mpsc::channel(2 * crate::control::calls::MOST_CALLS);
+    let service = fixture.service.clone();
+    let answer = move |call| {
+        let service = service.clone();
+        async move { service.answer(call).await }
+    };
+    let answering = tokio::spawn(crate::control::calls::Calls::new().run(receiver, answer));
     let mut answers = Vec::new();
-    for _ in 0..crate::control::key_calls::KEY_CALLS + MORE {
+    for _ in 0..crate::control::calls::MOST_CALLS + MORE {
         let (answer, answered) = tokio::sync::oneshot::channel();
         calls
             .send((call("relay", "key_relay", "live", Method::POST, "", r#"{"name":"a"}"#), answer))

@@ -186,14 +186,17 @@ async fn organizations_admin_sees_and_touches_only_its_own() {
             Err(ServiceError::NotFound)
         );
         assert_eq!(
-            operations.rotate(&acme(), id, Rotation::default(), None).await,
+            operations.rotate(&acme(), id, Rotation::default(), None, None).await,
             Err(ServiceError::NotFound)
         );
         assert_eq!(
             fixture.service.revoke(&acme(), id, RevocationOrder::default()).await,
             Err(ServiceError::NotFound)
         );
-        assert_eq!(operations.key_use(&acme(), id, None, None).await, Err(ServiceError::NotFound));
+        assert_eq!(
+            operations.key_use(&acme(), id, UseSpan::default()).await,
+            Err(ServiceError::NotFound)
+        );
     }
     let log = operations.audit(&acme(), AuditFilter::default(), None, 10).await.expect("a log");
     assert_eq!(log.entries.iter().map(|entry| &*entry.subject).collect::<Vec<_>>(), [&*own.id]);
@@ -216,23 +219,29 @@ async fn use_is_told_by_day() {
         key_id: (&*key.id).into(),
         secret: Some((Digest::of(text.as_bytes()), START)),
         day,
-        requests,
+        hours: hours(day, requests),
     };
     fixture
         .store
         .note_use(vec![note(today - 2, 5), note(today, 7), note(today, 1)])
         .await
         .expect("noted");
+    let span = |from: Option<&str>, to: Option<&str>| UseSpan {
+        from: from.map(str::to_owned),
+        to: to.map(str::to_owned),
+        by: UseBy::Hour,
+    };
     let days = async |from, to| {
-        let answer = fixture.operations.key_use(&acme(), &key.id, from, to).await.expect("days");
-        answer.days.into_iter().map(|day| (day.day, day.requests)).collect::<Vec<_>>()
+        let used = fixture.operations.key_use(&acme(), &key.id, span(from, to)).await;
+        let days = used.expect("days").days;
+        days.into_iter().map(|day| (day.day, day.counts.requests)).collect::<Vec<_>>()
     };
     let (first, last) = (("2026-11-20".to_owned(), 5), ("2026-11-22".to_owned(), 8));
     assert_eq!(days(None, None).await, [first.clone(), last.clone()]);
     assert_eq!(days(Some("2026-11-21"), None).await, [last]);
     assert_eq!(days(None, Some("2026-11-21")).await, [first]);
     assert_eq!(
-        members(fixture.operations.key_use(&acme(), &key.id, Some("yesterday"), None).await),
+        members(fixture.operations.key_use(&acme(), &key.id, span(Some("yesterday"), None)).await),
         ["from"]
     );
 }

@@ -37,7 +37,8 @@ async fn child(fixture: &Fixture, parent: &str) -> KeyView {
         secrets,
         ..stored
     };
-    let entry = fixture.operations.entry("test", "key.create", &id, None, serde_json::json!({}));
+    let actor = Actor::named("test");
+    let entry = fixture.operations.entry(&actor, "key.create", &id, None, serde_json::json!({}));
     fixture
         .store
         .commit(Change::Create { key: Box::new(key.clone()), cap: None, idempotency: None }, entry)
@@ -231,7 +232,7 @@ async fn of_a_revoked_key_memory_keeps_no_more_than_why_it_is_refused() {
     let list =
         fixture.operations.list(&acme(), KeyFilter::default(), None, 10).await.expect("a list");
     assert_eq!(list.keys, [view]);
-    let foreign = Actor { name: "token other".into(), organization: Some("org_other".into()) };
+    let foreign = token("other", Some("org_other"));
     assert_eq!(fixture.operations.key(&foreign, &key.id).await, Err(ServiceError::NotFound));
     let change = KeyChange { name: Some("again".into()), ..KeyChange::default() };
     let (why, _) = conflict(fixture.operations.update(&operator(), &key.id, change, None).await);
