@@ -1,6 +1,7 @@
-"""Fills an empty help desk: a queue, the staff login that Keygate uses, three tickets.
+"""Fills an empty help desk: a queue, the staff login that Keygate uses, three tickets, and a member of staff.
 
-The login is written to $DESK_DATA/desk.env, readable by its owner only.
+Keygate's login is written to $DESK_DATA/desk.env and that of the member of staff to $DESK_DATA/staff.txt, both readable
+by their owner only.
 """
 
 import base64
@@ -14,6 +15,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "desk_settings")
 django.setup()
 
 from django.contrib.auth import get_user_model  # noqa: E402  (models exist only after setup)
+from django.contrib.auth.models import Group  # noqa: E402
 from helpdesk.models import Queue, Ticket  # noqa: E402
 
 TICKETS = [
@@ -37,3 +39,14 @@ if not login.exists():
     basic = base64.b64encode(f"keygate:{password}".encode()).decode()
     login.touch(mode=0o600)
     login.write_text(f"export DESK_AUTH='Basic {basic}'\n")
+
+# Sam is of an organisation, whose keys are shown under Settings → API Keys.
+login = Path(os.environ["DESK_DATA"]) / "staff.txt"
+if not login.exists():
+    password = secrets.token_urlsafe(12)
+    users = get_user_model().objects
+    users.filter(username="sam").delete()
+    sam = users.create_user("sam", "sam@example.com", password, first_name="Sam", last_name="Doe", is_staff=True)
+    sam.groups.add(Group.objects.get_or_create(name="org_acme")[0])
+    login.touch(mode=0o600)
+    login.write_text(f"sam {password}\n")
