@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
 import { fill, follow, heading, inWindow, make, press } from "./acts.mjs";
-import { overhang, startChromium } from "./browsers.mjs";
+import { overhang, startChromium, until } from "./browsers.mjs";
 import { Gateway, ask } from "./gateway.mjs";
 
 let gateway, browser;
@@ -111,7 +111,8 @@ test("a key that was shown is not shown again, by a reload or on the way back", 
     // A browser does not keep the page, and asks before it sends the form again.
     await page.goBack().catch(() => {});
     await page.goBack().catch(() => {});
-    assert.ok(!(await page.content()).includes(key));
+    const shown = await until("what is shown on the way back", () => page.content());
+    assert.ok(!shown.includes(key));
     await page.goto(`${gateway.origin}/keys`);
     assert.equal(await row(page, "Once").count(), 1);
   }));
