@@ -6,6 +6,7 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::arrival::Arrival;
+use crate::control::public_origin;
 
 /// A response to a request for a page.
 pub(super) type Page = Response;
@@ -96,7 +97,7 @@ fn is_local(authority: &str) -> bool {
     let (host, port) = authority.rsplit_once(':').unwrap_or((authority, ""));
     let host = if port.bytes().all(|byte| byte.is_ascii_digit()) { host } else { authority };
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    host.parse::<std::net::IpAddr>().is_ok() || host == "localhost" || host.ends_with(".localhost")
+    host.parse::<std::net::IpAddr>().is_ok() || public_origin::is_local(host)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::answer::{self, Page};
 use super::first_call::first_call;
 use super::form::{Fields, Form};
 use super::key::actions;
-use super::key_form::{Faults, Typed, permitted_apis, shown};
+use super::key_form::{Faults, Typed, lines, permitted_apis, shown};
 use super::signed::Signed;
 use super::view::{AlreadyShownPage, KeyShownPage, Moment, NewKeyPage, Place, ReviewKeyPage};
 use crate::control::keys::{
@@ -125,9 +125,6 @@ fn wanted(signed: &Signed, typed: &Typed) -> Result<NewKey, Faults> {
     if !faults.is_empty() {
         return Err(Faults(faults));
     }
-    let lines = |text: &str| -> Vec<String> {
-        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
-    };
     Ok(NewKey {
         name: typed.name.clone(),
         organization: Some(signed.session.organization.clone()),

@@ -5,7 +5,7 @@ use axum::extract::Path;
 use super::answer::{self, Page};
 use super::form::Form;
 use super::key::find;
-use super::key_form::{Faults, Typed, shown};
+use super::key_form::{Faults, Typed, lines, shown};
 use super::signed::Signed;
 use super::view::{EditKeyPage, Place, segment};
 use crate::control::keys::{self, KeyChange, KeyView, Permission, ServiceError, Source, Violation};
@@ -98,24 +98,16 @@ fn wanted(signed: &Signed, typed: &Typed, key: &KeyView) -> Result<KeyChange, Fa
     let expires_at = typed.expires_at(texts, now, key.expires_at.as_deref());
     let expires_at = expires_at
         .map_err(|message| Faults(vec![Violation { member: "expires_at".to_owned(), message }]))?;
-    let lines = |typed: &str, before: &[String]| {
-        let lines: Vec<String> = typed
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
-            .map(str::to_owned)
-            .collect();
-        (lines != before).then_some(lines)
-    };
+    let changed = |typed: &str, before: &[String]| Some(lines(typed)).filter(|new| new != before);
     let offers_scopes =
         !shown(signed, typed, &Faults::default(), Some(key)).access.groups.is_empty();
     let scopes = Some(typed.scopes()).filter(|scopes| offers_scopes && *scopes != key.scopes);
     Ok(KeyChange {
         name: Some(typed.name.clone()).filter(|name| *name != key.name),
         scopes,
-        allow_ips: lines(&typed.addresses, &key.allow_ips),
-        allow_referrers: lines(&typed.referrers, &key.allow_referrers),
-        allow_endpoints: lines(&typed.endpoints, &key.allow_endpoints),
+        allow_ips: changed(&typed.addresses, &key.allow_ips),
+        allow_referrers: changed(&typed.referrers, &key.allow_referrers),
+        allow_endpoints: changed(&typed.endpoints, &key.allow_endpoints),
         rate_limit: (typed.limit.trim() != before.limit).then(|| typed.limits()),
         expires_at: (expires_at != key.expires_at).then_some(expires_at),
     })

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use axum::extract::State as Extract;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 
 use super::answer::{self, Page};
 use super::arrival::{Arrival, limited_network};
 use super::cookie;
-use super::form::{Fields, Form, Query};
+use super::form::{Form, Query};
 use super::origin::is_from_elsewhere;
 use super::signed::{Signed, failed, message, onward, plain_frame};
 use super::state::State;
@@ -21,13 +21,13 @@ pub(super) async fn show(
     Extract(state): Extract<Arc<State>>,
     arrival: Arrival,
     headers: HeaderMap,
+    uri: Uri,
     Query(query): Query,
 ) -> Page {
     let texts = state.texts(&arrival.authority);
     if is_from_elsewhere(&headers) {
         // A strict cookie was not sent, so nobody can tell yet whether another session is open.
-        let code = [("code", query.text("code"))];
-        return onward(&texts, format!("/open?{}", Fields::from(&code).query_without("")));
+        return onward(&texts, &uri);
     }
     let code = query.text("code").to_owned();
     let wanted = code.clone();

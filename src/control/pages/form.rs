@@ -17,12 +17,6 @@ impl Fields {
         Self(form_urlencoded::parse(text).into_owned().collect())
     }
 
-    /// Returns these fields.
-    pub(super) fn from(fields: &[(&str, &str)]) -> Self {
-        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        Self(fields.iter().map(owned).collect())
-    }
-
     /// Returns the first value of a field, or "" if there is none.
     pub(super) fn text(&self, name: &str) -> &str {
         self.all(name).next().unwrap_or_default()

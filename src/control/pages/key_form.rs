@@ -111,6 +111,11 @@ impl Typed {
     }
 }
 
+/// Returns the lines that hold something, without the white space around them.
+pub(super) fn lines(text: &str) -> Vec<String> {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
 /// The faults of a form.
 #[derive(Debug, Default)]
 pub(super) struct Faults(pub(super) Vec<Violation>);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Uri};
 
 use super::answer::{self, Page};
 use super::arrival::Arrival;
@@ -58,14 +58,14 @@ impl FromRequestParts<Arc<State>> for Signed {
 /// another site, but with the same request from a page of this one.
 fn without_cookie(parts: &Parts, texts: &Arc<Texts>) -> Page {
     if parts.method == Method::GET && is_from_elsewhere(&parts.headers) {
-        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-        return onward(texts, path.to_owned());
+        return onward(texts, &parts.uri);
     }
     ended(texts, None)
 }
 
-/// Returns a page that goes on to a path of this host by itself.
-pub(super) fn onward(texts: &Arc<Texts>, path: String) -> Page {
+/// Returns a page that asks for the same path again by itself, from this host.
+pub(super) fn onward(texts: &Arc<Texts>, uri: &Uri) -> Page {
+    let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let frame = plain_frame(texts, &texts.continue_title);
     answer::ok(&ContinuePage { frame, path })
 }
